@@ -1,0 +1,37 @@
+# What a newcomer types. Everything happens in .venv and in temporary folders.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TRIAL ?= $(BIN)/python -m twisted.trial
+
+.PHONY: demo test check coverage bench clean
+
+demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
+	@$(BIN)/itsjustintv demo
+
+test: $(INSTALLED)  ## run the tests
+	$(TRIAL) $(TRIALFLAGS) tests
+
+check: $(INSTALLED)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+coverage: $(INSTALLED)  ## run the tests with branch coverage of the package, subprocesses included
+	scripts/coverage
+
+bench: $(INSTALLED)  ## measure the daemon beside its peers
+	$(BIN)/python -m benchmarks.intake
+	$(BIN)/python -m benchmarks.deliveries
+
+# The plain editable install of setuptools hides twisted/plugins; the compatible one does not.
+$(INSTALLED): setup.py pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "setuptools>=77" wheel
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]" --config-settings editable_mode=compat
+	touch $@
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .coverage* _trial_temp* .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,53 @@
+"""
+Metadata of itsjustintv; the settings of its tools are in pyproject.toml.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="itsjustintv",
+    version="0.1.0",
+    description="Tells your webhooks, once and reliably, when a Twitch streamer goes live.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    # ``twisted.plugins`` has no __init__.py, so the finder cannot see it.
+    packages=[*find_packages(include=["itsjustintv", "itsjustintv.*"]), "twisted.plugins"],
+    package_data={"itsjustintv": ["py.typed", "journal/*.sql", "config/*.toml"]},
+    install_requires=[
+        "twisted[tls,http2]>=26.4,<27",
+        "treq>=26.7,<27",
+        "klein>=24.8,<27",
+        "attrs>=25.4",
+        "cattrs>=25.3",
+        "service-identity>=24.2",
+        "pyopenssl>=26.0",
+        "orjson>=3.11",
+        "click>=8.3,<9",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis>=6.150",
+            "standardwebhooks>=1.1",
+            "mypy>=2.1,<3",
+            "mypy-zope>=1.0.14,<2",
+            "ruff>=0.15,<1",
+            "coverage>=7.10,<8",
+            "build>=1.3",
+        ],
+    },
+    entry_points={"console_scripts": ["itsjustintv = itsjustintv.cli:main"]},
+    classifiers=[
+        "Framework :: Twisted",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
