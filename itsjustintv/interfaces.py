@@ -1,0 +1,148 @@
+"""
+The points of the daemon that are meant to be replaced.
+
+A docstring here is the contract; an implementation may stay silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from itsjustintv.model import (
+    Accounting,
+    Attempt,
+    Delivery,
+    Due,
+    Enrichment,
+    Event,
+    Outcome,
+    State,
+    Streamer,
+)
+
+__all__ = ["IEnricher", "IJournal", "ILastKnown", "IOutcomeSink"]
+
+
+class IJournal(Interface):
+    """
+    The durable state. Every method that writes answers with a Deferred that fires after the write is on stable
+    storage, and fails with :class:`~itsjustintv.errors.JournalUnavailable` when none of it is. Cancelling such a
+    Deferred abandons the answer, never the write.
+    """
+
+    def accept(event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
+        """
+        Keep an event, its deduplication keys until ``expires_at`` and one delivery for each destination, all or
+        nothing. Answers ``False``, keeping nothing, when one of its keys is already there and has not expired.
+        """
+
+    def seen(now: float) -> Deferred[Sequence[tuple[str, float]]]:
+        """
+        List every deduplication key that has not expired, with its expiry.
+        """
+
+    def unprepared(now: float, limit: int) -> Deferred[Sequence[tuple[Event, Delivery]]]:
+        """
+        List accepted deliveries without a payload whose ``next_attempt_at`` has come, oldest first.
+        """
+
+    def prepare(delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+        """
+        Give an accepted delivery its payload and make it pending, due at ``now``. ``False`` when it is no longer
+        accepted.
+        """
+
+    def hold(delivery_id: str, until: float, reason: str) -> Deferred[None]:
+        """
+        Leave an accepted delivery as it is until a later moment.
+        """
+
+    def settle(
+        delivery_id: str,
+        state: State,
+        reason: str,
+        now: float,
+        attempt: Attempt | None = None,
+        next_attempt_at: float | None = None,
+    ) -> Deferred[Delivery]:
+        """
+        Record what became of a delivery: an attempt that ended, or an end without an attempt. An attempt is counted
+        and kept. Answers with the delivery as it now stands, body included. A delivery that an operator cancelled
+        meanwhile stays cancelled, unless it was in fact delivered.
+        """
+
+    def destinations() -> Deferred[Sequence[str]]:
+        """
+        Name every destination with at least one pending delivery.
+        """
+
+    def due(destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
+        """
+        List a destination's pending deliveries in the order of their time, those after ``after`` only.
+        """
+
+    def load(delivery_id: str) -> Deferred[Delivery | None]:
+        """
+        Fetch a delivery, body and picture included.
+        """
+
+    def outcomes(limit: int) -> Deferred[Sequence[Outcome]]:
+        """
+        The last ``limit`` deliveries on which an attempt has ended, oldest first, each with its last attempt.
+        """
+
+    def accounting() -> Deferred[Accounting]:
+        """
+        Count every (event, destination) by state.
+        """
+
+    def changed() -> Deferred[bool]:
+        """
+        Whether somebody else, an operator's command say, has written since the last call.
+        """
+
+    def problem() -> str | None:
+        """
+        Why the last commit did not happen, or ``None`` while all is well. Answers at once.
+        """
+
+
+class IEnricher(Interface):
+    """
+    Finds out more about an event.
+    """
+
+    def enrich(event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+        """
+        Answer with whatever can be had within a bounded time. Never fails.
+        """
+
+
+class ILastKnown(Interface):
+    """
+    Small numbers worth remembering across a restart, such as the followers of a channel.
+    """
+
+    def recall(kind: str, key: str) -> Deferred[tuple[int, float] | None]:
+        """
+        The last value kept and when it was kept, or ``None``.
+        """
+
+    def remember(kind: str, key: str, value: int, now: float) -> Deferred[None]:
+        """
+        Keep a value.
+        """
+
+
+class IOutcomeSink(Interface):
+    """
+    Somebody who wants to know what became of deliveries.
+    """
+
+    def record(outcome: Outcome) -> None:
+        """
+        Take note. Returns at once and never raises.
+        """

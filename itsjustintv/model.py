@@ -1,0 +1,322 @@
+"""
+The frozen values that travel from one part to the next.
+
+Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitch are kept as Twitch wrote them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum, StrEnum
+from hashlib import sha256
+
+from attrs import field, frozen
+
+__all__ = [
+    "Accounting",
+    "Attempt",
+    "Delivery",
+    "Destination",
+    "Due",
+    "Enrichment",
+    "Event",
+    "Notice",
+    "Outcome",
+    "Picture",
+    "State",
+    "StreamDetails",
+    "Streamer",
+    "Verdict",
+    "broadcast_key",
+]
+
+
+def broadcast_key(user_id: str, stream_id: str, started_at: str) -> str:
+    """
+    Name one broadcast, whatever message announced it.
+
+    The form is that of the original program's ``cache.json`` (hex SHA-256 of
+    ``user_id:stream_id:unix(started_at)``), so that its memory can be taken over.
+
+    :param started_at: RFC 3339; a text that is not a time is used as it is.
+    """
+    try:
+        started = str(int(datetime.fromisoformat(started_at).timestamp()))
+    except ValueError:
+        started = started_at
+    return sha256(f"{user_id}:{stream_id}:{started}".encode()).hexdigest()
+
+
+@frozen(kw_only=True)
+class Event:
+    """
+    One authentic ``stream.online``.
+
+    :ivar id: ours; random, unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
+    :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque.
+    :ivar stream_id: ``event.id``, the broadcast.
+    :ivar type: ``live``, or whatever else Twitch says.
+    :ivar started_at: RFC 3339 as Twitch wrote it.
+    :ivar received_at: when the request was read.
+    """
+
+    id: str
+    message_id: str
+    stream_id: str
+    broadcaster_id: str
+    broadcaster_login: str
+    broadcaster_name: str
+    type: str
+    started_at: str
+    received_at: float
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """
+        What makes another message the same news: the broadcast, and the message itself.
+
+        Twitch resends a message under its id, and sometimes sends one broadcast under two ids.
+        """
+        return (
+            broadcast_key(self.broadcaster_id, self.stream_id, self.started_at),
+            f"message:{self.message_id}",
+        )
+
+
+class Verdict(Enum):
+    """
+    What became of an event at the door.
+    """
+
+    ACCEPTED = "processed"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+
+
+@frozen(kw_only=True)
+class Streamer:
+    """
+    A configured streamer.
+
+    :ivar key: the name of the table in the configuration, ``foo`` in ``[streamers.foo]``.
+    :ivar user_id: empty while unknown.
+    :ivar login: lower-case, empty when only the id is configured.
+    :ivar tag_filter: at least one of these must be a tag of the broadcast; empty lets everything through.
+    :ivar destinations: names, resolved when something is sent.
+    """
+
+    key: str
+    user_id: str = ""
+    login: str = ""
+    tag_filter: tuple[str, ...] = ()
+    additional_tags: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Destination:
+    """
+    Where a notice is POSTed, as configured at the moment it is asked for.
+
+    :ivar name: what logs and the journal call it; the URL may itself be a secret and is never logged.
+    :ivar header: name of the header of the original's signature.
+    :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
+    :ivar signature: ``hub``, ``standard`` or ``both``.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    secret: str = field(default="", repr=False)
+    header: str = "X-Hub-Signature-256"
+    hashing: str = "sha256"
+    signature: str = "hub"
+
+
+@frozen(kw_only=True)
+class Picture:
+    """
+    A profile image.
+
+    :ivar data: the bytes as fetched, or ``None`` when only the address is known.
+    """
+
+    url: str
+    mime_type: str = ""
+    width: int = 300
+    height: int = 300
+    data: bytes | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class StreamDetails:
+    """
+    What Helix knows about the broadcast; an absent value is ``None`` or empty.
+
+    :ivar listed: whether Get Streams listed this very broadcast; otherwise title, game and tags are the channel's.
+    """
+
+    listed: bool = False
+    title: str = ""
+    game_id: str = ""
+    game_name: str = ""
+    viewer_count: int | None = None
+    language: str = ""
+    thumbnail_url: str = ""
+
+
+@frozen(kw_only=True)
+class Enrichment:
+    """
+    Everything Helix added to an event, best effort.
+
+    :ivar tags: Twitch's own tags; ``None`` when they could not be fetched, which is not the same as none.
+    :ivar problems: one short reason for each thing that could not be had, for the log.
+    """
+
+    stream: StreamDetails = StreamDetails()
+    tags: tuple[str, ...] | None = None
+    followers_count: int | None = None
+    description: str = ""
+    picture: Picture | None = None
+    problems: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Notice:
+    """
+    An event that is ready to be told: what happened, to whom, and what is known about it.
+
+    :ivar built_at: when it was put together.
+    """
+
+    event: Event
+    streamer: Streamer
+    enrichment: Enrichment
+    built_at: float
+
+
+class State(StrEnum):
+    """
+    Where an (event, destination) stands. It ends in exactly one of the last five.
+    """
+
+    ACCEPTED = "accepted"
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    EXPIRED = "expired"
+    FILTERED = "filtered"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """
+        Whether nothing more will be tried unless an operator asks for it.
+        """
+        return self not in (State.ACCEPTED, State.PENDING)
+
+
+@frozen(kw_only=True)
+class Delivery:
+    """
+    One event on its way to one destination.
+
+    :ivar id: unique; ``<event id>-<n>``.
+    :ivar accepted_at: when the event was accepted; its age counts from here.
+    :ivar attempts: how many have ended so far.
+    :ivar next_attempt_at: not before this moment.
+    :ivar body: the payload without the picture's bytes; empty until it is built.
+    :ivar picture: the picture's bytes, put into the payload when it is sent; or ``None``.
+    """
+
+    id: str
+    event_id: str
+    streamer: str
+    destination: str
+    accepted_at: float
+    next_attempt_at: float
+    state: State = State.ACCEPTED
+    attempts: int = 0
+    reason: str = ""
+    body: bytes = field(default=b"", repr=False)
+    picture: bytes | None = field(default=None, repr=False)
+
+
+@frozen(order=True)
+class Due:
+    """
+    A delivery's place in line, small enough to keep many in memory.
+
+    :ivar at: not before this moment.
+    """
+
+    at: float
+    id: str
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """
+    How one POST ended.
+
+    :ivar ok: whether the answer was 2xx.
+    :ivar reason: one stable word or two for logs and metrics: ``delivered``, ``http_503``, ``timeout``, ``refused``,
+        ``reset``, ``dns``, ``tls``, ``redirect``, ``gone``, ``error``.
+    :ivar detail: one sentence for a person; no URL, no secret.
+    :ivar status: the HTTP status, if an answer came.
+    :ivar response: the beginning of the answer's body, as text.
+    :ivar retry_after: seconds the receiver asked to be left alone.
+    :ivar final: whether the receiver will never want this (410).
+    :ivar duration: seconds.
+    """
+
+    ok: bool
+    reason: str
+    detail: str
+    started_at: float
+    duration: float
+    status: int | None = None
+    response: str = ""
+    retry_after: float | None = None
+    final: bool = False
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """
+    A step in a delivery's life that the world should know of: an attempt that ended, or an end without any.
+
+    :ivar delivery: as it stands now, its state and reason included.
+    :ivar attempt: the attempt that led here, if one was made.
+    :ivar at: when.
+    """
+
+    delivery: Delivery
+    attempt: Attempt | None
+    at: float
+
+
+@frozen(kw_only=True)
+class Accounting:
+    """
+    The conservation law in numbers: ``wanted`` equals the sum of all the others.
+
+    :ivar wanted: (event, destination) pairs ever accepted.
+    """
+
+    wanted: int
+    accepted: int
+    pending: int
+    delivered: int
+    dead: int
+    expired: int
+    filtered: int
+    cancelled: int
+
+    @property
+    def imbalance(self) -> int:
+        """
+        How many pairs are unaccounted for; anything but 0 is a defect.
+        """
+        ended = self.delivered + self.dead + self.expired + self.filtered + self.cancelled
+        return self.wanted - (self.accepted + self.pending + ended)

@@ -1,0 +1,93 @@
+"""
+Signatures: the one Twitch puts on what comes in, and the two we put on what goes out.
+
+Nothing here parses a body. Comparisons are made on bytes and in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from itsjustintv.errors import Forged
+
+__all__ = ["HASHINGS", "hub", "standard", "standard_key", "verify_eventsub"]
+
+#: The names the original accepts for ``target_webhook_hashing``, and hashlib's for the same thing.
+HASHINGS = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
+
+_PREFIX = b"sha256="
+
+
+def verify_eventsub(secret: bytes, message_id: bytes, timestamp: bytes, body: bytes, signature: bytes | None) -> None:
+    """
+    Check that a message came from Twitch: HMAC-SHA256 over id, timestamp and raw body, without separators, written as
+    ``sha256=`` and lower-case hex (dev.twitch.tv, "Handling webhook events").
+
+    :param message_id: the header's bytes as received.
+    :param timestamp: the header's bytes as received, never reformatted.
+    :raises Forged: when the signature is missing or malformed, or is not that of this message.
+    """
+    if signature is None:
+        raise Forged("the signature header is missing")
+    if not signature.startswith(_PREFIX):
+        raise Forged("the signature is not of the form sha256=...")
+    expected = hmac.digest(secret, message_id + timestamp + body, "sha256").hex().encode("ascii")
+    if not hmac.compare_digest(expected, signature[len(_PREFIX) :]):
+        raise Forged("the signature does not match the message")
+
+
+def hub(secret: str, body: bytes, hashing: str = "sha256") -> str:
+    """
+    Sign a body as the original program does, in the manner of ``X-Hub-Signature-256``.
+
+    :param hashing: ``sha1``, ``sha256`` or ``sha512``.
+    :return: ``<hashing>=<hex>``.
+    """
+    return f"{hashing}={hmac.digest(secret.encode('utf-8'), body, hashing).hex()}"
+
+
+@lru_cache(maxsize=1024)
+def standard_key(secret: str) -> bytes | Ed25519PrivateKey:
+    """
+    Read a secret of Standard Webhooks 1.0: ``whsec_`` and base64 of 24 to 75 bytes, or ``whsk_`` and base64 of an
+    Ed25519 seed followed by its public key. The prefix is required, since a plain text can be valid base64 by accident.
+
+    :raises ValueError: saying what is allowed, without quoting the secret.
+    """
+    kind, separator, text = secret.partition("_")
+    if not separator or kind not in ("whsec", "whsk"):
+        raise ValueError("must start with whsec_ or whsk_ and go on in base64")
+    try:
+        key = b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (Base64Error, ValueError):
+        raise ValueError(f"must be base64 after {kind}_") from None
+    if kind == "whsec":
+        if not 24 <= len(key) <= 75:
+            raise ValueError("must hold 24 to 75 bytes in base64 after whsec_")
+        return key
+    if len(key) != 64:
+        raise ValueError("must hold 64 bytes in base64 after whsk_: the seed, then the public key")
+    private = Ed25519PrivateKey.from_private_bytes(key[:32])
+    if private.public_key().public_bytes_raw() != key[32:]:
+        raise ValueError("must hold a seed and the public key that belongs to it")
+    return private
+
+
+def standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """
+    Sign a message as Standard Webhooks 1.0 asks: over id, timestamp and body, joined by dots.
+
+    :param timestamp: of this attempt, whole seconds since the epoch; an attempt repeated later needs a new signature.
+    :return: the value of ``webhook-signature``: ``v1,`` (HMAC-SHA256) or ``v1a,`` (Ed25519) and base64.
+    :raises ValueError: when the secret is not one of Standard Webhooks.
+    """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    key = standard_key(secret)
+    if isinstance(key, bytes):
+        return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
+    return "v1a," + b64encode(key.sign(signed)).decode("ascii")

@@ -1,0 +1,123 @@
+"""
+Who may import whom.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import itsjustintv
+
+PACKAGE = Path(itsjustintv.__file__).parent
+
+GROUND = {"model", "interfaces", "errors"}
+
+#: What the modules of each part may import of ours, beside those of their own part. The longest name that fits counts.
+MAY_IMPORT = {
+    "": set[str](),
+    "model": set[str](),
+    "errors": set[str](),
+    "interfaces": {"model"},
+    "services": {"errors"},
+    "signature": {"errors"},
+    "filters": {"model"},
+    "payload": {"model", "language"},
+    "language": set[str](),
+    "dedup": GROUND,
+    "pipeline": GROUND | {"dedup", "filters", "payload"},
+    "output": GROUND | {"config.sections"},
+    "logs": {"model", "interfaces"},
+    "telemetry": GROUND,
+    "journal": GROUND,
+    "config": GROUND | {"signature"},
+    "web": GROUND | {"signature", "config.sections", "telemetry"},
+    "twitch": GROUND | {"signature", "config.sections", "telemetry"},
+    "delivery": GROUND | {"signature", "config.sections", "telemetry"},
+    "simulator": {"model", "signature"},
+    "__main__": {"cli"},
+    "cli": {"*"},
+    "tap": {"*"},
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """
+    Every module of the package: its name without the package's, and its code.
+    """
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """
+    The full names of everything a module imports, wherever in it.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, part: str) -> bool:
+    """
+    Whether a module, or something in it, belongs to a part.
+    """
+    return name == part or name.startswith(f"{part}.")
+
+
+class LayeringTests(SynchronousTestCase):
+    """
+    The arrows between the parts only point down.
+    """
+
+    def test_a_part_imports_only_what_lies_below_it(self) -> None:
+        """
+        No module imports a part that its own part must not know.
+        """
+        wrong = []
+        for name, tree in modules():
+            part = name if name in MAY_IMPORT else name.split(".")[0]
+            allowed = MAY_IMPORT[part]
+            for imported in imports(tree):
+                ours = imported.removeprefix("itsjustintv.")
+                if ours in (imported, "__version__") or "*" in allowed:
+                    continue
+                if not (within(ours, part) or any(within(ours, below) for below in allowed)):
+                    wrong.append(f"{name} imports {ours}")
+        self.assertEqual(wrong, [])
+
+    def test_time_reactor_and_environment_are_handed_in(self) -> None:
+        """
+        Only the composition root and the commands reach for the reactor, the clock of the machine or its environment.
+        """
+        reaching = {
+            "twisted.internet.reactor",
+            "time.time",
+            "os.environ",
+            "os.getenv",
+        }
+        wrong = []
+        for name, tree in modules():
+            if name in ("tap", "cli") or name.startswith("simulator"):
+                continue
+            found = set(imports(tree)) & reaching
+            found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & reaching
+            wrong += [f"{name} reaches for {what}" for what in sorted(found)]
+        self.assertEqual(wrong, [])
+
+    def test_no_module_grows_too_long(self) -> None:
+        """
+        A module of more than 400 lines is two modules.
+        """
+        long = [
+            f"{path.relative_to(PACKAGE)}: {count}"
+            for path in PACKAGE.rglob("*.py")
+            if (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
+        ]
+        self.assertEqual(long, [])
