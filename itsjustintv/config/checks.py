@@ -1,0 +1,165 @@
+"""
+Whether the values of a configuration can be worked with. Their types are already right here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from urllib.parse import urlsplit
+
+from itsjustintv.config.callback import callback_url
+from itsjustintv.config.draft import Finding
+from itsjustintv.config.leaves import dotted
+from itsjustintv.config.sections import Config
+from itsjustintv.config.values import (
+    Rule,
+    above,
+    address,
+    authority,
+    between,
+    domains,
+    eventsub_secret,
+    file_name,
+    hashing,
+    header,
+    host_url,
+    login,
+    one_of,
+    optional,
+    user_id,
+    visible,
+)
+from itsjustintv.signature import standard_key
+
+__all__ = ["check", "doubts"]
+
+_SIGNATURES = one_of("hub", "standard", "both")
+
+_RULES: Mapping[str, Rule] = {
+    "image": one_of("embed", "url"),
+    "server.listen_addr": optional(address),
+    "server.port": between(1, 65535),
+    "server.external_domain": optional(authority),
+    "server.tls.domains": domains,
+    "server.tls.cert_dir": file_name,
+    "twitch.client_id": optional(visible),
+    "twitch.webhook_secret": optional(eventsub_secret),
+    "twitch.token_file": file_name,
+    "twitch.incoming_webhook_url": optional(host_url),
+    "twitch.api_url": host_url,
+    "twitch.auth_url": host_url,
+    "retry.max_attempts": between(1),
+    "retry.initial_delay": above(0),
+    "retry.backoff_factor": between(1),
+    "retry.jitter": between(0, 1),
+    "retry.max_age": above(0),
+    "retry.concurrency": between(1),
+    "retry.timeout": above(0),
+    "retry.state_file": file_name,
+    "output.file_path": file_name,
+    "output.max_lines": between(1),
+    "telemetry.endpoint": optional(host_url),
+    "cache.ttl": above(0),
+    "cache.image_ttl": above(0),
+    "cache.file_path": file_name,
+    "cache.image_dir": file_name,
+    "storage.path": file_name,
+    "enrich.timeout": above(0),
+    "filter.on_error": one_of("send", "hold"),
+    "global_webhook.url": optional(host_url),
+    "global_webhook.target_webhook_header": optional(header),
+    "global_webhook.target_webhook_hashing": optional(hashing),
+    "global_webhook.target_webhook_signature": optional(_SIGNATURES),
+}
+
+_STREAMER_RULES: Mapping[str, Rule] = {
+    "user_id": optional(user_id),
+    "login": optional(login),
+    "target_webhook_url": optional(host_url),
+    "target_webhook_header": optional(header),
+    "target_webhook_hashing": optional(hashing),
+    "target_webhook_signature": optional(_SIGNATURES),
+}
+
+
+def check(config: Config) -> Iterator[Finding]:
+    """
+    Find everything that must be changed.
+    """
+    yield from _apply(_RULES, config)
+    for key in ("client_id", "client_secret", "webhook_secret"):
+        if not getattr(config.twitch, key):
+            variable = f"ITSJUSTINTV_TWITCH_{key}".upper()
+            message = f"must be given, here or in the environment as {variable}"
+            yield Finding(f"twitch.{key}", message, (f"twitch.{key}_file",))
+    if config.server.tls.enabled and not config.server.tls.domains:
+        yield Finding(
+            "server.tls.domains", "must name at least one domain when TLS is enabled", ("server.tls.enabled",)
+        )
+    if config.retry.max_delay < config.retry.initial_delay:
+        yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
+    webhook = config.global_webhook
+    if webhook.enabled:
+        if not webhook.url:
+            yield Finding("global_webhook.url", "must be given when it is enabled", ("global_webhook.enabled",))
+        yield from _signing("global_webhook", webhook.target_webhook_signature, webhook.target_webhook_secret)
+    yield from _streamers(config)
+
+
+def doubts(config: Config) -> Iterator[Finding]:
+    """
+    Find what is allowed and yet seldom meant.
+    """
+    callback = urlsplit(callback_url(config))
+    port = callback.port or (443 if callback.scheme == "https" else 80)
+    if (callback.scheme, port) != ("https", 443):
+        yield Finding(
+            "twitch.incoming_webhook_url" if config.twitch.incoming_webhook_url else "server.external_domain",
+            f"the callback is {callback.scheme} on port {port}, which only a simulator calls:"
+            " Twitch calls https on port 443",
+        )
+
+
+def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[Finding]:
+    for path, rule in rules.items():
+        message = rule(attrgetter(path)(section))
+        if message is not None:
+            yield Finding(above + path, message)
+
+
+def _signing(above: str, signature: str, secret: str) -> Iterator[Finding]:
+    if signature not in ("standard", "both"):
+        return
+    try:
+        standard_key(secret)
+    except ValueError as error:
+        yield Finding(
+            f"{above}.target_webhook_secret",
+            f'{error}, since target_webhook_signature is "{signature}"',
+            (f"{above}.target_webhook_signature", f"{above}.target_webhook_secret_file"),
+        )
+
+
+def _streamers(config: Config) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], str] = {}
+    for name, entry in config.streamers.items():
+        above = dotted(("streamers", name))
+        if not name or not name.isprintable():
+            yield Finding(above, "must have a name that can be printed")
+        yield from _apply(_STREAMER_RULES, entry, f"{above}.")
+        if not entry.user_id and not entry.login:
+            yield Finding(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
+        if entry.target_webhook_url:
+            yield from _signing(above, entry.target_webhook_signature, entry.target_webhook_secret)
+        elif not config.global_webhook.enabled:
+            yield Finding(
+                above,
+                "has nowhere to send to: give it a target_webhook_url, or enable global_webhook",
+                (f"{above}.target_webhook_url", "global_webhook.enabled"),
+            )
+        for key, value in (("user_id", entry.user_id), ("login", entry.login.lower())):
+            first = seen.setdefault((key, value), above) if value else above
+            if first != above:
+                yield Finding(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
+                break

@@ -1,0 +1,213 @@
+"""
+The configuration as frozen values, one class a table. Every default is the documented one; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+__all__ = [
+    "TLS",
+    "Cache",
+    "Config",
+    "Enrich",
+    "Filter",
+    "GlobalWebhook",
+    "Output",
+    "Retry",
+    "Server",
+    "Storage",
+    "StreamerEntry",
+    "Telemetry",
+    "Twitch",
+]
+
+
+@frozen(kw_only=True)
+class TLS:
+    """
+    ``[server.tls]``.
+    """
+
+    enabled: bool = False
+    domains: tuple[str, ...] = ()
+    cert_dir: str = "data/acme_certs"
+
+
+@frozen(kw_only=True)
+class Server:
+    """
+    ``[server]``: where Twitch reaches the daemon.
+    """
+
+    listen_addr: str = "0.0.0.0"
+    port: int = 8080
+    external_domain: str = ""
+    tls: TLS = TLS()
+
+
+@frozen(kw_only=True)
+class Twitch:
+    """
+    ``[twitch]``. The ``*_file`` variants are resolved while loading: after that, the secret itself is here.
+    """
+
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    client_secret_file: str = ""
+    webhook_secret: str = field(default="", repr=False)
+    webhook_secret_file: str = ""
+    token_file: str = "data/tokens.json"
+    incoming_webhook_url: str = ""
+    api_url: str = "https://api.twitch.tv/helix"
+    auth_url: str = "https://id.twitch.tv/oauth2"
+
+
+@frozen(kw_only=True)
+class Retry:
+    """
+    ``[retry]``.
+
+    :ivar max_attempts: counts the first one.
+    :ivar jitter: share of a delay by which it may vary, 0 to 1.
+    :ivar max_age: seconds after which news is no longer worth telling.
+    :ivar concurrency: attempts under way at once, for each destination.
+    :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte.
+    :ivar state_file: the original's queue, imported once.
+    """
+
+    max_attempts: int = 10
+    initial_delay: float = 30.0
+    max_delay: float = 1800.0
+    backoff_factor: float = 2.0
+    jitter: float = 0.2
+    max_age: float = 21600.0
+    concurrency: int = 2
+    timeout: float = 15.0
+    state_file: str = "data/retry_state.json"
+
+
+@frozen(kw_only=True)
+class Output:
+    """
+    ``[output]``: the last outcomes as a JSON file.
+    """
+
+    enabled: bool = True
+    file_path: str = "data/output.json"
+    max_lines: int = 1000
+
+
+@frozen(kw_only=True)
+class Telemetry:
+    """
+    ``[telemetry]``.
+    """
+
+    enabled: bool = False
+    endpoint: str = ""
+    service_name: str = "itsjustintv"
+    service_version: str = ""
+
+
+@frozen(kw_only=True)
+class Cache:
+    """
+    ``[cache]``.
+
+    :ivar ttl: seconds for which a broadcast, once announced, is not announced again.
+    :ivar image_ttl: seconds for which a profile image is kept.
+    """
+
+    ttl: float = 7200.0
+    image_ttl: float = 604800.0
+    file_path: str = "data/cache.json"
+    image_dir: str = "data/image_cache"
+
+
+@frozen(kw_only=True)
+class Storage:
+    """
+    ``[storage]``: the journal.
+    """
+
+    path: str = "data/itsjustintv.db"
+
+
+@frozen(kw_only=True)
+class Enrich:
+    """
+    ``[enrich]``.
+
+    :ivar timeout: seconds a notification waits for Twitch's answers at the most.
+    """
+
+    timeout: float = 3.0
+
+
+@frozen(kw_only=True)
+class Filter:
+    """
+    ``[filter]``.
+
+    :ivar on_error: ``send`` or ``hold``, when a tag filter cannot be decided because the tags could not be fetched.
+    """
+
+    on_error: str = "send"
+
+
+@frozen(kw_only=True)
+class GlobalWebhook:
+    """
+    ``[global_webhook]``: for every streamer without a webhook of its own.
+    """
+
+    enabled: bool = False
+    url: str = field(default="", repr=False)
+    target_webhook_secret: str = field(default="", repr=False)
+    target_webhook_secret_file: str = ""
+    target_webhook_header: str = "X-Hub-Signature-256"
+    target_webhook_hashing: str = "SHA-256"
+    target_webhook_signature: str = "hub"
+
+
+@frozen(kw_only=True)
+class StreamerEntry:
+    """
+    ``[streamers.KEY]``. Empty header, hashing and signature mean the defaults.
+    """
+
+    user_id: str = ""
+    login: str = ""
+    target_webhook_url: str = field(default="", repr=False)
+    tag_filter: tuple[str, ...] = ()
+    additional_tags: tuple[str, ...] = ()
+    target_webhook_secret: str = field(default="", repr=False)
+    target_webhook_secret_file: str = ""
+    target_webhook_header: str = ""
+    target_webhook_hashing: str = ""
+    target_webhook_signature: str = ""
+
+
+@frozen(kw_only=True)
+class Config:
+    """
+    Everything an operator decides.
+
+    :ivar image: ``embed`` puts the profile image's bytes into the payload, ``url`` only its address.
+    """
+
+    image: str = "embed"
+    server: Server = Server()
+    twitch: Twitch = Twitch()
+    retry: Retry = Retry()
+    output: Output = Output()
+    telemetry: Telemetry = Telemetry()
+    cache: Cache = Cache()
+    storage: Storage = Storage()
+    enrich: Enrich = Enrich()
+    filter: Filter = Filter()
+    global_webhook: GlobalWebhook = GlobalWebhook()
+    streamers: Mapping[str, StreamerEntry] = field(factory=dict)

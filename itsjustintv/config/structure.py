@@ -1,0 +1,149 @@
+"""
+Tables into sections: the types, and no key that nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+)
+from cattrs.gen import make_dict_structure_fn, override
+
+from itsjustintv.config.draft import Draft, Finding
+from itsjustintv.config.durations import seconds
+from itsjustintv.config.leaves import Keys, dotted
+from itsjustintv.config.sections import Config, StreamerEntry
+
+__all__ = ["structure"]
+
+_Hook = Callable[[Any, Any], Any]
+
+#: What v0.1 of the original called some keys.
+_RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_secret"}
+
+#: The only numbers with a fraction that are not durations.
+_FACTORS = frozenset({"backoff_factor", "jitter"})
+
+# TOML's own range, and SQLite's.
+_LARGEST = 2**63 - 1
+
+
+def structure(draft: Draft) -> Config:
+    """
+    Make the sections. A value of the wrong type and an unknown key are found, all of them, and left out, so that what
+    is right can still be judged.
+    """
+    try:
+        return _CONVERTER.structure(draft.tables, Config)
+    except BaseValidationError as error:
+        for keys, message, involves in list(_findings(error, ())):
+            draft.findings.append(Finding(dotted(keys), message, involves))
+            draft.drop(keys)
+    return _CONVERTER.structure(draft.tables, Config)
+
+
+def _findings(error: BaseException, above: Keys) -> Iterator[tuple[Keys, str, tuple[str, ...]]]:
+    if isinstance(error, BaseValidationError):
+        for each in error.exceptions:
+            yield from _findings(each, (*above, *_step(each)))
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in sorted(error.extra_fields):
+            known = _nearest(key, [attribute.name for attribute in attrs.fields(error.cl)])
+            if known is None:
+                yield (*above, key), "unknown key", ()
+            else:
+                yield (*above, key), f"unknown key; did you mean {known}?", (dotted((*above, known)),)
+    else:
+        yield above, str(error), ()
+
+
+def _step(error: BaseException) -> Keys:
+    """
+    How cattrs says where in the table an exception belongs.
+    """
+    notes = getattr(error, "__notes__", None)
+    if not notes:
+        return ()
+    note = notes[0]
+    return (note.name if isinstance(note, AttributeValidationNote) else str(note.index),)
+
+
+def _nearest(key: str, names: list[str]) -> str | None:
+    renamed = _RENAMED.get(key)
+    if renamed in names:
+        return renamed
+    return next(iter(get_close_matches(key, names, n=1)), None)
+
+
+def _text(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be a text in quotes")
+    return value
+
+
+def _texts(value: object, _: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of texts in quotes")
+    return tuple(value)
+
+
+def _truth(value: object, _: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("must be true or false, without quotes")
+    return value
+
+
+def _whole(value: object, _: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST:
+        raise ValueError("must be a whole number, without quotes")
+    return value
+
+
+def _factor(value: object, _: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+        raise ValueError("must be a number, without quotes")
+    return float(value)
+
+
+def _duration(value: object, _: object) -> float:
+    return seconds(value)
+
+
+def _table(hook: _Hook) -> _Hook:
+    def structure_table(value: object, kind: object) -> object:
+        if not isinstance(value, dict):
+            raise TypeError("must be a table")
+        return hook(value, kind)
+
+    return structure_table
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    for kind, hook in ((str, _text), (bool, _truth), (int, _whole), (float, _factor)):
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+
+    def section(cls: type) -> _Hook:
+        durations: dict[str, Any] = {
+            name: override(struct_hook=_duration)
+            for name, kind in get_type_hints(cls).items()
+            if kind is float and name not in _FACTORS
+        }
+        return _table(make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **durations))
+
+    converter.register_structure_hook_factory(attrs.has, section)
+    streamers = _table(converter.gen_structure_mapping(Mapping[str, StreamerEntry]))
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, StreamerEntry], streamers)
+    return converter
+
+
+_CONVERTER = _converter()
