@@ -1,0 +1,3 @@
+"""
+The durable state: an SQLite database behind one group-committing writer thread.
+"""

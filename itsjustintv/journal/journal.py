@@ -1,0 +1,262 @@
+"""
+The journal as the rest of the daemon sees it.
+"""
+
+# ruff: noqa: D102 - what a method promises is said in IJournal and ILastKnown
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import TypeVar
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.interfaces import IJournal, ILastKnown
+from itsjustintv.journal import operations, queries
+from itsjustintv.journal.database import connect, create, explained, lock
+from itsjustintv.journal.exchange import Imported, Original
+from itsjustintv.journal.reader import Reader
+from itsjustintv.journal.thread import Operation, OperationThread
+from itsjustintv.journal.writer import Writer
+from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
+
+__all__ = ["Journal"]
+
+_T = TypeVar("_T")
+
+
+@implementer(IJournal, ILastKnown)
+@define(eq=False)
+class Journal(Service):
+    """
+    Keeps the durable state in an SQLite database.
+
+    :ivar path: the file; ``.lock``, ``-wal`` and ``-shm`` are beside it.
+    :ivar original: where the original program left its state, taken over when the journal is new.
+    :ivar keep: seconds for which what has ended can still be looked at and replayed.
+    :ivar purge_every: seconds between removals of what is older.
+    :ivar probe_every: seconds between attempts to write while the last one failed.
+    :ivar connect: opens the database for a thread.
+    """
+
+    _path: Path
+    _reactor: IReactorFromThreads
+    _clock: IReactorTime
+    _original: Original | None = None
+    _keep: float = 7 * 86400.0
+    _purge_every: float = 3600.0
+    _probe_every: float = 5.0
+    _at_once: int = 500
+    _limit: int = 10_000
+    _connect: Callable[[Path], Connection] = connect
+    _lock: int | None = field(default=None, init=False)
+    _writer: Writer | None = field(default=None, init=False)
+    _writing: OperationThread | None = field(default=None, init=False)
+    _reading: OperationThread | None = field(default=None, init=False)
+    _loops: list[LoopingCall] = field(factory=list, init=False)
+    _reported: str | None = field(default=None, init=False)
+    _signals: int = field(default=0, init=False)
+
+    log = Logger()
+
+    def startService(self) -> None:
+        """
+        Open the database, creating or upgrading it as needed.
+
+        :raises JournalInUse: when another process has it.
+        :raises JournalUnavailable: when it cannot be used, naming path and cause.
+        """
+        self._lock = lock(self._path)
+        try:
+            self._prepare()
+        except BaseException:
+            self._unlock()
+            raise
+        super().startService()
+        self._writer = Writer(self._path, self._open)
+        self._writing = OperationThread(self._reactor, self._writer, self._report, self._limit)
+        self._reading = OperationThread(self._reactor, Reader(self._path, self._open), limit=self._limit)
+        self._writing.start("journal-writer")
+        self._reading.start("journal-reader")
+        self._loops = [self._every(self._probe_every, self._probe), self._every(self._purge_every, self._purge)]
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Wait for everything that was asked so far, and close the database.
+        """
+        super().stopService()
+        return Deferred.fromCoroutine(self._close())
+
+    def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
+        now = self._clock.seconds()
+        return self._write(lambda connection: operations.accept(connection, event, deliveries, expires_at, now))
+
+    def seen(self, now: float) -> Deferred[Sequence[tuple[str, float]]]:
+        return self._read(lambda connection: queries.seen(connection, now))
+
+    def unprepared(self, now: float, limit: int) -> Deferred[Sequence[tuple[Event, Delivery]]]:
+        return self._read(lambda connection: queries.unprepared(connection, now, limit))
+
+    def prepare(self, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+        return self._write(lambda connection: operations.prepare(connection, delivery_id, body, picture, now))
+
+    def hold(self, delivery_id: str, until: float, reason: str) -> Deferred[None]:
+        return self._write(lambda connection: operations.hold(connection, delivery_id, until, reason))
+
+    def settle(  # noqa: PLR0917 - as IJournal has it
+        self,
+        delivery_id: str,
+        state: State,
+        reason: str,
+        now: float,
+        attempt: Attempt | None = None,
+        next_attempt_at: float | None = None,
+    ) -> Deferred[Delivery]:
+        return self._write(
+            lambda connection: operations.settle(connection, delivery_id, state, reason, now, attempt, next_attempt_at)
+        )
+
+    def destinations(self) -> Deferred[Sequence[str]]:
+        return self._read(queries.destinations)
+
+    def due(self, destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
+        return self._read(lambda connection: queries.due(connection, destination, after, limit))
+
+    def load(self, delivery_id: str) -> Deferred[Delivery | None]:
+        return self._read(lambda connection: queries.load(connection, delivery_id))
+
+    def outcomes(self, limit: int) -> Deferred[Sequence[Outcome]]:
+        return self._read(lambda connection: queries.outcomes(connection, limit))
+
+    def accounting(self) -> Deferred[Accounting]:
+        return self._read(queries.accounting)
+
+    def changed(self) -> Deferred[bool]:
+        return self._read(queries.signals).addCallback(self._heard)
+
+    def problem(self) -> str | None:
+        if not self.running or self._writer is None:
+            return "the journal is closed"
+        for thread in (self._writing, self._reading):
+            if thread is not None and thread.died is not None:
+                return thread.died
+        return self._writer.problem
+
+    def recall(self, kind: str, key: str) -> Deferred[tuple[int, float] | None]:
+        return self._read(lambda connection: queries.recall(connection, kind, key))
+
+    def remember(self, kind: str, key: str, value: int, now: float) -> Deferred[None]:
+        return self._write(lambda connection: operations.remember(connection, kind, key, value, now))
+
+    def _open(self) -> Connection:
+        return self._connect(self._path)
+
+    def _prepare(self) -> None:
+        with explained(self._path):
+            connection = create(self._path)
+            try:
+                if self._original is not None:
+                    self._take_over(connection, self._original)
+                self._signals = queries.signals(connection)
+            finally:
+                connection.close()
+
+    def _take_over(self, connection: Connection, original: Original) -> None:
+        report = original.take_over(connection, self._clock.seconds())
+        if report is None or report == Imported():
+            return
+        for problem in report.problems:
+            self.log.warn("of the original program's files, {reason}", reason=problem)
+        self.log.info(
+            "took over from the original program: {keys} announced broadcasts, {pending} deliveries to be made,"
+            " {cancelled} without a destination",
+            keys=report.keys,
+            pending=report.pending,
+            cancelled=report.cancelled,
+        )
+
+    def _write(self, operation: Operation[_T]) -> Deferred[_T]:
+        return self._submit(self._writing, operation)
+
+    def _read(self, operation: Operation[_T]) -> Deferred[_T]:
+        return self._submit(self._reading, operation)
+
+    def _submit(self, thread: OperationThread | None, operation: Operation[_T]) -> Deferred[_T]:
+        if thread is None:
+            return fail(JournalUnavailable("the journal is closed"))
+        return thread.submit(operation)
+
+    def _heard(self, signals: int) -> bool:
+        before, self._signals = self._signals, signals
+        return signals != before
+
+    def _report(self) -> None:
+        """
+        Tell the log when writing stops working, and when it works again.
+        """
+        problem = None if self._writer is None else self._writer.problem
+        if problem == self._reported:
+            return
+        if problem is None:
+            self.log.info("the journal can be written again")
+        else:
+            self.log.error(
+                "the journal cannot be written, notifications are refused until it can: {reason}", reason=problem
+            )
+        self._reported = problem
+
+    def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> LoopingCall:
+        loop = LoopingCall(lambda: Deferred.fromCoroutine(self._quietly(act)))
+        loop.clock = self._clock
+        loop.start(seconds)
+        return loop
+
+    async def _quietly(self, act: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await act()
+        except JournalUnavailable:
+            pass  # reported once, when it began
+        except Exception:  # noqa: BLE001 - a loop that raises would never run again
+            self.log.failure("the journal could not be looked after, will try again")
+
+    async def _probe(self) -> None:
+        """
+        See whether writing works again, or a quiet journal would never heal.
+        """
+        if self._reported is not None:
+            await self._write(operations.probe)
+
+    async def _purge(self) -> None:
+        """
+        Remove what is too old, a little at a time, so that others are served in between.
+        """
+        more = True
+        while more:
+            now = self._clock.seconds()
+            before = now - self._keep
+            more = await self._write(partial(operations.purge, before=before, now=now, limit=self._at_once))
+
+    async def _close(self) -> None:
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        # All refuse what is new from now on, and then each is waited for.
+        for ended in [thread.stop() for thread in (self._reading, self._writing) if thread is not None]:
+            await ended
+        self._unlock()
+
+    def _unlock(self) -> None:
+        descriptor, self._lock = self._lock, None
+        if descriptor is not None:
+            os.close(descriptor)

@@ -1,0 +1,180 @@
+"""
+The journal for the command line: the same file, at once, whether the daemon runs or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection
+
+from attrs import frozen
+
+from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
+from itsjustintv.journal import operations, queries
+from itsjustintv.journal.database import connect, explained
+from itsjustintv.journal.export import Embed, Export, Resolve, collect
+from itsjustintv.journal.migrations import STEPS, check
+from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
+
+__all__ = ["Declined", "History", "Ledger"]
+
+
+class Declined(ItsJustInTVError):
+    """
+    There is no such delivery, or it is in a state in which this makes no sense; the text says which.
+    """
+
+
+@frozen(kw_only=True)
+class History:
+    """
+    Everything that is known of a delivery.
+
+    :ivar delivery: without its picture.
+    :ivar attempts: in order, those of earlier rounds included.
+    """
+
+    event: Event
+    delivery: Delivery
+    attempts: tuple[Attempt, ...]
+
+
+@frozen
+class Ledger:
+    """
+    Looks at the journal and changes it on behalf of an operator. Each method opens the file and closes it again, and
+    raises :class:`~itsjustintv.errors.JournalUnavailable` when it cannot be used.
+
+    A daemon that runs on the same file learns of a change by asking its journal whether it has
+    :meth:`~itsjustintv.interfaces.IJournal.changed`.
+    """
+
+    _path: Path
+    _now: Callable[[], float]
+
+    @classmethod
+    def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
+        """
+        Make sure that there is a journal, and that it is one that this version can read. Creates nothing.
+
+        :param now: tells the time, in seconds since the epoch.
+        :raises JournalUnavailable: when there is none.
+        """
+        ledger = cls(path, now)
+        with ledger._reading():
+            return ledger
+
+    def list(
+        self,
+        state: State | None = None,
+        destination: str | None = None,
+        streamer: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[Delivery]:
+        """
+        List deliveries, the newest first, without their pictures.
+
+        :param state: this state only; likewise the next two.
+        """
+        with self._reading() as connection:
+            return queries.deliveries(connection, state, destination, streamer, limit)
+
+    def show(self, delivery_id: str) -> History:
+        """
+        Show a delivery, its event and every attempt.
+
+        :raises Declined: when there is no such delivery.
+        """
+        with self._reading() as connection:
+            delivery = _find(connection, delivery_id)
+            return History(
+                event=queries.event(connection, delivery.event_id),
+                delivery=delivery,
+                attempts=queries.attempts(connection, delivery_id),
+            )
+
+    def accounting(self) -> Accounting:
+        """
+        Count every (event, destination) by state.
+        """
+        with self._reading() as connection:
+            return queries.accounting(connection)
+
+    def export(self, directory: Path, resolve: Resolve, embed: Embed) -> Export:
+        """
+        Write the state into a directory in the form of the original program's files.
+
+        :param resolve: finds a destination by its name.
+        :param embed: puts a picture's bytes into a payload.
+        :raises OSError: when the files cannot be written.
+        """
+        with self._reading() as connection:
+            export = collect(connection, self._now(), resolve, embed)
+        export.write(directory)
+        return export
+
+    def retry(self, delivery_id: str) -> Delivery:
+        """
+        Send a delivery that ended without success on its way again, at once and with all its attempts before it.
+
+        :return: the delivery as it now stands.
+        :raises Declined: when it was delivered or has not ended.
+        """
+        with self._writing() as connection:
+            delivery = _find(connection, delivery_id)
+            if delivery.state is State.DELIVERED or not delivery.state.final:
+                raise Declined(
+                    f"{delivery_id} is {delivery.state.value}: only what ended undelivered can be sent again"
+                )
+            return operations.retry(connection, delivery, self._now())
+
+    def cancel(self, delivery_id: str, reason: str = "cancelled by the operator") -> Delivery:
+        """
+        End a delivery that has not ended. An attempt that is under way is not stopped.
+
+        :return: the delivery as it now stands.
+        :raises Declined: when it has ended.
+        """
+        with self._writing() as connection:
+            delivery = _find(connection, delivery_id)
+            if delivery.state.final:
+                raise Declined(f"{delivery_id} is {delivery.state.value} already")
+            return operations.cancel(connection, delivery, reason, self._now())
+
+    @contextmanager
+    def _opened(self, *, writable: bool) -> Iterator[Connection]:
+        if not self._path.exists():
+            raise JournalUnavailable(
+                f"there is no journal at {self._path}: is storage.path right, did itsjustintv run?"
+            )
+        with explained(self._path):
+            connection = connect(self._path, writable=writable)
+            try:
+                if check(connection, self._path) < len(STEPS):
+                    raise JournalUnavailable(
+                        f"{self._path} is of an older version: start itsjustintv once to upgrade it"
+                    )
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._opened(writable=False) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._opened(writable=True) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+
+def _find(connection: Connection, delivery_id: str) -> Delivery:
+    delivery = queries.get(connection, delivery_id)
+    if delivery is None:
+        raise Declined(f"there is no delivery {delivery_id}")
+    return delivery

@@ -1,0 +1,211 @@
+"""
+Everything that is asked of the journal, as plain functions of a connection.
+
+None reads more rows than it answers with, however full the journal is. The states are literals where a partial
+index depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf
+from sqlite3 import Connection, Row
+
+from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
+from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
+
+__all__ = [
+    "accounting",
+    "attempts",
+    "deliveries",
+    "destinations",
+    "due",
+    "event",
+    "events",
+    "get",
+    "is_new",
+    "load",
+    "outcomes",
+    "pending",
+    "recall",
+    "seen",
+    "signals",
+    "unprepared",
+]
+
+
+def _delivery(connection: Connection, delivery_id: str) -> Row | None:
+    row: Row | None = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    return row
+
+
+def get(connection: Connection, delivery_id: str) -> Delivery | None:
+    """
+    Fetch a delivery, without its picture.
+    """
+    row = _delivery(connection, delivery_id)
+    return None if row is None else to_delivery(row)
+
+
+def load(connection: Connection, delivery_id: str) -> Delivery | None:
+    """
+    Fetch a delivery, body and picture included.
+    """
+    row = _delivery(connection, delivery_id)
+    if row is None:
+        return None
+    picture = connection.execute("SELECT data FROM pictures WHERE delivery_id = ?", (delivery_id,)).fetchone()
+    return to_delivery(row, None if picture is None else picture["data"])
+
+
+def event(connection: Connection, event_id: str) -> Event:
+    """
+    Fetch an event that is there.
+    """
+    return to_event(connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone())
+
+
+def events(connection: Connection) -> Iterator[Event]:
+    """
+    Every event.
+    """
+    return (to_event(row) for row in connection.execute("SELECT * FROM events"))
+
+
+def pending(connection: Connection) -> Iterator[Delivery]:
+    """
+    Every pending delivery, body and picture included.
+    """
+    rows = connection.execute(
+        "SELECT deliveries.*, data FROM deliveries LEFT JOIN pictures ON delivery_id = id WHERE state = 'pending'"
+    )
+    return (to_delivery(row, row["data"]) for row in rows)
+
+
+def attempts(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
+    """
+    Every attempt on a delivery, in order.
+    """
+    rows = connection.execute("SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence", (delivery_id,))
+    return tuple(to_attempt(row) for row in rows)
+
+
+def seen(connection: Connection, now: float) -> Sequence[tuple[str, float]]:
+    """
+    Every deduplication key that has not expired, with its expiry.
+    """
+    rows = connection.execute("SELECT key, expires_at FROM keys WHERE expires_at > ?", (now,))
+    return [(row["key"], row["expires_at"]) for row in rows]
+
+
+def unprepared(connection: Connection, now: float, limit: int) -> Sequence[tuple[Event, Delivery]]:
+    """
+    Accepted deliveries whose moment has come, those that wait longest first.
+    """
+    rows = connection.execute(
+        "SELECT * FROM deliveries WHERE state = 'accepted' AND next_attempt_at <= ?"
+        " ORDER BY next_attempt_at, id LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    return [(event(connection, row["event_id"]), to_delivery(row)) for row in rows]
+
+
+def destinations(connection: Connection) -> Sequence[str]:
+    """
+    Every destination with at least one pending delivery; one step through the index for each.
+    """
+    rows = connection.execute(
+        "WITH RECURSIVE found (name) AS ("
+        " SELECT min(destination) FROM deliveries WHERE state = 'pending'"
+        " UNION ALL"
+        " SELECT (SELECT min(destination) FROM deliveries WHERE state = 'pending' AND destination > found.name)"
+        " FROM found WHERE found.name IS NOT NULL"
+        ") SELECT name FROM found WHERE name IS NOT NULL"
+    )
+    return [row["name"] for row in rows]
+
+
+def due(connection: Connection, destination: str, after: Due | None, limit: int) -> Sequence[Due]:
+    """
+    A destination's pending deliveries in the order of their time, those after ``after`` only.
+    """
+    rows = connection.execute(
+        "SELECT next_attempt_at, id FROM deliveries WHERE state = 'pending' AND destination = ?"
+        " AND (next_attempt_at, id) > (?, ?) ORDER BY next_attempt_at, id LIMIT ?",
+        (destination, -inf if after is None else after.at, "" if after is None else after.id, limit),
+    )
+    return [Due(at=row["next_attempt_at"], id=row["id"]) for row in rows]
+
+
+def outcomes(connection: Connection, limit: int) -> Sequence[Outcome]:
+    """
+    The last deliveries on which an attempt has ended, oldest first, each with its last attempt.
+    """
+    rows = connection.execute(
+        "SELECT * FROM deliveries WHERE last_attempt IS NOT NULL ORDER BY last_attempt DESC LIMIT ?", (limit,)
+    ).fetchall()
+    return [_outcome(connection, row) for row in reversed(rows)]
+
+
+def _outcome(connection: Connection, row: Row) -> Outcome:
+    last = connection.execute("SELECT * FROM attempts WHERE sequence = ?", (row["last_attempt"],)).fetchone()
+    return Outcome(delivery=to_delivery(row), attempt=to_attempt(last), at=last["at"])
+
+
+def accounting(connection: Connection) -> Accounting:
+    """
+    Count every (event, destination) by state, those that retention removed included.
+    """
+    wanted = connection.execute("SELECT value FROM numbers WHERE name = 'wanted'").fetchone()["value"]
+    counts = connection.execute("SELECT state, held + removed AS count FROM states")
+    return Accounting(wanted=wanted, **{row["state"]: row["count"] for row in counts})
+
+
+def signals(connection: Connection) -> int:
+    """
+    How often an operator's command has written.
+    """
+    value: int = connection.execute("SELECT value FROM numbers WHERE name = 'signals'").fetchone()["value"]
+    return value
+
+
+def recall(connection: Connection, kind: str, key: str) -> tuple[int, float] | None:
+    """
+    A small number and when it was kept, or ``None``.
+    """
+    row = connection.execute("SELECT value, at FROM known WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+    return None if row is None else (row["value"], row["at"])
+
+
+def is_new(connection: Connection) -> bool:
+    """
+    Whether nothing was ever kept here, and no other program's files were taken over.
+    """
+    rows = connection.execute("SELECT sum(value) AS total FROM numbers WHERE name IN ('wanted', 'imported')")
+    empty: bool = rows.fetchone()["total"] == 0
+    return empty and connection.execute("SELECT 1 FROM keys").fetchone() is None
+
+
+def deliveries(
+    connection: Connection, state: State | None, destination: str | None, streamer: str | None, limit: int
+) -> Sequence[Delivery]:
+    """
+    Deliveries without their pictures: those of a final state in the order in which they ended, others in that in which
+    they were accepted, the latest first.
+
+    :param state: this state only; likewise the next two.
+    """
+    conditions = [
+        "(:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
+    ]
+    order = "rowid"
+    if state is not None:
+        conditions.append(f"state = '{state.value}'")
+        if state.final:
+            conditions.append("finished_at IS NOT NULL")
+            order = "finished_at"
+    rows = connection.execute(
+        f"SELECT * FROM deliveries WHERE {' AND '.join(conditions)} ORDER BY {order} DESC LIMIT :limit",  # noqa: S608 - our own words
+        {"destination": destination, "streamer": streamer, "limit": limit},
+    )
+    return [to_delivery(row) for row in rows]

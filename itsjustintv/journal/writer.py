@@ -1,0 +1,99 @@
+"""
+Group commit: every operation that waits shares one transaction, and with it one wait for the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from attrs import define, field
+from twisted.python.failure import Failure
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.database import concerns_storage, explain, identity
+from itsjustintv.journal.thread import Operation
+
+__all__ = ["Connect", "Writer"]
+
+#: Opens the database anew.
+Connect = Callable[[], Connection]
+
+
+@define(eq=False)
+class Writer:
+    """
+    The only connection of the daemon that writes. Lives in a thread of its own, except for ``problem``.
+
+    After anything that went wrong with the file the connection is given up and the next batch begins with a new one,
+    so that the writer heals as soon as the file does.
+
+    :ivar problem: why the last commit did not happen, in one sentence, or ``None`` when it did. Read from any thread.
+    """
+
+    _path: Path
+    _connect: Connect
+    problem: str | None = field(default=None, init=False)
+    _connection: Connection | None = field(default=None, init=False)
+    _file: tuple[int, int] | None = field(default=None, init=False)
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Perform operations in one transaction. One that fails for a reason of its own is taken back alone; when the
+        transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is kept.
+        """
+        try:
+            results = self._commit(operations)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the callers are told
+            self.close()
+            self.problem = str(error) if isinstance(error, JournalUnavailable) else explain(self._path, error)
+            return [Failure(JournalUnavailable(self.problem)) for _ in operations]
+        self.problem = None
+        return results
+
+    def close(self) -> None:
+        """
+        Let go of the connection; what was not committed is taken back.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        results = [_alone(connection, operation) for operation in operations]
+        if identity(self._path) != self._file:
+            # Somebody moved it away: what is committed now would be gone with the last process that has it open.
+            raise JournalUnavailable(f"{self._path} was replaced while in use: restart itsjustintv")
+        connection.execute("COMMIT")
+        return results
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+            current = identity(self._path)
+            if self._file is None:
+                self._file = current
+        return self._connection
+
+
+def _alone(connection: Connection, operation: Operation[Any]) -> object:
+    """
+    Perform an operation so that its failure is its own.
+    """
+    connection.execute("SAVEPOINT operation")
+    try:
+        result = operation(connection)
+    except Exception as error:
+        if concerns_storage(error):
+            raise
+        failure = Failure()
+        failure.cleanFailure()
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        return failure
+    connection.execute("RELEASE operation")
+    return result

@@ -1,0 +1,184 @@
+"""
+Opening the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from stat import S_IMODE
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal import database
+from itsjustintv.journal.database import create, explain, lock
+from itsjustintv.journal.migrations import STEPS, migrate
+
+
+class CreateTests(SynchronousTestCase):
+    """
+    The first and every other start.
+    """
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute() / "state" / "journal.db"
+
+    def assert_refused(self, reason: str) -> None:
+        error = self.assertRaises(JournalUnavailable, create, self.path)
+        self.assertIn(str(self.path), str(error))
+        self.assertIn(reason, str(error))
+        self.assertNotIn("\n", str(error))
+
+    def test_for_this_user_only(self) -> None:
+        """
+        The directory and the files are closed to others, whatever the umask.
+        """
+        self.addCleanup(os.umask, os.umask(0))
+        connection = create(self.path)
+        self.addCleanup(connection.close)
+        connection.execute("UPDATE numbers SET value = 1 WHERE name = 'probes'")
+        self.assertEqual(S_IMODE(self.path.parent.stat().st_mode), 0o700)
+        files = {file.name: S_IMODE(file.stat().st_mode) for file in self.path.parent.iterdir()}
+        self.assertEqual(files, dict.fromkeys(("journal.db", "journal.db-wal", "journal.db-shm"), 0o600))
+
+    def test_commits_are_durable(self) -> None:
+        """
+        The log is written ahead and synced with every commit.
+        """
+        connection = create(self.path)
+        self.addCleanup(connection.close)
+        self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone()[0], "wal")
+        self.assertEqual(connection.execute("PRAGMA synchronous").fetchone()[0], 2)
+
+    def test_not_a_database(self) -> None:
+        """
+        A file of another kind is left alone, and the sentence says which.
+        """
+        self.path.parent.mkdir(parents=True)
+        self.path.write_bytes(b"something else\n" * 100)
+        self.assert_refused("is not a journal")
+        self.assertEqual(self.path.read_bytes(), b"something else\n" * 100)
+
+    def test_damaged(self) -> None:
+        """
+        A journal whose tables cannot be read is refused.
+        """
+        create(self.path).close()
+        content = self.path.read_bytes()
+        self.path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+        self.assert_refused("is damaged")
+
+    def test_another_programs_database(self) -> None:
+        """
+        Another program's database is refused and not changed.
+        """
+        self.path.parent.mkdir(parents=True)
+        other = sqlite3.connect(self.path)
+        other.execute("CREATE TABLE theirs (x)")
+        other.close()
+        self.assert_refused("another program")
+
+    def test_newer_version(self) -> None:
+        """
+        A journal from the future is refused in one sentence.
+        """
+        connection = create(self.path)
+        connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+        connection.close()
+        self.assert_refused("newer itsjustintv")
+
+    def test_no_directory(self) -> None:
+        """
+        A path through something that is no directory is refused.
+        """
+        self.path.parent.parent.mkdir(parents=True)
+        self.path.parent.write_text("a file")
+        self.assert_refused("cannot be used")
+
+    def test_a_directory(self) -> None:
+        """
+        A directory in the place of the file is refused.
+        """
+        self.path.mkdir(parents=True)
+        self.assert_refused("cannot be opened")
+
+    def test_lock_without_a_directory(self) -> None:
+        """
+        A lock file that cannot be created is reported the same way.
+        """
+        self.path.parent.parent.mkdir(parents=True)
+        self.path.parent.write_text("a file")
+        self.assertRaises(JournalUnavailable, lock, self.path)
+
+    def test_lock_that_cannot_be_had(self) -> None:
+        """
+        A filesystem without locks is no place for a journal, and it is not called busy.
+        """
+
+        def no_locks(descriptor: int, operation: int) -> None:
+            raise OSError(37, "No locks available")
+
+        self.patch(database, "flock", no_locks)
+        error = self.assertRaises(JournalUnavailable, lock, self.path)
+        self.assertIn("no locks available", str(error))
+
+    def test_memory_only(self) -> None:
+        """
+        Without write-ahead logging there is no journal.
+        """
+        connection = sqlite3.connect(":memory:")
+        self.addCleanup(connection.close)
+        self.patch(sqlite3, "connect", lambda *args, **kwargs: connection)
+        self.assert_refused("local disk")
+
+    def test_unexpected_errors_are_explained(self) -> None:
+        """
+        An error nobody foresaw still names the file and what it said.
+        """
+        text = explain(self.path, ValueError("surprise"))
+        self.assertIn(str(self.path), text)
+        self.assertIn("surprise", text)
+
+
+class MigrateTests(SynchronousTestCase):
+    """
+    From version to version.
+    """
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute() / "journal.db"
+        self.connection = create(self.path)
+        self.addCleanup(self.connection.close)
+
+    def version(self) -> int:
+        value: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        return value
+
+    def test_missing_steps_are_made_in_order(self) -> None:
+        """
+        An older journal is brought up step by step and keeps what it holds.
+        """
+        self.connection.execute("UPDATE numbers SET value = 7 WHERE name = 'wanted'")
+        steps = (
+            *STEPS,
+            "CREATE TABLE more (x ANY) STRICT",
+            "INSERT INTO more SELECT value FROM numbers WHERE name = 'wanted'",
+        )
+        migrate(self.connection, self.path, steps)
+        self.assertEqual(self.version(), len(STEPS) + 2)
+        self.assertEqual(self.connection.execute("SELECT x FROM more").fetchone()[0], 7)
+        migrate(self.connection, self.path, steps)
+        self.assertEqual(self.connection.execute("SELECT count(*) FROM more").fetchone()[0], 1)
+
+    def test_a_step_that_fails_leaves_the_version_before_it(self) -> None:
+        """
+        A step is all or nothing.
+        """
+        steps = (*STEPS, "CREATE TABLE one (x)", "CREATE TABLE two (x); CREATE TABLE two (x)")
+        self.assertRaises(sqlite3.OperationalError, migrate, self.connection, self.path, steps)
+        self.assertEqual(self.version(), len(STEPS) + 1)
+        tables = {row["name"] for row in self.connection.execute("SELECT name FROM sqlite_schema")}
+        self.assertIn("one", tables)
+        self.assertNotIn("two", tables)

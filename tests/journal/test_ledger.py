@@ -1,0 +1,157 @@
+"""
+The journal for the command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal import operations, queries
+from itsjustintv.journal.database import create
+from itsjustintv.journal.ledger import Declined, History, Ledger
+from itsjustintv.model import State
+from tests.journal.values import attempt, deliveries, event
+
+
+class LedgerTests(SynchronousTestCase):
+    """
+    A journal that a daemon has open, and a ledger on the same file.
+    """
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute() / "journal.db"
+        self.connection = create(self.path)
+        self.addCleanup(self.connection.close)
+        for number, destination in enumerate("aba", 1):
+            news = event(f"e{number}")
+            operations.accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
+        self.ledger = Ledger.open(self.path, lambda: 5000.0)
+
+    def end(self, name: str, state: State, now: float = 1001.0) -> None:
+        operations.prepare(self.connection, name, b"{}", None, 1000.0)
+        operations.settle(self.connection, name, state, "why", now, attempt(ok=state is State.DELIVERED))
+
+    def ids(self, **narrower: object) -> list[str]:
+        return [delivery.id for delivery in self.ledger.list(**narrower)]  # type: ignore[arg-type]
+
+    def test_lists_the_newest_first(self) -> None:
+        """
+        Deliveries are listed newest first, no more than asked for.
+        """
+        self.assertEqual(self.ids(), ["e3-1", "e2-1", "e1-1"])
+        self.assertEqual(self.ids(limit=1), ["e3-1"])
+
+    def test_lists_what_is_asked_for(self) -> None:
+        """
+        State, destination and streamer narrow the list, alone and together.
+        """
+        self.end("e3-1", State.DEAD, now=1001.0)
+        self.end("e2-1", State.DEAD, now=1002.0)
+        self.assertEqual(self.ids(state=State.DEAD), ["e2-1", "e3-1"])
+        self.assertEqual(self.ids(state=State.ACCEPTED), ["e1-1"])
+        self.assertEqual(self.ids(destination="a"), ["e3-1", "e1-1"])
+        self.assertEqual(self.ids(state=State.DEAD, destination="a", streamer="cool"), ["e3-1"])
+        self.assertEqual(self.ids(streamer="another"), [])
+
+    def test_shows_everything(self) -> None:
+        """
+        A delivery is shown with its event and its attempts.
+        """
+        self.end("e1-1", State.DEAD)
+        delivery = queries.get(self.connection, "e1-1")
+        assert delivery is not None
+        self.assertEqual(self.ledger.show("e1-1"), History(event=event("e1"), delivery=delivery, attempts=(attempt(),)))
+
+    def test_unknown(self) -> None:
+        """
+        A delivery that does not exist is named in the refusal.
+        """
+        for ask in (self.ledger.show, self.ledger.retry, self.ledger.cancel):
+            self.assertIn("nothing-1", str(self.assertRaises(Declined, ask, "nothing-1")))
+
+    def test_retry(self) -> None:
+        """
+        What ended undelivered is pending again, due now, and the accounts still balance.
+        """
+        for state in (State.DEAD, State.EXPIRED, State.FILTERED, State.CANCELLED):
+            self.end("e1-1", state)
+            revived = self.ledger.retry("e1-1")
+            self.assertEqual((revived.state, revived.attempts, revived.next_attempt_at), (State.PENDING, 0, 5000.0))
+        accounting = self.ledger.accounting()
+        self.assertEqual((accounting.imbalance, accounting.pending, accounting.accepted), (0, 1, 2))
+
+    def test_retry_needs_an_end_without_success(self) -> None:
+        """
+        What was delivered, or is still on its way, is not sent again.
+        """
+        self.end("e1-1", State.DELIVERED)
+        self.assertIn("delivered", str(self.assertRaises(Declined, self.ledger.retry, "e1-1")))
+        self.assertIn("accepted", str(self.assertRaises(Declined, self.ledger.retry, "e2-1")))
+        self.assertEqual(queries.signals(self.connection), 0)
+
+    def test_cancel(self) -> None:
+        """
+        What has not ended is cancelled with a reason; once.
+        """
+        cancelled = self.ledger.cancel("e1-1", "not wanted")
+        self.assertEqual(cancelled, queries.get(self.connection, "e1-1"))
+        self.assertEqual((cancelled.state, cancelled.reason), (State.CANCELLED, "not wanted"))
+        self.assertIn("cancelled", str(self.assertRaises(Declined, self.ledger.cancel, "e1-1")))
+        accounting = self.ledger.accounting()
+        self.assertEqual((accounting.imbalance, accounting.cancelled), (0, 1))
+
+    def test_writes_are_signalled(self) -> None:
+        """
+        Every change made for an operator raises the signal, looking does not.
+        """
+        self.ledger.cancel("e1-1")
+        self.ledger.retry("e1-1")
+        self.ledger.list()
+        self.ledger.show("e1-1")
+        self.assertEqual(queries.signals(self.connection), 2)
+
+    def test_without_a_daemon(self) -> None:
+        """
+        The ledger works on a journal that nobody has open.
+        """
+        self.connection.close()
+        self.ledger.cancel("e1-1")
+        self.assertEqual(self.ids(state=State.CANCELLED), ["e1-1"])
+
+    def test_creates_nothing(self) -> None:
+        """
+        Where there is no journal, the refusal says where it looked, and nothing appears there.
+        """
+        missing = self.path.parent / "elsewhere" / "journal.db"
+        error = self.assertRaises(JournalUnavailable, Ledger.open, missing, lambda: 0.0)
+        self.assertIn(str(missing), str(error))
+        self.assertFalse(missing.parent.exists())
+
+    def test_older_version(self) -> None:
+        """
+        A journal that is still to be upgraded is left to the daemon.
+        """
+        self.connection.execute("PRAGMA user_version = 0")
+        error = self.assertRaises(JournalUnavailable, self.ledger.accounting)
+        self.assertIn("start itsjustintv once", str(error))
+
+    def test_an_empty_file(self) -> None:
+        """
+        An empty file is no journal either.
+        """
+        empty = self.path.with_name("empty.db")
+        empty.touch()
+        self.assertRaises(JournalUnavailable, Ledger.open, empty, lambda: 0.0)
+
+    def test_lists_without_pictures(self) -> None:
+        """
+        A list carries the payloads but not the pictures.
+        """
+        operations.prepare(self.connection, "e1-1", b"{}", b"png", 1000.0)
+        loaded = queries.load(self.connection, "e1-1")
+        assert loaded is not None
+        self.assertEqual(list(self.ledger.list(state=State.PENDING)), [evolve(loaded, picture=None)])

@@ -1,0 +1,75 @@
+"""
+Tests for :mod:`itsjustintv.journal.thread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.journal import Journal
+from itsjustintv.journal.thread import Operation, OperationThread
+from tests.journal.test_journal import JournalCase
+
+
+class Broken:
+    """
+    A batch with a defect.
+    """
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Raise, which no batch may.
+        """
+        raise ZeroDivisionError
+
+    def close(self) -> None:
+        """
+        Have nothing to let go of.
+        """
+
+
+class DeathTests(TestCase):
+    """
+    A thread that ends without being asked to.
+    """
+
+    timeout = 20
+
+    async def test_nobody_waits_for_a_dead_thread(self) -> None:
+        """
+        What was asked of it fails, what is asked later fails at once, and a stop does not wait.
+        """
+        thread = OperationThread(reactor, Broken())
+        thread.start("broken")
+        self.assertIsNone(thread.died)
+        await self.assertFailure(thread.submit(lambda _: None), JournalUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.failureResultOf(thread.submit(lambda _: None), JournalUnavailable)
+        self.assertIn("restart", str(thread.died))
+        await thread.stop()
+
+
+class HealthTests(JournalCase):
+    """
+    What a dead thread means to the journal.
+    """
+
+    async def test_a_journal_with_a_dead_thread_is_not_well(self) -> None:
+        """
+        The journal names the problem when its writer, or its reader, has ended.
+        """
+        for name in ("_writing", "_reading"):
+            journal: Journal = self.make()
+            journal.startService()
+            self.assertIsNone(journal.problem())
+            thread: OperationThread = getattr(journal, name)
+            thread._batch = Broken()
+            await self.assertFailure(thread.submit(lambda _: None), JournalUnavailable)
+            self.assertIn("restart", str(journal.problem()))
+            await journal.stopService()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
