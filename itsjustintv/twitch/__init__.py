@@ -1,0 +1,3 @@
+"""
+Everything that is Twitch: its webhooks coming in, its API going out.
+"""

@@ -1,0 +1,35 @@
+"""
+Small private files, replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import mkstemp
+
+__all__ = ["replace"]
+
+
+def replace(path: Path, content: bytes, modified_at: float | None = None) -> None:
+    """
+    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one.
+    Creates its directory. Blocks: to be called in a thread.
+
+    :param modified_at: the file's time, if it matters.
+    :raises OSError: nothing was changed.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if modified_at is not None:
+            os.utime(temporary, (modified_at, modified_at))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

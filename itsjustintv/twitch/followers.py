@@ -1,0 +1,157 @@
+"""
+How many follow a channel: a number that changes slowly and costs a point of the rate limit each time it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
+from itsjustintv.interfaces import ILastKnown
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.flight import SingleFlight
+
+__all__ = ["CountFollowers", "Followers"]
+
+#: Asks Helix for the followers of a user id, leaving a number of points to others.
+CountFollowers = Callable[[str, int], Coroutine[Deferred[Any], Any, int]]
+
+_KIND = "followers"
+
+# Shares of the rate limit left for users, channels and streams, and for everybody when nothing is urgent.
+_RESERVE = 0.25
+_QUIET_RESERVE = 0.75
+
+
+@frozen
+class _Total:
+    """
+    A number, and when it was true.
+    """
+
+    value: int
+    at: float
+
+
+@define(eq=False)
+class Followers(Service):
+    """
+    Totals, from memory while they are fresh, from Helix while it can spare a point, else as last known.
+
+    :ivar count: asks Helix.
+    :ivar fresh_for: seconds.
+    :ivar patience: seconds that Helix may take when there is a last known total to fall back on.
+    :ivar capacity: channels kept in memory; those not asked for the longest are forgotten first.
+    :ivar refresh_every: seconds between two quiet refreshments.
+    """
+
+    _count: CountFollowers
+    _bucket: RateBucket
+    _last_known: ILastKnown
+    _clock: IReactorTime
+    _fresh_for: float = 600.0
+    _patience: float = 1.0
+    _capacity: int = 10_000
+    _refresh_every: float = 1.0
+    _totals: OrderedDict[str, _Total] = field(factory=OrderedDict, init=False)
+    _asking: SingleFlight[int] = field(factory=SingleFlight, init=False)
+    _loop: LoopingCall | None = field(default=None, init=False)
+
+    log = Logger()
+
+    def startService(self) -> None:
+        """
+        Begin to refresh, while the rate limit is hardly used, what is no longer fresh.
+        """
+        super().startService()
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._refresh_one()))
+        self._loop.clock = self._clock
+        self._loop.start(self._refresh_every, now=False)
+
+    def stopService(self) -> None:
+        """
+        Refresh nothing more.
+        """
+        super().stopService()
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+
+    async def total(self, user_id: str) -> int:
+        """
+        Count the followers of a channel as well as can be had soon.
+
+        :raises TwitchError: Helix has no answer or no point to spare, and nothing is known from before.
+        """
+        last = self._totals.get(user_id)
+        if last is None:
+            last = await self._recall(user_id)
+        else:
+            self._totals.move_to_end(user_id)
+        if last is not None and self._clock.seconds() - last.at < self._fresh_for:
+            return last.value
+        reserve = int(self._bucket.limit * _RESERVE)
+        if not self._bucket.can_spare(1, reserve):
+            if last is None:
+                raise TwitchUnavailable("the rate limit has no point to spare")
+            return last.value
+        asking = self._asking.join(user_id, lambda: self._ask(user_id, reserve))
+        if last is None:
+            return await asking
+        try:
+            return await asking.addTimeout(self._patience, self._clock)
+        except (TwitchError, DeferredTimeout):
+            return last.value
+
+    async def _ask(self, user_id: str, reserve: int) -> int:
+        value = await self._count(user_id, reserve)
+        now = self._clock.seconds()
+        self._keep(user_id, _Total(value, now))
+        self._last_known.remember(_KIND, user_id, value, now).addErrback(self._not_kept)
+        return value
+
+    def _not_kept(self, failure: Any) -> None:
+        failure.trap(JournalUnavailable, CancelledError)
+        self.log.debug("could not keep a total of followers: {reason}", reason=failure.getErrorMessage())
+
+    async def _recall(self, user_id: str) -> _Total | None:
+        try:
+            found = await self._last_known.recall(_KIND, user_id)
+        except JournalUnavailable as error:
+            self.log.debug("could not look up a total of followers: {reason}", reason=str(error))
+            return None
+        if found is None:
+            return None
+        total = _Total(*found)
+        self._keep(user_id, total)
+        return total
+
+    def _keep(self, user_id: str, total: _Total) -> None:
+        self._totals[user_id] = total
+        while len(self._totals) > self._capacity:
+            self._totals.popitem(last=False)
+
+    async def _refresh_one(self) -> None:
+        """
+        Refresh the oldest total. Never raises: the loop must not end.
+        """
+        if not self._totals or not self._bucket.can_spare(1, reserve := int(self._bucket.limit * _QUIET_RESERVE)):
+            return
+        user_id, oldest = min(self._totals.items(), key=lambda item: item[1].at)
+        if self._clock.seconds() - oldest.at < self._fresh_for:
+            return
+        try:
+            await self._asking.join(user_id, lambda: self._ask(user_id, reserve))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next one is tried
+            self.log.debug("could not refresh a total of followers: {reason}", reason=str(error))
+            # It comes back from the disk when it is asked for, and does not hold up the others until then.
+            self._totals.pop(user_id, None)

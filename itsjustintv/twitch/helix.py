@@ -1,0 +1,153 @@
+"""
+Requests to Helix, Twitch's API (dev.twitch.tv, "API guide").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from attrs import define, field
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+
+from itsjustintv.errors import TwitchRejected, TwitchUnavailable
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.exchange import Answer, exchange
+from itsjustintv.twitch.oauth import AppToken, Settings
+
+__all__ = ["Helix", "Params"]
+
+#: A name is repeated for each of its values.
+Params = Sequence[tuple[str, str]]
+
+_TIMEOUT = 5.0
+_LIMIT = 1024 * 1024
+
+
+@define(eq=False)
+class Helix:
+    """
+    Asks Helix, with the token and within the rate limit.
+
+    :ivar http: must not follow redirects on its own.
+    :ivar settings: where Helix is, and who asks.
+    """
+
+    _http: HTTPClient
+    _settings: Settings
+    _token: AppToken
+    _bucket: RateBucket
+    _clock: IReactorTime
+
+    async def get(self, path: str, params: Params = (), spare: int = 0) -> Any:
+        """
+        Ask for something.
+
+        :param path: below ``api_url``, ``/users`` say.
+        :param spare: points to be left in the rate bucket for others.
+        :return: the answer, parsed.
+        :raises TwitchUnavailable: worth another try.
+        :raises TwitchRejected: not worth another try.
+        """
+        return await self.call("GET", path, params, spare=spare)
+
+    async def call(self, method: str, path: str, params: Params = (), content: Any = None, spare: int = 0) -> Any:
+        """
+        Make a request, waiting for the rate limit first for as long as it takes.
+
+        After a 401 it is made once more with another token, after a 503 once more as it is, after a 429 once more when
+        the bucket has been refilled.
+
+        :param content: sent as JSON, unless it is ``None``.
+        :return: the answer, parsed; ``None`` when it is empty.
+        :raises TwitchUnavailable: worth another try.
+        :raises TwitchRejected: not worth another try.
+        """
+        request = _Request(self._settings, self._http, self._clock, method, path, params, content)
+        tried: set[int] = set()
+        while True:
+            token = await self._token.get()
+            fare = await self._bucket.take(spare=spare)
+            try:
+                answer = await request.send(token)
+            except BaseException:
+                self._bucket.lost(fare)
+                raise
+            again = answer.status not in tried
+            tried.add(answer.status)
+            # A 429 with points left is about something else, which waiting does not cure.
+            if answer.status == HTTPStatus.TOO_MANY_REQUESTS and not answer.number("Ratelimit-Remaining"):
+                delay = self._bucket.refused(fare, answer)
+                if not again:
+                    raise TwitchUnavailable(request.told(answer), delay)
+                continue
+            self._bucket.answered(fare, answer)
+            if answer.status == HTTPStatus.UNAUTHORIZED and self._token.rejected(token) and again:
+                continue
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and again:
+                continue
+            return request.result(answer)
+
+
+@define(eq=False)
+class _Request:
+    """
+    A request that may be sent more than once.
+    """
+
+    _settings: Settings
+    _http: HTTPClient
+    _clock: IReactorTime
+    _method: str
+    _path: str
+    _params: Params
+    _content: Any
+    _name: str = field(init=False)
+
+    @_name.default
+    def _named(self) -> str:
+        return f"{self._method} {self._path}"
+
+    async def send(self, token: str) -> Answer:
+        """
+        :raises TwitchUnavailable: there is no whole answer.
+        """
+        settings = self._settings()
+        headers = {"Authorization": f"Bearer {token}", "Client-Id": settings.client_id}
+        if self._content is not None:
+            headers["Content-Type"] = "application/json"
+        return await exchange(
+            self._http,
+            self._clock,
+            self._method,
+            settings.api_url.rstrip("/") + self._path,
+            what=self._name,
+            timeout=_TIMEOUT,
+            limit=_LIMIT,
+            headers=headers,
+            params=self._params,
+            data=None if self._content is None else orjson.dumps(self._content),
+        )
+
+    def result(self, answer: Answer) -> Any:
+        """
+        :raises TwitchUnavailable: 5xx, or a 2xx that is not JSON.
+        :raises TwitchRejected: any other status but 2xx.
+        """
+        if 200 <= answer.status < 300:
+            try:
+                return orjson.loads(answer.body) if answer.body else None
+            except orjson.JSONDecodeError:
+                raise TwitchUnavailable(f"{self._name}: the answer is not JSON") from None
+        if answer.status >= 500:
+            raise TwitchUnavailable(self.told(answer))
+        raise TwitchRejected(self.told(answer), answer.status)
+
+    def told(self, answer: Answer) -> str:
+        """
+        What Twitch answered, for a person.
+        """
+        return f"{self._name} answered {answer.status}" + (f" ({answer.message})" if answer.message else "")

@@ -1,0 +1,214 @@
+"""
+``POST /twitch``: what Twitch sends, and what it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from attrs import Factory, define, field, frozen
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web import http
+from twisted.web.iweb import IRequest
+
+from itsjustintv.errors import JournalUnavailable, Refused, Unreadable
+from itsjustintv.model import Event, Verdict
+from itsjustintv.twitch.eventsub import Challenge, Notification, Revocation, open_message
+
+__all__ = ["Accept", "OnRevocation", "Secrets", "TwitchResource"]
+
+#: The secrets Twitch may sign with at this moment.
+Secrets = Callable[[], Sequence[bytes]]
+#: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
+Accept = Callable[[Event], Deferred[Verdict]]
+#: Is told of a subscription that Twitch has ended. Returns at once.
+OnRevocation = Callable[[Revocation], None]
+
+# Twitch sends a message again within a couple of minutes; this is for everybody else.
+_RETRY_AFTER = b"5"
+
+# Seconds in which one reason for refusing messages is logged once.
+_QUIET = 10.0
+
+
+@frozen
+class _Answer:
+    """
+    A whole answer.
+    """
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    extra: tuple[tuple[bytes, bytes], ...] = ()
+
+    def give(self, request: IRequest) -> bytes:
+        """
+        Set status and headers.
+
+        The length is always there: Twitch has been seen to reject a challenge without it.
+
+        :return: the body, for Klein to write.
+        """
+        request.setResponseCode(self.status)
+        request.setHeader(b"Content-Type", self.content_type)
+        request.setHeader(b"Content-Length", b"%d" % len(self.body))
+        for name, value in self.extra:
+            request.setHeader(name, value)
+        return self.body
+
+
+_PROCESSED = _Answer(http.OK, b'{"status":"processed"}')
+_IGNORED = _Answer(http.OK, b'{"status":"ignored"}')
+_VERDICTS = {
+    Verdict.ACCEPTED: ("accepted {event_id}: {streamer} went live", _PROCESSED),
+    Verdict.DUPLICATE: ("dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
+    Verdict.IGNORED: ("ignored {event_id}: nobody asked for {streamer}", _IGNORED),
+}
+_UNREADABLE = _Answer(http.BAD_REQUEST, b'{"status":"bad request"}')
+_FORBIDDEN = _Answer(http.FORBIDDEN, b'{"status":"forbidden"}')
+_NOT_ALLOWED = _Answer(http.NOT_ALLOWED, b'{"status":"method not allowed"}', extra=((b"Allow", b"POST"),))
+_FAILED = _Answer(http.INTERNAL_SERVER_ERROR, b'{"status":"internal server error"}')
+_UNAVAILABLE = _Answer(http.SERVICE_UNAVAILABLE, b'{"status":"unavailable"}', extra=((b"Retry-After", _RETRY_AFTER),))
+
+
+@define(eq=False)
+class TwitchResource:
+    """
+    Answers Twitch: 2xx for a notification only once ``accept`` says that it is kept.
+
+    The route is the whole path, ``/twitch``, so the resource of ``app`` belongs at the root of a site.
+
+    :ivar secrets: asked for at each message.
+    :ivar accept: what it started goes on when the peer hangs up.
+    :ivar clock: tells the age of messages.
+    :ivar new_id: makes the ids of events.
+    """
+
+    app: ClassVar[Klein] = Klein()
+    log: ClassVar[Logger] = Logger()
+
+    _secrets: Secrets
+    _accept: Accept
+    _on_revocation: OnRevocation
+    _clock: IReactorTime
+    _new_id: Callable[[], str]
+    _refusals: _Refusals = field(
+        init=False, default=Factory(lambda self: _Refusals(self.log, self._clock), takes_self=True)
+    )
+
+    @app.route("/twitch")
+    def receive(self, request: IRequest) -> bytes | Deferred[bytes]:
+        """
+        Answer one request.
+
+        The method is told apart here, not by the route, so that every answer is ours.
+        """
+        if request.method != b"POST":
+            return _NOT_ALLOWED.give(request)
+        try:
+            answer = self._open(request)
+        except Refused as refusal:
+            self._refusals.note(str(refusal))
+            return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
+        except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
+            self.log.failure("a message from twitch could not be handled; twitch will send it again")
+            return _FAILED.give(request)
+        if isinstance(answer, Deferred):
+            return answer.addCallback(_Answer.give, request)
+        return answer.give(request)
+
+    def _open(self, request: IRequest) -> _Answer | Deferred[_Answer]:
+        """
+        Decide what becomes of a message.
+        """
+        now = self._clock.seconds()
+        message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, self._new_id)
+        if isinstance(message, Notification):
+            return _uncancelled(Deferred.fromCoroutine(self._take(message.event)))
+        if isinstance(message, Challenge):
+            self.log.info("answered twitch's challenge")
+            return _Answer(http.OK, message.text.encode("utf-8"), b"text/plain")
+        if isinstance(message, Revocation):
+            self._revoked(message)
+        else:
+            self.log.info("ignored a message about {kind}", kind=message.kind)
+        return _IGNORED
+
+    async def _take(self, event: Event) -> _Answer:
+        """
+        Hand an event over and wait for the verdict. Never fails.
+        """
+        fields: dict[str, Any] = {
+            "event_id": event.id,
+            "message_id": event.message_id,
+            "streamer": event.broadcaster_login or event.broadcaster_id,
+        }
+        try:
+            verdict = await self._accept(event)
+        except JournalUnavailable as error:
+            self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
+                "could not keep {event_id} of {streamer}: {reason}; twitch will send it again",
+                reason=str(error),
+                **fields,
+            )
+            return _UNAVAILABLE
+        except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
+            self.log.failure("could not accept {event_id} of {streamer}; twitch will send it again", **fields)
+            return _FAILED
+        sentence, answer = _VERDICTS[verdict]
+        self.log.info(sentence, **fields)
+        return answer
+
+    def _revoked(self, revocation: Revocation) -> None:
+        """
+        Pass on that a subscription ended.
+        """
+        self.log.warn(
+            "twitch ended the subscription {subscription_id} to {kind} of {streamer}: {reason}",
+            subscription_id=revocation.subscription_id,
+            kind=revocation.type,
+            streamer=revocation.broadcaster_id,
+            reason=revocation.status,
+        )
+        self._on_revocation(revocation)
+
+
+@define(eq=False)
+class _Refusals:
+    """
+    Logs refused messages, so that a flood of them does not become a flood of lines.
+
+    The reasons are fixed texts, so there are few.
+    """
+
+    _log: Logger
+    _clock: IReactorTime
+    _quiet_until: dict[str, float] = field(init=False, factory=dict)
+    _unsaid: dict[str, int] = field(init=False, factory=dict)
+
+    def note(self, reason: str) -> None:
+        """
+        Log a refusal, or count it for the next line about the same reason.
+        """
+        now = self._clock.seconds()
+        count = self._unsaid.get(reason, 0) + 1
+        if now < self._quiet_until.get(reason, now):
+            self._unsaid[reason] = count
+            return
+        self._unsaid[reason] = 0
+        self._quiet_until[reason] = now + _QUIET
+        self._log.warn("refused {count} message(s): {reason}", count=count, reason=reason)
+
+
+def _uncancelled(decision: Deferred[_Answer]) -> Deferred[_Answer]:
+    """
+    Let go of an answer without cancelling what it waits for; Klein cancels when the peer hangs up.
+    """
+    answer: Deferred[_Answer] = Deferred()
+    decision.addCallback(answer.callback)
+    return answer
