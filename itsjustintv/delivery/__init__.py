@@ -1,0 +1,3 @@
+"""
+Bringing notices to their destinations: the queue, its schedule, and one signed POST.
+"""

@@ -1,0 +1,140 @@
+"""
+Connections that a receiver can neither keep open nor fill against our will.
+
+Twisted's agent closes a connection politely: it waits until everything is written and, with TLS, until the other side
+agrees. It also takes as many headers as are sent. A receiver that does neither read nor stop would hold a descriptor,
+or memory, for as long as it likes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.web.client import URI
+from twisted.web.error import SchemeNotSupported
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from zope.interface import implementer
+
+__all__ = ["FirmEndpoints"]
+
+# Seconds between asking for the end of a connection and making it.
+_GRACE = 1.0
+
+# Bytes that may be received in answer to one request, headers included, before the connection is aborted.
+_LIMIT = 256 * 1024
+
+
+@implementer(IAgentEndpointFactory)
+@define(eq=False)
+class FirmEndpoints:
+    """
+    Connects an :class:`~twisted.web.client.Agent` to ``http`` and ``https`` as it would itself, but firmly: a
+    connection that is to be closed is gone a second later, and one that answers with too much is aborted.
+
+    :ivar reactor: opens the connections.
+    :ivar policy: decides which certificates are believed.
+    """
+
+    _reactor: IReactorTime
+    _policy: IPolicyForHTTPS
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """
+        Find the way to a host.
+
+        :raises SchemeNotSupported: when it is neither ``http`` nor ``https``.
+        """
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host.decode("ascii"), uri.port)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        elif uri.scheme != b"http":
+            raise SchemeNotSupported("only http and https are supported")
+        return _FirmEndpoint(self._reactor, endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+@define(eq=False)
+class _FirmEndpoint:
+    _clock: IReactorTime
+    _endpoint: IStreamClientEndpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Connect, and wrap what was connected.
+        """
+        return self._endpoint.connect(_FirmFactory(self._clock, protocolFactory)).addCallback(_wrapped)
+
+
+class _Firm(ProtocolWrapper):
+    """
+    The connection itself.
+    """
+
+    factory: _FirmFactory
+    _aborting: IDelayedCall | None = None
+    _received = 0
+
+    def write(self, data: bytes) -> None:
+        """
+        Begin a request.
+        """
+        self._received = 0
+        super().write(data)
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        """
+        Begin a request.
+        """
+        self._received = 0
+        super().writeSequence(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Pass on what comes, within the limit.
+        """
+        self._received += len(data)
+        if self._received > _LIMIT:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)
+
+    def loseConnection(self) -> None:
+        """
+        Close politely, then firmly.
+        """
+        if self._aborting is None:
+            self._aborting = self.factory.clock.callLater(_GRACE, self.abortConnection)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        There is nothing left to abort.
+        """
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        super().connectionLost(reason)
+
+
+def _wrapped(firm: IProtocol) -> IProtocol:
+    return cast("_Firm", firm).wrappedProtocol
+
+
+class _FirmFactory(WrappingFactory[_Firm]):
+    protocol = _Firm
+
+    def __init__(self, clock: IReactorTime, wrapped: IProtocolFactory) -> None:
+        super().__init__(wrapped)
+        self.clock = clock

@@ -1,0 +1,255 @@
+"""
+One signed POST, bounded in every direction, and never an exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from itsjustintv import __version__
+from itsjustintv.delivery.classify import Meaning, answered, failed, timed_out
+from itsjustintv.delivery.retry_after import retry_after
+from itsjustintv.model import Attempt, Delivery, Destination
+from itsjustintv.signature import hub, standard
+
+__all__ = ["Dispatcher", "Embed"]
+
+#: Puts a picture's bytes into a payload.
+Embed = Callable[[bytes, bytes], bytes]
+
+# As much of an answer is read, in bytes, and as much of it is kept.
+_READ = 64 * 1024
+_KEPT = 2 * 1024
+
+_NOTHING = Meaning("error", "")
+
+# Shorter parts of a URL say nothing that must be hidden.
+_SECRET_LENGTH = 8
+_SEPARATORS = re.compile("[/?&=#]")
+
+
+@define(eq=False)
+class Dispatcher:
+    """
+    Sends a delivery to its destination once.
+
+    Redirects are failures and nothing is asked of their targets, so the agent must not follow them. The agent must not
+    decode answers either: without ``Accept-Encoding`` there is nothing to expand, whatever the receiver sends.
+
+    :ivar agent: opens the connections.
+    :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte of the answer.
+    :ivar embed: puts the picture into the payload. This and the signature take about a millisecond for a picture of
+        half a megabyte, which is less than a trip to a thread is worth.
+    """
+
+    _agent: IAgent
+    _clock: IReactorTime
+    _timeout: Callable[[], float]
+    _embed: Embed
+
+    log = Logger()
+
+    def __call__(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Send it and say how that ended. Never fails, unless it is cancelled, which aborts the connection.
+
+        The status line is the receiver's word: an answer counts by its status even if its body breaks off, has no end,
+        or is still under way at the deadline.
+        """
+        return Deferred.fromCoroutine(self._attempt(delivery, destination))
+
+    async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
+        started_at = self._clock.seconds()
+        timeout = self._timeout()
+        exchange = _Exchange()
+        sending = Deferred.fromCoroutine(self._exchange(exchange, delivery, destination))
+        deadline = self._clock.callLater(timeout, exchange.expire, sending)
+        try:
+            await sending
+        except CancelledError:
+            if not exchange.expired:
+                raise
+        except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
+            exchange.meaning = failed(Failure(), destination.name)
+        finally:
+            if deadline.active():
+                deadline.cancel()
+        response = exchange.response
+        if response is not None:
+            exchange.meaning = answered(response.code, destination.name)
+        elif exchange.expired:
+            # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
+            exchange.meaning = timed_out(timeout, destination.name)
+        return self._told(exchange, destination, started_at)
+
+    async def _exchange(self, exchange: _Exchange, delivery: Delivery, destination: Destination) -> None:
+        body = delivery.body if delivery.picture is None else self._embed(delivery.body, delivery.picture)
+        try:
+            headers = self._headers(delivery, destination, body)
+        except ValueError as error:
+            # Neither signature nor headers quote the secret when they refuse it.
+            exchange.meaning = Meaning(
+                "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
+            )
+            return
+        exchange.response = await self._agent.request(b"POST", destination.url.encode("ascii"), headers, _Bytes(body))
+        reading = _Beginning(_READ)
+        exchange.response.deliverBody(reading)
+        exchange.body = await reading.ended
+
+    def _headers(self, delivery: Delivery, destination: Destination, body: bytes) -> Headers:
+        """
+        Sign the exact bytes that are sent, afresh for each attempt: a verifier refuses a timestamp that is minutes old.
+        """
+        headers = Headers(
+            {
+                "Content-Type": ["application/json"],
+                "User-Agent": [f"itsjustintv/{__version__}"],
+            }
+        )
+        if destination.signature != "standard" and destination.secret:
+            headers.addRawHeader(destination.header, hub(destination.secret, body, destination.hashing))
+        if destination.signature != "hub":
+            now = int(self._clock.seconds())
+            headers.addRawHeader("webhook-id", delivery.event_id)
+            headers.addRawHeader("webhook-timestamp", str(now))
+            headers.addRawHeader("webhook-signature", standard(destination.secret, delivery.event_id, now, body))
+        return headers
+
+    def _told(self, exchange: _Exchange, destination: Destination, started_at: float) -> Attempt:
+        now = self._clock.seconds()
+        meaning, response = exchange.meaning, exchange.response
+        return Attempt(
+            ok=meaning.ok,
+            reason=meaning.reason,
+            detail=meaning.detail,
+            started_at=started_at,
+            duration=max(0.0, now - started_at),
+            status=None if response is None else response.code,
+            response=_readable(exchange.body[:_KEPT], destination),
+            retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), now),
+            final=meaning.reason == "gone",
+        )
+
+
+@define(eq=False)
+class _Exchange:
+    """
+    What is known of one request so far, whatever cuts it short.
+    """
+
+    response: IResponse | None = None
+    body: bytes = b""
+    meaning: Meaning = _NOTHING
+    expired: bool = False
+
+    def expire(self, sending: Deferred[None]) -> None:
+        """
+        Cut it short.
+        """
+        self.expired = True
+        sending.cancel()
+
+
+class _Beginning(Protocol):
+    """
+    Reads the beginning of an answer's body, and closes the connection when there is more.
+
+    :ivar ended: fires with what was read, whatever ended it. Cancelling it closes the connection.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.ended: Deferred[bytes] = Deferred(lambda _: self._end())
+        self._room = limit
+        self._parts: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Keep what there is room for.
+        """
+        if self.ended.called:
+            return
+        self._parts.append(data[: self._room])
+        self._room -= len(data)
+        if self._room <= 0:
+            self._end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
+        """
+        Be content with what has come: complete or not, the status has been said.
+        """
+        if not self.ended.called:
+            self.ended.callback(b"".join(self._parts))
+
+    def _end(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+        self.connectionLost()
+
+
+@implementer(IBodyProducer)
+class _Bytes:
+    """
+    A body that is already there.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """
+        Hand it over in one piece.
+        """
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """
+        It is all in the transport's buffer already.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        There is nothing more.
+        """
+
+    def stopProducing(self) -> None:
+        """
+        There is nothing more.
+        """
+
+
+def _values(response: IResponse, name: bytes) -> Sequence[str]:
+    return [value.decode("latin-1") for value in response.headers.getRawHeaders(name, [])]
+
+
+def _readable(body: bytes, destination: Destination) -> str:
+    """
+    Make a line of text of an answer, without the secrets that error pages like to quote ("Cannot POST /hooks/...").
+    """
+    text = body.decode("utf-8", "replace")
+    for secret in _secrets(destination):
+        text = text.replace(secret, "[redacted]")
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _secrets(destination: Destination) -> Sequence[str]:
+    """
+    List what an answer may quote, the longest first: the URL, its path with the query, long parts of these, the secret.
+    """
+    path = "/" + "".join(destination.url.split("/", 3)[3:])
+    parts = [part for part in _SEPARATORS.split(path) if len(part) >= _SECRET_LENGTH]
+    whole = [each for each in (destination.url, path, destination.secret) if len(each) > 1]
+    return sorted({*whole, *parts}, key=len, reverse=True)

@@ -1,0 +1,340 @@
+"""
+The queue of every delivery, its first attempt included.
+
+The journal holds the deliveries; this holds one lane a destination with places in line, and the attempts under way.
+An attempt ends, the schedule decides, the journal keeps the decision, and only then does anybody hear of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from itsjustintv.config.sections import Retry
+from itsjustintv.delivery.lane import Lane
+from itsjustintv.delivery.turn import Attempting, Resolve, Turn
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.interfaces import IJournal, IOutcomeSink
+from itsjustintv.model import Delivery, Due
+
+__all__ = ["DeliveryQueue", "Limits"]
+
+
+@frozen(kw_only=True)
+class Limits:
+    """
+    What the queue may use, and how patient it is.
+
+    :ivar at_once: beyond so many attempts in all, no destination gets a second one at the same time.
+    :ivar ceiling: so many attempts in all, whatever the number of destinations.
+    :ivar window: places in line that a lane keeps in memory, of fresh deliveries and of others each.
+    :ivar stop: seconds that attempts under way are waited for when the service stops.
+    :ivar first_pause: seconds after which the journal, or a part that failed, is asked again.
+    :ivar longest_pause: what ``first_pause`` grows to.
+    """
+
+    at_once: int = 64
+    ceiling: int = 512
+    window: int = 1000
+    stop: float = 20.0
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+
+
+@define(eq=False)
+class DeliveryQueue(Service):
+    """
+    Brings every delivery to its end.
+
+    Destinations do not wait for each other. Each has its own lane with its own share of attempts; whatever the others
+    do, a lane with nothing under way may begin an attempt at once, until ``limits.ceiling`` is reached. It is the
+    second attempt at the same time that is rationed, so that any number of receivers that never answer can hold no
+    more than one slot each once slots are short. Lanes that must wait are served in the order in which they began to.
+
+    :ivar attempt: makes one attempt.
+    :ivar resolve: finds a destination by name, when it is needed and not before.
+    :ivar policy: the current ``[retry]``.
+    :ivar sinks: are told of every outcome, once it is kept.
+    :ivar random: answers with a number from 0 to 1.
+    """
+
+    _journal: IJournal
+    _attempt: Attempting
+    _resolve: Resolve
+    _policy: Callable[[], Retry]
+    _sinks: Sequence[IOutcomeSink]
+    _clock: IReactorTime
+    _random: Callable[[], float]
+    _limits: Limits = Limits()
+    _every: float = 1.0
+    _lanes: dict[str, Lane] = field(factory=dict, init=False)
+    _in_flight: int = field(default=0, init=False)
+    _turns: set[Deferred[Due | None]] = field(factory=set, init=False)
+    _readings: set[Deferred[None]] = field(factory=set, init=False)
+    _waiting: dict[Lane, None] = field(factory=dict, init=False)
+    _attention: dict[Lane, None] = field(factory=dict, init=False)
+    _attending: bool = field(default=False, init=False)
+    _at_hand: Delivery | None = field(default=None, init=False)
+    _listed: bool = field(default=False, init=False)
+    _silent: bool = field(default=False, init=False)
+    _poll: LoopingCall | None = field(default=None, init=False)
+    _take: Turn = field(init=False)
+
+    log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._take = Turn(
+            self._journal,
+            self._attempt,
+            self._resolve,
+            self._policy,
+            self._sinks,
+            self._clock,
+            self._random,
+            lambda: bool(self.running),
+        )
+
+    @property
+    def under_way(self) -> int:
+        """
+        How many attempts are being made or recorded.
+        """
+        return self._in_flight
+
+    def problem(self) -> str | None:
+        """
+        Why nothing would be delivered, or ``None`` while all is well.
+        """
+        if not self.running:
+            return "not running"
+        if self._poll is None or not self._poll.running:
+            return "the loop has ended"
+        return None
+
+    def startService(self) -> None:
+        """
+        Go on with what the journal holds, without reading all of it.
+        """
+        super().startService()
+        self._listed = False
+        self._poll = LoopingCall(lambda: self._reading(self._look()))
+        self._poll.clock = self._clock
+        self._poll.start(self._every)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Begin no more attempts, and wait for those under way, but not for ever: the ones that are then abandoned are not
+        recorded, and so will be made again.
+        """
+        super().stopService()
+        if self._poll is not None and self._poll.running:
+            self._poll.stop()
+        for lane in self._lanes.values():
+            if lane.timer is not None:
+                lane.timer.cancel()
+                lane.timer = None
+        self._lanes.clear()
+        self._waiting.clear()
+        self._attention.clear()
+        for reading in list(self._readings):
+            reading.cancel()
+        return Deferred.fromCoroutine(self._finish(list(self._turns)))
+
+    def submit(self, delivery: Delivery) -> None:
+        """
+        Take over a delivery that the journal has just made pending. If there is room its attempt begins at once, with
+        the body at hand; otherwise it waits by its id, before those that were attempted already.
+        """
+        if not self.running:
+            return
+        lane = self._lane(delivery.destination)
+        lane.add_fresh(Due(delivery.next_attempt_at, delivery.id))
+        self._at_hand = delivery
+        try:
+            self._attend(lane)
+        finally:
+            self._at_hand = None
+
+    # Lanes
+
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name, self._limits.window)
+        return lane
+
+    def _has_room(self, lane: Lane) -> bool:
+        if lane.in_flight == 0:
+            return self._in_flight < self._limits.ceiling
+        return lane.in_flight < self._policy().concurrency and self._in_flight < self._limits.at_once
+
+    def _attend(self, *lanes: Lane) -> None:
+        """
+        Give lanes what they may have. An attempt that ends while that is being done is attended to afterwards, however
+        many there are, rather than within.
+        """
+        if not self.running:
+            return
+        self._attention.update(dict.fromkeys(lanes))
+        if self._attending:
+            return
+        self._attending = True
+        try:
+            while self._attention:
+                lane = next(iter(self._attention))
+                del self._attention[lane]
+                try:
+                    self._serve(lane)
+                except Exception:  # noqa: BLE001 - a defect in one lane must not stop the others
+                    self.log.failure("cannot serve {destination}, will try again", destination=lane.name)
+                    self._wake(lane, self._clock.seconds() + self._limits.longest_pause)
+        finally:
+            self._attending = False
+
+    def _serve(self, lane: Lane) -> None:
+        now = self._clock.seconds()
+        while lane.head(now) is not None and self._has_room(lane):
+            self._begin(lane, lane.take(now))
+        if lane.paused_until <= now and (limit := lane.wants):
+            self._reading(self._fill(lane, lane.begin_reading(), limit))
+        if lane.head(now) is None:
+            self._wake(lane, lane.next_at())
+            return
+        # An attempt that ends will make room: one of its own, or anybody's.
+        self._wake(lane, None)
+        if lane.in_flight < self._policy().concurrency:
+            self._waiting[lane] = None
+
+    def _wake(self, lane: Lane, at: float | None) -> None:
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        if at is not None and self.running:
+            lane.timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._woken, lane)
+
+    def _woken(self, lane: Lane) -> None:
+        lane.timer = None
+        self._attend(lane)
+
+    # What the journal holds
+
+    async def _look(self) -> None:
+        """
+        Read the lanes again if somebody else has written to the journal. Never raises: the loop must not end.
+        """
+        try:
+            if self._listed:
+                self._listed = not await self._journal.changed()
+            names = [] if self._listed else await self._journal.destinations()
+        except CancelledError:
+            return
+        except JournalUnavailable as error:
+            self._say_unavailable(error)
+            return
+        except Exception:  # noqa: BLE001 - a defect here must not stop the deliveries for ever
+            self.log.failure("cannot read what is pending, will try again")
+            return
+        self._silent = False
+        if self._listed:
+            return
+        self._listed = True
+        for name in names:
+            self._lane(name)
+        for lane in self._lanes.values():
+            lane.forget()
+        self._attend(*self._lanes.values())
+
+    def _reading(self, reading: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        begun = Deferred.fromCoroutine(reading)
+        self._readings.add(begun)
+        begun.addBoth(lambda _: self._readings.discard(begun))
+        return begun
+
+    async def _fill(self, lane: Lane, after: Due | None, limit: int) -> None:
+        try:
+            found = await self._journal.due(lane.name, after, limit)
+        except CancelledError:
+            if not self.running:
+                return
+        except JournalUnavailable as error:
+            self._say_unavailable(error)
+        except Exception:  # noqa: BLE001 - a defect here must not stop the lane for ever
+            self.log.failure("cannot read what is pending for {destination}, will try again", destination=lane.name)
+        else:
+            self._silent = False
+            lane.end_reading(found, complete=len(found) < limit)
+            self._attend(lane)
+            return
+        lane.abandon_reading()
+        self._pause(lane, self._limits.first_pause)
+        self._attend(lane)
+
+    def _say_unavailable(self, error: JournalUnavailable) -> None:
+        """
+        Say once that the journal is away, not every second.
+        """
+        if not self._silent:
+            self.log.warn(
+                "the journal cannot be read or written, deliveries wait for it: {reason}; free its disk",
+                reason=str(error),
+            )
+        self._silent = True
+
+    def _pause(self, lane: Lane, seconds: float) -> None:
+        lane.pause_until(self._clock.seconds() + seconds)
+
+    # One delivery's turn
+
+    def _begin(self, lane: Lane, due: Due) -> None:
+        lane.in_flight += 1
+        self._in_flight += 1
+        at_hand = self._at_hand if self._at_hand is not None and self._at_hand.id == due.id else None
+        turn = Deferred.fromCoroutine(self._turn(lane, due, at_hand))
+        self._turns.add(turn)
+        turn.addBoth(self._ended, lane, due, turn)
+
+    def _ended(self, again: Due | None, lane: Lane, due: Due, turn: Deferred[Due | None]) -> None:
+        self._turns.discard(turn)
+        self._in_flight -= 1
+        lane.in_flight -= 1
+        lane.release(due.id, again)
+        waiting, self._waiting = self._waiting, {}
+        self._attend(*waiting, lane)
+
+    async def _turn(self, lane: Lane, due: Due, delivery: Delivery | None) -> Due | None:
+        """
+        Bring one delivery one step on. Never raises.
+
+        :return: its next place in line, if it has one.
+        """
+        try:
+            return await self._take(lane, due, delivery)
+        except JournalUnavailable as error:
+            self._say_unavailable(error)
+            self._pause(lane, self._limits.first_pause)
+        except CancelledError:
+            if not self.running:
+                return None
+            self._pause(lane, self._limits.first_pause)
+        except Exception:  # noqa: BLE001 - one delivery's defect must not take the lane with it
+            self.log.failure("cannot attempt {delivery}, will try again", delivery=due.id, destination=lane.name)
+            self._pause(lane, self._limits.longest_pause)
+        return due
+
+    async def _finish(self, turns: Sequence[Deferred[Due | None]]) -> None:
+        def abandon() -> None:
+            self.log.warn("{count} attempts did not end in time, they will be made again", count=len(self._turns))
+            for turn in turns:
+                turn.cancel()
+
+        abandoning = self._clock.callLater(self._limits.stop, abandon)
+        await DeferredList(turns)
+        if abandoning.active():
+            abandoning.cancel()

@@ -1,0 +1,52 @@
+"""
+What an operator reads of a delivery: one line for each thing worth knowing, and none twice.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger, LogLevel
+
+from itsjustintv.model import Delivery, Outcome, State
+
+__all__ = ["report"]
+
+_TOLD = {
+    State.DELIVERED: "delivered {event_id} of {streamer} to {destination}, attempt {attempt}",
+    State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay:.0f} s",
+    State.DEAD: (
+        "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} When that is mended:"
+        " itsjustintv deliveries retry {delivery}"
+    ),
+    State.EXPIRED: "{event_id} of {streamer} is too old to be news and does not go to {destination}. {detail}",
+    State.CANCELLED: "{event_id} of {streamer} does not go to {destination}: {reason}",
+}
+
+
+def report(log: Logger, before: Delivery, outcome: Outcome) -> None:
+    """
+    Log an outcome: a failure is a warning unless the attempt before failed in the same way, and an end always is one,
+    unless it is a delivery or was asked for.
+
+    :param before: the delivery as it was.
+    """
+    after, attempt = outcome.delivery, outcome.attempt
+    reason = after.reason if attempt is None else attempt.reason
+    level = LogLevel.warn
+    if after.state in (State.DELIVERED, State.CANCELLED):
+        level = LogLevel.info
+    elif after.state is State.PENDING and before.reason == reason:
+        level = LogLevel.debug
+    log.emit(
+        level,
+        _TOLD.get(after.state, "{event_id} of {streamer} to {destination}: {state}"),
+        event_id=after.event_id,
+        delivery=after.id,
+        streamer=after.streamer,
+        destination=after.destination,
+        state=after.state.value,
+        attempt=after.attempts,
+        reason=reason,
+        detail="" if attempt is None else attempt.detail,
+        status=None if attempt is None else attempt.status,
+        delay=after.next_attempt_at - outcome.at,
+    )

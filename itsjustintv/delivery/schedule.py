@@ -1,0 +1,99 @@
+"""
+What becomes of a delivery after an attempt: pure decisions over ``[retry]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.application.internet import backoffPolicy
+
+from itsjustintv.config.sections import Retry
+from itsjustintv.model import Attempt, State
+
+__all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "after", "delay", "pause", "too_old"]
+
+#: Reasons of ends, stable words for logs and metrics.
+EXHAUSTED = "exhausted"
+GONE = "gone"
+TOO_OLD = "too old to be news"
+
+# No receiver may silence a destination for longer than this, in seconds.
+_LONGEST_PAUSE = 3600.0
+
+# So many attempts may follow a Retry-After that is shorter than our own delay; then our own is the least, or a receiver
+# that always says 0 would use up all attempts within a second.
+_TRUSTED = 3
+
+
+@frozen(kw_only=True)
+class Next:
+    """
+    What to record about a delivery.
+
+    :ivar reason: of its state; while it is pending, that of the last attempt.
+    :ivar at: when to try again, if it is pending.
+    """
+
+    state: State
+    reason: str
+    at: float | None = None
+
+
+def delay(retry: Retry, attempts: int, random: Callable[[], float]) -> float:
+    """
+    How long to wait after so many attempts: the initial delay after the first, multiplied after each further one up to
+    the largest, and then moved up or down by no more than the share ``retry.jitter``.
+
+    :param attempts: how many have ended, at least 1.
+    :param random: answers with a number from 0 to 1.
+    :return: seconds.
+    """
+    # backoffPolicy counts from 0; its own jitter is added rather than multiplied, so it gets none.
+    policy = backoffPolicy(retry.initial_delay, retry.max_delay, retry.backoff_factor, jitter=lambda: 0.0)
+    return policy(attempts - 1) * (1.0 + retry.jitter * (2.0 * random() - 1.0))
+
+
+def pause(attempt: Attempt) -> float:
+    """
+    For how many seconds the whole destination is to be left alone after an attempt; at most an hour.
+    """
+    if attempt.ok or attempt.retry_after is None:
+        return 0.0
+    return min(attempt.retry_after, _LONGEST_PAUSE)
+
+
+def too_old(retry: Retry, accepted_at: float, now: float) -> bool:
+    """
+    Whether an event is no longer news.
+    """
+    return now - accepted_at >= retry.max_age
+
+
+def after(
+    attempt: Attempt, attempts: int, *, accepted_at: float, now: float, retry: Retry, random: Callable[[], float]
+) -> Next:
+    """
+    Decide what becomes of a delivery.
+
+    The next attempt comes after :func:`delay`, or later if the receiver asked for that. A receiver that asks for less
+    than our own delay, as a rate limit does, is believed for the first attempts. A delivery whose next attempt would
+    come too late for news expires at once: its end is certain, and an operator should not have to wait to hear of it.
+
+    :param attempts: how many have ended, this one included.
+    :param accepted_at: when the event was accepted.
+    """
+    if attempt.ok:
+        return Next(state=State.DELIVERED, reason=attempt.reason)
+    if attempt.final:
+        return Next(state=State.DEAD, reason=GONE)
+    if attempts >= retry.max_attempts:
+        return Next(state=State.DEAD, reason=EXHAUSTED)
+    wait = delay(retry, attempts, random)
+    if attempt.retry_after is not None:
+        asked = pause(attempt)
+        wait = asked if attempts <= _TRUSTED else max(wait, asked)
+    if too_old(retry, accepted_at, now + wait):
+        return Next(state=State.EXPIRED, reason=TOO_OLD)
+    return Next(state=State.PENDING, reason=attempt.reason, at=now + wait)
