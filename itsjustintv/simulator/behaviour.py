@@ -1,0 +1,92 @@
+"""
+How something that is asked over HTTP may behave, and the order in which it does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.web import http
+from twisted.web.server import Request
+
+__all__ = ["Behaviour", "Script", "act"]
+
+
+@frozen(kw_only=True)
+class Behaviour:
+    """
+    One way to treat a request.
+
+    :ivar status: what is answered.
+    :ivar delay: seconds before anything else happens.
+    :ivar hang: never answer, until the other side gives up.
+    :ivar drop: close the connection instead of answering.
+    """
+
+    status: int = http.OK
+    body: bytes = b""
+    headers: Mapping[str, str] = field(factory=dict)
+    delay: float = 0.0
+    hang: bool = False
+    drop: bool = False
+
+    @property
+    def well(self) -> bool:
+        """
+        Whether, after the delay, all goes as it should.
+        """
+        return 200 <= self.status < 300 and not self.hang and not self.drop
+
+
+@define(eq=False)
+class Script:
+    """
+    What each of several named things does next.
+
+    :ivar usually: what a thing does for which nothing is planned.
+    """
+
+    usually: Behaviour = Behaviour()
+    _planned: dict[str, deque[Behaviour]] = field(factory=dict, init=False)
+    _lasting: dict[str, Behaviour] = field(factory=dict, init=False)
+
+    def plan(self, name: str, *behaviours: Behaviour, then: Behaviour | None = None) -> None:
+        """
+        Let a thing behave in one way after the other, and for ever like ``then``, or as usual. Replaces what was
+        planned.
+        """
+        self._planned[name] = deque(behaviours)
+        self._lasting[name] = then or self.usually
+
+    def next(self, name: str) -> Behaviour:
+        """
+        Take the next behaviour of a thing.
+        """
+        planned = self._planned.get(name)
+        return planned.popleft() if planned else self._lasting.get(name, self.usually)
+
+
+async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> bytes:
+    """
+    Behave that way towards a request.
+
+    :return: the body of the answer; status and headers are already set. Does not return at all from a hang or a drop,
+        which end by cancellation when the connection does.
+    """
+    if behaviour.delay:
+        await deferLater(clock, behaviour.delay)
+    if behaviour.drop:
+        transport: Any = request.transport
+        transport.abortConnection()
+    if behaviour.hang or behaviour.drop:
+        await Deferred()
+    request.setResponseCode(behaviour.status)
+    for name, value in behaviour.headers.items():
+        request.setHeader(name, value)
+    return behaviour.body

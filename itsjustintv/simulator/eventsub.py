@@ -1,0 +1,176 @@
+"""
+EventSub messages: signed, sent over HTTP, and sent again while nobody acknowledges them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from random import Random
+from uuid import UUID
+
+import orjson
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.web.iweb import IAgent
+
+from itsjustintv.simulator.post import Posted, post
+from itsjustintv.simulator.subscriptions import Subscription
+from itsjustintv.simulator.world import Stream, rfc3339
+
+__all__ = ["EventSub", "Message", "Report", "stream_online"]
+
+#: Seconds between the tries of one message. Twitch promises none; maintainers of twitch4j report five tries in a couple
+#: of minutes.
+RESEND_AFTER = (10.0, 20.0, 30.0, 60.0)
+
+
+@frozen(kw_only=True)
+class Message:
+    """
+    One message. Sent again, it keeps its id and its body.
+
+    :ivar type: ``notification``, ``webhook_callback_verification`` or ``revocation``.
+    :ivar subscription: as it was when the message was made.
+    """
+
+    id: str
+    type: str
+    subscription: Subscription
+    body: bytes
+
+
+@frozen
+class Report:
+    """
+    What became of a message.
+
+    :ivar tries: every POST of it, in order.
+    """
+
+    message: Message
+    tries: tuple[Posted, ...]
+
+    @property
+    def acknowledged(self) -> bool:
+        """
+        Whether the last try was answered with 2xx.
+        """
+        return self.tries[-1].ok
+
+
+def stream_online(stream: Stream) -> dict[str, str]:
+    """
+    Describe a broadcast as ``stream.online`` does (dev.twitch.tv, EventSub reference).
+    """
+    return {
+        "id": stream.id,
+        "broadcaster_user_id": stream.channel.id,
+        "broadcaster_user_login": stream.channel.login,
+        "broadcaster_user_name": stream.channel.name,
+        "type": "live",
+        "started_at": stream.started_at,
+    }
+
+
+@define(eq=False)
+class EventSub:
+    """
+    Writes messages and sends them.
+
+    :ivar resend_after: seconds to wait before each further try of a message.
+    :ivar timeout: seconds Twitch waits for an answer.
+    """
+
+    _agent: IAgent
+    _clock: IReactorTime
+    _random: Random
+    resend_after: Sequence[float] = RESEND_AFTER
+    timeout: float = 10.0
+    _under_way: set[Deferred[Report]] = field(factory=set, init=False)
+
+    def notification(self, subscription: Subscription, event: Mapping[str, object]) -> Message:
+        """
+        Write a notification, with an id of its own.
+        """
+        return self._message("notification", subscription, {"event": event})
+
+    def challenge(self, subscription: Subscription) -> tuple[Message, bytes]:
+        """
+        Write a verification.
+
+        :return: the message, and the only right answer to it.
+        """
+        challenge = f"{self._random.getrandbits(160):040x}"
+        message = self._message("webhook_callback_verification", subscription, {"challenge": challenge})
+        return message, challenge.encode()
+
+    def revocation(self, subscription: Subscription) -> Message:
+        """
+        Write the last message of a subscription; its status says why.
+        """
+        return self._message("revocation", subscription, {})
+
+    def send(self, message: Message, *, number: int = 0, again: bool = True) -> Deferred[Report]:
+        """
+        Send a message until it is acknowledged or the tries are used up.
+
+        Each try has a timestamp, and so a signature, of its own: the header is the moment of sending (dev.twitch.tv,
+        Handling webhook events).
+
+        :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``.
+        :param again: whether there is more than one try.
+        """
+        sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else ()))
+        self._under_way.add(sending)
+
+        def ended(result: Report) -> Report:
+            self._under_way.discard(sending)
+            return result
+
+        return sending.addBoth(ended)
+
+    def stop(self) -> None:
+        """
+        Give up on everything that is under way; its Deferreds fail with ``CancelledError``.
+        """
+        for sending in list(self._under_way):
+            sending.cancel()
+
+    async def _send(self, message: Message, number: int, waits: Sequence[float]) -> Report:
+        tries = [await self._try(message, number)]
+        for further, wait in enumerate(waits, number + 1):
+            if tries[-1].ok:
+                break
+            await deferLater(self._clock, wait)
+            tries.append(await self._try(message, further))
+        return Report(message, tuple(tries))
+
+    async def _try(self, message: Message, number: int) -> Posted:
+        subscription = message.subscription
+        timestamp = rfc3339(self._clock.seconds())
+        signed = message.id.encode() + timestamp.encode() + message.body
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "itsjustintv-simulator",
+            "Twitch-Eventsub-Message-Id": message.id,
+            "Twitch-Eventsub-Message-Retry": str(number),
+            "Twitch-Eventsub-Message-Type": message.type,
+            "Twitch-Eventsub-Message-Signature": (
+                f"sha256={hmac.digest(subscription.secret.encode(), signed, 'sha256').hex()}"
+            ),
+            "Twitch-Eventsub-Message-Timestamp": timestamp,
+            "Twitch-Eventsub-Subscription-Type": subscription.type,
+            "Twitch-Eventsub-Subscription-Version": subscription.version,
+        }
+        return await post(self._agent, self._clock, subscription.callback, headers, message.body, timeout=self.timeout)
+
+    def _message(self, kind: str, subscription: Subscription, more: Mapping[str, object]) -> Message:
+        return Message(
+            id=str(UUID(int=self._random.getrandbits(128), version=4)),
+            type=kind,
+            subscription=subscription,
+            body=orjson.dumps({"subscription": subscription.public(), **more}),
+        )

@@ -1,0 +1,71 @@
+"""
+Listening on 127.0.0.1, and letting go of everything afterwards.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.protocols.policies import WrappingFactory
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+__all__ = ["Listening", "free_port", "listen"]
+
+
+@frozen
+class Listening:
+    """
+    A site on a port of this machine.
+    """
+
+    _port: IListeningPort
+    _connections: WrappingFactory
+
+    @property
+    def port(self) -> int:
+        """
+        The port's number.
+        """
+        number: int = self._port.getHost().port  # type: ignore[attr-defined]
+        return number
+
+    @property
+    def url(self) -> str:
+        """
+        The address, without a slash at its end.
+        """
+        return f"http://127.0.0.1:{self.port}"
+
+    async def stop(self) -> None:
+        """
+        Listen no more, and close every connection.
+        """
+        await maybeDeferred(self._port.stopListening)
+        for connection in list(self._connections.protocols):
+            connection.transport.abortConnection()
+
+
+def listen(reactor: Any, resource: IResource, port: int = 0) -> Listening:
+    """
+    Serve a resource on this machine only.
+
+    :param port: 0 for any that is free.
+    """
+    connections = WrappingFactory(Site(resource, reactor=reactor))
+    return Listening(reactor.listenTCP(port, connections, interface="127.0.0.1"), connections)
+
+
+def free_port() -> int:
+    """
+    Find a port of this machine that nobody listens on, for a process that must be told one. Somebody else may still be
+    quicker to take it.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number

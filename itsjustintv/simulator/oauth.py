@@ -1,0 +1,117 @@
+"""
+The simulated ``https://id.twitch.tv/oauth2``.
+"""
+
+from __future__ import annotations
+
+import string
+from random import Random
+from typing import Any, ClassVar
+
+from attrs import define, field
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http
+from twisted.web.server import Request
+
+from itsjustintv.simulator.answers import Query, Rejection, send_json
+from itsjustintv.simulator.behaviour import Script, act
+
+__all__ = ["OAuth", "Tokens"]
+
+
+@define(eq=False)
+class Tokens:
+    """
+    One application's credentials and the app access tokens it holds.
+
+    :ivar lifetime: seconds a new token lives; Twitch's are good for about two months.
+    """
+
+    _clock: IReactorTime
+    _random: Random
+    client_id: str
+    client_secret: str = field(repr=False)
+    lifetime: float = 5011271.0
+    _expiry: dict[str, float] = field(factory=dict, init=False, repr=False)
+
+    def issue(self) -> str:
+        """
+        Make a token.
+        """
+        token = "".join(self._random.choices(string.ascii_lowercase + string.digits, k=30))
+        self._expiry[token] = self._clock.seconds() + self.lifetime
+        return token
+
+    def remaining(self, token: str) -> float:
+        """
+        Seconds a token has left; not above 0 when it is not, or no longer, valid.
+        """
+        return self._expiry.get(token, 0.0) - self._clock.seconds()
+
+    def forget(self) -> None:
+        """
+        Invalidate every token, as Twitch does when the client secret is replaced.
+        """
+        self._expiry.clear()
+
+
+@define(eq=False)
+class OAuth:
+    """
+    Issues and validates tokens. Its endpoints are called ``token`` and ``validate`` in the script.
+    """
+
+    _clock: IReactorTime
+    _tokens: Tokens
+    _script: Script
+
+    app: ClassVar[Klein] = Klein()
+
+    @app.route("/token", methods=["POST"])
+    async def token(self, request: Request) -> bytes:
+        """
+        Grant client credentials (dev.twitch.tv, "Client credentials grant flow").
+        """
+        return await self._answer(request, "token", self._token)
+
+    @app.route("/validate", methods=["GET"])
+    async def validate(self, request: Request) -> bytes:
+        """
+        Tell what a token is good for (dev.twitch.tv, "Validating tokens").
+        """
+        return await self._answer(request, "validate", self._validate)
+
+    async def _answer(self, request: Request, name: str, answer: Any) -> bytes:
+        behaviour = self._script.next(name)
+        body = await act(behaviour, request, self._clock)
+        if not behaviour.well:
+            return body
+        try:
+            return send_json(request, http.OK, answer(request))
+        except Rejection as rejection:
+            return send_json(request, rejection.status, {"status": rejection.status, "message": rejection.message})
+
+    def _token(self, request: Request) -> object:
+        form = Query(request.args)
+        if not form.one("client_id"):
+            raise Rejection(http.BAD_REQUEST, "missing client id")
+        if form.one("client_id") != self._tokens.client_id:
+            raise Rejection(http.BAD_REQUEST, "invalid client")
+        if not form.one("client_secret"):
+            raise Rejection(http.BAD_REQUEST, "missing client secret")
+        if form.one("client_secret") != self._tokens.client_secret:
+            raise Rejection(http.FORBIDDEN, "invalid client secret")
+        if form.one("grant_type") != "client_credentials":
+            raise Rejection(http.BAD_REQUEST, "invalid grant type")
+        token = self._tokens.issue()
+        return {"access_token": token, "expires_in": int(self._tokens.remaining(token)), "token_type": "bearer"}
+
+    def _validate(self, request: Request) -> object:
+        scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+        if scheme.lower() not in ("oauth", "bearer"):
+            raise Rejection(http.UNAUTHORIZED, "missing authorization token")
+        remaining = self._tokens.remaining(token)
+        if remaining <= 0:
+            raise Rejection(http.UNAUTHORIZED, "invalid access token")
+        return {"client_id": self._tokens.client_id, "scopes": [], "expires_in": int(remaining)}

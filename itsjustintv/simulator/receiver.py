@@ -1,0 +1,168 @@
+"""
+Somebody who is told when a streamer goes live, and does with it as a test or a demonstration wants.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+import orjson
+from attrs import define, field, frozen
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from itsjustintv.signature import hub, standard
+from itsjustintv.simulator.behaviour import Behaviour, Script, act
+
+__all__ = ["Expectation", "Received", "Receiver"]
+
+#: Seconds a Standard Webhooks timestamp may be off.
+_TOLERANCE = 300.0
+
+
+@frozen(kw_only=True)
+class Expectation:
+    """
+    How deliveries to one path must be signed.
+
+    :ivar signature: ``hub``, ``standard`` or ``both``.
+    :ivar header: of the original's signature.
+    :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
+    """
+
+    secret: str = field(repr=False)
+    signature: str = "hub"
+    header: str = "X-Hub-Signature-256"
+    hashing: str = "sha256"
+
+    def problem(self, headers: Mapping[str, str], body: bytes, now: float) -> str:
+        """
+        Why a delivery is not to be believed, or nothing.
+
+        :param headers: by lower-case name.
+        """
+        problem = ""
+        if self.signature in ("hub", "both"):
+            problem = self._hub_problem(headers, body)
+        if self.signature in ("standard", "both"):
+            problem = problem or self._standard_problem(headers, body, now)
+        return problem
+
+    def _hub_problem(self, headers: Mapping[str, str], body: bytes) -> str:
+        given = headers.get(self.header.lower(), "")
+        right = hmac.compare_digest(given.encode(), hub(self.secret, body, self.hashing).encode())
+        return "" if right else f"{self.header} is {'wrong' if given else 'missing'}"
+
+    def _standard_problem(self, headers: Mapping[str, str], body: bytes, now: float) -> str:
+        message_id, timestamp, given = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+        if not (message_id and timestamp and given):
+            return "a webhook-* header is missing"
+        if not timestamp.isdecimal() or abs(int(timestamp) - now) > _TOLERANCE:
+            return "webhook-timestamp is not the present"
+        expected = standard(self.secret, message_id, int(timestamp), body).encode()
+        right = any(hmac.compare_digest(each.encode(), expected) for each in given.split(" "))
+        return "" if right else "webhook-signature is wrong"
+
+
+@frozen(kw_only=True)
+class Received:
+    """
+    One delivery.
+
+    :ivar headers: by lower-case name.
+    :ivar at: when it had been read.
+    :ivar problem: why its signature is not to be believed; empty when it is, or when none is expected.
+    :ivar status: what it is answered; 0 when it is left without an answer.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    at: float
+    problem: str
+    status: int
+
+    @property
+    def payload(self) -> Any:
+        """
+        The body, as JSON.
+
+        :raises ValueError: it is none.
+        """
+        return orjson.loads(self.body)
+
+
+@define(eq=False)
+class Receiver:
+    """
+    Takes deliveries to any path and remembers all of them.
+
+    :ivar script: how each path behaves; one that nothing is said of answers 200.
+    :ivar expectations: by path; a delivery whose signature does not hold is answered 401.
+    :ivar received: all deliveries, oldest first.
+    """
+
+    _clock: IReactorTime
+    script: Script = field(factory=Script)
+    expectations: dict[str, Expectation] = field(factory=dict)
+    received: list[Received] = field(factory=list, init=False)
+    _awaited: list[tuple[str, int, Deferred[Received]]] = field(factory=list, init=False)
+
+    app: ClassVar[Klein] = Klein()
+
+    def resource(self) -> IResource:
+        """
+        What to serve.
+        """
+        return cast("IResource", self.app.resource())
+
+    def at(self, path: str) -> list[Received]:
+        """
+        The deliveries to one path, oldest first.
+        """
+        return [each for each in self.received if each.path == path]
+
+    def delivery(self, path: str, number: int = 1) -> Deferred[Received]:
+        """
+        Wait for a delivery to a path: the first, the second, ... since the beginning.
+        """
+        if len(there := self.at(path)) >= number:
+            arrived: Deferred[Received] = Deferred()
+            arrived.callback(there[number - 1])
+            return arrived
+        awaited: Deferred[Received] = Deferred(lambda _: self._awaited.remove(entry))
+        entry = (path, number, awaited)
+        self._awaited.append(entry)
+        return awaited
+
+    @app.route("/", methods=["POST"], branch=True)
+    async def _receive(self, request: Request) -> bytes:
+        path = request.path.decode()
+        content: Any = request.content
+        body = content.read()
+        now = self._clock.seconds()
+        headers = {
+            name.decode().lower(): values[0].decode("latin-1")
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        expectation = self.expectations.get(path)
+        problem = expectation.problem(headers, body, now) if expectation else ""
+        behaviour = Behaviour(status=http.UNAUTHORIZED) if problem else self.script.next(path)
+        status = 0 if behaviour.hang or behaviour.drop else behaviour.status
+        self._record(Received(path=path, headers=headers, body=body, at=now, problem=problem, status=status))
+        return await act(behaviour, request, self._clock)
+
+    def _record(self, received: Received) -> None:
+        self.received.append(received)
+        count = len(self.at(received.path))
+        for entry in list(self._awaited):
+            path, number, awaited = entry
+            if (path, number) == (received.path, count):
+                self._awaited.remove(entry)
+                awaited.callback(received)

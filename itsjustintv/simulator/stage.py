@@ -1,0 +1,140 @@
+"""
+Everything that is needed to see the real daemon at work: a Twitch, a receiver, a folder, and the daemon.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.web.client import Agent
+
+from itsjustintv.simulator.loopback import Listening, free_port, listen
+from itsjustintv.simulator.process import DaemonProcess, environment
+from itsjustintv.simulator.receiver import Receiver
+from itsjustintv.simulator.twitch import SimulatedTwitch
+
+__all__ = ["Stage", "Tables", "toml"]
+
+#: A configuration: tables by dotted name.
+Tables = Mapping[str, Mapping[str, object]]
+
+
+def toml(tables: Tables) -> str:
+    """
+    Write tables of texts, numbers, booleans and lists of them.
+    """
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
+
+
+def _value(value: object) -> str:
+    # What JSON writes is TOML too, but for surrogate pairs, and one control character that JSON does not escape.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+
+
+@frozen
+class _Open:
+    twitch: Listening
+    receiver: Listening
+
+
+@define(eq=False)
+class Stage:
+    """
+    Simulator and receiver listen between :meth:`open` and :meth:`close`; daemons come and go between the two.
+
+    :ivar directory: where the configuration is written and the daemon runs; empty at first, and not removed.
+    :ivar webhook_secret: what EventSub messages are signed with.
+    """
+
+    _reactor: Any
+    directory: Path
+    _random: Random
+    _inherited: Mapping[str, str]
+    webhook_secret: str = field(init=False, repr=False)
+    twitch: SimulatedTwitch = field(init=False)
+    receiver: Receiver = field(init=False)
+    _open: _Open | None = field(default=None, init=False)
+    _daemons: list[DaemonProcess] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.webhook_secret = f"{self._random.getrandbits(256):064x}"
+        self.twitch = SimulatedTwitch(self._reactor, Agent(self._reactor), self._random)
+        self.receiver = Receiver(self._reactor)
+
+    def open(self) -> None:
+        """
+        Let simulator and receiver listen.
+        """
+        self._open = _Open(
+            listen(self._reactor, self.twitch.resource()),
+            listen(self._reactor, self.receiver.resource()),
+        )
+
+    @property
+    def twitch_url(self) -> str:
+        """
+        Where the simulator listens.
+        """
+        return self._listening.twitch.url
+
+    @property
+    def receiver_url(self) -> str:
+        """
+        Where the receiver listens.
+        """
+        return self._listening.receiver.url
+
+    def start_daemon(self, tables: Tables) -> DaemonProcess:
+        """
+        Write a configuration for these surroundings and start a daemon with it.
+
+        :param tables: what the configuration says beside server and credentials, or in their place.
+        """
+        port = free_port()
+        surroundings: dict[str, dict[str, object]] = {
+            "server": {"listen_addr": "127.0.0.1", "port": port},
+            "twitch": {
+                "client_id": self.twitch.client_id,
+                "client_secret": self.twitch.client_secret,
+                "webhook_secret": self.webhook_secret,
+                "api_url": f"{self.twitch_url}/helix",
+                "auth_url": f"{self.twitch_url}/oauth2",
+            },
+        }
+        whole = {name: {**surroundings.get(name, {}), **tables.get(name, {})} for name in {**surroundings, **tables}}
+        config = self.directory / "config.toml"
+        config.write_text(toml(whole), encoding="utf-8")
+        config.chmod(0o600)
+        url = f"http://127.0.0.1:{whole['server']['port']}"
+        daemon = DaemonProcess(self._reactor, self.directory, config, url, environment(self._inherited))
+        self._daemons.append(daemon)
+        daemon.start()
+        return daemon
+
+    async def close(self, grace: float = 25.0) -> None:
+        """
+        Leave no process and no port behind.
+
+        :param grace: seconds for each daemon that still runs.
+        """
+        self.twitch.stop()
+        for daemon in self._daemons:
+            await daemon.stop(grace)
+        if self._open is not None:
+            await self._open.twitch.stop()
+            await self._open.receiver.stop()
+            self._open = None
+
+    @property
+    def _listening(self) -> _Open:
+        if self._open is None:
+            raise RuntimeError("the stage is not open")
+        return self._open

@@ -1,0 +1,175 @@
+"""
+A whole Twitch, as far as a program that wants to know who goes live can see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import ClassVar, cast
+
+from attrs import define, field
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http
+from twisted.web.iweb import IAgent
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from itsjustintv.simulator.behaviour import Script, act
+from itsjustintv.simulator.bucket import Bucket
+from itsjustintv.simulator.cancelling import all_of
+from itsjustintv.simulator.eventsub import EventSub, Report, stream_online
+from itsjustintv.simulator.helix import Helix
+from itsjustintv.simulator.images import avatar
+from itsjustintv.simulator.oauth import OAuth, Tokens
+from itsjustintv.simulator.subscriptions import (
+    ENABLED,
+    FAILED,
+    FAILURES_EXCEEDED,
+    Subscription,
+    Subscriptions,
+    loopback_too,
+)
+from itsjustintv.simulator.world import Stream, World
+
+__all__ = ["SimulatedTwitch"]
+
+
+@define(eq=False)
+class SimulatedTwitch:
+    """
+    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent.
+
+    :ivar world: who streams.
+    :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``users``, ``channels``, ``streams``,
+        ``channels/followers``, ``eventsub/subscriptions``, ``images``.
+    :ivar requests: method and path of everything that was asked for, in order.
+    """
+
+    _clock: IReactorTime
+    _agent: IAgent = field(repr=False)
+    _random: Random
+    client_id: str = "simulated-client-id-0123456789"
+    client_secret: str = field(default="simulated-client-secret-0123456", repr=False)
+    _callback_is_allowed: Callable[[str], bool] = loopback_too
+    world: World = field(init=False)
+    tokens: Tokens = field(init=False)
+    bucket: Bucket = field(init=False)
+    subscriptions: Subscriptions = field(init=False)
+    eventsub: EventSub = field(init=False)
+    faults: Script = field(factory=Script, init=False)
+    requests: list[str] = field(factory=list, init=False)
+    _oauth: OAuth = field(init=False)
+    _helix: Helix = field(init=False)
+
+    app: ClassVar[Klein] = Klein()
+
+    def __attrs_post_init__(self) -> None:
+        self.world = World(self._clock, self._random)
+        self.tokens = Tokens(self._clock, self._random, self.client_id, self.client_secret)
+        self.bucket = Bucket(self._clock)
+        self.subscriptions = Subscriptions(self._clock, self._random, self.world, self._callback_is_allowed)
+        self.eventsub = EventSub(self._agent, self._clock, self._random)
+        self._oauth = OAuth(self._clock, self.tokens, self.faults)
+        self._helix = Helix(
+            self._clock, self.world, self.tokens, self.bucket, self.faults, self.subscriptions, self._verify_soon
+        )
+
+    def resource(self) -> IResource:
+        """
+        Everything this Twitch serves.
+        """
+        return cast("IResource", self.app.resource())
+
+    def subscribe(self, login: str, callback: str, secret: str) -> Deferred[Report]:
+        """
+        Let an application that has not asked for it hear when somebody goes live, once its callback is verified.
+        """
+        broadcaster = self.world.channel(login).id
+        return self.verify(self.subscriptions.add("stream.online", "1", broadcaster, callback, secret))
+
+    def verify(self, subscription: Subscription) -> Deferred[Report]:
+        """
+        Challenge a callback, once. The subscription is enabled if the answer is 200, exactly the challenge, and of
+        announced length, since deployments whose answers came in chunks have failed.
+        """
+        message, challenge = self.eventsub.challenge(subscription)
+
+        def judge(report: Report) -> Report:
+            answer = report.tries[-1]
+            right = answer.status == http.OK and answer.body == challenge and answer.measured
+            self.subscriptions.set_status(subscription.id, ENABLED if right else FAILED)
+            return report
+
+        return self.eventsub.send(message, again=False).addCallback(judge)
+
+    def announce(self, stream: Stream) -> Deferred[list[Report]]:
+        """
+        Tell every enabled subscription of a broadcast; fires when each has acknowledged it, or never will.
+
+        A subscription that does not acknowledge a message, however often it is sent, ends with a revocation. Twitch is
+        reported to be more patient at times; this is the worst case.
+        """
+        wanted = self.subscriptions.enabled("stream.online", stream.channel.id)
+        return all_of(self._notify(each, stream) for each in wanted)
+
+    def revoke(self, subscription: Subscription, status: str) -> Deferred[Report]:
+        """
+        End a subscription and say so.
+
+        :param status: why, such as ``user_removed``.
+        """
+        ended = self.subscriptions.set_status(subscription.id, status) or subscription
+        return self.eventsub.send(self.eventsub.revocation(ended), again=False)
+
+    def stop(self) -> None:
+        """
+        Send nothing more.
+        """
+        self.eventsub.stop()
+
+    def _notify(self, subscription: Subscription, stream: Stream) -> Deferred[Report]:
+        async def notify() -> Report:
+            report = await self.eventsub.send(self.eventsub.notification(subscription, stream_online(stream)))
+            if not report.acknowledged:
+                await self.revoke(subscription, FAILURES_EXCEEDED)
+            return report
+
+        return Deferred.fromCoroutine(notify())
+
+    def _verify_soon(self, subscription: Subscription) -> None:
+        # On a later turn, so that the answer to the creation leaves first.
+        def begin() -> None:
+            self.verify(subscription).addErrback(lambda failure: failure.trap(CancelledError))
+
+        self._clock.callLater(0, begin)
+
+    @app.route("/oauth2", branch=True)
+    def _serve_oauth(self, request: Request) -> IResource:
+        return self._noted(request, self._oauth.app)
+
+    @app.route("/helix", branch=True)
+    def _serve_helix(self, request: Request) -> IResource:
+        return self._noted(request, self._helix.app)
+
+    @app.route("/images/<user_id>.png")
+    async def _serve_image(self, request: Request, user_id: str) -> bytes:
+        self._note(request)
+        behaviour = self.faults.next("images")
+        body = await act(behaviour, request, self._clock)
+        if not behaviour.well:
+            return body
+        if not self.world.channels(ids=[user_id]):
+            request.setResponseCode(http.NOT_FOUND)
+            return b""
+        request.setHeader("content-type", "image/png")
+        return avatar(user_id)
+
+    def _noted(self, request: Request, app: Klein) -> IResource:
+        self._note(request)
+        return cast("IResource", app.resource())
+
+    def _note(self, request: Request) -> None:
+        self.requests.append(f"{request.method.decode()} {request.path.decode()}")
