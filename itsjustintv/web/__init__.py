@@ -1,0 +1,3 @@
+"""
+The HTTP server around the resources: limits, health.
+"""

@@ -1,0 +1,293 @@
+"""
+One HTTP/1.1 connection, and the limits it is held to before any resource hears of a request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+from typing import Any, ClassVar
+
+import orjson
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http, server
+from twisted.web.http_headers import Headers
+
+__all__ = ["Channel", "Limits", "Refusal", "TooLong", "Traffic"]
+
+
+@frozen(kw_only=True)
+class Limits:
+    """
+    What a stranger may cost us. Times are seconds and are kept to within one.
+
+    :ivar body: bytes of a request's body. EventSub's are under 2 KiB.
+    :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
+    :ivar idle: between an answer and the next request.
+    :ivar connections: open at once.
+    """
+
+    body: int = 256 * 1024
+    request: float = 10.0
+    idle: float = 60.0
+    connections: int = 1000
+
+
+@define(eq=False)
+class Traffic:
+    """
+    The open connections, and what became of those that broke a limit.
+
+    :ivar open: the connections that are open.
+    :ivar turned_away: connections that were one too many.
+    :ivar slow: connections cut because a request took too long to arrive.
+    :ivar refused: requests refused before any resource saw them, by status.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    limits: Limits
+    clock: IReactorTime
+    open: set[Channel] = field(init=False, factory=set)
+    turned_away: int = field(init=False, default=0)
+    slow: int = field(init=False, default=0)
+    refused: Counter[int] = field(init=False, factory=Counter)
+
+    _imprinted_at: int = field(init=False, default=-1)
+    _imprint: bytes = field(init=False, default=b"")
+
+    def imprint(self) -> bytes:
+        """
+        Write the headers that every answer has, once a second: ``Server``, without a version, and ``Date``.
+        """
+        now = int(self.clock.seconds())
+        if now != self._imprinted_at:
+            self._imprinted_at = now
+            self._imprint = b"Server: itsjustintv\r\nDate: " + http.datetimeToString(now)
+        return self._imprint
+
+    def sweep(self) -> None:
+        """
+        End every connection whose time is up.
+
+        One look at all of them each second costs less than a timer for each request.
+        """
+        now = self.clock.seconds()
+        for channel in tuple(self.open):
+            try:
+                channel.expire(now)
+            except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
+                self.open.discard(channel)
+                self.log.failure("could not end a connection whose time is up")
+
+
+class TooLong(Exception):
+    """
+    A body without a declared length has outgrown the limit.
+    """
+
+
+class Refusal(Protocol):
+    """
+    A connection that is one too many.
+
+    Under TLS the factory of the listener cannot decline by building no protocol, so this is built and hangs up.
+    """
+
+    # What aborts a connection is in no interface that TCP's and TLS's transports share.
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """
+        Hang up.
+        """
+        self.transport.abortConnection()
+
+
+class Channel(http.HTTPChannel):
+    """
+    Twisted's channel, with a deadline, and with an eye on a request's head before its body is read.
+
+    :ivar site: what built it.
+    :ivar traffic: the connections it is one of.
+    """
+
+    site: server.Site
+    traffic: Traffic
+    transport: Any
+    _deadline = inf
+    _reading = False
+    _leaving = False
+
+    def connectionMade(self) -> None:
+        """
+        Start the time in which the first request must arrive.
+        """
+        self.traffic.open.add(self)
+        self._grant(self.traffic.limits.request)
+        super().connectionMade()
+        # Each request asks for these, and each answer would be a system call or an adaptation.
+        self._host: IAddress = super().getHost()
+        self._peer: IAddress = super().getPeer()
+        self._secure: bool = super().isSecure()
+
+    def getHost(self) -> IAddress:
+        """
+        Name our end.
+        """
+        return self._host
+
+    def getPeer(self) -> IAddress:
+        """
+        Name the other end.
+        """
+        return self._peer
+
+    def isSecure(self) -> bool:
+        """
+        Tell whether this is TLS.
+        """
+        return self._secure
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Make room for another connection.
+        """
+        self.traffic.open.discard(self)
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Read on, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
+        """
+        if self._leaving:
+            return
+        self._begin()
+        try:
+            super().dataReceived(data)
+        except ValueError:
+            # int() takes no more than some thousand digits, and Content-Length may have more.
+            self._respondToBadRequestAndDisconnect()
+        if self._buffer:
+            self._begin()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """
+        Read a body, up to the limit.
+        """
+        try:
+            super().rawDataReceived(data)
+        except TooLong:
+            self._refuse(http.REQUEST_ENTITY_TOO_LARGE)
+
+    def allHeadersReceived(self) -> None:
+        """
+        Refuse from the head alone what can be refused, which includes not inviting a body by ``100 Continue``.
+        """
+        refusal = self._why_not()
+        if refusal is None:
+            super().allHeadersReceived()
+        else:
+            self._refuse(refusal)
+
+    def allContentReceived(self) -> None:
+        """
+        Stop the clock while the request is answered.
+        """
+        if not self._leaving:
+            self._reading = False
+            self._deadline = inf
+            super().allContentReceived()
+
+    def requestDone(self, request: http.Request) -> None:
+        """
+        Start the time in which the next request must begin.
+        """
+        self._grant(self.traffic.limits.idle)
+        super().requestDone(request)
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """
+        Write a head in one piece; the transport looks at every piece it is given.
+        """
+        lines = [b"%b %b %b" % (version, code, reason), self.traffic.imprint()]
+        lines += [b"%b: %b" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
+        self.transport.write(b"\r\n".join([*lines, b"", b""]))
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002 - the name is Twisted's
+        """
+        Refuse a line that does not end.
+        """
+        self._respondToBadRequestAndDisconnect()
+
+    def loseConnection(self) -> None:
+        """
+        Close, and allow the peer some time to take its leave.
+        """
+        self._leaving = True
+        self._grant(self.traffic.limits.request)
+        super().loseConnection()
+
+    def expire(self, now: float) -> None:
+        """
+        End the connection if its time is up: an idle one politely, a slow one at once.
+        """
+        if now < self._deadline:
+            return
+        if self._reading or self._leaving:
+            self.traffic.slow += not self._leaving
+            self._leaving = True
+            self.transport.abortConnection()
+        else:
+            self.loseConnection()
+
+    def _why_not(self) -> int | None:
+        """
+        Judge a head: the status to refuse with, or ``None``.
+        """
+        if self.length is None:
+            return None  # chunked, and counted while it is read
+        if self.requests[-1].requestHeaders.hasHeader(b"Transfer-Encoding"):
+            # Twisted takes "identity" for nothing at all; whoever stands before us may take it for something.
+            return http.BAD_REQUEST
+        if self._command == b"POST" and self._transferDecoder is None:
+            return http.LENGTH_REQUIRED
+        return http.REQUEST_ENTITY_TOO_LARGE if self.length > self.traffic.limits.body else None
+
+    def _begin(self) -> None:
+        """
+        Start the time in which a request must be complete, when this is its first byte.
+        """
+        if not (self._reading or self._handlingRequest or self._leaving):
+            self._reading = True
+            self._grant(self.traffic.limits.request)
+
+    def _grant(self, seconds: float) -> None:
+        """
+        Move the deadline.
+        """
+        self._deadline = self.traffic.clock.seconds() + seconds
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """
+        Twisted's hook for broken framing; its own answer has no length.
+        """
+        self._refuse(http.BAD_REQUEST)
+
+    def _refuse(self, status: int) -> None:
+        """
+        Answer without reading on, and close.
+        """
+        self.traffic.refused[status] += 1
+        reason = http.RESPONSES[status]
+        body = orjson.dumps({"status": reason.decode("ascii").lower()})
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\n%b\r\nConnection: close\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (status, reason, self.traffic.imprint(), len(body), body)
+        )
+        self.loseConnection()

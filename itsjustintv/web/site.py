@@ -1,0 +1,196 @@
+"""
+The HTTP server around the resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import ClassVar
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http, server
+from twisted.web.resource import IResource, Resource, getChildForRequest
+
+from itsjustintv.web.channel import Channel, Limits, Refusal, TooLong, Traffic
+
+__all__ = ["LimitedSite", "RootResource", "make_site"]
+
+# Seconds between two looks at the connections, and between two lines about those that were turned away.
+_SWEEP = 1.0
+_QUIET = 10.0
+
+_BANNER = b"itsjustintv - Twitch EventSub webhook bridge"
+_NOT_FOUND = b'{"status":"not found"}'
+
+
+def make_site(root_resource: IResource, clock: IReactorTime, limits: Limits) -> LimitedSite:
+    """
+    Build the factory to listen with, plainly or wrapped in TLS.
+
+    :param root_resource: is asked first for every path; see :class:`RootResource`.
+    """
+    return LimitedSite(root_resource, clock, limits)
+
+
+class RootResource(Resource):
+    """
+    Sends each path to the resource that has it, and to nobody any other: ``/`` is a banner, the rest is not found.
+
+    The exact table stands before Klein because routing by pattern would answer ``//twitch`` with a redirect, and
+    Twitch follows none.
+    """
+
+    isLeaf = True
+
+    def __init__(self, resources: Mapping[bytes, IResource]) -> None:
+        """
+        :param resources: by whole path, ``/twitch`` say. A Klein app routes the same whole path.
+        """
+        super().__init__()
+        self._resources = dict(resources)
+
+    def render(self, request: server.Request) -> bytes | int:
+        """
+        Answer, or let the resource of this path do so.
+        """
+        resource = self._resources.get(request.path)
+        if resource is not None:
+            answer: bytes | int = resource.render(request)
+            return answer
+        if request.path == b"/":
+            body = _BANNER
+            request.setHeader(b"Content-Type", b"text/plain")
+        else:
+            body = _NOT_FOUND
+            request.setResponseCode(http.NOT_FOUND)
+            request.setHeader(b"Content-Type", b"application/json")
+        request.setHeader(b"Content-Length", b"%d" % len(body))
+        return b"" if request.method == b"HEAD" else body
+
+
+class LimitedRequest(server.Request):
+    """
+    Twisted's request, without what nobody here needs.
+    """
+
+    channel: Channel
+    content: BytesIO
+
+    def process(self) -> None:
+        """
+        Give the request to its resource.
+
+        Stands for Twisted's own, which names its version to everybody and prepares encoders, sessions and ``*``.
+        """
+        self.site = self.channel.site
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
+        try:
+            self.render(getChildForRequest(self.site.resource, self))
+        except Exception:  # noqa: BLE001 - the peer gets a 500, the log the traceback
+            self.processingFailed(Failure())
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        Keep a part of the body.
+
+        :raises TooLong: when it is one part too many, which only happens to bodies that declared no length.
+        """
+        if self.content.tell() + len(data) > self.channel.traffic.limits.body:
+            raise TooLong
+        self.content.write(data)
+
+    def getRequestHostname(self) -> bytes:
+        """
+        Name the host without believing the ``Host`` header.
+
+        Nobody here builds addresses from it, and Klein would fail on a name that is not IDNA.
+        """
+        return b"localhost"
+
+
+class LimitedSite(server.Site):
+    """
+    A site that keeps strangers within limits.
+
+    HTTP/1.1 only: HTTP/2 would go around the limits, and Twitch does not need it. There is no access log: it costs as
+    much as the answer, and the resources log what they decide.
+
+    :ivar traffic: the open connections and the counts.
+    """
+
+    _log: ClassVar[Logger] = Logger()
+    # Without the wrapper that would switch to HTTP/2.
+    protocol = Channel  # type: ignore[assignment]
+    requestFactory = LimitedRequest
+
+    def __init__(self, resource: IResource, clock: IReactorTime, limits: Limits) -> None:
+        # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
+        super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
+        self.traffic = Traffic(limits, clock)
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = clock
+        self._turned_away = 0
+        self._quiet_until = 0.0
+
+    def startFactory(self) -> None:
+        """
+        Start looking after the connections. Twisted's own would open an access log.
+        """
+        self._sweeping.start(_SWEEP, now=False)
+
+    def stopFactory(self) -> None:
+        """
+        Stop looking after the connections; those that are open stay until their peers leave.
+        """
+        self._sweeping.stop()
+
+    def log(self, request: http.Request) -> None:
+        """
+        Write no access log.
+        """
+
+    def getContentFile(self, length: int | None) -> BytesIO:  # noqa: ARG002 - the name is Twisted's
+        """
+        Keep a body in memory; Twisted would put a large one on disk, and none here is large.
+        """
+        return BytesIO()
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        Offer HTTP/1.1 and nothing else.
+        """
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # type: ignore[override]
+        """
+        Build a channel, or hang up when there are too many.
+        """
+        if len(self.traffic.open) >= self.traffic.limits.connections:
+            self.traffic.turned_away += 1
+            return Refusal()
+        channel: Channel = super().buildProtocol(addr)
+        channel.traffic = self.traffic
+        return channel
+
+    def _sweep(self) -> None:
+        """
+        End what is late, and say when connections were turned away.
+        """
+        self.traffic.sweep()
+        now = self.traffic.clock.seconds()
+        count = self.traffic.turned_away - self._turned_away
+        if count and now >= self._quiet_until:
+            self._turned_away += count
+            self._quiet_until = now + _QUIET
+            self._log.warn(
+                "turned away {count} connection(s): {limit} were open; if they are not an attack, put a proxy in front",
+                count=count,
+                limit=self.traffic.limits.connections,
+            )

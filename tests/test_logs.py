@@ -1,0 +1,325 @@
+"""
+Tests of :mod:`itsjustintv.logs`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import Enum
+from io import BytesIO
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.python import log as legacy
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from itsjustintv.logs import Redactor, json_logger
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 6, 789_000, tzinfo=UTC).timestamp()
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """
+    An event as twisted.logger makes it.
+    """
+    return {
+        "log_time": MOMENT,
+        "log_level": LogLevel.info,
+        "log_namespace": "tests",
+        "log_format": "hello",
+        "log_source": object(),
+        **fields,
+    }
+
+
+def written(*events: dict[str, Any], redactor: Redactor | None = None) -> list[dict[str, Any]]:
+    """
+    The lines written for events, read back.
+    """
+    out = BytesIO()
+    observer = json_logger(out, redactor or Redactor())
+    for one in events:
+        observer(one)
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+class Unspeakable:
+    """
+    Something that cannot be put into words.
+    """
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    __str__ = __repr__
+    __format__ = __repr__  # type: ignore[assignment]
+
+
+class LineTests(SynchronousTestCase):
+    """
+    What a line holds.
+    """
+
+    def test_provides_the_interface(self) -> None:
+        """
+        The observer is one.
+        """
+        self.assertTrue(verifyObject(ILogObserver, json_logger(BytesIO())))
+
+    def test_line(self) -> None:
+        """
+        Time, level, logger and message come first, then the plain fields, and nothing of Twisted's own.
+        """
+        [line] = written(
+            event(
+                log_format="{streamer} is live, attempt {attempt}",
+                streamer="タヌキ",
+                attempt=3,
+                delay=0.5,
+                final=False,
+                status=None,
+                thing=object(),
+                body=b"bytes",
+            )
+        )
+        expected = {
+            "time": "2026-01-02T03:04:06.789Z",
+            "level": "info",
+            "logger": "tests",
+            "message": "タヌキ is live, attempt 3",
+            "streamer": "タヌキ",
+            "attempt": 3,
+            "delay": 0.5,
+            "final": False,
+            "status": None,
+        }
+        self.assertEqual(line, expected)
+        self.assertEqual(list(line), list(expected))
+
+    def test_formats_of_twisted(self) -> None:
+        """
+        A format may call, look inside and convert, and may be bytes.
+        """
+        for log_format, message in (
+            ("{call()} {thing.real} {text!r}", "called 7 'x'"),
+            (b"{text}", "x"),
+            ("{{}}", "{}"),
+        ):
+            [line] = written(event(log_format=log_format, call=lambda: "called", thing=7, text="x"))
+            self.assertEqual(line["message"], message)
+
+    def test_fields_do_not_take_the_places_of_ours(self) -> None:
+        """
+        A field with a name of ours is left out.
+        """
+        [line] = written(event(level="loud", time=0.0, message="other", logger="x", traceback="y"))
+        self.assertEqual((line["level"], line["message"], line["logger"]), ("info", "hello", "tests"))
+        self.assertNotIn("traceback", line)
+
+    def test_traceback_is_one_string(self) -> None:
+        """
+        A failure is one field of the line of its event, and its message if there is no other.
+        """
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            failure = Failure()
+        spoken, silent = written(event(log_failure=failure), event(log_failure=failure, log_format=""))
+        self.assertIn("Traceback", spoken["traceback"])
+        self.assertIn("ValueError: two\nlines", spoken["traceback"])
+        self.assertEqual((spoken["message"], silent["message"]), ("hello", "two\nlines"))
+
+    def test_logger_and_legacy_log(self) -> None:
+        """
+        What Twisted's two ways of logging make is written without their internals.
+        """
+        events: list[dict[str, Any]] = []
+        Logger("a.namespace", observer=events.append).warn("{event_id} is late", event_id="e")  # type: ignore[arg-type]
+        publisher = legacy.LogPublisher(publishPublisher=events.append)  # type: ignore[arg-type]
+        publisher.msg("old words", system="x", number=1)
+        first, second = written(*events)
+        self.assertEqual(set(first), {"time", "level", "logger", "message", "event_id"})
+        self.assertEqual((second["message"], second["number"]), ("old words", 1))
+        self.assertEqual(set(second), {"time", "level", "logger", "message", "number"})
+
+
+class NeverRaisesTests(SynchronousTestCase):
+    """
+    The log does not take the program down.
+    """
+
+    fields = st.dictionaries(
+        st.text(st.characters(), max_size=10),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(st.characters())
+        | st.sampled_from((10**5000, "\ud800", float("nan"), Unspeakable(), b"x", [1])),
+        max_size=5,
+    )
+
+    @given(log_format=st.text() | st.sampled_from(("{a}", "{", "{0}", "{a!x}", "{a:%}", None, 7)), fields=fields)
+    def test_every_event_is_one_line_of_json(self, log_format: object, fields: dict[str, Any]) -> None:
+        """
+        Whatever an event holds.
+        """
+        whole = {**fields, **event(log_format=log_format, a=Unspeakable())}
+        [line] = written(whole)
+        self.assertEqual(line["level"], "info")
+
+    @given(fields=fields)
+    def test_event_of_another_shape_is_one_line_too(self, fields: dict[str, Any]) -> None:
+        """
+        Even without what every event has.
+        """
+        [line] = written(fields)
+        self.assertEqual(line["level"], "error")
+
+    def test_numbers_beyond_json(self) -> None:
+        """
+        A number that JSON's readers would not survive is a text.
+        """
+
+        class Color(int, Enum):
+            RED = 1
+
+        [line] = written(event(big=2**64, small=-(2**62), nan=float("nan"), huge=float("-inf"), color=Color.RED))
+        self.assertEqual((line["big"], line["nan"], line["huge"]), ("0x10000000000000000", "nan", "-inf"))
+        self.assertEqual((line["small"], line["color"]), (-(2**62), 1))
+
+    def test_output_that_is_gone(self) -> None:
+        """
+        When nobody reads any more the log is silent.
+        """
+        out = BytesIO()
+        out.close()
+        json_logger(out)(event())
+
+
+class RedactorTests(SynchronousTestCase):
+    """
+    What must not be in the log.
+    """
+
+    secret = 'p4ss "wörd"/+'
+
+    def test_secret_is_taken_out_of_every_text(self) -> None:
+        """
+        Message, fields, their names, the logger's name and tracebacks.
+        """
+        redactor = Redactor()
+        redactor.learn([self.secret])
+        try:
+            raise ValueError(self.secret)
+        except ValueError:
+            failure = Failure()
+        out = BytesIO()
+        observer = json_logger(out, redactor)
+        fields = {"streamer": self.secret, self.secret: 1, "log_namespace": self.secret}
+        observer(event(log_format="{streamer}", log_failure=failure, **fields))
+        observer(event(log_format="at https://example.net/p4ss%20%22w%C3%B6rd%22%2F%2B?x"))
+        text = out.getvalue().decode()
+        self.assertNotIn("p4ss", text)
+        self.assertIn("[redacted]", text)
+
+    def test_longer_secret_first(self) -> None:
+        """
+        A secret that begins with another leaves no rest behind.
+        """
+        redactor = Redactor()
+        redactor.learn(["secret", "secret-and-more"])
+        self.assertEqual(redactor.redact("a secret-and-more b"), "a [redacted] b")
+
+    def test_secrets_add_up(self) -> None:
+        """
+        A secret that was replaced is still none for the log.
+        """
+        redactor = Redactor()
+        redactor.learn(["old-secret"])
+        redactor.learn(["new-secret"])
+        self.assertEqual(redactor.redact("old-secret new-secret"), "[redacted] [redacted]")
+
+    def test_tiny_secret_is_left_alone(self) -> None:
+        """
+        An empty secret, or one of a few letters, would take half of every line along.
+        """
+        redactor = Redactor()
+        redactor.learn(["", "e", "error"])
+        self.assertEqual(redactor.redact("an error"), "an error")
+
+    def test_secrets_are_not_shown(self) -> None:
+        """
+        The redactor itself can be printed.
+        """
+        redactor = Redactor()
+        redactor.learn([self.secret])
+        self.assertNotIn("p4ss", repr(redactor))
+
+    @given(secrets=st.lists(st.text(min_size=6), min_size=1, max_size=4), around=st.text())
+    def test_any_secret_is_gone(self, secrets: list[str], around: str) -> None:
+        """
+        Wherever it stands, unless the mask itself makes it up.
+        """
+        redactor = Redactor()
+        redactor.learn(secrets)
+        for secret in secrets:
+            text = redactor.redact(around + secret + around)
+            self.assertTrue(secret not in text or "[redacted]" in text)
+
+
+TAC = """
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.logger import ILogObserver
+from itsjustintv.logs import REDACTOR, json_logger
+
+def end():
+    print("printed a-known-secret")
+    reactor.stop()
+
+REDACTOR.learn(["a-known-secret"])
+reactor.callWhenRunning(end)
+application = Application("x")
+"""
+
+
+class DaemonTests(SynchronousTestCase):
+    """
+    The factory as twistd uses it.
+    """
+
+    def assert_json(self, tac: str, *arguments: str) -> None:
+        """
+        Run twistd to its end and check that all it wrote is lines of JSON, from the first to the last.
+        """
+        path = Path(self.mktemp()).absolute()
+        path.write_text(tac)
+        twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+        done = run(
+            [*twistd, *arguments, "--nodaemon", "--pidfile=", f"--python={path}"], capture_output=True, check=True
+        )
+        messages = [json.loads(line)["message"] for line in done.stdout.splitlines()]
+        self.assertIn("Loading", messages[0])
+        self.assertIn("printed [redacted]", messages)
+        self.assertEqual(messages[-1], "Server Shut Down.")
+
+    def test_named_on_the_command_line(self) -> None:
+        """
+        ``twistd --logger`` finds the factory and is content with its observer.
+        """
+        self.assert_json(TAC, "--logger=itsjustintv.logs.json_logger")
+
+    def test_set_in_a_tac(self) -> None:
+        """
+        A ``.tac`` can set the observer as a component.
+        """
+        self.assert_json(TAC + "application.setComponent(ILogObserver, json_logger())\n")

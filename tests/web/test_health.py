@@ -1,0 +1,94 @@
+"""
+Tests of :mod:`itsjustintv.web.health`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.web.health import Check, HealthResource
+
+
+class HealthTests(SynchronousTestCase):
+    """
+    What ``/health`` says.
+    """
+
+    def ask(self, *checks: Check, method: str = "GET") -> tuple[Any, bytes]:
+        """
+        Ask a daemon with these checks; the answer and its body.
+        """
+        clock = Clock()
+        clock.advance(1_767_323_046.789)
+        client = StubTreq(HealthResource(checks=checks, clock=clock).app.resource())
+
+        async def exchange() -> tuple[Any, bytes]:
+            response = await client.request(method, "http://example.net/health")
+            return response, await response.content()
+
+        done = Deferred.fromCoroutine(exchange())
+        client.flush()
+        return self.successResultOf(done)
+
+    def test_healthy(self) -> None:
+        """
+        While every check is content the answer is the original's.
+        """
+        response, body = self.ask(("journal", lambda: None), ("token", lambda: None))
+        self.assertEqual(response.code, 200)
+        self.assertEqual(response.headers.getRawHeaders("Content-Type"), ["application/json"])
+        self.assertEqual(response.length, len(body))
+        self.assertEqual(
+            json.loads(body), {"status": "healthy", "service": "itsjustintv", "timestamp": "2026-01-02T03:04:06Z"}
+        )
+
+    def test_unhealthy(self) -> None:
+        """
+        One check that is not content makes a 503 that says which and why.
+        """
+        response, body = self.ask(("journal", lambda: "disk full"), ("token", lambda: None), ("x", lambda: "y"))
+        self.assertEqual(response.code, 503)
+        report = json.loads(body)
+        self.assertEqual(report["status"], "unhealthy")
+        self.assertEqual(
+            report["reasons"], [{"check": "journal", "reason": "disk full"}, {"check": "x", "reason": "y"}]
+        )
+
+    def test_head(self) -> None:
+        """
+        HEAD has the status of GET, and no body.
+        """
+        checks: tuple[Check, ...]
+        for checks in ((), (("journal", lambda: "disk full"),)):
+            got, _ = self.ask(*checks)
+            response, body = self.ask(*checks, method="HEAD")
+            self.assertEqual((response.code, body), (got.code, b""))
+
+    def test_other_methods_are_not_allowed(self) -> None:
+        """
+        Nothing can be posted here.
+        """
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            response, body = self.ask(method=method)
+            self.assertEqual((response.code, json.loads(body)), (405, {"status": "method not allowed"}))
+            self.assertEqual(response.headers.getRawHeaders("Allow"), ["GET, HEAD"])
+
+    def test_broken_check_is_no_sign_of_health(self) -> None:
+        """
+        A check that fails is a reason, and does not keep the others from being asked; its traceback is for the log.
+        """
+
+        def broken() -> str | None:
+            raise ZeroDivisionError("secret detail")
+
+        response, body = self.ask(("broken", broken), ("journal", lambda: "disk full"))
+        self.assertEqual(response.code, 503)
+        self.assertEqual([reason["check"] for reason in json.loads(body)["reasons"]], ["broken", "journal"])
+        self.assertNotIn(b"detail", body)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
