@@ -1,0 +1,39 @@
+"""
+Which broadcasts a streamer's destinations want to hear of. Pure.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from itsjustintv.model import Enrichment, Streamer
+
+__all__ = ["Decision", "decide"]
+
+
+class Decision(Enum):
+    """
+    What a filter says.
+    """
+
+    SEND = "send"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+def decide(streamer: Streamer, enrichment: Enrichment) -> tuple[Decision, str]:
+    """
+    Apply a streamer's tag filter: one of its entries must be, whole and in whatever case, one of Twitch's own tags.
+    The streamer's ``additional_tags`` are the same for every broadcast and never count.
+
+    :return: the decision and the reason for it, empty when there is nothing against sending. ``UNKNOWN`` when there is
+        a filter and the tags could not be fetched: the caller decides.
+    """
+    if not streamer.tag_filter:
+        return Decision.SEND, ""
+    if enrichment.tags is None:
+        return Decision.UNKNOWN, "the tags of the broadcast could not be fetched"
+    wanted = {tag.casefold() for tag in streamer.tag_filter}
+    if wanted.isdisjoint(tag.casefold() for tag in enrichment.tags):
+        return Decision.BLOCKED, "no tag of the broadcast is in tag_filter"
+    return Decision.SEND, ""

@@ -1,0 +1,234 @@
+"""
+The composition root: what ``twistd itsjustintv`` runs, and the only module that knows all the parts.
+
+Klein installs the reactor when it is imported, so what needs it is imported when a service is made, not before.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from treq.client import HTTPClient
+from twisted.application.service import IService
+from twisted.application.strports import service as listener
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    _HTTP11ClientFactory,
+)
+
+from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.routes import Routes
+from itsjustintv.config.sections import Config
+from itsjustintv.dedup import SeenEvents
+from itsjustintv.delivery.connection import FirmEndpoints
+from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.delivery.queue import DeliveryQueue
+from itsjustintv.errors import ConfigError
+from itsjustintv.journal.exchange import Original
+from itsjustintv.journal.journal import Journal
+from itsjustintv.logs import REDACTOR
+from itsjustintv.output import OutputFile
+from itsjustintv.payload import embed
+from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.services import Daemon, DiskThreads
+from itsjustintv.telemetry.counters import Counters
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.enrich import TwitchEnricher
+from itsjustintv.twitch.followers import Followers
+from itsjustintv.twitch.helix import Helix
+from itsjustintv.twitch.images import ProfileImages
+from itsjustintv.twitch.oauth import AppToken
+
+__all__ = ["Options", "config_path", "makeService"]
+
+_log = Logger()
+
+#: Threads of the reactor, which look up names. A name server that does not answer holds one for half a minute.
+_NAME_THREADS = 64
+
+
+def config_path(given: str | None) -> Path:
+    """
+    Where the configuration is: as given, else as ``ITSJUSTINTV_CONFIG`` says, else ``config.toml`` here.
+    """
+    return Path(given or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml")
+
+
+class Options(usage.Options):
+    """
+    The only option is the configuration; everything else is in it, or in the environment.
+    """
+
+    synopsis = "[--config FILE]"
+    longdesc = "Tell webhooks, once and reliably, when a Twitch streamer goes live."
+    optParameters = [  # noqa: RUF012 - the form usage.Options reads
+        ["config", "c", None, "The configuration file; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml."],
+    ]
+
+    loaded: Loaded
+
+    def postOptions(self) -> None:
+        """
+        Load and check the configuration.
+
+        :raises SystemExit: listing every problem. A ``UsageError`` would print twistd's whole usage before it, and one
+            raised later, from :func:`makeService`, would be a traceback.
+        """
+        path = config_path(self["config"])
+        try:
+            self.loaded = load(path, os.environ)
+        except ConfigError as error:
+            problems = "\n".join(f"  {problem}" for problem in error.problems)
+            raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
+
+
+def secrets(config: Config) -> Iterator[str]:
+    """
+    Everything in a configuration that must not appear in a log. A webhook's address is one of them.
+    """
+    yield from (config.twitch.client_secret, config.twitch.webhook_secret)
+    yield from (config.global_webhook.url, config.global_webhook.target_webhook_secret)
+    for streamer in config.streamers.values():
+        yield from (streamer.target_webhook_url, streamer.target_webhook_secret)
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """
+    Put the daemon together, from the end of an event's way to its beginning.
+
+    :param reactor: the global one, unless given.
+    """
+    if reactor is None:
+        from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
+    from itsjustintv.twitch.resource import TwitchResource  # noqa: PLC0415 - imports Klein
+    from itsjustintv.web.channel import Limits  # noqa: PLC0415
+    from itsjustintv.web.health import HealthResource  # noqa: PLC0415 - imports Klein
+    from itsjustintv.web.site import RootResource, make_site  # noqa: PLC0415
+
+    config = options.loaded.config
+    routes = Routes.of(config)
+    REDACTOR.learn(secrets(config))
+    for warning in options.loaded.warnings:
+        _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
+    reactor.suggestThreadPoolSize(_NAME_THREADS)
+    disk = DiskThreads(reactor)
+    journal = Journal(
+        Path(config.storage.path),
+        reactor,
+        reactor,
+        Original(Path(config.cache.file_path), Path(config.retry.state_file), routes.destination_for),
+    )
+    output = OutputFile(Path(config.output.file_path), lambda: config.output, reactor, disk.run)
+    sinks = (output,)
+    queue = DeliveryQueue(
+        journal,
+        Dispatcher(_deliveries_agent(reactor), reactor, lambda: config.retry.timeout, embed),
+        routes.destination,
+        lambda: config.retry,
+        sinks,
+        reactor,
+        random.random,
+    )
+    twitch_agent = Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
+    http = HTTPClient(twitch_agent)
+    bucket = RateBucket(reactor)
+    token = AppToken(http, lambda: config.twitch, Path(config.twitch.token_file), reactor, disk.run)
+    directory = Directory(Helix(http, lambda: config.twitch, token, bucket, reactor), reactor)
+    followers = Followers(directory.followers, bucket, journal, reactor)
+    images = ProfileImages(
+        twitch_agent,
+        lambda: config.twitch,
+        Path(config.cache.image_dir),
+        lambda: config.cache.image_ttl,
+        reactor,
+        disk.run,
+    )
+    enricher = TwitchEnricher(
+        directory,
+        followers.total,
+        images.get,
+        reactor,
+        lambda: config.enrich.timeout,
+        lambda: config.image,
+        Counters().count,
+    )
+    pipeline = Pipeline(
+        reactor,
+        journal,
+        SeenEvents(reactor),
+        lambda event: routes.match(event.broadcaster_id, event.broadcaster_login),
+        enricher,
+        queue.submit,
+        sinks,
+        lambda: config.cache.ttl,
+        lambda: OnError(config.filter.on_error),
+        lambda: config.retry.max_age,
+    )
+    twitch = TwitchResource(
+        lambda: (config.twitch.webhook_secret.encode("utf-8"),),
+        pipeline.accept,
+        lambda _: None,
+        reactor,
+        lambda: uuid4().hex,
+    )
+    health = HealthResource(
+        (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)), reactor
+    )
+    root = RootResource({b"/twitch": twitch.app.resource(), b"/health": health.app.resource()})
+    daemon = Daemon(reactor)
+    storeys: dict[str, IService] = {
+        "journal": journal,
+        "disk": disk,
+        "output": output,
+        "followers": followers,
+        "images": images,
+        "deliveries": queue,
+        "pipeline": pipeline,
+        "http": listener(_description(config), make_site(root, reactor, Limits()), reactor),
+    }
+    for name, storey in storeys.items():
+        storey.setName(name)
+        storey.setServiceParent(daemon)
+    return daemon
+
+
+def _description(config: Config) -> str:
+    """
+    Where to listen, as an endpoint's description.
+    """
+    return f"tcp:{config.server.port}:interface={quoteStringArgument(config.server.listen_addr)}"
+
+
+def _deliveries_agent(reactor: Any) -> Agent:
+    """
+    An agent for deliveries. Connections are kept for the length of a burst only: one that the receiver is about to
+    close would cost an attempt.
+    """
+    endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
+    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2))
+    return agent
+
+
+def _quiet_pool(reactor: Any, idle: int) -> HTTPConnectionPool:
+    """
+    A pool that keeps connections for some seconds, and does not log the address of each one it opens.
+    """
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.cachedConnectionTimeout = idle
+    pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
+    return pool
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False

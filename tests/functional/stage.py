@@ -1,0 +1,207 @@
+"""
+A stage for the real daemon: a simulated Twitch and a receiver on loopback, a folder, and processes that are all ended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SkipTest, TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from itsjustintv.journal.ledger import Ledger
+from itsjustintv.model import Accounting
+from itsjustintv.simulator.loopback import Listening, free_port, listen
+from itsjustintv.simulator.process import DaemonProcess, environment
+from itsjustintv.simulator.receiver import Receiver
+from itsjustintv.simulator.twitch import SimulatedTwitch
+
+__all__ = ["SECRET", "Stage", "StageCase", "tool"]
+
+SECRET = "a webhook secret of the stage"
+
+
+def tool(name: str) -> str:
+    """
+    Find a program that nobody here wrote.
+
+    :raises SkipTest: it is not there, unless ``ITSJUSTINTV_REQUIRE_TOOLS`` lists it: then its absence is a failure.
+    """
+    path = shutil.which(name)
+    if path is None:
+        if name in os.environ.get("ITSJUSTINTV_REQUIRE_TOOLS", "").split():
+            raise AssertionError(f"{name} is not installed, and this run must not do without it")
+        raise SkipTest(f"{name} is not installed")
+    return path
+
+
+@define(eq=False)
+class Stage:
+    """
+    Everything around the daemon.
+
+    :ivar folder: where the daemon runs, and keeps its data.
+    :ivar settings: TOML that is added to the configuration, after everything else.
+    """
+
+    reactor: Any
+    folder: Path
+    settings: str = ""
+    streamers: dict[str, str] = field(factory=dict)
+    port: int = field(factory=free_port)
+    _pool: HTTPConnectionPool = field(init=False)
+    twitch: SimulatedTwitch = field(init=False)
+    receiver: Receiver = field(init=False)
+    _listening: list[Listening] = field(factory=list, init=False)
+    _daemons: list[DaemonProcess] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        self._pool = HTTPConnectionPool(self.reactor, persistent=False)
+        self.twitch = SimulatedTwitch(self.reactor, Agent(self.reactor, pool=self._pool), Random(1))
+        self.receiver = Receiver(self.reactor)
+        self._listening = [
+            listen(self.reactor, self.twitch.resource()),
+            listen(self.reactor, self.receiver.resource()),
+        ]
+
+    @property
+    def url(self) -> str:
+        """
+        Of the daemon.
+        """
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def callback(self) -> str:
+        """
+        Where Twitch reaches the daemon.
+        """
+        return f"{self.url}/twitch"
+
+    @property
+    def hook(self) -> str:
+        """
+        Where the receiver listens, without a slash at its end.
+        """
+        return self._listening[1].url
+
+    def add_streamer(self, login: str, more: str = "", **about: Any) -> None:
+        """
+        Let somebody stream, and be told at ``/<login>`` of the receiver.
+
+        :param more: TOML of the streamer's table.
+        """
+        channel = self.twitch.world.add_streamer(login, **about)
+        self.streamers[login] = (
+            f'[streamers.{login}]\nuser_id = "{channel.id}"\nlogin = "{login}"\n'
+            f'target_webhook_url = "{self.hook}/{login}"\n{more}\n'
+        )
+
+    def configure(self) -> Path:
+        """
+        Write the configuration.
+        """
+        twitch = self._listening[0].url
+        path = self.folder / "config.toml"
+        path.write_text(
+            f"""
+[server]
+listen_addr = "127.0.0.1"
+port = {self.port}
+[twitch]
+client_id = "{self.twitch.client_id}"
+client_secret = "{self.twitch.client_secret}"
+webhook_secret = "{SECRET}"
+api_url = "{twitch}/helix"
+auth_url = "{twitch}/oauth2"
+{"".join(self.streamers.values())}
+{self.settings}
+""",
+            encoding="utf-8",
+        )
+        return path
+
+    def daemon(self, wrapper: Sequence[str] = ()) -> DaemonProcess:
+        """
+        A daemon that is ended with the stage; it has yet to be started.
+
+        :param wrapper: a command that runs it.
+        """
+        daemon = DaemonProcess(
+            self.reactor, self.folder, self.configure().absolute(), self.url, environment(os.environ), wrapper=wrapper
+        )
+        self._daemons.append(daemon)
+        return daemon
+
+    async def started(self) -> DaemonProcess:
+        """
+        A daemon that is ready.
+        """
+        daemon = self.daemon()
+        daemon.start()
+        await daemon.ready()
+        return daemon
+
+    async def subscribed(self, *logins: str) -> None:
+        """
+        Let Twitch verify the daemon's callback for these streamers, or all.
+        """
+        for login in logins or self.streamers:
+            report = await self.twitch.subscribe(login, self.callback, SECRET)
+            assert report.tries[-1].ok, report
+
+    def accounting(self) -> Accounting:
+        """
+        What the journal says has become of everything.
+        """
+        return Ledger.open(self.folder / "data" / "itsjustintv.db", self.reactor.seconds).accounting()
+
+    async def settled(self, clock: IReactorTime, patience: float = 30.0) -> Accounting:
+        """
+        Wait until nothing is accepted or pending any more.
+        """
+        until = clock.seconds() + patience
+        while (account := self.accounting()).accepted or account.pending:
+            if clock.seconds() > until:
+                raise AssertionError(f"still not settled: {account}")
+            await deferLater(clock, 0.05)
+        return account
+
+    async def close(self) -> None:
+        """
+        End every process and let go of every port.
+        """
+        self.twitch.stop()
+        for daemon in self._daemons:
+            await daemon.stop()
+        for listening in self._listening:
+            await listening.stop()
+        await self._pool.closeCachedConnections()
+
+
+class StageCase(TestCase):
+    """
+    A test with a stage.
+    """
+
+    timeout = 120
+
+    def stage(self, **settings: Any) -> Stage:
+        """
+        A stage that is closed with the test.
+        """
+        from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
+
+        stage = Stage(reactor, Path(self.mktemp()).absolute(), **settings)
+        self.addCleanup(lambda: Deferred.fromCoroutine(stage.close()))
+        return stage

@@ -1,0 +1,80 @@
+"""
+Tests of :mod:`itsjustintv.filters`.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.filters import Decision, decide
+from itsjustintv.model import Enrichment, Streamer
+
+TAGS = st.lists(st.text(max_size=4) | st.sampled_from(["English", "english", "Straße", "STRASSE", "vip"]), max_size=5)
+
+
+def decision(wanted: list[str], tags: list[str] | None, additional: tuple[str, ...] = ()) -> Decision:
+    """
+    What the filter says.
+    """
+    streamer = Streamer(key="foo", tag_filter=tuple(wanted), additional_tags=additional)
+    return decide(streamer, Enrichment(tags=None if tags is None else tuple(tags)))[0]
+
+
+class DecideTests(SynchronousTestCase):
+    """
+    Which broadcasts pass.
+    """
+
+    def test_without_a_filter_everything_passes(self) -> None:
+        """
+        Even when the tags are unknown.
+        """
+        self.assertIs(decision([], ["x"]), Decision.SEND)
+        self.assertIs(decision([], None), Decision.SEND)
+
+    def test_one_tag_in_whatever_case_is_enough(self) -> None:
+        """
+        Case is folded as Unicode does.
+        """
+        self.assertIs(decision(["speedrun", "ENGLISH"], ["Art", "english"]), Decision.SEND)
+        self.assertIs(decision(["straße"], ["STRASSE"]), Decision.SEND)
+
+    def test_a_part_of_a_tag_is_not_a_tag(self) -> None:
+        """
+        Neither way round.
+        """
+        self.assertIs(decision(["English"], ["EnglishOnly"]), Decision.BLOCKED)
+        self.assertIs(decision(["EnglishOnly"], ["English"]), Decision.BLOCKED)
+
+    def test_additional_tags_do_not_count(self) -> None:
+        """
+        They say nothing about the broadcast.
+        """
+        self.assertIs(decision(["vip"], ["Art"], ("vip",)), Decision.BLOCKED)
+
+    def test_no_tags_are_blocked_and_unknown_tags_are_unknown(self) -> None:
+        """
+        Each with its reason.
+        """
+        streamer = Streamer(key="foo", tag_filter=("Art",))
+        self.assertEqual(
+            [decide(streamer, Enrichment(tags=tags)) for tags in ((), None, ("art",))],
+            [
+                (Decision.BLOCKED, "no tag of the broadcast is in tag_filter"),
+                (Decision.UNKNOWN, "the tags of the broadcast could not be fetched"),
+                (Decision.SEND, ""),
+            ],
+        )
+
+    @given(TAGS, TAGS)
+    def test_it_is_the_same_whoever_shouts(self, wanted: list[str], tags: list[str]) -> None:
+        """
+        Upper case on either side and the order of either list change nothing.
+        """
+        expected = decision(wanted, tags)
+        self.assertIs(decision([each.casefold() for each in reversed(wanted)], tags[::-1]), expected)
+        if wanted:
+            common = {each.casefold() for each in wanted} & {each.casefold() for each in tags}
+            self.assertIs(expected, Decision.SEND if common else Decision.BLOCKED)

@@ -1,0 +1,153 @@
+"""
+Tests for :mod:`itsjustintv.services`.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.errors import JournalInUse
+from itsjustintv.services import Daemon, Storeys
+
+
+@define(eq=False)
+class Storey(Service):
+    """
+    A service that tells when it is started and stopped, and stops when it is let go.
+    """
+
+    name: str
+    story: list[str]
+    may_stop: Deferred[None] = field(factory=Deferred)
+
+    def startService(self) -> None:
+        """
+        Start.
+        """
+        super().startService()
+        self.story.append(f"{self.name} starts")
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop, some time.
+        """
+        super().stopService()
+        self.story.append(f"{self.name} stops")
+        return self.may_stop
+
+
+@define(eq=False)
+class Broken(Service):
+    """
+    A service that cannot be started.
+    """
+
+    error: Exception
+    privileged: bool = False
+
+    def privilegedStartService(self) -> None:
+        """
+        Fail, when that is where it fails.
+        """
+        if self.privileged:
+            raise self.error
+
+    def startService(self) -> None:
+        """
+        Fail.
+        """
+        raise self.error
+
+
+class StoreysTests(SynchronousTestCase):
+    """
+    A house is built from the ground up and taken down from the top.
+    """
+
+    def setUp(self) -> None:
+        """
+        A house of two storeys.
+        """
+        self.story: list[str] = []
+        self.house = Storeys()
+        self.ground, self.upper = Storey("ground", self.story), Storey("upper", self.story)
+        self.house.addService(self.ground)
+        self.house.addService(self.upper)
+        self.house.startService()
+
+    def test_children_start_in_order(self) -> None:
+        """
+        The first child starts first.
+        """
+        self.assertEqual(self.story, ["ground starts", "upper starts"])
+
+    def test_a_child_stops_only_when_the_one_above_has_stopped(self) -> None:
+        """
+        The ground stands until the upper storey is gone.
+        """
+        self.story.clear()
+        stopped = self.house.stopService()
+        self.assertEqual(self.story, ["upper stops"])
+        self.upper.may_stop.callback(None)
+        self.assertEqual(self.story, ["upper stops", "ground stops"])
+        self.assertNoResult(stopped)
+        self.ground.may_stop.callback(None)
+        self.successResultOf(stopped)
+
+    def test_a_child_that_fails_to_stop_does_not_keep_the_others_up(self) -> None:
+        """
+        A failure to stop is logged, and the children below are stopped all the same.
+        """
+        stopped = self.house.stopService()
+        self.upper.may_stop.errback(ZeroDivisionError())
+        self.ground.may_stop.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class DaemonTests(SynchronousTestCase):
+    """
+    What an operator can meet at start is one line.
+    """
+
+    def daemon(self, child: Service) -> Daemon:
+        """
+        A daemon with one child.
+        """
+        daemon = Daemon(MemoryReactorClock())
+        daemon.addService(child)
+        return daemon
+
+    def test_a_taken_port_names_the_address_and_the_cause(self) -> None:
+        """
+        A port that cannot be bound ends the process with a line that says which, why and what to do.
+        """
+        error = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
+        for start in ("privilegedStartService", "startService"):
+            with self.subTest(start), self.assertRaises(SystemExit) as caught:
+                getattr(self.daemon(Broken(error, privileged=True)), start)()
+            self.assertEqual(
+                str(caught.exception),
+                "itsjustintv: cannot listen on 127.0.0.1:8080: address already in use."
+                " Stop what holds it, or change server.listen_addr and server.port.",
+            )
+
+    def test_a_named_error_is_one_line(self) -> None:
+        """
+        An error that this program has a name for ends the process with its text.
+        """
+        with self.assertRaises(SystemExit) as caught:
+            self.daemon(Broken(JournalInUse("somebody else is here"))).startService()
+        self.assertEqual(str(caught.exception), "itsjustintv: somebody else is here")
+
+    def test_a_defect_is_not_hidden(self) -> None:
+        """
+        An error without a name keeps its traceback.
+        """
+        with self.assertRaises(ZeroDivisionError):
+            self.daemon(Broken(ZeroDivisionError())).startService()
