@@ -1,0 +1,3 @@
+"""
+What measures the daemon beside its peers. See README.md.
+"""

@@ -1,0 +1,265 @@
+"""
+How fast a signed notification is acknowledged: the daemon with its journal on beside a bare twisted.web resource and
+other people's EventSub receivers, in interleaved rounds. Each round starts every server anew, one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import attrs
+from attrs import define, frozen
+
+from benchmarks import report
+from benchmarks.load import Load, apply_load
+from benchmarks.loopback import Helix, Receiver, listen
+from benchmarks.messages import SECRET, SUBSCRIPTION, sign, streamers
+from benchmarks.process import Cores, Server, free_port, serve
+
+HERE = Path(__file__).parent
+SERVERS = HERE / "servers"
+STREAMERS = 100
+WARM_UP = 2000
+
+DAEMON = "itsjustintv"
+BARE = "twisted.web, HMAC only"
+PEERS = ("pyTwitchAPI", "TwitchIO aiohttp", "TwitchIO Starlette")
+
+
+@frozen
+class Contender:
+    """
+    A server to measure.
+
+    :ivar path: where it takes notifications.
+    :ivar command: what starts it, but for its port.
+    :ivar expected: what its answer must hold.
+    :ivar own_directory: whether it keeps files.
+    """
+
+    path: str
+    command: Sequence[str]
+    expected: bytes = b""
+    own_directory: bool = False
+
+
+@frozen(kw_only=True)
+class Figures:
+    """
+    One round of one server; latencies in milliseconds, from the moment a request was due to the end of its answer.
+
+    :ivar cpu_us: all its work for a request, also what it does after the answer.
+    """
+
+    per_second: float
+    cpu_us: float
+    p50_at_200: float
+    p99_at_200: float
+    p50_at_1000: float
+    p99_at_1000: float
+
+
+def contenders(options: argparse.Namespace, twitch: str, silence: str, receiver: str) -> dict[str, Contender]:
+    """
+    Everybody, whether they can run here or not.
+
+    The others' callbacks do nothing. For the daemon to have no more to do than they, its Helix never answers: events
+    are verified, deduplicated, committed and acknowledged, and stay in the journal. A second row lets them go on.
+    """
+    secret = ["--secret", SECRET]
+    daemon = [sys.executable, "-m", "benchmarks.servers.daemon", *secret, "--streamers", str(STREAMERS)]
+    daemon += ["--receiver", receiver]
+    twitchapi = [options.peers_python, str(SERVERS / "pytwitchapi.py"), *secret, "--subscription", SUBSCRIPTION]
+    twitchio = [options.peers_python, str(SERVERS / "twitchio_adapter.py"), *secret, "--adapter"]
+    streamer = streamers(1)[0]
+    twurple = ["node", str(SERVERS / "twurple.mjs"), *secret, "--modules", options.node_modules, "--streamer", streamer]
+    return {
+        DAEMON: Contender(
+            "/twitch", [*daemon, "--twitch", silence, "--enrich-timeout", "60"], b"processed", own_directory=True
+        ),
+        f"{DAEMON}, delivering too": Contender(
+            "/twitch", [*daemon, "--twitch", twitch], b"processed", own_directory=True
+        ),
+        BARE: Contender("/twitch", [sys.executable, str(SERVERS / "bare.py"), *secret]),
+        PEERS[0]: Contender("/callback", twitchapi),
+        PEERS[1]: Contender("/callback", [*twitchio, "aiohttp"]),
+        PEERS[2]: Contender("/callback", [*twitchio, "starlette"]),
+        "twurple": Contender(f"/event/stream.online.{streamer}", twurple),
+        "the harness itself": Contender("/", [sys.executable, str(SERVERS / "floor.py")]),
+    }
+
+
+@define(eq=False)
+class Bench:
+    """
+    Runs contenders, one at a time.
+    """
+
+    _options: argparse.Namespace
+    _cores: Cores
+    _helix: Helix
+
+    async def problem(self, contender: Contender) -> str:
+        """
+        Why a contender cannot run here, or empty.
+        """
+        try:
+            async with self._warm(contender):
+                return ""
+        except (OSError, RuntimeError) as error:
+            return str(error).strip().rpartition("\n")[2]
+
+    async def measure(self, contender: Contender) -> Figures:
+        """
+        Measure one at full speed and at two offered rates.
+        """
+        options = self._options
+        async with self._warm(contender) as server:
+            to_send = self._requests(options.requests, contender)
+            before = server.cpu_seconds()
+            full = await apply_load(server.port, to_send)
+            await server.idle()
+            cpu = server.cpu_seconds() - before
+            slow, fast = [
+                await apply_load(server.port, self._requests(int(rate * options.seconds), contender), rate=rate)
+                for rate in (200.0, 1000.0)
+            ]
+        for load in (full, slow, fast):
+            _check(load, contender)
+        return Figures(
+            per_second=full.rate,
+            cpu_us=cpu / options.requests * 1e6,
+            p50_at_200=report.percentile(slow.latencies, 50) * 1e3,
+            p99_at_200=report.percentile(slow.latencies, 99) * 1e3,
+            p50_at_1000=report.percentile(fast.latencies, 50) * 1e3,
+            p99_at_1000=report.percentile(fast.latencies, 99) * 1e3,
+        )
+
+    @asynccontextmanager
+    async def _warm(self, contender: Contender) -> AsyncIterator[Server]:
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=self._options.directory) as directory:
+            port = free_port()
+            command = [*contender.command, "--port", str(port)]
+            if contender.own_directory:
+                command += ["--directory", directory]
+            async with serve(command, port, self._cores, Path(directory, "server.log")) as server:
+                _check(await apply_load(port, self._requests(WARM_UP, contender)), contender)
+                await server.idle()
+                yield server
+
+    def _requests(self, count: int, contender: Contender) -> list[bytes]:
+        messages = sign(count, streamers(STREAMERS), contender.path)
+        self._helix.live = {message.streamer: message for message in messages[-STREAMERS:]}
+        return [message.request for message in messages]
+
+
+def _check(load: Load, contender: Contender) -> None:
+    """
+    :raises RuntimeError: an answer was not a yes.
+    """
+    if load.refused or not all(contender.expected in body for _, body in load.answers):
+        raise RuntimeError(f"unexpected answers: {load.answers.most_common(3)}")
+
+
+def show(rounds: Mapping[str, Sequence[Figures]]) -> str:
+    """
+    Medians, and ratios taken round by round: what disturbs a round disturbs both sides of it.
+    """
+
+    def middle(name: str, field: str) -> float:
+        return median(float(getattr(figures, field)) for figures in rounds[name])
+
+    def against_bare(name: str, field: str) -> str:
+        pairs = zip(rounds[name], rounds[BARE], strict=True)
+        return f"{median(getattr(one, field) / getattr(bare, field) for one, bare in pairs):.2f}"
+
+    rows = [
+        (
+            name,
+            f"{middle(name, 'per_second'):,.0f}",
+            against_bare(name, "per_second"),
+            f"{middle(name, 'cpu_us'):.0f}",
+            against_bare(name, "cpu_us"),
+            f"{middle(name, 'p50_at_200'):.2f} / {middle(name, 'p99_at_200'):.2f}",
+            f"{middle(name, 'p50_at_1000'):.2f} / {middle(name, 'p99_at_1000'):.2f}",
+        )
+        for name in rounds
+    ]
+    header = ("server", "acks/s", "x bare", "CPU us/request", "x bare", "ms at 200/s, p50 / p99", "ms at 1,000/s")
+    return report.table(header, rows)
+
+
+def verdict(rounds: Mapping[str, Sequence[Figures]]) -> list[str]:
+    """
+    The daemon's rate over the bare resource's, and over the better of the Python peers'; both should be at least 1.
+    """
+    said = []
+    peers = [name for name in PEERS if name in rounds]
+    for what, others in (("the bare resource", [BARE]), ("the better Python peer", peers)):
+        if DAEMON in rounds and others:
+            best = [
+                max(one.per_second for one in taken) for taken in zip(*(rounds[other] for other in others), strict=True)
+            ]
+            ratio = median(one.per_second / other for one, other in zip(rounds[DAEMON], best, strict=True))
+            said.append(f"{DAEMON} acknowledges {ratio:.2f} times what {what} does (aim: at least 1).")
+    return said
+
+
+async def main(options: argparse.Namespace) -> None:
+    """
+    Run all rounds and print.
+    """
+    cores = Cores.pick()
+    machine = report.machine(options.directory)
+    helix, receiver = Helix(streamers(STREAMERS)), Receiver()
+    silent = Helix(streamers(STREAMERS), silent=True)
+    bench = Bench(options, cores, helix)
+    skipped = {}
+    rounds: dict[str, list[Figures]] = {}
+    async with (
+        listen(helix.respond) as twitch,
+        listen(silent.respond) as silence,
+        listen(receiver.respond) as sink,
+    ):
+        everybody = contenders(options, twitch, silence, sink)
+        for name, contender in everybody.items():
+            if problem := await bench.problem(contender):
+                skipped[name] = problem
+            else:
+                rounds[name] = []
+        for number in range(options.rounds):
+            names = deque(rounds)
+            names.rotate(-number)
+            for name in names:
+                print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr)
+                rounds[name].append(await bench.measure(everybody[name]))
+                receiver.bodies.clear()
+    print("; ".join(f"{key}: {value}" for key, value in machine.items()), end="\n\n")
+    print(show(rounds), end="\n\n")
+    print(*verdict(rounds), *(f"Skipped: {name}: {reason}" for name, reason in skipped.items()), sep="\n")
+    report.keep(
+        options.json,
+        {
+            "machine": machine,
+            "rounds": {name: [attrs.asdict(figures) for figures in taken] for name, taken in rounds.items()},
+            "skipped": skipped,
+        },
+    )
+    if DAEMON in skipped:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    parser = report.options(__doc__, rounds=5)
+    parser.add_argument("--requests", type=int, default=10_000, help="at full speed, each round")
+    parser.add_argument("--seconds", type=float, default=5.0, help="at each offered rate, each round")
+    parser.add_argument("--peers-python", default=str(HERE / ".venv/bin/python"), help="has the Python peers installed")
+    parser.add_argument("--node-modules", default=str(HERE / "node_modules"), help="has twurple installed")
+    report.run(main(parser.parse_args()))
