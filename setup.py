@@ -33,9 +33,9 @@ setup(
         "dev": [
             "hypothesis>=6.150",
             "standardwebhooks>=1.1",
-            "mypy>=2.1,<3",
+            "mypy>=2.4,<2.5",
             "mypy-zope>=1.0.14,<2",
-            "ruff>=0.15,<1",
+            "ruff>=0.17,<0.18",
             "coverage>=7.10,<8",
             "build>=1.3",
         ],
@@ -43,7 +43,6 @@ setup(
     entry_points={"console_scripts": ["itsjustintv = itsjustintv.cli:main"]},
     classifiers=[
         "Framework :: Twisted",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
