@@ -6,7 +6,7 @@ A docstring here is the contract; an implementation may stay silent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
@@ -124,6 +124,8 @@ class IEnricher(Interface):
 class ILastKnown(Interface):
     """
     Small numbers worth remembering across a restart, such as the followers of a channel.
+
+    Writing and cancelling are as with :class:`IJournal`.
     """
 
     def recall(kind: str, key: str) -> Deferred[tuple[int, float] | None]:
@@ -134,6 +136,21 @@ class ILastKnown(Interface):
     def remember(kind: str, key: str, value: int, now: float) -> Deferred[None]:
         """
         Keep a value.
+        """
+
+    def recall_all(kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
+        """
+        Every value kept of a kind and when it was kept, by key.
+        """
+
+    def remember_all(kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:
+        """
+        Keep many values, all or nothing.
+        """
+
+    def forget(kind: str, keys: Sequence[str]) -> Deferred[None]:
+        """
+        Keep values no longer; those that are not there are passed over.
         """
 
 

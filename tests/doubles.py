@@ -4,7 +4,7 @@ Stand-ins that keep the contracts of :mod:`itsjustintv.interfaces`, for tests of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import define, evolve, field
@@ -13,12 +13,48 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, IOutcomeSink
+from itsjustintv.interfaces import IJournal, ILastKnown, IOutcomeSink
 from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
 
-__all__ = ["MemoryJournal", "Outcomes"]
+__all__ = ["MemoryJournal", "MemoryLastKnown", "Outcomes"]
 
 T = TypeVar("T")
+
+
+@implementer(ILastKnown)
+@define(eq=False)
+class MemoryLastKnown:
+    """
+    What was known before.
+
+    :ivar broken: while it is set, nothing is kept or read, for this reason.
+    """
+
+    values: dict[str, dict[str, tuple[int, float]]] = field(factory=dict)
+    broken: str | None = None
+
+    def recall(self, kind: str, key: str) -> Deferred[tuple[int, float] | None]:
+        return self._do(lambda: self.values.get(kind, {}).get(key))
+
+    def recall_all(self, kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
+        return self._do(lambda: dict(self.values.get(kind, {})))
+
+    def remember(self, kind: str, key: str, value: int, now: float) -> Deferred[None]:
+        return self.remember_all(kind, {key: value}, now)
+
+    def remember_all(self, kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:
+        kept = {key: (value, now) for key, value in values.items()}
+        return self._do(lambda: self.values.setdefault(kind, {}).update(kept))
+
+    def forget(self, kind: str, keys: Sequence[str]) -> Deferred[None]:
+        def forget() -> None:
+            for key in keys:
+                self.values.get(kind, {}).pop(key, None)
+
+        return self._do(forget)
+
+    def _do(self, what: Callable[[], T]) -> Deferred[T]:
+        return succeed(what()) if self.broken is None else fail(JournalUnavailable(self.broken))
 
 
 @implementer(IOutcomeSink)

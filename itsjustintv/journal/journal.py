@@ -7,7 +7,7 @@ The journal as the rest of the daemon sees it.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
@@ -158,6 +158,15 @@ class Journal(Service):
 
     def remember(self, kind: str, key: str, value: int, now: float) -> Deferred[None]:
         return self._write(lambda connection: operations.remember(connection, kind, key, value, now))
+
+    def recall_all(self, kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
+        return self._read(lambda connection: queries.recall_all(connection, kind))
+
+    def remember_all(self, kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:
+        return self._write(lambda connection: operations.remember_all(connection, kind, values, now))
+
+    def forget(self, kind: str, keys: Sequence[str]) -> Deferred[None]:
+        return self._write(lambda connection: operations.forget(connection, kind, keys))
 
     def _open(self) -> Connection:
         return self._connect(self._path)

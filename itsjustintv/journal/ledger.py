@@ -4,7 +4,7 @@ The journal for the command line: the same file, at once, whether the daemon run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection
@@ -142,6 +142,28 @@ class Ledger:
             if delivery.state.final:
                 raise Declined(f"{delivery_id} is {delivery.state.value} already")
             return operations.cancel(connection, delivery, reason, self._now())
+
+    def recall_all(self, kind: str) -> Mapping[str, tuple[int, float]]:
+        """
+        Every small number kept of a kind and when it was kept, by key; as
+        :meth:`~itsjustintv.interfaces.ILastKnown.recall_all`.
+        """
+        with self._reading() as connection:
+            return queries.recall_all(connection, kind)
+
+    def remember_all(self, kind: str, values: Mapping[str, int]) -> None:
+        """
+        Keep small numbers, all or nothing.
+        """
+        with self._writing() as connection:
+            operations.remember_all(connection, kind, values, self._now())
+
+    def forget(self, kind: str, keys: Sequence[str]) -> None:
+        """
+        Keep small numbers no longer.
+        """
+        with self._writing() as connection:
+            operations.forget(connection, kind, keys)
 
     @contextmanager
     def _opened(self, *, writable: bool) -> Iterator[Connection]:

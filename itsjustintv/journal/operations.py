@@ -7,7 +7,7 @@ None of them commits: whoever calls them decides what belongs together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 
 from attrs import evolve
@@ -19,6 +19,7 @@ __all__ = [
     "accept",
     "cancel",
     "count_wanted",
+    "forget",
     "hold",
     "insert_delivery",
     "insert_event",
@@ -28,6 +29,7 @@ __all__ = [
     "probe",
     "purge",
     "remember",
+    "remember_all",
     "retry",
     "settle",
 ]
@@ -257,11 +259,25 @@ def remember(connection: Connection, kind: str, key: str, value: int, now: float
     """
     Keep a small number.
     """
-    connection.execute(
+    remember_all(connection, kind, {key: value}, now)
+
+
+def remember_all(connection: Connection, kind: str, values: Mapping[str, int], now: float) -> None:
+    """
+    Keep small numbers, by key.
+    """
+    connection.executemany(
         "INSERT INTO known (kind, key, value, at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET value = excluded.value, at = excluded.at",
-        (kind, key, value, now),
+        ((kind, key, value, now) for key, value in values.items()),
     )
+
+
+def forget(connection: Connection, kind: str, keys: Sequence[str]) -> None:
+    """
+    Keep small numbers no longer.
+    """
+    connection.executemany("DELETE FROM known WHERE kind = ? AND key = ?", ((kind, key) for key in keys))
 
 
 def purge(connection: Connection, before: float, now: float, limit: int) -> bool:

@@ -7,7 +7,7 @@ index depends on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
@@ -28,6 +28,7 @@ __all__ = [
     "outcomes",
     "pending",
     "recall",
+    "recall_all",
     "seen",
     "signals",
     "unprepared",
@@ -175,6 +176,14 @@ def recall(connection: Connection, kind: str, key: str) -> tuple[int, float] | N
     """
     row = connection.execute("SELECT value, at FROM known WHERE kind = ? AND key = ?", (kind, key)).fetchone()
     return None if row is None else (row["value"], row["at"])
+
+
+def recall_all(connection: Connection, kind: str) -> Mapping[str, tuple[int, float]]:
+    """
+    Every small number of a kind and when it was kept, by key.
+    """
+    rows = connection.execute("SELECT key, value, at FROM known WHERE kind = ?", (kind,))
+    return {row["key"]: (row["value"], row["at"]) for row in rows}
 
 
 def is_new(connection: Connection) -> bool:

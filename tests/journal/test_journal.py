@@ -119,12 +119,15 @@ class LifeTests(JournalCase):
         self.assertEqual(loaded.picture, b"png")
         settled = await self.journal.settle("e1-1", State.DELIVERED, "delivered", 1002.0, attempt(ok=True))
         await self.journal.remember("followers", "1337", 5, 1002.0)
+        await self.journal.remember_all("ids", {"a": 1, "b": 2}, 1002.0)
+        await self.journal.forget("ids", ["a"])
         await self.journal.stopService()
 
         self.journal.startService()
         (outcome,) = await self.journal.outcomes(9)
         self.assertEqual(outcome.delivery, settled)
         self.assertEqual(await self.journal.recall("followers", "1337"), (5, 1002.0))
+        self.assertEqual(await self.journal.recall_all("ids"), {"b": (2, 1002.0)})
         accounting = await self.journal.accounting()
         self.assertEqual((accounting.imbalance, accounting.delivered, accounting.accepted), (0, 1, 1))
 

@@ -104,6 +104,14 @@ class LedgerTests(SynchronousTestCase):
         accounting = self.ledger.accounting()
         self.assertEqual((accounting.imbalance, accounting.cancelled), (0, 1))
 
+    def test_small_numbers(self) -> None:
+        """
+        Numbers are kept at the present time, listed by kind and forgotten.
+        """
+        self.ledger.remember_all("ids", {"a": 1, "b": 2})
+        self.ledger.forget("ids", ["a"])
+        self.assertEqual([(key, value) for key, (value, _) in self.ledger.recall_all("ids").items()], [("b", 2)])
+
     def test_writes_are_signalled(self) -> None:
         """
         Every change made for an operator raises the signal, looking does not.

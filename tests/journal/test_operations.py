@@ -337,6 +337,16 @@ class QueueTests(OperationsCase):
         self.assertEqual(queries.recall(self.connection, "followers", "1"), (6, 1001.0))
         self.assertIsNone(queries.recall(self.connection, "views", "1"))
 
+    def test_many_numbers_are_remembered_until_they_are_forgotten(self) -> None:
+        """
+        The numbers of one kind are listed together; those that are forgotten are not, and others stay.
+        """
+        operations.remember(self.connection, "views", "a", 9, 1000.0)
+        operations.remember_all(self.connection, "ids", {"a": 1, "b": 2, "c": 3}, 1001.0)
+        operations.forget(self.connection, "ids", ["b", "unknown"])
+        self.assertEqual(queries.recall_all(self.connection, "ids"), {"a": (1, 1001.0), "c": (3, 1001.0)})
+        self.assertEqual(queries.recall_all(self.connection, "views"), {"a": (9, 1000.0)})
+
 
 class PurgeTests(OperationsCase):
     """

@@ -7,39 +7,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from itsjustintv.errors import JournalUnavailable, TwitchRejected, TwitchUnavailable
+from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.followers import Followers
+from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, FakeTwitch, Reply, World, run
 
 PATH = "/helix/channels/followers"
-
-
-@implementer(ILastKnown)
-@define(eq=False)
-class Memory:
-    """
-    What was known before.
-    """
-
-    values: dict[str, tuple[int, float]] = field(factory=dict)
-    broken: bool = False
-
-    def recall(self, kind: str, key: str) -> Deferred[tuple[int, float] | None]:
-        return fail(JournalUnavailable("broken")) if self.broken else succeed(self.values.get(f"{kind} {key}"))
-
-    def remember(self, kind: str, key: str, value: int, now: float) -> Deferred[None]:
-        if self.broken:
-            return fail(JournalUnavailable("broken"))
-        self.values[f"{kind} {key}"] = (value, now)
-        return succeed(None)
 
 
 class FollowersTests(SynchronousTestCase):
@@ -50,7 +28,7 @@ class FollowersTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
         self.clock, self.twitch = self.world.clock, self.world.twitch
-        self.memory = Memory()
+        self.memory = MemoryLastKnown()
         verifyObject(ILastKnown, self.memory)
         self.totals = {"42": 1000, "43": 2000, "44": 3000}
         self.twitch.usual[PATH] = self.answer
@@ -106,7 +84,7 @@ class FollowersTests(SynchronousTestCase):
         What was kept ten minutes ago is fresh enough to be used, and what is older serves when Helix does not.
         """
         self.total()
-        self.assertEqual(self.memory.values, {"followers 42": (1000, NOW)})
+        self.assertEqual(self.memory.values, {"followers": {"42": (1000, NOW)}})
         self.followers = self.new()
         self.clock.advance(599)
         self.assertEqual(self.total(), 1000)
@@ -120,7 +98,7 @@ class FollowersTests(SynchronousTestCase):
         """
         With a quarter of the limit left nothing is asked: what is known is used, and without it there is none.
         """
-        self.memory.values["followers 42"] = (900, NOW - 1e6)
+        self.memory.values["followers"] = {"42": (900, NOW - 1e6)}
         self.drain(200)
         self.assertEqual(self.total(), 900)
         self.failureResultOf(run(self.followers.total("43")), TwitchUnavailable)
@@ -130,7 +108,7 @@ class FollowersTests(SynchronousTestCase):
         """
         After a second the last known total is used; the answer is kept when it comes.
         """
-        self.memory.values["followers 42"] = (900, NOW - 1e6)
+        self.memory.values["followers"] = {"42": (900, NOW - 1e6)}
         self.twitch.then(PATH, HANG)
         asking = run(self.followers.total("42"))
         self.clock.advance(1)
@@ -157,7 +135,7 @@ class FollowersTests(SynchronousTestCase):
         """
         The last known total stands in for an error, of either kind.
         """
-        self.memory.values["followers 42"] = (900, NOW - 1e6)
+        self.memory.values["followers"] = {"42": (900, NOW - 1e6)}
         for reply in (Reply(500), Reply(400)):
             self.twitch.then(PATH, reply)
             self.assertEqual(self.total(), 900)
@@ -180,7 +158,7 @@ class FollowersTests(SynchronousTestCase):
         """
         Totals are had without it.
         """
-        self.memory.broken = True
+        self.memory.broken = "broken"
         self.assertEqual(self.total(), 1000)
 
     def test_memory_is_bounded(self) -> None:
@@ -188,7 +166,7 @@ class FollowersTests(SynchronousTestCase):
         The channel that was not asked for the longest is forgotten.
         """
         self.followers = self.new(capacity=2)
-        self.memory.broken = True
+        self.memory.broken = "broken"
         for user_id in ("42", "43", "42", "44", "42", "43"):
             self.total(user_id)
         self.assertEqual(self.asked(), ["42", "43", "44", "43"])
