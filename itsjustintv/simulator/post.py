@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.web.client import readBody
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.simulator.cancelling import cancelling
@@ -29,6 +29,7 @@ class Posted:
     :ivar problem: why there was none, in a few words.
     :ivar duration: seconds from the first byte sent to the last one read.
     :ivar measured: whether the answer announced its length, instead of coming in chunks.
+    :ivar retry_after: what the answer's ``Retry-After`` says; empty when there is none.
     """
 
     status: int | None
@@ -36,6 +37,7 @@ class Posted:
     body: bytes = field(default=b"", repr=False)
     problem: str = ""
     measured: bool = False
+    retry_after: str = ""
 
     @property
     def ok(self) -> bool:
@@ -79,18 +81,24 @@ async def post(
     """
     started = clock.seconds()
     try:
-        status, answer, measured = await cancelling(_exchange(agent, url, headers, body)).addTimeout(timeout, clock)
+        response, answer = await cancelling(_exchange(agent, url, headers, body)).addTimeout(timeout, clock)
     except defer.TimeoutError:
         return Posted(status=None, duration=clock.seconds() - started, problem=f"no answer within {timeout:g} s")
     except CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever kept the answer away is what the caller wants to know
         return Posted(status=None, duration=clock.seconds() - started, problem=str(error) or type(error).__name__)
-    return Posted(status=status, duration=clock.seconds() - started, body=answer, measured=measured)
+    return Posted(
+        status=response.code,
+        duration=clock.seconds() - started,
+        body=answer,
+        measured=response.length is not UNKNOWN_LENGTH,
+        retry_after=(response.headers.getRawHeaders("Retry-After") or [""])[0],
+    )
 
 
-async def _exchange(agent: IAgent, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, bool]:
+async def _exchange(agent: IAgent, url: str, headers: Mapping[str, str], body: bytes) -> tuple[IResponse, bytes]:
     sent = Headers({name: [value] for name, value in headers.items()})
     response = await agent.request(b"POST", url.encode("ascii"), sent, _Bytes(body))
     answer = await readBody(response)
-    return response.code, answer, response.length is not UNKNOWN_LENGTH
+    return response, answer

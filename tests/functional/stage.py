@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -20,14 +20,18 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Accounting
+from itsjustintv.simulator.eventsub import Message, stream_online
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.twitch import SimulatedTwitch
+from itsjustintv.simulator.world import Stream
 
 __all__ = ["SECRET", "Stage", "StageCase", "tool"]
 
 SECRET = "a webhook secret of the stage"
+
+T = TypeVar("T")
 
 
 def tool(name: str) -> str:
@@ -160,11 +164,26 @@ auth_url = "{twitch}/oauth2"
             report = await self.twitch.subscribe(login, self.callback, SECRET)
             assert report.tries[-1].ok, report
 
+    def message(self, stream: Stream) -> Message:
+        """
+        Write a message about a broadcast, under an id of its own; to be sent with ``twitch.eventsub.send``, as often as
+        a test likes.
+        """
+        subscription = self.twitch.subscriptions.add("stream.online", "1", stream.channel.id, self.callback, SECRET)
+        return self.twitch.eventsub.notification(subscription, stream_online(stream))
+
+    @property
+    def ledger(self) -> Ledger:
+        """
+        The journal, as an operator's commands see it.
+        """
+        return Ledger.open(self.folder / "data" / "itsjustintv.db", self.reactor.seconds)
+
     def accounting(self) -> Accounting:
         """
         What the journal says has become of everything.
         """
-        return Ledger.open(self.folder / "data" / "itsjustintv.db", self.reactor.seconds).accounting()
+        return self.ledger.accounting()
 
     async def settled(self, clock: IReactorTime, patience: float = 30.0) -> Accounting:
         """
@@ -177,15 +196,29 @@ auth_url = "{twitch}/oauth2"
             await deferLater(clock, 0.05)
         return account
 
+    async def until(self, condition: Callable[[], T], patience: float = 30.0) -> T:
+        """
+        Ask again and again until the answer counts as true.
+
+        :raises AssertionError: it never did within so many seconds.
+        """
+        end = self.reactor.seconds() + patience
+        while not (answer := condition()):
+            if self.reactor.seconds() > end:
+                raise AssertionError(f"waited {patience:g} s in vain, the answer is still {answer!r}")
+            await deferLater(self.reactor, 0.02)
+        return answer
+
     async def close(self) -> None:
         """
-        End every process and let go of every port.
+        End every process and let go of every port. The receiver goes first: a daemon that stops would wait for one that
+        does not answer.
         """
         self.twitch.stop()
-        for daemon in self._daemons:
-            await daemon.stop()
         for listening in self._listening:
             await listening.stop()
+        for daemon in self._daemons:
+            await daemon.stop()
         await self._pool.closeCachedConnections()
 
 

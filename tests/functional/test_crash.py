@@ -17,9 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherR
 
 from itsjustintv.errors import ItsJustInTVError
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.eventsub import Message, Report, stream_online
-from itsjustintv.simulator.subscriptions import Subscription
-from tests.functional.stage import SECRET, Stage, StageCase, tool
+from itsjustintv.simulator.eventsub import Report
+from tests.functional.stage import Stage, StageCase, tool
 
 #: Calls that change what others can see. SQLite writes with pwrite64 and fdatasync, the output file with write, fsync
 #: and rename, sockets with sendto.
@@ -109,12 +108,7 @@ class CrashTests(StageCase):
         """
         Send a ``stream.online``, again and again until it is acknowledged.
         """
-        stream = stage.twitch.world.go_live(login)
-        subscription: Subscription = stage.twitch.subscriptions.add(
-            "stream.online", "1", stream.channel.id, stage.callback, SECRET
-        )
-        message: Message = stage.twitch.eventsub.notification(subscription, stream_online(stream))
-        return stage.twitch.eventsub.send(message)
+        return stage.twitch.eventsub.send(stage.message(stage.twitch.world.go_live(login)))
 
     async def all_done(self, stage: Stage, sending: Deferred[list[Report]]) -> None:
         """
