@@ -134,11 +134,11 @@ def example(path: str) -> None:
     """
     from itsjustintv.config.example import write_example  # noqa: PLC0415
 
-    try:
-        with _errors():
+    with _errors():
+        try:
             write_example(Path(path))
-    except FileExistsError:
-        raise click.ClickException(f"{path} is already there, and is left as it is") from None
+        except FileExistsError:
+            raise click.ClickException(f"{path} is already there, and is left as it is") from None
     click.echo(f"Example configuration written to: {path}")
 
 

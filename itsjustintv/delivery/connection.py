@@ -134,6 +134,8 @@ def _wrapped(firm: IProtocol) -> IProtocol:
 
 class _FirmFactory(WrappingFactory[_Firm]):
     protocol = _Firm
+    # Two lines of log for each connection say nothing that the delivery's own line does not.
+    noisy = False
 
     def __init__(self, clock: IReactorTime, wrapped: IProtocolFactory) -> None:
         super().__init__(wrapped)

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate, trustRootFromCertificates
 from twisted.internet.task import LoopingCall
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
@@ -496,3 +497,13 @@ class EndpointTests(ZooTestCase):
         """
         endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
         self.assertRaises(SchemeNotSupported, endpoints.endpointForURI, URI.fromBytes(b"ftp://example.org/"))
+
+    async def test_opening_and_closing_are_not_logged(self) -> None:
+        """
+        A delivery that goes well leaves no line about its connection in the log.
+        """
+        with capturedLogs() as logged:
+            _, zoo = await self.meet(lambda it: it.answer(200, "Connection: close"))
+            await zoo.connections[0].gone
+        lines = [formatEvent(event) for event in logged]
+        self.assertEqual([line for line in lines if "FirmFactory" in line], [])
