@@ -8,7 +8,7 @@ It has the form of the original program's: a JSON array, oldest first, of ``time
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from itsjustintv.config.sections import Output
+from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
-from itsjustintv.model import Outcome
+from itsjustintv.model import Attempt, Outcome
 
-__all__ = ["OutputFile", "RunInThread"]
+__all__ = ["OutputFile", "Recent", "RunInThread"]
+
+#: Answers with the last outcomes, so many of them, oldest first.
+Recent = Callable[[int], Deferred[Sequence[Outcome]]]
 
 #: Runs something that may block, away from the reactor.
 RunInThread = Callable[[Callable[[], None]], Deferred[None]]
@@ -43,16 +47,18 @@ class OutputFile(Service):
     The file is replaced as a whole, mode 0600, at most once a second and never twice at the same time. Reading, JSON
     and writing happen in a thread. A disk that fails is told of once, and tried again at the next outcome.
 
-    :ivar path: of the file.
+    What the file lacks after a crash, or after it was disabled or moved, is taken from the journal when it is opened.
+
     :ivar settings: the current ``[output]``.
     :ivar run_in_thread: runs something that may block.
+    :ivar recent: asks the journal for the last outcomes, so many of them, oldest first.
     """
 
-    _path: Path
     _settings: Callable[[], Output]
     _clock: IReactorTime
     _run_in_thread: RunInThread
-    _lines: _Lines = field(init=False)
+    _recent: Recent
+    _lines: _Lines | None = field(default=None, init=False)
     _fresh: dict[str, _Line] = field(factory=dict, init=False)
     _writing: Deferred[Any] | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -60,9 +66,6 @@ class OutputFile(Service):
     _complained: bool = field(default=False, init=False)
 
     log = Logger()
-
-    def __attrs_post_init__(self) -> None:
-        self._lines = _Lines(self._path)
 
     def startService(self) -> None:
         """
@@ -86,23 +89,14 @@ class OutputFile(Service):
         """
         Write an attempt that has ended, soon.
         """
-        self.catch_up((outcome,))
-
-    def catch_up(self, outcomes: Iterable[Outcome]) -> None:
-        """
-        Write outcomes of which the file may not know, as after a crash; those it knows are corrected. They come before
-        any outcome that is recorded afterwards.
-
-        :param outcomes: oldest first.
-        """
-        if not self._settings().enabled:
+        attempt = outcome.attempt
+        if attempt is None:
             return
-        for outcome in outcomes:
-            if outcome.attempt is not None:
-                attempt = outcome.attempt
-                error = None if attempt.ok else attempt.detail
-                self._fresh[outcome.delivery.id] = _Line(outcome.at, outcome.delivery.body, attempt.ok, error)
-        if self._fresh and self.running:
+        if not self._settings().enabled:
+            self._lines = None
+            return
+        self._fresh[outcome.delivery.id] = _Line.of(outcome, attempt)
+        if self.running:
             self._soon()
 
     def _soon(self) -> None:
@@ -117,41 +111,61 @@ class OutputFile(Service):
         return self._writing.addCallback(self._written)
 
     async def _update(self) -> bool:
-        taken, self._fresh = self._fresh, {}
-        keep = self._settings().max_lines
+        settings = self._settings()
+        lines = self._lines
+        known: Mapping[str, _Line] = {}
+        if lines is None or lines.path != Path(settings.file_path):
+            lines = _Lines(Path(settings.file_path))
+            known = await self._recall(settings.max_lines)
+        taken, self._fresh = {**known, **self._fresh}, {}
         try:
-            await self._run_in_thread(lambda: self._lines.update(taken, keep))
+            await self._run_in_thread(lambda: lines.update(taken, settings.max_lines))
         except Exception as error:  # noqa: BLE001 - a view that cannot be written must not stop anything else
             self._fresh = {**taken, **self._fresh}
-            self._complain(error)
+            self._complain(lines.path, error)
             return False
+        self._lines = lines
         self._complained = False
-        if self._lines.aside is not None:
+        if lines.aside is not None:
             self.log.warn(
                 "{path} is not a list of outcomes; it was moved to {aside} and a new one is begun",
-                path=str(self._path),
-                aside=str(self._lines.aside),
+                path=str(lines.path),
+                aside=str(lines.aside),
             )
-            self._lines.aside = None
+            lines.aside = None
         return True
+
+    async def _recall(self, limit: int) -> Mapping[str, _Line]:
+        """
+        What the journal knows, oldest first.
+        """
+        try:
+            outcomes = await self._recent(limit)
+        except JournalUnavailable as error:
+            self.log.warn(
+                "cannot read past outcomes from the journal: {reason}; the output file lacks those it did not have",
+                reason=str(error),
+            )
+            return {}
+        return {each.delivery.id: _Line.of(each, each.attempt) for each in outcomes if each.attempt is not None}
 
     def _written(self, done: bool) -> None:
         self._writing = None
         if done and self._fresh and self.running:
             self._soon()
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, path: Path, error: Exception) -> None:
         if self._complained:
             return
         self._complained = True
         if isinstance(error, OSError):
             self.log.warn(
                 "cannot write {path}: {reason}; deliveries go on, and it is tried again at the next outcome",
-                path=str(self._path),
+                path=str(path),
                 reason=error.strerror or str(error),
             )
         else:
-            self.log.failure("cannot write {path}, will try again at the next outcome", path=str(self._path))
+            self.log.failure("cannot write {path}, will try again at the next outcome", path=str(path))
 
     async def _finish(self) -> None:
         if self._writing is not None:
@@ -170,6 +184,13 @@ class _Line:
     body: bytes
     success: bool
     error: str | None
+
+    @classmethod
+    def of(cls, outcome: Outcome, attempt: Attempt) -> _Line:
+        """
+        Take it from an outcome that has an attempt.
+        """
+        return cls(outcome.at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
 
     def render(self, delivery: str) -> bytes:
         """
@@ -194,29 +215,29 @@ class _Lines:
     :ivar aside: where a file that could not be understood was moved to.
     """
 
-    _path: Path
+    path: Path
     aside: Path | None = None
     _entries: dict[str, bytes] | None = None
 
     def update(self, fresh: Mapping[str, _Line], keep: int) -> None:
         """
-        Add or correct entries and write the file, if there are any.
+        Add or correct entries, and write the file if that made a difference.
 
         :raises OSError: when the file can neither be read nor written.
         """
         if self._entries is None:
             self._entries = self._load()
-        if not fresh:
+        entries = {delivery: line.render(delivery) for delivery, line in fresh.items()}
+        if all(self._entries.get(delivery) == entry for delivery, entry in entries.items()):
             return
-        for delivery, line in fresh.items():
-            self._entries[delivery] = line.render(delivery)
+        self._entries.update(entries)
         for oldest in list(self._entries)[: max(0, len(self._entries) - keep)]:
             del self._entries[oldest]
         self._save(b"[\n" + b",\n".join(self._entries.values()) + b"\n]\n")
 
     def _load(self) -> dict[str, bytes]:
         try:
-            text = self._path.read_bytes()
+            text = self.path.read_bytes()
         except FileNotFoundError:
             return {}
         try:
@@ -225,27 +246,27 @@ class _Lines:
                 raise ValueError("not a list of objects")
         except ValueError:
             self.aside = self._free_name()
-            self._path.rename(self.aside)
+            self.path.rename(self.aside)
             return {}
         # What the original program wrote has no delivery; a number cannot be taken for one.
         return {str(entry.get("delivery", number)): _render(entry) for number, entry in enumerate(entries)}
 
     def _free_name(self) -> Path:
-        name, number = self._path.with_name(f"{self._path.name}.corrupt"), 1
+        name, number = self.path.with_name(f"{self.path.name}.corrupt"), 1
         while name.exists():
             number += 1
-            name = self._path.with_name(f"{self._path.name}.corrupt-{number}")
+            name = self.path.with_name(f"{self.path.name}.corrupt-{number}")
         return name
 
     def _save(self, text: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self._path)
+        temporary.replace(self.path)
 
 
 def _parsed(body: bytes) -> Any:

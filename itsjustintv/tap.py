@@ -129,7 +129,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         Original(Path(config.cache.file_path), Path(config.retry.state_file), routes.destination_for),
     )
-    output = OutputFile(Path(config.output.file_path), lambda: config.output, reactor, disk.run)
+    output = OutputFile(lambda: config.output, reactor, disk.run, journal.outcomes)
     sinks = (output,)
     queue = DeliveryQueue(
         journal,

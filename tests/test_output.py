@@ -5,20 +5,21 @@ Tests for :mod:`itsjustintv.output`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Output
+from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Outcome, State
 from itsjustintv.output import OutputFile
@@ -57,7 +58,9 @@ class OutputTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.path = Path(self.mktemp()) / "output.json"
         self.path.parent.mkdir()
-        self.settings = Output()
+        self.settings = Output(file_path=str(self.path))
+        self.kept: list[Outcome] = []
+        self.asked: list[int] = []
         self.work: list[Callable[[], None]] = []
         self.answers: list[Deferred[None]] = []
         self.output = self.make()
@@ -66,7 +69,14 @@ class OutputTestCase(SynchronousTestCase):
         """
         An output file whose thread works at once.
         """
-        return OutputFile(self.path, lambda: self.settings, self.clock, execute)
+        return OutputFile(lambda: self.settings, self.clock, execute, self.recent)
+
+    def recent(self, limit: int) -> Deferred[Sequence[Outcome]]:
+        """
+        The journal's last outcomes.
+        """
+        self.asked.append(limit)
+        return succeed(self.kept)
 
     def start(self) -> None:
         """
@@ -159,15 +169,15 @@ class FormatTests(OutputTestCase):
         """
         Of more outcomes than are to be kept the oldest go, whatever the number is changed to.
         """
-        self.settings = Output(max_lines=3)
+        self.settings = evolve(self.settings, max_lines=3)
         self.start()
         self.write(*(outcome(str(number)) for number in range(5)))
         self.assertEqual([each["delivery"] for each in self.read()], ["2", "3", "4"])
-        self.settings = Output(max_lines=1)
+        self.settings = evolve(self.settings, max_lines=1)
         self.write(outcome("5"))
         self.assertEqual([each["delivery"] for each in self.read()], ["5"])
         for number in (0, -1):
-            self.settings = Output(max_lines=number)
+            self.settings = evolve(self.settings, max_lines=number)
             self.write(outcome(f"x{number}"))
             self.assertEqual(self.read(), [])
 
@@ -259,19 +269,59 @@ class ExistingFileTests(OutputTestCase):
             (line,) = logs
             self.assertEqual((line["log_level"], line["aside"]), (LogLevel.warn, str(aside)))
 
-    def test_catch_up(self) -> None:
+    def test_what_the_journal_knows_better(self) -> None:
         """
-        After a crash the journal's outcomes fill what the file lacks and correct what it has.
+        After a crash the journal's outcomes fill what the file lacks and correct what it has, once.
         """
         self.start()
         self.write(outcome("a", BUSY))
+        self.kept = [outcome("a"), outcome("b", BUSY), outcome("x", None)]
+        self.asked.clear()
         self.output = self.make()
-        self.output.catch_up([outcome("a"), outcome("b", BUSY), outcome("x", None)])
-        self.output.record(outcome("c"))
         self.start()
+        self.write(outcome("b"), outcome("c"))
         self.assertEqual(
-            [(each["delivery"], each["success"]) for each in self.read()], [("a", True), ("b", False), ("c", True)]
+            [(each["delivery"], each["success"]) for each in self.read()], [("a", True), ("b", True), ("c", True)]
         )
+        self.assertEqual(self.asked, [self.settings.max_lines])
+
+    def test_news_are_newer_than_what_the_journal_is_asked_for(self) -> None:
+        """
+        An outcome that is recorded while the journal is being asked stands, whatever the answer says about it.
+        """
+        answer: Deferred[Sequence[Outcome]] = Deferred()
+        self.output = OutputFile(lambda: self.settings, self.clock, execute, lambda _: answer)
+        self.start()
+        self.output.record(outcome("a"))
+        answer.callback([outcome("z"), outcome("a", BUSY)])
+        self.assertEqual([(each["delivery"], each["success"]) for each in self.read()], [("z", True), ("a", True)])
+
+    def test_journal_that_cannot_be_read(self) -> None:
+        """
+        Without an answer from the journal the file goes on with what it has, and one warning says so.
+        """
+        self.output = OutputFile(
+            lambda: self.settings, self.clock, execute, lambda _: fail(JournalUnavailable("disk full"))
+        )
+        with capturedLogs() as logs:
+            self.start()
+            self.write(outcome("a"))
+        self.assertEqual([each["delivery"] for each in self.read()], ["a"])
+        self.assertEqual([each["reason"] for each in logs], ["disk full"])
+
+    def test_another_path(self) -> None:
+        """
+        When the configuration moves the file, the next outcome makes the new one complete and leaves the old one alone.
+        """
+        self.start()
+        self.write(outcome("a"))
+        before, old = self.path.read_bytes(), self.path
+        self.kept = [outcome("a"), outcome("b")]
+        self.path = self.path.with_name("other.json")
+        self.settings = Output(file_path=str(self.path))
+        self.write(outcome("b"))
+        self.assertEqual([each["delivery"] for each in self.read()], ["a", "b"])
+        self.assertEqual(old.read_bytes(), before)
 
     def test_untouched_without_news(self) -> None:
         """
@@ -300,7 +350,7 @@ class PaceTests(OutputTestCase):
             self.answers.append(answer)
             return answer
 
-        return OutputFile(self.path, lambda: self.settings, self.clock, later)
+        return OutputFile(lambda: self.settings, self.clock, later, self.recent)
 
     def finish(self) -> None:
         """
@@ -450,11 +500,11 @@ class TroubleTests(OutputTestCase):
         """
         While it is disabled nothing is read, kept or written; once it is enabled, it goes on.
         """
-        self.settings = Output(enabled=False)
+        self.settings = evolve(self.settings, enabled=False)
         self.start()
         self.write(outcome("a"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.settings = Output()
+        self.settings = Output(file_path=str(self.path))
         self.write(outcome("b"))
         self.assertEqual([each["delivery"] for each in self.read()], ["b"])
 
@@ -463,7 +513,7 @@ class TroubleTests(OutputTestCase):
         The directory is made if it is not there.
         """
         self.path = self.path.parent / "data" / "output.json"
-        self.output = self.make()
+        self.settings = Output(file_path=str(self.path))
         self.start()
         self.write(outcome("a"))
         self.assertEqual(len(self.read()), 1)
