@@ -143,14 +143,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     twitch_agent = Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
     http = HTTPClient(twitch_agent)
     bucket = RateBucket(reactor)
-    token = AppToken(http, lambda: config.twitch, Path(config.twitch.token_file), reactor, disk.run)
+    token = AppToken(http, lambda: config.twitch, reactor, disk.run)
     directory = Directory(Helix(http, lambda: config.twitch, token, bucket, reactor), reactor)
     followers = Followers(directory.followers, bucket, journal, reactor)
     images = ProfileImages(
         twitch_agent,
         lambda: config.twitch,
-        Path(config.cache.image_dir),
-        lambda: config.cache.image_ttl,
+        lambda: config.cache,
         reactor,
         disk.run,
     )

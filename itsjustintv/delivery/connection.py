@@ -133,7 +133,6 @@ def _wrapped(firm: IProtocol) -> IProtocol:
 
 
 class _FirmFactory(WrappingFactory[_Firm]):
-    noisy = False  # its address is a secret
     protocol = _Firm
     # Two lines of log for each connection say nothing that the delivery's own line does not.
     noisy = False

@@ -22,6 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from itsjustintv import __version__
+from itsjustintv.config.sections import Cache
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.twitch.exchange import TooLong, bounded, read_body
@@ -51,14 +52,13 @@ class ProfileImages(Service):
 
     :ivar agent: must neither follow redirects nor unpack answers: what is read here is limited as it comes.
     :ivar settings: pictures may come from the origin of ``api_url``, too, even without TLS.
-    :ivar ttl: seconds for which a picture is kept.
+    :ivar cache: the current ``[cache]``: where a picture is kept, and for how long.
     :ivar in_thread: works on the disk.
     """
 
     _agent: IAgent
     _settings: Settings
-    _directory: Path
-    _ttl: Callable[[], float]
+    _cache: Callable[[], Cache]
     _clock: IReactorTime
     _in_thread: InThread
     _fetching: SingleFlight[Picture] = field(factory=SingleFlight, init=False)
@@ -95,11 +95,11 @@ class ProfileImages(Service):
             raise TwitchRejected("the profile image: the user's id is not a number", HTTPStatus.NOT_FOUND)
         if not _allowed(url, self._settings().api_url):
             raise TwitchRejected("the profile image: its address is neither https nor api_url's", HTTPStatus.FORBIDDEN)
-        path = self._directory / f"{user_id}-{sha256(url.encode()).hexdigest()[:16]}"
+        path = Path(self._cache().image_dir) / f"{user_id}-{sha256(url.encode()).hexdigest()[:16]}"
         return await self._fetching.join(path.name, lambda: self._find(path, url))
 
     async def _find(self, path: Path, url: str) -> Picture:
-        data = await self._in_thread(_read, path, self._clock.seconds() - self._ttl())
+        data = await self._in_thread(_read, path, self._clock.seconds() - self._cache().image_ttl)
         if data is None:
             data = await self._fetch(url)
             await self._keep(path, data)
@@ -132,7 +132,7 @@ class ProfileImages(Service):
         except OSError as error:
             self.log.warn(
                 "cannot keep a profile image in {path}: {reason}; it is used, and fetched again the next time",
-                path=str(self._directory),
+                path=str(Path(self._cache().image_dir)),
                 reason=error.strerror or str(error),
             )
 
@@ -140,12 +140,13 @@ class ProfileImages(Service):
         """
         Delete what is too old. Never raises: the loop must not end.
         """
+        cache = self._cache()
         try:
-            await self._in_thread(_purge, self._directory, self._clock.seconds() - self._ttl())
+            await self._in_thread(_purge, Path(cache.image_dir), self._clock.seconds() - cache.image_ttl)
         except OSError as error:
             self.log.warn(
                 "cannot delete old profile images in {path}: {reason}; trying again tomorrow",
-                path=str(self._directory),
+                path=str(Path(self._cache().image_dir)),
                 reason=error.strerror or str(error),
             )
 

@@ -134,14 +134,12 @@ class AppToken:
 
     :ivar http: asks for it.
     :ivar settings: ``client_id``, ``client_secret`` and ``auth_url`` may change at any time; a token that was made for
-        others is not used.
-    :ivar path: where it is kept.
+        others is not used. It is kept in ``token_file``.
     :ivar in_thread: reads and writes the file. The file is small, but a write waits for the disk.
     """
 
     _http: HTTPClient
     _settings: Settings
-    _path: Path
     _clock: IReactorTime
     _in_thread: InThread
     _token: _Token | None = field(default=None, init=False)
@@ -175,6 +173,17 @@ class AppToken:
             renewal.addErrback(lambda failure: failure.trap(TwitchError))
         return token.value
 
+    def problem(self) -> str | None:
+        """
+        Why there is no token at this moment, or ``None``.
+        """
+        failed = self._failed
+        if failed is None or failed.owner != _fingerprint(self._settings()):
+            return None
+        if isinstance(failed.error, TwitchRejected):
+            return "twitch rejects twitch.client_id and twitch.client_secret"
+        return "twitch gives no token at the moment"
+
     def rejected(self, value: str) -> bool:
         """
         Take note that Helix answered 401 to a token.
@@ -192,14 +201,15 @@ class AppToken:
         return True
 
     async def _load(self) -> None:
+        path = Path(self._settings().token_file)
         try:
-            text = await self._in_thread(_read, self._path)
+            text = await self._in_thread(_read, path)
             if text is not None:
                 self._token = _Token.load(text)
         except (OSError, ValueError) as error:
             self.log.warn(
                 "the token file {path} cannot be used: {reason}; asking twitch for a new token",
-                path=str(self._path),
+                path=str(path),
                 reason=_reason(error),
             )
         self._loaded = True
@@ -251,12 +261,13 @@ class AppToken:
         return token
 
     async def _save(self, token: _Token) -> None:
+        path = Path(self._settings().token_file)
         try:
-            await self._in_thread(replace, self._path, token.dump())
+            await self._in_thread(replace, path, token.dump())
         except OSError as error:
             self.log.warn(
                 "cannot write the token file {path}: {reason}; the token is used, and lost at the next start",
-                path=str(self._path),
+                path=str(path),
                 reason=_reason(error),
             )
 

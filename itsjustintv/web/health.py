@@ -16,16 +16,22 @@ from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.iweb import IRequest
 
-__all__ = ["Check", "HealthResource"]
+__all__ = ["Check", "Detail", "HealthResource"]
 
 #: A name, and a question answered at once: why not, in words fit for strangers, or ``None`` while all is well.
 Check = tuple[str, Callable[[], str | None]]
+
+#: A name, and something fit for strangers that can be made JSON.
+Detail = tuple[str, Callable[[], object]]
 
 
 @define(eq=False)
 class HealthResource:
     """
     Answers 200 only while every check answers ``None``, else 503 with every reason.
+
+    :ivar concerns: checks of what the daemon can do without for a while; their reasons make it degraded, with a 200.
+    :ivar details: what else to tell, by name; asked for at each request.
 
     The route is the whole path, ``/health``, so the resource of ``app`` belongs at the root of a site. ``HEAD`` is
     answered like ``GET``, because that is what container health checks send.
@@ -36,6 +42,8 @@ class HealthResource:
 
     _checks: Sequence[Check]
     _clock: IReactorTime
+    _concerns: Sequence[Check] = ()
+    _details: Sequence[Detail] = ()
 
     @app.route("/health")
     def show(self, request: IRequest) -> bytes:
@@ -45,18 +53,20 @@ class HealthResource:
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
             return self._answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
-        reasons = [
-            {"check": name, "reason": reason} for name, check in self._checks if (reason := self._ask(name, check))
-        ]
+        failed, degraded = self._reasons(self._checks), self._reasons(self._concerns)
         now = datetime.fromtimestamp(self._clock.seconds(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         report: dict[str, object] = {
-            "status": "unhealthy" if reasons else "healthy",
+            "status": "unhealthy" if failed else "degraded" if degraded else "healthy",
             "service": "itsjustintv",
             "timestamp": now,
         }
-        if not reasons:
-            return self._answer(request, http.OK, report)
-        return self._answer(request, http.SERVICE_UNAVAILABLE, {**report, "reasons": reasons})
+        if reasons := [*failed, *degraded]:
+            report["reasons"] = reasons
+        report.update((name, detail()) for name, detail in self._details)
+        return self._answer(request, http.SERVICE_UNAVAILABLE if failed else http.OK, report)
+
+    def _reasons(self, checks: Sequence[Check]) -> list[dict[str, str]]:
+        return [{"check": name, "reason": reason} for name, check in checks if (reason := self._ask(name, check))]
 
     def _ask(self, name: str, check: Callable[[], str | None]) -> str | None:
         """

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from treq.client import HTTPClient
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, execute
@@ -182,4 +182,4 @@ class World:
         """
         A token as the next start of the process would have it.
         """
-        return AppToken(self.http, lambda: self.settings, self.path, self.clock, self.in_thread)
+        return AppToken(self.http, lambda: evolve(self.settings, token_file=str(self.path)), self.clock, self.in_thread)

@@ -19,7 +19,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent
 
-from itsjustintv.config.sections import Twitch
+from itsjustintv.config.sections import Cache, Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.twitch.images import ProfileImages
@@ -29,6 +29,13 @@ URL = "https://static-cdn.example.net/42-profile_image-300x300.png"
 PATH = "/42-profile_image-300x300.png"
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 TTL = 604_800.0
+
+
+def cache(directory: Path) -> Cache:
+    """
+    Settings that keep pictures in a directory.
+    """
+    return Cache(image_dir=str(directory), image_ttl=TTL)
 
 
 @define(eq=False)
@@ -47,7 +54,7 @@ class Stage:
         self.clock.advance(NOW)
         self.server.usual[PATH] = Reply(200, PNG, {"Content-Type": "image/jpeg"})
         self.agent = RequestTraversalAgent(self.server)
-        self.images = ProfileImages(self.agent, lambda: SETTINGS, self.directory, lambda: TTL, self.clock, at_once)
+        self.images = ProfileImages(self.agent, lambda: SETTINGS, lambda: cache(self.directory), self.clock, at_once)
 
 
 class ProfileImagesTests(SynchronousTestCase):
@@ -213,8 +220,7 @@ class ProfileImagesTests(SynchronousTestCase):
         self.images = ProfileImages(
             self.stage.agent,
             lambda: Twitch(api_url="http://127.0.0.1:8080/mock"),
-            self.stage.directory,
-            lambda: TTL,
+            lambda: cache(self.stage.directory),
             self.clock,
             at_once,
         )
@@ -285,7 +291,7 @@ class ProfileImagesTests(SynchronousTestCase):
         self.images.startService()
         self.images.stopService()
         self.images = ProfileImages(
-            self.stage.agent, lambda: SETTINGS, self.stage.directory, lambda: TTL, self.clock, failing
+            self.stage.agent, lambda: SETTINGS, lambda: cache(self.stage.directory), self.clock, failing
         )
         self.images.startService()
         with capturedLogs() as logs:
@@ -358,8 +364,7 @@ class EndlessPictureTests(TestCase):
         images = ProfileImages(
             Agent(reactor),
             lambda: Twitch(api_url=origin),
-            Path(self.mktemp()),
-            lambda: TTL,
+            lambda: cache(Path(self.mktemp())),
             reactor,
             at_once,
         )

@@ -260,6 +260,7 @@ class AppTokenTests(SynchronousTestCase):
             self.world.clock.advance(1)
             errors.append(self.wrong())
             self.assertEqual(len(self.twitch.asked), 2)
+        self.assertIn("twitch.client_secret", self.world.token.problem() or "")
         said = [event for event in logs if event["log_level"] is LogLevel.error]
         self.assertEqual(
             [event["reason"] for event in said],
@@ -282,6 +283,7 @@ class AppTokenTests(SynchronousTestCase):
         self.twitch.then(TOKEN, Reply(400, {"status": 400, "message": "invalid client"}))
         self.wrong()
         self.world.settings = evolve(self.world.settings, client_id="the-right-one")
+        self.assertIsNone(self.world.token.problem())
         self.assertEqual(self.get(), "token-1")
 
     def test_a_twitch_that_is_away_is_worth_another_try(self) -> None:

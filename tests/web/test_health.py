@@ -5,6 +5,7 @@ Tests of :mod:`itsjustintv.web.health`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from treq.testing import StubTreq
@@ -12,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.health import Check, HealthResource
+from itsjustintv.web.health import Check, Detail, HealthResource
 
 
 class HealthTests(SynchronousTestCase):
@@ -20,13 +21,15 @@ class HealthTests(SynchronousTestCase):
     What ``/health`` says.
     """
 
-    def ask(self, *checks: Check, method: str = "GET") -> tuple[Any, bytes]:
+    def ask(
+        self, *checks: Check, method: str = "GET", concerns: Sequence[Check] = (), details: Sequence[Detail] = ()
+    ) -> tuple[Any, bytes]:
         """
         Ask a daemon with these checks; the answer and its body.
         """
         clock = Clock()
         clock.advance(1_767_323_046.789)
-        client = StubTreq(HealthResource(checks=checks, clock=clock).app.resource())
+        client = StubTreq(HealthResource(checks, clock, concerns, details).app.resource())
 
         async def exchange() -> tuple[Any, bytes]:
             response = await client.request(method, "http://example.net/health")
@@ -59,6 +62,31 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual(
             report["reasons"], [{"check": "journal", "reason": "disk full"}, {"check": "x", "reason": "y"}]
         )
+
+    def test_degraded(self) -> None:
+        """
+        What the daemon can do without is told, and is no reason to restart it.
+        """
+        response, body = self.ask(("journal", lambda: None), concerns=[("twitch", lambda: "away"), ("x", lambda: None)])
+        report = json.loads(body)
+        self.assertEqual((response.code, report["status"]), (200, "degraded"))
+        self.assertEqual(report["reasons"], [{"check": "twitch", "reason": "away"}])
+
+    def test_unhealthy_comes_first(self) -> None:
+        """
+        A check that fails makes it unhealthy whatever else is of concern; everything is told.
+        """
+        response, body = self.ask(("journal", lambda: "full"), concerns=[("twitch", lambda: "away")])
+        report = json.loads(body)
+        self.assertEqual((response.code, report["status"]), (503, "unhealthy"))
+        self.assertEqual([each["check"] for each in report["reasons"]], ["journal", "twitch"])
+
+    def test_details(self) -> None:
+        """
+        Details are told by name.
+        """
+        _, body = self.ask(details=[("configuration", lambda: {"hash": "abc"})])
+        self.assertEqual(json.loads(body)["configuration"], {"hash": "abc"})
 
     def test_head(self) -> None:
         """
