@@ -7,6 +7,7 @@ The exceptions of itsjustintv. Each says by its class what to do next.
     |-- ConfigError          the operator must edit the configuration
     |-- JournalUnavailable   nothing was kept: answer 503, or try the same thing again later
     |-- JournalInUse         another process owns the storage: do not start
+    |-- CannotServe          the port cannot be had: do not start
     |-- Refused              an incoming message is not to be believed or cannot be read
     |   |-- Forged           the signature is missing, malformed or wrong: 403
     |   |-- Stale            authentic, but too far from now: 403
@@ -21,6 +22,7 @@ from __future__ import annotations
 from attrs import frozen
 
 __all__ = [
+    "CannotServe",
     "ConfigError",
     "Forged",
     "ItsJustInTVError",
@@ -77,6 +79,12 @@ class JournalUnavailable(ItsJustInTVError):
 class JournalInUse(ItsJustInTVError):
     """
     Another process holds the lock of this journal.
+    """
+
+
+class CannotServe(ItsJustInTVError):
+    """
+    The daemon cannot listen where it is configured to.
     """
 
 

@@ -4,8 +4,14 @@ A tree of services that starts from the ground up and is taken down from the top
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Thread
+from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService, Service
@@ -15,7 +21,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.errors import CannotServe, ItsJustInTVError
 
 __all__ = ["Daemon", "DiskThreads", "Storeys"]
 
@@ -60,6 +66,8 @@ class DiskThreads(Service):
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, 4, "disk")
+        # Whoever ends the process in good order waits for them; a start that failed must not.
+        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
 
     def startService(self) -> None:
         """
@@ -89,8 +97,6 @@ class Daemon(Storeys):
     """
     The whole tree. What an operator can meet at start ends the process with one line on standard error and status 1.
 
-    ``SystemExit`` is what twistd, twist and a .tac all let through without a traceback.
-
     A stop that was asked for by a signal, and went well, ends with status 0: Twisted's own handlers would make the
     process die of that signal after a clean stop, which a supervisor counts as a failure.
 
@@ -105,25 +111,19 @@ class Daemon(Storeys):
         """
         Bind the ports, while the process may still have the privileges for that.
 
-        :raises SystemExit: when a port cannot be had.
+        :raises ItsJustInTVError: when a port cannot be had; it ends the process.
         """
-        try:
+        with _explained():
             super().privilegedStartService()
-        except CannotListenError as error:
-            raise _cannot_listen(error) from None
 
     def startService(self) -> None:
         """
         Start every child in order.
 
-        :raises SystemExit: when one of them cannot start, saying why.
+        :raises ItsJustInTVError: when one of them cannot start, saying why; it ends the process.
         """
-        try:
+        with _explained():
             super().startService()
-        except CannotListenError as error:
-            raise _cannot_listen(error) from None
-        except ItsJustInTVError as error:
-            raise SystemExit(f"itsjustintv: {error}") from None
         self._reactor.callWhenRunning(self._handle_signals)
 
     def _handle_signals(self) -> None:
@@ -136,10 +136,46 @@ class Daemon(Storeys):
             self._reactor.stop()
 
 
-def _cannot_listen(error: CannotListenError) -> SystemExit:
+@contextmanager
+def _explained() -> Iterator[None]:
+    """
+    Let an error that has a name end the process with one line.
+
+    It is no ``SystemExit``: after one twistd leaves its pid file behind and, in the background, waits for ever for the
+    process it started.
+    """
+    try:
+        yield
+    except CannotListenError as error:
+        sys.excepthook = _say
+        raise _cannot_serve(error) from None
+    except ItsJustInTVError:
+        sys.excepthook = _say
+        raise
+
+
+def _say(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """
+    Tell of the error that ends the process. By now twistd has made standard error a part of its log, which is on
+    standard output, with prefixes or in JSON; in the background, though, the log is all that can be read.
+    """
+    if not isinstance(error, ItsJustInTVError):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    print(f"itsjustintv: {error}", file=sys.stderr if _stderr_leads_nowhere() else sys.__stderr__)
+
+
+def _stderr_leads_nowhere() -> bool:
+    try:
+        return os.path.samestat(os.fstat(2), os.stat(os.devnull))  # noqa: PTH116 - of a descriptor
+    except OSError:
+        return True
+
+
+def _cannot_serve(error: CannotListenError) -> CannotServe:
     cause = error.socketError
     reason = getattr(cause, "strerror", None) or str(cause)
-    return SystemExit(
-        f"itsjustintv: cannot listen on {error.interface or '0.0.0.0'}:{error.port}: {reason.lower()}."  # noqa: S104
+    return CannotServe(
+        f"cannot listen on {error.interface or '0.0.0.0'}:{error.port}: {reason.lower()}."  # noqa: S104
         " Stop what holds it, or change server.listen_addr and server.port."
     )

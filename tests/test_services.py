@@ -4,6 +4,9 @@ Tests for :mod:`itsjustintv.services`.
 
 from __future__ import annotations
 
+import sys
+from io import StringIO
+
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -11,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.errors import JournalInUse
+from itsjustintv.errors import CannotServe, JournalInUse
 from itsjustintv.services import Daemon, Storeys
 
 
@@ -115,6 +118,12 @@ class DaemonTests(SynchronousTestCase):
     What an operator can meet at start is one line.
     """
 
+    def setUp(self) -> None:
+        """
+        A failed start changes how the process tells of its end.
+        """
+        self.patch(sys, "excepthook", sys.excepthook)
+
     def daemon(self, child: Service) -> Daemon:
         """
         A daemon with one child.
@@ -129,21 +138,23 @@ class DaemonTests(SynchronousTestCase):
         """
         error = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
         for start in ("privilegedStartService", "startService"):
-            with self.subTest(start), self.assertRaises(SystemExit) as caught:
+            with self.subTest(start), self.assertRaises(CannotServe) as caught:
                 getattr(self.daemon(Broken(error, privileged=True)), start)()
             self.assertEqual(
                 str(caught.exception),
-                "itsjustintv: cannot listen on 127.0.0.1:8080: address already in use."
+                "cannot listen on 127.0.0.1:8080: address already in use."
                 " Stop what holds it, or change server.listen_addr and server.port.",
             )
 
     def test_a_named_error_is_one_line(self) -> None:
         """
-        An error that this program has a name for ends the process with its text.
+        An error that this program has a name for ends the process with its text, on the real standard error.
         """
-        with self.assertRaises(SystemExit) as caught:
+        self.patch(sys, "__stderr__", StringIO())
+        with self.assertRaises(JournalInUse) as caught:
             self.daemon(Broken(JournalInUse("somebody else is here"))).startService()
-        self.assertEqual(str(caught.exception), "itsjustintv: somebody else is here")
+        sys.excepthook(JournalInUse, caught.exception, None)
+        self.assertEqual(sys.__stderr__.getvalue(), "itsjustintv: somebody else is here\n")
 
     def test_a_defect_is_not_hidden(self) -> None:
         """

@@ -91,6 +91,7 @@ class DaemonProcess:
 
     :ivar url: where the configuration lets it listen.
     :ivar wrapper: a command, by its whole path, that runs twistd for us.
+    :ivar command: another command that starts the daemon, by its whole path.
     """
 
     _reactor: Any
@@ -100,6 +101,7 @@ class DaemonProcess:
     _environment: Mapping[str, str]
     _arguments: Sequence[str] = ()
     _wrapper: Sequence[str] = ()
+    _command: Sequence[str] = ()
     _watching: _Watching = field(factory=_Watching, init=False)
     _transport: Any = field(default=None, init=False)
     _status: int | None = field(default=None, init=False)
@@ -130,7 +132,15 @@ class DaemonProcess:
         """
         Start the process, in the directory given, with no standard input.
         """
-        command = [str(twistd()), "-n", "--pidfile=", *self._arguments, "itsjustintv", "--config", str(self._config)]
+        command = self._command or [
+            str(twistd()),
+            "-n",
+            "--pidfile=",
+            *self._arguments,
+            "itsjustintv",
+            "--config",
+            str(self._config),
+        ]
         tether = [sys.executable, "-m", "itsjustintv.simulator.tether", str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._watching,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -135,14 +135,24 @@ auth_url = "{twitch}/oauth2"
         )
         return path
 
-    def daemon(self, wrapper: Sequence[str] = ()) -> DaemonProcess:
+    def daemon(
+        self, wrapper: Sequence[str] = (), command: Sequence[str] = (), env: Mapping[str, str] = {}
+    ) -> DaemonProcess:
         """
         A daemon that is ended with the stage; it has yet to be started.
 
         :param wrapper: a command that runs it.
+        :param command: another way to start it.
+        :param env: is added to its environment.
         """
         daemon = DaemonProcess(
-            self.reactor, self.folder, self.configure().absolute(), self.url, environment(os.environ), wrapper=wrapper
+            self.reactor,
+            self.folder,
+            self.configure().absolute(),
+            self.url,
+            {**environment(os.environ), **env},
+            wrapper=wrapper,
+            command=command,
         )
         self._daemons.append(daemon)
         return daemon

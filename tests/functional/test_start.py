@@ -4,14 +4,22 @@ Starting the real daemon in every way there is, and failing to.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
+
+from itsjustintv.simulator.process import environment
+from itsjustintv.simulator.receiver import Received
+from tests.functional.run import Ended, run
+from tests.functional.stage import StageCase
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -22,6 +30,9 @@ WAYS = {
     "twist": ["-m", "twisted", "itsjustintv", "--config", "config.toml"],
     "command": ["-m", "itsjustintv", "run", "--config", "config.toml"],
 }
+
+#: And this one leaves the terminal.
+BACKGROUND = [str(BIN / "twistd"), "--pidfile=pid", "--logfile=log", "itsjustintv", "--config", "config.toml"]
 
 CONFIG = """
 [server]
@@ -66,29 +77,36 @@ class RefusalTests(TestCase):
         """
         (self.folder / "config.toml").write_text(text, encoding="utf-8")
 
-    async def run_until_end(self, way: str) -> tuple[str, str, int]:
+    def run_until_end(self, command: Sequence[str]) -> Coroutine[Any, Any, Ended]:
         """
-        Run the daemon in one of the ways: what it printed, what it complained of, its status.
+        Start the daemon in some way, and wait for its end.
         """
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "ITSJUSTINTV_CONFIG": "config.toml",
-        }
-        out, err, status = await getProcessOutputAndValue(sys.executable, WAYS[way], env=env, path=str(self.folder))
-        return out.decode(), err.decode(), status
+        from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
+
+        environ = {**environment(os.environ), "ITSJUSTINTV_CONFIG": "config.toml"}
+        return run(reactor, [sys.executable, *command], self.folder, environ)
 
     async def assert_refuses(self, *expected: str) -> None:
         """
-        Every way of starting ends with status 1 and a message that holds the expected texts, without a traceback.
+        Every way of starting ends with status 1 and, on standard error, a message that begins with the program's name
+        and holds the expected texts; it is told once, and without a traceback.
         """
-        for way in WAYS:
-            out, err, status = await self.run_until_end(way)
-            self.assertEqual(status, 1, f"{way}: {out}{err}")
-            self.assertNotIn("Traceback", out + err, way)
+        for way, command in WAYS.items():
+            ended = await self.run_until_end(command)
+            self.assertEqual(ended.status, 1, f"{way}: {ended}")
+            self.assertNotIn("Traceback", ended.out + ended.err, way)
+            self.assertTrue(ended.err.startswith("itsjustintv: "), f"{way}: {ended}")
             for text in expected:
-                self.assertIn(text, err, way)
-            self.assertEqual(sum("itsjustintv:" in line for line in err.splitlines()), 1, f"{way}: {err}")
+                self.assertIn(text, ended.err, way)
+            first = ended.err.splitlines()[0].removeprefix("itsjustintv: ")
+            self.assertEqual((ended.out + ended.err).count(first), 1, f"{way}: {ended}")
+
+    def end_what_is_in_the_background(self) -> None:
+        """
+        End a daemon that has left its terminal, if there is one.
+        """
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.folder / "pid").read_text(encoding="ascii")), signal.SIGKILL)
 
     def test_a_taken_port_is_named(self) -> Deferred[None]:
         """
@@ -137,3 +155,58 @@ class RefusalTests(TestCase):
             self.assertEqual(stranger.read_bytes(), b"these are my holiday memories" * 100)
 
         return Deferred.fromCoroutine(scenario())
+
+    def test_in_the_background_the_log_says_it(self) -> Deferred[None]:
+        """
+        A twistd that leaves its terminal ends with status 1; the line is in its log, and its pid file is gone.
+        """
+
+        async def scenario() -> None:
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", self.port))
+                taken.listen()
+                self.addCleanup(self.end_what_is_in_the_background)
+                ended = await self.run_until_end(BACKGROUND)
+            self.assertEqual(ended.status, 1, ended)
+            log = (self.folder / "log").read_text(encoding="utf-8")
+            self.assertEqual(log.count(f"itsjustintv: cannot listen on 127.0.0.1:{self.port}"), 1, log)
+            self.assertNotIn("Traceback", log)
+            self.assertFalse((self.folder / "pid").exists())
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class WaysTests(StageCase):
+    """
+    Every way of starting is the same daemon.
+    """
+
+    async def works(self, way: str) -> None:
+        """
+        Start it that way; it becomes healthy, takes an event, delivers it, and ends well when it is told to.
+        """
+        stage = self.stage()
+        stage.add_streamer("tanuki")
+        daemon = stage.daemon(command=[sys.executable, *WAYS[way]], env={"ITSJUSTINTV_CONFIG": "config.toml"})
+        daemon.start()
+        await daemon.ready()
+        await stage.subscribed("tanuki")
+        (report,) = await stage.twitch.announce(stage.twitch.world.go_live("tanuki"))
+        self.assertEqual((report.tries[0].status, report.tries[0].body), (200, b'{"status":"processed"}'))
+        told: Received = await stage.receiver.delivery("/tanuki")
+        self.assertEqual(told.payload["streamer_login"], "tanuki")
+        self.assertEqual(await daemon.stop(), 0, daemon.output)
+        account = stage.accounting()
+        self.assertEqual((account.wanted, account.delivered), (1, 1))
+
+
+def _case(way: str) -> None:
+    def test(self: WaysTests) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.works(way))
+
+    test.__doc__ = f"Started as {way}, the daemon becomes healthy, takes a signed event, and ends with 0 on SIGTERM."
+    setattr(WaysTests, f"test_{way}", test)
+
+
+for _way in WAYS:
+    _case(_way)

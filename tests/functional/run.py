@@ -1,0 +1,77 @@
+"""
+Commands that end by themselves, or are ended.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+__all__ = ["Ended", "run"]
+
+
+@frozen
+class Ended:
+    """
+    A command that has ended.
+
+    :ivar status: what it exited with, or minus the signal it died of.
+    """
+
+    out: str
+    err: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"status {self.status}\n{self.out}{self.err}"
+
+
+@define(eq=False)
+class _Listening(ProcessProtocol):
+    """
+    Keeps what a command says, each stream apart.
+    """
+
+    said: dict[int, bytearray] = field(factory=lambda: {1: bytearray(), 2: bytearray()})
+    ended: Deferred[int] = field(factory=Deferred)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.said[childFD] += data
+
+    def processEnded(self, reason: Failure) -> None:
+        status: Any = reason.value
+        self.ended.callback(-status.signal if status.exitCode is None else status.exitCode)
+
+
+async def run(
+    reactor: Any, command: Sequence[str], folder: Path, environment: Mapping[str, str], patience: float = 30.0
+) -> Ended:
+    """
+    Run a command, by its whole path, until it ends. After some seconds it is killed.
+    """
+    listening = _Listening()
+    transport = reactor.spawnProcess(
+        listening, command[0], list(command), env=dict(environment), path=str(folder), childFDs={0: "w", 1: "r", 2: "r"}
+    )
+    transport.closeStdin()
+
+    def kill() -> None:
+        with suppress(ProcessExitedAlready):
+            transport.signalProcess(signal.SIGKILL)
+
+    patient = reactor.callLater(patience, kill)
+    try:
+        status = await listening.ended
+    finally:
+        if patient.active():
+            patient.cancel()
+    return Ended(listening.said[1].decode(), listening.said[2].decode(), status)
