@@ -193,7 +193,8 @@ def show(config: str | None, delivery: str) -> None:
     about, event = history.delivery, history.event
     click.echo(f"delivery     {about.id}")
     click.echo(f"streamer     {_plain(about.streamer)} ({_plain(event.broadcaster_name)}, id {event.broadcaster_id})")
-    click.echo(f"broadcast    {event.stream_id}, started {_plain(event.started_at)}")
+    found = ", found by asking twitch who is live" if event.recovered else ""
+    click.echo(f"broadcast    {event.stream_id}, started {_plain(event.started_at)}{found}")
     click.echo(f"destination  {_plain(about.destination)}")
     click.echo(f"accepted     {_time(about.accepted_at)} UTC")
     click.echo(f"state        {about.state.value}{f': {_plain(about.reason)}' if about.reason else ''}")

@@ -53,11 +53,12 @@ class Event:
     One authentic ``stream.online``.
 
     :ivar id: ours; random, unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
-    :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque.
+    :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque; empty when no message told of it.
     :ivar stream_id: ``event.id``, the broadcast.
     :ivar type: ``live``, or whatever else Twitch says.
     :ivar started_at: RFC 3339 as Twitch wrote it.
-    :ivar received_at: when the request was read.
+    :ivar received_at: when the request was read, or Twitch's answer.
+    :ivar recovered: whether no message told of it: Twitch was asked who is live.
     """
 
     id: str
@@ -69,17 +70,20 @@ class Event:
     type: str
     started_at: str
     received_at: float
+    recovered: bool = False
 
     @property
-    def keys(self) -> tuple[str, str]:
+    def keys(self) -> tuple[str, ...]:
         """
-        What makes another message the same news: the broadcast, and the message itself.
+        What makes something else the same news: the broadcast, the message itself if there is one, and the stream.
 
-        Twitch resends a message under its id, and sometimes sends one broadcast under two ids.
+        Twitch resends a message under its id, and sometimes sends one broadcast under two ids. The last key is for a
+        broadcast that is told of twice with different times, by a message and by Get Streams.
         """
         return (
             broadcast_key(self.broadcaster_id, self.stream_id, self.started_at),
-            f"message:{self.message_id}",
+            *((f"message:{self.message_id}",) if self.message_id else ()),
+            f"stream:{self.broadcaster_id}:{self.stream_id}",
         )
 
 

@@ -108,7 +108,8 @@ class BuildTests(SynchronousTestCase):
         The table of docs/payload.md has each of them.
         """
         table = "\n".join(line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
-        sent = orjson.loads(embed(build(FULL), b""))
+        notice = evolve(FULL, event=evolve(EVENT, recovered=True))
+        sent = orjson.loads(embed(build(notice), b""))
         names = [*sent, *(f"{outer}.{inner}" for outer in ("image", "stream") for inner in sent[outer])]
         self.assertEqual([name for name in names if f"`{name}`" not in table and name != "stream"], [])
 
@@ -147,6 +148,17 @@ class BuildTests(SynchronousTestCase):
                 },
             },
         )
+
+    def test_only_a_recovered_broadcast_says_so(self) -> None:
+        """
+        What was found by asking is marked, right after its id; everything else looks as it always did.
+        """
+        recovered = content(evolve(BARE, event=evolve(EVENT, recovered=True)))
+        self.assertIs(recovered["recovered"], True)
+        names = list(recovered)
+        self.assertEqual(names[names.index("recovered") - 1], "id")
+        self.assertEqual({**recovered, "recovered": None}, {**content(BARE), "recovered": None})
+        self.assertNotIn("recovered", content(BARE))
 
     def test_zero_is_left_out_where_the_original_did(self) -> None:
         """

@@ -122,6 +122,17 @@ class PipelineTests(SynchronousTestCase):
         kept = [(each.id, each.destination) for each in self.journal.deliveries.values()]
         self.assertEqual(kept, [("event1-1", "a"), ("event1-2", "b")])
 
+    def test_a_recovered_broadcast_and_its_message_are_one(self) -> None:
+        """
+        What was found by asking makes a message about the same broadcast a duplicate, and the other way round.
+        """
+        found = {"message_id": "", "recovered": True, "started_at": "2026-01-02T04:00:01Z"}
+        self.assertEqual(self.accept(online(1, **found)), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(online(2, stream_id="7001")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(3)), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(online(4, **found, stream_id="7003")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(5, **found)), Verdict.ACCEPTED)
+
     def test_the_answer_leaves_before_anything_is_asked_of_twitch(self) -> None:
         """
         Preparing begins on a later turn of the reactor than the one in which the answer is known.

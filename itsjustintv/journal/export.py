@@ -88,6 +88,9 @@ def collect(connection: Connection, now: float, resolve: Resolve, embed: Embed) 
 
 
 def _cache(connection: Connection, now: float) -> list[Mapping[str, object]]:
+    """
+    The original knows of one kind of key, which has no name and a colon in front of it.
+    """
     events = {event.keys[0]: event for event in queries.events(connection)}
     return [
         {
@@ -97,7 +100,7 @@ def _cache(connection: Connection, now: float) -> list[Mapping[str, object]]:
             "created_at": _time(events[key].received_at if key in events else now),
         }
         for key, expires_at in queries.seen(connection, now)
-        if not key.startswith("message:")
+        if ":" not in key
     ]
 
 

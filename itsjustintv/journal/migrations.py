@@ -17,7 +17,9 @@ __all__ = ["APPLICATION_ID", "STEPS", "check", "migrate"]
 APPLICATION_ID = 0x696A6974
 
 #: The step at position ``n`` is the SQL that leads from version ``n`` to ``n + 1``. Released steps never change.
-STEPS: tuple[str, ...] = (files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"),)
+STEPS: tuple[str, ...] = tuple(
+    files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("schema.sql", "recovered.sql")
+)
 
 
 def check(connection: Connection, path: Path, steps: Sequence[str] = STEPS) -> int:

@@ -41,7 +41,7 @@ def insert_event(connection: Connection, event: Event) -> None:
     """
     connection.execute(
         "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
-        " started_at, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " started_at, received_at, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             event.id,
             event.message_id,
@@ -52,6 +52,7 @@ def insert_event(connection: Connection, event: Event) -> None:
             event.type,
             event.started_at,
             event.received_at,
+            event.recovered,
         ),
     )
 
@@ -105,7 +106,11 @@ def accept(connection: Connection, event: Event, deliveries: Sequence[Delivery],
     :return: ``False``, having kept nothing, when one of the keys is there and has not expired at ``now``.
     """
     keys = event.keys
-    known = connection.execute("SELECT 1 FROM keys WHERE key IN (?, ?) AND expires_at > ?", (*keys, now))
+    places = ", ".join("?" * len(keys))
+    known = connection.execute(
+        f"SELECT 1 FROM keys WHERE key IN ({places}) AND expires_at > ?",  # noqa: S608 - question marks only
+        (*keys, now),
+    )
     if known.fetchone() is not None:
         return False
     insert_keys(connection, ((key, expires_at) for key in keys))

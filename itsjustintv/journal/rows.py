@@ -19,7 +19,7 @@ def to_event(row: Row) -> Event:
     """
     Read a row of ``events``.
     """
-    return Event(**{name: row[name] for name in _EVENT})
+    return Event(**{**{name: row[name] for name in _EVENT}, "recovered": bool(row["recovered"])})
 
 
 def to_delivery(row: Row, picture: bytes | None = None) -> Delivery:

@@ -12,7 +12,7 @@ from stat import S_IMODE
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal import database
+from itsjustintv.journal import database, queries
 from itsjustintv.journal.database import create, explain, lock
 from itsjustintv.journal.migrations import STEPS, migrate
 
@@ -171,6 +171,27 @@ class MigrateTests(SynchronousTestCase):
         self.assertEqual(self.connection.execute("SELECT x FROM more").fetchone()[0], 7)
         migrate(self.connection, self.path, steps)
         self.assertEqual(self.connection.execute("SELECT count(*) FROM more").fetchone()[0], 1)
+
+    def test_what_was_announced_before_the_third_key_is_known_by_it(self) -> None:
+        """
+        A journal of version 1 keeps its events, none of them recovered, and knows their broadcasts by the new key, for
+        as long as by the others.
+        """
+        old = sqlite3.connect(self.path.with_name("old.db"), isolation_level=None)
+        self.addCleanup(old.close)
+        old.row_factory = sqlite3.Row
+        migrate(old, self.path, STEPS[:1])
+        row = "INSERT INTO events VALUES (?, ?, ?, '42', 'tanuki', 'Tanuki', 'live', '2026-01-02T04:00:00Z', 1000)"
+        old.execute(row, ("e1", "m1", "7001"))
+        old.execute(row, ("e2", "m2", "7001"))
+        old.execute(row, ("e3", "m3", "7003"))
+        old.executemany("INSERT INTO keys VALUES (?, ?)", [("message:m1", 8200.0), ("message:m2", 8300.0)])
+        migrate(old, self.path)
+        self.assertEqual(
+            {event.id: event.recovered for event in queries.events(old)}, dict.fromkeys(("e1", "e2", "e3"), False)
+        )
+        added = [pair for pair in queries.seen(old, 0.0) if not pair[0].startswith("message:")]
+        self.assertEqual(added, [("stream:42:7001", 8300.0)])
 
     def test_a_step_that_fails_leaves_the_version_before_it(self) -> None:
         """

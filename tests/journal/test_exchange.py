@@ -46,6 +46,7 @@ ENTRY = {
     "next_retry": "2026-01-02T04:06:05+01:00",
 }
 
+IDENTITY = {"broadcaster_id": "1", "stream_id": "2", "started_at": "2026-01-02T03:04:05Z"}
 KEY = broadcast_key("1", "2", "2026-01-02T03:04:05Z")
 
 
@@ -114,8 +115,10 @@ class TakeOverTests(ExchangeCase):
         """
         self.write("cache.json", [{"key": KEY, "expires_at": "2026-01-02T05:04:05Z"}])
         self.take_over()
-        news = event("e1", broadcaster_id="1", stream_id="2", started_at="2026-01-02T03:04:05Z")
+        news = event("e1", **IDENTITY)
         self.assertFalse(operations.accept(self.connection, news, deliveries(news, "a"), NOW + 7200, NOW))
+        found = event("e2", **IDENTITY, message_id="", recovered=True)
+        self.assertFalse(operations.accept(self.connection, found, [], NOW + 7200, NOW))
 
     def test_queue_goes_on(self) -> None:
         """
@@ -320,7 +323,7 @@ class ExportTests(ExchangeCase):
 
     def test_cache(self) -> None:
         """
-        Each broadcast that is remembered is an entry as the original writes it; messages are not.
+        Each broadcast that is remembered is one entry as the original writes it, whatever other keys it has.
         """
         self.prepare()
         operations.insert_keys(self.connection, [("0" * 64, NOW + 60)])
@@ -332,6 +335,15 @@ class ExportTests(ExchangeCase):
         )
         self.assertEqual(json.loads(b64decode(known["data"]))["broadcaster_user_login"], "cool_user")
         self.assertEqual((unknown["key"], b64decode(unknown["data"])), ("0" * 64, b"null"))
+
+    def test_recovered_broadcasts_are_in_the_cache(self) -> None:
+        """
+        For the original a broadcast that was found by asking is one like any other.
+        """
+        found = event("e2", message_id="", recovered=True, received_at=NOW)
+        operations.accept(self.connection, found, [], NOW + 7200, NOW)
+        self.export()
+        self.assertEqual({entry["key"] for entry in self.read("cache.json")}, {self.news.keys[0], found.keys[0]})
 
     def test_queue(self) -> None:
         """

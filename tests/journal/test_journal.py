@@ -108,7 +108,7 @@ class LifeTests(JournalCase):
         self.assertIsNone(self.journal.problem())
         self.assertTrue(await self.accept("e1", "a", "b"))
         self.assertFalse(await self.accept("e1", "a", "b"))
-        self.assertEqual(len(await self.journal.seen(1000.0)), 2)
+        self.assertEqual(len(await self.journal.seen(1000.0)), 3)
         await self.journal.hold("e1-2", 1005.0, "no tags")
         ((_, delivery),) = await self.journal.unprepared(1000.0, 9)
         self.assertTrue(await self.journal.prepare(delivery.id, b"{}", b"png", 1001.0))

@@ -61,14 +61,22 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(
         target=ids,
         stream=st.integers(0, 5),
-        message=st.integers(0, 20),
+        message=st.none() | st.integers(0, 20),
+        second=st.integers(0, 1),
         destinations=st.lists(st.sampled_from("abc"), max_size=3, unique=True),
     )
-    def accept(self, stream: int, message: int, destinations: list[str]) -> str:
+    def accept(self, stream: int, message: int | None, second: int, destinations: list[str]) -> str:
         """
-        An event is kept unless one of its keys is alive.
+        An event is kept unless one of its keys is alive; there is one without a message as well.
         """
-        news = event(f"e{len(self.events)}", stream_id=f"s{stream}", message_id=f"m{message}", received_at=self.now)
+        news = event(
+            f"e{len(self.events)}",
+            stream_id=f"s{stream}",
+            message_id="" if message is None else f"m{message}",
+            started_at=f"2026-01-02T03:04:0{second}Z",
+            received_at=self.now,
+            recovered=message is None,
+        )
         wanted = deliveries(news, *destinations)
         fresh = all(self.keys.get(key, 0.0) <= self.now for key in news.keys)
         with self.connection:
@@ -191,7 +199,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.order = [name for name in self.order if name in self.kept]
         needed = {delivery.event_id for delivery in self.kept.values()}
         left = {name for name, news in self.events.items() if news.received_at >= before or name in needed}
-        assert {news.id for news in queries.events(self.connection)} == left
+        assert {news.id: news for news in queries.events(self.connection)} == {name: self.events[name] for name in left}
         self.keys = {key: at for key, at in self.keys.items() if at > self.now}
 
     @rule()
