@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "interfaces": {"model"},
     "services": {"errors"},
+    "routing": GROUND | {"config"},
     "signature": {"errors"},
     "filters": {"model"},
     "payload": {"model", "language"},

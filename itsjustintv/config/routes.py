@@ -4,7 +4,7 @@ Who is announced where: the configured streamers and their destinations, ready t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -41,6 +41,13 @@ class Routes:
     @_by_login.default
     def _index_logins(self) -> Mapping[str, Streamer]:
         return {s.login: s for s in self.streamers if s.login and s.key not in self._configured}
+
+    @property
+    def unidentified(self) -> Sequence[str]:
+        """
+        The logins of streamers that are configured without an id.
+        """
+        return [streamer.login for streamer in self.streamers if streamer.key not in self._configured]
 
     @classmethod
     def of(cls, config: Config) -> Routes:
