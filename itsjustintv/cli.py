@@ -23,6 +23,8 @@ from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import State
 from itsjustintv.payload import embed
 from itsjustintv.tap import config_path
+from itsjustintv.twitch.files import replace
+from itsjustintv.twitch.oauth import as_original
 
 __all__ = ["main"]
 
@@ -51,10 +53,7 @@ def _errors() -> Iterator[None]:
 
 def _load(given: str | None) -> Loaded:
     with _errors():
-        loaded = load(config_path(given), os.environ)
-    for warning in loaded.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    return loaded
+        return load(config_path(given), os.environ)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,6 +121,8 @@ def validate(config: str | None) -> None:
     Check the configuration and list everything that is wrong with it. Creates nothing.
     """
     loaded = _load(config)
+    for warning in loaded.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     click.echo(f"Configuration file '{config_path(config)}' is valid")
     click.echo(f"Found {len(loaded.config.streamers)} configured streamers")
 
@@ -248,15 +249,33 @@ def state() -> None:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def export(config: str | None, directory: Path) -> None:
     """
-    Write cache.json and retry_state.json as the original program keeps them. They hold addresses and secrets.
+    Write cache.json, retry_state.json and tokens.json as the original program keeps them. They hold addresses and
+    secrets.
     """
     loaded = _load(config)
     with _errors():
+        ledger = _ledger(loaded)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        written = _ledger(loaded).export(directory, Routes.of(loaded.config).destination, embed)
-    for problem in written.problems:
+        written = ledger.export(directory, Routes.of(loaded.config).destination, embed)
+        problems = [*written.problems, *_export_token(Path(loaded.config.twitch.token_file), directory / "tokens.json")]
+    for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
     click.echo(f"{written.keys} announced broadcasts and {written.pending} deliveries written to {directory}")
+
+
+def _export_token(kept: Path, to: Path) -> Iterator[str]:
+    """
+    Write the token.
+
+    :return: what is wrong with it.
+    """
+    try:
+        token = as_original(kept)
+    except ValueError as error:
+        yield f"the token file {kept} stays behind: {error}"
+    else:
+        if token is not None and kept.resolve() != to.resolve():
+            replace(to, token)
 
 
 def _ledger(loaded: Loaded) -> Ledger:

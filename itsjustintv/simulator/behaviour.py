@@ -25,6 +25,7 @@ class Behaviour:
 
     :ivar status: what is answered.
     :ivar delay: seconds before anything else happens.
+    :ivar after: what has to fire, before anything else happens.
     :ivar hang: never answer, until the other side gives up.
     :ivar drop: close the connection instead of answering.
     """
@@ -33,13 +34,14 @@ class Behaviour:
     body: bytes = b""
     headers: Mapping[str, str] = field(factory=dict)
     delay: float = 0.0
+    after: Deferred[None] | None = None
     hang: bool = False
     drop: bool = False
 
     @property
     def well(self) -> bool:
         """
-        Whether, after the delay, all goes as it should.
+        Whether, after the wait, all goes as it should.
         """
         return 200 <= self.status < 300 and not self.hang and not self.drop
 
@@ -79,6 +81,8 @@ async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> by
     :return: the body of the answer; status and headers are already set. Does not return at all from a hang or a drop,
         which end by cancellation when the connection does.
     """
+    if behaviour.after is not None:
+        await behaviour.after
     if behaviour.delay:
         await deferLater(clock, behaviour.delay)
     if behaviour.drop:

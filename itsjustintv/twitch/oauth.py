@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +25,7 @@ from itsjustintv.twitch.exchange import Answer, exchange
 from itsjustintv.twitch.files import replace
 from itsjustintv.twitch.flight import SingleFlight
 
-__all__ = ["AppToken", "InThread", "Settings"]
+__all__ = ["AppToken", "InThread", "Settings", "as_original"]
 
 #: ``[twitch]`` as it is at this moment.
 Settings = Callable[[], Twitch]
@@ -71,7 +71,7 @@ class _Token:
 
     def dump(self) -> bytes:
         """
-        Write it as the original program does, and the owner.
+        Write it as the original program does, and the owner, if it has one.
         """
         expires_at = datetime.fromtimestamp(self.expires_at, UTC).isoformat().replace("+00:00", "Z")
         content = {
@@ -79,7 +79,7 @@ class _Token:
             "token_type": self.type,
             "expires_in": self.lifetime,
             "expires_at": expires_at,
-            "owner": self.owner,
+            **({"owner": self.owner} if self.owner else {}),
         }
         return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -114,6 +114,18 @@ class _Token:
             expires_at=expires_at,
             owner=owner,
         )
+
+
+def as_original(path: Path) -> bytes | None:
+    """
+    Read a token file and write it as the original program does. Blocks.
+
+    :return: ``None`` when there is no such file.
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is not a token file; never quotes it.
+    """
+    text = _read(path)
+    return None if text is None else evolve(_Token.load(text), owner="").dump()
 
 
 @frozen

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.simulator.world import Stream
+from tests.functional.run import Ended, run
 
 __all__ = ["SECRET", "Stage", "StageCase", "tool"]
 
@@ -165,6 +167,13 @@ auth_url = "{twitch}/oauth2"
         daemon.start()
         await daemon.ready()
         return daemon
+
+    def command(self, *arguments: str) -> Coroutine[Any, Any, Ended]:
+        """
+        Run the ``itsjustintv`` command in the daemon's folder.
+        """
+        environ = environment(os.environ)
+        return run(self.reactor, [sys.executable, "-m", "itsjustintv", *arguments], self.folder, environ)
 
     async def subscribed(self, *logins: str) -> None:
         """
