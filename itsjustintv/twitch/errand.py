@@ -1,0 +1,122 @@
+"""
+Work that has to be done in the end, however long Twitch or the journal is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import define, field
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
+
+__all__ = ["Backoff", "Errand"]
+
+#: Seconds to wait after so many failures in a row, counted from 0.
+Backoff = Callable[[int], float]
+
+_FIRST = 2.0
+_LONGEST = 300.0
+
+
+@define(eq=False)
+class Errand:
+    """
+    Does something when it is asked to, one at a time, and after a failure again and again until it is done.
+
+    :ivar what: completes "cannot ...", for the log and for :meth:`problem`.
+    :ivar work: does it; may do what is left of it when it is called again after a failure.
+    """
+
+    _clock: IReactorTime
+    _what: str
+    _work: Callable[[], Coroutine[Deferred[Any], Any, None]]
+    _backoff: Backoff = field(factory=lambda: backoffPolicy(_FIRST, _LONGEST, 2.0))
+    _doing: Deferred[float | None] | None = field(default=None, init=False)
+    _waiting: IDelayedCall | None = field(default=None, init=False)
+    _again: bool = field(default=False, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _failures: int = field(default=0, init=False)
+    _reason: str | None = field(default=None, init=False)
+
+    log = Logger()
+
+    def go(self) -> None:
+        """
+        Do it now, or once more after what is under way. Never raises.
+        """
+        self._stopped = False
+        if self._doing is not None:
+            self._again = True
+            return
+        self._forget_waiting()
+        self._doing = Deferred.fromCoroutine(self._do())
+        self._doing.addCallback(self._ended)
+
+    def stop(self) -> None:
+        """
+        Leave undone what is not done.
+        """
+        self._stopped, self._again = True, False
+        self._forget_waiting()
+        if self._doing is not None:
+            self._doing.cancel()
+
+    def problem(self) -> str | None:
+        """
+        Why it could not be done the last time, or ``None``.
+        """
+        return None if self._reason is None else f"cannot {self._what}: {self._reason}"
+
+    async def _do(self) -> float | None:
+        """
+        Try once. Never raises.
+
+        :return: seconds until it is tried again, or ``None`` when it is done.
+        """
+        try:
+            await self._work()
+        except (TwitchError, JournalUnavailable) as error:
+            delay = self._backoff(self._failures)
+            if isinstance(error, TwitchUnavailable) and error.retry_after is not None:
+                delay = max(delay, error.retry_after)
+            if str(error) != self._reason:
+                self.log.warn(
+                    "cannot {what}: {reason}; trying again in {delay:.0f} s, and then until it works",
+                    what=self._what,
+                    reason=str(error),
+                    delay=delay,
+                )
+            self._reason = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end this for ever
+            if self._stopped:
+                return None
+            delay = _LONGEST
+            self.log.failure("cannot {what}, trying again in {delay:.0f} s", what=self._what, delay=delay)
+            self._reason = f"an unexpected {type(error).__name__}, see the log"
+        else:
+            if self._failures:
+                self.log.info("could {what} after {count} failures", what=self._what, count=self._failures)
+            self._failures, self._reason = 0, None
+            return None
+        self._failures += 1
+        return delay
+
+    def _ended(self, delay: float | None) -> None:
+        self._doing = None
+        if self._stopped:
+            return
+        if self._again:
+            self._again, delay = False, 0.0
+        if delay is not None:
+            self._waiting = self._clock.callLater(delay, self.go)
+
+    def _forget_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting.active():
+            waiting.cancel()
