@@ -253,7 +253,7 @@ class ExportTests(CommandCase):
             event = json.loads(b64decode(entry["data"], validate=True))
             self.assertEqual((event["id"], event["broadcaster_user_login"]), (stream.id, "tanuki"))
             created, expires = (datetime.fromisoformat(entry[name]) for name in ("created_at", "expires_at"))
-            self.assertAlmostEqual((expires - created).total_seconds(), 7200, delta=1)
+            self.assertApproximates((expires - created).total_seconds(), 7200, 1)
             self.assertLess(abs((datetime.now(UTC) - created).total_seconds()), 60)
 
         return Deferred.fromCoroutine(scenario())
