@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "telemetry": GROUND,
     "journal": GROUND,
     "config": GROUND | {"signature"},
+    "reload": {"config", "errors", "model"},
+    "watching": set[str](),
     "web": GROUND | {"signature", "config.sections", "telemetry"},
     "twitch": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},

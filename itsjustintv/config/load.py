@@ -33,12 +33,13 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+def load(path: Path, environ: Mapping[str, str], base: Path = Path()) -> Loaded:
     """
     Read and check the configuration. Nothing is created or changed.
 
     :param path: of the TOML file. Paths inside it start at the current directory, as the original's do.
     :param environ: wins over the file.
+    :param base: where relative paths of files with secrets start, if not at the current directory.
     :raises ConfigError: listing everything that is wrong.
     """
     try:
@@ -49,7 +50,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise _unusable(path, f"is not UTF-8 (at byte {error.start})") from None
-    return parse(text, environ, name=str(path))
+    return parse(text, environ, base, str(path))
 
 
 def parse(text: str, environ: Mapping[str, str], base: Path = Path(), name: str = "config.toml") -> Loaded:

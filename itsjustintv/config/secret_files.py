@@ -4,12 +4,14 @@ Secrets kept in files of their own: what ``client_secret_file`` names is what ``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.leaves import Keys, dotted
+from itsjustintv.config.sections import Config
 
-__all__ = ["counterpart", "fill"]
+__all__ = ["counterpart", "fill", "secret_files"]
 
 _LONGEST = 65536
 _FIXED: tuple[Keys, ...] = (
@@ -27,6 +29,15 @@ def counterpart(keys: Keys) -> Keys | None:
     none.
     """
     return _OTHERS.get(keys)
+
+
+def secret_files(config: Config) -> Iterator[str]:
+    """
+    Name the files from which the secrets of a configuration were read.
+    """
+    twitch, webhook = config.twitch, config.global_webhook
+    fixed = (twitch.client_secret_file, twitch.webhook_secret_file, webhook.target_webhook_secret_file)
+    yield from filter(None, (*fixed, *(entry.target_webhook_secret_file for entry in config.streamers.values())))
 
 
 def fill(draft: Draft, base: Path) -> None:

@@ -1,0 +1,47 @@
+"""
+What is on disk now, beside what is in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from itsjustintv.config.changes import Changes, changes, fingerprint
+from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.sections import Config
+from itsjustintv.errors import Problem
+
+__all__ = ["Found", "reread"]
+
+_REFUSED = Problem(
+    "storage.path", "cannot change while the daemon runs, and stays what it was; restart the daemon to move the journal"
+)
+
+
+@frozen
+class Found:
+    """
+    A configuration as it is on disk, but for what is refused, and what is different about it.
+    """
+
+    loaded: Loaded
+    changes: Changes
+    hash: str
+    refused: tuple[Problem, ...] = ()
+
+
+def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> Found:
+    """
+    Read, check and compare; with thousands of streamers each of these takes its time.
+
+    :raises ConfigError: listing everything that is wrong.
+    """
+    refused: tuple[Problem, ...] = ()
+    loaded = load(path, environ, base)
+    if loaded.config.storage.path != old.storage.path:
+        storage = evolve(loaded.config.storage, path=old.storage.path)
+        loaded, refused = evolve(loaded, config=evolve(loaded.config, storage=storage)), (_REFUSED,)
+    return Found(loaded, changes(old, loaded.config), fingerprint(loaded.config), refused)
