@@ -1,0 +1,149 @@
+"""
+The door: a listening port that can be moved while people are inside.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+
+from itsjustintv.errors import ConfigError, Problem
+
+__all__ = ["Listener"]
+
+
+@define(eq=False)
+class Listener(Service):
+    """
+    Listens where the configuration says, and elsewhere when it says something else.
+
+    A move listens at the new place before it ceases to listen at the old one, where connections that are open go on
+    until they end by themselves: nobody is ever turned away. The factory is that of all of them.
+
+    :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it.
+    """
+
+    _description: Callable[[], str]
+    _factory: IProtocolFactory
+    _reactor: Any
+    _where: str = field(default="", init=False)
+    _port: IListeningPort | None = field(default=None, init=False)
+    _closing: set[Deferred[Any]] = field(factory=set, init=False)
+
+    log = Logger()
+
+    @property
+    def port(self) -> IListeningPort | None:
+        """
+        The port that is listened on, while there is one.
+        """
+        return self._port
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, while the process may still have the privileges for that.
+
+        :raises CannotListenError: nobody can listen there, or not we.
+        """
+        super().privilegedStartService()
+        self._open()
+
+    def startService(self) -> None:
+        """
+        Listen, if that has not been done yet.
+
+        :raises CannotListenError: nobody can listen there, or not we.
+        """
+        super().startService()
+        if self._port is None:
+            self._open()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Cease to listen. Connections that are open go on.
+        """
+        super().stopService()
+        port, self._port = self._port, None
+        if port is not None:
+            self._close(port)
+        return DeferredList(list(self._closing)).addCallback(lambda _: None)
+
+    async def prepare(self, description: str) -> Callable[[bool], None]:
+        """
+        Listen at a new place as well, and wait for the decision.
+
+        :return: to be called with ``True`` to cease listening at the old place, with ``False`` to stay there.
+        :raises ConfigError: nobody can listen there, or not we; the old place stays.
+        """
+        if not self.running or description == self._where:
+            return lambda _: None
+        try:
+            new = await serverFromString(self._reactor, description).listen(self._factory)
+        except CannotListenError as error:
+            raise ConfigError((Problem("server", self._why_not(error)),)) from None
+
+        def decide(move: bool) -> None:
+            if not move or not self.running:
+                self._close(new)
+                return
+            old, self._port, self._where = self._port, new, description
+            if old is not None:
+                self.log.info(
+                    "listening on {new}, and no longer on {old}, where open connections go on",
+                    new=_place(new),
+                    old=_place(old),
+                )
+                self._close(old)
+
+        return decide
+
+    async def move(self, description: str) -> None:
+        """
+        Listen at a new place instead.
+
+        :raises ConfigError: nobody can listen there, or not we; the old place stays.
+        """
+        (await self.prepare(description))(True)
+
+    def _open(self) -> None:
+        description = self._description()
+        opened: list[Any] = []
+        # Nothing here waits: whoever starts us must know now whether it worked.
+        serverFromString(self._reactor, description).listen(self._factory).addBoth(opened.append)
+        if not opened:
+            raise CannotListenError(description, None, OSError("the endpoint does not answer at once"))
+        if not IListeningPort.providedBy(opened[0]):
+            opened[0].raiseException()
+        self._port, self._where = opened[0], description
+
+    def _close(self, port: IListeningPort) -> None:
+        closing = maybeDeferred(port.stopListening)
+        self._closing.add(closing)
+        closing.addErrback(lambda failure: self.log.failure("a port was not closed cleanly", failure))
+        closing.addCallback(lambda _: self._closing.discard(closing))
+
+    def _why_not(self, error: CannotListenError) -> str:
+        cause = error.socketError
+        reason = (getattr(cause, "strerror", None) or str(cause)).lower()
+        place = f"{error.interface or '0.0.0.0'}:{error.port}"  # noqa: S104 - only said
+        here = "" if self._port is None else _place(self._port)
+        if here.endswith(f":{error.port}") and getattr(cause, "errno", None) == errno.EADDRINUSE:
+            return (
+                f"cannot listen on {place} while the daemon itself holds that port on {here};"
+                " change server.port as well, or restart the daemon"
+            )
+        return f"cannot listen on {place}: {reason}; stop what holds it, or change server.listen_addr and server.port"
+
+
+def _place(port: IListeningPort) -> str:
+    host: Any = port.getHost()
+    return f"{getattr(host, 'host', host)}:{getattr(host, 'port', '')}"

@@ -1,0 +1,233 @@
+"""
+Tests for :mod:`itsjustintv.web.listening`: on real sockets, since the claims are about them.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from twisted.internet import reactor as real
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import capturedLogs, formatEvent
+from twisted.protocols.wire import Echo
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from itsjustintv.errors import ConfigError
+from itsjustintv.web.listening import Listener
+
+# mypy takes the module for what it installs.
+reactor: Any = real
+
+
+class Caller(Protocol):
+    """
+    Somebody who says something and waits for the echo.
+    """
+
+    def __init__(self) -> None:
+        self._heard: Deferred[bytes] = Deferred()
+        self.left: Deferred[None] = Deferred()
+
+    def ask(self, words: bytes) -> Deferred[bytes]:
+        """
+        Say something; answers with the echo.
+        """
+        assert self.transport is not None
+        self._heard = Deferred()
+        self.transport.write(words)
+        return self._heard
+
+    def dataReceived(self, data: bytes) -> None:
+        self._heard.callback(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.left.callback(None)
+
+
+class ListenerTests(TestCase):
+    """
+    A door that moves.
+    """
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.factory = Factory.forProtocol(Echo)
+        self.listener = self.make("tcp:0:interface=127.0.0.1")
+        self.listener.startService()
+
+    def make(self, description: str) -> Listener:
+        """
+        A listener that is stopped with the test.
+        """
+        listener = Listener(lambda: description, self.factory, reactor)
+        self.addCleanup(lambda: listener.stopService() if listener.running else None)
+        return listener
+
+    def number(self, port: IListeningPort | None = None) -> int:
+        """
+        The number of a port, or of the one listened on.
+        """
+        port = port or self.listener.port
+        assert port is not None
+        return int(port.getHost().port)
+
+    async def call(self, port: int) -> Caller:
+        """
+        Open a connection that is closed with the test.
+        """
+        caller = Caller()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=5), caller)
+
+        def leave() -> Deferred[None]:
+            assert caller.transport is not None
+            caller.transport.loseConnection()
+            return caller.left
+
+        self.addCleanup(leave)
+        return caller
+
+    async def refused(self, port: int) -> None:
+        """
+        Fail unless nobody listens there.
+        """
+        with self.assertRaises(ConnectError):
+            await self.call(port)
+
+    def taken(self, interface: str = "127.0.0.1") -> int:
+        """
+        The number of a port that somebody else holds.
+        """
+        port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface=interface)
+        self.addCleanup(port.stopListening)
+        return self.number(port)
+
+    async def free(self) -> int:
+        """
+        The number of a port that nobody holds.
+        """
+        port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
+        number = self.number(port)
+        await port.stopListening()
+        return number
+
+    async def test_after_a_move_the_new_place_is_open_and_the_old_one_closed(self) -> None:
+        """
+        New connections are taken at the new place only, and the log says so.
+        """
+        old, new = self.number(), await self.free()
+        with capturedLogs() as logs:
+            await self.listener.move(f"tcp:{new}:interface=127.0.0.1")
+        said = [formatEvent(event) for event in logs]
+        self.assertIn(
+            f"listening on 127.0.0.1:{new}, and no longer on 127.0.0.1:{old}, where open connections go on", said
+        )
+        self.assertEqual(await (await self.call(new)).ask(b"hello"), b"hello")
+        await self.refused(old)
+
+    async def test_open_connections_go_on(self) -> None:
+        """
+        Whoever is connected when the door moves is still served.
+        """
+        caller = await self.call(self.number())
+        self.assertEqual(await caller.ask(b"before"), b"before")
+        await self.listener.move(f"tcp:{await self.free()}:interface=127.0.0.1")
+        self.assertEqual(await caller.ask(b"after"), b"after")
+
+    async def test_a_taken_port_keeps_the_old_place(self) -> None:
+        """
+        A port that cannot be had is an error that names it, the cause and the way out; the old place stays open.
+        """
+        taken = self.taken()
+        with self.assertRaises(ConfigError) as caught:
+            await self.listener.move(f"tcp:{taken}:interface=127.0.0.1")
+        self.assertEqual(
+            str(caught.exception),
+            f"server: cannot listen on 127.0.0.1:{taken}: address already in use;"
+            " stop what holds it, or change server.listen_addr and server.port",
+        )
+        self.assertEqual(await (await self.call(self.number())).ask(b"hello"), b"hello")
+
+    async def test_our_own_port_on_every_interface(self) -> None:
+        """
+        The same port on other interfaces cannot be had while we hold it, and that is said as it is.
+        """
+        here = self.number()
+        with self.assertRaises(ConfigError) as caught:
+            await self.listener.move(f"tcp:{here}:interface=0.0.0.0")
+        self.assertEqual(
+            str(caught.exception),
+            f"server: cannot listen on 0.0.0.0:{here} while the daemon itself holds that port on 127.0.0.1:{here};"
+            " change server.port as well, or restart the daemon",
+        )
+        self.assertEqual(await (await self.call(here)).ask(b"hello"), b"hello")
+
+    async def test_both_places_are_open_until_it_is_decided(self) -> None:
+        """
+        Between making ready and the decision there is no moment in which nobody listens; a decision against it closes
+        the new place.
+        """
+        old, new = self.number(), await self.free()
+        decide = await self.listener.prepare(f"tcp:{new}:interface=127.0.0.1")
+        self.assertEqual(await (await self.call(old)).ask(b"hello"), b"hello")
+        self.assertEqual(await (await self.call(new)).ask(b"hello"), b"hello")
+        decide(False)
+        await self.refused(new)
+        self.assertEqual(await (await self.call(old)).ask(b"hello"), b"hello")
+
+    async def test_the_same_place_is_no_move(self) -> None:
+        """
+        A move to where we are leaves the port as it is.
+        """
+        where = f"tcp:{await self.free()}:interface=127.0.0.1"
+        await self.listener.move(where)
+        before = self.listener.port
+        await self.listener.move(where)
+        self.assertIs(self.listener.port, before)
+
+    async def test_a_stop_closes_everything(self) -> None:
+        """
+        After a stop nobody listens, not even where a decision came too late.
+        """
+        old, new = self.number(), await self.free()
+        decide = await self.listener.prepare(f"tcp:{new}:interface=127.0.0.1")
+        await self.listener.stopService()
+        decide(True)
+        await self.refused(new)
+        await self.refused(old)
+        self.assertIsNone(self.listener.port)
+
+    async def test_there_is_no_move_after_a_stop(self) -> None:
+        """
+        A stopped listener does not listen anywhere.
+        """
+        await self.listener.stopService()
+        new = await self.free()
+        await self.listener.move(f"tcp:{new}:interface=127.0.0.1")
+        await self.refused(new)
+
+    def test_a_start_that_cannot_listen_fails(self) -> None:
+        """
+        Whoever starts the daemon hears at once that the port is taken, in either phase of the start.
+        """
+        listener = self.make(f"tcp:{self.taken()}:interface=127.0.0.1")
+        for start in (listener.privilegedStartService, listener.startService):
+            error = self.assertRaises(CannotListenError, start)
+            self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+
+    def test_the_first_port_is_opened_with_privileges(self) -> None:
+        """
+        The port is open before privileges are given up, and opened once.
+        """
+        listener = self.make("tcp:0:interface=127.0.0.1")
+        listener.privilegedStartService()
+        port = listener.port
+        self.assertIsNotNone(port)
+        listener.startService()
+        self.assertIs(listener.port, port)
