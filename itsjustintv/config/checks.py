@@ -66,6 +66,7 @@ _RULES: Mapping[str, Rule] = {
     "cache.image_dir": file_name,
     "storage.path": file_name,
     "enrich.timeout": above(0),
+    "catch_up.max_age": above(0),
     "filter.on_error": one_of("send", "hold"),
     "global_webhook.url": optional(host_url),
     "global_webhook.target_webhook_header": optional(header),
@@ -118,6 +119,11 @@ def doubts(config: Config) -> Iterator[Finding]:
             "twitch.incoming_webhook_url" if config.twitch.incoming_webhook_url else "server.external_domain",
             f"the callback is {callback.scheme} on port {port}, which only a simulator calls:"
             " Twitch calls https on port 443",
+        )
+    if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
+        yield Finding(
+            "catch_up.max_age",
+            "counts as no more than cache.ttl: a broadcast is not remembered for longer, and would be announced twice",
         )
 
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 __all__ = [
     "TLS",
     "Cache",
+    "CatchUp",
     "Config",
     "Enrich",
     "Filter",
@@ -148,6 +149,18 @@ class Enrich:
 
 
 @frozen(kw_only=True)
+class CatchUp:
+    """
+    ``[catch_up]``: broadcasts that Twitch told nobody of, because nobody was there to listen.
+
+    :ivar max_age: seconds since its start after which a broadcast is not announced any more.
+    """
+
+    enabled: bool = True
+    max_age: float = 1800.0
+
+
+@frozen(kw_only=True)
 class Filter:
     """
     ``[filter]``.
@@ -208,6 +221,7 @@ class Config:
     cache: Cache = Cache()
     storage: Storage = Storage()
     enrich: Enrich = Enrich()
+    catch_up: CatchUp = CatchUp()
     filter: Filter = Filter()
     global_webhook: GlobalWebhook = GlobalWebhook()
     streamers: Mapping[str, StreamerEntry] = field(factory=dict)

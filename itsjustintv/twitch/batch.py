@@ -4,22 +4,36 @@ Many look-ups in few calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-__all__ = ["Ask", "Batch"]
+__all__ = ["Ask", "Batch", "all_of"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
 
 #: Answers what it knows about some keys; those it does not know are missing.
 Ask = Callable[[Sequence[K]], Coroutine[Deferred[Any], Any, Mapping[K, V]]]
+
+
+async def all_of(answers: Iterable[Deferred[T]]) -> list[T]:
+    """
+    Wait for several answers, each to its end. Cancelling this cancels them.
+
+    :raises Exception: what the first one that failed has raised; the others have ended as well by then.
+    """
+    ended: list[tuple[bool, Any]] = await DeferredList(list(answers), consumeErrors=True)
+    for succeeded, result in ended:
+        if not succeeded:
+            result.raiseException()
+    return [result for _, result in ended]
 
 
 @define(eq=False)

@@ -59,11 +59,17 @@ class Stream:
     """
     From Get Streams: what is on now, or was a minute ago.
 
+    :ivar type: ``live``, or empty when Twitch itself is in trouble.
+    :ivar started_at: RFC 3339 as Twitch wrote it.
     :ivar thumbnail_url: holds ``{width}x{height}`` to be filled in.
     """
 
     id: str
     user_id: str
+    user_login: str
+    user_name: str
+    type: str
+    started_at: str
     language: str
     title: str
     game_id: str
@@ -213,6 +219,10 @@ def _stream(item: _Fields) -> Stream:
     return Stream(
         id=item.text("id"),
         user_id=item.text("user_id"),
+        user_login=item.text("user_login"),
+        user_name=item.text("user_name"),
+        type=item.text("type"),
+        started_at=item.text("started_at"),
         language=item.text("language"),
         title=item.text("title"),
         game_id=item.text("game_id"),

@@ -4,18 +4,19 @@ Which ids the configured logins stand for: a login can change, the id of a user 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import ILastKnown
+from itsjustintv.twitch.batch import all_of
 from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.errand import Errand
 
@@ -164,7 +165,7 @@ class Identities(Service):
         fault: TwitchRejected | None = None
         for start in range(0, len(logins), _AT_ONCE):
             try:
-                await _all_of(self._find(login) for login in logins[start : start + _AT_ONCE])
+                await all_of(Deferred.fromCoroutine(self._find(login)) for login in logins[start : start + _AT_ONCE])
             except TwitchRejected as error:
                 if error.status != _BAD_REQUEST:
                     raise
@@ -253,17 +254,3 @@ class Identities(Service):
 
 def _keepable(user_id: str) -> bool:
     return user_id.isascii() and user_id.isdigit() and user_id[0] != "0" and int(user_id) < _LARGEST
-
-
-async def _all_of(work: Iterable[Any]) -> None:
-    """
-    Do things at the same time, all of them to their end.
-
-    :raises Exception: what the first one that failed has raised.
-    """
-    ended: list[tuple[bool, Any]] = await DeferredList(
-        [Deferred.fromCoroutine(each) for each in work], consumeErrors=True
-    )
-    for succeeded, result in ended:
-        if not succeeded:
-            result.raiseException()

@@ -522,6 +522,22 @@ class CallbackWarningTests(SynchronousTestCase):
             self.assertIn(what, warning.message)
 
 
+class CatchUpTests(SynchronousTestCase):
+    """
+    How far back missed broadcasts are announced.
+    """
+
+    def test_further_than_what_is_remembered_is_a_warning(self) -> None:
+        """
+        An age beyond the memory of what was announced is not used as it is, unless nothing is caught up at all.
+        """
+        callback = f'{REQUIRED}incoming_webhook_url = "https://hooks.example.org/"\n'
+        self.assertEqual((), parse(f'{callback}[catch_up]\nmax_age = "2h"', {}).warnings)
+        [warning] = parse(f'{callback}[catch_up]\nmax_age = "121m"', {}).warnings
+        self.assertEqual("catch_up.max_age", warning.path)
+        self.assertEqual((), parse(f'{callback}[catch_up]\nmax_age = "121m"\nenabled = false', {}).warnings)
+
+
 def _variable(path: str) -> str:
     return Leaf(tuple(path.split(".")), str).variable
 

@@ -39,6 +39,7 @@ STREAM = {
     "id": "7000000001",
     "user_id": "42",
     "user_login": "tanuki",
+    "user_name": "Tanuki",
     "game_id": "509660",
     "game_name": "Art",
     "type": "live",
@@ -116,6 +117,10 @@ class DirectoryTests(SynchronousTestCase):
             Stream(
                 id="7000000001",
                 user_id="42",
+                user_login="tanuki",
+                user_name="Tanuki",
+                type="live",
+                started_at="2026-01-02T04:00:00Z",
                 language="de",
                 title="pottery",
                 game_id="509660",

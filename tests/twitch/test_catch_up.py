@@ -1,0 +1,386 @@
+"""
+Tests of :mod:`itsjustintv.twitch.catch_up`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.config.sections import Cache, Config
+from itsjustintv.config.sections import CatchUp as Section
+from itsjustintv.dedup import SeenEvents
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.model import Event, Streamer, Verdict
+from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.twitch.catch_up import CatchUp, CatchUpSettings
+from itsjustintv.twitch.directory import Directory
+from tests.doubles import MemoryJournal
+from tests.simulator.worlds import twitch
+from tests.test_pipeline import Enricher
+from tests.twitch.fake import HANG, NOW, SETTINGS, Asked, Reply, World
+
+PATH = "/helix/streams"
+
+
+def moment(at: float) -> str:
+    """
+    A time as Twitch writes it.
+    """
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def stream(user_id: str, age: float = 60.0, **changes: Any) -> dict[str, Any]:
+    """
+    A broadcast that Get Streams lists.
+    """
+    return {
+        "id": f"70{user_id}",
+        "user_id": user_id,
+        "user_login": f"login{user_id}",
+        "user_name": f"Name{user_id}",
+        "type": "live",
+        "started_at": moment(NOW - age),
+        **changes,
+    }
+
+
+class CatchUpTests(SynchronousTestCase):
+    """
+    From a gap to late news.
+    """
+
+    def setUp(self) -> None:
+        self.world = World(Path(self.mktemp()))
+        self.clock, self.twitch = self.world.clock, self.world.twitch
+        self.streams: list[dict[str, Any]] = []
+        self.twitch.usual[PATH] = self.answer
+        self.accepted: list[Event] = []
+        self.verdict: Verdict | JournalUnavailable = Verdict.ACCEPTED
+        self.settings = CatchUpSettings(enabled=True, max_age=1800.0)
+        numbers = count(1)
+        self.catch_up = CatchUp(
+            Directory(self.world.helix, self.clock),
+            self.accept,
+            self.clock,
+            lambda: f"event{next(numbers)}",
+            lambda: self.settings,
+        )
+        self.catch_up.startService()
+        self.addCleanup(self.catch_up.stopService)
+
+    def answer(self, asked: Asked) -> Reply:
+        ids = asked.values("user_id")
+        return Reply(200, {"data": [each for each in self.streams if each["user_id"] in ids]})
+
+    def accept(self, event: Event) -> Deferred[Verdict]:
+        if isinstance(self.verdict, JournalUnavailable):
+            return fail(self.verdict)
+        self.accepted.append(event)
+        return succeed(self.verdict)
+
+    def after(self, seconds: float) -> None:
+        """
+        Let time pass, a little at a time.
+        """
+        for _ in range(int(seconds * 10)):
+            self.clock.advance(0.1)
+            self.world.stub.flush()
+
+    def asked(self) -> list[list[str]]:
+        """
+        Whom Twitch was asked for, call by call.
+        """
+        return [each.values("user_id") for each in self.twitch.to(PATH)]
+
+    def announced(self) -> list[str]:
+        return [event.broadcaster_id for event in self.accepted]
+
+    def test_a_missed_broadcast_becomes_an_event(self) -> None:
+        """
+        Everything a message would have told is in the event, and that none did.
+        """
+        self.streams = [stream("42")]
+        self.catch_up.ask(["41", "42"])
+        self.after(2.0)
+        expected = Event(
+            id="event1",
+            message_id="",
+            stream_id="7042",
+            broadcaster_id="42",
+            broadcaster_login="login42",
+            broadcaster_name="Name42",
+            type="live",
+            started_at=moment(NOW - 60),
+            received_at=self.accepted[0].received_at,
+            recovered=True,
+        )
+        self.assertEqual(self.accepted, [expected])
+        self.assertApproximates(expected.received_at, NOW, 2.0)
+        self.assertEqual(self.asked(), [["41", "42"]])
+
+    def test_only_what_is_news(self) -> None:
+        """
+        What is too old, is not live, or does not say when it began or which broadcast it is, is not announced.
+        """
+        self.streams = [
+            stream("1", age=1790.0),
+            stream("2", age=1801.0),
+            stream("3", type=""),
+            stream("4", started_at=""),
+            stream("5", started_at="2026-01-02T03:00:00"),
+            stream("6", id=""),
+            stream("7", age=-5.0),
+        ]
+        self.catch_up.ask("1234567")
+        self.after(2.0)
+        self.assertEqual(self.announced(), ["1", "7"])
+
+    def test_twitch_lists_late(self) -> None:
+        """
+        Whoever was asked for is asked for once more after the minute in which Get Streams lags, and not again.
+        """
+        self.catch_up.ask(["42"])
+        self.after(60.0)
+        self.assertEqual(self.asked(), [["42"]])
+        self.streams = [stream("42", age=-30.0)]
+        self.after(30.0)
+        self.assertEqual((self.asked(), self.announced()), ([["42"], ["42"]], ["42"]))
+        self.after(300.0)
+        self.assertEqual(len(self.asked()), 2)
+
+    def test_a_crowd_costs_full_calls(self) -> None:
+        """
+        250 who are asked for together cost three calls, at once.
+        """
+        self.streams = [stream(str(number)) for number in range(1000, 1250)]
+        self.catch_up.ask([str(number) for number in range(1000, 1250)])
+        self.after(1.5)
+        self.assertEqual([len(ids) for ids in self.asked()], [100, 100, 50])
+        self.assertEqual(len(self.accepted), 250)
+
+    def test_a_trickle_costs_few_calls(self) -> None:
+        """
+        Those who are asked for one after the other share a call: the first is looked at at once, the others when a
+        call is full or ten seconds have passed.
+        """
+        for number in range(1000, 1350):
+            self.catch_up.ask([str(number)])
+            self.after(0.1)
+        self.after(10.0)
+        self.assertLessEqual(len(self.asked()), 7)
+        self.assertEqual(sorted(each for ids in self.asked() for each in ids), [str(n) for n in range(1000, 1350)])
+
+    def test_twitch_is_away(self) -> None:
+        """
+        Whatever Twitch fails with, everybody is looked at once it is back, whoever was asked for meanwhile included.
+        """
+        self.streams = [stream("42", age=0.0), stream("43", age=0.0)]
+        self.twitch.usual[PATH] = HANG
+        self.catch_up.ask(["42"])
+        self.after(20.0)
+        self.assertIn("GET /streams", self.catch_up.problem() or "")
+        self.catch_up.ask(["43"])
+        self.twitch.usual[PATH] = Reply(400, {"message": "no"})
+        self.after(60.0)
+        self.assertEqual(self.accepted, [])
+        self.twitch.usual[PATH] = self.answer
+        self.after(150.0)
+        self.assertEqual(set(self.announced()), {"42", "43"})
+        self.assertIsNone(self.catch_up.problem())
+
+    def test_the_journal_is_away(self) -> None:
+        """
+        What could not be kept is handed over again, and is not lost.
+        """
+        self.streams = [stream("42")]
+        self.verdict = JournalUnavailable("the disk is full")
+        self.catch_up.ask(["42"])
+        self.after(10.0)
+        self.assertIn("the disk is full", self.catch_up.problem() or "")
+        self.verdict = Verdict.ACCEPTED
+        self.after(20.0)
+        self.assertEqual(self.announced(), ["42"])
+
+    def test_a_call_that_fails_does_not_hold_up_the_others(self) -> None:
+        """
+        What Twitch finds fault with is one call's matter, and told.
+        """
+        bad = [str(number) for number in range(1000, 1100)]
+        self.streams = [stream("42")]
+        self.twitch.usual[PATH] = lambda asked: (
+            Reply(400, {"message": "odd"}) if "1000" in asked.values("user_id") else self.answer(asked)
+        )
+        self.catch_up.ask([*bad, "42"])
+        self.after(10.0)
+        self.assertEqual(self.announced(), ["42"])
+        self.assertIn("odd", self.catch_up.problem() or "")
+
+    def test_switched_off(self) -> None:
+        """
+        Without catch_up.enabled nobody is asked for, not even those who were to be looked at again.
+        """
+        self.catch_up.ask(["42"])
+        self.settings = evolve(self.settings, enabled=False)
+        self.catch_up.ask(["43"])
+        self.after(200.0)
+        self.assertEqual(self.asked(), [])
+        self.settings = evolve(self.settings, enabled=True)
+        self.after(200.0)
+        self.assertEqual(self.asked(), [])
+
+    def test_before_the_start_and_after_the_stop(self) -> None:
+        """
+        Who is asked for early is looked at once the service runs; after the stop nothing waits.
+        """
+        self.catch_up.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.catch_up.ask(["42"])
+        self.after(2.0)
+        self.assertEqual(self.asked(), [])
+        self.catch_up.startService()
+        self.after(2.0)
+        self.assertEqual(self.asked(), [["42"]])
+        self.twitch.usual[PATH] = HANG
+        self.after(80.0)
+        self.catch_up.stopService()
+        before = len(self.asked())
+        self.after(400.0)
+        self.assertEqual(len(self.asked()), before)
+
+    def test_an_operator_reads_what_came_of_it(self) -> None:
+        """
+        One line for each broadcast that is announced late, and one that counts.
+        """
+        self.streams = [stream("1"), stream("2", age=7200.0)]
+        with capturedLogs() as logged:
+            self.catch_up.ask("123")
+            self.after(2.0)
+            self.verdict = Verdict.DUPLICATE
+            self.after(80.0)
+        lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.info]
+        lines = [line for line in lines if "token" not in line]
+        self.assertEqual(len(lines), 3)
+        self.assertRegex(lines[0], "^recovered event1: login1 went live 6[0-9] s ago")
+        self.assertIn(
+            "3 streamer(s) are live: 2 are, 1 of them announced late, 0 announced before, 1 live for", lines[1]
+        )
+        self.assertIn("2 are, 0 of them announced late, 1 announced before", lines[2])
+
+
+class SettingsTests(SynchronousTestCase):
+    """
+    How far back.
+    """
+
+    def test_not_beyond_what_is_remembered(self) -> None:
+        """
+        A broadcast that may have been announced and forgotten again is never old enough to be announced.
+        """
+        config = Config(catch_up=Section(max_age=900.0))
+        self.assertEqual(CatchUpSettings.of(config), CatchUpSettings(enabled=True, max_age=900.0))
+        config = Config(catch_up=Section(enabled=False), cache=Cache(ttl=600.0))
+        self.assertEqual(CatchUpSettings.of(config), CatchUpSettings(enabled=False, max_age=600.0))
+
+
+class SimulatedTests(SynchronousTestCase):
+    """
+    Against a simulated Twitch, with the pipeline behind it.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.simulated = twitch(self.clock)
+        settings = evolve(SETTINGS, client_id=self.simulated.client_id, client_secret=self.simulated.client_secret)
+        self.world = World(Path(self.mktemp()), clock=self.clock, twitch=self.simulated.resource(), settings=settings)
+        self.tanuki = self.simulated.world.add_streamer("tanuki", "Tanuki")
+        self.journal = MemoryJournal()
+        streamer = Streamer(key="tanuki", login="tanuki", destinations=("streamers.tanuki",))
+        self.pipeline = Pipeline(
+            clock=self.clock,
+            journal=self.journal,
+            seen=SeenEvents(self.clock),
+            match=lambda event: streamer if event.broadcaster_id == self.tanuki.id else None,
+            enricher=Enricher(),
+            submit=lambda delivery: None,
+            sinks=(),
+            ttl=lambda: 7200.0,
+            on_error=lambda: OnError.SEND,
+            max_age=lambda: 21600.0,
+        )
+        self.pipeline.startService()
+        self.addCleanup(self.pipeline.stopService)
+        numbers = count(1)
+        self.catch_up = CatchUp(
+            Directory(self.world.helix, self.clock),
+            self.pipeline.accept,
+            self.clock,
+            lambda: f"found{next(numbers)}",
+            lambda: CatchUpSettings(enabled=True, max_age=1800.0),
+        )
+        self.catch_up.startService()
+        self.addCleanup(self.catch_up.stopService)
+
+    def after(self, seconds: float) -> None:
+        for _ in range(int(seconds * 10)):
+            self.clock.advance(0.1)
+            self.world.stub.flush()
+
+    def message(self, stream_id: str, started_at: str) -> Event:
+        """
+        What Twitch would tell of a broadcast.
+        """
+        return Event(
+            id="told",
+            message_id="message",
+            stream_id=stream_id,
+            broadcaster_id=self.tanuki.id,
+            broadcaster_login="tanuki",
+            broadcaster_name="Tanuki",
+            type="live",
+            started_at=started_at,
+            received_at=self.clock.seconds(),
+        )
+
+    def test_missed_and_told_later(self) -> None:
+        """
+        A broadcast that began before the daemon is announced, and what Twitch says of it later is a duplicate.
+        """
+        live = self.simulated.world.go_live("tanuki")
+        self.after(120.0)
+        self.catch_up.ask([self.tanuki.id])
+        self.after(90.0)
+        [event] = self.journal.events.values()
+        self.assertEqual((event.stream_id, event.recovered), (live.id, True))
+        verdict = self.successResultOf(self.pipeline.accept(self.message(live.id, live.started_at)))
+        self.assertIs(verdict, Verdict.DUPLICATE)
+
+    def test_told_and_asked_for_later(self) -> None:
+        """
+        A broadcast that Twitch told of is not announced again because Get Streams lists it.
+        """
+        live = self.simulated.world.go_live("tanuki")
+        self.successResultOf(self.pipeline.accept(self.message(live.id, live.started_at)))
+        self.catch_up.ask([self.tanuki.id])
+        self.after(90.0)
+        self.assertEqual(list(self.journal.events), ["told"])
+
+    def test_begun_just_before_the_subscription(self) -> None:
+        """
+        A broadcast that Get Streams does not list yet at the first look is found by the second.
+        """
+        self.simulated.world.go_live("tanuki", lag=60.0)
+        self.after(1.0)
+        self.catch_up.ask([self.tanuki.id])
+        self.after(30.0)
+        self.assertEqual(list(self.journal.events), [])
+        self.after(60.0)
+        self.assertEqual(list(self.journal.events), ["found1"])
