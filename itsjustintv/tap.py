@@ -27,7 +27,6 @@ from twisted.web.client import (
 )
 
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.routes import Routes
 from itsjustintv.config.sections import Config
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.connection import FirmEndpoints
@@ -40,6 +39,7 @@ from itsjustintv.logs import REDACTOR
 from itsjustintv.output import OutputFile
 from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.routing import Routing
 from itsjustintv.services import Daemon, DiskThreads
 from itsjustintv.telemetry.counters import Counters
 from itsjustintv.twitch.bucket import RateBucket
@@ -47,6 +47,7 @@ from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
 from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.helix import Helix
+from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.images import ProfileImages
 from itsjustintv.twitch.oauth import AppToken
 
@@ -116,26 +117,28 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     from itsjustintv.web.health import HealthResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.site import RootResource, make_site  # noqa: PLC0415
 
-    config = options.loaded.config
-    routes = Routes.of(config)
-    REDACTOR.learn(secrets(config))
+    def config() -> Config:
+        return options.loaded.config
+
+    routing = Routing.of(config())
+    REDACTOR.learn(secrets(config()))
     for warning in options.loaded.warnings:
         _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
     reactor.suggestThreadPoolSize(_NAME_THREADS)
     disk = DiskThreads(reactor)
     journal = Journal(
-        Path(config.storage.path),
+        Path(config().storage.path),
         reactor,
         reactor,
-        Original(Path(config.cache.file_path), Path(config.retry.state_file), routes.destination_for),
+        Original(Path(config().cache.file_path), Path(config().retry.state_file), routing.destination_for),
     )
-    output = OutputFile(lambda: config.output, reactor, disk.run, journal.outcomes)
+    output = OutputFile(lambda: config().output, reactor, disk.run, journal.outcomes)
     sinks = (output,)
     queue = DeliveryQueue(
         journal,
-        Dispatcher(_deliveries_agent(reactor), reactor, lambda: config.retry.timeout, embed),
-        routes.destination,
-        lambda: config.retry,
+        Dispatcher(_deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed),
+        routing.destination,
+        lambda: config().retry,
         sinks,
         reactor,
         random.random,
@@ -143,13 +146,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     twitch_agent = Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
     http = HTTPClient(twitch_agent)
     bucket = RateBucket(reactor)
-    token = AppToken(http, lambda: config.twitch, reactor, disk.run)
-    directory = Directory(Helix(http, lambda: config.twitch, token, bucket, reactor), reactor)
+    token = AppToken(http, lambda: config().twitch, reactor, disk.run)
+    directory = Directory(Helix(http, lambda: config().twitch, token, bucket, reactor), reactor)
+    identities = Identities(directory, journal, reactor, routing.logins, routing.identify)
     followers = Followers(directory.followers, bucket, journal, reactor)
     images = ProfileImages(
         twitch_agent,
-        lambda: config.twitch,
-        lambda: config.cache,
+        lambda: config().twitch,
+        lambda: config().cache,
         reactor,
         disk.run,
     )
@@ -158,31 +162,33 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         followers.total,
         images.get,
         reactor,
-        lambda: config.enrich.timeout,
-        lambda: config.image,
+        lambda: config().enrich.timeout,
+        lambda: config().image,
         Counters().count,
     )
     pipeline = Pipeline(
         reactor,
         journal,
         SeenEvents(reactor),
-        lambda event: routes.match(event.broadcaster_id, event.broadcaster_login),
+        routing.match,
         enricher,
         queue.submit,
         sinks,
-        lambda: config.cache.ttl,
-        lambda: OnError(config.filter.on_error),
-        lambda: config.retry.max_age,
+        lambda: config().cache.ttl,
+        lambda: OnError(config().filter.on_error),
+        lambda: config().retry.max_age,
     )
     twitch = TwitchResource(
-        lambda: (config.twitch.webhook_secret.encode("utf-8"),),
+        lambda: (config().twitch.webhook_secret.encode("utf-8"),),
         pipeline.accept,
         lambda _: None,
         reactor,
         lambda: uuid4().hex,
     )
     health = HealthResource(
-        (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)), reactor
+        (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),
+        reactor,
+        concerns=(("twitch", token.problem), ("ids", identities.problem)),
     )
     root = RootResource({b"/twitch": twitch.app.resource(), b"/health": health.app.resource()})
     daemon = Daemon(reactor)
@@ -190,11 +196,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "journal": journal,
         "disk": disk,
         "output": output,
+        "ids": identities,
         "followers": followers,
         "images": images,
         "deliveries": queue,
         "pipeline": pipeline,
-        "http": listener(_description(config), make_site(root, reactor, Limits()), reactor),
+        "http": listener(_description(config()), make_site(root, reactor, Limits()), reactor),
     }
     for name, storey in storeys.items():
         storey.setName(name)
