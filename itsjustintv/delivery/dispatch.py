@@ -76,9 +76,10 @@ class Dispatcher:
         sending = Deferred.fromCoroutine(self._exchange(exchange, delivery, destination))
         deadline = self._clock.callLater(timeout, exchange.expire, sending)
         try:
-            await sending
+            await _watch(sending)
         except CancelledError:
-            if not exchange.expired:
+            sending.cancel()
+            if exchange.response is None and not exchange.expired:
                 raise
         except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
             exchange.meaning = failed(Failure(), destination.name)
@@ -141,6 +142,16 @@ class Dispatcher:
             retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), now),
             final=meaning.reason == "gone",
         )
+
+
+def _watch(sending: Deferred[None]) -> Deferred[None]:
+    """
+    Wait for a request, so that a cancellation of the wait is one: a request that is itself cancelled fails as if the
+    receiver had hung up.
+    """
+    watching: Deferred[None] = Deferred()
+    sending.chainDeferred(watching)
+    return watching
 
 
 @define(eq=False)

@@ -491,12 +491,32 @@ class DeadlineTests(DispatcherTestCase):
 
     def test_cancelled_from_outside(self) -> None:
         """
-        An attempt that somebody else cancels is no attempt, and leaves nothing behind.
+        An attempt that somebody else cancels is no attempt, whatever its request then fails with, and leaves nothing
+        behind.
         """
-        self.agent = Scripted(Deferred)
+
+        def reset(asking: Deferred[IResponse]) -> None:
+            asking.errback(ResponseNeverReceived([Failure(error.ConnectionAborted())]))
+
+        for canceller in (None, reset):
+            self.agent = Scripted(lambda canceller=canceller: Deferred(canceller))  # type: ignore[misc]
+            sending = self.sending()
+            sending.cancel()
+            self.failureResultOf(sending, CancelledError)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelled_after_the_status(self) -> None:
+        """
+        An attempt that is cancelled while the body of its answer is read has been answered.
+        """
+        wire = Wire(200)
+        self.agent = Scripted(lambda: succeed(wire.response))
         sending = self.sending()
+        wire.give(b"half")
         sending.cancel()
-        self.failureResultOf(sending, CancelledError)
+        attempt = self.successResultOf(sending)
+        self.assertEqual((attempt.ok, attempt.status, attempt.response), (True, 200, "half"))
+        self.assertTrue(wire.transport.disconnecting)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

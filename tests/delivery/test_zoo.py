@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate, trustRootFromCertificates
 from twisted.internet.task import LoopingCall
@@ -266,6 +266,18 @@ class PlainTests(ZooTestCase):
                 self.assertEqual(self.row(attempt), row, name)
                 self.assertEqual(len(zoo.connections), 1)
                 self.assertLessEqual(len(attempt.response), 2048)
+
+    async def test_cancelled(self) -> None:
+        """
+        An attempt that is cancelled while the receiver hangs says so, and hangs up at once.
+        """
+        reached: Deferred[None] = Deferred()
+        zoo, port = self.listen(lambda _: reached.callback(None))
+        sending = self.send(f"http://127.0.0.1:{port}/", deadline=60.0)
+        await reached
+        sending.cancel()
+        await self.assertFailure(sending, CancelledError)
+        await zoo.connections[0].gone
 
     async def test_endless_headers(self) -> None:
         """
