@@ -24,7 +24,8 @@ class Behaviour:
     One way to treat a request.
 
     :ivar status: what is answered.
-    :ivar delay: seconds before anything else happens.
+    :ivar after: what is waited for before anything else happens, by this one request.
+    :ivar delay: seconds that then pass.
     :ivar after: what has to fire, before anything else happens.
     :ivar hang: never answer, until the other side gives up.
     :ivar drop: close the connection instead of answering.
@@ -81,6 +82,8 @@ async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> by
     :return: the body of the answer; status and headers are already set. Does not return at all from a hang or a drop,
         which end by cancellation when the connection does.
     """
+    if behaviour.after is not None:
+        await behaviour.after
     if behaviour.after is not None:
         await behaviour.after
     if behaviour.delay:

@@ -9,6 +9,8 @@ import socket
 import sys
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
+
 from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import DaemonProcess
@@ -67,8 +69,8 @@ class StopTests(StageCase):
         Send a signal and wait until the daemon has closed its door.
         """
         daemon.send_signal(number)
-        await daemon.said(f"stopping on {number.name}").addTimeout(20, stage.reactor)
-        await stage.until(lambda: not is_open(stage.port))
+        await daemon.said(f"stopping on {number.name}").addTimeout(10, stage.reactor)
+        await stage.until(lambda: not is_open(stage.port), patience=10)
 
     async def ended(self, stage: Stage, daemon: DaemonProcess) -> int:
         """
@@ -108,19 +110,30 @@ class StopTests(StageCase):
         self.assertNotIn("Traceback", daemon.output)
         await stage.started()
 
+    async def attempting(self, stage: Stage) -> tuple[DaemonProcess, Deferred[None]]:
+        """
+        Let a receiver take its time over a notice.
+
+        :return: the daemon, which waits for the answer, and what lets the receiver give it.
+        """
+        answer: Deferred[None] = Deferred()
+        stage.add_streamer("tanuki")
+        stage.receiver.script.plan("/tanuki", Behaviour(after=answer))
+        daemon = await stage.started()
+        await self.go_live(stage, "tanuki")
+        await stage.receiver.delivery("/tanuki")
+        return daemon, answer
+
     async def test_an_attempt_under_way_is_finished(self) -> None:
         """
         SIGTERM comes while a receiver thinks about its answer: the answer is waited for and recorded, and the notice is
         not sent again.
         """
         stage = self.stage()
-        stage.add_streamer("tanuki")
-        stage.receiver.script.plan("/tanuki", Behaviour(delay=2.0))
-        daemon = await stage.started()
-        await self.go_live(stage, "tanuki")
-        await stage.receiver.delivery("/tanuki")
-
+        daemon, answer = await self.attempting(stage)
         await self.stopping(stage, daemon, signal.SIGTERM)
+
+        answer.callback(None)
 
         self.assertEqual(await self.ended(stage, daemon), 0, daemon.output)
         self.assertEqual(stage.accounting().delivered, 1)
@@ -133,15 +146,12 @@ class StopTests(StageCase):
         Somebody who presses Ctrl-C again while an attempt is being finished does not lose its outcome.
         """
         stage = self.stage()
-        stage.add_streamer("tanuki")
-        stage.receiver.script.plan("/tanuki", Behaviour(delay=2.0))
-        daemon = await stage.started()
-        await self.go_live(stage, "tanuki")
-        await stage.receiver.delivery("/tanuki")
+        daemon, answer = await self.attempting(stage)
         await self.stopping(stage, daemon, signal.SIGINT)
 
         daemon.send_signal(signal.SIGINT)
         daemon.send_signal(signal.SIGTERM)
+        answer.callback(None)
 
         self.assertEqual(await self.ended(stage, daemon), 0, daemon.output)
         self.assertEqual(stage.accounting().delivered, 1)
@@ -152,18 +162,15 @@ class StopTests(StageCase):
         daemon.
         """
         stage = self.stage()
-        stage.add_streamer("tanuki")
         stage.add_streamer("kitsune")
-        stage.receiver.script.plan("/tanuki", Behaviour(delay=2.0))
-        daemon = await stage.started()
-        await self.go_live(stage, "tanuki")
-        await stage.receiver.delivery("/tanuki")
+        daemon, answer = await self.attempting(stage)
         await self.stopping(stage, daemon, signal.SIGTERM)
         message = stage.message(stage.twitch.world.go_live("kitsune"))
 
         refused = await stage.twitch.eventsub.send(message, again=False)
 
         self.assertIsNone(refused.tries[0].status)
+        answer.callback(None)
         self.assertEqual(await self.ended(stage, daemon), 0, daemon.output)
         await stage.started()
         taken = await stage.twitch.eventsub.send(message, number=1, again=False)
