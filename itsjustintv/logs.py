@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from math import isfinite
 from typing import IO, Any
 from urllib.parse import quote
@@ -19,6 +18,8 @@ from attrs import define, field
 from twisted.logger import ILogObserver, LogEvent, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from itsjustintv.model import rfc3339
 
 __all__ = ["REDACTOR", "JSONLog", "Redactor", "json_logger"]
 
@@ -112,9 +113,8 @@ class JSONLog:
         message = _message(event)
         if failure is not None and not message:
             message = failure.getErrorMessage()
-        moment = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
         line: dict[str, object] = {
-            "time": moment.replace("+00:00", "Z"),
+            "time": rfc3339(event["log_time"], "milliseconds"),
             "level": event["log_level"].name,
             "logger": self._text(event["log_namespace"]),
             "message": self._text(message),

@@ -6,7 +6,7 @@ Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitc
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from hashlib import sha256
 
@@ -28,6 +28,7 @@ __all__ = [
     "Streamer",
     "Verdict",
     "broadcast_key",
+    "rfc3339",
 ]
 
 
@@ -45,6 +46,16 @@ def broadcast_key(user_id: str, stream_id: str, started_at: str) -> str:
     except ValueError:
         started = started_at
     return sha256(f"{user_id}:{stream_id}:{started}".encode()).hexdigest()
+
+
+def rfc3339(seconds: float, timespec: str = "seconds") -> str:
+    """
+    Write a time in UTC, with ``Z`` at its end.
+
+    :param seconds: since the epoch.
+    :param timespec: how exactly, as :meth:`datetime.datetime.isoformat` has it; what is finer is cut off.
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
 @frozen(kw_only=True)

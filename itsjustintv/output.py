@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from zope.interface import implementer
 from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
-from itsjustintv.model import Attempt, Outcome
+from itsjustintv.model import Attempt, Outcome, rfc3339
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
 
@@ -197,7 +196,7 @@ class _Line:
         Make it JSON, indented as an item of an array.
         """
         entry = {
-            "timestamp": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timestamp": rfc3339(self.at, "milliseconds"),
             "payload": _parsed(self.body),
             "success": self.success,
             "delivery": delivery,

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from itsjustintv.model import Enrichment, Notice, Picture
+from itsjustintv.model import Enrichment, Notice, Picture, rfc3339
 
 __all__ = ["build", "embed"]
 
@@ -62,7 +61,7 @@ def build(notice: Notice) -> bytes:
             description=enrichment.description,
             image=None if enrichment.picture is None else _image(enrichment.picture),
         ),
-        "timestamp": datetime.fromtimestamp(notice.built_at, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+        "timestamp": rfc3339(notice.built_at, "microseconds"),
         **_present(additional_tags=streamer.additional_tags),
         "event": "stream.online",
         "id": event.id,

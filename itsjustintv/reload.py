@@ -21,6 +21,7 @@ from itsjustintv.config.rereading import Found, reread
 from itsjustintv.config.secret_files import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.model import rfc3339
 
 __all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber", "Watch"]
 
@@ -110,6 +111,19 @@ class ReloadStatus:
     refused: tuple[Problem, ...] = ()
     applied: int = 0
     failed: int = 0
+
+    def public(self) -> Mapping[str, object]:
+        """
+        What strangers may hear of it: times, and neither paths of files nor values.
+        """
+        return {
+            "hash": self.hash,
+            "changed_at": rfc3339(self.changed_at),
+            "succeeded_at": rfc3339(self.succeeded_at),
+            "failed_at": None if self.failed_at is None else rfc3339(self.failed_at),
+            "problems": len(self.problems),
+            "refused": [problem.path for problem in self.refused],
+        }
 
 
 @frozen

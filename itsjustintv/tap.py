@@ -15,21 +15,15 @@ from uuid import uuid4
 
 from treq.client import HTTPClient
 from twisted.application.service import IService
-from twisted.application.strports import service as listener
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.logger import Logger
 from twisted.python import usage
-from twisted.web.client import (
-    Agent,
-    BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
-    _HTTP11ClientFactory,
-)
 
+from itsjustintv.agents import deliveries_agent, twitch_agent
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import Config
 from itsjustintv.dedup import SeenEvents
-from itsjustintv.delivery.connection import FirmEndpoints
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.errors import ConfigError
@@ -39,10 +33,12 @@ from itsjustintv.logs import REDACTOR
 from itsjustintv.output import OutputFile
 from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Daemon, DiskThreads
 from itsjustintv.telemetry.counters import Counters
 from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.catch_up import CatchUp, CatchUpSettings
 from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
 from itsjustintv.twitch.followers import Followers
@@ -50,6 +46,8 @@ from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.images import ProfileImages
 from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.watching import FileWatch, Hangup
+from itsjustintv.web.listening import Listener
 
 __all__ = ["Options", "config_path", "makeService"]
 
@@ -78,6 +76,8 @@ class Options(usage.Options):
     ]
 
     loaded: Loaded
+    path: Path
+    base: Path
 
     def postOptions(self) -> None:
         """
@@ -87,6 +87,8 @@ class Options(usage.Options):
             raised later, from :func:`makeService`, would be a traceback.
         """
         path = config_path(self["config"])
+        # twistd changes the current directory later.
+        self.path, self.base = path.absolute(), Path().absolute()
         try:
             self.loaded = load(path, os.environ)
         except ConfigError as error:
@@ -117,15 +119,19 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     from itsjustintv.web.health import HealthResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.site import RootResource, make_site  # noqa: PLC0415
 
+    disk = DiskThreads(reactor)
+    settings = ConfigService(
+        options.path, options.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
+    )
+
     def config() -> Config:
-        return options.loaded.config
+        return settings.config
 
     routing = Routing.of(config())
     REDACTOR.learn(secrets(config()))
     for warning in options.loaded.warnings:
         _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
     reactor.suggestThreadPoolSize(_NAME_THREADS)
-    disk = DiskThreads(reactor)
     journal = Journal(
         Path(config().storage.path),
         reactor,
@@ -136,22 +142,22 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     sinks = (output,)
     queue = DeliveryQueue(
         journal,
-        Dispatcher(_deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed),
+        Dispatcher(deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed),
         routing.destination,
         lambda: config().retry,
         sinks,
         reactor,
         random.random,
     )
-    twitch_agent = Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
-    http = HTTPClient(twitch_agent)
+    agent = twitch_agent(reactor)
+    http = HTTPClient(agent)
     bucket = RateBucket(reactor)
     token = AppToken(http, lambda: config().twitch, reactor, disk.run)
     directory = Directory(Helix(http, lambda: config().twitch, token, bucket, reactor), reactor)
     identities = Identities(directory, journal, reactor, routing.logins, routing.identify)
     followers = Followers(directory.followers, bucket, journal, reactor)
     images = ProfileImages(
-        twitch_agent,
+        agent,
         lambda: config().twitch,
         lambda: config().cache,
         reactor,
@@ -185,12 +191,28 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         lambda: uuid4().hex,
     )
+    catch_up = CatchUp(directory, pipeline.accept, reactor, lambda: uuid4().hex, lambda: CatchUpSettings.of(config()))
     health = HealthResource(
         (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),
         reactor,
-        concerns=(("twitch", token.problem), ("ids", identities.problem)),
+        concerns=(
+            ("twitch", token.problem),
+            ("ids", identities.problem),
+            ("catch_up", catch_up.problem),
+            ("configuration", settings.problem),
+        ),
+        details=(("configuration", lambda: settings.status().public()),),
     )
     root = RootResource({b"/twitch": twitch.app.resource(), b"/health": health.app.resource()})
+    http_listener = Listener(lambda: _description(config()), make_site(root, reactor, Limits()), reactor)
+
+    def learn(_: Config, new: Config) -> None:
+        REDACTOR.learn(secrets(new))
+        routing.configure(new)
+        identities.refresh()
+
+    settings.precede(lambda _, new: Deferred.fromCoroutine(http_listener.prepare(_description(new))))
+    settings.subscribe(learn)
     daemon = Daemon(reactor)
     storeys: dict[str, IService] = {
         "journal": journal,
@@ -201,7 +223,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "images": images,
         "deliveries": queue,
         "pipeline": pipeline,
-        "http": listener(_description(config()), make_site(root, reactor, Limits()), reactor),
+        "catch_up": catch_up,
+        "http": http_listener,
+        "configuration": settings,
+        "hangup": Hangup(reactor, lambda: settings.request("SIGHUP")),
     }
     for name, storey in storeys.items():
         storey.setName(name)
@@ -214,27 +239,3 @@ def _description(config: Config) -> str:
     Where to listen, as an endpoint's description.
     """
     return f"tcp:{config.server.port}:interface={quoteStringArgument(config.server.listen_addr)}"
-
-
-def _deliveries_agent(reactor: Any) -> Agent:
-    """
-    An agent for deliveries. Connections are kept for the length of a burst only: one that the receiver is about to
-    close would cost an attempt.
-    """
-    endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
-    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2))
-    return agent
-
-
-def _quiet_pool(reactor: Any, idle: int) -> HTTPConnectionPool:
-    """
-    A pool that keeps connections for some seconds, and does not log the address of each one it opens.
-    """
-    pool = HTTPConnectionPool(reactor, persistent=True)
-    pool.cachedConnectionTimeout = idle
-    pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
-    return pool
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    noisy = False

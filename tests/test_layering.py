@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "dedup": GROUND,
     "pipeline": GROUND | {"dedup", "filters", "payload"},
     "output": GROUND | {"config.sections"},
+    "agents": {"delivery.connection"},
     "logs": {"model", "interfaces"},
     "telemetry": GROUND,
     "journal": GROUND,

@@ -9,7 +9,6 @@ import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
 from tempfile import mkstemp
@@ -18,7 +17,7 @@ from attrs import field, frozen
 
 from itsjustintv.journal import queries
 from itsjustintv.journal.database import sync_directory
-from itsjustintv.model import Delivery, Destination, Event
+from itsjustintv.model import Delivery, Destination, Event, rfc3339
 
 __all__ = ["Embed", "Export", "Resolve", "collect"]
 
@@ -149,7 +148,7 @@ def _queue(
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(min(seconds, _LATEST), UTC).isoformat().replace("+00:00", "Z")
+    return rfc3339(min(seconds, _LATEST), "auto")
 
 
 def _write(path: Path, content: object) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
+from itsjustintv.model import rfc3339
 from itsjustintv.twitch.exchange import Answer, exchange
 from itsjustintv.twitch.files import replace
 from itsjustintv.twitch.flight import SingleFlight
@@ -73,7 +74,7 @@ class _Token:
         """
         Write it as the original program does, and the owner, if it has one.
         """
-        expires_at = datetime.fromtimestamp(self.expires_at, UTC).isoformat().replace("+00:00", "Z")
+        expires_at = rfc3339(self.expires_at, "auto")
         content = {
             "access_token": self.value,
             "token_type": self.type,

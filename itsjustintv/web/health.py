@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import ClassVar
 
 import orjson
@@ -15,6 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.iweb import IRequest
+
+from itsjustintv.model import rfc3339
 
 __all__ = ["Check", "Detail", "HealthResource"]
 
@@ -54,11 +55,10 @@ class HealthResource:
             request.setHeader(b"Allow", b"GET, HEAD")
             return self._answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
         failed, degraded = self._reasons(self._checks), self._reasons(self._concerns)
-        now = datetime.fromtimestamp(self._clock.seconds(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         report: dict[str, object] = {
             "status": "unhealthy" if failed else "degraded" if degraded else "healthy",
             "service": "itsjustintv",
-            "timestamp": now,
+            "timestamp": rfc3339(self._clock.seconds()),
         }
         if reasons := [*failed, *degraded]:
             report["reasons"] = reasons

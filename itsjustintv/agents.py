@@ -1,0 +1,44 @@
+"""
+The two HTTP clients: one for deliveries, one for Twitch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+
+from itsjustintv.delivery.connection import FirmEndpoints
+
+__all__ = ["deliveries_agent", "twitch_agent"]
+
+
+def twitch_agent(reactor: Any) -> Agent:
+    """
+    An agent for Twitch. Connections are kept for a minute.
+    """
+    return Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
+
+
+def deliveries_agent(reactor: Any) -> Agent:
+    """
+    An agent for deliveries. Connections are kept for the length of a burst only: one that the receiver is about to
+    close would cost an attempt.
+    """
+    endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
+    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2))
+    return agent
+
+
+def _quiet_pool(reactor: Any, idle: int) -> HTTPConnectionPool:
+    """
+    A pool that keeps connections for some seconds, and does not log the address of each one it opens.
+    """
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.cachedConnectionTimeout = idle
+    pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
+    return pool
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
