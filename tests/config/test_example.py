@@ -135,6 +135,18 @@ class ReferenceTests(SynchronousTestCase):
                 _put(tables, leaf, default)
         self.assertEqual(Config(), structure(Draft(tables)))
 
+    def test_no_other_key(self) -> None:
+        """
+        The tables have no row about a key that is not there any more.
+        """
+        sections: dict[Keys, set[str]] = {}
+        for leaf in leaves():
+            sections.setdefault(leaf.keys[:-1], set()).add(leaf.keys[-1])
+        self.assertEqual(sections, {section: set(_rows(section)) for section in sections})
+        text = (_ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+        tables = set(re.findall(r"^### `\[([\w.]+)\]`$", text, re.MULTILINE)) - {"streamers.NAME"}
+        self.assertEqual(tables, {".".join(section) for section in sections if section})
+
     def test_every_key_of_a_streamer(self) -> None:
         """
         Each key of a streamer has a row with its default.
