@@ -156,6 +156,8 @@ class LinkTests(SynchronousTestCase):
     Links lead somewhere.
     """
 
+    maxDiff = None
+
     def test_what_a_link_names_exists(self) -> None:
         """
         Every relative link leads to a file or a folder, and its anchor to a heading.
@@ -209,6 +211,8 @@ class CommandTests(SynchronousTestCase):
     """
     Commands can be typed as they are printed.
     """
+
+    maxDiff = None
 
     def test_targets_of_make(self) -> None:
         """
@@ -264,6 +268,8 @@ class ConfigurationTests(SynchronousTestCase):
     """
     Keys and variables are those of the schema.
     """
+
+    maxDiff = None
 
     def test_keys(self) -> None:
         """
@@ -322,6 +328,8 @@ class LogTests(SynchronousTestCase):
     """
     docs/operations.md knows what the log says.
     """
+
+    maxDiff = None
 
     def setUp(self) -> None:
         """
