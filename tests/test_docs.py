@@ -5,19 +5,24 @@ What the documents say is so.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from attrs import fields, has
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from itsjustintv.cli import main
 from itsjustintv.config.leaves import leaves
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.interfaces import IOutcomeSink
+from itsjustintv.model import Delivery, Outcome, State
 from tests.documents import ROOT, Document, documents
 
 PACKAGE = ROOT / "itsjustintv"
@@ -322,6 +327,48 @@ class ConfigurationTests(SynchronousTestCase):
                 if block.language == "toml":
                     keys = tomllib.loads(str(block)).keys()
                     self.assertEqual(keys - {attribute.name for attribute in fields(Config)}, set(), document)
+
+
+class ExampleTests(SynchronousTestCase):
+    """
+    Code that is printed works.
+    """
+
+    def test_python(self) -> None:
+        """
+        What is shown as Python is Python.
+        """
+        for document in documents():
+            for block in document.blocks:
+                if block.language == "python":
+                    compile(str(block), str(document), "exec")
+
+    def test_the_payload_in_short(self) -> None:
+        """
+        What the README shows of a payload is a part of the sample in docs/payload.md.
+        """
+        [part] = [block for block in Document(ROOT / "README.md").blocks if block.language == "json"]
+        sample = next(block for block in Document(ROOT / "docs" / "payload.md").blocks if block.language == "json")
+        whole, shown = json.loads(str(sample)), json.loads(str(part))
+        shown["stream"] = {**whole["stream"], **shown["stream"]}
+        self.assertEqual({**whole, **shown}, whole)
+
+    def test_a_sink(self) -> None:
+        """
+        The sink in docs/development.md keeps the contract, and counts.
+        """
+        [example] = [
+            block for block in Document(ROOT / "docs" / "development.md").blocks if "IOutcomeSink" in str(block)
+        ]
+        names: dict[str, Any] = {}
+        exec(str(example), names)  # noqa: S102 - it is ours
+        sink = names["Tally"]()
+        verifyObject(IOutcomeSink, sink)
+        delivery = Delivery(
+            id="e-1", event_id="e", streamer="s", destination="d", accepted_at=0, next_attempt_at=0, state=State.DEAD
+        )
+        sink.record(Outcome(delivery=delivery, attempt=None, at=0))
+        self.assertEqual(sink.counts, {"dead": 1})
 
 
 class LogTests(SynchronousTestCase):
