@@ -120,7 +120,7 @@ class Preflight:
         Log what there is to doubt, one line each. Never fails, unless it is cancelled.
         """
         for doubt in await self.look(url):
-            self.log.warn("{reason}", reason=str(doubt))
+            self.log.warn("twitch may refuse the callback: {reason}", reason=str(doubt))
 
     async def look(self, url: str) -> Sequence[Doubt]:
         """

@@ -314,7 +314,9 @@ class PreflightTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(preflight.report("http://localhost/twitch")))
             self.successResultOf(Deferred.fromCoroutine(preflight.report(URL)))
         lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.warn]
-        self.assertEqual(lines, [str(each) for each in doubts("http://localhost/twitch")])
+        self.assertEqual(
+            lines, [f"twitch may refuse the callback: {each}" for each in doubts("http://localhost/twitch")]
+        )
 
 
 @implementer(IAgentEndpointFactory)
