@@ -40,7 +40,8 @@ class Routes:
 
     @_by_login.default
     def _index_logins(self) -> Mapping[str, Streamer]:
-        return {s.login: s for s in self.streamers if s.login and s.key not in self._configured}
+        # An id that is known, configured or not, is what counts: the login can have passed to somebody else.
+        return {s.login: s for s in self.streamers if s.login and not s.user_id}
 
     @property
     def unidentified(self) -> Sequence[str]:
@@ -67,8 +68,8 @@ class Routes:
 
     def match(self, user_id: str, login: str) -> Streamer | None:
         """
-        Find the entry for a broadcaster: by id, else by login whatever its case. An entry that was configured with an
-        id is found by that id only, since a login can pass to somebody else.
+        Find the entry for a broadcaster: by id, else by login whatever its case. An entry whose id is known is found
+        by that id only, since a login can pass to somebody else.
         """
         return self._by_id.get(user_id) or self._by_login.get(login.lower())
 

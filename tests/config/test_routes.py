@@ -102,6 +102,14 @@ class WithIdsTests(SynchronousTestCase):
         self.assertEqual("", before.streamers[0].user_id)
         self.assertIsNotNone(after.destination("global_webhook"))
 
+    def test_a_known_id_is_not_found_by_login(self) -> None:
+        """
+        Whoever takes the login of somebody whose id is known is not that streamer; without an id, the login decides.
+        """
+        routes = _routes(a=StreamerEntry(login="foo"), b=StreamerEntry(login="bar")).with_ids({"foo": "7"})
+        self.assertIsNone(routes.match("8", "foo"))
+        self.assertEqual("b", _key(routes.match("8", "bar")))
+
     def test_configured_ids_stay(self) -> None:
         """
         What Twitch says of a login does not change an id that the operator gave.
