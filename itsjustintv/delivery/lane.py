@@ -32,6 +32,7 @@ class Lane:
     :ivar size: how many places in line are kept in memory, of each kind.
     :ivar in_flight: attempts under way.
     :ivar paused_until: no attempt before this moment, since the receiver asked for that or the journal was away.
+    :ivar closed: whether the destination is configured no more. What is in line need not wait for its time then.
     :ivar reading: whether the journal is being read.
     :ivar timer: the only one, for the next moment at which there is something to do.
     """
@@ -40,6 +41,7 @@ class Lane:
     size: int
     in_flight: int = 0
     paused_until: float = 0.0
+    closed: bool = False
     reading: bool = False
     timer: IDelayedCall | None = None
     _fresh: deque[Due] = field(factory=deque, init=False)
@@ -107,7 +109,7 @@ class Lane:
         """
         if now < self.paused_until:
             return None
-        due = self._window[0] if self._window and self._window[0].at <= now else None
+        due = self._window[0] if self._window and (self.closed or self._window[0].at <= now) else None
         if self._fresh and (due is None or self._overtaken < _OVERTAKING):
             return self._fresh[0]
         return due
@@ -127,11 +129,18 @@ class Lane:
         """
         When there will be something to do, ``None`` when nothing is in line.
         """
-        if self._fresh or self.wants:
+        if self._fresh or self.wants or (self.closed and self._window):
             return self.paused_until
         if self._window:
             return max(self.paused_until, self._window[0].at)
         return None
+
+    @property
+    def idle(self) -> bool:
+        """
+        Whether there is nothing in line and nothing under way, here or in the journal.
+        """
+        return not (self._known or self._more or self.reading or self.in_flight)
 
     def forget(self) -> None:
         """

@@ -162,6 +162,16 @@ class DeliveryQueue(Service):
         finally:
             self._at_hand = None
 
+    def refresh(self) -> None:
+        """
+        Take note that the configuration has changed: deliveries to a destination that is gone end now, not when their
+        next attempt would have been due, and a higher concurrency is used at once. Attempts under way go on.
+        """
+        for name, lane in list(self._lanes.items()):
+            if lane.closed and lane.idle:
+                del self._lanes[name]
+        self._attend(*self._lanes.values())
+
     # Lanes
 
     def _lane(self, name: str) -> Lane:
@@ -200,6 +210,10 @@ class DeliveryQueue(Service):
 
     def _serve(self, lane: Lane) -> None:
         now = self._clock.seconds()
+        closed = self._resolve(lane.name) is None
+        if closed and not lane.closed:
+            lane.paused_until = now  # nobody is left who could ask to be left alone
+        lane.closed = closed
         while lane.head(now) is not None and self._has_room(lane):
             self._begin(lane, lane.take(now))
         if lane.paused_until <= now and (limit := lane.wants):

@@ -67,18 +67,20 @@ class Turn:
         :return: its next place in line, if it has one.
         :raises JournalUnavailable: it could not be fetched, and nothing was attempted.
         """
+        at_hand = delivery is not None
         if delivery is None:
             delivery = await self._journal.load(due.id)
             if delivery is None or delivery.state is not State.PENDING or not self._running():
                 return None
-            if max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
-                return Due(delivery.next_attempt_at, delivery.id)
-        retry = self._policy()
-        if schedule.too_old(retry, delivery.accepted_at, self._clock.seconds()):
-            return await self._settle(delivery, Next(state=State.EXPIRED, reason=schedule.TOO_OLD))
+        # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
         destination = self._resolve(delivery.destination)
         if destination is None:
             return await self._settle(delivery, Next(state=State.CANCELLED, reason="destination removed"))
+        if not at_hand and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
+            return Due(delivery.next_attempt_at, delivery.id)
+        retry = self._policy()
+        if schedule.too_old(retry, delivery.accepted_at, self._clock.seconds()):
+            return await self._settle(delivery, Next(state=State.EXPIRED, reason=schedule.TOO_OLD))
         attempt = await self._attempt(delivery, destination)
         lane.pause_until(self._clock.seconds() + schedule.pause(attempt))
         decision = schedule.after(

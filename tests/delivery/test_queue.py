@@ -337,6 +337,156 @@ class OperatorTests(QueueTestCase):
         self.assertEqual(self.receivers.ids(), ["a"])
 
 
+class ReloadTests(QueueTestCase):
+    """
+    The configuration changes while deliveries are on their way.
+    """
+
+    def test_a_retry_goes_to_the_destination_of_the_moment(self) -> None:
+        """
+        Each attempt is made with the address and the secret that are configured when it begins.
+        """
+        used: list[str] = []
+        current = Destination(name="home", url="https://old.example/", secret="old")
+
+        def attempt(_: Delivery, destination: Destination) -> Deferred[Attempt]:
+            used.append(f"{destination.url} {destination.secret}")
+            return succeed(BUSY)
+
+        self.queue = DeliveryQueue(
+            self.journal, attempt, lambda _: current, lambda: self.retry, [], self.clock, lambda: 0.5
+        )
+        self.start()
+        self.submit(delivery("a"))
+        current = Destination(name="home", url="https://new.example/", secret="new")
+        self.queue.refresh()
+        self.advance(30)
+        self.assertEqual(used, ["https://old.example/ old", "https://new.example/ new"])
+
+    def test_a_removed_destination_cancels_at_once(self) -> None:
+        """
+        What waits for its next attempt, or because the receiver asked for that, is cancelled when the destination
+        goes; other destinations are left alone.
+        """
+        answers = {"a": BUSY, "b": evolve(BUSY, status=429, retry_after=3600.0)}
+        for name in ("home", "other"):
+            self.receivers.answers[name] = lambda what: answers.get(what.id, BUSY)
+        self.start()
+        self.submit(delivery("a"), delivery("b"), delivery("c"), delivery("d", "other"))
+        self.unknown.add("home")
+        self.queue.refresh()
+        for each in ("a", "b", "c"):
+            self.assertEqual(self.state(each), (State.CANCELLED, "destination removed"))
+        self.assertEqual(self.state("d"), (State.PENDING, "http_503"))
+        self.assertEqual(len(self.outcomes.seen), 6, "two attempts failed, one more elsewhere, and three are cancelled")
+
+    def test_a_backlog_of_a_removed_destination_is_cancelled(self) -> None:
+        """
+        That holds for what only the journal knows, too, whenever it would have been due.
+        """
+        self.limits = Limits(window=5)
+        self.queue = self.make()
+        self.journal.put(*(delivery(f"{number:03}", at=NOW + 60 + number) for number in range(50)))
+        self.start()
+        self.unknown.add("home")
+        self.queue.refresh()
+        self.assertEqual({each.state for each in self.journal.deliveries.values()}, {State.CANCELLED})
+        self.assertEqual(self.receivers.sent, [])
+
+    def test_an_attempt_under_way_is_not_cancelled(self) -> None:
+        """
+        An attempt that has begun goes on when its destination is removed. If it succeeds the delivery is delivered; if
+        not, there is no other.
+        """
+        self.start()
+        self.submit(delivery("a"), delivery("b"))
+        self.unknown.add("home")
+        self.queue.refresh()
+        self.assertEqual(self.receivers.cancelled, [])
+        self.receivers.answer("a", OK)
+        self.receivers.answer("b", BUSY)
+        self.assertEqual(self.state("a"), (State.DELIVERED, "delivered"))
+        self.assertEqual(self.state("b"), (State.CANCELLED, "destination removed"))
+
+    def test_a_destination_that_comes_back_waits_for_its_time(self) -> None:
+        """
+        What was not cancelled yet when the destination came back is attempted when it is due, and not before.
+        """
+        self.receivers.answers["home"] = lambda _: BUSY
+        self.start()
+        self.submit(delivery("a"))
+        self.journal.broken = "disk full"
+        self.unknown.add("home")
+        self.queue.refresh()
+        self.unknown.clear()
+        self.queue.refresh()
+        self.journal.broken = None
+        self.advance(29)
+        self.assertEqual(len(self.receivers.sent), 1)
+        self.advance(1)
+        self.assertEqual(len(self.receivers.sent), 2)
+
+    def test_a_removed_destination_does_not_spin_while_the_journal_is_away(self) -> None:
+        """
+        When a cancellation cannot be kept it is tried again after a pause, not at once.
+        """
+        self.receivers.answers["home"] = lambda _: BUSY
+        self.start()
+        self.submit(delivery("a"))
+        self.journal.broken = "disk full"
+        self.unknown.add("home")
+        before = len(self.journal.calls)
+        self.queue.refresh()
+        self.advance(10)
+        self.assertLess(len(self.journal.calls) - before, 50)
+        self.journal.broken = None
+        self.advance(2)
+        self.assertEqual(self.state("a"), (State.CANCELLED, "destination removed"))
+
+    def test_a_higher_concurrency_is_used_at_once(self) -> None:
+        """
+        Raising the limit begins attempts that waited for it, without waiting for another to end; lowering it lets
+        those under way end.
+        """
+        self.start()
+        self.submit(*(delivery(str(number)) for number in range(6)))
+        self.assertEqual(self.receivers.ids(), ["0", "1"])
+        self.retry = Retry(jitter=0.0, concurrency=4)
+        self.queue.refresh()
+        self.assertEqual(self.receivers.ids(), ["0", "1", "2", "3"])
+        self.retry = Retry(jitter=0.0, concurrency=1)
+        self.queue.refresh()
+        self.assertEqual(self.receivers.cancelled, [])
+        for number in range(3):
+            self.receivers.answer(str(number), OK)
+        self.assertEqual(self.receivers.ids(), ["0", "1", "2", "3"])
+        self.receivers.answer("3", OK)
+        self.assertEqual(self.receivers.ids(), ["0", "1", "2", "3", "4"])
+
+    def test_lanes_of_removed_destinations_are_dropped(self) -> None:
+        """
+        Destinations that come and go leave nothing in memory.
+        """
+        for number in range(100):
+            name = f"home-{number}"
+            self.receivers.answers[name] = lambda _: OK
+            if number == 0:
+                self.start()
+            self.submit(delivery(name, name))
+            self.unknown.add(name)
+            self.queue.refresh()
+        self.assertLess(len(self.queue._lanes), 3)
+
+    def test_a_refresh_without_running(self) -> None:
+        """
+        A queue that has stopped has nothing to refresh.
+        """
+        self.journal.put(delivery("a"))
+        self.unknown.add("home")
+        self.queue.refresh()
+        self.assertEqual(self.state("a"), (State.PENDING, ""))
+
+
 class FairnessTests(QueueTestCase):
     """
     Nobody waits for somebody else's receiver.
