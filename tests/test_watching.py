@@ -428,6 +428,26 @@ class StepsTests(SynchronousTestCase):
     What decides where a path leads.
     """
 
+    def test_every_entry_on_the_way_counts_once(self) -> None:
+        """
+        Each directory on the way is named as it is without links and without ``..``, whether a link is absolute or not.
+        """
+        folder = Path(self.mktemp()).resolve()
+        (folder / "real" / "etc").mkdir(parents=True)
+        (folder / "absolute").symlink_to(folder / "real")
+        (folder / "relative").symlink_to("absolute")
+        above = {(parent, child.name) for child, parent in zip((folder, *folder.parents), folder.parents, strict=False)}
+        self.assertEqual(
+            steps(folder / "relative" / "etc" / ".." / "etc" / "config.toml") - above,
+            {
+                (folder, "relative"),
+                (folder, "absolute"),
+                (folder, "real"),
+                (folder / "real", "etc"),
+                (folder / "real" / "etc", "config.toml"),
+            },
+        )
+
     def test_links_in_a_circle_end(self) -> None:
         """
         Links that lead nowhere are followed as far as the kernel would.
