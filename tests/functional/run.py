@@ -5,18 +5,21 @@ Commands that end by themselves, or are ended.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-__all__ = ["Ended", "run"]
+__all__ = ["Ended", "run", "until"]
+
+T = TypeVar("T")
 
 
 @frozen
@@ -75,3 +78,17 @@ async def run(
         if patient.active():
             patient.cancel()
     return Ended(listening.said[1].decode(), listening.said[2].decode(), status)
+
+
+async def until(reactor: Any, condition: Callable[[], T], patience: float = 30.0) -> T:
+    """
+    Ask again and again until the answer counts as true.
+
+    :raises AssertionError: it never did within so many seconds.
+    """
+    end = reactor.seconds() + patience
+    while not (answer := condition()):
+        if reactor.seconds() > end:
+            raise AssertionError(f"waited {patience:g} s in vain, the answer is still {answer!r}")
+        await deferLater(reactor, 0.02)
+    return answer

@@ -27,7 +27,7 @@ from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.simulator.world import Stream
-from tests.functional.run import Ended, run
+from tests.functional.run import Ended, run, until
 
 __all__ = ["SECRET", "Stage", "StageCase", "tool"]
 
@@ -221,12 +221,7 @@ auth_url = "{twitch}/oauth2"
 
         :raises AssertionError: it never did within so many seconds.
         """
-        end = self.reactor.seconds() + patience
-        while not (answer := condition()):
-            if self.reactor.seconds() > end:
-                raise AssertionError(f"waited {patience:g} s in vain, the answer is still {answer!r}")
-            await deferLater(self.reactor, 0.02)
-        return answer
+        return await until(self.reactor, condition, patience)
 
     async def close(self) -> None:
         """

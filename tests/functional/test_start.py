@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from itsjustintv.simulator.process import environment
 from itsjustintv.simulator.receiver import Received
-from tests.functional.run import Ended, run
+from tests.functional.run import Ended, run, until
 from tests.functional.stage import StageCase
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +160,7 @@ class RefusalTests(TestCase):
         """
         A twistd that leaves its terminal ends with status 1; the line is in its log, and its pid file is gone.
         """
+        from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
 
         async def scenario() -> None:
             with socket.socket() as taken:
@@ -168,9 +169,13 @@ class RefusalTests(TestCase):
                 self.addCleanup(self.end_what_is_in_the_background)
                 ended = await self.run_until_end(BACKGROUND)
             self.assertEqual(ended.status, 1, ended)
-            log = (self.folder / "log").read_text(encoding="utf-8")
-            self.assertEqual(log.count(f"itsjustintv: cannot listen on 127.0.0.1:{self.port}"), 1, log)
-            self.assertNotIn("Traceback", log)
+            # The status is told before the log is written.
+            log = self.folder / "log"
+            line = f"itsjustintv: cannot listen on 127.0.0.1:{self.port}"
+            await until(reactor, lambda: line in log.read_text(encoding="utf-8"))
+            text = log.read_text(encoding="utf-8")
+            self.assertEqual(text.count("cannot listen"), 1, text)
+            self.assertNotIn("Traceback", text)
             self.assertFalse((self.folder / "pid").exists())
 
         return Deferred.fromCoroutine(scenario())
