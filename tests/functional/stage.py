@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -29,7 +29,7 @@ from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.simulator.world import Stream
 from tests.functional.run import Ended, run, until
 
-__all__ = ["SECRET", "Stage", "StageCase", "tool"]
+__all__ = ["SECRET", "Stage", "StageCase", "lacking", "tool"]
 
 SECRET = "a webhook secret of the stage"
 
@@ -44,10 +44,19 @@ def tool(name: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        if name in os.environ.get("ITSJUSTINTV_REQUIRE_TOOLS", "").split():
-            raise AssertionError(f"{name} is not installed, and this run must not do without it")
-        raise SkipTest(f"{name} is not installed")
+        lacking(name, f"{name} is not installed")
     return path
+
+
+def lacking(name: str, reason: str) -> NoReturn:
+    """
+    End a test for which a program cannot do its work here.
+
+    :raises SkipTest: as :func:`tool`.
+    """
+    if name in os.environ.get("ITSJUSTINTV_REQUIRE_TOOLS", "").split():
+        raise AssertionError(f"{reason}, and this run must not do without it")
+    raise SkipTest(reason)
 
 
 @define(eq=False)
