@@ -26,6 +26,11 @@ setup(
         "cattrs>=25.3",
         "service-identity>=24.2",
         "pyopenssl>=26.0",
+        # The frame of certs/. 0.9.2, to which pip would step back beside a newer acme, cannot be imported; nor might
+        # 0.9.3 with the next cryptography or josepy.
+        "txacme==0.9.3",
+        "josepy>=2.2,<3",
+        "cryptography>=46,<51",
         "orjson>=3.11",
         "click>=8.3,<9",
     ],

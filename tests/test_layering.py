@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "watching": set[str](),
     "web": GROUND | {"signature", "config.sections", "telemetry"},
     "twitch": GROUND | {"signature", "config.sections", "telemetry"},
+    "certs": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},
     "simulator": {"model", "signature"},
     "__main__": {"cli"},

@@ -1,0 +1,3 @@
+"""
+Certificates that obtain and renew themselves, and the serving of HTTPS with them.
+"""
