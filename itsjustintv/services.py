@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from threading import Thread
@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from itsjustintv.errors import CannotServe, ItsJustInTVError
 
-__all__ = ["Daemon", "DiskThreads", "Storeys"]
+__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
 
 T = TypeVar("T")
 
@@ -91,6 +92,58 @@ class DiskThreads(Service):
         """
         done: Deferred[T] = deferToThreadPool(self._reactor, self._pool, work, *args)
         return done
+
+
+class Afterwards(Service):
+    """
+    Begins something once everything it needs is there, however long that takes.
+
+    :param needs: each is asked, in order, for a Deferred that fires when it is there.
+    :param begin: called once after that.
+    :param end: called when this is stopped, if it has begun.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        needs: Sequence[Callable[[], Deferred[None]]],
+        begin: Callable[[], object],
+        end: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._needs = needs
+        self._begin = begin
+        self._end = end
+        self._begun = False
+        self._waiting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """
+        Begin to wait.
+        """
+        super().startService()
+        self._begun = False
+        self._waiting = Deferred.fromCoroutine(self._wait())
+        self._waiting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[object]:
+        """
+        Wait no more, or end what has begun.
+        """
+        super().stopService()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        return maybeDeferred(self._end) if self._begun else succeed(None)
+
+    async def _wait(self) -> None:
+        for need in self._needs:
+            await need()
+        self._begun = True
+        self._begin()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("{service} could not begin; restart the daemon", failure, service=self.name)
 
 
 class Daemon(Storeys):

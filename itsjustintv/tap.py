@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from attrs import frozen
 from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -21,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from itsjustintv.agents import deliveries_agent, twitch_agent
+from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import Config
 from itsjustintv.dedup import SeenEvents
@@ -35,7 +37,7 @@ from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
-from itsjustintv.services import Daemon, DiskThreads
+from itsjustintv.services import Afterwards, Daemon, DiskThreads
 from itsjustintv.telemetry.counters import Counters
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.catch_up import CatchUp, CatchUpSettings
@@ -46,6 +48,7 @@ from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.images import ProfileImages
 from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.preflight import Preflight
 from itsjustintv.watching import FileWatch, Hangup
 from itsjustintv.web.listening import Listener
 
@@ -127,6 +130,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def config() -> Config:
         return settings.config
 
+    def new_id() -> str:
+        return uuid4().hex
+
     routing = Routing.of(config())
     REDACTOR.learn(secrets(config()))
     for warning in options.loaded.warnings:
@@ -149,35 +155,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         random.random,
     )
-    agent = twitch_agent(reactor)
-    http = HTTPClient(agent)
-    bucket = RateBucket(reactor)
-    token = AppToken(http, lambda: config().twitch, reactor, disk.run)
-    directory = Directory(Helix(http, lambda: config().twitch, token, bucket, reactor), reactor)
-    identities = Identities(directory, journal, reactor, routing.logins, routing.identify)
-    followers = Followers(directory.followers, bucket, journal, reactor)
-    images = ProfileImages(
-        agent,
-        lambda: config().twitch,
-        lambda: config().cache,
-        reactor,
-        disk.run,
-    )
-    enricher = TwitchEnricher(
-        directory,
-        followers.total,
-        images.get,
-        reactor,
-        lambda: config().enrich.timeout,
-        lambda: config().image,
-        Counters().count,
-    )
+    helix = _helix(reactor, config, routing, journal, disk)
     pipeline = Pipeline(
         reactor,
         journal,
         SeenEvents(reactor),
         routing.match,
-        enricher,
+        helix.enricher,
         queue.submit,
         sinks,
         lambda: config().cache.ttl,
@@ -189,15 +173,18 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         pipeline.accept,
         lambda _: None,
         reactor,
-        lambda: uuid4().hex,
+        new_id,
     )
-    catch_up = CatchUp(directory, pipeline.accept, reactor, lambda: uuid4().hex, lambda: CatchUpSettings.of(config()))
+    catch_up = CatchUp(
+        helix.directory, pipeline.accept, reactor, lambda: uuid4().hex, lambda: CatchUpSettings.of(config())
+    )
+    preflight = Preflight(helix.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
     health = HealthResource(
         (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),
         reactor,
         concerns=(
-            ("twitch", token.problem),
-            ("ids", identities.problem),
+            ("twitch", helix.token.problem),
+            ("ids", helix.identities.problem),
             ("catch_up", catch_up.problem),
             ("configuration", settings.problem),
         ),
@@ -206,32 +193,72 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     root = RootResource({b"/twitch": twitch.app.resource(), b"/health": health.app.resource()})
     http_listener = Listener(lambda: _description(config()), make_site(root, reactor, Limits()), reactor)
 
-    def learn(_: Config, new: Config) -> None:
+    def follow(old: Config, new: Config) -> None:
         REDACTOR.learn(secrets(new))
         routing.configure(new)
-        identities.refresh()
+        helix.identities.refresh()
+        if callback_url(old) != callback_url(new):
+            preflight.look()
 
     settings.precede(lambda _, new: Deferred.fromCoroutine(http_listener.prepare(_description(new))))
-    settings.subscribe(learn)
+    settings.subscribe(follow)
     daemon = Daemon(reactor)
     storeys: dict[str, IService] = {
         "journal": journal,
         "disk": disk,
         "output": output,
-        "ids": identities,
-        "followers": followers,
-        "images": images,
+        "ids": helix.identities,
+        "followers": helix.followers,
+        "images": helix.images,
         "deliveries": queue,
         "pipeline": pipeline,
         "catch_up": catch_up,
         "http": http_listener,
         "configuration": settings,
+        "preflight": preflight,
+        "missed": Afterwards((helix.identities.whenReady,), lambda: catch_up.ask(routing.wanted())),
         "hangup": Hangup(reactor, lambda: settings.request("SIGHUP")),
     }
     for name, storey in storeys.items():
         storey.setName(name)
         storey.setServiceParent(daemon)
     return daemon
+
+
+@frozen
+class _Helix:
+    """
+    What asks Twitch, or whoever Twitch names.
+    """
+
+    http: HTTPClient
+    token: AppToken
+    directory: Directory
+    identities: Identities
+    followers: Followers
+    images: ProfileImages
+    enricher: TwitchEnricher
+
+
+def _helix(reactor: Any, config: Callable[[], Config], routing: Routing, journal: Journal, disk: DiskThreads) -> _Helix:
+    agent = twitch_agent(reactor)
+    http = HTTPClient(agent)
+    bucket = RateBucket(reactor)
+    token = AppToken(http, lambda: config().twitch, reactor, disk.run)
+    directory = Directory(Helix(http, lambda: config().twitch, token, bucket, reactor), reactor)
+    followers = Followers(directory.followers, bucket, journal, reactor)
+    images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, disk.run)
+    enricher = TwitchEnricher(
+        directory,
+        followers.total,
+        images.get,
+        reactor,
+        lambda: config().enrich.timeout,
+        lambda: config().image,
+        Counters().count,
+    )
+    identities = Identities(directory, journal, reactor, routing.logins, routing.identify)
+    return _Helix(http, token, directory, identities, followers, images, enricher)
 
 
 def _description(config: Config) -> str:

@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import CannotServe, JournalInUse
-from itsjustintv.services import Daemon, Storeys
+from itsjustintv.services import Afterwards, Daemon, Storeys
 
 
 @define(eq=False)
@@ -162,3 +162,49 @@ class DaemonTests(SynchronousTestCase):
         """
         with self.assertRaises(ZeroDivisionError):
             self.daemon(Broken(ZeroDivisionError())).startService()
+
+
+class AfterwardsTests(SynchronousTestCase):
+    """
+    What begins when what it needs is there.
+    """
+
+    def setUp(self) -> None:
+        self.story: list[str] = []
+        self.needs: list[Deferred[None]] = [Deferred(), Deferred()]
+        self.afterwards = Afterwards(
+            [lambda: self.needs[0], lambda: self.needs[1]],
+            lambda: self.story.append("begins"),
+            lambda: self.story.append("ends"),
+        )
+        self.afterwards.setName("it")
+
+    def test_begins_when_everything_is_there(self) -> None:
+        """
+        It begins once, after the last need; and what has begun is ended at the stop.
+        """
+        self.afterwards.startService()
+        self.needs[0].callback(None)
+        self.assertEqual(self.story, [])
+        self.needs[1].callback(None)
+        self.assertEqual(self.story, ["begins"])
+        self.successResultOf(self.afterwards.stopService())
+        self.assertEqual(self.story, ["begins", "ends"])
+
+    def test_stopped_before_it_began(self) -> None:
+        """
+        A stop ends the waiting, and nothing else.
+        """
+        self.afterwards.startService()
+        self.successResultOf(self.afterwards.stopService())
+        self.assertEqual(self.story, [])
+        self.assertTrue(self.needs[0].called, "the wait was given up")
+
+    def test_a_defect_is_told(self) -> None:
+        """
+        A need that fails is a defect, which is logged with the name of what could not begin.
+        """
+        self.afterwards.startService()
+        self.needs[0].errback(RuntimeError("defect"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.story, [])

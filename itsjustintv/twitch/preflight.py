@@ -7,7 +7,7 @@ What Twitch demands of a callback: https, port 443, a certificate of a public au
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -15,10 +15,11 @@ from attrs import define, field, frozen
 from OpenSSL import SSL
 from service_identity import VerificationError
 from treq.client import HTTPClient
+from twisted.application.service import Service
 from twisted.internet import error
 from twisted.internet.address import IPv4Address as Inet4
 from twisted.internet.address import IPv6Address as Inet6
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IReactorTime, IResolutionReceiver
 from twisted.logger import Logger
@@ -98,31 +99,56 @@ def _doubts(url: str) -> Iterator[Doubt]:
 
 
 @define(eq=False)
-class Preflight:
+class Preflight(Service):
     """
     Looks at the callback from here. What it finds are doubts and nothing else depends on it: a name that is resolved
     differently here, or a router that does not let its own network in from outside, prove nothing.
 
     :ivar http: verifies certificates as everybody does.
     :ivar resolver: the reactor's.
+    :ivar callback: the address as it is now.
     :ivar timeout: seconds for the name, and then for the answer.
     """
 
     _http: HTTPClient
     _resolver: IHostnameResolver
     _clock: IReactorTime
+    _callback: Callable[[], str]
     _timeout: float = 10.0
+    _looking: Deferred[None] = field(factory=lambda: succeed(None), init=False)
 
     log = Logger()
+
+    def startService(self) -> None:
+        """
+        Look at it for the first time.
+        """
+        super().startService()
+        self.look()
+
+    def stopService(self) -> None:
+        """
+        Look at it no more.
+        """
+        super().stopService()
+        self._looking.cancel()
+
+    def look(self) -> None:
+        """
+        Look at the callback as it is now, and log what there is to doubt; it is no use to go on with an earlier look.
+        """
+        self._looking.cancel()
+        self._looking = Deferred.fromCoroutine(self.report(self._callback()))
+        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
 
     async def report(self, url: str) -> None:
         """
         Log what there is to doubt, one line each. Never fails, unless it is cancelled.
         """
-        for doubt in await self.look(url):
+        for doubt in await self.examine(url):
             self.log.warn("twitch may refuse the callback: {reason}", reason=str(doubt))
 
-    async def look(self, url: str) -> Sequence[Doubt]:
+    async def examine(self, url: str) -> Sequence[Doubt]:
         """
         Find what the address tells, and if that is nothing, what its name and an answer tell. Never fails, unless it
         is cancelled.

@@ -191,13 +191,21 @@ class PreflightTests(SynchronousTestCase):
         verifyObject(IHostnameResolver, self.names)
         self.callback = Callback()
         self.http: Any = StubTreq(self.callback)
+        self.url = URL
+
+    def preflight(self) -> Preflight:
+        """
+        One that looks at ``url``.
+        """
+        return Preflight(
+            cast("HTTPClient", self.http), cast("IHostnameResolver", self.names), self.clock, lambda: self.url
+        )
 
     def look(self, url: str = URL, wait: float = 0.0) -> list[str]:
         """
         What there is to doubt, as a person reads it.
         """
-        preflight = Preflight(cast("HTTPClient", self.http), cast("IHostnameResolver", self.names), self.clock)
-        looking = Deferred.fromCoroutine(preflight.look(url))
+        looking = Deferred.fromCoroutine(self.preflight().examine(url))
         self.clock.pump([wait / 2, wait / 2])
         found = [str(each) for each in self.successResultOf(looking)]
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -305,14 +313,31 @@ class PreflightTests(SynchronousTestCase):
         self.assertEqual(self.look(), [])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_a_later_look_counts(self) -> None:
+        """
+        A look that is still under way says nothing any more when there is another one, or a stop.
+        """
+        self.http = StubTreq(self.callback)
+        self.names.silent = True
+        preflight = self.preflight()
+        with capturedLogs() as logged:
+            preflight.startService()
+            preflight.look()
+            preflight.stopService()
+            self.clock.advance(3600)
+        self.assertEqual(([*logged], self.clock.getDelayedCalls()), ([], []))
+
     def test_the_report(self) -> None:
         """
-        Each doubt is one warning in the log.
+        Each doubt is one warning in the log, at the start and whenever somebody asks for another look.
         """
-        preflight = Preflight(cast("HTTPClient", self.http), cast("IHostnameResolver", self.names), self.clock)
+        preflight = self.preflight()
         with capturedLogs() as logged:
-            self.successResultOf(Deferred.fromCoroutine(preflight.report("http://localhost/twitch")))
-            self.successResultOf(Deferred.fromCoroutine(preflight.report(URL)))
+            self.url = "http://localhost/twitch"
+            preflight.startService()
+            self.url = URL
+            preflight.look()
+            preflight.stopService()
         lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.warn]
         self.assertEqual(
             lines, [f"twitch may refuse the callback: {each}" for each in doubts("http://localhost/twitch")]
@@ -363,8 +388,8 @@ class CertificateTests(TestCase):
         )
         self.addCleanup(port.stopListening)
         agent = Agent.usingEndpointFactory(reactor, Home(port.getHost().port, self.authority.trusted))
-        preflight = Preflight(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor)
-        return [str(each) for each in await preflight.look(URL)]
+        preflight = Preflight(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor, lambda: URL)
+        return [str(each) for each in await preflight.examine(URL)]
 
     async def test_believed(self) -> None:
         """
