@@ -135,8 +135,10 @@ class TwitchRejected(TwitchError):
     Not worth another try until the operator or the code changes something.
 
     :ivar status: the HTTP status of the answer.
+    :ivar body: the answer as Twitch gave it.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, body: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
+        self.body = body

@@ -26,6 +26,10 @@ Params = Sequence[tuple[str, str]]
 _TIMEOUT = 5.0
 _LIMIT = 1024 * 1024
 
+# How a 429 begins that is not about the rate limit (dev.twitch.tv, API reference, "Create EventSub Subscription":
+# more subscriptions with one type and condition than there may be). Waiting does not cure it.
+_NO_MORE = "maximum subscriptions"
+
 
 @define(eq=False)
 class Helix:
@@ -41,6 +45,13 @@ class Helix:
     _token: AppToken
     _bucket: RateBucket
     _clock: IReactorTime
+
+    @property
+    def limit(self) -> int:
+        """
+        Points that the rate bucket holds when it is full.
+        """
+        return self._bucket.limit
 
     async def get(self, path: str, params: Params = (), spare: int = 0) -> Any:
         """
@@ -62,6 +73,7 @@ class Helix:
         the bucket has been refilled.
 
         :param content: sent as JSON, unless it is ``None``.
+        :param spare: points to be left in the rate bucket for others.
         :return: the answer, parsed; ``None`` when it is empty.
         :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: not worth another try.
@@ -78,8 +90,7 @@ class Helix:
                 raise
             again = answer.status not in tried
             tried.add(answer.status)
-            # A 429 with points left is about something else, which waiting does not cure.
-            if answer.status == HTTPStatus.TOO_MANY_REQUESTS and not answer.number("Ratelimit-Remaining"):
+            if _out_of_points(answer):
                 delay = self._bucket.refused(fare, answer)
                 if not again:
                     raise TwitchUnavailable(request.told(answer), delay)
@@ -144,10 +155,21 @@ class _Request:
                 raise TwitchUnavailable(f"{self._name}: the answer is not JSON") from None
         if answer.status >= 500:
             raise TwitchUnavailable(self.told(answer))
-        raise TwitchRejected(self.told(answer), answer.status)
+        raise TwitchRejected(self.told(answer), answer.status, answer.body)
 
     def told(self, answer: Answer) -> str:
         """
         What Twitch answered, for a person.
         """
         return f"{self._name} answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
+
+
+def _out_of_points(answer: Answer) -> bool:
+    """
+    Whether it is the rate limit that a request was refused for. A 429 with points left is about something else.
+    """
+    return (
+        answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        and not answer.number("Ratelimit-Remaining")
+        and not answer.message.lower().startswith(_NO_MORE)
+    )
