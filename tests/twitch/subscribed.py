@@ -1,0 +1,230 @@
+"""
+A keeper of subscriptions, a simulated Twitch that it talks to, and the callback between the two, on one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from attrs import define, evolve, field
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent, StubTreq
+from twisted.internet.task import Clock
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from itsjustintv.config.sections import Twitch
+from itsjustintv.errors import Refused
+from itsjustintv.simulator.subscriptions import Subscription
+from itsjustintv.simulator.twitch import SimulatedTwitch
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.eventsub import Challenge, Revocation, open_message
+from itsjustintv.twitch.helix import Helix
+from itsjustintv.twitch.keeper import SubscriptionKeeper
+from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.subscriptions import SubscriptionsAPI
+from tests.doubles import MemoryLastKnown
+from tests.twitch.fake import NOW, at_once
+
+__all__ = ["CALLBACK", "SECRET", "Callback", "Scene"]
+
+CALLBACK = "https://hooks.example.net/twitch"
+SECRET = "a-secret-for-tests"
+
+
+class Callback(Resource):
+    """
+    What Twitch reaches: answers as the daemon does, as long as it works.
+
+    :ivar refused: messages that no secret explained.
+    """
+
+    isLeaf = True
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.works, self.hangs = True, False
+        self.keeper: SubscriptionKeeper | None = None
+        self.refused = 0
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes | int:
+        if self.hangs:
+            return NOT_DONE_YET
+        if self.keeper is None or not self.works:
+            request.setResponseCode(502)
+            return b""
+        try:
+            message = open_message(
+                request.requestHeaders,
+                request.content.read(),
+                self.keeper.secrets(),
+                self._clock.seconds(),
+                lambda: "an-id",
+            )
+        except Refused:
+            self.refused += 1
+            request.setResponseCode(403)
+            return b""
+        if isinstance(message, Revocation):
+            self.keeper.revoked(message)
+        if not isinstance(message, Challenge):
+            return b""
+        return message.text.encode()
+
+
+@define(eq=False)
+class Scene:
+    """
+    Everything, with an hour in no time.
+
+    :ivar wanted: the streamers that are wanted, by user id.
+    :ivar gaps: what the keeper told of.
+    """
+
+    path: Path
+    clock: Clock = field(factory=Clock)
+    callback_url: str = CALLBACK
+    secret: str = SECRET
+    wanted: dict[str, str] = field(factory=dict)
+    certain: bool = True
+    last_known: MemoryLastKnown = field(factory=MemoryLastKnown)
+    random: Random = field(factory=lambda: Random(7))
+    gaps: list[Sequence[str]] = field(factory=list)
+    callback: Callback = field(init=False)
+    twitch: SimulatedTwitch = field(init=False)
+    keeper: SubscriptionKeeper = field(init=False)
+    bucket: RateBucket = field(init=False)
+    _agent: RequestTraversalAgent = field(init=False)
+    _treq: StubTreq = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.clock.advance(NOW)
+        self.callback = Callback(self.clock)
+        self._agent = RequestTraversalAgent(self.callback)
+        self.twitch = SimulatedTwitch(self.clock, self._agent, Random(1))
+        self.new_process()
+
+    def new_process(self) -> None:
+        """
+        Begin with nothing but what is on disk and at Twitch.
+        """
+        self._treq = StubTreq(self.twitch.resource())
+        settings = Twitch(
+            client_id=self.twitch.client_id,
+            client_secret=self.twitch.client_secret,
+            api_url="http://twitch.test/helix",
+            auth_url="http://twitch.test/oauth2",
+            token_file=str(self.path),
+        )
+        http = cast("HTTPClient", self._treq)
+        token = AppToken(http, lambda: settings, self.clock, at_once)
+        self.bucket = RateBucket(self.clock)
+        self.keeper = SubscriptionKeeper(
+            SubscriptionsAPI(Helix(http, lambda: settings, token, self.bucket, self.clock)),
+            lambda: self.wanted,
+            lambda: self.callback_url,
+            lambda: self.secret,
+            self.last_known,
+            self.clock,
+            self.random.random,
+            self.gaps.append,
+            lambda: self.certain,
+        )
+        self.callback.keeper = self.keeper
+
+    def restart(self) -> None:
+        """
+        End the process and start another one.
+        """
+        self.stop()
+        self.new_process()
+        self.start()
+
+    def start(self, seconds: float = 0.0) -> None:
+        """
+        Start the keeper.
+        """
+        self.keeper.startService()
+        self.settle()
+        self.let_pass(seconds)
+
+    def stop(self) -> None:
+        """
+        Stop the keeper.
+        """
+        if self.keeper.running:
+            self.keeper.stopService()
+            self.settle()
+
+    def settle(self) -> None:
+        """
+        Let everything happen that needs no time.
+        """
+        for _ in range(3):
+            self._treq.flush()
+            self._agent.flush()
+            self.clock.advance(0)
+
+    def let_pass(self, seconds: float) -> None:
+        """
+        Let time pass, from one call to the next.
+        """
+        until = self.clock.seconds() + seconds
+        self.settle()
+        while (calls := self.clock.getDelayedCalls()) and (at := min(call.getTime() for call in calls)) <= until:
+            self.clock.advance(max(0.0, at - self.clock.seconds()))
+            self.settle()
+        self.clock.advance(max(0.0, until - self.clock.seconds()))
+        self.settle()
+
+    def streamers(self, *logins: str, wanted: bool = True) -> list[str]:
+        """
+        Let somebody be on Twitch, and wanted.
+        """
+        ids = [self.twitch.world.add_streamer(login).id for login in logins]
+        if wanted:
+            self.wanted.update(zip(ids, logins, strict=True))
+        return ids
+
+    def subscription(self, broadcaster_id: str, **changes: Any) -> Subscription:
+        """
+        Put a subscription at Twitch, past every check.
+        """
+        callback, secret = changes.pop("callback", CALLBACK), changes.pop("secret", SECRET)
+        kind, version = changes.pop("type", "stream.online"), changes.pop("version", "1")
+        made = self.twitch.subscriptions.add(kind, version, broadcaster_id, callback, secret)
+        return self.change(made.id, **changes) if changes else made
+
+    def change(self, subscription_id: str, **changes: Any) -> Subscription:
+        """
+        Change a subscription at Twitch.
+        """
+        kept = self.twitch.subscriptions._kept
+        kept[subscription_id] = evolve(kept[subscription_id], **changes)
+        return kept[subscription_id]
+
+    def find(self, chosen: Callable[[Subscription], bool] = lambda each: True) -> list[Subscription]:
+        """
+        Some of the subscriptions at Twitch.
+        """
+        return [each for each in self.twitch.subscriptions if chosen(each)]
+
+    def statuses(self) -> dict[str, list[str]]:
+        """
+        The statuses of the subscriptions with our callback of today, by login or else user id.
+        """
+        found: dict[str, list[str]] = {}
+        for each in self.find(lambda each: each.callback == self.callback_url):
+            found.setdefault(self.wanted.get(each.broadcaster_id, each.broadcaster_id), []).append(each.status)
+        return found
+
+    def asked(self, method: str) -> int:
+        """
+        How often something was asked of the subscriptions.
+        """
+        return self.twitch.requests.count(f"{method} /helix/eventsub/subscriptions")

@@ -1,0 +1,539 @@
+"""
+Tests of :mod:`itsjustintv.twitch.keeper`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.world import rfc3339
+from itsjustintv.twitch.eventsub import Revocation
+from itsjustintv.twitch.fingerprints import fingerprint
+from tests.twitch.subscribed import CALLBACK, SECRET, Scene
+
+ENABLED = ["enabled"]
+OTHER = "https://elsewhere.example.net/twitch"
+NAME = "eventsub/subscriptions"
+
+
+class KeeperTestCase(SynchronousTestCase):
+    """
+    A keeper and a Twitch.
+    """
+
+    def setUp(self) -> None:
+        self.scene = Scene(Path(self.mktemp()))
+        self.addCleanup(self.scene.stop)
+
+    def lines(self, level: LogLevel, work: Any, *args: Any) -> list[str]:
+        """
+        What is logged at a level meanwhile.
+        """
+        with capturedLogs() as events:
+            work(*args)
+        return [formatEvent(event) for event in events if event["log_level"] is level]
+
+    def foreign(self, broadcaster_id: str, status: str = "enabled") -> str:
+        """
+        A subscription of somebody else.
+        """
+        return self.scene.subscription(broadcaster_id, callback=OTHER, status=status).id
+
+
+class ConvergenceTests(KeeperTestCase):
+    """
+    What is wanted and what there is become the same.
+    """
+
+    def test_everybody_wanted_is_subscribed_to(self) -> None:
+        """
+        From nothing to an enabled subscription for each streamer, told in numbers.
+        """
+        self.scene.streamers("tanuki", "mujina")
+        lines = self.lines(LogLevel.info, self.scene.start, 30.0)
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
+        self.assertIn(
+            "subscriptions: 0 of 2 enabled, 2 being verified; 2 created, 0 deleted, 0 failed",
+            lines,
+        )
+        self.assertIn("subscriptions: 2 of 2 enabled, 0 being verified; 0 created, 0 deleted, 0 failed", lines)
+        report = self.scene.keeper.report()
+        self.assertEqual((report.wanted, report.enabled, report.pending, report.broken), (2, 2, 0, 0))
+        self.assertEqual((report.created, report.total_cost, report.max_total_cost), (2, 2, 10_000))
+        self.assertIsNone(self.scene.keeper.problem())
+
+    def test_what_is_right_is_left_alone(self) -> None:
+        """
+        A restart, and every hour after it, only looks.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.start(30.0)
+        before = self.scene.find()
+        self.scene.restart()
+        self.scene.let_pass(5 * 3600.0)
+        self.assertEqual(self.scene.find(), before)
+        self.assertEqual((self.scene.asked("POST"), self.scene.asked("DELETE")), (1, 0))
+
+    def test_broken_ones_are_replaced_and_unwanted_ones_deleted(self) -> None:
+        """
+        While those of others stay, whatever their status, and do not count as ours.
+        """
+        scene = self.scene
+        tanuki, mujina = scene.streamers("tanuki", "mujina")
+        (kitsune,) = scene.streamers("kitsune", wanted=False)
+        scene.subscription(tanuki, status="notification_failures_exceeded")
+        scene.subscription(kitsune, status="enabled")
+        others = {self.foreign(mujina), self.foreign(tanuki, "notification_failures_exceeded"), self.foreign(kitsune)}
+        others.add(scene.subscription(tanuki, type="stream.offline", status="enabled").id)
+        lines = self.lines(LogLevel.info, scene.start, 30.0)
+        ours = scene.find(lambda each: each.callback == CALLBACK and each.type == "stream.online")
+        self.assertEqual({each.broadcaster_id: each.status for each in ours}, {tanuki: "enabled", mujina: "enabled"})
+        self.assertLessEqual(others, {each.id for each in scene.find()})
+        self.assertTrue([line for line in lines if "of tanuki: twitch gave up on it" in line], lines)
+        self.assertTrue([line for line in lines if "nobody wants to know" in line], lines)
+
+    def test_nobody_is_unwanted_before_it_is_certain_who_is_wanted(self) -> None:
+        """
+        While ids are missing, what there is stays.
+        """
+        (tanuki,) = self.scene.streamers("tanuki", wanted=False)
+        self.scene.subscription(tanuki, status="enabled")
+        self.scene.certain = False
+        self.scene.start(30.0)
+        self.assertEqual(len(self.scene.find()), 1)
+        self.scene.certain = True
+        self.scene.keeper.reconcile("everybody is known")
+        self.scene.let_pass(1.0)
+        self.assertEqual(self.scene.find(), [])
+
+    def test_every_page_counts(self) -> None:
+        """
+        What is on the last page is not created again.
+        """
+        self.scene.twitch.subscriptions.per_page = 2
+        self.scene.streamers(*"abcdefg")
+        self.scene.start(30.0)
+        self.scene.restart()
+        self.scene.let_pass(30.0)
+        self.assertEqual((self.scene.asked("POST"), len(self.scene.find())), (7, 7))
+
+    def test_it_is_done_every_hour_and_a_quarter_at_the_most(self) -> None:
+        """
+        A round comes each hour, later by a part of a quarter that is drawn each time.
+        """
+        self.scene.start()
+        delays = []
+        for hour in range(1, 6):
+            before = self.scene.asked("GET")
+            self.scene.let_pass(hour * 3600.0 - (self.scene.clock.seconds() - 1_767_322_800.0))
+            self.assertEqual(self.scene.asked("GET"), before)
+            next_at = self.scene.keeper.report().next_at
+            assert next_at is not None
+            delays.append(next_at - self.scene.clock.seconds())
+            self.scene.let_pass(delays[-1])
+            self.assertEqual(self.scene.asked("GET"), before + 1)
+        self.assertTrue(all(0 < delay < 900 for delay in delays), delays)
+        self.assertEqual(len(set(delays)), 5)
+
+    def test_a_large_number_is_counted_not_listed(self) -> None:
+        """
+        With many streamers the log holds a few lines, not one for each.
+        """
+        self.scene.streamers(*(f"streamer{number}" for number in range(50)))
+        lines = self.lines(LogLevel.info, self.scene.start, 60.0)
+        self.assertLess(len([line for line in lines if "subscription" in line]), 5)
+        self.assertEqual(self.scene.keeper.report().enabled, 50)
+
+
+class SecretTests(KeeperTestCase):
+    """
+    Who signs with what.
+    """
+
+    def test_only_a_fingerprint_is_kept(self) -> None:
+        """
+        On disk there is one keyed number for each subscription, and none for those that are gone.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.start(30.0)
+        (made,) = self.scene.find()
+        kept = self.scene.last_known.values["subscription"]
+        self.assertEqual({key: value for key, (value, _) in kept.items()}, {made.id: fingerprint(SECRET, made.id)})
+        self.assertLess(fingerprint(SECRET, made.id), 1 << 63)
+        self.scene.wanted.clear()
+        self.scene.let_pass(3 * 3600.0)
+        self.assertEqual(self.scene.last_known.values["subscription"], {})
+
+    def test_a_subscription_with_an_unknown_secret_is_replaced(self) -> None:
+        """
+        Nobody can tell what it signs with.
+        """
+        (tanuki,) = self.scene.streamers("tanuki")
+        old = self.scene.subscription(tanuki, status="enabled", secret="nobody-knows")
+        self.scene.start(30.0)
+        (new,) = self.scene.find()
+        self.assertEqual((new.id != old.id, new.secret, new.status), (True, SECRET, "enabled"))
+
+    def test_a_new_secret_replaces_every_subscription(self) -> None:
+        """
+        Until that is done both verify; afterwards the former counts no more.
+        """
+        scene = self.scene
+        scene.streamers("tanuki", "mujina")
+        scene.start(30.0)
+        scene.secret = "another-secret"
+        self.assertEqual(scene.keeper.secrets(), [b"another-secret", SECRET.encode()])
+        scene.keeper.reconcile("the configuration has changed")
+        scene.let_pass(0.0)
+        self.assertEqual(scene.keeper.secrets(), [b"another-secret", SECRET.encode()])
+        scene.let_pass(30.0)
+        self.assertEqual({each.secret for each in scene.find()}, {"another-secret"})
+        self.assertEqual(scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
+        self.assertEqual((scene.keeper.secrets(), scene.callback.refused), ([b"another-secret"], 0))
+
+    def test_a_new_secret_while_twitch_is_away(self) -> None:
+        """
+        The former secrets, however many, verify until Twitch can be told.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.twitch.faults.plan(NAME, then=Behaviour(status=500))
+        for secret in ("second-secret", "third-secret", "second-secret"):
+            scene.secret = secret
+            scene.keeper.reconcile("the configuration has changed")
+            scene.let_pass(60.0)
+        self.assertEqual(scene.keeper.secrets(), [b"second-secret", b"third-secret", SECRET.encode()])
+        scene.twitch.faults.plan(NAME)
+        scene.let_pass(600.0)
+        self.assertEqual(scene.keeper.secrets(), [b"second-secret"])
+        self.assertEqual({each.secret for each in scene.find()}, {"second-secret"})
+
+    def test_a_new_secret_across_a_restart(self) -> None:
+        """
+        The kept fingerprint shows that the secret is another one.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.start(30.0)
+        self.scene.secret = "another-secret"
+        self.scene.restart()
+        self.scene.let_pass(30.0)
+        self.assertEqual([each.secret for each in self.scene.find()], ["another-secret"])
+
+    def test_a_new_callback_moves_every_subscription(self) -> None:
+        """
+        The former subscription is deleted only once the new one is enabled.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.callback_url = "https://new.example.net/twitch"
+        scene.callback.works = False
+        scene.keeper.reconcile("the configuration has changed")
+        scene.let_pass(30.0)
+        self.assertEqual(len(scene.find(lambda each: each.callback == CALLBACK and each.status == "enabled")), 1)
+        scene.callback.works = True
+        scene.let_pass(600.0)
+        self.assertEqual([(each.callback, each.status) for each in scene.find()], [(scene.callback_url, "enabled")])
+
+    def test_the_journal_is_away(self) -> None:
+        """
+        While it is not known which secret is behind what, nothing is replaced; what is created is kept later.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.last_known.broken = "the disk is full"
+        before = scene.find()
+        scene.restart()
+        scene.let_pass(600.0)
+        self.assertEqual(scene.find(), before)
+        self.assertIn("the disk is full", scene.keeper.problem() or "")
+        scene.last_known.broken = None
+        scene.let_pass(600.0)
+        self.assertEqual((scene.find(), scene.keeper.problem()), (before, None))
+
+
+class TroubleTests(KeeperTestCase):
+    """
+    What goes wrong is tried again, said once, and not made worse.
+    """
+
+    def test_twitch_is_away(self) -> None:
+        """
+        Nothing is lost by it: it is said, tried again ever more rarely, and done when Twitch is back.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.twitch.faults.plan(NAME, then=Behaviour(status=500))
+        self.scene.start(1800.0)
+        self.assertIn("answered 500", self.scene.keeper.problem() or "")
+        self.assertIn("answered 500", self.scene.keeper.report().last_error or "")
+        self.assertTrue(5 < self.scene.asked("GET") < 20, self.scene.asked("GET"))
+        self.scene.twitch.faults.plan(NAME)
+        self.scene.let_pass(360.0)
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
+        self.assertIsNone(self.scene.keeper.problem())
+
+    def test_a_revocation_is_answered_by_a_new_subscription(self) -> None:
+        """
+        At once, not at the next hour; and the gap is told.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.start(3600.0)
+        scene.gaps.clear()
+        (old,) = scene.find()
+        scene.twitch.revoke(old, "notification_failures_exceeded")
+        scene.let_pass(20.0)
+        (new,) = scene.find()
+        self.assertEqual((new.id != old.id, new.status), (True, "enabled"))
+        self.assertEqual(scene.gaps, [[tanuki]])
+
+    def test_a_revocation_again_and_again(self) -> None:
+        """
+        A subscription that ends each time it begins is not created every few seconds.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(1.0)
+        for _ in range(1800):
+            for each in scene.find(lambda each: each.status == "enabled"):
+                scene.twitch.revoke(each, "notification_failures_exceeded")
+            scene.let_pass(2.0)
+        self.assertTrue(4 <= scene.asked("POST") <= 8, scene.asked("POST"))
+        self.assertLess(scene.asked("GET"), 60)
+
+    def test_many_revocations_are_one_round(self) -> None:
+        """
+        All of them are gathered.
+        """
+        scene = self.scene
+        scene.streamers(*"abcdefghij")
+        scene.start(3600.0)
+        before = scene.asked("GET")
+        for each in scene.find():
+            scene.twitch.revoke(each, "notification_failures_exceeded")
+        scene.let_pass(9.0)
+        self.assertEqual(scene.asked("GET"), before + 1)
+        self.assertEqual(scene.asked("POST"), 20)
+
+    def test_revocations_of_something_else(self) -> None:
+        """
+        Are none of our business.
+        """
+        self.scene.start(30.0)
+        before = self.scene.asked("GET")
+        self.scene.keeper.revoked(
+            Revocation(subscription_id="x", type="channel.update", status="user_removed", broadcaster_id="1")
+        )
+        self.scene.let_pass(60.0)
+        self.assertEqual(self.scene.asked("GET"), before)
+
+    def test_a_callback_that_cannot_be_reached(self) -> None:
+        """
+        A challenge that failed is tried again ever more rarely, and is a problem until it succeeds.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.callback.works = False
+        scene.start(4 * 3600.0)
+        self.assertTrue(6 <= scene.asked("POST") <= 10, scene.asked("POST"))
+        self.assertEqual(len(scene.find()), 1)
+        self.assertIn("1 of 1 streamers have no working subscription", scene.keeper.problem() or "")
+        scene.callback.works = True
+        scene.keeper.reconcile("somebody asks")
+        scene.let_pass(2 * 3600.0)
+        self.assertEqual((scene.statuses(), scene.keeper.problem()), ({"tanuki": ENABLED}, None))
+
+    def test_a_verification_that_never_ends(self) -> None:
+        """
+        A challenge that does not come is waited for for ten minutes, and then there is another subscription.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.callback.hangs, scene.twitch.eventsub.timeout = True, 86400.0
+        scene.start(590.0)
+        (stuck,) = scene.find()
+        self.assertEqual((scene.asked("POST"), scene.keeper.report().pending), (1, 1))
+        scene.let_pass(700.0)
+        self.assertEqual(scene.asked("POST"), 2)
+        self.assertNotIn(stuck.id, [each.id for each in scene.find()])
+
+    def test_a_conflict_is_looked_into(self) -> None:
+        """
+        What the list did not tell is adopted if it signs as it should, else replaced.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        for secret, posts in (("nobody-knows", 2), (SECRET, 1)):
+            hidden = scene.subscription(tanuki, status="enabled", secret=secret)
+            scene.last_known.values["subscription"] = {hidden.id: (fingerprint(secret, hidden.id), 0.0)}
+            scene.new_process()
+            before = scene.asked("POST")
+            with self.hidden_once(hidden.id):
+                scene.start(30.0)
+            self.assertEqual(scene.asked("POST") - before, posts)
+            self.assertEqual(
+                ([each.secret for each in scene.find()], scene.statuses()), ([SECRET], {"tanuki": ENABLED})
+            )
+            scene.stop()
+            for each in scene.find():
+                scene.twitch.subscriptions.delete(each.id)
+
+    def hidden_once(self, subscription_id: str) -> Any:
+        """
+        Leave a subscription out of the first whole list.
+        """
+        subscriptions: Any = self.scene.twitch.subscriptions
+        kind = type(subscriptions)
+        usual, lists = kind.list, []
+
+        def list_(this: Any, query: Any) -> Any:
+            answer = usual(this, query)
+            if not query.one("user_id") and not lists:
+                lists.append(True)
+                answer["data"] = [each for each in answer["data"] if each["id"] != subscription_id]
+            return answer
+
+        class Patched:
+            def __enter__(self) -> None:
+                kind.list = list_
+
+            def __exit__(self, *_: object) -> None:
+                kind.list = usual
+
+        return Patched()
+
+    def test_three_of_others_are_said_once(self) -> None:
+        """
+        Nothing can be done about them, so the operator is told, once, whose they are; the other streamers are served.
+        """
+        scene = self.scene
+        tanuki, _ = scene.streamers("tanuki", "mujina")
+        for number in range(3):
+            scene.subscription(tanuki, callback=f"https://other{number}.example.net/", status="enabled")
+        errors = self.lines(LogLevel.error, scene.start, 6 * 3600.0)
+        (said,) = [line for line in errors if "tanuki" in line]
+        self.assertIn("other0.example.net, other1.example.net, other2.example.net", said)
+        self.assertEqual((scene.statuses(), len(scene.find())), ({"mujina": ENABLED}, 4))
+        self.assertIn("1 of 2", scene.keeper.problem() or "")
+
+    def test_one_of_three_is_ours_to_free(self) -> None:
+        """
+        Among too many alike, one that we have created for a former callback gives way.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        former = scene.subscription(tanuki, callback="https://former.example.net/", status="enabled")
+        scene.last_known.values["subscription"] = {former.id: (1, scene.clock.seconds())}
+        others = {self.foreign(tanuki), scene.subscription(tanuki, callback=f"{OTHER}/2", status="enabled").id}
+        scene.start(30.0)
+        self.assertEqual(scene.statuses(), {"tanuki": ENABLED})
+        self.assertEqual(len(scene.find()), 3)
+        self.assertLessEqual(others, {each.id for each in scene.find()})
+
+    def test_a_refusal_is_said_once_for_all(self) -> None:
+        """
+        One line names everybody whom Twitch refuses for one reason, and no hour repeats it.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.wanted.update({"1": "ghost", "2": "shade"})
+        errors = self.lines(LogLevel.error, scene.start, 6 * 3600.0)
+        (said,) = errors
+        self.assertIn("ghost, shade", said)
+        self.assertIn("does not exist", said)
+        self.assertEqual(scene.statuses(), {"tanuki": ENABLED})
+        self.assertLess(scene.asked("POST"), 30)
+
+    def test_many_refusals_do_not_starve_the_others(self) -> None:
+        """
+        However many are refused before it is their turn, the others have their turn soon.
+        """
+        scene = self.scene
+        scene.wanted.update({str(number): f"ghost{number}" for number in range(1, 101)})
+        scene.streamers("tanuki")
+        scene.start(600.0)
+        self.assertEqual(scene.statuses(), {"tanuki": ENABLED})
+
+    def test_everything_is_refused(self) -> None:
+        """
+        A callback that Twitch does not take costs a few requests a minute, not one for each streamer each time.
+        """
+        scene = self.scene
+        scene.streamers(*(f"streamer{number}" for number in range(200)))
+        scene.callback_url = "http://hooks.example.net:8080/twitch"
+        errors = self.lines(LogLevel.error, scene.start, 90.0)
+        self.assertIn("callback must provide valid https callback", errors[0])
+        self.assertLess(scene.asked("POST"), 80)
+
+    def test_a_slow_journal_or_twitch_is_left_behind_by_a_stop(self) -> None:
+        """
+        A stop ends the round that is under way, without a word, and starts no other.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.twitch.faults.plan(NAME, then=Behaviour(hang=True))
+        scene.start(1.0)
+        warnings = self.lines(LogLevel.warn, scene.stop)
+        self.assertEqual(warnings, [])
+        asked = len(scene.twitch.requests)
+        scene.keeper.reconcile("too late")
+        scene.let_pass(7200.0)
+        self.assertEqual(len(scene.twitch.requests), asked)
+
+    def test_the_cost_is_watched(self) -> None:
+        """
+        It is said once when subscriptions cost nearly all they may.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.subscription(tanuki, callback=OTHER, status="enabled", cost=9_500)
+        warnings = self.lines(LogLevel.warn, scene.start, 5 * 3600.0)
+        self.assertEqual(len([line for line in warnings if "9501 points of the 10000" in line]), 1, warnings)
+
+
+class GapTests(KeeperTestCase):
+    """
+    Who could not be heard of for a while is told when that is over.
+    """
+
+    def test_a_new_subscription_ends_a_gap(self) -> None:
+        """
+        It is told once it is enabled, not when it is created, and once.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.start()
+        self.assertEqual(scene.gaps, [])
+        scene.let_pass(2 * 3600.0)
+        self.assertEqual(scene.gaps, [[tanuki]])
+
+    def test_what_was_enabled_all_along_is_no_gap(self) -> None:
+        """
+        Neither at the start nor later.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.gaps.clear()
+        scene.restart()
+        scene.let_pass(3 * 3600.0)
+        self.assertEqual(scene.gaps, [])
+
+    def test_a_gap_that_nobody_told_of(self) -> None:
+        """
+        A subscription that had ended without a revocation is found at the next look and its end told.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.gaps.clear()
+        scene.change(scene.find()[0].id, status="notification_failures_exceeded", created_at=rfc3339(1_767_000_000.0))
+        scene.let_pass(2 * 3600.0)
+        self.assertEqual(scene.gaps, [[tanuki]])

@@ -1,0 +1,274 @@
+"""
+Tests of :mod:`itsjustintv.twitch.reconcile`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.twitch.reconcile import ENABLED, PENDING, Plan, plan
+from itsjustintv.twitch.subscriptions import Listing, Subscription
+
+NOW = 1_767_326_400.0
+OURS = "https://hooks.example.net/twitch"
+THEIRS = "https://elsewhere.example.net/twitch"
+BEFORE = "https://former.example.net/twitch"
+
+STATUSES = (
+    ENABLED,
+    PENDING,
+    "webhook_callback_verification_failed",
+    "notification_failures_exceeded",
+    "authorization_revoked",
+    "user_removed",
+    "version_removed",
+    "something_new",
+    "",
+)
+
+
+def ago(seconds: float) -> str:
+    """
+    A time as Twitch writes it.
+    """
+    return datetime.fromtimestamp(NOW - seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + ".123456789Z"
+
+
+def subscription(number: int = 1, **changes: Any) -> Subscription:
+    """
+    One of ours, enabled for a day.
+    """
+    usual = Subscription(
+        id=f"sub-{number}",
+        status=ENABLED,
+        type="stream.online",
+        version="1",
+        broadcaster_id="42",
+        callback=OURS,
+        method="webhook",
+        created_at=ago(86400),
+        cost=1,
+    )
+    return evolve(usual, **changes)
+
+
+def listing(*subscriptions: Subscription, most: int = 10_000) -> Listing:
+    """
+    The whole list.
+    """
+    return Listing(
+        subscriptions=subscriptions,
+        total=len(subscriptions),
+        total_cost=sum(each.cost for each in subscriptions),
+        max_total_cost=most,
+    )
+
+
+def ids(decisions: Any) -> list[str]:
+    """
+    Which subscriptions, in order.
+    """
+    return [each.subscription.id for each in decisions]
+
+
+class PlanTests(SynchronousTestCase):
+    """
+    What becomes of a subscription, and why.
+    """
+
+    def plan(self, *existing: Subscription, wanted: tuple[str, ...] = ("42",), **more: Any) -> Plan:
+        current = more.pop("current", lambda each: True)
+        return plan(wanted, listing(*existing, most=more.pop("most", 10_000)), OURS, current, NOW, **more)
+
+    def replaced(self, *existing: Subscription, **more: Any) -> str:
+        """
+        Why all of them are deleted and another one is created.
+        """
+        drawn = self.plan(*existing, **more)
+        self.assertEqual((drawn.keep, drawn.wait, ids(drawn.delete)), ((), (), [each.id for each in existing]))
+        (creation,) = drawn.create
+        self.assertEqual((creation.broadcaster_id, creation.subscription), ("42", None))
+        return creation.reason
+
+    def test_an_enabled_one_is_kept(self) -> None:
+        """
+        Nothing is done about a subscription that is enabled and as wanted.
+        """
+        drawn = self.plan(subscription())
+        self.assertEqual((ids(drawn.keep), drawn.done), (["sub-1"], True))
+
+    def test_one_that_is_missing_is_created(self) -> None:
+        """
+        In the order in which they are wanted.
+        """
+        drawn = self.plan(wanted=("9", "1", "5"))
+        self.assertEqual([each.broadcaster_id for each in drawn.create], ["9", "1", "5"])
+        self.assertFalse(drawn.done)
+
+    def test_a_verification_has_ten_minutes(self) -> None:
+        """
+        A pending subscription is waited for, and after ten minutes replaced.
+        """
+        drawn = self.plan(subscription(status=PENDING, created_at=ago(598)))
+        self.assertEqual((ids(drawn.wait), drawn.create, drawn.done), (["sub-1"], (), False))
+        self.assertIn("10 minutes", self.replaced(subscription(status=PENDING, created_at=ago(601))))
+        self.replaced(subscription(status=PENDING, created_at="yesterday"))
+
+    def test_every_other_status_is_replaced(self) -> None:
+        """
+        With a reason that is the status, or says what it means.
+        """
+        reasons = {self.replaced(subscription(status=status)) for status in STATUSES[2:]}
+        self.assertEqual(len(reasons), len(STATUSES[2:]))
+        self.assertIn("its status is something_new", reasons)
+
+    def test_one_with_another_secret_is_replaced(self) -> None:
+        """
+        Enabled or pending, what Twitch signs with a secret that is not today's is of no use.
+        """
+        for status in (ENABLED, PENDING):
+            reason = self.replaced(subscription(status=status, created_at=ago(5)), current=lambda each: False)
+            self.assertIn("secret", reason)
+
+    def test_one_that_nobody_wants_is_deleted(self) -> None:
+        """
+        Unless it is not certain yet who is wanted.
+        """
+        drawn = self.plan(subscription(), wanted=())
+        self.assertEqual((ids(drawn.delete), drawn.keep, drawn.create), (["sub-1"], (), ()))
+        self.assertTrue(self.plan(subscription(), wanted=(), certain=False).done)
+
+    def test_those_of_others_are_nobodys_business(self) -> None:
+        """
+        Another callback, type, version or transport is never touched, and does not count as ours.
+        """
+        for changes in (
+            {"callback": THEIRS},
+            {"type": "stream.offline"},
+            {"version": "2"},
+            {"method": "conduit"},
+        ):
+            drawn = self.plan(subscription(**changes))
+            self.assertEqual((drawn.keep, drawn.delete, len(drawn.create)), ((), (), 1))
+            self.assertEqual(self.plan(subscription(**changes), wanted=()), Plan())
+
+    def test_of_several_the_best_stays(self) -> None:
+        """
+        One that is enabled is better than one that is pending, and an old one better than a new one.
+        """
+        pending = subscription(1, status=PENDING, created_at=ago(5))
+        young, old = subscription(2, created_at=ago(50)), subscription(3, created_at=ago(500))
+        drawn = self.plan(pending, young, old)
+        self.assertEqual((ids(drawn.keep), ids(drawn.delete), drawn.create), (["sub-3"], ["sub-1", "sub-2"], ()))
+
+    def test_a_former_callback_stays_until_there_is_a_successor(self) -> None:
+        """
+        What we have created for another callback goes on until the one for today's is enabled, and then is deleted.
+        """
+        former = subscription(1, callback=BEFORE)
+        drawn = self.plan(former, created_here={"sub-1"})
+        self.assertEqual((ids(drawn.wait), len(drawn.create), drawn.delete), (["sub-1"], 1, ()))
+        pending = subscription(2, status=PENDING, created_at=ago(5))
+        drawn = self.plan(former, pending, created_here={"sub-1", "sub-2"})
+        self.assertEqual((ids(drawn.wait), drawn.delete, drawn.create), (["sub-1", "sub-2"], (), ()))
+        drawn = self.plan(former, subscription(2), created_here={"sub-1", "sub-2"})
+        self.assertEqual((ids(drawn.keep), ids(drawn.delete)), (["sub-2"], ["sub-1"]))
+
+    def test_a_former_callback_that_does_not_work_does_not_stay(self) -> None:
+        """
+        Nor does one whose streamer nobody wants.
+        """
+        self.replaced(subscription(callback=BEFORE, status=STATUSES[3]), created_here={"sub-1"})
+        drawn = self.plan(subscription(callback=BEFORE), wanted=(), created_here={"sub-1"})
+        self.assertEqual(ids(drawn.delete), ["sub-1"])
+
+    def test_a_former_callback_gives_way_when_there_is_no_room(self) -> None:
+        """
+        When Twitch does not allow both at once, the former one is deleted first.
+        """
+        self.replaced(subscription(callback=BEFORE), created_here={"sub-1"}, most=1)
+
+
+BROADCASTERS = st.sampled_from(["1", "2", "3"])
+SUBSCRIPTIONS = st.builds(
+    subscription,
+    st.integers(1, 12),
+    status=st.sampled_from(STATUSES),
+    type=st.sampled_from(["stream.online", "stream.online", "stream.offline"]),
+    broadcaster_id=BROADCASTERS,
+    callback=st.sampled_from([OURS, OURS, THEIRS, BEFORE]),
+    created_at=st.sampled_from([ago(5), ago(700), ago(-30), "?"]),
+)
+
+
+class PlanPropertyTests(SynchronousTestCase):
+    """
+    What holds of every plan, whatever there is and whatever is wanted.
+    """
+
+    @given(
+        st.lists(BROADCASTERS, unique=True),
+        st.lists(SUBSCRIPTIONS, max_size=12, unique_by=lambda each: each.id),
+        st.sets(st.integers(1, 12)),
+        st.sets(st.integers(1, 12)),
+        st.booleans(),
+        st.integers(0, 15),
+    )
+    def test_a_plan_is_sound(  # noqa: PLR0917
+        self, wanted: list[str], existing: list[Subscription], current: Any, here: Any, certain: bool, most: int
+    ) -> None:
+        """
+        Only ours is touched, each once; everybody wanted has exactly one that stays or is created; and once a plan has
+        been carried out and Twitch has verified everything, there is nothing left but to delete predecessors.
+        """
+        sound = {f"sub-{number}" for number in current}
+        created_here = {f"sub-{number}" for number in here}
+
+        def draw(subscriptions: list[Subscription]) -> Plan:
+            return plan(
+                wanted,
+                listing(*subscriptions, most=most),
+                OURS,
+                lambda each: each.id in sound or each.id.startswith("new-"),
+                NOW,
+                created_here=created_here,
+                certain=certain,
+            )
+
+        drawn = draw(existing)
+        touched = [*ids(drawn.keep), *ids(drawn.wait), *ids(drawn.delete)]
+        self.assertEqual(len(touched), len(set(touched)))
+        ours = {
+            each.id
+            for each in existing
+            if each.type == "stream.online"
+            and (each.callback == OURS or each.id in created_here)
+            and (certain or each.broadcaster_id in wanted)
+        }
+        self.assertEqual(set(touched), ours)
+        staying = [
+            each.broadcaster_id
+            for each in (*drawn.keep, *drawn.wait, *drawn.create)
+            if each.subscription is None or each.subscription.callback == OURS
+        ]
+        self.assertEqual(sorted(staying), sorted(wanted))
+        self.assertTrue(all(each.reason for each in (*drawn.keep, *drawn.wait, *drawn.delete, *drawn.create)))
+        gone = set(ids(drawn.delete))
+        waiting = set(ids(drawn.wait))
+        after = [
+            evolve(each, status=ENABLED) if each.id in waiting else each for each in existing if each.id not in gone
+        ]
+        after += [
+            subscription(broadcaster_id=each.broadcaster_id, id=f"new-{number}")
+            for number, each in enumerate(drawn.create)
+        ]
+        second = draw(after)
+        self.assertEqual((second.wait, second.create), ((), ()))
+        left = {each.id for each in after} - set(ids(second.delete))
+        self.assertTrue(draw([each for each in after if each.id in left]).done)
