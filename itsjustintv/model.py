@@ -63,7 +63,7 @@ class Event:
     """
     One authentic ``stream.online``.
 
-    :ivar id: ours; random, unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
+    :ivar id: ours; unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
     :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque; empty when no message told of it.
     :ivar stream_id: ``event.id``, the broadcast.
     :ivar type: ``live``, or whatever else Twitch says.

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from attrs import frozen
 from treq.client import HTTPClient
@@ -29,6 +28,7 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.errors import ConfigError
+from itsjustintv.event_ids import EventIds
 from itsjustintv.journal.exchange import Original
 from itsjustintv.journal.journal import Journal
 from itsjustintv.logs import REDACTOR
@@ -130,9 +130,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def config() -> Config:
         return settings.config
 
-    def new_id() -> str:
-        return uuid4().hex
-
+    new_id = EventIds(reactor, os.urandom(6).hex())
     routing = Routing.of(config())
     REDACTOR.learn(secrets(config()))
     for warning in options.loaded.warnings:
@@ -175,9 +173,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         new_id,
     )
-    catch_up = CatchUp(
-        helix.directory, pipeline.accept, reactor, lambda: uuid4().hex, lambda: CatchUpSettings.of(config())
-    )
+    catch_up = CatchUp(helix.directory, pipeline.accept, reactor, new_id, lambda: CatchUpSettings.of(config()))
     preflight = Preflight(helix.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
     health = HealthResource(
         (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),

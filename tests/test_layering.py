@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "filters": {"model"},
     "payload": {"model"},
     "dedup": GROUND,
+    "event_ids": set[str](),
     "pipeline": GROUND | {"dedup", "filters", "payload"},
     "output": GROUND | {"config.sections"},
     "agents": {"delivery.connection"},

@@ -43,6 +43,8 @@ class Writer:
         """
         Perform operations in one transaction. One that fails for a reason of its own is taken back alone; when the
         transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is kept.
+
+        :param operations: each may be performed once more after what it did was taken back.
         """
         try:
             results = self._commit(operations)
@@ -64,7 +66,7 @@ class Writer:
     def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
-        results = [_alone(connection, operation) for operation in operations]
+        results = _all(connection, operations)
         if identity(self._path) != self._file:
             # Somebody moved it away: what is committed now would be gone with the last process that has it open.
             raise JournalUnavailable(f"{self._path} was replaced while in use: restart itsjustintv")
@@ -78,6 +80,23 @@ class Writer:
             if self._file is None:
                 self._file = current
         return self._connection
+
+
+def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+    """
+    Perform operations so that the failure of one is its own.
+
+    Nearly always none fails. A savepoint around each one costs as much as what is in it, so they are set only the
+    second time, when one is known to fail.
+    """
+    try:
+        return [operation(connection) for operation in operations]
+    except Exception as error:
+        if concerns_storage(error):
+            raise
+    connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    return [_alone(connection, operation) for operation in operations]
 
 
 def _alone(connection: Connection, operation: Operation[Any]) -> object:

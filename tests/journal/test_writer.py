@@ -118,6 +118,16 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(self.statements.count("COMMIT"), 1)
         self.assertIsNone(self.writer.problem)
 
+    def test_a_neighbour_of_a_failure_happens_once(self) -> None:
+        """
+        What was done before another operation failed is not done again with the rest.
+        """
+        results = self.writer.perform([operations.probe, defect, operations.probe])
+        self.assertEqual([results[0], results[2]], [None, None])
+        query = "SELECT value FROM numbers WHERE name = 'probes'"
+        (probes,) = self.reader.perform([lambda connection: connection.execute(query).fetchone()["value"]])
+        self.assertEqual(probes, 2)
+
     def test_full_disk(self) -> None:
         """
         When the disk is full the whole batch fails and nothing of it is kept; when there is room again, it goes on.
