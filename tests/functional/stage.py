@@ -122,14 +122,13 @@ class Stage:
             f'target_webhook_url = "{self.hook}/{login}"\n{more}\n'
         )
 
-    def configure(self) -> Path:
+    @property
+    def configuration(self) -> str:
         """
-        Write the configuration.
+        The text of the configuration.
         """
         twitch = self._listening[0].url
-        path = self.folder / "config.toml"
-        path.write_text(
-            f"""
+        return f"""
 [server]
 listen_addr = "127.0.0.1"
 port = {self.port}
@@ -141,9 +140,14 @@ api_url = "{twitch}/helix"
 auth_url = "{twitch}/oauth2"
 {"".join(self.streamers.values())}
 {self.settings}
-""",
-            encoding="utf-8",
-        )
+"""
+
+    def configure(self) -> Path:
+        """
+        Write the configuration.
+        """
+        path = self.folder / "config.toml"
+        path.write_text(self.configuration, encoding="utf-8")
         return path
 
     def daemon(
