@@ -12,6 +12,11 @@ The exceptions of itsjustintv. Each says by its class what to do next.
     |   |-- Forged           the signature is missing, malformed or wrong: 403
     |   |-- Stale            authentic, but too far from now: 403
     |   `-- Unreadable       authentic, but not what EventSub sends: 400
+    |-- CertificateError     a certificate could not be had or cannot be used
+    |   |-- AcmeUnavailable      the authority gave no usable answer: worth another try later
+    |   |-- AcmeProblem          the authority refused, and said why
+    |   |-- CertificateUnusable  it is not for this key, these names or this time, or cannot be read
+    |   `-- CertificatesUnsafe   private keys can be read by others, or not kept: do not start
     `-- TwitchError          a call to Twitch gave no usable answer
         |-- TwitchUnavailable    worth another try later
         `-- TwitchRejected       the same call will be rejected again until somebody changes something
@@ -22,7 +27,12 @@ from __future__ import annotations
 from attrs import frozen
 
 __all__ = [
+    "AcmeProblem",
+    "AcmeUnavailable",
     "CannotServe",
+    "CertificateError",
+    "CertificateUnusable",
+    "CertificatesUnsafe",
     "ConfigError",
     "Forged",
     "ItsJustInTVError",
@@ -109,6 +119,48 @@ class Stale(Refused):
 class Unreadable(Refused):
     """
     The signature holds, but the body is not a message that EventSub documents.
+    """
+
+
+class CertificateError(ItsJustInTVError):
+    """
+    A certificate could not be had, or cannot be used.
+    """
+
+
+class AcmeUnavailable(CertificateError):
+    """
+    The certificate authority gave no usable answer: a timeout, a connection that failed, an answer that cannot be read.
+    """
+
+
+class AcmeProblem(CertificateError):
+    """
+    The certificate authority refused something, with a problem document (RFC 8555, section 6.7) or a bare status.
+
+    :ivar kind: the last part of its type: ``rateLimited``; empty when there was none.
+    :ivar detail: what the authority says, on one line.
+    :ivar status: of the HTTP answer; 0 when the problem was part of an order or a challenge.
+    :ivar retry_after: seconds to wait at least, or ``None`` when it did not say.
+    """
+
+    def __init__(self, message: str, *, kind: str, detail: str, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+        self.retry_after = retry_after
+
+
+class CertificateUnusable(CertificateError):
+    """
+    A certificate or its key cannot be read, or is not for this key, these names or this time.
+    """
+
+
+class CertificatesUnsafe(CertificateError):
+    """
+    Where private keys are kept can be read by others, or cannot be written: do not start.
     """
 
 

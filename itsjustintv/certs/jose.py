@@ -14,7 +14,7 @@ from josepy.b64 import b64encode
 from josepy.jwa import ES256, ES384, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
-__all__ = ["PrivateKey", "eab_binding", "key_authorization", "sign_request", "thumbprint", "unpadded"]
+__all__ = ["PrivateKey", "eab_binding", "key_authorization", "public_jwk", "sign_request", "thumbprint", "unpadded"]
 
 #: Keys that can sign, and be certified.
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -35,7 +35,7 @@ def sign_request(
     if nonce is not None:
         header["nonce"] = nonce
     if account_url is None:
-        header["jwk"] = _public(key)
+        header["jwk"] = public_jwk(key)
     else:
         header["kid"] = account_url
     return orjson.dumps(_flattened(header, payload, lambda text: algorithm.sign(key, text)))
@@ -64,7 +64,7 @@ def eab_binding(key: PrivateKey, url: str, kid: str, hmac_key: bytes) -> Mapping
     :param hmac_key: the secret it gave, decoded.
     """
     header = {"alg": "HS256", "kid": kid, "url": url}
-    return _flattened(header, _public(key), lambda text: hmac.digest(hmac_key, text, "sha256"))
+    return _flattened(header, public_jwk(key), lambda text: hmac.digest(hmac_key, text, "sha256"))
 
 
 def unpadded(data: bytes) -> str:
@@ -72,6 +72,14 @@ def unpadded(data: bytes) -> str:
     Write bytes in base64url without padding.
     """
     return b64encode(data).decode("ascii")
+
+
+def public_jwk(key: PrivateKey) -> Mapping[str, object]:
+    """
+    Write the public half of a key as JSON (RFC 7517).
+    """
+    public: Mapping[str, object] = _jwk(key).public_key().to_json()
+    return public
 
 
 def _flattened(header: Mapping[str, object], payload: object | None, sign: Any) -> dict[str, str]:
@@ -86,11 +94,6 @@ def _flattened(header: Mapping[str, object], payload: object | None, sign: Any) 
 
 def _jwk(key: PrivateKey) -> JWK:
     return JWKEC(key=key) if isinstance(key, ec.EllipticCurvePrivateKey) else JWKRSA(key=key)
-
-
-def _public(key: PrivateKey) -> Mapping[str, object]:
-    public: Mapping[str, object] = _jwk(key).public_key().to_json()
-    return public
 
 
 def _algorithm(key: PrivateKey) -> JWASignature:
