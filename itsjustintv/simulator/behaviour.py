@@ -26,9 +26,9 @@ class Behaviour:
     :ivar status: what is answered.
     :ivar after: what is waited for before anything else happens, by this one request.
     :ivar delay: seconds that then pass.
-    :ivar after: what has to fire, before anything else happens.
     :ivar hang: never answer, until the other side gives up.
     :ivar drop: close the connection instead of answering.
+    :ivar lost: do what is asked, but let the answer never arrive. Only what has effects knows about it.
     """
 
     status: int = http.OK
@@ -38,6 +38,7 @@ class Behaviour:
     after: Deferred[None] | None = None
     hang: bool = False
     drop: bool = False
+    lost: bool = False
 
     @property
     def well(self) -> bool:
@@ -82,8 +83,6 @@ async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> by
     :return: the body of the answer; status and headers are already set. Does not return at all from a hang or a drop,
         which end by cancellation when the connection does.
     """
-    if behaviour.after is not None:
-        await behaviour.after
     if behaviour.after is not None:
         await behaviour.after
     if behaviour.delay:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from attrs import define
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 from twisted.web.server import Request
@@ -128,6 +129,8 @@ class Helix:
             status, found = answer(request)
         except Rejection as rejection:
             return self._error(request, rejection.status, rejection.message)
+        if behaviour.lost:
+            await Deferred()
         if status == http.NO_CONTENT:
             request.setResponseCode(status)
             return b""
