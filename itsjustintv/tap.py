@@ -119,6 +119,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
     from itsjustintv.twitch.resource import TwitchResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.channel import Limits  # noqa: PLC0415
+    from itsjustintv.web.exact import ExactResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.health import HealthResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.site import RootResource, make_site  # noqa: PLC0415
 
@@ -186,7 +187,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ),
         details=(("configuration", lambda: settings.status().public()),),
     )
-    root = RootResource({b"/twitch": twitch.app.resource(), b"/health": health.app.resource()})
+    root = RootResource({b"/twitch": ExactResource(twitch.app), b"/health": ExactResource(health.app)})
     http_listener = Listener(lambda: _description(config()), make_site(root, reactor, Limits()), reactor)
 
     def follow(old: Config, new: Config) -> None:
