@@ -165,7 +165,8 @@ class FollowTests(StageCase):
         for number, replace in enumerate((in_place, rename, in_place, rename, link, switch, switch, in_place, rename)):
             stage.add_streamer(f"streamer{number}")
             replace()
-            await daemon.said(f"1 streamer added: streamer{number}")
+            # Sooner than somebody would find out who only looks now and then.
+            await daemon.said(f"1 streamer added: streamer{number}").addTimeout(15, stage.reactor)
         self.assertEqual(errors(daemon), [])
 
     async def test_a_hangup_reads_the_file_again(self) -> None:
