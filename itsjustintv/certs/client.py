@@ -8,20 +8,31 @@ Deferred is cancelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
-from urllib.parse import urljoin
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from itsjustintv.certs.exchange import Answer, Exchange, problem_in
+from itsjustintv.certs.answers import (
+    Authorization,
+    Binding,
+    Challenge,
+    Directory,
+    Order,
+    RenewalInfo,
+    location,
+    read_authorization,
+    read_directory,
+    read_order,
+    read_renewal_info,
+)
+from itsjustintv.certs.exchange import Answer, Exchange
 from itsjustintv.certs.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 
-__all__ = ["AcmeClient", "Authorization", "Binding", "Challenge", "Directory", "Order", "RenewalInfo"]
+__all__ = ["AcmeClient"]
 
 # How often a request is repeated when its nonce is not taken. With three tries one request of three hundred would fail
 # where 15 % of the nonces are refused, as Pebble does for practice.
@@ -33,93 +44,6 @@ _PATIENCE = 300.0
 # Seconds between two looks: within these bounds as the authority says, else growing from the first to the second.
 _ASKED = (1.0, 30.0)
 _UNASKED = (0.25, 5.0)
-
-
-@frozen(kw_only=True)
-class Directory:
-    """
-    What an authority offers (RFC 8555, section 7.1.1).
-
-    :ivar renewal_info: where to ask when to renew, or ``None``.
-    :ivar profiles: the names of the profiles it lists.
-    """
-
-    new_nonce: str
-    new_account: str
-    new_order: str
-    revoke_cert: str | None
-    key_change: str | None
-    renewal_info: str | None
-    terms: str | None
-    profiles: frozenset[str]
-    needs_binding: bool
-
-
-@frozen(kw_only=True)
-class Binding:
-    """
-    An account that the operator has with the authority already.
-
-    :ivar hmac_key: the secret, decoded.
-    """
-
-    kid: str
-    hmac_key: bytes = field(repr=False)
-
-
-@frozen
-class Challenge:
-    """
-    One way to prove the control of a name.
-    """
-
-    type: str
-    url: str
-    token: str = field(repr=False)
-
-
-@frozen
-class Authorization:
-    """
-    Whether the account may have certificates for a name.
-
-    :ivar problem: why not, if the authority said.
-    """
-
-    url: str
-    name: str
-    status: str
-    challenges: Sequence[Challenge]
-    problem: AcmeProblem | None
-
-
-@frozen
-class Order:
-    """
-    A certificate on its way.
-    """
-
-    url: str
-    status: str
-    authorizations: Sequence[str]
-    finalize: str
-    certificate: str | None
-    problem: AcmeProblem | None
-
-
-@frozen
-class RenewalInfo:
-    """
-    When the authority would like a certificate to be renewed (RFC 9773).
-
-    :ivar start: of the window, in seconds since the epoch.
-    :ivar retry_after: seconds until it is worth asking again, or ``None`` when it did not say.
-    """
-
-    start: float
-    end: float
-    explanation: str
-    retry_after: float | None
 
 
 @define(eq=False)
@@ -153,7 +77,7 @@ class AcmeClient:
             answer = await self._exchange.ask("GET", self.directory_url)
             if answer.status != 200:
                 raise answer.problem()
-            self._directory = _read_directory(answer)
+            self._directory = read_directory(answer)
         return self._directory
 
     async def register(self, *, email: str = "", binding: Binding | None = None) -> str:
@@ -171,7 +95,7 @@ class AcmeClient:
                 self.key, directory.new_account, binding.kid, binding.hmac_key
             )
         answer = await self._post(directory.new_account, payload, anonymous=True)
-        self.account_url = _location(answer)
+        self.account_url = location(answer)
         return self.account_url
 
     async def new_order(self, names: Sequence[str], *, profile: str = "", replaces: str | None = None) -> Order:
@@ -187,13 +111,13 @@ class AcmeClient:
         if replaces is not None:
             payload["replaces"] = replaces
         answer = await self._post((await self.directory()).new_order, payload)
-        return _read_order(_location(answer), answer)
+        return read_order(location(answer), answer)
 
     async def authorization(self, url: str) -> Authorization:
         """
         Look at an authorization.
         """
-        return _read_authorization(await self._post(url, None))
+        return read_authorization(await self._post(url, None))
 
     async def answer(self, challenge: Challenge) -> None:
         """
@@ -208,7 +132,7 @@ class AcmeClient:
         :raises AcmeUnavailable: it still is after five minutes.
         """
         answer = await self._poll(url, lambda content: content.get("status") not in ("pending", "processing"))
-        return _read_authorization(answer)
+        return read_authorization(answer)
 
     async def ordered(self, url: str) -> Order:
         """
@@ -217,7 +141,7 @@ class AcmeClient:
         :raises AcmeUnavailable: it still does after five minutes.
         """
         answer = await self._poll(url, lambda content: content.get("status") in ("ready", "valid", "invalid"))
-        return _read_order(url, answer)
+        return read_order(url, answer)
 
     async def finalize(self, order: Order, csr: bytes) -> Order:
         """
@@ -232,12 +156,12 @@ class AcmeClient:
                 raise
             await self.ordered(order.url)
             answer = await self._post(order.finalize, {"csr": unpadded(csr)})
-        done = _read_order(order.url, answer)
+        done = read_order(order.url, answer)
         if done.status in ("valid", "invalid"):
             return done
         await self._pause(answer, 0)
         answer = await self._poll(order.url, lambda content: content.get("status") in ("valid", "invalid"))
-        return _read_order(order.url, answer)
+        return read_order(order.url, answer)
 
     async def certificate(self, url: str) -> bytes:
         """
@@ -257,16 +181,7 @@ class AcmeClient:
         answer = await self._exchange.ask("GET", f"{base.rstrip('/')}/{certificate_id}")
         if answer.status != 200:
             raise answer.problem()
-        content = answer.content()
-        window = content.get("suggestedWindow")
-        try:
-            start, end = (datetime.fromisoformat(window[key]).timestamp() for key in ("start", "end"))  # type: ignore[index]
-        except (TypeError, KeyError, ValueError, OverflowError):
-            raise AcmeUnavailable("the renewal information cannot be understood") from None
-        if end <= start:
-            raise AcmeUnavailable("the renewal information is a window that ends before it starts")
-        explanation = content.get("explanationURL")
-        return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", answer.retry_after)
+        return read_renewal_info(answer)
 
     async def change_key(self, new: PrivateKey) -> None:
         """
@@ -353,73 +268,3 @@ def _offered(url: str | None, what: str) -> str:
     if url is None:
         raise AcmeProblem(f"the authority does not offer {what}", kind="", detail="", status=0)
     return url
-
-
-def _location(answer: Answer) -> str:
-    location = answer.header("Location")
-    if location is None:
-        raise AcmeUnavailable("the authority did not say where it put what it made")
-    return urljoin(answer.url, location)
-
-
-def _read_directory(answer: Answer) -> Directory:
-    content = answer.content()
-    meta = content.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
-    profiles = meta.get("profiles")
-    return Directory(
-        new_nonce=_text(content, "newNonce"),
-        new_account=_text(content, "newAccount"),
-        new_order=_text(content, "newOrder"),
-        revoke_cert=_maybe_text(content, "revokeCert"),
-        key_change=_maybe_text(content, "keyChange"),
-        renewal_info=_maybe_text(content, "renewalInfo"),
-        terms=_maybe_text(meta, "termsOfService"),
-        profiles=frozenset(profiles) if isinstance(profiles, dict) else frozenset(),
-        needs_binding=meta.get("externalAccountRequired") is True,
-    )
-
-
-def _read_order(url: str, answer: Answer) -> Order:
-    content = answer.content()
-    error = content.get("error")
-    return Order(
-        url=url,
-        status=_text(content, "status"),
-        authorizations=tuple(each for each in _list(content, "authorizations") if isinstance(each, str)),
-        finalize=_text(content, "finalize"),
-        certificate=_maybe_text(content, "certificate"),
-        problem=None if error is None else problem_in(error, "the order failed"),
-    )
-
-
-def _read_authorization(answer: Answer) -> Authorization:
-    content = answer.content()
-    identifier = content.get("identifier")
-    name = identifier.get("value", "") if isinstance(identifier, dict) else ""
-    challenges, problem = [], None
-    for each in _list(content, "challenges"):
-        if not isinstance(each, dict):
-            continue
-        if each.get("error") is not None:
-            problem = problem_in(each["error"], f"{name} could not be validated")
-        if isinstance(each.get("url"), str):
-            challenges.append(Challenge(str(each.get("type")), each["url"], str(each.get("token") or "")))
-    return Authorization(answer.url, str(name), _text(content, "status"), tuple(challenges), problem)
-
-
-def _text(content: Mapping[str, Any], key: str) -> str:
-    value = content.get(key)
-    if not isinstance(value, str):
-        raise AcmeUnavailable(f"the authority's answer has no {key}")
-    return value
-
-
-def _maybe_text(content: Mapping[str, Any], key: str) -> str | None:
-    value = content.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _list(content: Mapping[str, Any], key: str) -> Sequence[Any]:
-    value = content.get(key)
-    return value if isinstance(value, list) else ()

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.client import AcmeClient, Binding, Order
+from itsjustintv.certs.answers import Binding, Order
+from itsjustintv.certs.client import AcmeClient
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from tests.certs.authority import DIRECTORY, HANG, NOW, Authority, Fault, problem, settle

@@ -1,0 +1,158 @@
+"""
+A folder for private keys: nobody else reads it, nothing in it is ever half written, one process works in it.
+
+Everything here blocks: it is to be called in a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkstemp
+
+from attrs import define, field
+
+from itsjustintv.errors import CertificatesUnsafe
+
+__all__ = ["FolderLock", "make", "replace", "require_private", "set_aside", "sweep"]
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make(path: Path) -> None:
+    """
+    Make a folder of mode 0700 and those above it, whatever the umask; one that exists keeps its mode.
+
+    :raises OSError: it cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+        each.chmod(0o700)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """
+    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one, and
+    after the return the new one.
+
+    :raises OSError: the old content is still there.
+    """
+    make(path.parent)
+    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """
+    Rename a file that is of no use, for somebody to look at.
+
+    :return: its new name.
+    :raises OSError: it could not be renamed.
+    """
+    aside = path.with_name(f"{path.name}.bad")
+    path.replace(aside)
+    _sync(path.parent)
+    return aside
+
+
+def sweep(path: Path) -> None:
+    """
+    Remove what a crash has left half written in a folder. Only whoever works in it may do so.
+    """
+    for each in path.glob(".*.tmp"):
+        each.unlink(missing_ok=True)
+
+
+def require_private(root: Path) -> None:
+    """
+    See that nobody else can read what is kept below a folder.
+
+    :raises CertificatesUnsafe: somebody can; it names the command that mends it.
+    """
+    loose = sorted(str(path) for path in _files(root) if path.stat().st_mode & _OTHERS)
+    if loose:
+        command = f"chmod 600 {' '.join(shlex.quote(path) for path in loose)}"
+        raise CertificatesUnsafe(
+            f"private keys of server.tls can be read by others on this machine: run `{command}`,"
+            " and consider whether they must be replaced"
+        )
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder in (root / "acme", root / "certs"):
+        yield from (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _sync(folder: Path) -> None:
+    """
+    Make a rename last.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@define(eq=False)
+class FolderLock:
+    """
+    Says who orders certificates where two processes share a folder. The system frees it when the process ends, however
+    it ends.
+    """
+
+    _path: Path
+    _descriptor: int | None = field(default=None, init=False)
+
+    @property
+    def held(self) -> bool:
+        """
+        Whether it is ours.
+        """
+        return self._descriptor is not None
+
+    def take(self) -> bool:
+        """
+        Try to take it, unless it is ours already.
+
+        :return: whether it is ours now.
+        :raises OSError: the file cannot be opened.
+        """
+        if self._descriptor is not None:
+            return True
+        make(self._path.parent)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def free(self) -> None:
+        """
+        Let another process have it.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
