@@ -145,6 +145,8 @@ class FileWatch:
         """
         if self._running and not self._covers():
             self._arm()
+            # What was told and not heard yet is forgotten by that.
+            self._stir()
 
     def stop(self) -> None:
         """

@@ -267,6 +267,23 @@ class NoticeTests(WatchTestCase):
         self.assert_tells(lambda: secret.write_text("two"))
         self.assert_tells(lambda: self.file.write_text("two"))
 
+    def test_a_link_that_is_switched_just_before_a_refresh(self) -> None:
+        """
+        A change of which the kernel has told, and nobody has heard yet, is not lost when the watch is set up anew.
+        """
+        for version in ("..1", "..2"):
+            (self.folder / version).mkdir()
+            (self.folder / version / "config.toml").write_text(version)
+        data = self.folder / "..data"
+        data.symlink_to("..1")
+        self.files = [data / "config.toml"]
+        watch = self.watch()
+        data.unlink()
+        data.symlink_to("..2")
+        watch.refresh()
+        self.settle()
+        self.assertEqual(len(self.told), 1)
+
     def test_a_storm_is_one_change(self) -> None:
         """
         Changes in quick succession are told once, when there is quiet.
