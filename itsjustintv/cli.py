@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from itsjustintv import __version__
+from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.routes import Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
@@ -25,6 +26,7 @@ from itsjustintv.payload import embed
 from itsjustintv.tap import config_path
 from itsjustintv.twitch.files import replace
 from itsjustintv.twitch.oauth import as_original
+from itsjustintv.twitch.preflight import doubts
 
 __all__ = ["main"]
 
@@ -123,6 +125,8 @@ def validate(config: str | None) -> None:
     loaded = _load(config)
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
+    for doubt in doubts(callback_url(loaded.config)):
+        click.echo(f"Warning: twitch may refuse the callback: {doubt}", err=True)
     click.echo(f"Configuration file '{config_path(config)}' is valid")
     click.echo(f"Found {len(loaded.config.streamers)} configured streamers")
 

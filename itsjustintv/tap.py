@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,10 @@ from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.images import ProfileImages
+from itsjustintv.twitch.keeper import SubscriptionKeeper
 from itsjustintv.twitch.oauth import AppToken
 from itsjustintv.twitch.preflight import Preflight
+from itsjustintv.twitch.subscriptions import SubscriptionsAPI
 from itsjustintv.watching import FileWatch, Hangup
 from itsjustintv.web.listening import Listener
 
@@ -154,7 +156,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         random.random,
     )
-    helix = _helix(reactor, config, routing, journal, disk)
+    helix = _helix(reactor, config, journal, disk)
     pipeline = Pipeline(
         reactor,
         journal,
@@ -167,21 +169,33 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         lambda: OnError(config().filter.on_error),
         lambda: config().retry.max_age,
     )
-    twitch = TwitchResource(
-        lambda: (config().twitch.webhook_secret.encode("utf-8"),),
-        pipeline.accept,
-        lambda _: None,
-        reactor,
-        new_id,
-    )
     catch_up = CatchUp(helix.directory, pipeline.accept, reactor, new_id, lambda: CatchUpSettings.of(config()))
+    keeper = SubscriptionKeeper(
+        SubscriptionsAPI(helix.helix),
+        routing.wanted,
+        lambda: callback_url(config()),
+        lambda: config().twitch.webhook_secret,
+        journal,
+        reactor,
+        random.random,
+        catch_up.ask,
+        lambda: identities.problem() is None,
+    )
+
+    def identify(ids: Mapping[str, str]) -> None:
+        routing.identify(ids)
+        keeper.reconcile("the id of a streamer has changed")
+
+    identities = Identities(helix.directory, journal, reactor, routing.logins, identify)
+    twitch = TwitchResource(keeper.secrets, pipeline.accept, keeper.revoked, reactor, new_id)
     preflight = Preflight(helix.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
     health = HealthResource(
         (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),
         reactor,
         concerns=(
             ("twitch", helix.token.problem),
-            ("ids", helix.identities.problem),
+            ("ids", identities.problem),
+            ("subscriptions", keeper.problem),
             ("catch_up", catch_up.problem),
             ("configuration", settings.problem),
         ),
@@ -193,9 +207,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def follow(old: Config, new: Config) -> None:
         REDACTOR.learn(secrets(new))
         routing.configure(new)
-        helix.identities.refresh()
+        identities.refresh()
         if callback_url(old) != callback_url(new):
             preflight.look()
+        keeper.reconcile("the configuration was reloaded")
+
+    def subscribe() -> None:
+        keeper.startService()
+        catch_up.ask(routing.wanted())
 
     settings.precede(lambda _, new: Deferred.fromCoroutine(http_listener.prepare(_description(new))))
     settings.subscribe(follow)
@@ -204,7 +223,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "journal": journal,
         "disk": disk,
         "output": output,
-        "ids": helix.identities,
+        "ids": identities,
         "followers": helix.followers,
         "images": helix.images,
         "deliveries": queue,
@@ -213,7 +232,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "http": http_listener,
         "configuration": settings,
         "preflight": preflight,
-        "missed": Afterwards((helix.identities.whenReady,), lambda: catch_up.ask(routing.wanted())),
+        # Twitch verifies a callback at once, so there must be somebody to answer.
+        "subscriptions": Afterwards((identities.whenReady,), subscribe, keeper.stopService),
         "hangup": Hangup(reactor, lambda: settings.request("SIGHUP")),
     }
     for name, storey in storeys.items():
@@ -230,19 +250,20 @@ class _Helix:
 
     http: HTTPClient
     token: AppToken
+    helix: Helix
     directory: Directory
-    identities: Identities
     followers: Followers
     images: ProfileImages
     enricher: TwitchEnricher
 
 
-def _helix(reactor: Any, config: Callable[[], Config], routing: Routing, journal: Journal, disk: DiskThreads) -> _Helix:
+def _helix(reactor: Any, config: Callable[[], Config], journal: Journal, disk: DiskThreads) -> _Helix:
     agent = twitch_agent(reactor)
     http = HTTPClient(agent)
     bucket = RateBucket(reactor)
     token = AppToken(http, lambda: config().twitch, reactor, disk.run)
-    directory = Directory(Helix(http, lambda: config().twitch, token, bucket, reactor), reactor)
+    helix = Helix(http, lambda: config().twitch, token, bucket, reactor)
+    directory = Directory(helix, reactor)
     followers = Followers(directory.followers, bucket, journal, reactor)
     images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, disk.run)
     enricher = TwitchEnricher(
@@ -254,8 +275,7 @@ def _helix(reactor: Any, config: Callable[[], Config], routing: Routing, journal
         lambda: config().image,
         Counters().count,
     )
-    identities = Identities(directory, journal, reactor, routing.logins, routing.identify)
-    return _Helix(http, token, directory, identities, followers, images, enricher)
+    return _Helix(http, token, helix, directory, followers, images, enricher)
 
 
 def _description(config: Config) -> str:

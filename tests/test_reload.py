@@ -280,9 +280,9 @@ class ReloadTests(ReloadTestCase):
         """
         What is allowed and seldom meant is warned of when it is new, and not again with each reload.
         """
-        self.write('external_domain = "example.org"', "")
+        self.path.write_text(self.path.read_text() + '[catch_up]\nmax_age = "3h"\n')
         said = self.logged(self.reload)
-        self.assertTrue(any(line.startswith("warn: server.external_domain: the callback is http") for line in said))
+        self.assertTrue(any(line.startswith("warn: catch_up.max_age: counts as no more") for line in said))
         self.path.write_text(self.path.read_text() + STREAMER)
         said = self.logged(self.reload)
         self.assertFalse(any(line.startswith("warn") for line in said), said)

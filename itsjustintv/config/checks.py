@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
-from urllib.parse import urlsplit
 
-from itsjustintv.config.callback import callback_url
 from itsjustintv.config.draft import Finding
 from itsjustintv.config.leaves import dotted
 from itsjustintv.config.sections import Config
@@ -112,14 +110,13 @@ def doubts(config: Config) -> Iterator[Finding]:
     """
     Find what is allowed and yet seldom meant.
     """
-    callback = urlsplit(callback_url(config))
-    port = callback.port or (443 if callback.scheme == "https" else 80)
-    if (callback.scheme, port) != ("https", 443):
+    if config.server.tls.enabled:
         yield Finding(
-            "twitch.incoming_webhook_url" if config.twitch.incoming_webhook_url else "server.external_domain",
-            f"the callback is {callback.scheme} on port {port}, which only a simulator calls:"
-            " Twitch calls https on port 443",
+            "server.tls.enabled",
+            "this version serves plain http all the same: put a reverse proxy with a certificate in front",
         )
+    if config.telemetry.enabled:
+        yield Finding("telemetry.enabled", "this version sends no telemetry")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
         yield Finding(
             "catch_up.max_age",

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from attrs import define, field
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.web import http
 
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.cancelling import all_of
 from itsjustintv.simulator.eventsub import Report
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.simulator.receiver import Expectation, Received
@@ -114,16 +114,15 @@ class Story:
             f"`twistd -n itsjustintv --config config.toml` is healthy at {daemon.url}, as process {daemon.pid},"
             f" after {duration(self._now() - started)}"
         )
-        asked = self._now()
-        verified = [
-            self._stage.twitch.subscribe(login, f"{daemon.url}/twitch", self._stage.webhook_secret)
-            for login in ("tanuki", "kitsune", "mujina")
-        ]
-        await self._soon(all_of(verified), "the daemon did not answer Twitch's challenges")
-        statuses = {each.status for each in self._stage.twitch.subscriptions}
-        self._check(statuses == {"enabled"}, f"the subscriptions are {', '.join(statuses)} instead of enabled")
-        self._step(f"Twitch challenges the callback of 3 subscriptions -> all enabled in {self._since(asked)}")
+        await self._soon(
+            Deferred.fromCoroutine(self._subscribed(daemon.url)), "the daemon did not subscribe to three streamers"
+        )
+        self._step("it asked Twitch for 3 subscriptions by itself and answered the challenges -> all enabled")
         return daemon
+
+    async def _subscribed(self, url: str) -> None:
+        while len(self._stage.twitch.subscriptions.enabled_for(f"{url}/twitch")) < 3:
+            await deferLater(self._reactor, 0.01)
 
     def _configuration(self) -> Tables:
         tables: dict[str, dict[str, object]] = {"retry": {"initial_delay": "1s", "backoff_factor": 2.0, "jitter": 0.0}}

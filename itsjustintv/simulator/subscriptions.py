@@ -206,6 +206,16 @@ class Subscriptions:
             if (each.status, each.type, each.broadcaster_id) == (ENABLED, kind, broadcaster_id)
         ]
 
+    def enabled_for(self, callback: str) -> set[str]:
+        """
+        Whose going live is told to a callback.
+        """
+        return {
+            each.broadcaster_id
+            for each in self._kept.values()
+            if (each.status, each.type, each.callback) == (ENABLED, "stream.online", callback)
+        }
+
     def __iter__(self) -> Any:
         return iter(list(self._kept.values()))
 

@@ -486,40 +486,20 @@ class SecretFilesTests(SynchronousTestCase):
         self.assertEqual(f"{where} holds more than 65536 bytes; a secret is shorter", self._told(b"x" * 65537))
 
 
-class CallbackWarningTests(SynchronousTestCase):
+class DoubtTests(SynchronousTestCase):
     """
-    Callbacks that Twitch would not call.
+    What is allowed and yet seldom meant.
     """
 
-    def test_https_on_443_is_right(self) -> None:
+    def test_what_does_nothing_yet(self) -> None:
         """
-        A callback that Twitch calls is nothing to warn of.
+        Settings that this version does not act upon are told, under their keys.
         """
-        for text in (
-            '[server]\nexternal_domain = "hooks.example.org"',
-            '[server]\nexternal_domain = "hooks.example.org:443"',
-            '[server.tls]\ndomains = ["hooks.example.org"]',
-            'incoming_webhook_url = "https://hooks.example.org/some/where"',
-        ):
-            self.assertEqual((), parse(f"{REQUIRED}{text}", {}).warnings, text)
-
-    def test_anything_else_is_a_warning(self) -> None:
-        """
-        Plain http and other ports are warned of, under the key that decides.
-        """
-        for text, path, what in (
-            ("", "server.external_domain", "http on port 8080"),
-            ('[server]\nexternal_domain = "a.example.org:8443"', "server.external_domain", "https on port 8443"),
-            (
-                '[server.tls]\ndomains = ["a.example.org"]\n[server]\nexternal_domain = "a:1"',
-                "server.external_domain",
-                "port 1,",
-            ),
-            ('incoming_webhook_url = "http://localhost/"', "twitch.incoming_webhook_url", "http on port 80,"),
-        ):
-            [warning] = parse(f"{REQUIRED}{text}", {}).warnings
-            self.assertEqual(path, warning.path)
-            self.assertIn(what, warning.message)
+        text = f'{REQUIRED}[server.tls]\nenabled = true\ndomains = ["a.example.org"]\n[telemetry]\nenabled = true\n'
+        text += 'endpoint = "http://localhost:4318"'
+        self.assertEqual(
+            ["server.tls.enabled", "telemetry.enabled"], [warning.path for warning in parse(text, {}).warnings]
+        )
 
 
 class CatchUpTests(SynchronousTestCase):

@@ -25,6 +25,7 @@ from itsjustintv.simulator.eventsub import Message, stream_online
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
+from itsjustintv.simulator.subscriptions import Subscription
 from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.simulator.world import Stream
 from tests.functional.run import Ended, run, until
@@ -190,18 +191,26 @@ auth_url = "{twitch}/oauth2"
 
     async def subscribed(self, *logins: str) -> None:
         """
-        Let Twitch verify the daemon's callback for these streamers, or all.
+        Wait until the daemon has subscribed to these streamers, or all, and Twitch has verified its callback.
         """
-        for login in logins or self.streamers:
-            report = await self.twitch.subscribe(login, self.callback, SECRET)
-            assert report.tries[-1].ok, report
+        wanted = {self.twitch.world.channel(login).id for login in logins or self.streamers}
+        await self.until(lambda: wanted <= self.twitch.subscriptions.enabled_for(self.callback))
 
     def message(self, stream: Stream) -> Message:
         """
         Write a message about a broadcast, under an id of its own; to be sent with ``twitch.eventsub.send``, as often as
         a test likes.
         """
-        subscription = self.twitch.subscriptions.add("stream.online", "1", stream.channel.id, self.callback, SECRET)
+        subscription = Subscription(
+            id="a-subscription-that-has-ended",
+            status="enabled",
+            type="stream.online",
+            version="1",
+            condition={"broadcaster_user_id": stream.channel.id},
+            callback=self.callback,
+            secret=SECRET,
+            created_at=stream.started_at,
+        )
         return self.twitch.eventsub.notification(subscription, stream_online(stream))
 
     @property

@@ -338,6 +338,7 @@ class ConfigTests(CommandCase):
             self.assertEqual(ended.status, 0, ended)
             self.assertIn("config.toml' is valid", ended.out)
             self.assertIn("2 configured streamers", ended.out)
+            self.assertIn("the callback is plain http", ended.err)
             self.assertEqual([path.name for path in stage.folder.iterdir()], ["config.toml"])
 
         return Deferred.fromCoroutine(scenario())

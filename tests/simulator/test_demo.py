@@ -75,7 +75,7 @@ class DemoTests(TestCase):
         self.pretend(USELESS)
         out = StringIO()
         self.assertEqual(await demo(reactor, out), 1)
-        self.assertRegex(out.getvalue(), "Not as promised: .*verification_failed instead of enabled")
+        self.assertRegex(out.getvalue(), "Not as promised: the daemon did not subscribe to three streamers")
         self.assertRegex(out.getvalue(), 'The daemon said:\n *127.0.0.1 .* "GET /health')
 
     async def test_an_interruption_takes_everything_down(self) -> None:
