@@ -207,6 +207,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     def follow(old: Config, new: Config) -> None:
         REDACTOR.learn(secrets(new))
         routing.configure(new)
+        queue.refresh()
         identities.refresh()
         if callback_url(old) != callback_url(new):
             preflight.look()
