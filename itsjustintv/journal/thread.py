@@ -52,7 +52,7 @@ class _Asked:
 class OperationThread:
     """
     Performs operations in a thread of their own: whatever has queued while the last batch was performed is the next
-    one. All answers of a batch return to the reactor together.
+    one. What is asked in one turn of the reactor queues together, and all answers of a batch return to it together.
 
     The reactor's pool of threads would be the wrong place: there, a disk that hangs holds up the resolver of names.
 
@@ -66,7 +66,8 @@ class OperationThread:
     _batch: Batch
     _answered: Callable[[], None] = lambda: None
     _limit: int = 10_000
-    _queue: SimpleQueue[_Asked | None] = field(factory=SimpleQueue, init=False)
+    _gathered: list[_Asked] = field(factory=list, init=False)
+    _queue: SimpleQueue[Sequence[_Asked] | None] = field(factory=SimpleQueue, init=False)
     _under_way: set[_Asked] = field(factory=set, init=False)
     _open: bool = field(default=True, init=False)
     _died: str | None = field(default=None, init=False)
@@ -107,7 +108,11 @@ class OperationThread:
         else:
             asked = _Asked(operation, answer)
             self._under_way.add(asked)
-            self._queue.put(asked)
+            if not self._gathered:
+                # Once this turn is over. Handed over one by one, the first would be a batch of its own, and while the
+                # thread began with it the rest would wait for the interpreter.
+                self._reactor.callFromThread(self._hand_over)
+            self._gathered.append(asked)
         return answer
 
     def stop(self) -> Deferred[None]:
@@ -117,16 +122,19 @@ class OperationThread:
         :return: fires when the thread has ended.
         """
         self._open = False
+        self._hand_over()
         self._queue.put(None)
         return self._ended
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        self._queue.put(gathered)
 
     def _run(self) -> None:
         try:
             running = True
             while running:
-                batch = self._take()
-                running = batch[-1] is not None
-                asked = [one for one in batch if one is not None]
+                asked, running = self._take()
                 if asked:
                     results = self._batch.perform([one.operation for one in asked])
                     self._reactor.callFromThread(self._answer, asked, results)
@@ -135,13 +143,21 @@ class OperationThread:
             self._reactor.callFromThread(self._fail, Failure())
         self._reactor.callFromThread(self._end)
 
-    def _take(self) -> list[_Asked | None]:
-        batch = [self._queue.get()]
+    def _take(self) -> tuple[Sequence[_Asked], bool]:
+        """
+        Wait for something to do.
+
+        :return: all there is, and whether there will be more.
+        """
+        asked: list[_Asked] = []
+        given = self._queue.get()
         try:
-            while True:
-                batch.append(self._queue.get_nowait())
+            while given is not None:
+                asked += given
+                given = self._queue.get_nowait()
         except Empty:
-            return batch
+            return asked, True
+        return asked, False
 
     def _answer(self, asked: Sequence[_Asked], results: Sequence[object]) -> None:
         self._under_way.difference_update(asked)

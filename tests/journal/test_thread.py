@@ -4,10 +4,12 @@ Tests for :mod:`itsjustintv.journal.thread`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.errors import JournalUnavailable
@@ -31,6 +33,62 @@ class Broken:
         """
         Have nothing to let go of.
         """
+
+
+class Counted:
+    """
+    A batch that counts what it is given, and answers with nothing.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Count.
+        """
+        self.sizes.append(len(operations))
+        return [None for _ in operations]
+
+    def close(self) -> None:
+        """
+        Have nothing to let go of.
+        """
+
+
+class GatheringTests(TestCase):
+    """
+    What is a batch.
+    """
+
+    timeout = 20
+
+    def test_nothing_is_handed_over_within_a_turn(self) -> None:
+        """
+        What is asked in one turn of the reactor reaches the thread in one piece, once the turn is over.
+        """
+        later: list[Callable[[], None]] = []
+        thread = OperationThread(SimpleNamespace(callFromThread=later.append), Counted())  # type: ignore[arg-type]
+        for _ in range(3):
+            thread.submit(lambda _: None)
+        self.assertTrue(thread._queue.empty())
+        for call in later:
+            call()
+        self.assertEqual(len(thread._queue.get_nowait() or ()), 3)
+        self.assertTrue(thread._queue.empty())
+
+    async def test_one_turn_is_one_batch(self) -> None:
+        """
+        What is asked in one turn of the reactor is performed together, at the very end too.
+        """
+        batch = Counted()
+        thread = OperationThread(reactor, batch)
+        thread.start("counted")
+        await gatherResults([thread.submit(lambda _: None) for _ in range(50)])
+        last = gatherResults([thread.submit(lambda _: None) for _ in range(50)])
+        await thread.stop()
+        await last
+        self.assertEqual(batch.sizes, [50, 50])
 
 
 class DeathTests(TestCase):
