@@ -5,7 +5,7 @@ How Twitch's API answers, and how it says no.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -24,12 +24,14 @@ class Rejection(Exception):
 
     :ivar status: the HTTP status.
     :ivar message: what Twitch says about it.
+    :ivar more: what else the answer tells.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, more: Mapping[str, str] = {}) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.more = more
 
 
 @frozen

@@ -18,10 +18,14 @@ class Bucket:
     A bucket of points that refills steadily and is full again after a minute (dev.twitch.tv, API guide, "Rate limits").
 
     :ivar limit: points it holds.
+    :ivar taken: points taken so far.
+    :ivar refused: requests that came when there was no point left.
     """
 
     _clock: IReactorTime
     limit: int = 800
+    taken: int = field(default=0, init=False)
+    refused: int = field(default=0, init=False)
     _points: float = field(init=False)
     _since: float = field(init=False)
 
@@ -39,8 +43,10 @@ class Bucket:
         """
         self._refill()
         if self._points < 1:
+            self.refused += 1
             return False
         self._points -= 1
+        self.taken += 1
         return True
 
     def empty(self) -> None:

@@ -4,7 +4,7 @@ The simulated ``https://api.twitch.tv/helix``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -128,7 +128,7 @@ class Helix:
             self._admit(request)
             status, found = answer(request)
         except Rejection as rejection:
-            return self._error(request, rejection.status, rejection.message)
+            return self._error(request, rejection.status, rejection.message, rejection.more)
         if behaviour.lost:
             await Deferred()
         if status == http.NO_CONTENT:
@@ -156,5 +156,6 @@ class Helix:
         if not admitted:
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests")
 
-    def _error(self, request: Request, status: int, message: str) -> bytes:
-        return send_json(request, status, {"error": HTTPStatus(status).phrase, "status": status, "message": message})
+    def _error(self, request: Request, status: int, message: str, more: Mapping[str, str] = {}) -> bytes:
+        told = {"error": HTTPStatus(status).phrase, "status": status, "message": message, **more}
+        return send_json(request, status, told)

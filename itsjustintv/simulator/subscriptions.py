@@ -4,6 +4,7 @@ The EventSub subscriptions of one application, as the Subscriptions API keeps th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from random import Random
@@ -29,7 +30,7 @@ ENABLED = "enabled"
 #: The types there are, each with its version.
 _TYPES = {("stream.online", "1"), ("stream.offline", "1"), ("channel.update", "2")}
 
-_MAX_TOTAL_COST = 10_000
+# dev.twitch.tv, "Managing Event Subscriptions", "Subscription limits".
 _MAX_ALIKE = 3
 _FILTERS = ("status", "type", "user_id", "subscription_id")
 
@@ -58,6 +59,13 @@ class Subscription:
         Whose events it is about.
         """
         return self.condition["broadcaster_user_id"]
+
+    @property
+    def counted(self) -> int:
+        """
+        What it adds to the total cost: only what is enabled or may become so counts.
+        """
+        return self.cost if self.status in (ENABLED, PENDING) else 0
 
     def public(self) -> dict[str, object]:
         """
@@ -96,7 +104,13 @@ class Subscriptions:
     """
     Keeps subscriptions and checks new ones (dev.twitch.tv, API reference, "Create EventSub Subscription").
 
-    :ivar per_page: how many one page of the list has.
+    :ivar per_page: how many one page of the list has; 100 have been seen, nothing is promised ("Get EventSub
+        Subscriptions").
+    :ivar total_lag: seconds by which the totals are behind ("Get EventSub Subscriptions": ``total`` may take some time
+        to follow).
+    :ivar max_total_cost: what all may cost together (dev.twitch.tv, "Managing Event Subscriptions", "Subscription
+        limits").
+    :ivar removed: types and versions that are no longer offered, which is a 410 ("Create EventSub Subscription").
     """
 
     _clock: IReactorTime
@@ -104,7 +118,13 @@ class Subscriptions:
     _world: World
     _callback_is_allowed: Callable[[str], bool] = loopback_too
     per_page: int = 100
+    total_lag: float = 0.0
+    max_total_cost: int = 10_000
+    removed: set[tuple[str, str]] = field(factory=set)
     _kept: dict[str, Subscription] = field(factory=dict, init=False)
+    _alike: dict[tuple[str, str], dict[str, None]] = field(factory=dict, init=False)
+    _total_cost: int = field(default=0, init=False)
+    _totals: deque[tuple[float, int, int]] = field(factory=deque, init=False)
 
     def create(self, body: bytes) -> Subscription:
         """
@@ -118,20 +138,23 @@ class Subscriptions:
             broadcaster = condition["broadcaster_user_id"]
         except (ValueError, KeyError, TypeError):
             raise Rejection(http.BAD_REQUEST, "Missing or invalid fields in the request body") from None
+        if (kind, version) in self.removed:
+            raise Rejection(http.GONE, "The subscription type and version are no longer available")
         if (kind, version) not in _TYPES:
             raise Rejection(http.BAD_REQUEST, "The combination of values in the type and version fields is not valid")
         if not self._world.channels(ids=[broadcaster]):
             raise Rejection(http.BAD_REQUEST, "The condition names a user that does not exist")
         callback, secret = self._transport(transport)
-        alike = [
-            each
-            for each in self._kept.values()
-            if (each.type, each.broadcaster_id) == (kind, broadcaster) and each.status in (ENABLED, PENDING)
-        ]
-        if any(each.callback == callback for each in alike):
-            raise Rejection(http.CONFLICT, "subscription already exists")
+        alike = [each for each in self._like(kind, broadcaster) if each.status in (ENABLED, PENDING)]
+        for each in alike:
+            if each.callback == callback:
+                # The reference says that the id is there; observed answers have none.
+                raise Rejection(http.CONFLICT, "subscription already exists", {"id": each.id})
         if len(alike) >= _MAX_ALIKE:
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "maximum subscriptions with type and condition exceeded")
+        if self._total_cost >= self.max_total_cost:
+            # The reference has no line for it; that nothing can be created at the limit is what is observed.
+            raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "cost exceeded")
         return self.add(kind, version, broadcaster, callback, secret)
 
     def add(self, kind: str, version: str, broadcaster_id: str, callback: str, secret: str) -> Subscription:
@@ -148,7 +171,7 @@ class Subscriptions:
             secret=secret,
             created_at=rfc3339(self._clock.seconds()),
         )
-        self._kept[subscription.id] = subscription
+        self._put(subscription)
         return subscription
 
     def delete(self, subscription_id: str) -> None:
@@ -159,8 +182,11 @@ class Subscriptions:
         """
         if not subscription_id:
             raise Rejection(http.BAD_REQUEST, 'The parameter "id" is required')
-        if self._kept.pop(subscription_id, None) is None:
+        gone = self._kept.pop(subscription_id, None)
+        if gone is None:
             raise Rejection(http.NOT_FOUND, "subscription not found")
+        del self._alike[gone.type, gone.broadcaster_id][subscription_id]
+        self._count(-gone.counted)
 
     def list(self, query: Query) -> dict[str, object]:
         """
@@ -179,32 +205,65 @@ class Subscriptions:
         """
         Show subscriptions, and what all of them cost.
         """
+        total, total_cost = self._known_totals()
         return {
             "data": [each.public() for each in subscriptions],
-            "total": len(self._kept),
-            "total_cost": sum(each.cost for each in self._kept.values() if each.status in (ENABLED, PENDING)),
-            "max_total_cost": _MAX_TOTAL_COST,
+            "total": total,
+            "total_cost": total_cost,
+            "max_total_cost": self.max_total_cost,
         }
 
     def set_status(self, subscription_id: str, status: str) -> Subscription | None:
         """
         Change a subscription's status, unless it has been deleted meanwhile.
         """
+        return self.change(subscription_id, status=status)
+
+    def change(self, subscription_id: str, **changes: Any) -> Subscription | None:
+        """
+        Change anything of a subscription but what it is about, unless it has been deleted meanwhile.
+        """
         subscription = self._kept.get(subscription_id)
         if subscription is None:
             return None
-        self._kept[subscription_id] = changed = evolve(subscription, status=status)
+        changed = evolve(subscription, **changes)
+        self._count(-subscription.counted)
+        self._put(changed)
         return changed
 
     def enabled(self, kind: str, broadcaster_id: str) -> Sequence[Subscription]:
         """
         The subscriptions that want to hear of something.
         """
-        return [
-            each
-            for each in self._kept.values()
-            if (each.status, each.type, each.broadcaster_id) == (ENABLED, kind, broadcaster_id)
-        ]
+        return [each for each in self._like(kind, broadcaster_id) if each.status == ENABLED]
+
+    def _put(self, subscription: Subscription) -> None:
+        self._kept[subscription.id] = subscription
+        self._alike.setdefault((subscription.type, subscription.broadcaster_id), {})[subscription.id] = None
+        self._count(subscription.counted)
+
+    def _count(self, cost: int) -> None:
+        """
+        Remember the totals of every moment that somebody may still be told of.
+        """
+        self._total_cost += cost
+        self._totals.append((self._clock.seconds(), len(self._kept), self._total_cost))
+        self._known_totals()
+
+    def _known_totals(self) -> tuple[int, int]:
+        if self.total_lag <= 0:
+            self._totals.clear()
+            return len(self._kept), self._total_cost
+        until = self._clock.seconds() - self.total_lag
+        while len(self._totals) > 1 and self._totals[1][0] <= until:
+            self._totals.popleft()
+        if not self._totals:
+            return len(self._kept), self._total_cost
+        at, total, cost = self._totals[0]
+        return (total, cost) if at <= until else (0, 0)
+
+    def _like(self, kind: str, broadcaster_id: str) -> Sequence[Subscription]:
+        return [self._kept[each] for each in self._alike.get((kind, broadcaster_id), ())]
 
     def enabled_for(self, callback: str) -> set[str]:
         """

@@ -148,8 +148,11 @@ class World:
         """
         Everybody among these ids and logins who exists, once each.
         """
-        wanted, called = set(ids), {login.lower() for login in logins}
-        return [each for each in self._channels.values() if each.id in wanted or each.login in called]
+        called = {login.lower() for login in logins}
+        found = dict.fromkeys(each for each in ids if each in self._channels)
+        if called:
+            found.update((each.id, None) for each in self._channels.values() if each.login in called)
+        return [self._channels[each] for each in found]
 
     def listed(self) -> Sequence[Stream]:
         """

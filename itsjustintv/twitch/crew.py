@@ -26,6 +26,9 @@ _HANDS = 20
 # After as many failures in a row the fault is likely not that of single streamers, and the others are left for later.
 _ENOUGH = 10
 
+# Subscriptions with one type and condition (dev.twitch.tv, "Managing Event Subscriptions", "Subscription limits").
+_MOST_ALIKE = 3
+
 
 @frozen
 class Terms:
@@ -164,8 +167,8 @@ class _Shift:
             await self._create(task.broadcaster_id)
         except AlreadyExists:
             await self._adopt(task.broadcaster_id)
-        except TooManyAlike:
-            await self._make_room(task.broadcaster_id)
+        except TooManyAlike as error:
+            await self._make_room(task.broadcaster_id, error)
 
     async def _create(self, broadcaster_id: str) -> None:
         created = await self._api.create(broadcaster_id, self._terms.callback, self._terms.secret)
@@ -200,9 +203,11 @@ class _Shift:
                 "twitch says that there is a subscription for this callback already, and does not list it", error.status
             ) from None
 
-    async def _make_room(self, broadcaster_id: str) -> None:
+    async def _make_room(self, broadcaster_id: str, error: TooManyAlike) -> None:
         """
         Give up what is ours among as many subscriptions as Twitch allows for one streamer.
+
+        :param error: says that there are so many; or, when there are not, that something else is at its limit.
         """
         alike = [
             each
@@ -214,12 +219,14 @@ class _Shift:
             for each in alike
             if each.callback == self._terms.callback or each.id in self._fingerprints.created_here
         ]
+        if len(alike) < _MOST_ALIKE:
+            raise TwitchRejected(str(error), error.status)
         if not mine:
             hosts = sorted({urlsplit(each.callback).hostname or "elsewhere" for each in alike})
             raise TwitchRejected(
                 "twitch allows three subscriptions for each streamer, and other programs with the same client id have"
-                f" them ({', '.join(hosts) or 'not listed'}): delete one of theirs, or use another client id",
-                429,
+                f" them ({', '.join(hosts)}): delete one of theirs, or use another client id",
+                error.status,
             )
         for each in mine:
             await self._delete(each)

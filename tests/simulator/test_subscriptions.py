@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.subscriptions import only_https
 from tests.simulator.test_helix import HelixTestCase
 from tests.simulator.worlds import SECRET, Answer, InMemory, twitch
@@ -132,3 +133,59 @@ class SubscriptionsTests(HelixTestCase):
         ]
         self.assertEqual(statuses, [204, 404, 400])
         self.assertIsNone(self.twitch.subscriptions.set_status(subscription, "enabled"))
+
+    def test_a_conflict_tells_the_id(self) -> None:
+        """
+        A 409 says which subscription there is already.
+        """
+        first = self.create().json["data"][0]["id"]
+        answer = self.create()
+        self.assertEqual((answer.status, answer.json["id"]), (409, first))
+
+    def test_a_removed_type_is_gone(self) -> None:
+        """
+        A type and version that is no longer offered is a 410.
+        """
+        self.twitch.subscriptions.removed.add(("stream.online", "1"))
+        self.assertEqual(self.create().status, 410)
+
+    def test_the_cost_has_a_limit(self) -> None:
+        """
+        At the limit nothing is created; what has ended costs nothing.
+        """
+        self.twitch.subscriptions.max_total_cost = 1
+        first = self.create().json["data"][0]["id"]
+        other = {"condition": {"broadcaster_user_id": self.world.add_streamer("mujina").id}}
+        self.assertEqual(self.create(**other).status, 429)
+        self.twitch.subscriptions.set_status(first, "user_removed")
+        self.assertEqual(self.create(**other).status, 202)
+
+    def test_the_totals_may_be_behind(self) -> None:
+        """
+        The list is right at once, its totals only after a while.
+        """
+        self.twitch.subscriptions.total_lag = 5.0
+        self.twitch.subscriptions.add("stream.online", "1", self.tanuki.id, CALLBACK, SECRET)
+        for seconds, total in ((0.0, 0), (4.0, 0), (1.0, 1), (60.0, 1)):
+            self.clock.advance(seconds)
+            answer = self.list().json
+            self.assertEqual((len(answer["data"]), answer["total"], answer["total_cost"]), (1, total, total))
+
+    def test_an_answer_may_be_lost(self) -> None:
+        """
+        What was asked is done, though nobody is told.
+        """
+        self.twitch.faults.plan("eventsub/subscriptions", Behaviour(lost=True))
+        asked = {
+            "type": "stream.online",
+            "version": "1",
+            "condition": {"broadcaster_user_id": self.tanuki.id},
+            "transport": {"method": "webhook", "callback": CALLBACK, "secret": SECRET},
+        }
+        asking = self.request._treq.request(
+            "POST", "http://twitch.test/helix/eventsub/subscriptions", headers=self.headers, json=asked
+        )
+        self.request._treq.flush()
+        self.assertNoResult(asking)
+        self.assertEqual(self.list().json["total"], 1)
+        asking.addErrback(lambda _: None).cancel()

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from attrs import define, evolve, field
+from attrs import define, field
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.task import Clock
@@ -204,9 +204,9 @@ class Scene:
         """
         Change a subscription at Twitch.
         """
-        kept = self.twitch.subscriptions._kept
-        kept[subscription_id] = evolve(kept[subscription_id], **changes)
-        return kept[subscription_id]
+        changed = self.twitch.subscriptions.change(subscription_id, **changes)
+        assert changed is not None
+        return changed
 
     def find(self, chosen: Callable[[Subscription], bool] = lambda each: True) -> list[Subscription]:
         """

@@ -4,6 +4,7 @@ Tests of :mod:`itsjustintv.twitch.keeper`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -496,6 +497,55 @@ class TroubleTests(KeeperTestCase):
         scene.subscription(tanuki, callback=OTHER, status="enabled", cost=9_500)
         warnings = self.lines(LogLevel.warn, scene.start, 5 * 3600.0)
         self.assertEqual(len([line for line in warnings if "9501 points of the 10000" in line]), 1, warnings)
+
+    def test_nothing_more_may_be_created(self) -> None:
+        """
+        At the limit of the cost Twitch's own words are passed on; what is no longer wanted goes first and makes room.
+        """
+        scene = self.scene
+        scene.streamers("tanuki", "mujina")
+        (gone,) = scene.streamers("kitsune", wanted=False)
+        scene.subscription(gone, status="enabled")
+        scene.twitch.subscriptions.max_total_cost = 1
+        errors = self.lines(LogLevel.error, scene.start, 30.0)
+        self.assertEqual(scene.statuses(), {"tanuki": ENABLED})
+        self.assertEqual(len([line for line in errors if "cost exceeded" in line]), 1, errors)
+        self.assertEqual(scene.keeper.report().broken, 1)
+
+
+class PaceTests(KeeperTestCase):
+    """
+    Thousands are subscribed to as fast as the rate limit allows. ITSJUSTINTV_TEST_STREAMERS says how many.
+    """
+
+    def test_nearly_every_point_is_used_and_none_is_overdrawn(self) -> None:
+        """
+        Until the last one is created at least 95 % of what the bucket gave are used, no request is refused, and in the
+        end everybody's subscription is enabled.
+        """
+        many = int(os.environ.get("ITSJUSTINTV_TEST_STREAMERS", "2000"))
+        scene = self.scene
+        scene.streamers(*(f"streamer{number}" for number in range(many)))
+        scene.twitch.faults.plan(NAME, then=Behaviour(delay=0.1))
+        start = scene.clock.seconds()
+        scene.start()
+        while scene.asked("POST") < many:
+            scene.let_pass(1.0)
+        given = 800 + (scene.clock.seconds() - start) * 800 / 60
+        self.assertGreaterEqual(scene.twitch.bucket.taken, 0.95 * given)
+        scene.let_pass(120.0)
+        self.assertEqual(scene.twitch.bucket.refused, 0)
+        self.assertEqual((scene.keeper.report().enabled, scene.asked("POST")), (many, many))
+
+    def test_others_with_the_same_client_id(self) -> None:
+        """
+        When somebody else empties the bucket the 429 that comes of it is waited out, and everybody is subscribed to.
+        """
+        scene = self.scene
+        scene.streamers(*(f"streamer{number}" for number in range(100)))
+        scene.twitch.bucket.empty()
+        scene.start(120.0)
+        self.assertEqual((scene.keeper.report().enabled, scene.asked("POST") < 150), (100, True))
 
 
 class GapTests(KeeperTestCase):
