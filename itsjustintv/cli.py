@@ -20,6 +20,7 @@ from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.routes import Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
+from itsjustintv.folders import make_private
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import State
 from itsjustintv.payload import embed
@@ -259,7 +260,7 @@ def export(config: str | None, directory: Path) -> None:
     loaded = _load(config)
     with _errors():
         ledger = _ledger(loaded)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         written = ledger.export(directory, Routes.of(loaded.config).destination, embed)
         problems = [*written.problems, *_export_token(Path(loaded.config.twitch.token_file), directory / "tokens.json")]
     for problem in problems:

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.folders import make_private
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
 
@@ -258,7 +259,7 @@ class _Lines:
         return name
 
     def _save(self, text: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

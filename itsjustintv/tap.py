@@ -61,6 +61,9 @@ _log = Logger()
 #: Threads of the reactor, which look up names. A name server that does not answer holds one for half a minute.
 _NAME_THREADS = 64
 
+#: Characters of a path below which it says nothing: /webhook, /notify.
+_TELLING = 12
+
 
 def config_path(given: str | None) -> Path:
     """
@@ -103,12 +106,19 @@ class Options(usage.Options):
 
 def secrets(config: Config) -> Iterator[str]:
     """
-    Everything in a configuration that must not appear in a log. A webhook's address is one of them.
+    Everything in a configuration that must not appear in a log. A webhook's address is one of them, and so is what
+    comes after its host, unless it is too short to be a secret.
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret)
-    yield from (config.global_webhook.url, config.global_webhook.target_webhook_secret)
+    yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
-        yield from (streamer.target_webhook_url, streamer.target_webhook_secret)
+        yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
+
+
+def _target(url: str, secret: str) -> Iterator[str]:
+    yield from (url, secret)
+    path = "/" + "".join(url.split("/", 3)[3:])
+    yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:

@@ -14,13 +14,14 @@ import itsjustintv
 
 PACKAGE = Path(itsjustintv.__file__).parent
 
-GROUND = {"model", "interfaces", "errors"}
+GROUND = {"model", "interfaces", "errors", "folders"}
 
 #: What the modules of each part may import of ours, beside those of their own part. The longest name that fits counts.
 MAY_IMPORT = {
     "": set[str](),
     "model": set[str](),
     "errors": set[str](),
+    "folders": set[str](),
     "interfaces": {"model"},
     "services": {"errors"},
     "routing": GROUND | {"config"},

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
+from itsjustintv.folders import make_private
 from itsjustintv.journal.migrations import migrate
 
 __all__ = [
@@ -136,7 +137,7 @@ def create(path: Path) -> Connection:
     :raises JournalUnavailable: when this cannot be done, naming path and cause.
     """
     with explained(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         try:
             # SQLite gives its companions, -wal and -shm, the mode of the database.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -164,7 +165,7 @@ def lock(path: Path) -> int:
     """
     beside = path.with_name(f"{path.name}.lock")
     with explained(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         descriptor = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -40,16 +40,19 @@ class TooLong(Exception):
 class Answer:
     """
     A whole answer.
+
+    :ivar hide: secrets that the request held, and that an error page might quote.
     """
 
     status: int
     headers: Headers
     body: bytes
+    hide: Sequence[str] = field(default=(), repr=False)
 
     @property
     def message(self) -> str:
         """
-        What Twitch says about an error, as one line; empty when it says nothing. 5xx may come as HTML.
+        What Twitch says about an error, as one line without secrets; empty when it says nothing. 5xx may come as HTML.
         """
         try:
             content = orjson.loads(self.body)
@@ -58,6 +61,8 @@ class Answer:
         message = content.get("message") if isinstance(content, dict) else None
         if not isinstance(message, str):
             return ""
+        for secret in filter(None, self.hide):
+            message = message.replace(secret, "[redacted]")
         return " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())[:_QUOTED]
 
     def number(self, header: str) -> int | None:
@@ -80,6 +85,7 @@ async def exchange(
     headers: Mapping[str, str] = {},
     params: Sequence[tuple[str, str]] = (),
     data: Any = None,
+    hide: Sequence[str] = (),
 ) -> Answer:
     """
     Ask and read the answer. Redirects are not followed.
@@ -87,6 +93,7 @@ async def exchange(
     :param what: how an error names the request.
     :param timeout: seconds from the look-up of the name to the last byte.
     :param limit: bytes of the answer's body at the most, once unpacked.
+    :param hide: secrets in the request, which the answer must not tell.
     :raises TwitchUnavailable: when there is no whole answer.
     """
 
@@ -103,7 +110,7 @@ async def exchange(
             unbuffered=True,
             reactor=clock,  # type: ignore[arg-type]  # only its time is used
         )
-        return Answer(response.code, response.headers, await read_body(response, limit))
+        return Answer(response.code, response.headers, await read_body(response, limit), hide)
 
     return await bounded(whole(), clock, what=what, timeout=timeout)
 

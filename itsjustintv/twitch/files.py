@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from tempfile import mkstemp
 
+from itsjustintv.folders import make_private
+
 __all__ = ["replace"]
 
 
@@ -19,7 +21,7 @@ def replace(path: Path, content: bytes, modified_at: float | None = None) -> Non
     :param modified_at: the file's time, if it matters.
     :raises OSError: nothing was changed.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
     temporary = Path(name)
     try:

@@ -141,6 +141,7 @@ class _Request:
             headers=headers,
             params=self._params,
             data=None if self._content is None else orjson.dumps(self._content),
+            hide=(token, settings.webhook_secret),
         )
 
     def result(self, answer: Answer) -> Any:

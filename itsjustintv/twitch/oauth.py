@@ -263,9 +263,10 @@ class AppToken:
                 "client_secret": settings.client_secret,
                 "grant_type": "client_credentials",
             },
+            hide=(settings.client_secret,),
         )
         if answer.status != 200:
-            raise _refusal(answer, settings)
+            raise _refusal(answer)
         try:
             token = _Token.load(answer.body, self._clock.seconds(), owner)
         except ValueError as error:
@@ -285,11 +286,8 @@ class AppToken:
             )
 
 
-def _refusal(answer: Answer, settings: Twitch) -> TwitchError:
-    said = answer.message
-    if settings.client_secret:
-        said = said.replace(settings.client_secret, "[redacted]")
-    message = f"the token endpoint answered {answer.status}" + (f" ({said})" if said else "")
+def _refusal(answer: Answer) -> TwitchError:
+    message = f"the token endpoint answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
     if answer.status == 429 or answer.status >= 500:
         after = answer.number("Retry-After")
         return TwitchUnavailable(message, None if after is None else float(after))

@@ -67,11 +67,13 @@ class Stage:
 
     :ivar folder: where the daemon runs, and keeps its data.
     :ivar settings: TOML that is added to the configuration, after everything else.
+    :ivar journal: where that puts the journal.
     """
 
     reactor: Any
     folder: Path
     settings: str = ""
+    journal: str = "data/itsjustintv.db"
     streamers: dict[str, str] = field(factory=dict)
     port: int = field(factory=free_port)
     _pool: HTTPConnectionPool = field(init=False)
@@ -218,7 +220,7 @@ auth_url = "{twitch}/oauth2"
         """
         The journal, as an operator's commands see it.
         """
-        return Ledger.open(self.folder / "data" / "itsjustintv.db", self.reactor.seconds)
+        return Ledger.open(self.folder / self.journal, self.reactor.seconds)
 
     def accounting(self) -> Accounting:
         """
