@@ -1,0 +1,121 @@
+"""
+Proofs of the control of a name, on port 80.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from treq.testing import StubTreq
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from txacme.interfaces import IResponder
+
+from itsjustintv.certs.answers import Challenge
+from itsjustintv.certs.challenge_site import ChallengeResource
+from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
+
+NAME = "hooks.example.test"
+PATH = "/.well-known/acme-challenge/"
+CHALLENGE = Challenge("http-01", "https://ca/challenge", "a-token")
+
+
+class ResponderTests(SynchronousTestCase):
+    """
+    The tables.
+    """
+
+    def test_s41_they_are_responders_of_txacme(self) -> None:
+        """
+        Each says which challenge it is for.
+        """
+        http, tls = Http01Responder(), TlsAlpn01Responder(Clock())
+        self.assertTrue(IResponder.providedBy(http))
+        self.assertTrue(IResponder.providedBy(tls))
+        self.assertEqual((http.challenge_type, tls.challenge_type), ("http-01", "tls-alpn-01"))
+
+    def test_stopping_what_never_began_is_no_error(self) -> None:
+        """
+        Cleaning up may come at any time.
+        """
+        for responder in (Http01Responder(), TlsAlpn01Responder(Clock())):
+            self.successResultOf(responder.stop_responding(NAME, CHALLENGE, "x"))
+
+    def test_secrets_are_not_shown(self) -> None:
+        """
+        A key authorization does not get into a log by accident.
+        """
+        responder = Http01Responder()
+        responder.start_responding(NAME, CHALLENGE, "hush-hush")
+        self.assertNotIn("hush", repr(responder))
+        self.assertNotIn("a-token", repr(CHALLENGE))
+
+
+class SiteTests(SynchronousTestCase):
+    """
+    The site.
+    """
+
+    def setUp(self) -> None:
+        self.responder = Http01Responder()
+        self.names = {NAME}
+        self.http = StubTreq(ChallengeResource(self.responder, lambda: self.names))
+
+    def ask(self, path: str, method: str = "GET", host: str = NAME) -> tuple[int, bytes, str | None]:
+        """
+        Status, body, and where it leads.
+        """
+        response: Any = self.successResultOf(self.http.request(method, f"http://{host}{path}", allow_redirects=False))
+        return (
+            response.code,
+            self.successResultOf(response.content()),
+            response.headers.getRawHeaders("Location", [None])[0],
+        )
+
+    def test_a_proof_is_answered_while_it_is_expected(self) -> None:
+        """
+        Exactly the key authorization, before and after nothing; whatever name the authority uses.
+        """
+        self.assertEqual(self.ask(f"{PATH}a-token")[0], 404)
+        self.responder.start_responding(NAME, CHALLENGE, "a-token.thumb")
+        for host in (NAME, "192.0.2.7"):
+            self.assertEqual(self.ask(f"{PATH}a-token", host=host), (200, b"a-token.thumb", None))
+        self.assertEqual(self.ask(f"{PATH}a-token", "HEAD"), (200, b"", None))
+        self.assertEqual(self.ask(f"{PATH}another")[0], 404)
+        self.assertEqual(self.ask(f"{PATH}a-token", "POST")[0], 405)
+        self.responder.stop_responding(NAME, CHALLENGE, "a-token.thumb")
+        self.assertEqual(self.ask(f"{PATH}a-token")[0], 404)
+
+    def test_everybody_else_is_led_to_https(self) -> None:
+        """
+        To the same name, path and query, with the same method.
+        """
+        for method in ("GET", "POST"):
+            self.assertEqual(self.ask("/twitch?a=b%20c", method), (308, b"", f"https://{NAME}/twitch?a=b%20c"))
+        self.assertEqual(self.ask("/", host=NAME.upper())[2], f"https://{NAME}/")
+
+    def test_nobody_is_led_to_a_stranger(self) -> None:
+        """
+        A request that names another host is not sent there.
+        """
+        for host in ("evil.example", "192.0.2.7"):
+            self.assertEqual(self.ask("/", host=host), (404, b"", None))
+
+    def test_another_port_is_named(self) -> None:
+        """
+        When HTTPS is not on 443.
+        """
+        self.http = StubTreq(ChallengeResource(self.responder, lambda: self.names, 8443))
+        self.assertEqual(self.ask("/x")[2], f"https://{NAME}:8443/x")
+
+    @given(st.lists(st.sampled_from(["..", ".", "a-token", "%2e%2e", "%00", "", "%ff"]), max_size=5))
+    def test_paths_lead_nowhere(self, parts: list[str]) -> None:
+        """
+        Only a token is answered; no path is looked up anywhere.
+        """
+        self.responder.start_responding(NAME, CHALLENGE, "a-token.thumb")
+        status, body, _ = self.ask(PATH + "/".join(parts))
+        self.assertIn(status, (200, 308, 404))
+        self.assertEqual(status == 200, body == b"a-token.thumb")
