@@ -63,7 +63,7 @@ from urllib.parse import urlsplit
 from itsjustintv.delivery.dispatch import Dispatcher
 def broken(self, delivery, destination):
     parts = urlsplit(destination.url)
-    raise RuntimeError(f"{destination.url} {parts.path}?{parts.query} {destination.secret}")
+    raise RuntimeError(f"{destination.url} {parts.path}?{parts.query} {parts.path} {parts.query} {destination.secret}")
 Dispatcher.__call__ = broken
 from itsjustintv.cli import main
 main(["run", "--config", "config.toml"])
@@ -316,7 +316,8 @@ class LogTests(SecretsCase):
 
     def test_a_traceback(self) -> Deferred[None]:
         """
-        Even the traceback of a defect that quotes addresses and secrets has none of them in it.
+        Even the traceback of a defect that quotes addresses and secrets has none of them in it, nor those that came
+        with a reload.
         """
 
         async def scenario() -> None:
@@ -325,8 +326,13 @@ class LogTests(SecretsCase):
             daemon.start()
             await daemon.ready()
             await self.live(stage, "broken", "recovered")
-            await daemon.said("cannot attempt")
-            await stage.until(lambda: daemon.output.count("Traceback") >= 2)
+            await stage.until(lambda: daemon.output.count("Traceback") == 2)
+            path = stage.folder / "config.toml"
+            path.write_text(path.read_text().replace("of-hung", "of-tomorrow").replace("of hung", "of tomorrow"))
+            daemon.send_signal(signal.SIGHUP)
+            await daemon.said("the configuration was reloaded")
+            await self.live(stage, "hung")
+            await stage.until(lambda: daemon.output.count("Traceback") == 3)
             self.assertIn("RuntimeError: [redacted]", daemon.output)
             self.assert_kept(stage, daemon.output, "the log")
 
