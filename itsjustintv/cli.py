@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from itsjustintv import __version__
+from itsjustintv.cli_subscriptions import subscriptions
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.routes import Routes
@@ -240,6 +241,9 @@ def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
         ledger = _ledger(_load(config))
         for each in delivery:
             click.echo(f"{each} is {ledger.cancel(each).state.value}")
+
+
+main.add_command(subscriptions)
 
 
 @main.group()

@@ -33,7 +33,7 @@ _HOUR = 3600.0
 _SPLAY = 900.0
 
 # Seconds until pending subscriptions are looked at again: doubled each time, up to the patience with them.
-_FOLLOW_UP = 10.0
+_FOLLOW_UP = 5.0
 
 # Seconds from a revocation until something is done about it, for company; doubled from one time to the next, for
 # revocations that come in a stream.

@@ -319,7 +319,7 @@ class TroubleTests(KeeperTestCase):
         before = scene.asked("GET")
         for each in scene.find():
             scene.twitch.revoke(each, "notification_failures_exceeded")
-        scene.let_pass(9.0)
+        scene.let_pass(4.0)
         self.assertEqual(scene.asked("GET"), before + 1)
         self.assertEqual(scene.asked("POST"), 20)
 
