@@ -25,6 +25,7 @@ setup(
         "attrs>=25.4",
         "cattrs>=25.3",
         "service-identity>=24.2",
+        "idna>=3.7",
         "pyopenssl>=26.0",
         # The frame of certs/. 0.9.2, to which pip would step back beside a newer acme, cannot be imported; nor might
         # 0.9.3 with the next cryptography or josepy.

@@ -23,6 +23,10 @@ def callback_url(config: Config) -> str:
     if server.external_domain:
         return f"https://{server.external_domain}/twitch"
     if server.tls.domains:
-        return f"https://{server.tls.domains[0]}/twitch"
+        return f"https://{_in_url(server.tls.domains[0])}/twitch"
     host = "localhost" if server.listen_addr in _EVERYWHERE else server.listen_addr
-    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/twitch"
+    return f"http://{_in_url(host)}:{server.port}/twitch"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

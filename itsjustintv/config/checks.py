@@ -10,13 +10,13 @@ from operator import attrgetter
 from itsjustintv.config.draft import Finding
 from itsjustintv.config.leaves import dotted
 from itsjustintv.config.sections import Config
+from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
 from itsjustintv.config.values import (
     Rule,
     above,
     address,
     authority,
     between,
-    domains,
     eventsub_secret,
     file_name,
     hashing,
@@ -36,11 +36,10 @@ _SIGNATURES = one_of("hub", "standard", "both")
 
 _RULES: Mapping[str, Rule] = {
     "image": one_of("embed", "url"),
-    "server.listen_addr": optional(address),
+    "server.listen_addr": no_endpoint(optional(address)),
     "server.port": between(1, 65535),
     "server.external_domain": optional(authority),
-    "server.tls.domains": domains,
-    "server.tls.cert_dir": file_name,
+    **{f"server.tls.{key}": rule for key, rule in TLS_RULES.items()},
     "twitch.client_id": optional(visible),
     "twitch.webhook_secret": optional(eventsub_secret),
     "twitch.token_file": file_name,
@@ -92,10 +91,7 @@ def check(config: Config) -> Iterator[Finding]:
             variable = f"ITSJUSTINTV_TWITCH_{key}".upper()
             message = f"must be given, here or in the environment as {variable}"
             yield Finding(f"twitch.{key}", message, (f"twitch.{key}_file",))
-    if config.server.tls.enabled and not config.server.tls.domains:
-        yield Finding(
-            "server.tls.domains", "must name at least one domain when TLS is enabled", ("server.tls.enabled",)
-        )
+    yield from check_tls(config.server)
     if config.retry.max_delay < config.retry.initial_delay:
         yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
     webhook = config.global_webhook
@@ -115,6 +111,7 @@ def doubts(config: Config) -> Iterator[Finding]:
             "server.tls.enabled",
             "this version serves plain http all the same: put a reverse proxy with a certificate in front",
         )
+    yield from tls_doubts(config.server)
     if config.telemetry.enabled:
         yield Finding("telemetry.enabled", "this version sends no telemetry")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:

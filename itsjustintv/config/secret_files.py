@@ -15,6 +15,7 @@ __all__ = ["counterpart", "fill", "secret_files"]
 
 _LONGEST = 65536
 _FIXED: tuple[Keys, ...] = (
+    ("server", "tls", "eab_hmac"),
     ("twitch", "client_secret"),
     ("twitch", "webhook_secret"),
     ("global_webhook", "target_webhook_secret"),
@@ -36,7 +37,12 @@ def secret_files(config: Config) -> Iterator[str]:
     Name the files from which the secrets of a configuration were read.
     """
     twitch, webhook = config.twitch, config.global_webhook
-    fixed = (twitch.client_secret_file, twitch.webhook_secret_file, webhook.target_webhook_secret_file)
+    fixed = (
+        config.server.tls.eab_hmac_file,
+        twitch.client_secret_file,
+        twitch.webhook_secret_file,
+        webhook.target_webhook_secret_file,
+    )
     yield from filter(None, (*fixed, *(entry.target_webhook_secret_file for entry in config.streamers.values())))
 
 

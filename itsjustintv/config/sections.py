@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from itsjustintv.config.names import dns_name, dns_names
+
 __all__ = [
     "TLS",
     "Cache",
@@ -30,11 +32,41 @@ __all__ = [
 class TLS:
     """
     ``[server.tls]``.
+
+    :ivar mode: ``acme`` orders certificates, ``files`` serves that of the operator.
+    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.names.dns_name`.
+    :ivar cert_file: the certificate, and after it those of the authorities that lead to it, in PEM.
+    :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
+    :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
+    :ivar http_listen: ``host:port`` at which http-01 is answered.
+    :ivar profile: kind of certificate, by the authority's name for it; empty for what it gives unasked.
+    :ivar key_type: ``p256``, ``p384``, ``rsa2048`` or ``rsa3072``.
+    :ivar ca_bundle: file of the certificates by which the directory is believed; empty for the system's.
+    :ivar eab_hmac: the secret of an account that the operator has with the authority, in base64url.
+    :ivar renew_fraction: share of its life that a certificate has left when it is renewed; 0 if the operator leaves
+        that to us.
+    :ivar default_name: whose certificate those get who name nobody; empty for the first of ``domains``.
     """
 
     enabled: bool = False
-    domains: tuple[str, ...] = ()
+    mode: str = "acme"
+    domains: tuple[str, ...] = field(default=(), converter=dns_names)
     cert_dir: str = "data/acme_certs"
+    cert_file: str = ""
+    key_file: str = ""
+    directory: str = "production"
+    agree_to_terms: bool = False
+    email: str = ""
+    challenge: str = "http-01"
+    http_listen: str = "0.0.0.0:80"
+    profile: str = ""
+    key_type: str = "p256"
+    ca_bundle: str = ""
+    eab_kid: str = ""
+    eab_hmac: str = field(default="", repr=False)
+    eab_hmac_file: str = ""
+    renew_fraction: float = 0.0
+    default_name: str = field(default="", converter=dns_name)
 
 
 @frozen(kw_only=True)
@@ -52,7 +84,7 @@ class Server:
 @frozen(kw_only=True)
 class Twitch:
     """
-    ``[twitch]``. The ``*_file`` variants are resolved while loading: after that, the secret itself is here.
+    ``[twitch]``. The ``*_file`` variants of secrets are resolved while loading: after that, the secret itself is here.
     """
 
     client_id: str = ""

@@ -18,7 +18,6 @@ __all__ = [
     "address",
     "authority",
     "between",
-    "domains",
     "eventsub_secret",
     "file_name",
     "hashing",
@@ -134,15 +133,6 @@ def authority(value: str) -> str | None:
     if _HOSTNAME.fullmatch(name) and (not separator or _is_port(port)):
         return None
     return "must be a host name such as hooks.example.org, without https:// and without a path"
-
-
-def domains(value: tuple[str, ...]) -> str | None:
-    """
-    Names that a certificate can be had for.
-    """
-    if all(_HOSTNAME.fullmatch(name) for name in value):
-        return None
-    return "must be host names such as hooks.example.org, without https:// and without wildcards"
 
 
 def eventsub_secret(value: str) -> str | None:

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.changes import Changes, changes, fingerprint
 from itsjustintv.config.sections import (
+    TLS,
     Cache,
     Config,
     GlobalWebhook,
@@ -84,6 +85,9 @@ class ChangesTests(SynchronousTestCase):
                         evolve(PLAIN, streamers={"foo": StreamerEntry(**{name: value})}) for value in ("old", "new")
                     )
                     expected = [f"1 streamer changed: foo ({name})"]
+                elif section is TLS:
+                    old, new = (evolve(PLAIN, server=Server(tls=TLS(**{name: value}))) for value in ("old", "new"))
+                    expected = [f"server.tls.{name}: changed"]
                 else:
                     table = {Twitch: "twitch", GlobalWebhook: "global_webhook"}[section]
                     old, new = (evolve(PLAIN, **{table: section(**{name: value})}) for value in ("old", "new"))

@@ -39,6 +39,11 @@ _VARIABLES: Mapping[str, tuple[str, object]] = {
     "server.external_domain": ("hooks.example.org:8443", "hooks.example.org:8443"),
     "server.tls.enabled": ("TRUE", True),
     "server.tls.domains": ("a.example.org, b.example.org,", ("a.example.org", "b.example.org")),
+    "server.tls.agree_to_terms": ("true", True),
+    "server.tls.challenge": ("both", "both"),
+    "server.tls.eab_kid": ("kid", "kid"),
+    "server.tls.eab_hmac": ("c2VjcmV0", "c2VjcmV0"),
+    "server.tls.renew_fraction": ("0.5", 0.5),
     "twitch.webhook_secret": ("from the environment", "from the environment"),
     "twitch.incoming_webhook_url": ("https://hooks.example.org/", "https://hooks.example.org/"),
     "retry.max_age": ("90m", 5400.0),
@@ -311,7 +316,11 @@ class EnvironmentTests(SynchronousTestCase):
         """
         ``ITSJUSTINTV_TLS_ENABLED`` still switches TLS on; the full name wins over it.
         """
-        environ = {"ITSJUSTINTV_TLS_ENABLED": "true", "ITSJUSTINTV_SERVER_TLS_DOMAINS": "a.example.org"}
+        environ = {
+            "ITSJUSTINTV_TLS_ENABLED": "true",
+            "ITSJUSTINTV_SERVER_TLS_DOMAINS": "a.example.org",
+            "ITSJUSTINTV_SERVER_TLS_AGREE_TO_TERMS": "true",
+        }
         self.assertTrue(parse(REQUIRED, environ).config.server.tls.enabled)
         environ["ITSJUSTINTV_SERVER_TLS_ENABLED"] = "false"
         self.assertFalse(parse(REQUIRED, environ).config.server.tls.enabled)
@@ -408,9 +417,11 @@ class SecretFilesTests(SynchronousTestCase):
 
     def test_every_secret_can_be_in_a_file(self) -> None:
         """
-        Each of the four kinds of secret is read from the file that its key names.
+        Each of the five kinds of secret is read from the file that its key names.
         """
         text = """
+            [server.tls]
+            eab_hmac_file = "encoded"
             [twitch]
             client_id = "id"
             client_secret_file = "secret"
@@ -422,7 +433,9 @@ class SecretFilesTests(SynchronousTestCase):
             target_webhook_url = "https://hooks.example.org/"
             target_webhook_secret_file = "secret"
         """
+        (self.folder / "encoded").write_bytes(b"c2VjcmV0\n")
         config = parse(text, {}, base=self.folder).config
+        self.assertEqual("c2VjcmV0", config.server.tls.eab_hmac)
         self.assertEqual("from a file", config.twitch.client_secret)
         self.assertEqual("from a file", config.twitch.webhook_secret)
         self.assertEqual("from a file", config.global_webhook.target_webhook_secret)
@@ -495,8 +508,15 @@ class DoubtTests(SynchronousTestCase):
         """
         Settings that this version does not act upon are told, under their keys.
         """
-        text = f'{REQUIRED}[server.tls]\nenabled = true\ndomains = ["a.example.org"]\n[telemetry]\nenabled = true\n'
-        text += 'endpoint = "http://localhost:4318"'
+        text = f"""{REQUIRED}
+            [server.tls]
+            enabled = true
+            domains = ["a.example.org"]
+            agree_to_terms = true
+            [telemetry]
+            enabled = true
+            endpoint = "http://localhost:4318"
+        """
         self.assertEqual(
             ["server.tls.enabled", "telemetry.enabled"], [warning.path for warning in parse(text, {}).warnings]
         )
@@ -625,6 +645,7 @@ class AnythingTests(SynchronousTestCase):
         target = {"target_webhook_url": "https://a.example.org/" if whole else planted}
         streamer = {"login": "a", **signing, **target}
         full = {
+            "server": {"tls": {"enabled": True, "domains": ["a.example.org"], "eab_hmac": planted}},
             "twitch": {"client_id": "a", **hidden},
             "global_webhook": {"enabled": True, "url": planted, **signing},
             "streamers": {"a": streamer, "b": {"user_id": "1", **target}},
@@ -649,6 +670,7 @@ class AnythingTests(SynchronousTestCase):
         loaded = parse(
             document(
                 {
+                    "server": {"tls": {"eab_hmac": "q7ZsecretZ7q"}},
                     "twitch": {"client_id": "a", "client_secret": secret, "webhook_secret": "q7ZsecretZ7q"},
                     "global_webhook": {"enabled": True, "url": url, "target_webhook_secret": secret},
                     "streamers": {"a": {"login": "a", "target_webhook_url": url, "target_webhook_secret": secret}},

@@ -229,6 +229,7 @@ class CallbackTests(SynchronousTestCase):
         for server, expected in (
             (Server(external_domain="external.example.org", tls=tls), "https://external.example.org/twitch"),
             (Server(tls=tls, port=8443), "https://first.example.org/twitch"),
+            (Server(tls=TLS(domains=("2001:db8::1",))), "https://[2001:db8::1]/twitch"),
             (Server(), "http://localhost:8080/twitch"),
             (Server(listen_addr=""), "http://localhost:8080/twitch"),
             (Server(listen_addr="::", port=81), "http://localhost:81/twitch"),

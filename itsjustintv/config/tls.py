@@ -1,0 +1,249 @@
+"""
+Whether HTTPS can be served with what ``[server.tls]`` says: rules for its keys, and what one key asks of another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from itsjustintv.config.draft import Finding
+from itsjustintv.config.names import is_address, is_name
+from itsjustintv.config.sections import TLS, Server
+from itsjustintv.config.values import Rule, address, between, file_name, host_url, one_of, optional, visible
+
+__all__ = ["TLS_RULES", "check_tls", "host_and_port", "no_endpoint", "tls_doubts"]
+
+_HTTP_01 = ("http-01", "both")
+_HTTPS_PORT = 443
+
+_LOCAL_PART = re.compile(r"[!-~]+")
+_NOT_IN_CONTACT = frozenset('@,:;?<>()"\\')
+_BASE64URL = re.compile("([A-Za-z0-9_-]+)={0,2}")
+
+
+def no_endpoint(rule: Rule) -> Rule:
+    """
+    Tell those who come with an endpoint of txacme where the same is said here.
+    """
+
+    def check(value: str) -> str | None:
+        if value.lower().startswith(("le:", "lets:")):
+            return (
+                "must not be an endpoint of txacme: set server.tls.enabled, list the names in server.tls.domains, and"
+                ' choose the authority with server.tls.directory, "production" or "staging"'
+            )
+        return rule(value)
+
+    return check
+
+
+def host_and_port(value: str) -> tuple[str, int] | None:
+    """
+    Take ``host:port`` apart; an IPv6 address stands in brackets, and comes without. ``None`` when it is not that.
+    """
+    host, _, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        return None
+    return None if address(host) is not None or bracketed != (":" in host) else (host, int(port))
+
+
+def _domains(names: tuple[str, ...]) -> str | None:
+    wildcards = [number for number, name in enumerate(names, 1) if "*" in name]
+    if wildcards:
+        return (
+            f"must not hold a wildcard, as {_numbers(wildcards)}: an authority gives those for the challenge dns-01"
+            " only, which is not supported; list each name"
+        )
+    wrong = [number for number, name in enumerate(names, 1) if not is_name(name) and not is_address(name)]
+    if wrong:
+        return (
+            f"must be host names such as hooks.example.org, unlike {_numbers(wrong)}: leave out https://, ports and"
+            " paths, and write what is not in this alphabet in its xn-- form"
+        )
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if first.setdefault(name, number) != number:
+            return f"must hold each name once: {_numbers([first[name], number])} are the same; leave one of them out"
+    return None
+
+
+def _directory(value: str) -> str | None:
+    if value in ("production", "staging"):
+        return None
+    if host_url(value) is not None:
+        return 'must be "production" or "staging", which are those of Let\'s Encrypt, or the URL of an ACME directory'
+    url = urlsplit(value)
+    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        return (
+            "must begin with https://, unless the authority is on this machine: whoever stands between could have"
+            " certificates in your name"
+        )
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
+
+
+def _email(value: str) -> str | None:
+    name, _, host = value.rpartition("@")
+    if _LOCAL_PART.fullmatch(name) and _NOT_IN_CONTACT.isdisjoint(name) and address(host) is None:
+        return None
+    return "must be one address such as ops@example.org, in ASCII and without mailto:"
+
+
+def _http_listen(value: str) -> str | None:
+    if host_and_port(value) is not None:
+        return None
+    return 'must be host:port, such as "0.0.0.0:80" or "[::]:80"'
+
+
+def _eab_hmac(value: str) -> str | None:
+    match = _BASE64URL.fullmatch(value)
+    if match and len(match[1]) % 4 != 1:
+        return None
+    return "must be the base64url text that the authority shows beside the key id: letters, digits, - and _"
+
+
+#: By the names of the keys of ``[server.tls]``.
+TLS_RULES: Mapping[str, Rule] = {
+    "mode": one_of("acme", "files"),
+    "domains": _domains,
+    "cert_dir": no_endpoint(file_name),
+    "cert_file": optional(file_name),
+    "key_file": optional(file_name),
+    "directory": no_endpoint(_directory),
+    "email": optional(_email),
+    "challenge": one_of("http-01", "tls-alpn-01", "both"),
+    "http_listen": no_endpoint(optional(_http_listen)),
+    "profile": optional(visible),
+    "key_type": one_of("p256", "p384", "rsa2048", "rsa3072"),
+    "ca_bundle": optional(file_name),
+    "eab_kid": optional(visible),
+    "eab_hmac": optional(_eab_hmac),
+    "renew_fraction": optional(between(0.05, 0.9)),
+}
+
+
+def check_tls(server: Server) -> Iterator[Finding]:
+    """
+    Find what one key of ``[server.tls]`` asks of another, while HTTPS is to be served.
+    """
+    tls = server.tls
+    if not tls.enabled:
+        return
+    if not tls.domains:
+        yield _finding("domains", "must name at least one domain when TLS is enabled", "enabled")
+    elif tls.default_name and tls.default_name not in tls.domains:
+        yield _finding("default_name", "must be one of server.tls.domains: add it there, or leave this out", "domains")
+    if tls.mode == "files":
+        for key in ("cert_file", "key_file"):
+            if not getattr(tls, key):
+                message = (
+                    'must name a file in PEM, since mode is "files"; set mode = "acme" to have certificates ordered'
+                )
+                yield _finding(key, message, "mode")
+    elif tls.mode == "acme":
+        yield from _ordering(server)
+
+
+def tls_doubts(server: Server) -> Iterator[Finding]:
+    """
+    Find what is allowed in ``[server.tls]`` and yet seldom meant.
+    """
+    tls = server.tls
+    if not tls.enabled or tls.mode != "acme":
+        return
+    if tls.challenge == "tls-alpn-01" and server.port != _HTTPS_PORT:
+        yield _finding(
+            "challenge",
+            "authorities look for tls-alpn-01 at port 443 only: set server.port to 443, have port 443 passed on to it,"
+            ' or set challenge = "http-01"',
+        )
+    for key in ("cert_file", "key_file"):
+        if getattr(tls, key):
+            yield _finding(
+                key, 'is not used, since mode is "acme": set mode = "files" to serve a certificate of your own'
+            )
+
+
+def _ordering(server: Server) -> Iterator[Finding]:
+    tls = server.tls
+    if not tls.agree_to_terms:
+        yield _finding(
+            "agree_to_terms",
+            "must be true: if you agree to the terms of service of the authority, add this line below [server.tls]:"
+            " agree_to_terms = true (or set ITSJUSTINTV_SERVER_TLS_AGREE_TO_TERMS=true)",
+            "enabled",
+            "mode",
+        )
+    addresses = [number for number, name in enumerate(tls.domains, 1) if is_address(name)]
+    if addresses and tls.profile != "shortlived":
+        yield _finding(
+            "domains",
+            f"must not hold an address, as {_numbers(addresses)}: certificates for those are given with"
+            ' profile = "shortlived" only; add this line below [server.tls], or use a name',
+            "mode",
+            "profile",
+        )
+    if tls.challenge in _HTTP_01:
+        yield from _answering(server)
+    yield from _external_account(tls)
+
+
+def _answering(server: Server) -> Iterator[Finding]:
+    if not server.tls.http_listen:
+        yield _finding(
+            "http_listen",
+            'must be given for http-01, such as "0.0.0.0:80"; set challenge = "tls-alpn-01" to do without',
+            "challenge",
+        )
+        return
+    place = host_and_port(server.tls.http_listen)
+    if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
+        finding = _finding(
+            "http_listen",
+            "must not be where HTTPS is served: set server.port to another port, such as 443, or http_listen to one to"
+            " which port 80 is passed on",
+        )
+        yield Finding(finding.path, finding.message, ("server.port", "server.listen_addr"))
+
+
+def _external_account(tls: TLS) -> Iterator[Finding]:
+    if tls.eab_kid and not tls.eab_hmac:
+        yield _finding(
+            "eab_hmac",
+            "must be given with eab_kid, here or as a file with eab_hmac_file: the authority shows both",
+            "eab_kid",
+            "eab_hmac_file",
+        )
+    if tls.eab_hmac and not tls.eab_kid:
+        message = "must be given with eab_hmac: it is the key id that the authority shows beside the secret"
+        yield _finding("eab_kid", message, "eab_hmac", "eab_hmac_file")
+
+
+def _overlap(one: str, other: str) -> bool:
+    """
+    Whether two addresses on the same port get in each other's way. On Linux ``::`` takes IPv4 as well.
+    """
+    hosts = {"0.0.0.0" if not host else host.lower() for host in (one, other)}  # noqa: S104 - it is compared
+    hosts = {str(ip_address(host)) if is_address(host) else host for host in hosts}
+    if len(hosts) == 1 or "::" in hosts:
+        return True
+    return "0.0.0.0" in hosts and not any(":" in host for host in hosts)  # noqa: S104
+
+
+def _finding(key: str, message: str, *involves: str) -> Finding:
+    return Finding(f"server.tls.{key}", message, tuple(f"server.tls.{other}" for other in involves))
+
+
+def _numbers(numbers: list[int]) -> str:
+    """
+    Name entries of a list without quoting them.
+    """
+    return " and ".join(f"number {number}" for number in numbers)
