@@ -259,6 +259,23 @@ class SecretTests(KeeperTestCase):
         scene.let_pass(600.0)
         self.assertEqual((scene.find(), scene.keeper.problem()), (before, None))
 
+    def test_the_journal_goes_away_during_a_round(self) -> None:
+        """
+        What is created meanwhile is kept when the journal is back, and is not created again.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.twitch.faults.plan(NAME, Behaviour(), Behaviour(delay=2.0))
+        scene.start(1.0)
+        scene.last_known.broken = "the disk is full"
+        scene.let_pass(60.0)
+        self.assertIn("the disk is full", scene.keeper.problem() or "")
+        scene.last_known.broken = None
+        scene.let_pass(300.0)
+        scene.restart()
+        scene.let_pass(30.0)
+        self.assertEqual((scene.asked("POST"), scene.statuses()), (1, {"tanuki": ENABLED}))
+
 
 class TroubleTests(KeeperTestCase):
     """
@@ -279,6 +296,25 @@ class TroubleTests(KeeperTestCase):
         self.scene.let_pass(360.0)
         self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
         self.assertIsNone(self.scene.keeper.problem())
+
+    def test_a_creation_that_fails_is_tried_again_soon(self) -> None:
+        """
+        Twitch's own trouble is no reason to wait for the next hour.
+        """
+        self.scene.streamers("tanuki", "mujina")
+        self.scene.twitch.faults.plan(NAME, Behaviour(), Behaviour(status=500))
+        self.scene.start(30.0)
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
+        self.assertEqual(self.scene.keeper.report().failed, 1)
+
+    def test_an_answer_that_is_lost(self) -> None:
+        """
+        Nobody knows with what it was created, so there is another one, and only one.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.twitch.faults.plan(NAME, Behaviour(), Behaviour(lost=True))
+        self.scene.start(60.0)
+        self.assertEqual((self.scene.statuses(), self.scene.asked("POST")), ({"tanuki": ENABLED}, 2))
 
     def test_a_revocation_is_answered_by_a_new_subscription(self) -> None:
         """
@@ -322,6 +358,33 @@ class TroubleTests(KeeperTestCase):
         scene.let_pass(4.0)
         self.assertEqual(scene.asked("GET"), before + 1)
         self.assertEqual(scene.asked("POST"), 20)
+
+    def test_revocations_in_a_stream(self) -> None:
+        """
+        Are gathered for longer and longer, so that they do not cost a look each.
+        """
+        scene = self.scene
+        scene.streamers(*(f"streamer{number}" for number in range(60)))
+        scene.start(3600.0)
+        before = scene.asked("GET")
+        for each in scene.find():
+            scene.twitch.revoke(each, "notification_failures_exceeded")
+            scene.let_pass(2.0)
+        self.assertLess(scene.asked("GET") - before, 30)
+        scene.let_pass(120.0)
+        self.assertEqual(scene.keeper.report().enabled, 60)
+
+    def test_a_list_that_is_behind(self) -> None:
+        """
+        What has just been created is not created again because it is not listed yet.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start()
+        (made,) = scene.find()
+        with self.hidden_once(made.id):
+            scene.let_pass(60.0)
+        self.assertEqual((scene.asked("POST"), scene.statuses()), (1, {"tanuki": ENABLED}))
 
     def test_revocations_of_something_else(self) -> None:
         """
