@@ -20,6 +20,7 @@ from twisted.web.server import Request
 from itsjustintv.simulator.behaviour import Script, act
 from itsjustintv.simulator.bucket import Bucket
 from itsjustintv.simulator.cancelling import all_of
+from itsjustintv.simulator.control import Control
 from itsjustintv.simulator.eventsub import EventSub, Report, stream_online
 from itsjustintv.simulator.helix import Helix
 from itsjustintv.simulator.images import avatar
@@ -40,11 +41,15 @@ __all__ = ["SimulatedTwitch"]
 @define(eq=False)
 class SimulatedTwitch:
     """
-    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent.
+    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent. What a
+    script wants is at ``/simulator``.
 
     :ivar world: who streams.
     :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``users``, ``channels``, ``streams``,
         ``channels/followers``, ``eventsub/subscriptions``, ``images``.
+    :ivar challenge_after: seconds from a creation to its challenge; nothing is promised, more than a minute was seen.
+    :ivar challenge_again: whether a challenge that is not answered with 2xx is sent again as a notification would be;
+        nothing is documented (dev.twitch.tv, "Handling webhook events").
     :ivar requests: method and path of everything that was asked for, in order.
     """
 
@@ -54,6 +59,8 @@ class SimulatedTwitch:
     client_id: str = "simulated-client-id-0123456789"
     client_secret: str = field(default="simulated-client-secret-0123456", repr=False)
     _callback_is_allowed: Callable[[str], bool] = loopback_too
+    challenge_after: float = 0.0
+    challenge_again: bool = False
     world: World = field(init=False)
     tokens: Tokens = field(init=False)
     bucket: Bucket = field(init=False)
@@ -92,7 +99,7 @@ class SimulatedTwitch:
 
     def verify(self, subscription: Subscription) -> Deferred[Report]:
         """
-        Challenge a callback, once. The subscription is enabled if the answer is 200, exactly the challenge, and of
+        Challenge a callback. The subscription is enabled if the answer is 200, exactly the challenge, and of
         announced length, since deployments whose answers came in chunks have failed.
         """
         message, challenge = self.eventsub.challenge(subscription)
@@ -103,7 +110,7 @@ class SimulatedTwitch:
             self.subscriptions.set_status(subscription.id, ENABLED if right else FAILED)
             return report
 
-        return self.eventsub.send(message, again=False).addCallback(judge)
+        return self.eventsub.send(message, again=self.challenge_again).addCallback(judge)
 
     def announce(self, stream: Stream) -> Deferred[list[Report]]:
         """
@@ -144,7 +151,7 @@ class SimulatedTwitch:
         def begin() -> None:
             self.verify(subscription).addErrback(lambda failure: failure.trap(CancelledError))
 
-        self._clock.callLater(0, begin)
+        self._clock.callLater(self.challenge_after, begin)
 
     @app.route("/oauth2", branch=True)
     def _serve_oauth(self, request: Request) -> IResource:
@@ -153,6 +160,10 @@ class SimulatedTwitch:
     @app.route("/helix", branch=True)
     def _serve_helix(self, request: Request) -> IResource:
         return self._noted(request, self._helix.app)
+
+    @app.route("/simulator", branch=True)
+    def _serve_control(self, request: Request) -> IResource:  # noqa: ARG002
+        return cast("IResource", Control(self).app.resource())
 
     @app.route("/images/<user_id>.png")
     async def _serve_image(self, request: Request, user_id: str) -> bytes:

@@ -144,6 +144,12 @@ class World:
                 return channel
         raise LookupError(f"there is no streamer called {login}")
 
+    def everybody(self) -> Sequence[Channel]:
+        """
+        All who stream.
+        """
+        return list(self._channels.values())
+
     def channels(self, *, ids: Iterable[str] = (), logins: Iterable[str] = ()) -> Sequence[Channel]:
         """
         Everybody among these ids and logins who exists, once each.

@@ -428,6 +428,19 @@ class TroubleTests(KeeperTestCase):
         self.assertEqual(scene.asked("POST"), 2)
         self.assertNotIn(stuck.id, [each.id for each in scene.find()])
 
+    def test_a_challenge_that_comes_late_or_again(self) -> None:
+        """
+        Is answered all the same, and the subscription is not replaced meanwhile.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.twitch.challenge_after, scene.twitch.challenge_again = 71.0, True
+        scene.callback.works = False
+        scene.start(75.0)
+        scene.callback.works = True
+        scene.let_pass(120.0)
+        self.assertEqual((scene.statuses(), scene.asked("POST")), ({"tanuki": ENABLED}, 1))
+
     def test_a_conflict_is_looked_into(self) -> None:
         """
         What the list did not tell is adopted if it signs as it should, else replaced.
@@ -578,7 +591,7 @@ class TroubleTests(KeeperTestCase):
 
 class PaceTests(KeeperTestCase):
     """
-    Thousands are subscribed to as fast as the rate limit allows. ITSJUSTINTV_TEST_STREAMERS says how many.
+    Thousands are subscribed to as fast as the rate limit allows. ITSJUSTINTV_STREAMERS says how many.
     """
 
     def test_nearly_every_point_is_used_and_none_is_overdrawn(self) -> None:
@@ -586,7 +599,7 @@ class PaceTests(KeeperTestCase):
         Until the last one is created at least 95 % of what the bucket gave are used, no request is refused, and in the
         end everybody's subscription is enabled.
         """
-        many = int(os.environ.get("ITSJUSTINTV_TEST_STREAMERS", "2000"))
+        many = int(os.environ.get("ITSJUSTINTV_STREAMERS", "2000"))
         scene = self.scene
         scene.streamers(*(f"streamer{number}" for number in range(many)))
         scene.twitch.faults.plan(NAME, then=Behaviour(delay=0.1))
