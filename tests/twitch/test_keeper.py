@@ -383,7 +383,9 @@ class TroubleTests(KeeperTestCase):
         scene.start()
         (made,) = scene.find()
         with self.hidden_once(made.id):
-            scene.let_pass(60.0)
+            scene.let_pass(6.0)
+        self.assertEqual((scene.asked("GET"), scene.keeper.report().pending, scene.keeper.problem()), (2, 1, None))
+        scene.let_pass(60.0)
         self.assertEqual((scene.asked("POST"), scene.statuses()), (1, {"tanuki": ENABLED}))
 
     def test_revocations_of_something_else(self) -> None:
