@@ -73,6 +73,7 @@ class Pipeline(Service):
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
     _loop: LoopingCall | None = field(default=None, init=False)
+    _away: bool = field(default=False, init=False)
 
     log = Logger()
 
@@ -173,8 +174,11 @@ class Pipeline(Service):
     async def _catch_up(self) -> None:
         """
         Begin with what the journal holds unprepared. Never raises: the loop must not end.
+
+        While the journal cannot be written, one delivery at a time finds out whether it still cannot: more would only
+        ask Twitch the same again every time, for nothing.
         """
-        room = self._at_once - len(self._preparing)
+        room = (1 if self._away else self._at_once) - len(self._preparing)
         if room <= 0:
             return
         # A delivery that is prepared while the journal is being read may still be in what was read.
@@ -183,10 +187,13 @@ class Pipeline(Service):
             # What is already under way is listed as well, so ask for that many more.
             found = await self._journal.unprepared(self._clock.seconds(), room + len(self._preparing))
         except JournalUnavailable as error:
-            self.log.warn("cannot read what is still to be prepared, will try again: {reason}", reason=str(error))
+            if not self._away:
+                self.log.warn("cannot read what is still to be prepared, will try again: {reason}", reason=str(error))
+            self._away = True
         except Exception:  # noqa: BLE001 - a defect here must not stop the deliveries for ever
             self.log.failure("cannot read what is still to be prepared, will try again")
         else:
+            self._away = self._away and bool(found)
             for event, delivery in found:
                 if delivery.id not in self._prepared:
                     self._begin(event, delivery)
@@ -216,12 +223,7 @@ class Pipeline(Service):
         except CancelledError:
             raise
         except JournalUnavailable as error:
-            self.log.warn(
-                "the delivery of {event_id} to {destination} waits for the journal: {reason}",
-                event_id=event.id,
-                destination=delivery.destination,
-                reason=str(error),
-            )
+            self._wait(delivery, error)
         except Exception:  # noqa: BLE001 - one event's defect must not take the others with it
             self.log.failure(
                 "cannot prepare the delivery of {event_id} to {destination}, will try again",
@@ -251,7 +253,9 @@ class Pipeline(Service):
         now = self._clock.seconds()
         body = build(Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=now))
         picture = None if enrichment.picture is None else enrichment.picture.data
-        if await self._journal.prepare(delivery.id, body, picture, now):
+        prepared = await self._journal.prepare(delivery.id, body, picture, now)
+        self._away = False
+        if prepared:
             self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body, picture=picture))
 
     async def _go_on(self, delivery: Delivery, reason: str) -> bool:
@@ -280,16 +284,27 @@ class Pipeline(Service):
         try:
             await self._journal.hold(delivery.id, self._clock.seconds() + self._hold, reason)
         except JournalUnavailable as error:
+            self._wait(delivery, error)
+        else:
+            self._away = False
+
+    def _wait(self, delivery: Delivery, error: JournalUnavailable) -> None:
+        """
+        Leave a delivery to the loop. That the journal is away is said once, not of every delivery every time.
+        """
+        if not self._away:
             self.log.warn(
-                "the delivery of {event_id} to {destination} waits for the journal: {reason}",
+                "the delivery of {event_id} to {destination} waits for the journal, as do those after it: {reason}",
                 event_id=delivery.event_id,
                 destination=delivery.destination,
                 reason=str(error),
             )
+        self._away = True
 
     async def _end(self, delivery: Delivery, state: State, reason: str) -> None:
         now = self._clock.seconds()
         settled = await self._journal.settle(delivery.id, state, reason, now)
+        self._away = False
         self.log.info(
             "{state}: {event_id} of {streamer} is not sent to {destination}: {reason}",
             state=settled.state.value,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import orjson
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -62,6 +63,21 @@ class Enricher:
         gate: Deferred[None] = Deferred()
         self.held.append(gate)
         return gate.addCallback(lambda _: self.answer())
+
+
+@define(eq=False)
+class FullJournal(MemoryJournal):
+    """
+    A journal that accepts and can be read, and has no room for a payload.
+    """
+
+    full: bool = True
+
+    def prepare(self, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+        """
+        Fail while it is full.
+        """
+        return fail(JournalUnavailable("disk full")) if self.full else super().prepare(delivery_id, body, picture, now)
 
 
 class PipelineTests(SynchronousTestCase):
@@ -383,6 +399,37 @@ class PipelineTests(SynchronousTestCase):
         self.enricher.held = None
         self.clock.advance(2)
         self.assertEqual([each.id for each in self.submitted], ["event1-1"])
+
+    def test_while_nothing_can_be_written_one_delivery_at_a_time_tries(self) -> None:
+        """
+        A full disk is said once and asks Twitch for one event at a time; once there is room everything is prepared.
+        """
+        self.journal = FullJournal()
+        self.pipeline = self.build()
+        with capturedLogs() as logs:
+            self.pipeline.startService()
+            for number in range(1, 6):
+                self.accept(online(number))
+            self.assertEqual(len(self.enricher.asked), 5)
+            self.clock.pump([2.0] * 10)
+        self.assertEqual(len(self.enricher.asked), 15)
+        waiting = [line for line in logs if "waits for the journal" in line["log_format"]]
+        self.assertEqual([line["reason"] for line in waiting], ["disk full"])
+        self.journal.full = False
+        self.clock.pump([2.0] * 2)
+        self.assertEqual(len(self.submitted), 5)
+
+    def test_a_journal_that_cannot_be_read_is_said_once(self) -> None:
+        """
+        The loop asks every two seconds and complains once an outage.
+        """
+        with capturedLogs() as logs:
+            for _ in range(2):
+                self.journal.broken = "disk gone"
+                self.clock.pump([2.0] * 5)
+                self.journal.broken = None
+                self.clock.advance(2)
+        self.assertEqual([line["reason"] for line in logs], ["disk gone", "disk gone"])
 
     def test_a_defect_in_one_event_is_logged_and_tried_again(self) -> None:
         """

@@ -124,6 +124,7 @@ class Listener(Service):
         if not IListeningPort.providedBy(opened[0]):
             opened[0].raiseException()
         self._port, self._where = opened[0], description
+        self.log.info("listening on {place}", place=_place(opened[0]))
 
     def _close(self, port: IListeningPort) -> None:
         closing = maybeDeferred(port.stopListening)

@@ -4,6 +4,7 @@ The HTTP server around the resources.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from io import BytesIO
 from typing import ClassVar
@@ -62,7 +63,8 @@ class RootResource(Resource):
         resource = self._resources.get(request.path)
         if resource is not None:
             answer: bytes | int = resource.render(request)
-            return answer
+            # Twisted logs a body in answer to HEAD, which a container's health check asks for all day long.
+            return b"" if request.method == b"HEAD" and isinstance(answer, bytes) else answer
         if request.path == b"/":
             body = _BANNER
             request.setHeader(b"Content-Type", b"text/plain")
@@ -129,6 +131,8 @@ class LimitedSite(server.Site):
     # Without the wrapper that would switch to HTTP/2.
     protocol = Channel  # type: ignore[assignment]
     requestFactory = LimitedRequest
+    # Whoever listens says where; that there is a factory concerns nobody else.
+    noisy = False
 
     def __init__(self, resource: IResource, clock: IReactorTime, limits: Limits) -> None:
         # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
@@ -137,6 +141,8 @@ class LimitedSite(server.Site):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._turned_away = 0
+        self._said: Counter[int] = Counter()
+        self._cut = 0
         self._quiet_until = 0.0
 
     def startFactory(self) -> None:
@@ -155,6 +161,12 @@ class LimitedSite(server.Site):
         """
         Write no access log.
         """
+
+    def logPrefix(self) -> str:
+        """
+        Go by a name that an operator knows, in the lines that Twisted writes about ports.
+        """
+        return "http"
 
     def getContentFile(self, length: int | None) -> BytesIO:  # noqa: ARG002 - the name is Twisted's
         """
@@ -181,16 +193,43 @@ class LimitedSite(server.Site):
 
     def _sweep(self) -> None:
         """
-        End what is late, and say when connections were turned away.
+        End what is late, and say what no resource can say since none has heard of it.
         """
         self.traffic.sweep()
         now = self.traffic.clock.seconds()
-        count = self.traffic.turned_away - self._turned_away
-        if count and now >= self._quiet_until:
-            self._turned_away += count
+        if now >= self._quiet_until and self._tell():
             self._quiet_until = now + _QUIET
+
+    def _tell(self) -> bool:
+        """
+        Say what was turned away, refused and cut since the last time.
+
+        :return: whether there was anything.
+        """
+        traffic = self.traffic
+        away, cut, refused = (
+            traffic.turned_away - self._turned_away,
+            traffic.slow - self._cut,
+            traffic.refused - self._said,
+        )
+        self._turned_away, self._cut, self._said = traffic.turned_away, traffic.slow, Counter(traffic.refused)
+        if away:
             self._log.warn(
                 "turned away {count} connection(s): {limit} were open; if they are not an attack, put a proxy in front",
-                count=count,
-                limit=self.traffic.limits.connections,
+                count=away,
+                limit=traffic.limits.connections,
             )
+        if cut:
+            self._log.info(
+                "cut {count} connection(s): a request had not arrived after {limit:g} s",
+                count=cut,
+                limit=traffic.limits.request,
+            )
+        for status, count in sorted(refused.items()):
+            self._log.info(
+                "refused {count} request(s) by their head or framing alone: {status} {reason}",
+                count=count,
+                status=status,
+                reason=http.RESPONSES[status].decode("ascii").lower(),
+            )
+        return bool(away or cut or refused)

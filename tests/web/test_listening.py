@@ -117,6 +117,15 @@ class ListenerTests(TestCase):
         await port.stopListening()
         return number
 
+    async def test_the_place_is_in_the_log(self) -> None:
+        """
+        Where it listens is said by address and port.
+        """
+        listener = self.make("tcp:0:interface=127.0.0.1")
+        with capturedLogs() as logs:
+            listener.startService()
+        self.assertIn(f"listening on 127.0.0.1:{self.number(listener.port)}", [formatEvent(event) for event in logs])
+
     async def test_after_a_move_the_new_place_is_open_and_the_old_one_closed(self) -> None:
         """
         New connections are taken at the new place only, and the log says so.

@@ -19,11 +19,12 @@ from OpenSSL.crypto import X509, PKey
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -106,6 +107,15 @@ class RootTests(SynchronousTestCase):
             head, body = self.ask(path, b"HEAD")
             self.assertIn(b"Content-Length: %d" % len(self.ask(path)[1]), head)
             self.assertEqual(body, b"")
+
+    def test_head_is_not_worth_a_line(self) -> None:
+        """
+        A container's health check asks by HEAD all day long, and nothing is logged.
+        """
+        with capturedLogs() as logs:
+            for path in (b"/", b"/nowhere", b"/health", b"/echo"):
+                self.ask(path, b"HEAD")
+        self.assertEqual(logs, [])
 
     def test_only_the_exact_path(self) -> None:
         """
@@ -199,6 +209,38 @@ class SiteTests(SynchronousTestCase):
                     channel.dataReceived(post(b""))
         self.assertEqual([(line["count"], line["limit"]) for line in logs], [(1, 3), (10, 3)])
         self.assertEqual({line["log_level"] for line in logs}, {LogLevel.warn})
+
+    def test_what_no_resource_heard_of_is_logged(self) -> None:
+        """
+        Requests that were refused by their head, and connections that were cut, are counted in the log every ten
+        seconds at the most.
+        """
+        server = Server()
+
+        def send(data: bytes) -> None:
+            channel, _ = server.connect()
+            channel.dataReceived(data)
+            channel.connectionLost(Failure(ConnectionDone()))
+
+        with capturedLogs() as logs:
+            for _ in range(2):
+                send(post(b"x" * 1001))
+                send(b"no request at all\r\n\r\n")
+            server.exchange(b"POST / HTTP/1.1\r\n")
+            server.pass_time(12)
+            send(b"no request at all\r\n\r\n")
+            server.pass_time(8)
+            self.assertEqual(len(logs), 3)
+            server.pass_time(1)
+        self.assertEqual(
+            [formatEvent(line) for line in logs],
+            [
+                "refused 2 request(s) by their head or framing alone: 400 bad request",
+                "refused 2 request(s) by their head or framing alone: 413 request entity too large",
+                "cut 1 connection(s): a request had not arrived after 10 s",
+                "refused 1 request(s) by their head or framing alone: 400 bad request",
+            ],
+        )
 
 
 def context_factory() -> CertificateOptions:
