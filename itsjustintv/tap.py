@@ -109,7 +109,7 @@ def secrets(config: Config) -> Iterator[str]:
     Everything in a configuration that must not appear in a log. A webhook's address is one of them, and so is what
     comes after its host, unless it is too short to be a secret.
     """
-    yield from (config.twitch.client_secret, config.twitch.webhook_secret)
+    yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
