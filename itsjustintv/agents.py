@@ -15,9 +15,10 @@ __all__ = ["deliveries_agent", "twitch_agent"]
 
 def twitch_agent(reactor: Any) -> Agent:
     """
-    An agent for Twitch. Connections are kept for a minute.
+    An agent for Twitch. Connections are kept for a minute, as many as are used at once: with TLS a new one costs more
+    than what is asked over it.
     """
-    return Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60))
+    return Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60, kept=32))
 
 
 def deliveries_agent(reactor: Any) -> Agent:
@@ -26,16 +27,17 @@ def deliveries_agent(reactor: Any) -> Agent:
     close would cost an attempt.
     """
     endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
-    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2))
+    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2, kept=64))
     return agent
 
 
-def _quiet_pool(reactor: Any, idle: int) -> HTTPConnectionPool:
+def _quiet_pool(reactor: Any, idle: int, kept: int) -> HTTPConnectionPool:
     """
-    A pool that keeps connections for some seconds, and does not log the address of each one it opens.
+    A pool that keeps some connections to each host for some seconds, and does not log the address of each one it opens.
     """
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.cachedConnectionTimeout = idle
+    pool.maxPersistentPerHost = kept
     pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
     return pool
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 from treq.client import HTTPClient
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
@@ -24,6 +25,9 @@ __all__ = ["Helix", "Params"]
 Params = Sequence[tuple[str, str]]
 
 _TIMEOUT = 5.0
+
+# Requests under way at once, of those that leave something to others.
+_AT_ONCE = 24
 _LIMIT = 1024 * 1024
 
 # How a 429 begins that is not about the rate limit (dev.twitch.tv, API reference, "Create EventSub Subscription":
@@ -36,6 +40,9 @@ class Helix:
     """
     Asks Helix, with the token and within the rate limit.
 
+    Requests that leave points to others leave connections to them as well: there can be hundreds, one for each of a
+    crowd, and to open a connection for each costs more than to take turns.
+
     :ivar http: must not follow redirects on its own.
     :ivar settings: where Helix is, and who asks.
     """
@@ -45,6 +52,7 @@ class Helix:
     _token: AppToken
     _bucket: RateBucket
     _clock: IReactorTime
+    _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
 
     @property
     def limit(self) -> int:
@@ -84,7 +92,7 @@ class Helix:
             token = await self._token.get()
             fare = await self._bucket.take(spare=spare)
             try:
-                answer = await request.send(token)
+                answer = await self._send(request, token, spare)
             except BaseException:
                 self._bucket.lost(fare)
                 raise
@@ -101,6 +109,15 @@ class Helix:
             if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and again:
                 continue
             return request.result(answer)
+
+    async def _send(self, request: _Request, token: str, spare: int) -> Answer:
+        if not spare:
+            return await request.send(token)
+        await self._crowd.acquire()
+        try:
+            return await request.send(token)
+        finally:
+            self._crowd.release()
 
 
 @define(eq=False)

@@ -276,6 +276,33 @@ class HelixTests(SynchronousTestCase):
         self.failureResultOf(asking, CancelledError)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
+    def test_a_crowd_takes_turns(self) -> None:
+        """
+        Of requests that leave points to others a limited number is under way, and one that does not sets out before
+        those that wait. When one ends, or is given up, the next sets out.
+        """
+        self.twitch.usual[USERS] = HANG
+        self.twitch.usual["/helix/streams"] = FINE
+        crowd = [run(self.world.helix.get("/users", spare=1)) for _ in range(60)]
+        under_way = len(self.twitch.hanging)
+        self.assertLess(under_way, 40)
+        self.successResultOf(run(self.world.helix.get("/streams")))
+        self.assertEqual(len(self.twitch.hanging), under_way)
+        crowd[0].cancel()
+        self.failureResultOf(crowd[0], CancelledError)
+        self.assertEqual(len(self.twitch.hanging), under_way + 1)
+        crowd[-1].cancel()
+        self.failureResultOf(crowd[-1], CancelledError)
+        self.assertEqual(len(self.twitch.hanging), under_way + 1)
+        for each in crowd[1:-1]:
+            self.assertNoResult(each)
+            request = self.twitch.hanging[1 + crowd[1:-1].index(each)]
+            request.write(FakeTwitch.answer(request, FINE))
+            request.finish()
+            self.world.stub.flush()
+            self.assertEqual(self.successResultOf(each), {"data": []})
+        self.assertEqual(len(self.twitch.hanging), 59)
+
     def get_token(self) -> None:
         """
         Have a token.

@@ -1,0 +1,92 @@
+"""
+The HTTP clients, against a real listener.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, readBody
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from itsjustintv.agents import deliveries_agent, twitch_agent
+
+CROWD = 20
+
+
+@define(eq=False)
+class Counting(Site):
+    """
+    Answers requests once a crowd of them is there.
+
+    :ivar connections: that were ever made.
+    """
+
+    connections: int = 0
+    waiting: list[Request] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        resource = Resource()
+        resource.isLeaf = True
+        resource.render = self.gather  # type: ignore[method-assign]
+        super().__init__(resource)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.connections += 1
+        return super().buildProtocol(addr)
+
+    def log(self, request: Any) -> None:
+        """
+        Keep no access log.
+        """
+
+    def gather(self, request: Request) -> int:
+        """
+        Answer if this is the last.
+        """
+        self.waiting.append(request)
+        if len(self.waiting) == CROWD:
+            for one in self.waiting:
+                one.finish()
+            self.waiting.clear()
+        return NOT_DONE_YET
+
+
+class ConnectionTests(TestCase):
+    """
+    How many connections are opened.
+    """
+
+    timeout = 20
+
+    async def crowds(self, agent: Agent) -> int:
+        """
+        Have two crowds of requests made, one after the other.
+
+        :return: how many connections that took.
+        """
+        site = Counting()
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(agent._pool.closeCachedConnections)
+        url = f"http://127.0.0.1:{port.getHost().port}/".encode()
+
+        async def ask() -> None:
+            await readBody(await agent.request(b"GET", url))
+
+        for _ in range(2):
+            await gatherResults([Deferred.fromCoroutine(ask()) for _ in range(CROWD)])
+        return site.connections
+
+    async def test_a_second_crowd_needs_no_new_connections(self) -> None:
+        """
+        What a crowd of requests has opened serves the next crowd, with Twitch as with receivers.
+        """
+        self.assertEqual(await self.crowds(twitch_agent(reactor)), CROWD)
+        self.assertEqual(await self.crowds(deliveries_agent(reactor)), CROWD)
