@@ -180,6 +180,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         lambda: config().retry.max_age,
     )
     catch_up = CatchUp(helix.directory, pipeline.accept, reactor, new_id, lambda: CatchUpSettings.of(config()))
+
+    def identify(ids: Mapping[str, str]) -> None:
+        routing.identify(ids)
+        keeper.reconcile("the id of a streamer has changed")
+
+    identities = Identities(helix.directory, journal, reactor, routing.logins, identify)
     keeper = SubscriptionKeeper(
         SubscriptionsAPI(helix.helix),
         routing.wanted,
@@ -189,14 +195,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         reactor,
         random.random,
         catch_up.ask,
-        lambda: identities.problem() is None,
+        identities.certain,
     )
-
-    def identify(ids: Mapping[str, str]) -> None:
-        routing.identify(ids)
-        keeper.reconcile("the id of a streamer has changed")
-
-    identities = Identities(helix.directory, journal, reactor, routing.logins, identify)
     twitch = TwitchResource(keeper.secrets, pipeline.accept, keeper.revoked, reactor, new_id)
     preflight = Preflight(helix.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
     health = HealthResource(

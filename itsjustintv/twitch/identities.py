@@ -121,6 +121,13 @@ class Identities(Service):
         """
         return self._errand.problem()
 
+    def certain(self) -> bool:
+        """
+        Whether everybody who is configured is known, or known not to exist.
+        """
+        everybody = (login.lower() for login in self._logins())
+        return self.problem() is None and all(login in self._told or login in self._said for login in everybody)
+
     def _look_again(self) -> None:
         self._checked.clear()
         self._errand.go()

@@ -46,6 +46,9 @@ _BEHIND = 60.0
 # Seconds after which the others have their turn when too much has failed in a row.
 _AFTER_FAILURES = 60.0
 
+# Seconds until the next look while it is not certain who is wanted.
+_UNCERTAIN = 60.0
+
 
 @define(eq=False)
 class SubscriptionKeeper(Service):
@@ -314,6 +317,8 @@ class SubscriptionKeeper(Service):
         if drawn.wait or work.created or work.adopted:
             self.reconcile("twitch is verifying the callback", self._follow_up * (1 + self._random() / 10))
             self._follow_up = min(self._follow_up * 2, PATIENCE)
+        if not self._certain():
+            self.reconcile("not everybody is known yet", _UNCERTAIN)
         if work.gave_up:
             self.reconcile("too much failed in a row", _AFTER_FAILURES)
             return

@@ -68,6 +68,8 @@ class Stage:
     :ivar folder: where the daemon runs, and keeps its data.
     :ivar settings: TOML that is added to the configuration, after everything else.
     :ivar journal: where that puts the journal.
+    :ivar webhook_secret: what the configuration lets Twitch sign with.
+    :ivar incoming_webhook_url: what it calls the callback, if it says anything of it.
     """
 
     reactor: Any
@@ -76,6 +78,8 @@ class Stage:
     journal: str = "data/itsjustintv.db"
     streamers: dict[str, str] = field(factory=dict)
     port: int = field(factory=free_port)
+    webhook_secret: str = SECRET
+    incoming_webhook_url: str = ""
     _pool: HTTPConnectionPool = field(init=False)
     twitch: SimulatedTwitch = field(init=False)
     receiver: Receiver = field(init=False)
@@ -104,7 +108,7 @@ class Stage:
         """
         Where Twitch reaches the daemon.
         """
-        return f"{self.url}/twitch"
+        return self.incoming_webhook_url or f"{self.url}/twitch"
 
     @property
     def hook(self) -> str:
@@ -120,9 +124,16 @@ class Stage:
         :param more: TOML of the streamer's table.
         """
         channel = self.twitch.world.add_streamer(login, **about)
+        self.configure_streamer(login, f'user_id = "{channel.id}"\n{more}')
+
+    def configure_streamer(self, login: str, more: str = "") -> None:
+        """
+        Have somebody in the configuration by login, whether Twitch knows of anybody like that or not.
+
+        :param more: TOML of the streamer's table.
+        """
         self.streamers[login] = (
-            f'[streamers.{login}]\nuser_id = "{channel.id}"\nlogin = "{login}"\n'
-            f'target_webhook_url = "{self.hook}/{login}"\n{more}\n'
+            f'[streamers.{login}]\nlogin = "{login}"\ntarget_webhook_url = "{self.hook}/{login}"\n{more}\n'
         )
 
     @property
@@ -131,6 +142,7 @@ class Stage:
         The text of the configuration.
         """
         twitch = self._listening[0].url
+        incoming = f'incoming_webhook_url = "{self.incoming_webhook_url}"\n' if self.incoming_webhook_url else ""
         return f"""
 [server]
 listen_addr = "127.0.0.1"
@@ -138,10 +150,10 @@ port = {self.port}
 [twitch]
 client_id = "{self.twitch.client_id}"
 client_secret = "{self.twitch.client_secret}"
-webhook_secret = "{SECRET}"
+webhook_secret = "{self.webhook_secret}"
 api_url = "{twitch}/helix"
 auth_url = "{twitch}/oauth2"
-{"".join(self.streamers.values())}
+{incoming}{"".join(self.streamers.values())}
 {self.settings}
 """
 
@@ -198,10 +210,12 @@ auth_url = "{twitch}/oauth2"
         wanted = {self.twitch.world.channel(login).id for login in logins or self.streamers}
         await self.until(lambda: wanted <= self.twitch.subscriptions.enabled_for(self.callback))
 
-    def message(self, stream: Stream) -> Message:
+    def message(self, stream: Stream, secret: str = SECRET) -> Message:
         """
         Write a message about a broadcast, under an id of its own; to be sent with ``twitch.eventsub.send``, as often as
         a test likes.
+
+        :param secret: what it is signed with.
         """
         subscription = Subscription(
             id="a-subscription-that-has-ended",
@@ -210,7 +224,7 @@ auth_url = "{twitch}/oauth2"
             version="1",
             condition={"broadcaster_user_id": stream.channel.id},
             callback=self.callback,
-            secret=SECRET,
+            secret=secret,
             created_at=stream.started_at,
         )
         return self.twitch.eventsub.notification(subscription, stream_online(stream))

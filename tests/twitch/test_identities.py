@@ -182,6 +182,23 @@ class LookUpTests(IdentitiesCase):
         self.assertEqual(self.kept(), {"birch": 2, "cedar": 3, "dogwood": 4})
         self.assertEqual(self.twitch.to("/helix/users")[-1].params, [("login", "dogwood")])
 
+    def test_nothing_is_certain_until_everybody_was_asked_for(self) -> None:
+        """
+        While a login has yet to be looked up, be it at the start or after a change, it is not certain who is who; it is
+        once everybody is known, or known not to exist.
+        """
+        self.twitch.then("/helix/users", Reply(503), Reply(503))
+        self.start()
+        self.assertFalse(self.identities.certain())
+        self.after(10.0)
+        self.assertTrue(self.identities.certain())
+        self.logins = ["Alder", "dogwood"]
+        self.assertFalse(self.identities.certain())
+        self.identities.refresh()
+        self.assertFalse(self.identities.certain())
+        self.after(1.0)
+        self.assertTrue(self.identities.certain())
+
     def test_everybody_is_looked_up_again_after_a_day(self) -> None:
         """
         One who could not be found is found when the account exists.
