@@ -4,7 +4,9 @@ Commands that end by themselves, or are ended.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -92,3 +94,42 @@ async def until(reactor: Any, condition: Callable[[], T], patience: float = 30.0
             raise AssertionError(f"waited {patience:g} s in vain, the answer is still {answer!r}")
         await deferLater(reactor, 0.02)
     return answer
+
+
+@define(eq=False)
+class Background:
+    """
+    A command that runs until it is killed; also with this process, on Linux.
+
+    :ivar command: by its whole path.
+    """
+
+    _reactor: Any
+    _command: Sequence[str]
+    _folder: Path
+    _listening: _Listening = field(factory=_Listening, init=False)
+    _transport: Any = field(default=None, init=False)
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """
+        Start it.
+        """
+        tether = [sys.executable, "-m", "itsjustintv.simulator.tether", str(os.getpid())]
+        self._transport = self._reactor.spawnProcess(
+            self._listening,
+            sys.executable,
+            [*tether, *self._command],
+            env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+            path=str(self._folder),
+            childFDs={0: "w", 1: "r", 2: "r"},
+        )
+        self._transport.closeStdin()
+
+    async def kill(self) -> None:
+        """
+        End it, if it was started.
+        """
+        if self._transport is not None:
+            with suppress(ProcessExitedAlready):
+                self._transport.signalProcess(signal.SIGKILL)
+            await self._listening.ended
