@@ -209,7 +209,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             ("catch_up", catch_up.problem),
             ("configuration", settings.problem),
         ),
-        details=(("configuration", lambda: settings.status().public()),),
+        details=(
+            ("configuration", lambda: settings.status().public()),
+            ("subscriptions", lambda: keeper.report().public()),
+        ),
     )
     root = RootResource({b"/twitch": ExactResource(twitch.app), b"/health": ExactResource(health.app)})
     http_listener = Listener(lambda: _description(config()), make_site(root, reactor, Limits()), reactor)

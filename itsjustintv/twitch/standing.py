@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
+from itsjustintv.model import rfc3339
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.reconcile import ENABLED, PENDING, Plan
 from itsjustintv.twitch.subscriptions import Listing
@@ -54,6 +55,18 @@ class Report:
     max_total_cost: int = 0
     last_error: str | None = None
     next_at: float | None = None
+
+    def public(self) -> Mapping[str, object]:
+        """
+        What strangers may hear of it: numbers, no names.
+        """
+        return {
+            "wanted": self.wanted,
+            "enabled": self.enabled,
+            "pending": self.pending,
+            "broken": self.broken,
+            "checked_at": None if self.at is None else rfc3339(self.at),
+        }
 
 
 @frozen

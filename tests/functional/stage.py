@@ -175,12 +175,14 @@ auth_url = "{twitch}/oauth2"
         :param command: another way to start it.
         :param env: is added to its environment.
         """
+        # Tests that are not about it tell of every broadcast themselves, or it may be found before they do.
+        quiet = {} if "[catch_up]" in self.settings else {"ITSJUSTINTV_CATCH_UP_ENABLED": "false"}
         daemon = DaemonProcess(
             self.reactor,
             self.folder,
             self.configure().absolute(),
             self.url,
-            {**environment(os.environ), **env},
+            {**environment(os.environ), **quiet, **env},
             wrapper=wrapper,
             command=command,
         )
