@@ -301,7 +301,7 @@ class ConfigurationTests(SynchronousTestCase):
         Every variable of the environment is one of the configuration, or is read by name in the code.
         """
         known = {leaf.variable for leaf in leaves()}
-        for folder in (PACKAGE, ROOT / "tests" / "functional"):
+        for folder in (PACKAGE, ROOT / "tests"):
             for path in folder.rglob("*.py"):
                 known |= set(re.findall(r'"(ITSJUSTINTV_[A-Z_]*[A-Z])"', path.read_text(encoding="utf-8")))
         wrong = []
