@@ -19,12 +19,14 @@ __all__ = [
     "Health",
     "Level",
     "Span",
+    "advised_moment",
     "alarm_due",
     "ari_due",
     "clock_is_wrong",
     "due",
     "failed",
     "health",
+    "last_moment",
     "next_ari",
     "order_of_types",
     "renewal_moment",
@@ -124,11 +126,29 @@ def due(span: Span | None, record: Record, now: float) -> str | None:
         return "there is none"
     if now >= span.not_after:
         return "it has expired"
-    if now >= span.not_after - _EMERGENCY * (span.not_after - span.not_before):
+    if now >= last_moment(span):
         return "it is about to expire"
-    if record.renew_at:
-        return "the authority asks for it" if now >= record.renew_at else None
+    advised = advised_moment(span, record)
+    if advised is not None:
+        return "the authority asks for it" if now >= advised else None
     return "it is time" if now >= renewal_moment(span) else None
+
+
+def advised_moment(span: Span, record: Record) -> float | None:
+    """
+    When the authority asks for renewal, or ``None``. A certificate lives for a twentieth of its life, or a day, in any
+    case: an authority that finds every certificate overdue must not be asked for one after the other.
+    """
+    if not record.renew_at:
+        return None
+    return max(record.renew_at, span.not_before + min(_DAY, _EMERGENCY * (span.not_after - span.not_before)))
+
+
+def last_moment(span: Span) -> float:
+    """
+    When to renew whatever an authority advises.
+    """
+    return span.not_after - _EMERGENCY * (span.not_after - span.not_before)
 
 
 def retry_moment(

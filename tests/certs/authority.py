@@ -25,7 +25,7 @@ from twisted.web.iweb import IRequest
 
 from itsjustintv.certs.jose import unpadded
 
-__all__ = ["DIRECTORY", "HANG", "NOW", "Authority", "Fault", "Issuer", "problem", "settle"]
+__all__ = ["DIRECTORY", "HANG", "NOW", "Authority", "Fault", "Issuer", "let_pass", "problem", "settle"]
 
 #: Where it is.
 DIRECTORY = "https://ca.example.test/directory"
@@ -530,19 +530,33 @@ def _url(path: str) -> str:
     return f"https://ca.example.test/{path}"
 
 
+def _flush(authority: Authority) -> None:
+    before = -1
+    while len(authority.asked) != before:
+        before = len(authority.asked)
+        authority.http.flush()
+
+
 def settle(authority: Authority, work: Deferred[Any], patience: float = 3600.0) -> Deferred[Any]:
     """
     Let time pass, from one thing that is due to the next, until something has an end or so many seconds are over.
     """
     until = authority.clock.seconds() + patience
     while True:
-        before = -1
-        while len(authority.asked) != before:
-            before = len(authority.asked)
-            authority.http.flush()
+        _flush(authority)
         if work.called:
             return work
         due = [call.getTime() for call in authority.clock.getDelayedCalls()]
         if not due or min(due) > until:
             return work
         authority.clock.advance(max(0.0, min(due) - authority.clock.seconds()))
+
+
+def let_pass(authority: Authority, seconds: float) -> None:
+    """
+    Let so much time pass, from one thing that is due to the next.
+    """
+    until = authority.clock.seconds() + seconds
+    settle(authority, Deferred(), seconds)
+    authority.clock.advance(max(0.0, until - authority.clock.seconds()))
+    _flush(authority)

@@ -1,0 +1,180 @@
+"""
+What is known of one name's certificate at this moment.
+"""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from itsjustintv.certs import policy
+from itsjustintv.certs.bundle import Bundle, key_type
+from itsjustintv.certs.ordering import Issued
+from itsjustintv.certs.policy import Health, Span
+from itsjustintv.certs.record import Record
+from itsjustintv.certs.settings import CertSettings
+from itsjustintv.model import rfc3339
+
+__all__ = ["Holding", "Status"]
+
+
+@frozen(kw_only=True)
+class Status:
+    """
+    What an operator may want to know of a certificate. Moments are RFC 3339, empty when there is none.
+    """
+
+    name: str
+    level: str
+    reason: str
+    expires: str
+    renew: str
+    last_attempt: str
+    next_attempt: str
+    failures: int
+    problem: str
+    issuer: str
+    serial: str
+    profile: str
+
+
+@define(eq=False)
+class Holding:
+    """
+    A name, its certificate and its record.
+
+    :ivar stamp: of the file that ``bundle`` was read from.
+    :ivar unsaved: whether ``bundle`` could not be written yet.
+    :ivar task: what is being done about it.
+    :ivar forced: whether somebody wants another certificate, whatever is due.
+    :ivar waiters: who wants to know how that ends.
+    """
+
+    name: str
+    bundle: Bundle | None = None
+    record: Record = field(factory=Record)
+    stamp: tuple[int, int, int] | None = None
+    unsaved: bool = False
+    task: Deferred[None] | None = None
+    forced: bool = False
+    error: Failure | None = None
+    waiters: list[Deferred[None]] = field(factory=list)
+
+    @property
+    def span(self) -> Span | None:
+        """
+        The life of the certificate, if there is one.
+        """
+        return None if self.bundle is None else Span(self.bundle.not_before, self.bundle.not_after)
+
+    def valid(self, now: float) -> bool:
+        """
+        Whether it can be served.
+        """
+        return self.bundle is not None and now < self.bundle.not_after
+
+    def due(self, settings: CertSettings, now: float) -> str | None:
+        """
+        Say why a certificate must be ordered, or ``None``.
+        """
+        reason = policy.due(self.span, self.record, now)
+        if reason is not None or self.bundle is None:
+            return reason
+        if not self.bundle.covers(self.name):
+            return "it is for other names"
+        if key_type(self.bundle.key) != settings.key_type:
+            return "server.tls.key_type has changed"
+        if self.record.serial == self.bundle.serial and self.record.profile != settings.profile:
+            return "server.tls.profile has changed"
+        return None
+
+    def blocked(self, settings: CertSettings) -> bool:
+        """
+        Whether an order is known to be refused with these settings.
+        """
+        return bool(self.record.blocked_by) and self.record.blocked_by == settings.fingerprint(self.name)
+
+    def ari_due(self, now: float) -> bool:
+        """
+        Whether to ask for renewal information.
+        """
+        return policy.ari_due(self.span, self.record, now) and self.bundle is not None and bool(self.bundle.ari_id)
+
+    def next_moment(self, settings: CertSettings, now: float) -> float:
+        """
+        When there will be something to be done.
+        """
+        moments = []
+        if self.valid(now) and self.bundle is not None and self.bundle.ari_id:
+            moments.append(self.record.ask_at)
+        if self.due(settings, now):
+            if not self.blocked(settings):
+                moments.append(self.record.next_attempt)
+        elif self.span is not None:
+            renewal = policy.advised_moment(self.span, self.record) or policy.renewal_moment(self.span)
+            moments.append(min(renewal, policy.last_moment(self.span)))
+        return max(now, min(moments, default=float("inf")))
+
+    def replacing(self) -> tuple[str, str] | None:
+        """
+        What an order says it replaces: the certificate's name in renewal information, and the account it was for.
+        """
+        if self.bundle is None or self.record.serial != self.bundle.serial or not self.bundle.ari_id:
+            return None
+        return self.bundle.ari_id, self.record.account
+
+    def take(self, issued: Issued, now: float) -> None:
+        """
+        Hold a new certificate. All failures are forgiven, except towards the authority's limit.
+        """
+        bundle = issued.bundle
+        self.bundle, self.error, self.unsaved = bundle, None, True
+        self.record = Record(
+            names=tuple(sorted(bundle.names)),
+            serial=bundle.serial,
+            not_before=bundle.not_before,
+            not_after=bundle.not_after,
+            issuer=bundle.issuer,
+            profile=issued.profile,
+            account=issued.account,
+            last_attempt=now,
+            recent_failures=self.record.recent_failures,
+        )
+
+    def rearm(self) -> None:
+        """
+        Let a blocked name be tried again.
+        """
+        if self.record.blocked_by:
+            self.record = evolve(self.record, blocked_by="", next_attempt=0.0)
+
+    def health(self, now: float) -> Health:
+        """
+        How well it is with it.
+        """
+        return policy.health(self.name, self.span, self.record, now)
+
+    def status(self, now: float) -> Status:
+        """
+        What an operator may want to know.
+        """
+        health, span, record = self.health(now), self.span, self.record
+        return Status(
+            name=self.name,
+            level=health.level.value,
+            reason=health.reason,
+            expires=_text(0.0 if span is None else span.not_after),
+            renew=_text(0.0 if span is None else policy.advised_moment(span, record) or policy.renewal_moment(span)),
+            last_attempt=_text(record.last_attempt),
+            next_attempt=_text(record.next_attempt if record.failures else 0.0),
+            failures=record.failures,
+            problem=record.problem,
+            issuer="" if self.bundle is None else self.bundle.issuer,
+            serial="" if self.bundle is None else self.bundle.serial,
+            profile=record.profile,
+        )
+
+
+def _text(moment: float) -> str:
+    return rfc3339(moment) if moment else ""
