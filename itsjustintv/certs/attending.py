@@ -54,6 +54,8 @@ class Attendant:
         settings = self._settings()
         if holding.due(settings, now) is None or holding.blocked(settings):
             return False
+        # What was refused was refused with other settings, perhaps before a restart.
+        holding.rearm()
         return now >= holding.record.next_attempt
 
     async def attend(self, holding: Holding) -> None:

@@ -674,6 +674,19 @@ class FailureTests(ServiceCase):
             self.assertIn(NAME, house.served)
             self.stop(house)
 
+    def test_s30_other_settings_are_another_chance_after_a_restart_too(self) -> None:
+        """
+        Whoever mends the configuration and starts again need not wait.
+        """
+        self.authority.fail_always("newOrder", problem(403, "rejectedIdentifier"))
+        house = self.start()
+        self.pass_time(1)
+        self.stop(house)
+        self.authority.fail_always("newOrder", None)
+        house = self.start(key_type="p384")
+        self.pass_time(1)
+        self.assertIn(NAME, house.served)
+
     def test_s31_an_authority_that_hangs_does_not_hold_up_the_stop(self) -> None:
         """
         In every request on the way: the service ends at once, nothing is left on the clock, and nothing is logged that
