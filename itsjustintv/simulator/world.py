@@ -109,15 +109,16 @@ class World:
         self._channels[channel.id] = channel
         return channel
 
-    def go_live(self, login: str, *, lag: float | None = None) -> Stream:
+    def go_live(self, login: str, *, lag: float | None = None, ago: float = 0.0) -> Stream:
         """
         Begin a broadcast; one that was still running ends.
 
         :param lag: seconds, instead of the usual ones.
+        :param ago: seconds that it has been on already.
         :raises LookupError: nobody is called that.
         """
         channel = self.channel(login)
-        now = self._clock.seconds()
+        now = self._clock.seconds() - ago
         stream = Stream(
             id=str(self._random.randrange(10**10, 10**11)),
             channel=channel,
