@@ -68,6 +68,7 @@ def run_demo() -> int:
     Run the demonstration in a reactor of its own, once in a process.
 
     :return: what to exit with.
+    :raises BrokenPipeError: nobody reads on, as when the output goes to ``head``; everything has been taken down.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
@@ -75,17 +76,15 @@ def run_demo() -> int:
 
 
 def _run(reactor: Any, out: TextIO) -> int:
-    statuses: list[int] = []
+    endings: list[int | Failure] = []
 
     def begin() -> None:
         showing = demo(reactor, out)
         over: Deferred[None] = Deferred()
 
         def ended(result: int | Failure) -> None:
-            if isinstance(result, Failure):
-                result.printTraceback(sys.stderr)
-                result = 1
-            statuses.append(result)
+            # Nothing is said of a failure before the reactor has ended: where it would be said may be what failed.
+            endings.append(result)
             over.callback(None)
             with suppress(ReactorNotRunning):
                 reactor.stop()
@@ -100,4 +99,7 @@ def _run(reactor: Any, out: TextIO) -> int:
 
     reactor.callWhenRunning(begin)
     reactor.run()
-    return statuses[0] if statuses else 1
+    ending = endings[0] if endings else 1
+    if isinstance(ending, Failure):
+        ending.raiseException()
+    return ending

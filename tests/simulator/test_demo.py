@@ -141,6 +141,19 @@ class CommandTests(TestCase):
         self.assertNotIn("\x1b", watching.output)
         self.assertEqual(list(temporary.iterdir()), [])
 
+    async def test_an_output_that_nobody_reads_ends_it(self) -> None:
+        """
+        When its output goes to ``head``, with or without the errors, it takes everything down and says no more.
+        """
+        for unread in ((1,), (1, 2)):
+            running, watching, temporary = self.start(r"The stage")
+            await watching.seen
+            for stream in unread:
+                running.closeChildFD(stream)
+            self.assertEqual((await watching.ended).exitCode, 1)
+            self.assertNotIn("Traceback", watching.output)
+            self.assertEqual(list(temporary.iterdir()), [])
+
     async def test_an_interruption_leaves_nothing_behind(self) -> None:
         """
         After Ctrl-C, or a polite kill, the daemon, the ports and the folder are gone.
