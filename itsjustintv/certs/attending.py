@@ -18,8 +18,9 @@ from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.holding import Holding
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.problems import advice, is_final
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import fingerprint
 from itsjustintv.certs.store import CertificateStore
+from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificateError
 from itsjustintv.model import rfc3339
 
@@ -37,7 +38,7 @@ class Attendant:
     :ivar random: answers with a number from 0 to 1.
     """
 
-    _settings: Callable[[], CertSettings]
+    _settings: Callable[[], TLS]
     _store: CertificateStore
     _ordering: Ordering
     _serve: Callable[[str, Bundle], None]
@@ -149,7 +150,7 @@ class Attendant:
         if holding.ari_due(now):
             await self._ask_advice(holding)
 
-    async def _failed(self, holding: Holding, settings: CertSettings, error: Exception) -> None:
+    async def _failed(self, holding: Holding, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
         holding.error = Failure(error)
         problem = error if isinstance(error, AcmeProblem) else None
@@ -164,7 +165,7 @@ class Attendant:
             now,
             self._random,
             retry_after=None if problem is None else problem.retry_after,
-            blocked_by=settings.fingerprint(holding.name) if final else "",
+            blocked_by=fingerprint(settings, holding.name) if final else "",
         )
         if not isinstance(error, CertificateError | OSError):
             self.log.failure("no certificate for {name}", holding.error, name=holding.name)

@@ -5,6 +5,7 @@ A private key, the certificate for it, and the certificates above. No network, n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from ipaddress import ip_address
 
 import pem
 from attrs import field, frozen
@@ -23,7 +24,16 @@ from cryptography.hazmat.primitives.serialization import (
 from itsjustintv.certs.jose import PrivateKey, unpadded
 from itsjustintv.errors import CertificateUnusable
 
-__all__ = ["KEY_TYPES", "Bundle", "certificate_request", "certificates_from", "key_from", "key_text", "key_type"]
+__all__ = [
+    "KEY_TYPES",
+    "Bundle",
+    "certificate_request",
+    "certificates_from",
+    "general_name",
+    "key_from",
+    "key_text",
+    "key_type",
+]
 
 #: How to make a key, by the name of its kind. RSA takes a while.
 KEY_TYPES: Mapping[str, Callable[[], PrivateKey]] = {
@@ -85,13 +95,14 @@ class Bundle:
     @property
     def names(self) -> frozenset[str]:
         """
-        The host names it is for, in lower case.
+        The host names it is for, in lower case, and the addresses.
         """
         try:
             found = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except (x509.ExtensionNotFound, ValueError):
             return frozenset()
-        return frozenset(name.lower() for name in found.get_values_for_type(x509.DNSName))
+        names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+        return frozenset(names + [str(address) for address in found.get_values_for_type(x509.IPAddress)])
 
     @property
     def not_before(self) -> float:
@@ -199,11 +210,21 @@ def certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
     Ask for a certificate, in DER. It has no Common Name: one longer than 64 letters would be refused, and the names are
     what counts.
 
-    :param names: A-labels in lower case.
+    :param names: A-labels in lower case, or addresses.
     """
-    sans = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+    sans = x509.SubjectAlternativeName([general_name(name) for name in names])
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(sans, critical=False)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def general_name(name: str) -> x509.DNSName | x509.IPAddress:
+    """
+    Write a name, or an address, as certificates have it.
+    """
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def certificates_from(text: bytes) -> Sequence[x509.Certificate]:

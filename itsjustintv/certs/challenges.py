@@ -19,7 +19,7 @@ from txacme.interfaces import IResponder
 from zope.interface import implementer
 
 from itsjustintv.certs.answers import Challenge
-from itsjustintv.certs.bundle import KEY_TYPES, Bundle
+from itsjustintv.certs.bundle import KEY_TYPES, Bundle, general_name
 from itsjustintv.certs.contexts import context_of
 
 __all__ = ["Http01Responder", "TlsAlpn01Responder", "challenge_bundle"]
@@ -78,14 +78,14 @@ class TlsAlpn01Responder:
         Be ready.
         """
         bundle = challenge_bundle(server_name, response, self._clock.seconds())
-        self._contexts[server_name.encode("ascii")] = context_of(bundle)
+        self._contexts[_asked_for(server_name)] = context_of(bundle)
         return succeed(None)
 
     def stop_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Forget it.
         """
-        self._contexts.pop(server_name.encode("ascii"), None)
+        self._contexts.pop(_asked_for(server_name), None)
         return succeed(None)
 
     def context_for(self, name: bytes) -> SSL.Context | None:
@@ -93,6 +93,14 @@ class TlsAlpn01Responder:
         The challenge of a name, while it is expected.
         """
         return self._contexts.get(name)
+
+
+def _asked_for(name: str) -> bytes:
+    """
+    By what name a validator asks: for an address it is that of its reverse look-up (RFC 8738, section 6).
+    """
+    found = general_name(name)
+    return (found.value.reverse_pointer if isinstance(found, x509.IPAddress) else name).encode("ascii")
 
 
 def challenge_bundle(name: str, authorization: str, now: float) -> Bundle:
@@ -113,7 +121,7 @@ def challenge_bundle(name: str, authorization: str, now: float) -> Bundle:
         .serial_number(x509.random_serial_number())
         .not_valid_before(today - timedelta(days=1))
         .not_valid_after(today + timedelta(days=7))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=True)
+        .add_extension(x509.SubjectAlternativeName([general_name(name)]), critical=True)
         .add_extension(value, critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from attrs import define, field
+from cryptography.x509 import IPAddress
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -28,6 +29,7 @@ from itsjustintv.certs.answers import (
     read_order,
     read_renewal_info,
 )
+from itsjustintv.certs.bundle import general_name
 from itsjustintv.certs.exchange import Answer, Exchange
 from itsjustintv.certs.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
@@ -102,10 +104,10 @@ class AcmeClient:
         """
         Order a certificate.
 
-        :param names: A-labels in lower case.
+        :param names: A-labels in lower case, or addresses (RFC 8738).
         :param replaces: the identifier of the certificate it is to replace (RFC 9773, section 5).
         """
-        payload: dict[str, object] = {"identifiers": [{"type": "dns", "value": name} for name in names]}
+        payload: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
         if profile:
             payload["profile"] = profile
         if replaces is not None:
@@ -262,6 +264,11 @@ class AcmeClient:
             shortest, longest = _ASKED
             seconds = min(max(asked, shortest), longest)
         await deferLater(self._clock, seconds)
+
+
+def _identifier(name: str) -> Mapping[str, str]:
+    kind = "ip" if isinstance(general_name(name), IPAddress) else "dns"
+    return {"type": kind, "value": name}
 
 
 def _offered(url: str | None, what: str) -> str:

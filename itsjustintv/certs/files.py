@@ -124,7 +124,7 @@ class FilesService(Service):
         except CertificateUnusable as error:
             raise CertificateUnusable(
                 f"{self._certificate} with {self._key} cannot be served: {error}."
-                " See server.tls.certificate_file and server.tls.key_file"
+                " See server.tls.cert_file and server.tls.key_file"
             ) from None
         if not bundle.names:
             raise CertificateUnusable(f"{self._certificate} cannot be served: the certificate names no host")

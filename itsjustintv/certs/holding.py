@@ -13,7 +13,8 @@ from itsjustintv.certs.bundle import Bundle, key_type
 from itsjustintv.certs.ordering import Issued
 from itsjustintv.certs.policy import Health, Span
 from itsjustintv.certs.record import Record
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import fingerprint
+from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 
 __all__ = ["Holding", "Status"]
@@ -44,6 +45,7 @@ class Holding:
     """
     A name, its certificate and its record.
 
+    :ivar fraction: ``server.tls.renew_fraction``, or 0.
     :ivar stamp: of the file that ``bundle`` was read from.
     :ivar unsaved: whether ``bundle`` could not be written yet.
     :ivar task: what is being done about it.
@@ -54,6 +56,7 @@ class Holding:
     name: str
     bundle: Bundle | None = None
     record: Record = field(factory=Record)
+    fraction: float = 0.0
     stamp: tuple[int, int, int] | None = None
     unsaved: bool = False
     task: Deferred[None] | None = None
@@ -66,7 +69,7 @@ class Holding:
         """
         The life of the certificate, if there is one.
         """
-        return None if self.bundle is None else Span(self.bundle.not_before, self.bundle.not_after)
+        return None if self.bundle is None else Span(self.bundle.not_before, self.bundle.not_after, self.fraction)
 
     def valid(self, now: float) -> bool:
         """
@@ -74,7 +77,7 @@ class Holding:
         """
         return self.bundle is not None and now < self.bundle.not_after
 
-    def due(self, settings: CertSettings, now: float) -> str | None:
+    def due(self, settings: TLS, now: float) -> str | None:
         """
         Say why a certificate must be ordered, or ``None``.
         """
@@ -89,11 +92,11 @@ class Holding:
             return "server.tls.profile has changed"
         return None
 
-    def blocked(self, settings: CertSettings) -> bool:
+    def blocked(self, settings: TLS) -> bool:
         """
         Whether an order is known to be refused with these settings.
         """
-        return bool(self.record.blocked_by) and self.record.blocked_by == settings.fingerprint(self.name)
+        return bool(self.record.blocked_by) and self.record.blocked_by == fingerprint(settings, self.name)
 
     def ari_due(self, now: float) -> bool:
         """
@@ -101,7 +104,7 @@ class Holding:
         """
         return policy.ari_due(self.span, self.record, now) and self.bundle is not None and bool(self.bundle.ari_id)
 
-    def next_moment(self, settings: CertSettings, now: float) -> float:
+    def next_moment(self, settings: TLS, now: float) -> float:
         """
         When there will be something to be done.
         """

@@ -19,8 +19,9 @@ from itsjustintv.certs.client import AcmeClient
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.jose import key_authorization
 from itsjustintv.certs.policy import order_of_types
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import challenge_types, directory_url
 from itsjustintv.certs.store import Account, AccountFiles, InThread
+from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable, CertificateUnusable
 
 __all__ = ["Issued", "Ordering"]
@@ -46,7 +47,7 @@ class Ordering:
     :ivar responders: of txacme's ``IResponder``, by the type of their challenge.
     """
 
-    _settings: Callable[[], CertSettings]
+    _settings: Callable[[], TLS]
     _exchange: Exchange
     _accounts: AccountFiles
     _responders: Mapping[str, Any]
@@ -75,7 +76,7 @@ class Ordering:
         try:
             if self._client is None:
                 account = await self._accounts.load()
-                url = self._settings().directory_url
+                url = directory_url(self._settings())
                 self._client = AcmeClient(self._exchange, self._clock, url, account.key, account.url or None)
             return self._client
         finally:
@@ -129,7 +130,7 @@ class Ordering:
         client, settings = await self.client(), self._settings()
         order = await self._order(client, name, account, replacing)
         for url in order.authorizations:
-            await self._prove(client, url, settings.types, failures)
+            await self._prove(client, url, challenge_types(settings), failures)
         order = await client.ordered(order.url)
         if order.status == "invalid":
             raise _lost(order, name)
@@ -212,14 +213,14 @@ class Ordering:
                 )
             return None
         try:
-            secret = b64decode(settings.eab_hmac_key.strip())
+            secret = b64decode(settings.eab_hmac.strip())
         except (ValueError, TypeError):
-            raise CertificateUnusable("the content of server.tls.eab_hmac_file is not base64url") from None
+            raise CertificateUnusable("server.tls.eab_hmac is not base64url") from None
         return Binding(kid=settings.eab_kid, hmac_key=secret)
 
     @property
     def _host(self) -> str:
-        return self._settings().directory_url
+        return directory_url(self._settings())
 
 
 def _lost(order: Order, name: str) -> Exception:

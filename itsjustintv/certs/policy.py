@@ -66,10 +66,13 @@ _BEFORE_US = 1767225600.0
 class Span:
     """
     The life of a certificate.
+
+    :ivar fraction: share of it that is left when it is renewed, if the operator has decided that; else 0.
     """
 
     not_before: float
     not_after: float
+    fraction: float = 0.0
 
     @property
     def lead(self) -> float:
@@ -77,6 +80,8 @@ class Span:
         Seconds between the moment of renewal and the end.
         """
         life = self.not_after - self.not_before
+        if self.fraction:
+            return life * self.fraction
         return life / 2 if life < _SHORT_LIVED else life / 3
 
 

@@ -14,7 +14,9 @@ __all__ = ["advice", "is_final"]
 _FINAL: Mapping[str, str] = {
     "badCSR": "choose another server.tls.key_type",
     "badPublicKey": "choose another server.tls.key_type",
-    "externalAccountRequired": "set server.tls.eab_kid and server.tls.eab_hmac_file to what the authority gave you",
+    "externalAccountRequired": (
+        "set server.tls.eab_kid, and server.tls.eab_hmac or server.tls.eab_hmac_file, to what the authority gave you"
+    ),
     "invalidContact": "correct server.tls.email, or leave it out",
     "invalidProfile": "choose a profile that the authority lists, or remove server.tls.profile",
     "rejectedIdentifier": "the authority will not sign this name: correct server.tls.domains",

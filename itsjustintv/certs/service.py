@@ -35,8 +35,9 @@ from itsjustintv.certs.holding import Holding, Status
 from itsjustintv.certs.holdings import Holdings
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.policy import Level
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore, InThread
+from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CertificatesUnsafe
 from itsjustintv.model import rfc3339
 
@@ -75,7 +76,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     """
 
     _root: Path = attr.ib(kw_only=True)
-    _settings: Callable[[], CertSettings] = attr.ib(kw_only=True)
+    _settings: Callable[[], TLS] = attr.ib(kw_only=True)
     _ordering: Ordering = attr.ib(kw_only=True)
     _serve: Callable[[str, Bundle], None] = attr.ib(kw_only=True)
     _retire: Callable[[str], None] = attr.ib(kw_only=True, default=lambda _: None)
@@ -118,7 +119,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     def of(  # noqa: PLR0917 - a composition root hands many parts over
         cls,
         root: Path,
-        settings: Callable[[], CertSettings],
+        settings: Callable[[], TLS],
         ordering: Ordering,
         serve: Callable[[str, Bundle], None],
         clock: Any,
@@ -132,7 +133,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         :param more: ``panic``, ``retire`` and ``close``, if they are wanted.
         """
         now = settings()
-        store = CertificateStore.of(root, now.directory_url, now.names, in_thread)
+        store = CertificateStore.of(root, directory_url(now), now.domains, in_thread)
         make_one: Any = cls
         made: CertificateService = make_one(
             store,
@@ -306,7 +307,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     async def _look(self) -> None:
         settings = self._settings()
-        await self._holdings.hold(settings.names)
+        await self._holdings.hold(settings.domains)
         self._tell_ready()
         now = self._clock.seconds()
         if policy.clock_is_wrong(now):
@@ -318,6 +319,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             self._tell_ready()
             return
         for holding in self._holdings:
+            holding.fraction = settings.renew_fraction
             if holding.unsaved and holding.task is None:
                 await self._attendant.save(holding)
             if policy.alarm_due(holding.span, holding.record, now):
@@ -377,7 +379,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
                 waiter.callback(None)
             else:
                 self._ready_waiters.append((name, waiter))
-        self.ready = bool(valid) and valid == set(self._settings().names)
+        self.ready = bool(valid) and valid == set(self._settings().domains)
         if self.ready:
             waiting, self._waiting = self._waiting, []
             for waiter in waiting:

@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.web.iweb import IRequest
 
+from itsjustintv.certs.bundle import general_name
 from itsjustintv.certs.jose import unpadded
 
 __all__ = ["DIRECTORY", "HANG", "NOW", "Authority", "Fault", "Issuer", "let_pass", "problem", "settle"]
@@ -139,7 +140,7 @@ class Issuer:
         )
         if names:
             builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=True
+                x509.SubjectAlternativeName([general_name(name) for name in names]), critical=True
             )
         return builder.sign(key, hashes.SHA256())
 

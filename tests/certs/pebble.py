@@ -34,9 +34,10 @@ from itsjustintv.certs.endpoint import ManagedTLSEndpoint
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import AccountFiles
 from itsjustintv.certs.trust import policy_for
+from itsjustintv.config.sections import TLS
 from itsjustintv.simulator.loopback import free_port
 from tests.certs.authority import DAY, Issuer
 from tests.certs.tls import EchoFactory
@@ -186,7 +187,7 @@ class House:
     reactor: Any
     root: Path
     pebble: Pebble
-    settings: CertSettings
+    settings: TLS
     http: Any
     tls: Any
     proofs: int = 0
@@ -207,7 +208,7 @@ class House:
         ordering = Ordering(
             lambda: self.settings,
             Exchange(self.pebble.http, self.reactor),
-            AccountFiles.of(self.root, self.settings.directory_url, in_thread),
+            AccountFiles.of(self.root, directory_url(self.settings), in_thread),
             responders,
             self.reactor,
             in_thread,
@@ -215,7 +216,7 @@ class House:
         self.service = CertificateService.of(
             self.root, lambda: self.settings, ordering, self._serve, self.reactor, Random(1).random, in_thread
         )
-        self._proving = Counting(responders["http-01"], lambda: self.settings.names, self)
+        self._proving = Counting(responders["http-01"], lambda: self.settings.domains, self)
 
     _proving: Any = field(init=False, default=None)
 
@@ -349,7 +350,7 @@ class PebbleCase(TestCase):
         """
         One that is closed with the test.
         """
-        settings = CertSettings(
+        settings = TLS(
             domains=names, directory=self.pebble.directory, agree_to_terms=True, **{"profile": "", **changes}
         )
         house = House(self.reactor, self.root, self.pebble, settings, self.pebble.http_port, self.pebble.tls_port)

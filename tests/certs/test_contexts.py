@@ -248,6 +248,15 @@ class ChallengeTests(ContextCase):
         client = self.server.connect(b"New.Example.test", alpn=[ACME_TLS])
         self.assertEqual(client.spoken, ACME_TLS)
 
+    def test_a_challenge_for_an_address(self) -> None:
+        """
+        A validator asks by the name of the reverse look-up, and is shown a certificate of the address.
+        """
+        pending(self.responder, "192.0.2.7")
+        client = self.server.connect(b"7.2.0.192.in-addr.arpa", alpn=[ACME_TLS])
+        names = client.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual([str(each) for each in names.get_values_for_type(x509.IPAddress)], ["192.0.2.7"])
+
     def test_s37_a_thousand_validators_that_go_on_talking(self) -> None:
         """
         Nothing they say is heard, nothing is logged, and nothing of them is kept.

@@ -4,6 +4,7 @@ What the part on certificates stands on.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -42,6 +43,34 @@ class DependencyTests(SynchronousTestCase):
         self.assertEqual(version("txacme"), "0.9.3")
         code = "from txacme import interfaces, service, store; service.AcmeIssuingService, store.DirectoryStore"
         subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_s39_nothing_that_is_deprecated_is_used(self) -> None:
+        """
+        Orders, renewals, files and handshakes, with every warning of Python and of cryptography an error. The one of
+        ``txacme.logging`` is silenced where txacme is imported.
+        """
+        root = Path(itsjustintv.__file__).parents[1]
+        folder = str(Path(self.mktemp()).absolute())
+        strict = ["-W", "error::DeprecationWarning", "-W", "error::UserWarning"]
+        tests = ["test_service.IssuanceTests", "test_service.RestartTests", "test_contexts.NameTests", "test_store"]
+        ended = subprocess.run(
+            [
+                *(
+                    sys.executable,
+                    *strict,
+                    "-m",
+                    "twisted.trial",
+                    "--temp-directory",
+                    str(Path(self.mktemp()).absolute()),
+                ),
+                *(f"tests.certs.{each}" for each in tests),
+            ],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=False,
+        )
+        self.assertEqual(ended.returncode, 0, ended.stdout.decode()[-3000:])
 
     def test_s42_the_installed_packages_agree_with_each_other(self) -> None:
         """

@@ -117,7 +117,7 @@ class FilesTests(SynchronousTestCase):
         self.failing("cannot be read")
         self.put(bundle())
         self.key.write_bytes(bundle().objects()[0].as_bytes())
-        self.failing("server.tls.certificate_file")
+        self.failing("server.tls.cert_file")
         self.put(bundle(start=NOW - 10 * DAY, life=DAY))
         self.failing("has expired")
 

@@ -108,7 +108,7 @@ class PebbleTests(PebbleCase):
         self.assertIn("server.tls.eab_kid", problem)
         self.assertIn("server.tls.eab_hmac_file", problem)
         await house.close()
-        house = self.house(ONE, eab_kid="kid-1", eab_hmac_key=secret)
+        house = self.house(ONE, eab_kid="kid-1", eab_hmac=secret)
         await house.open()
         await house.ready()
 

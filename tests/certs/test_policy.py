@@ -44,6 +44,12 @@ class RenewalTests(SynchronousTestCase):
             self.assertIsNone(policy.due(span, Record(), NOW + renewed * DAY - 1))
             self.assertEqual(policy.due(span, Record(), NOW + renewed * DAY + 1), "it is time")
 
+    def test_an_operator_may_decide_otherwise(self) -> None:
+        """
+        By a share of the life that is left.
+        """
+        self.assertEqual(policy.renewal_moment(Span(NOW, NOW + 90 * DAY, 0.5)), NOW + 45 * DAY)
+
     @given(spans, st.floats(0.0, 3.0), st.floats(-1.0, 3.0))
     def test_nothing_makes_an_expiring_certificate_wait(self, span: Span, at: float, advised: float) -> None:
         """

@@ -15,15 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from txacme.service import AcmeIssuingService
 
 from itsjustintv.certs.bundle import Bundle, key_text, key_type
 from itsjustintv.certs.challenges import Http01Responder
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import AccountFiles, CertificateStore
+from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificatesUnsafe
 from itsjustintv.model import rfc3339
 from tests.certs.authority import DAY, DIRECTORY, HANG, NOW, Authority, Fault, Issuer, let_pass, problem, settle
@@ -42,7 +42,7 @@ class House:
 
     authority: Authority
     root: Path
-    settings: CertSettings
+    settings: TLS
     chance: Callable[[], float] = lambda: 0.5
     in_thread: Any = at_once
     served: dict[str, Bundle] = field(factory=dict)
@@ -55,10 +55,10 @@ class House:
         clock = self.authority.clock
         self.authority.validate = self._validate
 
-        def settings() -> CertSettings:
+        def settings() -> TLS:
             return self.settings
 
-        accounts = AccountFiles.of(self.root, self.settings.directory_url, self.in_thread)
+        accounts = AccountFiles.of(self.root, directory_url(self.settings), self.in_thread)
         ordering = Ordering(
             settings,
             Exchange(self.authority.http, clock),
@@ -89,7 +89,7 @@ class House:
         """
         What is on the disk.
         """
-        return CertificateStore.of(self.root, self.settings.directory_url, self.settings.names, at_once)
+        return CertificateStore.of(self.root, directory_url(self.settings), self.settings.domains, at_once)
 
 
 class ServiceCase(SynchronousTestCase):
@@ -118,7 +118,7 @@ class ServiceCase(SynchronousTestCase):
         One that has yet to be started.
         """
         how = {key: changes.pop(key) for key in ("chance", "in_thread") if key in changes}
-        settings = CertSettings(
+        settings = TLS(
             domains=names or (NAME,), directory=changes.pop("directory", DIRECTORY), agree_to_terms=True, **changes
         )
         return House(self.authority, self.root, settings, **how)
@@ -161,6 +161,9 @@ class IssuanceTests(ServiceCase):
         """
         By class.
         """
+        # After ours, which silences its one warning.
+        from txacme.service import AcmeIssuingService  # noqa: PLC0415
+
         self.assertIsInstance(self.house().service, AcmeIssuingService)
 
     def test_a_name_without_a_certificate_gets_one(self) -> None:
@@ -218,7 +221,7 @@ class IssuanceTests(ServiceCase):
         reason = house.service.statuses()[0].problem
         self.assertIn("server.tls.eab_kid", reason)
         self.assertIn("server.tls.eab_hmac_file", reason)
-        house.settings = evolve(house.settings, eab_kid="kid-1", eab_hmac_key="c2VjcmV0")
+        house.settings = evolve(house.settings, eab_kid="kid-1", eab_hmac="c2VjcmV0")
         house.service.refresh()
         self.pass_time(1)
         self.assertIn(NAME, house.served)
@@ -257,6 +260,16 @@ class IssuanceTests(ServiceCase):
         self.pass_time(1)
         orders = [payload for kind, payload in self.authority.asked if kind == "newOrder"]
         self.assertEqual([order.get("profile") for order in orders], ["shortlived"])
+
+    def test_an_address_is_ordered_as_one(self) -> None:
+        """
+        As RFC 8738 has it.
+        """
+        house = self.start("2001:db8::1", profile="")
+        self.pass_time(1)
+        orders = [payload["identifiers"] for kind, payload in self.authority.asked if kind == "newOrder"]
+        self.assertEqual(orders, [[{"type": "ip", "value": "2001:db8::1"}]])
+        self.assertEqual(house.served["2001:db8::1"].names, {"2001:db8::1"})
 
     def test_an_authority_that_offers_no_challenge_of_ours(self) -> None:
         """
