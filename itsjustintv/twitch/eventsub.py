@@ -40,9 +40,11 @@ class Challenge:
     Twitch asks whether this callback is ours.
 
     :ivar text: to be sent back, exactly.
+    :ivar subscription_id: what it is about; empty when that is no subscription, but a conduit's shard.
     """
 
     text: str
+    subscription_id: str = ""
 
 
 @frozen
@@ -121,7 +123,7 @@ def open_message(
     if kind != shape:
         raise Unreadable("the type of the message does not fit its body")
     if shape == b"webhook_callback_verification":
-        return Challenge(_text(content, "challenge"))
+        return _challenge(content)
     subscription = _object(content.get("subscription"), "the subscription")
     if shape == b"revocation":
         return _revocation(subscription)
@@ -212,6 +214,15 @@ def _optional_text(container: Mapping[str, Any], name: str) -> str:
     Read a text that may be missing, empty or ``null``.
     """
     return _text(container, name) if container.get(name) not in (None, "") else ""
+
+
+def _challenge(content: Mapping[str, Any]) -> Challenge:
+    """
+    Read a challenge: whatever it is about, it is to be answered.
+    """
+    about = content.get("subscription")
+    name = about.get("id") if isinstance(about, dict) else None
+    return Challenge(_text(content, "challenge"), name if isinstance(name, str) else "")
 
 
 def _revocation(subscription: Mapping[str, Any]) -> Revocation:

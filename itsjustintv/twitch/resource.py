@@ -131,7 +131,10 @@ class TwitchResource:
         if isinstance(message, Notification):
             return _uncancelled(Deferred.fromCoroutine(self._take(message.event)))
         if isinstance(message, Challenge):
-            self.log.info("answered twitch's challenge")
+            self.log.info(
+                "answered twitch's challenge for the subscription {subscription_id}",
+                subscription_id=message.subscription_id or "of a conduit",
+            )
             return _Answer(http.OK, message.text.encode("utf-8"), b"text/plain")
         if isinstance(message, Revocation):
             self._revoked(message)

@@ -305,8 +305,10 @@ class ReadingTests(SynchronousTestCase):
         """
         shard = {"challenge": "qx81-otter", "conduit_shard": {"conduit_id": "c", "shard": "0"}}
         kind = b"webhook_callback_verification"
-        self.assertEqual(sent(CHALLENGE, kind), Challenge("abc-123"))
+        self.assertEqual(sent(CHALLENGE, kind), Challenge("abc-123", "sub-a"))
         self.assertEqual(sent(shard, kind), Challenge("qx81-otter"))
+        for strange in (None, 7, [], {}, {"id": 7}):
+            self.assertEqual(sent({"challenge": "abc", "subscription": strange}, kind), Challenge("abc"))
 
     def test_revocation(self) -> None:
         """

@@ -202,9 +202,11 @@ class AnswerTests(SynchronousTestCase):
         A challenge is answered as often as it is asked, about any subscription.
         """
         door = Door()
-        unknown = {"challenge": "abc-123", "subscription": {**SUBSCRIPTION, "id": "never heard of"}}
-        for content in (CHALLENGE, CHALLENGE, unknown):
-            self.assertEqual(door.send(content, b"webhook_callback_verification").body, b"abc-123")
+        unknown = {"challenge": "abc-123", "subscription": {**SUBSCRIPTION, "id": "never-heard-of"}}
+        with capturedLogs() as logs:
+            for content in (CHALLENGE, CHALLENGE, unknown):
+                self.assertEqual(door.send(content, b"webhook_callback_verification").body, b"abc-123")
+        self.assertEqual([line["subscription_id"] for line in logs], ["sub-a", "sub-a", "never-heard-of"])
         self.assertEqual(door.events, [])
 
     def test_revocation_is_passed_on(self) -> None:
