@@ -32,7 +32,6 @@ def make(path: Path) -> None:
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-        each.chmod(0o700)
 
 
 def replace(path: Path, content: bytes) -> None:

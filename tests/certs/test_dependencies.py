@@ -55,14 +55,7 @@ class DependencyTests(SynchronousTestCase):
         tests = ["test_service.IssuanceTests", "test_service.RestartTests", "test_contexts.NameTests", "test_store"]
         ended = subprocess.run(
             [
-                *(
-                    sys.executable,
-                    *strict,
-                    "-m",
-                    "twisted.trial",
-                    "--temp-directory",
-                    str(Path(self.mktemp()).absolute()),
-                ),
+                *(sys.executable, *strict, "-m", "twisted.trial", "--temp-directory", folder),
                 *(f"tests.certs.{each}" for each in tests),
             ],
             cwd=root,

@@ -388,6 +388,7 @@ class RestartTests(ServiceCase):
         """
         It takes over what the first renews, and the ordering when the first has ended.
         """
+        self.authority.lifetime = 6 * DAY
         first = self.start()
         self.pass_time(5)
         self.authority.asked.clear()
@@ -398,9 +399,25 @@ class RestartTests(ServiceCase):
         self.pass_time(2 * MINUTE)
         self.assertEqual(second.served[NAME].leaf, first.served[NAME].leaf)
         self.assertEqual(self.authority.count("newOrder"), 1)
-        self.stop(first)
-        self.pass_time(61 * DAY)
+        self.pass_time(3.1 * DAY)
         self.assertEqual(self.authority.count("newOrder"), 2)
+        self.assertEqual(second.served[NAME].leaf, first.served[NAME].leaf)
+        self.stop(first)
+        self.pass_time(3.1 * DAY)
+        self.assertEqual(self.authority.count("newOrder"), 3)
+
+    def test_s16_a_second_process_does_not_even_try(self) -> None:
+        """
+        While the first fails to get a certificate, the second asks the authority for nothing.
+        """
+        self.authority.fail_always("newOrder", HANG)
+        self.start()
+        self.pass_time(1)
+        self.authority.asked.clear()
+        second = self.start()
+        self.pass_time(10)
+        self.assertEqual(self.authority.asked, [])
+        self.assertIn(NAME, second.service.problem() or "")
 
     def test_a_disk_that_is_full_loses_no_certificate(self) -> None:
         """
@@ -663,6 +680,21 @@ class FailureTests(ServiceCase):
         both = [house.service.issue_cert(name) for name in (NAME, OTHER)]
         for each in both:
             self.successResultOf(settle(self.authority, each))
+        self.assertEqual(self.authority.count("newAccount"), 2)
+
+    def test_s29_whoever_finds_out_second_gets_what_the_first_has_registered(self) -> None:
+        """
+        The account that was forgotten is replaced once, however many orders were refused because of it.
+        """
+        ordering = self.house().service._ordering
+        first = self.successResultOf(settle(self.authority, Deferred.fromCoroutine(ordering.register())))
+        self.authority.forget_accounts()
+        urls = [
+            self.successResultOf(settle(self.authority, Deferred.fromCoroutine(ordering.register(forgotten=first))))
+            for _ in range(2)
+        ]
+        self.assertEqual(urls[0], urls[1])
+        self.assertNotEqual(urls[0], first)
         self.assertEqual(self.authority.count("newAccount"), 2)
 
     def test_s30_what_needs_somebody_is_not_tried_again_by_itself(self) -> None:

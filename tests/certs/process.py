@@ -1,0 +1,65 @@
+"""
+A process that wants a certificate from an authority that takes connections and never answers.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.web.client import Agent
+
+from itsjustintv.certs.exchange import Exchange
+from itsjustintv.certs.ordering import Ordering
+from itsjustintv.certs.service import CertificateService
+from itsjustintv.certs.settings import directory_url
+from itsjustintv.certs.store import AccountFiles
+from itsjustintv.config.sections import TLS
+from itsjustintv.services import Daemon, DiskThreads
+
+
+class Silent(Protocol):
+    """
+    Says so on standard output when somebody asks it something.
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        sys.stdout.write("asked\n")
+        sys.stdout.flush()
+
+
+def main(root: Path) -> None:
+    """
+    Run until a signal comes.
+    """
+    from twisted.internet import reactor as global_reactor  # noqa: PLC0415
+
+    reactor: Any = global_reactor
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    port = reactor.listenTCP(0, Factory.forProtocol(Silent), interface="127.0.0.1")
+    tls = TLS(
+        domains=("hooks.example.test",),
+        directory=f"http://127.0.0.1:{port.getHost().port}/directory",
+        agree_to_terms=True,
+    )
+    disk = DiskThreads(reactor)
+    accounts = AccountFiles.of(root, directory_url(tls), disk.run)
+    exchange = Exchange(HTTPClient(Agent(reactor)), reactor)
+    ordering = Ordering(lambda: tls, exchange, accounts, {}, reactor, disk.run)
+    service = CertificateService.of(root, lambda: tls, ordering, lambda *_: None, reactor, random.random, disk.run)
+    daemon = Daemon(reactor)
+    for each in (disk, service):
+        each.setServiceParent(daemon)
+    daemon.privilegedStartService()
+    daemon.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
