@@ -1,5 +1,5 @@
 """
-The two HTTP clients: one for deliveries, one for Twitch.
+The HTTP clients: one for deliveries, one for Twitch, one for an authority of certificates.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 
+from itsjustintv.certs.trust import policy_for
 from itsjustintv.delivery.connection import FirmEndpoints
 
-__all__ = ["deliveries_agent", "twitch_agent"]
+__all__ = ["authority_agent", "deliveries_agent", "twitch_agent"]
 
 
 def twitch_agent(reactor: Any) -> Agent:
@@ -29,6 +30,17 @@ def deliveries_agent(reactor: Any) -> Agent:
     endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
     agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2, kept=64))
     return agent
+
+
+def authority_agent(reactor: Any, ca_bundle: str) -> tuple[Agent, HTTPConnectionPool]:
+    """
+    An agent for an authority of certificates, and its connections, to be closed at the end.
+
+    :param ca_bundle: file of the certificates by which the authority is believed; empty for the system's.
+    :raises CertificateUnusable: that file cannot be used.
+    """
+    pool = _quiet_pool(reactor, idle=60, kept=2)
+    return Agent(reactor, policy_for(ca_bundle), pool=pool), pool
 
 
 def _quiet_pool(reactor: Any, idle: int, kept: int) -> HTTPConnectionPool:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from treq.client import HTTPClient
@@ -27,7 +28,7 @@ from itsjustintv.config.sections import Config
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
-from itsjustintv.errors import ConfigError
+from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.event_ids import EventIds
 from itsjustintv.journal.exchange import Original
 from itsjustintv.journal.journal import Journal
@@ -121,7 +122,7 @@ def _target(url: str, secret: str) -> Iterator[str]:
     yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
+def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: PLR0915 - long, but straight
     """
     Put the daemon together, from the end of an event's way to its beginning.
 
@@ -129,6 +130,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
+    from itsjustintv.https import https  # noqa: PLC0415 - txacme installs it
     from itsjustintv.twitch.resource import TwitchResource  # noqa: PLC0415 - imports Klein
     from itsjustintv.web.channel import Limits  # noqa: PLC0415
     from itsjustintv.web.exact import ExactResource  # noqa: PLC0415 - imports Klein
@@ -198,6 +200,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         identities.certain,
     )
     twitch = TwitchResource(keeper.secrets, pipeline.accept, keeper.revoked, reactor, new_id)
+    try:
+        tls = https(lambda: config().server.tls, reactor, disk, random.random, FileWatch(reactor, disk.run))
+    except CertificateUnusable as error:
+        raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
     preflight = Preflight(helix.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
     health = HealthResource(
         (("journal", journal.problem), ("pipeline", pipeline.problem), ("deliveries", queue.problem)),
@@ -208,6 +214,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             ("subscriptions", keeper.problem),
             ("catch_up", catch_up.problem),
             ("configuration", settings.problem),
+            ("certificates", tls.problem),
         ),
         details=(
             ("configuration", lambda: settings.status().public()),
@@ -215,7 +222,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         ),
     )
     root = RootResource({b"/twitch": ExactResource(twitch.app), b"/health": ExactResource(health.app)})
-    http_listener = Listener(lambda: _description(config()), make_site(root, reactor, Limits()), reactor)
+    site = tls.secure(make_site(root, reactor, Limits()))
+    http_listener = Listener(lambda: _description(config()), site, reactor)
 
     def follow(old: Config, new: Config) -> None:
         REDACTOR.learn(secrets(new))
@@ -225,6 +233,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         if callback_url(old) != callback_url(new):
             preflight.look()
         keeper.reconcile("the configuration was reloaded")
+        if new.server.tls != old.server.tls:
+            tls.refresh()
+
+    def reachable() -> Deferred[None]:
+        return tls.when_ready(urlsplit(callback_url(config())).hostname or "")
 
     def subscribe() -> None:
         keeper.startService()
@@ -243,11 +256,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "deliveries": queue,
         "pipeline": pipeline,
         "catch_up": catch_up,
+        **tls.services,
         "http": http_listener,
         "configuration": settings,
-        "preflight": preflight,
+        "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),
         # Twitch verifies a callback at once, so there must be somebody to answer.
-        "subscriptions": Afterwards((identities.whenReady,), subscribe, keeper.stopService),
+        "subscriptions": Afterwards((identities.whenReady, reachable), subscribe, keeper.stopService),
         "hangup": Hangup(reactor, lambda: settings.request("SIGHUP")),
     }
     for name, storey in storeys.items():

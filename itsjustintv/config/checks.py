@@ -106,11 +106,6 @@ def doubts(config: Config) -> Iterator[Finding]:
     """
     Find what is allowed and yet seldom meant.
     """
-    if config.server.tls.enabled:
-        yield Finding(
-            "server.tls.enabled",
-            "this version serves plain http all the same: put a reverse proxy with a certificate in front",
-        )
     yield from tls_doubts(config.server)
     if config.telemetry.enabled:
         yield Finding("telemetry.enabled", "this version sends no telemetry")

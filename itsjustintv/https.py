@@ -1,0 +1,152 @@
+"""
+HTTPS put together: a certificate of the operator's own, or those that are ordered and renewed by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+from treq.client import HTTPClient
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.internet.interfaces import IProtocolFactory
+
+from itsjustintv.agents import authority_agent
+from itsjustintv.certs.challenge_site import ChallengeResource
+from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
+from itsjustintv.certs.contexts import ContextMap
+from itsjustintv.certs.endpoint import secured
+from itsjustintv.certs.exchange import Exchange
+from itsjustintv.certs.files import FilesService, Watch
+from itsjustintv.certs.ordering import Ordering
+from itsjustintv.certs.service import CertificateService
+from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.store import AccountFiles
+from itsjustintv.config.sections import TLS
+from itsjustintv.config.tls import host_and_port
+from itsjustintv.services import DiskThreads
+from itsjustintv.web.channel import Limits
+from itsjustintv.web.listening import Listener
+from itsjustintv.web.site import make_site
+
+__all__ = ["HTTPS", "certificate_settings", "https"]
+
+
+@frozen
+class HTTPS:
+    """
+    What the daemon needs of it.
+
+    :ivar secure: puts TLS in front of what is listened with.
+    :ivar services: to be started before the door is opened, by name.
+    :ivar when_ready: fires when a name can be served; at once for one that is not ours.
+    :ivar problem: why some name cannot be served, or soon cannot be.
+    :ivar refresh: takes note that the settings have changed.
+    :ivar details: what an operator may want to know of the certificates.
+    """
+
+    secure: Callable[[IProtocolFactory], IProtocolFactory]
+    services: Mapping[str, IService] = field(factory=dict)
+    when_ready: Callable[[str], Deferred[None]] = lambda _: succeed(None)
+    problem: Callable[[], str | None] = lambda: None
+    refresh: Callable[[], None] = lambda: None
+
+
+def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float], watch: Watch) -> HTTPS:
+    """
+    Put it together as ``[server.tls]`` has it.
+
+    :param tls: the settings as they are at the moment. Names, profile and type of key may change later, the rest not.
+    :param watch: looks after the files of a certificate of the operator's own.
+    """
+    now = tls()
+    if not now.enabled:
+        return HTTPS(lambda factory: factory)
+    if now.mode == "files":
+        contexts = ContextMap()
+        files = FilesService(Path(now.cert_file), Path(now.key_file), contexts, watch, reactor, disk.run)
+        return HTTPS(
+            lambda factory: secured(contexts, factory, reactor), {"certificates": files}, problem=files.problem
+        )
+    return _ordered(tls, reactor, disk, random)
+
+
+def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float]) -> HTTPS:
+    def settings() -> CertSettings:
+        return certificate_settings(tls())
+
+    now, root = settings(), Path(tls().cert_dir)
+    http_01, tls_alpn_01 = Http01Responder(), TlsAlpn01Responder(reactor)
+    contexts = ContextMap(tls_alpn_01.context_for)
+    agent, pool = authority_agent(reactor, now.ca_bundle)
+    ordering = Ordering(
+        settings,
+        Exchange(HTTPClient(agent), reactor),
+        AccountFiles.of(root, now.directory_url, disk.run),
+        {each.challenge_type: each for each in (http_01, tls_alpn_01)},
+        reactor,
+        disk.run,
+    )
+    certificates = CertificateService.of(
+        root,
+        settings,
+        ordering,
+        contexts.put,
+        reactor,
+        random,
+        disk.run,
+        retire=contexts.drop,
+        close=pool.closeCachedConnections,
+    )
+
+    def set_default() -> None:
+        contexts.set_default(settings().default_name or settings().names[0])
+
+    def refresh() -> None:
+        set_default()
+        certificates.refresh()
+
+    def when_ready(name: str) -> Deferred[None]:
+        return certificates.when_ready(name) if name in settings().names else succeed(None)
+
+    def problem() -> str | None:
+        critical = certificates.problem()
+        return f"critical: {critical}" if critical else certificates.concern()
+
+    set_default()
+    services: dict[str, IService] = {}
+    place = host_and_port(now.http_listen)
+    if "http-01" in now.types and place is not None:
+        site = make_site(ChallengeResource(http_01, lambda: settings().names), reactor, Limits())
+        description = f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
+        services["http-01"] = Listener(lambda: description, site, reactor)
+    services["certificates"] = certificates
+    return HTTPS(lambda factory: secured(contexts, factory, reactor), services, when_ready, problem, refresh)
+
+
+def certificate_settings(tls: TLS) -> CertSettings:
+    """
+    Say ``[server.tls]`` in the words of those who order certificates.
+    """
+    return CertSettings(
+        domains=tls.domains,
+        cert_dir=tls.cert_dir,
+        mode=tls.mode,
+        certificate_file=tls.cert_file,
+        key_file=tls.key_file,
+        directory=tls.directory,
+        email=tls.email,
+        agree_to_terms=tls.agree_to_terms,
+        challenge=tls.challenge,
+        http_listen=tls.http_listen,
+        profile=tls.profile,
+        key_type=tls.key_type,
+        ca_bundle=tls.ca_bundle,
+        eab_kid=tls.eab_kid,
+        eab_hmac_key=tls.eab_hmac,
+        default_name=tls.default_name,
+    )

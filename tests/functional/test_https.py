@@ -1,0 +1,204 @@
+"""
+The real daemon with certificates, and clients and an authority that nobody here wrote.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.defer import Deferred
+from twisted.internet.ssl import Certificate
+
+from itsjustintv.certs.bundle import KEY_TYPES, key_text
+from itsjustintv.simulator.loopback import free_port
+from itsjustintv.simulator.process import DaemonProcess, environment
+from tests.certs.authority import DAY, Issuer
+from tests.certs.pebble import Pebble
+from tests.functional.run import Ended, run
+from tests.functional.stage import SECRET, Stage, StageCase, tool
+
+NAME = "hooks.example.test"
+
+
+class HttpsCase(StageCase):
+    """
+    A test with a daemon that serves HTTPS, under a name that leads to this machine.
+    """
+
+    def setUp(self) -> None:
+        """
+        These tests need clients.
+        """
+        self.curl, self.openssl = tool("curl"), tool("openssl")
+
+    def begin(self, tls: str) -> Stage:
+        """
+        A stage whose daemon serves HTTPS.
+
+        :param tls: TOML of ``[server.tls]``.
+        """
+        stage = self.stage(settings=f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n{tls}')
+        # The simulated Twitch does not speak TLS, so the daemon is told of another callback and we are Twitch.
+        stage.incoming_webhook_url = f"https://{NAME}:{stage.port}/twitch"
+        stage.add_streamer("tanuki")
+        return stage
+
+    async def ask(self, stage: Stage, path: str, *arguments: str) -> Ended:
+        """
+        Ask the daemon with curl, which verifies its certificate by ``root.pem`` in the stage's folder.
+        """
+        command = [
+            self.curl,
+            *("--silent", "--show-error", "--max-time", "10", "--cacert", "root.pem"),
+            *("--resolve", f"{NAME}:{stage.port}:127.0.0.1"),
+            *arguments,
+            f"https://{NAME}:{stage.port}{path}",
+        ]
+        return await run(stage.reactor, command, stage.folder, environment(os.environ))
+
+    async def started(self, stage: Stage) -> DaemonProcess:
+        """
+        A daemon that answers under its name.
+        """
+        daemon = stage.daemon()
+        daemon.start()
+        while (await self.ask(stage, "/health")).status != 0:
+            self.assertIsNone(daemon.status, daemon.output)
+        return daemon
+
+    async def deliver(self, stage: Stage) -> None:
+        """
+        Let a signed event come in through the door, and out to the receiver.
+        """
+        message = stage.message(stage.twitch.world.go_live("tanuki"))
+        sent_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        signed = f"{message.id}{sent_at}".encode() + message.body
+        headers = {
+            "Twitch-Eventsub-Message-Id": message.id,
+            "Twitch-Eventsub-Message-Timestamp": sent_at,
+            "Twitch-Eventsub-Message-Type": message.type,
+            "Twitch-Eventsub-Message-Signature": "sha256=" + hmac.digest(SECRET.encode(), signed, "sha256").hex(),
+        }
+        (stage.folder / "body").write_bytes(message.body)
+        arguments = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
+        answer = await self.ask(stage, "/twitch", *arguments, "--data-binary", "@body")
+        self.assertEqual(answer.out, '{"status":"processed"}', answer)
+        await stage.receiver.delivery("/tanuki", len(stage.receiver.received) + 1).addTimeout(20, stage.reactor)
+
+    async def served(self, stage: Stage, *arguments: str) -> Ended:
+        """
+        What openssl says of a handshake.
+        """
+        command = [self.openssl, "s_client", "-connect", f"127.0.0.1:{stage.port}", "-servername", NAME, *arguments]
+        return await run(stage.reactor, command, stage.folder, environment(os.environ))
+
+    async def serial(self, stage: Stage) -> str:
+        """
+        Which certificate is served.
+        """
+        shown = (await self.served(stage)).out
+        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+        pem = begin + shown.partition(begin)[2].partition(end)[0] + end
+        return str(Certificate.loadPEM(pem.encode("ascii")).serialNumber())
+
+
+class FilesTests(HttpsCase):
+    """
+    A certificate of the operator's own.
+    """
+
+    def issue(self, stage: Stage, issuer: Issuer) -> None:
+        """
+        Put a new certificate where the daemon looks for it.
+        """
+        key = KEY_TYPES["p256"]()
+        leaf = issuer.issue([NAME], key.public_key(), time() - DAY, time() + 90 * DAY)
+        (stage.folder / "root.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
+        (stage.folder / "one.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
+        (stage.folder / "one.pem").replace(stage.folder / "served.pem")
+
+    async def test_is_served_and_replaced_while_the_daemon_runs(self) -> None:
+        """
+        An event comes in over HTTPS and is delivered; when the file is replaced, the next handshake gets the new
+        certificate; and nothing older than TLS 1.2 is spoken.
+        """
+        stage = self.begin('mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n')
+        issuer = Issuer()
+        self.issue(stage, issuer)
+        await self.started(stage)
+        await self.deliver(stage)
+        before = await self.serial(stage)
+        self.issue(stage, issuer)
+        while await self.serial(stage) == before:
+            pass
+        await self.deliver(stage)
+        for old in ("-tls1", "-tls1_1"):
+            self.assertNotIn("BEGIN CERTIFICATE", (await self.served(stage, old)).out)
+
+    async def test_a_file_that_is_missing_is_named(self) -> None:
+        """
+        Without the certificate the daemon does not start, and says which file it misses.
+        """
+        stage = self.begin('mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n')
+        daemon = stage.daemon()
+        daemon.start()
+        self.assertEqual(await daemon.ended(), 1)
+        self.assertIn("served.pem cannot be read: No such file or directory", daemon.output)
+        self.assertNotIn("Traceback", daemon.output)
+
+
+class AcmeTests(HttpsCase):
+    """
+    Certificates from an authority.
+    """
+
+    async def house(self, **more: str) -> tuple[Stage, Pebble]:
+        """
+        A stage with an authority that finds the daemon.
+        """
+        from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
+
+        tool("pebble"), tool("pebble-challtestsrv")
+        pebble = Pebble(reactor, Path(self.mktemp()).absolute(), free_port(), free_port())
+        self.addCleanup(lambda: Deferred.fromCoroutine(pebble.stop()))
+        stage = self.begin(
+            f'directory = "{pebble.directory}"\nca_bundle = "{pebble.ca_bundle}"\nagree_to_terms = true\n'
+            f'http_listen = "127.0.0.1:{pebble.http_port}"\n'
+        )
+        return stage, pebble
+
+    async def test_is_obtained_kept_and_used_again(self) -> None:
+        """
+        A daemon without a certificate obtains one, and an event comes in and is delivered; the next start serves the
+        same one, though the authority is gone.
+        """
+        stage, pebble = await self.house()
+        await pebble.start()
+        (stage.folder / "root.pem").write_bytes((await pebble.root()).dumpPEM())
+        daemon = await self.started(stage)
+        await self.deliver(stage)
+        serial = await self.serial(stage)
+        self.assertEqual(await daemon.stop(), 0)
+        await pebble.stop()
+        daemon = await self.started(stage)
+        self.assertEqual(await self.serial(stage), serial)
+        await self.deliver(stage)
+        self.assertEqual(await daemon.stop(), 0)
+
+    async def test_an_authority_that_is_away_stops_nothing(self) -> None:
+        """
+        Without certificate and authority the daemon stays up, and obtains one once the authority is there; a stop
+        before that is a clean one.
+        """
+        stage, _ = await self.house()
+        daemon = stage.daemon()
+        daemon.start()
+        await stage.until(lambda: "no certificate for hooks.example.test" in daemon.output and "next attempt at" in daemon.output)
+        self.assertIsNone(daemon.status)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
