@@ -24,7 +24,7 @@ from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.files import FilesService, Watch
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import CertSettings
+from itsjustintv.certs.settings import challenge_types, default_name, directory_url
 from itsjustintv.certs.store import AccountFiles
 from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import host_and_port
@@ -33,7 +33,7 @@ from itsjustintv.web.channel import Limits
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
 
-__all__ = ["HTTPS", "certificate_settings", "https"]
+__all__ = ["HTTPS", "https"]
 
 
 @frozen
@@ -46,7 +46,6 @@ class HTTPS:
     :ivar when_ready: fires when a name can be served; at once for one that is not ours.
     :ivar problem: why some name cannot be served, or soon cannot be.
     :ivar refresh: takes note that the settings have changed.
-    :ivar details: what an operator may want to know of the certificates.
     """
 
     secure: Callable[[IProtocolFactory], IProtocolFactory]
@@ -76,24 +75,22 @@ def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Calla
 
 
 def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float]) -> HTTPS:
-    def settings() -> CertSettings:
-        return certificate_settings(tls())
-
-    now, root = settings(), Path(tls().cert_dir)
+    now = tls()
+    root = Path(now.cert_dir)
     http_01, tls_alpn_01 = Http01Responder(), TlsAlpn01Responder(reactor)
     contexts = ContextMap(tls_alpn_01.context_for)
     agent, pool = authority_agent(reactor, now.ca_bundle)
     ordering = Ordering(
-        settings,
+        tls,
         Exchange(HTTPClient(agent), reactor),
-        AccountFiles.of(root, now.directory_url, disk.run),
+        AccountFiles.of(root, directory_url(now), disk.run),
         {each.challenge_type: each for each in (http_01, tls_alpn_01)},
         reactor,
         disk.run,
     )
     certificates = CertificateService.of(
         root,
-        settings,
+        tls,
         ordering,
         contexts.put,
         reactor,
@@ -104,14 +101,14 @@ def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Ca
     )
 
     def set_default() -> None:
-        contexts.set_default(settings().default_name or settings().names[0])
+        contexts.set_default(default_name(tls()))
 
     def refresh() -> None:
         set_default()
         certificates.refresh()
 
     def when_ready(name: str) -> Deferred[None]:
-        return certificates.when_ready(name) if name in settings().names else succeed(None)
+        return certificates.when_ready(name) if name in tls().domains else succeed(None)
 
     def problem() -> str | None:
         critical = certificates.problem()
@@ -120,33 +117,9 @@ def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Ca
     set_default()
     services: dict[str, IService] = {}
     place = host_and_port(now.http_listen)
-    if "http-01" in now.types and place is not None:
-        site = make_site(ChallengeResource(http_01, lambda: settings().names), reactor, Limits())
+    if "http-01" in challenge_types(now) and place is not None:
+        site = make_site(ChallengeResource(http_01, lambda: tls().domains), reactor, Limits())
         description = f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
         services["http-01"] = Listener(lambda: description, site, reactor)
     services["certificates"] = certificates
     return HTTPS(lambda factory: secured(contexts, factory, reactor), services, when_ready, problem, refresh)
-
-
-def certificate_settings(tls: TLS) -> CertSettings:
-    """
-    Say ``[server.tls]`` in the words of those who order certificates.
-    """
-    return CertSettings(
-        domains=tls.domains,
-        cert_dir=tls.cert_dir,
-        mode=tls.mode,
-        certificate_file=tls.cert_file,
-        key_file=tls.key_file,
-        directory=tls.directory,
-        email=tls.email,
-        agree_to_terms=tls.agree_to_terms,
-        challenge=tls.challenge,
-        http_listen=tls.http_listen,
-        profile=tls.profile,
-        key_type=tls.key_type,
-        ca_bundle=tls.ca_bundle,
-        eab_kid=tls.eab_kid,
-        eab_hmac_key=tls.eab_hmac,
-        default_name=tls.default_name,
-    )

@@ -21,7 +21,7 @@ _JOURNAL = Problem(
 )
 
 # What can change of server.tls while the daemon runs: which certificates are ordered, and whose is served to whom.
-_TLS = ("domains", "default_name", "profile", "key_type", "agree_to_terms")
+_TLS = ("domains", "default_name", "profile", "key_type", "renew_fraction", "agree_to_terms")
 
 
 @frozen

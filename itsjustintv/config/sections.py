@@ -43,6 +43,8 @@ class TLS:
     :ivar key_type: ``p256``, ``p384``, ``rsa2048`` or ``rsa3072``.
     :ivar ca_bundle: file of the certificates by which the directory is believed; empty for the system's.
     :ivar eab_hmac: the secret of an account that the operator has with the authority, in base64url.
+    :ivar renew_fraction: share of its life that a certificate has left when it is renewed; 0 if the operator leaves
+        that to us.
     :ivar default_name: whose certificate those get who name nobody; empty for the first of ``domains``.
     """
 
@@ -63,6 +65,7 @@ class TLS:
     eab_kid: str = ""
     eab_hmac: str = field(default="", repr=False)
     eab_hmac_file: str = ""
+    renew_fraction: float = 0.0
     default_name: str = field(default="", converter=dns_name)
 
 

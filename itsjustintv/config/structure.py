@@ -30,7 +30,7 @@ _Hook = Callable[[Any, Any], Any]
 _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_secret"}
 
 #: The only numbers with a fraction that are not durations.
-_FACTORS = frozenset({"backoff_factor", "jitter"})
+_FACTORS = frozenset({"backoff_factor", "jitter", "renew_fraction"})
 
 # TOML's own range, and SQLite's.
 _LARGEST = 2**63 - 1

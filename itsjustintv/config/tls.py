@@ -126,6 +126,7 @@ TLS_RULES: Mapping[str, Rule] = {
     "ca_bundle": optional(file_name),
     "eab_kid": optional(visible),
     "eab_hmac": optional(_eab_hmac),
+    "renew_fraction": optional(between(0.05, 0.9)),
 }
 
 

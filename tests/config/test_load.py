@@ -43,6 +43,7 @@ _VARIABLES: Mapping[str, tuple[str, object]] = {
     "server.tls.challenge": ("both", "both"),
     "server.tls.eab_kid": ("kid", "kid"),
     "server.tls.eab_hmac": ("c2VjcmV0", "c2VjcmV0"),
+    "server.tls.renew_fraction": ("0.5", 0.5),
     "twitch.webhook_secret": ("from the environment", "from the environment"),
     "twitch.incoming_webhook_url": ("https://hooks.example.org/", "https://hooks.example.org/"),
     "retry.max_age": ("90m", 5400.0),
@@ -516,9 +517,7 @@ class DoubtTests(SynchronousTestCase):
             enabled = true
             endpoint = "http://localhost:4318"
         """
-        self.assertEqual(
-            ["telemetry.enabled"], [warning.path for warning in parse(text, {}).warnings]
-        )
+        self.assertEqual(["telemetry.enabled"], [warning.path for warning in parse(text, {}).warnings])
 
 
 class CatchUpTests(SynchronousTestCase):

@@ -76,6 +76,7 @@ class CheckTests(SynchronousTestCase):
             {"profile": "shortlived", "domains": ["192.0.2.1", "2001:db8::1", "a.example.org"]},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXNlY3JldC0_"},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXM="},
+            *({"renew_fraction": share} for share in (0, 0.05, 0.5, 0.9)),
             {"domains": ["a.example.org", "B.example.org."], "default_name": "b.EXAMPLE.org"},
             *({"http_listen": place} for place in ("[::1]:80", "localhost:8080", "127.0.0.1:65535")),
         ):
@@ -190,6 +191,7 @@ class CheckTests(SynchronousTestCase):
                 "email",
                 ("ops", "@a", "ops@", "mailto:ops@a", "a@b@c", "a b@c", "a@b,c@d", "ops@b\u00fccher.example", "a@b?c"),
             ),
+            ("renew_fraction", (0.049, 0.91, -0.5, 1)),
             ("eab_hmac", ("a", "a+b/", "abcd=e", "=", "a b")),
         ):
             for value in values:
@@ -232,6 +234,7 @@ class CheckTests(SynchronousTestCase):
             ("eab_hmac", 1),
             ("eab_hmac_file", "no/such/file"),
             ("challenge", ["http-01"]),
+            ("renew_fraction", "30d"),
         ):
             told = _told({**_ENOUGH, "eab_kid": "kid", "eab_hmac": "c2Vj" * (key != "eab_hmac_file"), key: value})
             self.assertEqual([f"server.tls.{key}"], [problem.split(":")[0] for problem in told])

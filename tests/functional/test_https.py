@@ -198,7 +198,9 @@ class AcmeTests(HttpsCase):
         stage, _ = await self.house()
         daemon = stage.daemon()
         daemon.start()
-        await stage.until(lambda: "no certificate for hooks.example.test" in daemon.output and "next attempt at" in daemon.output)
+        await stage.until(
+            lambda: "no certificate for hooks.example.test" in daemon.output and "next attempt at" in daemon.output
+        )
         self.assertIsNone(daemon.status)
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
