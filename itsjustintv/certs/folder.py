@@ -17,21 +17,11 @@ from tempfile import mkstemp
 from attrs import define, field
 
 from itsjustintv.errors import CertificatesUnsafe
+from itsjustintv.folders import make_private
 
-__all__ = ["FolderLock", "make", "replace", "require_private", "set_aside", "sweep"]
+__all__ = ["FolderLock", "replace", "require_private", "set_aside", "sweep"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-def make(path: Path) -> None:
-    """
-    Make a folder of mode 0700 and those above it, whatever the umask; one that exists keeps its mode.
-
-    :raises OSError: it cannot be made.
-    """
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -41,7 +31,7 @@ def replace(path: Path, content: bytes) -> None:
 
     :raises OSError: the old content is still there.
     """
-    make(path.parent)
+    make_private(path.parent)
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
     temporary = Path(name)
     try:
@@ -134,7 +124,7 @@ class FolderLock:
         """
         if self._descriptor is not None:
             return True
-        make(self._path.parent)
+        make_private(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)

@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from itsjustintv.certs import policy
 from itsjustintv.certs.attending import Attendant
 from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.folder import FolderLock, make, require_private
+from itsjustintv.certs.folder import FolderLock, require_private
 from itsjustintv.certs.holding import Holding, Status
 from itsjustintv.certs.holdings import Holdings
 from itsjustintv.certs.ordering import Ordering
@@ -39,6 +39,7 @@ from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore, InThread
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CertificatesUnsafe
+from itsjustintv.folders import make_private
 from itsjustintv.model import rfc3339
 
 with warnings.catch_warnings():
@@ -163,7 +164,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         """
         super().privilegedStartService()
         try:
-            make(self._root)
+            make_private(self._root)
             require_private(self._root)
         except OSError as error:
             raise CertificatesUnsafe(

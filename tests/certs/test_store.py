@@ -21,6 +21,7 @@ from itsjustintv.certs.folder import FolderLock, require_private
 from itsjustintv.certs.record import Record
 from itsjustintv.certs.store import Account, AccountFiles, CertificateStore, authority_key
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable
+from itsjustintv.folders import make_private
 from tests.certs.doubles import NAME, at_once, bundle
 
 PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
@@ -245,7 +246,7 @@ class RecordTests(StoreCase):
         """
         A sidecar is not worth a failure.
         """
-        folder.make(self.file().parent)
+        make_private(self.file().parent)
         for text in (b"", b"[]", b'{"failures": "many"}', b'{"recent_failures": 5}'):
             self.file().with_suffix(".json").write_bytes(text)
             self.assertEqual(self.result(self.store.record(NAME)), Record())
@@ -254,7 +255,7 @@ class RecordTests(StoreCase):
         """
         A downgrade does not lose the rest.
         """
-        folder.make(self.file().parent)
+        make_private(self.file().parent)
         self.file().with_suffix(".json").write_bytes(b'{"failures": 2, "from_the_future": {}}')
         self.assertEqual(self.result(self.store.record(NAME)).failures, 2)
 
