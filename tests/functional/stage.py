@@ -84,6 +84,7 @@ class Stage:
     twitch: SimulatedTwitch = field(init=False)
     receiver: Receiver = field(init=False)
     _listening: list[Listening] = field(factory=list, init=False)
+    _twitch_port: int = field(init=False)
     _daemons: list[DaemonProcess] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -95,6 +96,7 @@ class Stage:
             listen(self.reactor, self.twitch.resource()),
             listen(self.reactor, self.receiver.resource()),
         ]
+        self._twitch_port = self._listening[0].port
 
     @property
     def url(self) -> str:
@@ -141,7 +143,7 @@ class Stage:
         """
         The text of the configuration.
         """
-        twitch = self._listening[0].url
+        twitch = f"http://127.0.0.1:{self._twitch_port}"
         incoming = f'incoming_webhook_url = "{self.incoming_webhook_url}"\n' if self.incoming_webhook_url else ""
         return f"""
 [server]
@@ -197,6 +199,18 @@ auth_url = "{twitch}/oauth2"
         daemon.start()
         await daemon.ready()
         return daemon
+
+    async def take_twitch_away(self) -> None:
+        """
+        Let nobody answer where Twitch has been.
+        """
+        await self._listening[0].stop()
+
+    def bring_twitch_back(self) -> None:
+        """
+        Let Twitch answer again where it has been.
+        """
+        self._listening[0] = listen(self.reactor, self.twitch.resource(), self._twitch_port)
 
     def command(self, *arguments: str) -> Coroutine[Any, Any, Ended]:
         """

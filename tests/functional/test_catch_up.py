@@ -8,7 +8,7 @@ from attrs import evolve
 
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.simulator.subscriptions import Subscription
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import Stream, rfc3339
 from tests.functional.stage import Stage, StageCase
 from tests.functional.test_delivery import acknowledged, go_live
 
@@ -81,7 +81,7 @@ class StartTests(CatchUpCase):
 
         daemon = await stage.started()
         await self.told(daemon, live=1, known=1)
-        await self.late(stage, stream, started_at=stream.started_at.replace("Z", ".000000001Z"))
+        await self.late(stage, stream, started_at=rfc3339(stage.reactor.seconds() - 60))
         account = await stage.settled(stage.reactor)
         self.assertEqual((account.wanted, account.delivered), (1, 1))
         self.assertEqual(len(stage.receiver.received), 1)
