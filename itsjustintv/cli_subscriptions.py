@@ -35,6 +35,7 @@ from itsjustintv.twitch.fingerprints import Fingerprints
 from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.identities import KIND
 from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.pace import Pace
 from itsjustintv.twitch.subscriptions import SubscriptionsAPI
 
 __all__ = ["Kept", "subscriptions"]
@@ -142,8 +143,9 @@ async def _office(reactor: Any, loaded: Loaded) -> _Office:
     kept = Kept.at(Path(config.storage.path), reactor.seconds)
     http = HTTPClient(twitch_agent(reactor))
     token = AppToken(http, lambda: config.twitch, reactor, execute)
-    helix = Helix(http, lambda: config.twitch, token, RateBucket(reactor), reactor)
-    directory = Directory(helix, reactor)
+    bucket = RateBucket(reactor)
+    helix = Helix(http, lambda: config.twitch, token, bucket, reactor)
+    directory = Directory(helix, reactor, Pace(bucket, reactor))
     routes, lost = await _identified(Routes.of(config), directory, kept)
     desk = Desk(
         SubscriptionsAPI(helix),

@@ -50,6 +50,7 @@ from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.images import ProfileImages
 from itsjustintv.twitch.keeper import SubscriptionKeeper
 from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.pace import Pace
 from itsjustintv.twitch.preflight import Preflight
 from itsjustintv.twitch.subscriptions import SubscriptionsAPI
 from itsjustintv.watching import FileWatch, Hangup
@@ -291,8 +292,9 @@ def _helix(reactor: Any, config: Callable[[], Config], journal: Journal, disk: D
     bucket = RateBucket(reactor)
     token = AppToken(http, lambda: config().twitch, reactor, disk.run)
     helix = Helix(http, lambda: config().twitch, token, bucket, reactor)
-    directory = Directory(helix, reactor)
-    followers = Followers(directory.followers, bucket, journal, reactor)
+    pace = Pace(bucket, reactor)
+    directory = Directory(helix, reactor, pace)
+    followers = Followers(directory.followers, bucket, pace, journal, reactor)
     images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, disk.run)
     enricher = TwitchEnricher(
         directory,

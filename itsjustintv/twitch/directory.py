@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.twitch.batch import Batch
 from itsjustintv.twitch.helix import Helix, Params
+from itsjustintv.twitch.pace import Pace
 
 __all__ = ["Channel", "Directory", "Stream", "User"]
 
@@ -85,12 +86,12 @@ class Directory:
     Looks things up, many at once. Every look-up answers ``None`` for somebody Helix does not know, and fails with a
     :class:`~itsjustintv.errors.TwitchError`.
 
-    :ivar interval: seconds between two calls of the same kind.
+    :ivar pace: tells how many seconds to leave between two calls of the same kind, and is told of each call.
     """
 
     _helix: Helix
     _clock: IReactorTime
-    _interval: float = 0.25
+    _pace: Pace
     _users: Batch[tuple[str, str], User] = field(
         init=False, default=Factory(lambda self: self._batch(self._ask_users), takes_self=True)
     )
@@ -132,6 +133,7 @@ class Directory:
 
         :param spare: points to be left in the rate bucket for others.
         """
+        self._pace.spend()
         answer = await self._helix.get(
             "/channels/followers", [("broadcaster_id", user_id), ("first", "1")], spare=spare
         )
@@ -141,7 +143,7 @@ class Directory:
         return total
 
     def _batch(self, ask: Any) -> Batch[Any, Any]:
-        return Batch(ask, self._clock, interval=self._interval, size=_AT_ONCE)
+        return Batch(ask, self._clock, interval=self._pace.interval, size=_AT_ONCE)
 
     async def _ask_users(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], User]:
         users = await self._items("/users", keys, _user)
@@ -157,6 +159,7 @@ class Directory:
         return {stream.user_id: stream for stream in await self._items("/streams", params, _stream)}
 
     async def _items(self, path: str, params: Params, read: Callable[[_Fields], Item]) -> Sequence[Item]:
+        self._pace.spend()
         answer = await self._helix.get(path, params)
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, list):

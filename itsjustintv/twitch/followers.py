@@ -20,6 +20,7 @@ from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailabl
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.flight import SingleFlight
+from itsjustintv.twitch.pace import Pace
 
 __all__ = ["CountFollowers", "Followers"]
 
@@ -57,6 +58,7 @@ class Followers(Service):
 
     _count: CountFollowers
     _bucket: RateBucket
+    _pace: Pace
     _last_known: ILastKnown
     _clock: IReactorTime
     _fresh_for: float = 600.0
@@ -100,7 +102,7 @@ class Followers(Service):
         if last is not None and self._clock.seconds() - last.at < self._fresh_for:
             return last.value
         reserve = int(self._bucket.limit * _RESERVE)
-        if not self._bucket.can_spare(1, reserve):
+        if not self._pace.generous():
             if last is None:
                 raise TwitchUnavailable("the rate limit has no point to spare")
             return last.value
@@ -144,7 +146,8 @@ class Followers(Service):
         """
         Refresh the oldest total. Never raises: the loop must not end.
         """
-        if not self._totals or not self._bucket.can_spare(1, reserve := int(self._bucket.limit * _QUIET_RESERVE)):
+        reserve = int(self._bucket.limit * _QUIET_RESERVE)
+        if not self._totals or not self._pace.generous() or not self._bucket.can_spare(1, reserve):
             return
         user_id, oldest = min(self._totals.items(), key=lambda item: item[1].at)
         if self._clock.seconds() - oldest.at < self._fresh_for:

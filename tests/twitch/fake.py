@@ -23,6 +23,7 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.pace import Pace
 
 T = TypeVar("T")
 
@@ -162,6 +163,7 @@ class World:
     stub: StubTreq = field(init=False)
     token: AppToken = field(init=False)
     bucket: RateBucket = field(init=False)
+    pace: Pace = field(init=False)
     helix: Helix = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -169,6 +171,7 @@ class World:
         self.stub = StubTreq(self.twitch)
         self.token = self.new_token()
         self.bucket = RateBucket(self.clock)
+        self.pace = Pace(self.bucket, self.clock)
         self.helix = Helix(self.http, lambda: self.settings, self.token, self.bucket, self.clock)
 
     @property

@@ -50,7 +50,8 @@ class BatchTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1000)
         self.oracle = Oracle(self.clock)
-        self.batch: Batch[int, int] = Batch(self.oracle, self.clock)
+        self.interval = 0.25
+        self.batch: Batch[int, int] = Batch(self.oracle, self.clock, interval=lambda: self.interval)
 
     def test_one_alone_waits_only_for_company(self) -> None:
         """
@@ -105,6 +106,22 @@ class BatchTests(SynchronousTestCase):
                 self.clock.advance(0.001)
             left.append(self.oracle.calls[-1][0] - asked)
         self.assertEqual([round(each, 2) for each in left], [0.01, 0.15, 0.01])
+
+    def test_the_distance_is_asked_for_each_time(self) -> None:
+        """
+        When calls may follow each other closely from now on, the next one does.
+        """
+        self.batch.get(1)
+        self.clock.advance(0.005)
+        self.batch.get(2)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.oracle.calls), 1)
+        self.clock.advance(0.15)
+        self.assertEqual(len(self.oracle.calls), 2)
+        self.interval = 0.02
+        self.batch.get(3)
+        self.clock.advance(0.02)
+        self.assertEqual(len(self.oracle.calls), 3)
 
     def test_a_full_load_leaves_at_once(self) -> None:
         """
@@ -188,7 +205,7 @@ class BatchTests(SynchronousTestCase):
         """
         clock = Clock()
         oracle = Oracle(clock, latency)
-        batch: Batch[int, int] = Batch(oracle, clock, size=size)
+        batch: Batch[int, int] = Batch(oracle, clock, interval=lambda: 0.25, size=size)
         answers = []
         for wait, key in asks:
             clock.advance(wait)

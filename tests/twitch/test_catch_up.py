@@ -68,7 +68,7 @@ class CatchUpTests(SynchronousTestCase):
         self.settings = CatchUpSettings(enabled=True, max_age=1800.0)
         numbers = count(1)
         self.catch_up = CatchUp(
-            Directory(self.world.helix, self.clock),
+            Directory(self.world.helix, self.clock, self.world.pace),
             self.accept,
             self.clock,
             lambda: f"event{next(numbers)}",
@@ -320,7 +320,7 @@ class SimulatedTests(SynchronousTestCase):
         self.addCleanup(self.pipeline.stopService)
         numbers = count(1)
         self.catch_up = CatchUp(
-            Directory(self.world.helix, self.clock),
+            Directory(self.world.helix, self.clock, self.world.pace),
             self.pipeline.accept,
             self.clock,
             lambda: f"found{next(numbers)}",

@@ -60,7 +60,7 @@ class DirectoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
         self.twitch = self.world.twitch
-        self.directory = Directory(self.world.helix, self.world.clock)
+        self.directory = Directory(self.world.helix, self.world.clock, self.world.pace)
 
     def after(self, looking: Any) -> Any:
         """
@@ -193,7 +193,7 @@ class DirectoryTests(SynchronousTestCase):
         Whatever an item holds, reading it does not fail.
         """
         world = World(Path(self.mktemp()))
-        directory = Directory(world.helix, world.clock)
+        directory = Directory(world.helix, world.clock, world.pace)
 
         def answer(asked: Asked) -> Reply:
             return Reply(200, repr_json({"data": [item, USER | CHANNEL | STREAM | {"id": "42"}]}))

@@ -58,7 +58,7 @@ class TwitchEnricherTests(SynchronousTestCase):
         self.picture: Any = PICTURE
         self.asked_for: list[tuple[str, ...]] = []
         self.enricher = TwitchEnricher(
-            Directory(self.world.helix, self.clock),
+            Directory(self.world.helix, self.clock, self.world.pace),
             self.followers,
             self.find_picture,
             self.clock,
@@ -287,7 +287,7 @@ class TwitchEnricherTests(SynchronousTestCase):
 
     def test_events_at_the_same_time_share_calls(self) -> None:
         """
-        Two thousand events within a minute take a bounded share of the rate limit.
+        Two thousand events within a minute take no more than the points of a minute.
         """
         enriching = []
         for number in range(2000):
@@ -307,7 +307,7 @@ class TwitchEnricherTests(SynchronousTestCase):
         self.clock.advance(3)
         for each in enriching:
             self.successResultOf(each)
-        self.assertLessEqual(len(self.twitch.asked), 1 + 3 * (60 * 4 + 1))
+        self.assertLessEqual(len(self.twitch.asked), 1 + 800)
 
     @given(
         st.fixed_dictionaries(

@@ -38,8 +38,8 @@ class FollowersTests(SynchronousTestCase):
         """
         As after a start of the process.
         """
-        directory = Directory(self.world.helix, self.clock)
-        return Followers(directory.followers, self.world.bucket, self.memory, self.clock, **changes)
+        directory = Directory(self.world.helix, self.clock, self.world.pace)
+        return Followers(directory.followers, self.world.bucket, self.world.pace, self.memory, self.clock, **changes)
 
     def answer(self, asked: Asked) -> Reply:
         """
@@ -96,10 +96,10 @@ class FollowersTests(SynchronousTestCase):
 
     def test_points_are_left_to_more_important_calls(self) -> None:
         """
-        With a quarter of the limit left nothing is asked: what is known is used, and without it there is none.
+        With half of the limit left nothing is asked: what is known is used, and without it there is none.
         """
         self.memory.values["followers"] = {"42": (900, NOW - 1e6)}
-        self.drain(200)
+        self.drain(400)
         self.assertEqual(self.total(), 900)
         self.failureResultOf(run(self.followers.total("43")), TwitchUnavailable)
         self.assertEqual(self.asked(), [])
@@ -204,6 +204,21 @@ class FollowersTests(SynchronousTestCase):
         self.clock.pump([1.0] * 20)
         self.assertEqual(self.asked(), ["42"])
         self.clock.pump([1.0] * 5)
+        self.assertEqual(self.asked(), ["42", "42"])
+
+    def test_nothing_is_refreshed_in_a_busy_minute(self) -> None:
+        """
+        Nor does it while much was spent on events, however much is left.
+        """
+        self.total()
+        self.clock.advance(600)
+        for _ in range(200):
+            self.world.pace.spend()
+        self.followers.startService()
+        self.addCleanup(self.followers.stopService)
+        self.clock.pump([1.0] * 59)
+        self.assertEqual(self.asked(), ["42"])
+        self.clock.pump([1.0] * 2)
         self.assertEqual(self.asked(), ["42", "42"])
 
     def test_a_refreshment_that_fails_does_not_hold_up_others(self) -> None:

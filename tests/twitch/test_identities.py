@@ -45,7 +45,11 @@ class IdentitiesCase(SynchronousTestCase):
         self.twitch.usual["/helix/users"] = self.answer
         self.told: list[Mapping[str, str]] = []
         self.identities = Identities(
-            Directory(self.world.helix, self.clock), self.last_known, self.clock, lambda: self.logins, self.told.append
+            Directory(self.world.helix, self.clock, self.world.pace),
+            self.last_known,
+            self.clock,
+            lambda: self.logins,
+            self.told.append,
         )
         self.addCleanup(self.identities.stopService)
 
