@@ -19,7 +19,7 @@ from attrs import define, field
 from itsjustintv.errors import CertificatesUnsafe
 from itsjustintv.folders import make_private
 
-__all__ = ["FolderLock", "replace", "require_private", "set_aside", "sweep"]
+__all__ = ["FolderLock", "prepare", "replace", "require_private", "set_aside", "sweep"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -67,13 +67,34 @@ def sweep(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
+def prepare(root: Path) -> None:
+    """
+    See that a folder is there.
+
+    :raises CertificatesUnsafe: it is not, and cannot be made.
+    """
+    try:
+        make_private(root)
+    except OSError as error:
+        raise _useless(root, error) from None
+
+
+def _useless(root: Path, error: OSError) -> CertificatesUnsafe:
+    return CertificatesUnsafe(
+        f"server.tls.cert_dir {root} cannot be used: {error.strerror}. Create it, owned by whoever runs the daemon"
+    )
+
+
 def require_private(root: Path) -> None:
     """
     See that nobody else can read what is kept below a folder.
 
-    :raises CertificatesUnsafe: somebody can; it names the command that mends it.
+    :raises CertificatesUnsafe: somebody can, with the command that mends it; or it cannot be seen.
     """
-    loose = sorted(str(path) for path in _files(root) if path.stat().st_mode & _OTHERS)
+    try:
+        loose = sorted(str(path) for path in _files(root) if path.stat().st_mode & _OTHERS)
+    except OSError as error:
+        raise _useless(root, error) from None
     if loose:
         command = f"chmod 600 {' '.join(shlex.quote(path) for path in loose)}"
         raise CertificatesUnsafe(

@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from itsjustintv.certs import policy
 from itsjustintv.certs.attending import Attendant
 from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.folder import FolderLock, require_private
+from itsjustintv.certs.folder import FolderLock, prepare, require_private
 from itsjustintv.certs.holding import Holding, Status
 from itsjustintv.certs.holdings import Holdings
 from itsjustintv.certs.ordering import Ordering
@@ -38,8 +38,6 @@ from itsjustintv.certs.policy import Level
 from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore, InThread
 from itsjustintv.config.sections import TLS
-from itsjustintv.errors import CertificatesUnsafe
-from itsjustintv.folders import make_private
 from itsjustintv.model import rfc3339
 
 with warnings.catch_warnings():
@@ -158,24 +156,20 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def privilegedStartService(self) -> None:
         """
-        See that the keys are private.
+        See that the keys are private. Makes nothing: what root made now, the user it becomes could not use.
 
-        :raises CertificatesUnsafe: others can read them, or nothing can be written there.
+        :raises CertificatesUnsafe: others can read them.
         """
         super().privilegedStartService()
-        try:
-            make_private(self._root)
-            require_private(self._root)
-        except OSError as error:
-            raise CertificatesUnsafe(
-                f"server.tls.cert_dir {self._root} cannot be used: {error.strerror}. Create it, owned by whoever runs"
-                " the daemon"
-            ) from None
+        require_private(self._root)
 
     def startService(self) -> None:
         """
         Begin to look after the certificates.
+
+        :raises CertificatesUnsafe: others can read the keys, or nothing can be written there.
         """
+        prepare(self._root)
         self.privilegedStartService()
         super().startService()
 

@@ -354,6 +354,18 @@ class RestartTests(ServiceCase):
         with self.assertRaises(CertificatesUnsafe):
             self.house().service.privilegedStartService()
 
+    def test_root_makes_no_folder(self) -> None:
+        """
+        What is done before the privileges are given up makes nothing that the daemon's user could not use; the start
+        after it makes the folder.
+        """
+        house = self.house()
+        house.service.privilegedStartService()
+        self.assertFalse(self.root.exists())
+        self.running.append(house)
+        house.service.startService()
+        self.assertTrue(self.root.is_dir())
+
     def test_s14_a_file_of_no_use_is_replaced_and_other_names_are_served(self) -> None:
         """
         At once.
