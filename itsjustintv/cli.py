@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from itsjustintv import __version__
+from itsjustintv.cli_certs import certs
 from itsjustintv.cli_subscriptions import subscriptions
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
@@ -244,6 +245,7 @@ def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
 
 
 main.add_command(subscriptions)
+main.add_command(certs)
 
 
 @main.group()

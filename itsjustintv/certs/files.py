@@ -20,10 +20,36 @@ from itsjustintv.certs.store import InThread
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 
-__all__ = ["FilesService", "Watch"]
+__all__ = ["FilesService", "Watch", "read_pair"]
 
 # Share of a certificate's life at the end of which it is time to say so.
 _LATE = 1 / 6
+
+
+def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
+    """
+    Read a certificate that can be served. Blocks.
+
+    :param certificate: file of the leaf and its chain, in PEM.
+    :param key: file of its key; it may be the same.
+    :raises CertificateUnusable: there is none in these files.
+    """
+    parts = []
+    for path in dict.fromkeys((key, certificate)):
+        try:
+            parts.append(path.read_bytes())
+        except OSError as error:
+            raise CertificateUnusable(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        bundle = Bundle.parse(b"\n".join(parts))
+        bundle.require((), now)
+    except CertificateUnusable as error:
+        raise CertificateUnusable(
+            f"{certificate} with {key} cannot be served: {error}. See server.tls.cert_file and server.tls.key_file"
+        ) from None
+    if not bundle.names:
+        raise CertificateUnusable(f"{certificate} cannot be served: the certificate names no host")
+    return bundle
 
 
 class Watch(Protocol):
@@ -109,26 +135,7 @@ class FilesService(Service):
         return None
 
     def _read(self) -> Bundle:
-        """
-        Read both files. Blocks.
-        """
-        parts = []
-        for path in dict.fromkeys((self._key, self._certificate)):
-            try:
-                parts.append(path.read_bytes())
-            except OSError as error:
-                raise CertificateUnusable(f"{path} cannot be read: {error.strerror}") from None
-        try:
-            bundle = Bundle.parse(b"\n".join(parts))
-            bundle.require((), self._clock.seconds())
-        except CertificateUnusable as error:
-            raise CertificateUnusable(
-                f"{self._certificate} with {self._key} cannot be served: {error}."
-                " See server.tls.cert_file and server.tls.key_file"
-            ) from None
-        if not bundle.names:
-            raise CertificateUnusable(f"{self._certificate} cannot be served: the certificate names no host")
-        return bundle
+        return read_pair(self._certificate, self._key, self._clock.seconds())
 
     def _serve(self, bundle: Bundle) -> None:
         for name in sorted(bundle.names):

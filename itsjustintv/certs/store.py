@@ -124,6 +124,16 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     # What it can do beside
 
+    async def look(self, name: str) -> Bundle | None:
+        """
+        Read the certificate of a name, and leave the file as it is; ``None`` when there is none.
+
+        :raises CertificateUnusable: it is of no use.
+        :raises OSError: it cannot be read.
+        """
+        text = await self._in_thread(_read, self._file(name, "pem"))
+        return None if text is None else Bundle.parse(text)
+
     async def load(self, name: str) -> Bundle | None:
         """
         Read the certificate of a name; ``None`` when there is none. A file that is of no use is set aside, such that it
@@ -131,16 +141,12 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
         """
         path = self._file(name, "pem")
         try:
-            text = await self._in_thread(_read, path)
+            return await self.look(name)
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
                 "the certificate {path} cannot be read: {reason}", path=str(path), reason=_reason(error)
             )
             return None
-        if text is None:
-            return None
-        try:
-            return Bundle.parse(text)
         except CertificateUnusable as error:
             self.log.warn(
                 "the certificate {path} is of no use: {reason}; it is set aside as {aside}, and another one is ordered",

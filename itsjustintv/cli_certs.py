@@ -1,0 +1,207 @@
+"""
+``itsjustintv certs``: what there is in certificates, as the files tell it, whether or not the daemon runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from attrs import asdict, frozen
+from twisted.internet.defer import Deferred, execute
+
+from itsjustintv.certs.bundle import Bundle
+from itsjustintv.certs.files import read_pair
+from itsjustintv.certs.holding import Holding
+from itsjustintv.certs.policy import advised_moment, last_moment, renewal_moment
+from itsjustintv.certs.record import Record
+from itsjustintv.certs.settings import directory_url
+from itsjustintv.certs.store import CertificateStore
+from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.sections import TLS
+from itsjustintv.errors import CertificateUnusable, ConfigError
+from itsjustintv.model import rfc3339
+from itsjustintv.tap import config_path
+
+__all__ = ["Certificate", "certificates", "certs"]
+
+T = TypeVar("T")
+
+_DAY = 86400.0
+
+_config = click.option(
+    "--config",
+    "-c",
+    metavar="FILE",
+    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
+)
+
+
+@frozen(kw_only=True)
+class Certificate:
+    """
+    What the files tell of a name. Moments are RFC 3339, empty when there is none.
+
+    :ivar level: ``ok``, ``degraded`` or ``critical``.
+    :ivar days_left: ``None`` without a certificate; negative when it has expired.
+    :ivar next: what happens next, and when.
+    :ivar problem: what is wrong, or why the last attempt failed, with what to do; empty when all is well.
+    """
+
+    name: str
+    level: str
+    days_left: float | None
+    expires: str = ""
+    next: str
+    problem: str = ""
+    failures: int = 0
+    last_attempt: str = ""
+    issuer: str = ""
+    serial: str = ""
+    profile: str = ""
+
+
+def certificates(tls: TLS, now: float) -> Sequence[Certificate]:
+    """
+    Read what there is for each of the domains. Changes nothing, and contacts nobody.
+
+    :param now: in seconds since the epoch.
+    """
+    found = _own(tls, now) if tls.mode == "files" else _ordered(tls, now)
+    return tuple(found)
+
+
+def _ordered(tls: TLS, now: float) -> Iterator[Certificate]:
+    store = CertificateStore.of(Path(tls.cert_dir), directory_url(tls), tls.domains, execute)
+    for name in tls.domains:
+        bundle, problem = None, ""
+        try:
+            bundle = _result(store.look(name))
+        except CertificateUnusable as error:
+            problem = f"the file is of no use: {error}; the daemon orders another one"
+        except OSError as error:
+            problem = f"the file cannot be read: {error.strerror}; run this as the daemon's user"
+        holding = Holding(name, bundle, _result(store.record(name)), tls.renew_fraction)
+        status = holding.status(now)
+        yield Certificate(
+            name=name,
+            level=status.level,
+            days_left=_days(bundle, now),
+            expires=status.expires,
+            next=_next(holding, tls, now),
+            problem=problem or status.problem,
+            failures=status.failures,
+            last_attempt=status.last_attempt,
+            issuer=status.issuer,
+            serial=status.serial,
+            profile=status.profile,
+        )
+
+
+def _own(tls: TLS, now: float) -> Iterator[Certificate]:
+    problem, bundle = "", None
+    try:
+        bundle = read_pair(Path(tls.cert_file), Path(tls.key_file), now)
+    except CertificateUnusable as error:
+        problem = str(error)
+    for name in tls.domains:
+        other = bundle is not None and not bundle.covers(name)
+        # Nobody keeps a record of a certificate that somebody else looks after.
+        holding = Holding(name, None if other else bundle, Record(), tls.renew_fraction)
+        status = holding.status(now)
+        yield Certificate(
+            name=name,
+            level=status.level,
+            days_left=_days(holding.bundle, now),
+            expires=status.expires,
+            next="yours to replace",
+            problem=f"{tls.cert_file} is not for this name: list it, or correct server.tls.domains"
+            if other
+            else problem,
+            issuer=status.issuer,
+            serial=status.serial,
+        )
+
+
+def _days(bundle: Bundle | None, now: float) -> float | None:
+    return None if bundle is None else round((bundle.not_after - now) / _DAY, 1)
+
+
+def _next(holding: Holding, tls: TLS, now: float) -> str:
+    if holding.due(tls, now) is None and holding.span is not None:
+        span = holding.span
+        renewal = advised_moment(span, holding.record) or renewal_moment(span)
+        return f"renewed at {rfc3339(min(renewal, last_moment(span)))}"
+    if holding.blocked(tls):
+        return "not tried again before [server.tls] changes"
+    if holding.record.next_attempt > now:
+        return f"tried again at {rfc3339(holding.record.next_attempt)}"
+    return "ordered as soon as the daemon runs"
+
+
+def _result(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """
+    The result of something that waits for nobody.
+    """
+    results: list[T] = []
+    failures: list[Any] = []
+    Deferred.fromCoroutine(work).addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    return results[0]
+
+
+def _load(given: str | None) -> Loaded:
+    try:
+        loaded = load(config_path(given), os.environ)
+    except ConfigError as error:
+        raise click.ClickException(
+            "\n  ".join(["the configuration cannot be used:", *map(str, error.problems)])
+        ) from None
+    if not loaded.config.server.tls.enabled:
+        raise click.ClickException("https is not served: server.tls.enabled is false")
+    return loaded
+
+
+@click.group()
+def certs() -> None:
+    """
+    Look at the certificates for HTTPS.
+    """
+
+
+@certs.command("list")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_certificates(config: str | None, as_json: bool) -> None:
+    """
+    Show for each name what certificate there is, when it is renewed, and what went wrong. Contacts nobody.
+    """
+    found = certificates(_load(config).config.server.tls, time.time())
+    if as_json:
+        click.echo(json.dumps({"certificates": [asdict(each) for each in found]}, indent=2, ensure_ascii=False))
+        return
+    rows = [("NAME", "STATE", "DAYS LEFT", "NEXT")]
+    rows += [
+        (each.name, each.level, "none" if each.days_left is None else f"{each.days_left:.1f}", each.next)
+        for each in found
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(_plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for each in found:
+        if each.problem:
+            when = f" ({each.last_attempt})" if each.last_attempt else ""
+            click.echo(f"{each.name}{when}: {_plain(each.problem)}")
+
+
+def _plain(text: str) -> str:
+    """
+    Keep a stranger's text from steering the terminal.
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
