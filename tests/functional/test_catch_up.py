@@ -13,12 +13,16 @@ from tests.functional.stage import Stage, StageCase
 from tests.functional.test_delivery import acknowledged, go_live
 
 
+#: The stage has it off, unless a test says something of it.
+CATCHING_UP = "[catch_up]\nenabled = true\n"
+
+
 class CatchUpCase(StageCase):
     """
     A daemon that has been there before.
     """
 
-    async def away(self, settings: str = "") -> Stage:
+    async def away(self, settings: str = CATCHING_UP) -> Stage:
         """
         A stage whose daemon has subscribed to everybody, and stopped.
         """
@@ -91,7 +95,7 @@ class StartTests(CatchUpCase):
         A broadcast of which Twitch told in time, and that is still on at the next start, stays announced once, without
         the mark.
         """
-        stage = self.stage()
+        stage = self.stage(settings=CATCHING_UP)
         stage.add_streamer("tanuki")
         stage.add_streamer("kitsune")
         daemon = await stage.started()
