@@ -12,7 +12,6 @@ from itsjustintv.simulator.world import Stream, rfc3339
 from tests.functional.stage import Stage, StageCase
 from tests.functional.test_delivery import acknowledged, go_live
 
-
 #: The stage has it off, unless a test says something of it.
 CATCHING_UP = "[catch_up]\nenabled = true\n"
 
