@@ -23,8 +23,7 @@ coverage: $(INSTALLED)  ## run the tests with branch coverage of the package, su
 	scripts/coverage
 
 bench: $(INSTALLED)  ## measure the daemon beside its peers
-	$(BIN)/python -m benchmarks.intake
-	$(BIN)/python -m benchmarks.deliveries
+	$(BIN)/python -m benchmarks $(BENCHFLAGS)
 
 # The plain editable install of setuptools hides twisted/plugins; the compatible one does not.
 $(INSTALLED): setup.py pyproject.toml

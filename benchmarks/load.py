@@ -56,7 +56,7 @@ async def apply_load(port: int, requests: Sequence[bytes], *, connections: int =
     Send every request once and wait for its answer.
 
     :param rate: requests offered a second; ``None`` for as fast as the answers come.
-    :raises ConnectionError: the server cannot be reached, or hung up on a request.
+    :raises ConnectionError: the server cannot be reached, or hung up.
     """
     loop = asyncio.get_running_loop()
     run = _Run(requests, rate, loop)
@@ -105,8 +105,7 @@ class _Connection(asyncio.Protocol):
         answered(int(head[9:12]), body)
 
     def connection_lost(self, _reason: Exception | None) -> None:
-        if self._answered is not None:
-            self._lost()
+        self._lost()
 
 
 def _complete(head: bytes, body: bytes) -> bool:
@@ -120,13 +119,14 @@ class _Run:
     """
     Hands requests to idle connections.
 
-    :ivar idle: connections with nothing under way.
+    :ivar idle: connections with nothing under way. They take turns: at a low rate each must be used before the server
+        takes it for forgotten and hangs up.
     """
 
     _requests: Sequence[bytes]
     _rate: float | None
     _loop: asyncio.AbstractEventLoop
-    idle: list[_Connection] = field(factory=list, init=False)
+    idle: deque[_Connection] = field(factory=deque, init=False)
     _due: deque[int] = field(factory=deque, init=False)
     _released: int = field(default=0, init=False)
     _started: float = field(default=0.0, init=False)
@@ -153,10 +153,10 @@ class _Run:
 
     def lost(self) -> None:
         """
-        A connection ended under a request.
+        A connection ended before the run did.
         """
         if not self._done.done():
-            self._done.set_exception(ConnectionError("the server hung up on a request"))
+            self._done.set_exception(ConnectionError("the server hung up"))
 
     def _release(self, rate: float) -> None:
         now = self._loop.time()
@@ -172,7 +172,7 @@ class _Run:
 
     def _feed(self) -> None:
         while self.idle and self._due:
-            connection, index = self.idle.pop(), self._due.popleft()
+            connection, index = self.idle.popleft(), self._due.popleft()
             if self._rate is None:
                 self._sent[index] = self._loop.time()
             connection.send(self._requests[index], partial(self._answered, connection, index))

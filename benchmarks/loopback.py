@@ -6,9 +6,11 @@ receiver that keeps what it gets. Not a faithful Twitch: just enough of one to b
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,15 +20,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, field, frozen
 
-from benchmarks.messages import CALLBACK, Message
+from benchmarks.messages import Message
 
-__all__ = ["BOUNDLESS", "Answer", "Bucket", "Helix", "Receiver", "listen"]
+__all__ = ["BOUNDLESS", "TWITCH", "Answer", "Bucket", "Helix", "Receiver", "listen"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _PAGE = 100
 
 #: Points a minute that no program here can spend. There is always a limit, for a client to know that it may hurry.
 BOUNDLESS = 100_000_000
+
+#: Points a minute that Twitch gives to an application (dev.twitch.tv, Twitch API concepts, rate limits).
+TWITCH = 800
 
 
 @frozen
@@ -49,8 +54,8 @@ class Answer:
         ).encode() + self.body
 
 
-#: Method, target and body to an answer; ``None`` keeps the other side waiting for ever.
-Respond = Callable[[str, str, bytes], Answer | None]
+#: Method, target and body to an answer.
+Respond = Callable[[str, str, bytes], Answer]
 
 
 @define(eq=False)
@@ -78,8 +83,7 @@ class _Conversation(asyncio.Protocol):
                 return
             method, target, _ = head.partition(b"\r\n")[0].decode().split(" ")
             self._buffer = rest[length:]
-            if (answer := self._respond(method, target, rest[:length])) is not None:
-                self._transport.write(answer.encode())
+            self._transport.write(self._respond(method, target, rest[:length]).encode())
 
 
 @asynccontextmanager
@@ -102,9 +106,11 @@ class Bucket:
     concepts, rate limits).
 
     :ivar limit: points a minute.
+    :ivar endless: whether it is always full, whatever is taken.
     """
 
     limit: int
+    endless: bool = False
     _left: float = field(init=False)
     _counted_at: float = field(factory=time.time, init=False)
 
@@ -116,6 +122,8 @@ class Bucket:
         """
         Spend a point, if there is one.
         """
+        if self.endless:
+            return True
         now = time.time()
         self._left = min(self.limit, self._left + (now - self._counted_at) * self.limit / 60)
         self._counted_at = now
@@ -123,6 +131,12 @@ class Bucket:
             return False
         self._left -= 1
         return True
+
+    def empty(self) -> None:
+        """
+        Lose all points.
+        """
+        self._left, self._counted_at = 0.0, time.time()
 
     def headers(self) -> str:
         """
@@ -141,19 +155,19 @@ class Helix:
     The parts of Twitch's API that the daemon asks, and its tokens.
 
     :ivar live: who is live with which broadcast.
-    :ivar silent: whether it never says anything about users, channels and streams.
+    :ivar exhausted: whether the points of this minute are always spent, by whomever: every question is answered 429.
     :ivar points: what was asked and granted, by path.
     :ivar refused: how often the answer was 429.
     """
 
-    _streamers: Sequence[str]
     live: Mapping[str, Message] = field(factory=dict)
     bucket: Bucket = field(factory=lambda: Bucket(BOUNDLESS))
-    silent: bool = False
+    exhausted: bool = False
     points: Counter[str] = field(factory=Counter, init=False)
     refused: int = field(default=0, init=False)
+    _subscribed: dict[str, dict[str, Any]] = field(factory=dict, init=False)
 
-    def respond(self, method: str, target: str, body: bytes) -> Answer | None:
+    def respond(self, method: str, target: str, body: bytes) -> Answer:
         """
         Answer one request.
         """
@@ -164,6 +178,8 @@ class Helix:
             return _json(
                 200, {"client_id": "client-id", "login": "", "scopes": [], "user_id": "", "expires_in": 5_000_000}
             )
+        if self.exhausted:
+            self.bucket.empty()
         if not self.bucket.take():
             self.refused += 1
             return _json(429, _error(429, "Too Many Requests"), self.bucket.headers())
@@ -172,9 +188,7 @@ class Helix:
         headers = self.bucket.headers()
         query = parse_qs(url.query)
         if path == "/eventsub/subscriptions":
-            return self._subscriptions(method, query, body)
-        if self.silent:
-            return None
+            return self._subscriptions(method, query, body, headers)
         answer = self._get(path, query)
         return _json(404, _error(404, "not found"), headers) if answer is None else _json(200, answer, headers)
 
@@ -194,32 +208,36 @@ class Helix:
     def _streams(self, streamers: Iterable[str]) -> Iterable[dict[str, Any]]:
         return (_stream(self.live[streamer]) for streamer in streamers if streamer in self.live)
 
-    def _subscriptions(self, method: str, query: Mapping[str, Sequence[str]], body: bytes) -> Answer:
+    def _subscriptions(self, method: str, query: Mapping[str, Sequence[str]], body: bytes, headers: str) -> Answer:
         """
-        List a subscription for every streamer, so that none has to be made.
+        List, create and delete subscriptions; a callback is taken to be verified as soon as it is asked for.
         """
-        total = {"total": len(self._streamers), "total_cost": len(self._streamers), "max_total_cost": 10_000}
         if method == "DELETE":
-            return Answer(204)
+            gone = self._subscribed.pop(query["id"][0], None)
+            return Answer(204, headers=headers) if gone else _json(404, _error(404, "not found"), headers)
         if method == "POST":
-            wanted = json.loads(body)["condition"]["broadcaster_user_id"]
-            return _json(202, {"data": [self._subscription(wanted)], **total})
+            made = _subscription(json.loads(body))
+            self._subscribed[made["id"]] = made
+            return _json(202, {"data": [made], **self._total()}, headers)
         first = int(query.get("after", ["0"])[0])
-        page = [self._subscription(streamer) for streamer in self._streamers[first : first + _PAGE]]
-        more = first + _PAGE < len(self._streamers)
-        return _json(200, {"data": page, "pagination": {"cursor": str(first + _PAGE)} if more else {}, **total})
+        page = list(itertools.islice(self._subscribed.values(), first, first + _PAGE))
+        more = first + _PAGE < len(self._subscribed)
+        cursor = {"cursor": str(first + _PAGE)} if more else {}
+        return _json(200, {"data": page, "pagination": cursor, **self._total()}, headers)
 
-    def _subscription(self, streamer: str) -> dict[str, Any]:
-        return {
-            "id": f"subscription-{streamer}",
-            "status": "enabled",
-            "type": "stream.online",
-            "version": "1",
-            "cost": 1,
-            "condition": {"broadcaster_user_id": streamer},
-            "transport": {"method": "webhook", "callback": CALLBACK},
-            "created_at": "2026-01-02T03:04:05.123456789Z",
-        }
+    def _total(self) -> dict[str, int]:
+        return {"total": len(self._subscribed), "total_cost": 0, "max_total_cost": 10_000}
+
+
+def _subscription(wanted: dict[str, Any]) -> dict[str, Any]:
+    del wanted["transport"]["secret"]
+    return {
+        "id": str(uuid.uuid4()),
+        "status": "enabled",
+        "cost": 0,
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **wanted,
+    }
 
 
 def _user(streamer: str) -> dict[str, Any]:

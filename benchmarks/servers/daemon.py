@@ -61,4 +61,5 @@ if __name__ == "__main__":
     # The plugin is found from the checkout, however the package is installed.
     os.environ["PYTHONPATH"] = str(REPOSITORY)
     twistd = Path(sys.executable).with_name("twistd")
-    os.execv(twistd, [str(twistd), "-n", "--pidfile=", "itsjustintv", "--config", str(path)])
+    log = "--logger=itsjustintv.logs.json_logger"
+    os.execv(twistd, [str(twistd), "-n", "--pidfile=", log, "itsjustintv", "--config", str(path)])
