@@ -90,8 +90,9 @@ class OrderTests(OrderCase):
 
         self.patch(type(stage.twitch.subscriptions), "list", lambda _, query: listing(query))
         await stage.started()
+        await stage.until(lambda: connections)
+        self.assertEqual(connections[0], 0)
         await stage.subscribed()
-        self.assertEqual(set(connections), {0})
 
     async def test_the_daemon_serves_while_it_waits_for_the_ids(self) -> None:
         """
