@@ -1,5 +1,6 @@
 """
-``itsjustintv certs``: what there is in certificates, as the files tell it, whether or not the daemon runs.
+``itsjustintv certs``: what there is in certificates, as the files tell it, and whether HTTPS will work; whether or not
+the daemon runs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from typing import Any, TypeVar
 
 import click
 from attrs import asdict, frozen
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
 
+from itsjustintv import inspection
+from itsjustintv.agents import authority_agent
 from itsjustintv.certs.bundle import Bundle
+from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.files import read_pair
 from itsjustintv.certs.holding import Holding
 from itsjustintv.certs.policy import advised_moment, last_moment, renewal_moment
@@ -25,6 +31,7 @@ from itsjustintv.certs.store import CertificateStore
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CertificateUnusable, ConfigError
+from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.model import rfc3339
 from itsjustintv.tap import config_path
 
@@ -33,6 +40,9 @@ __all__ = ["Certificate", "certificates", "certs"]
 T = TypeVar("T")
 
 _DAY = 86400.0
+
+# Seconds for an authority to answer somebody who waits for it.
+_PATIENCE = 10.0
 
 _config = click.option(
     "--config",
@@ -198,6 +208,55 @@ def list_certificates(config: str | None, as_json: bool) -> None:
         if each.problem:
             when = f" ({each.last_attempt})" if each.last_attempt else ""
             click.echo(f"{each.name}{when}: {_plain(each.problem)}")
+
+
+@certs.command()
+@_config
+def check(config: str | None) -> None:
+    """
+    See whether HTTPS will work: the keys, the ports, the names and the authority. Orders nothing and changes nothing;
+    run it as the daemon's user. Status 1 if something must be mended.
+    """
+    loaded = _load(config)
+    server, tls = loaded.config.server, loaded.config.server.tls
+    journal = Path(loaded.config.storage.path)
+    found = [
+        *(Finding(Verdict.HINT, str(warning)) for warning in loaded.warnings if str(warning).startswith("server.")),
+        *inspection.keys(tls, time.time()),
+        *inspection.ports(server, inspection.held(journal.with_name(f"{journal.name}.lock"))),
+        *inspection.names(server, inspection.addresses),
+    ]
+    if tls.mode == "acme":
+        found.append(_authority(tls))
+    for each in found:
+        click.echo(_plain(str(each)))
+    wrong = sum(each.verdict is Verdict.MEND for each in found)
+    if wrong:
+        raise click.ClickException(f"to be mended: {wrong}")
+
+
+def _authority(tls: TLS) -> Finding:
+    from twisted.internet import reactor  # noqa: PLC0415 - a command that does not need it must not install it
+
+    running: Any = reactor
+    results: list[Any] = []
+    try:
+        agent, _ = authority_agent(running, tls.ca_bundle)
+    except CertificateUnusable as error:
+        return Finding(Verdict.MEND, str(error))
+
+    def begin() -> None:
+        asking = Deferred.fromCoroutine(inspection.authority(tls, Exchange(HTTPClient(agent), running, _PATIENCE)))
+        asking.addBoth(results.append).addBoth(lambda _: running.stop())
+
+    running.callWhenRunning(begin)
+    running.run()
+    if not results:
+        raise click.ClickException("interrupted")
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    found: Finding = results[0]
+    return found
 
 
 def _plain(text: str) -> str:

@@ -237,6 +237,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: PLR
         if new.server.tls != old.server.tls:
             tls.refresh()
 
+    def hang_up() -> None:
+        settings.request("SIGHUP")
+        # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
+        tls.refresh()
+
     def reachable() -> Deferred[None]:
         return tls.when_ready(urlsplit(callback_url(config())).hostname or "")
 
@@ -263,7 +268,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: PLR
         "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),
         # Twitch verifies a callback at once, so there must be somebody to answer.
         "subscriptions": Afterwards((identities.whenReady, reachable), subscribe, keeper.stopService),
-        "hangup": Hangup(reactor, lambda: settings.request("SIGHUP")),
+        "hangup": Hangup(reactor, hang_up),
     }
     for name, storey in storeys.items():
         storey.setName(name)

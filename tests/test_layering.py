@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "output": GROUND | {"config.sections"},
     "agents": {"delivery.connection", "certs.trust"},
     "https": {"agents", "certs", "config", "services", "web"},
+    "inspection": GROUND | {"certs", "config"},
     "logs": {"model", "interfaces"},
     "telemetry": GROUND,
     "journal": GROUND,

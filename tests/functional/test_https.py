@@ -204,3 +204,18 @@ class AcmeTests(HttpsCase):
         self.assertIsNone(daemon.status)
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
+
+    async def test_a_look_before_the_start(self) -> None:
+        """
+        ``certs check`` says that the authority answers, or what is to be mended when it does not; it makes nothing.
+        """
+        stage, pebble = await self.house()
+        stage.configure()
+        away = await stage.command("certs", "check")
+        self.assertEqual(away.status, 1, away)
+        self.assertIn("localhost", away.out)
+        await pebble.start()
+        there = await stage.command("certs", "check")
+        self.assertNotEqual(there.out, away.out)
+        self.assertNotIn("Traceback", away.err + there.err)
+        self.assertFalse((stage.folder / "data").exists())
