@@ -239,6 +239,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:  # noqa: PLR
 
     def hang_up() -> None:
         settings.request("SIGHUP")
+        keeper.reconcile("SIGHUP")
         # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
         tls.refresh()
 
