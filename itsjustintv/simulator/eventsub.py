@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.iweb import IAgent
@@ -90,6 +90,7 @@ class EventSub:
     resend_after: Sequence[float] = RESEND_AFTER
     timeout: float = 10.0
     _under_way: set[Deferred[Report]] = field(factory=set, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def notification(self, subscription: Subscription, event: Mapping[str, object]) -> Message:
         """
@@ -122,7 +123,10 @@ class EventSub:
 
         :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``.
         :param again: whether there is more than one try.
+        :return: fails with ``CancelledError`` when the whole thing is stopped, and at once if that has been.
         """
+        if self._stopped:
+            return fail(CancelledError())
         sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else ()))
         self._under_way.add(sending)
 
@@ -134,8 +138,9 @@ class EventSub:
 
     def stop(self) -> None:
         """
-        Give up on everything that is under way; its Deferreds fail with ``CancelledError``.
+        Give up on everything that is under way, and send nothing more; the Deferreds fail with ``CancelledError``.
         """
+        self._stopped = True
         for sending in list(self._under_way):
             sending.cancel()
 

@@ -11,7 +11,7 @@ from typing import ClassVar, cast
 from attrs import define, field
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.web import http
 from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
@@ -68,6 +68,7 @@ class SimulatedTwitch:
     eventsub: EventSub = field(init=False)
     faults: Script = field(factory=Script, init=False)
     requests: list[str] = field(factory=list, init=False)
+    _to_verify: set[IDelayedCall] = field(factory=set, init=False)
     _oauth: OAuth = field(init=False)
     _helix: Helix = field(init=False)
 
@@ -133,8 +134,11 @@ class SimulatedTwitch:
 
     def stop(self) -> None:
         """
-        Send nothing more.
+        Send nothing more, whatever is still asked for.
         """
+        for call in self._to_verify:
+            call.cancel()
+        self._to_verify.clear()
         self.eventsub.stop()
 
     def _notify(self, subscription: Subscription, stream: Stream) -> Deferred[Report]:
@@ -149,9 +153,11 @@ class SimulatedTwitch:
     def _verify_soon(self, subscription: Subscription) -> None:
         # On a later turn, so that the answer to the creation leaves first.
         def begin() -> None:
+            self._to_verify.discard(call)
             self.verify(subscription).addErrback(lambda failure: failure.trap(CancelledError))
 
-        self._clock.callLater(self.challenge_after, begin)
+        call = self._clock.callLater(self.challenge_after, begin)
+        self._to_verify.add(call)
 
     @app.route("/oauth2", branch=True)
     def _serve_oauth(self, request: Request) -> IResource:

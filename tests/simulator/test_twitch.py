@@ -159,6 +159,24 @@ class EventSubTests(SynchronousTestCase):
         self.assertEqual(self.statuses, ["webhook_callback_verification_pending"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_nothing_is_sent_after_a_stop(self) -> None:
+        """
+        A subscription that was made just before a stop, or is made after it, is not verified any more, and a broadcast
+        is told to nobody.
+        """
+        self.subscribe()
+        sent = len(self.callback.requests)
+        for stop in (self.twitch.stop, lambda: None):
+            self.twitch._verify_soon(
+                self.twitch.subscriptions.add("stream.online", "1", self.tanuki.id, CALLBACK, SECRET)
+            )
+            stop()
+        announcing = self.twitch.announce(self.twitch.world.go_live("tanuki"))
+        self.pump(0)
+        self.failureResultOf(announcing, CancelledError)
+        self.assertEqual(len(self.callback.requests), sent)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_notification_is_what_twitch_sends(self) -> None:
         """
         A notification has Twitch's headers and body, and its signature holds for these very bytes only.
