@@ -4,7 +4,7 @@ HTTPS put together: a certificate of the operator's own, or those that are order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
 from itsjustintv.certs.contexts import ContextMap
 from itsjustintv.certs.endpoint import secured
 from itsjustintv.certs.exchange import Exchange
+from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.files import FilesService, Watch
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.service import CertificateService
@@ -45,6 +46,7 @@ class HTTPS:
     :ivar services: to be started before the door is opened, by name.
     :ivar when_ready: fires when a name can be served; at once for one that is not ours.
     :ivar problem: why some name cannot be served, or soon cannot be.
+    :ivar figures: what can be counted and measured of each certificate.
     :ivar refresh: takes note that the settings have changed.
     """
 
@@ -52,6 +54,7 @@ class HTTPS:
     services: Mapping[str, IService] = field(factory=dict)
     when_ready: Callable[[str], Deferred[None]] = lambda _: succeed(None)
     problem: Callable[[], str | None] = lambda: None
+    figures: Callable[[], Sequence[Figures]] = tuple
     refresh: Callable[[], None] = lambda: None
 
 
@@ -69,7 +72,10 @@ def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Calla
         contexts = ContextMap()
         files = FilesService(Path(now.cert_file), Path(now.key_file), contexts, watch, reactor, disk.run)
         return HTTPS(
-            lambda factory: secured(contexts, factory, reactor), {"certificates": files}, problem=files.problem
+            lambda factory: secured(contexts, factory, reactor),
+            {"certificates": files},
+            problem=files.problem,
+            figures=files.figures,
         )
     return _ordered(tls, reactor, disk, random)
 
@@ -122,4 +128,11 @@ def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Ca
         description = f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
         services["http-01"] = Listener(lambda: description, site, reactor)
     services["certificates"] = certificates
-    return HTTPS(lambda factory: secured(contexts, factory, reactor), services, when_ready, problem, refresh)
+    return HTTPS(
+        lambda factory: secured(contexts, factory, reactor),
+        services,
+        when_ready,
+        problem,
+        certificates.figures,
+        refresh,
+    )

@@ -68,6 +68,7 @@ class Attendant:
         if not holding.forced and not self.to_order(holding, self._clock.seconds()):
             return
         holding.forced = False
+        holding.attempted += 1
         await self._order(holding)
 
     async def save(self, holding: Holding) -> None:
@@ -153,6 +154,7 @@ class Attendant:
     async def _failed(self, holding: Holding, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
         holding.error = Failure(error)
+        holding.failed += 1
         problem = error if isinstance(error, AcmeProblem) else None
         final = problem is not None and is_final(problem)
         hint = "" if problem is None else advice(problem)

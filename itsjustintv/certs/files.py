@@ -4,7 +4,7 @@ Serving a certificate that the operator looks after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.contexts import ContextMap
+from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.store import InThread
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
@@ -133,6 +134,15 @@ class FilesService(Service):
         if left < _LATE * (self._bundle.not_after - self._bundle.not_before):
             return f"the certificate expires in {left / 86400:.1f} days and has not been replaced"
         return None
+
+    def figures(self) -> Sequence[Figures]:
+        """
+        What can be measured of the certificate, for each of its names.
+        """
+        if self._bundle is None:
+            return ()
+        not_after, problem = self._bundle.not_after, self._problem or ""
+        return tuple(Figures(name=name, not_after=not_after, problem=problem) for name in sorted(self._bundle.names))
 
     def _read(self) -> Bundle:
         return read_pair(self._certificate, self._key, self._clock.seconds())

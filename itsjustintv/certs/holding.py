@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from itsjustintv.certs import policy
 from itsjustintv.certs.bundle import Bundle, key_type
+from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.ordering import Issued
 from itsjustintv.certs.policy import Health, Span
 from itsjustintv.certs.record import Record
@@ -51,6 +52,9 @@ class Holding:
     :ivar task: what is being done about it.
     :ivar forced: whether somebody wants another certificate, whatever is due.
     :ivar waiters: who wants to know how that ends.
+    :ivar attempted: how many orders were begun.
+    :ivar succeeded: how many of them led to a certificate.
+    :ivar failed: how many did not.
     """
 
     name: str
@@ -63,6 +67,9 @@ class Holding:
     forced: bool = False
     error: Failure | None = None
     waiters: list[Deferred[None]] = field(factory=list)
+    attempted: int = 0
+    succeeded: int = 0
+    failed: int = 0
 
     @property
     def span(self) -> Span | None:
@@ -111,13 +118,21 @@ class Holding:
         moments = []
         if self.valid(now) and self.bundle is not None and self.bundle.ari_id:
             moments.append(self.record.ask_at)
-        if self.due(settings, now):
-            if not self.blocked(settings):
-                moments.append(self.record.next_attempt)
-        elif self.span is not None:
-            renewal = policy.advised_moment(self.span, self.record) or policy.renewal_moment(self.span)
-            moments.append(min(renewal, policy.last_moment(self.span)))
+        ordering = self.next_order(settings, now)
+        if ordering is not None:
+            moments.append(ordering)
         return max(now, min(moments, default=float("inf")))
+
+    def next_order(self, settings: TLS, now: float) -> float | None:
+        """
+        When a certificate is to be ordered, which may have passed; ``None`` when not before the settings change.
+        """
+        if self.due(settings, now):
+            return None if self.blocked(settings) else self.record.next_attempt
+        if self.span is None:
+            return None
+        renewal = policy.advised_moment(self.span, self.record) or policy.renewal_moment(self.span)
+        return min(renewal, policy.last_moment(self.span))
 
     def replacing(self) -> tuple[str, str] | None:
         """
@@ -133,6 +148,7 @@ class Holding:
         """
         bundle = issued.bundle
         self.bundle, self.error, self.unsaved = bundle, None, True
+        self.succeeded += 1
         self.record = Record(
             names=tuple(sorted(bundle.names)),
             serial=bundle.serial,
@@ -176,6 +192,21 @@ class Holding:
             issuer="" if self.bundle is None else self.bundle.issuer,
             serial="" if self.bundle is None else self.bundle.serial,
             profile=record.profile,
+        )
+
+    def figures(self, settings: TLS, now: float) -> Figures:
+        """
+        What can be counted and measured.
+        """
+        ordering = self.next_order(settings, now)
+        return Figures(
+            name=self.name,
+            not_after=None if self.bundle is None else self.bundle.not_after,
+            renew_at=None if ordering is None else max(ordering, now),
+            problem=self.record.problem,
+            attempted=self.attempted,
+            succeeded=self.succeeded,
+            failed=self.failed,
         )
 
 

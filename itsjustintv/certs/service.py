@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from itsjustintv.certs import policy
 from itsjustintv.certs.attending import Attendant
 from itsjustintv.certs.bundle import Bundle
+from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.folder import FolderLock, prepare, require_private
 from itsjustintv.certs.holding import Holding, Status
 from itsjustintv.certs.holdings import Holdings
@@ -200,13 +201,6 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     # What others ask
 
-    def when_certs_valid(self) -> Deferred[None]:
-        """
-        Fires when every name has a valid certificate; fails with ``CancelledError`` when the service stops before.
-        """
-        waiting: Deferred[None] = super().when_certs_valid()
-        return waiting
-
     def when_ready(self, name: str) -> Deferred[None]:
         """
         Fires when one name has a valid certificate; fails with ``CancelledError`` when the service stops before.
@@ -261,6 +255,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         """
         now = self._clock.seconds()
         return [holding.status(now) for holding in self._holdings]
+
+    def figures(self) -> Sequence[Figures]:
+        """
+        What can be counted and measured of every certificate; nothing before they are loaded.
+        """
+        now, settings = self._clock.seconds(), self._settings()
+        return tuple(holding.figures(settings, now) for holding in self._holdings)
 
     def _worst(self, level: Level) -> str | None:
         now = self._clock.seconds()

@@ -731,6 +731,39 @@ class FailureTests(ServiceCase):
             self.assertIn(NAME, house.served)
             self.stop(house)
 
+    def test_what_can_be_measured(self) -> None:
+        """
+        Of a name that is served: when it expires and is renewed, and how many orders it took; before that, why it is
+        not. While an order is under way it is neither a success nor a failure.
+        """
+        self.authority.fail("newOrder", problem(500, "serverInternal"))
+        house = self.start()
+        self.pass_time(1)
+        (first,) = house.service.figures()
+        self.assertEqual((first.attempted, first.succeeded, first.failed, first.not_after), (1, 0, 1, None))
+        self.assertIn("serverInternal", first.problem)
+        self.assertAlmostEqual(first.renew_at or 0.0, NOW + MINUTE, delta=2.0)
+        self.pass_time(2 * MINUTE)
+        (then,) = house.service.figures()
+        self.assertEqual((then.attempted, then.succeeded, then.failed, then.problem), (2, 1, 1, ""))
+        self.assertEqual(then.not_after, house.served[NAME].not_after)
+        self.assertGreater(then.renew_at or 0.0, self.authority.clock.seconds())
+        self.authority.fail("newOrder", HANG)
+        house.service.issue_cert(NAME).addErrback(lambda _: None)
+        self.pass_time(1)
+        self.assertEqual(house.service.figures()[0].attempted, 3)
+        self.assertEqual((house.service.figures()[0].succeeded, house.service.figures()[0].failed), (1, 1))
+
+    def test_nothing_is_to_come_for_what_is_refused_for_good(self) -> None:
+        """
+        Until somebody mends the settings.
+        """
+        self.authority.fail("newOrder", problem(403, "rejectedIdentifier"))
+        house = self.start()
+        self.pass_time(1)
+        (found,) = house.service.figures()
+        self.assertEqual((found.renew_at, found.failed), (None, 1))
+
     def test_s30_other_settings_are_another_chance_after_a_restart_too(self) -> None:
         """
         Whoever mends the configuration and starts again need not wait.
