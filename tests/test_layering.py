@@ -19,6 +19,7 @@ GROUND = {"model", "interfaces", "errors", "folders"}
 #: What the modules of each part may import of ours, beside those of their own part. The longest name that fits counts.
 MAY_IMPORT = {
     "": set[str](),
+    "assembly": set[str](),
     "model": set[str](),
     "errors": set[str](),
     "folders": set[str](),
@@ -46,6 +47,20 @@ MAY_IMPORT = {
     "certs": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},
     "simulator": {"model", "signature"},
+    "assembly.ground": {"config", "event_ids", "journal", "reload", "routing", "services"},
+    "assembly.deliveries": {
+        "assembly.ground",
+        "agents",
+        "dedup",
+        "delivery",
+        "interfaces",
+        "output",
+        "payload",
+        "pipeline",
+    },
+    "assembly.twitch": {"assembly.ground", "agents", "telemetry", "twitch"},
+    "assembly.subscriptions": {"assembly.ground", "assembly.twitch", "config", "twitch"},
+    "assembly.web": {"assembly", "config", "https", "twitch.resource", "watching", "web"},
     "__main__": {"cli"},
     "cli": {"*"},
     "cli_certs": {"*"},

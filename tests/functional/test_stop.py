@@ -21,10 +21,10 @@ IMPATIENT = """
 import sys
 from functools import partial
 from twisted.scripts.twistd import run
-from itsjustintv import tap
+from itsjustintv.assembly import deliveries
 from itsjustintv.delivery.queue import Limits
 
-tap.DeliveryQueue = partial(tap.DeliveryQueue, limits=Limits(stop=0.5))
+deliveries.DeliveryQueue = partial(deliveries.DeliveryQueue, limits=Limits(stop=0.5))
 del sys.argv[0]
 run()
 """

@@ -1,0 +1,63 @@
+"""
+The way of an event from its acceptance to the last word on each of its deliveries.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from itsjustintv.agents import deliveries_agent
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.dedup import SeenEvents
+from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.delivery.queue import DeliveryQueue
+from itsjustintv.interfaces import IEnricher
+from itsjustintv.output import OutputFile
+from itsjustintv.payload import embed
+from itsjustintv.pipeline import OnError, Pipeline
+
+__all__ = ["Deliveries"]
+
+
+@frozen
+class Deliveries:
+    """
+    Its parts, from the end to the beginning.
+    """
+
+    output: OutputFile
+    queue: DeliveryQueue
+    pipeline: Pipeline
+
+    @classmethod
+    def of(cls, ground: Ground, enricher: IEnricher) -> Deliveries:
+        """
+        Put them together.
+
+        :param enricher: adds what Twitch knows of a broadcast.
+        """
+        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
+        output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes)
+        sinks = (output,)
+        queue = DeliveryQueue(
+            journal,
+            Dispatcher(deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed),
+            routing.destination,
+            lambda: config().retry,
+            sinks,
+            reactor,
+            ground.random,
+        )
+        pipeline = Pipeline(
+            reactor,
+            journal,
+            SeenEvents(reactor),
+            routing.match,
+            enricher,
+            queue.submit,
+            sinks,
+            lambda: config().cache.ttl,
+            lambda: OnError(config().filter.on_error),
+            lambda: config().retry.max_age,
+        )
+        return cls(output, queue, pipeline)

@@ -1,0 +1,45 @@
+"""
+What every group of parts stands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+
+from itsjustintv.config.sections import Config
+from itsjustintv.event_ids import EventIds
+from itsjustintv.journal.journal import Journal
+from itsjustintv.reload import ConfigService
+from itsjustintv.routing import Routing
+from itsjustintv.services import DiskThreads
+
+__all__ = ["Ground"]
+
+
+@frozen(kw_only=True)
+class Ground:
+    """
+    Handed to each group.
+
+    :ivar random: answers with a number from 0 up to 1.
+    :ivar disk: runs what may block on files.
+    :ivar settings: the configuration and its changes.
+    :ivar new_id: names an event.
+    """
+
+    reactor: Any
+    random: Callable[[], float]
+    disk: DiskThreads
+    settings: ConfigService
+    journal: Journal
+    routing: Routing
+    new_id: EventIds
+
+    def config(self) -> Config:
+        """
+        The configuration of the moment.
+        """
+        return self.settings.config

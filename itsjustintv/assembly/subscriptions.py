@@ -1,0 +1,61 @@
+"""
+What keeps Twitch telling of everybody who is wanted, and asks for what it did not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.config.callback import callback_url
+from itsjustintv.twitch.catch_up import Accept, CatchUp, CatchUpSettings
+from itsjustintv.twitch.identities import Identities
+from itsjustintv.twitch.keeper import SubscriptionKeeper
+from itsjustintv.twitch.preflight import Preflight
+from itsjustintv.twitch.subscriptions import SubscriptionsAPI
+
+__all__ = ["Subscriptions"]
+
+
+@frozen
+class Subscriptions:
+    """
+    Its parts.
+    """
+
+    catch_up: CatchUp
+    identities: Identities
+    keeper: SubscriptionKeeper
+    preflight: Preflight
+
+    @classmethod
+    def of(cls, ground: Ground, twitch: Twitch, accept: Accept) -> Subscriptions:
+        """
+        Put them together.
+
+        :param accept: takes an event that no message told of.
+        """
+        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
+        catch_up = CatchUp(twitch.directory, accept, reactor, ground.new_id, lambda: CatchUpSettings.of(config()))
+
+        def identify(ids: Mapping[str, str]) -> None:
+            routing.identify(ids)
+            keeper.reconcile("the id of a streamer has changed")
+
+        identities = Identities(twitch.directory, journal, reactor, routing.logins, identify)
+        keeper = SubscriptionKeeper(
+            SubscriptionsAPI(twitch.helix),
+            routing.wanted,
+            lambda: callback_url(config()),
+            lambda: config().twitch.webhook_secret,
+            journal,
+            reactor,
+            ground.random,
+            catch_up.ask,
+            identities.certain,
+        )
+        preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
+        return cls(catch_up, identities, keeper, preflight)

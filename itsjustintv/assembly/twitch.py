@@ -1,0 +1,63 @@
+"""
+What asks Twitch, or whoever Twitch names.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from treq.client import HTTPClient
+
+from itsjustintv.agents import twitch_agent
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.telemetry.counters import Counters
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.enrich import TwitchEnricher
+from itsjustintv.twitch.followers import Followers
+from itsjustintv.twitch.helix import Helix
+from itsjustintv.twitch.images import ProfileImages
+from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.pace import Pace
+
+__all__ = ["Twitch"]
+
+
+@frozen
+class Twitch:
+    """
+    Its parts, all behind one token and one rate limit.
+    """
+
+    http: HTTPClient
+    token: AppToken
+    helix: Helix
+    directory: Directory
+    followers: Followers
+    images: ProfileImages
+    enricher: TwitchEnricher
+
+    @classmethod
+    def of(cls, ground: Ground) -> Twitch:
+        """
+        Put them together.
+        """
+        reactor, config = ground.reactor, ground.config
+        agent = twitch_agent(reactor)
+        http = HTTPClient(agent)
+        bucket = RateBucket(reactor)
+        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run)
+        helix = Helix(http, lambda: config().twitch, token, bucket, reactor)
+        pace = Pace(bucket, reactor)
+        directory = Directory(helix, reactor, pace)
+        followers = Followers(directory.followers, bucket, pace, ground.journal, reactor)
+        images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, ground.disk.run)
+        enricher = TwitchEnricher(
+            directory,
+            followers.total,
+            images.get,
+            reactor,
+            lambda: config().enrich.timeout,
+            lambda: config().image,
+            Counters().count,
+        )
+        return cls(http, token, helix, directory, followers, images, enricher)

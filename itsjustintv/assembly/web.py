@@ -1,0 +1,100 @@
+"""
+The door: what is answered to Twitch and to whoever asks how the daemon is, over HTTP or HTTPS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.endpoints import quoteStringArgument
+
+from itsjustintv.assembly.deliveries import Deliveries
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.subscriptions import Subscriptions
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.config.sections import Config
+from itsjustintv.https import HTTPS, https
+from itsjustintv.twitch.resource import TwitchResource
+from itsjustintv.watching import FileWatch
+from itsjustintv.web.channel import Limits
+from itsjustintv.web.exact import ExactResource
+from itsjustintv.web.health import HealthResource
+from itsjustintv.web.listening import Listener
+from itsjustintv.web.site import RootResource, make_site
+
+__all__ = ["Web"]
+
+
+@frozen
+class Web:
+    """
+    Its parts.
+
+    :ivar tls: what stands between the socket and the site.
+    """
+
+    tls: HTTPS
+    listener: Listener
+
+    @classmethod
+    def of(cls, ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions) -> Web:
+        """
+        Put them together.
+
+        :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
+        """
+        reactor, config, disk = ground.reactor, ground.config, ground.disk
+        tls = https(lambda: config().server.tls, reactor, disk, ground.random, FileWatch(reactor, disk.run))
+        events = TwitchResource(
+            subscriptions.keeper.secrets,
+            deliveries.pipeline.accept,
+            subscriptions.keeper.revoked,
+            reactor,
+            ground.new_id,
+        )
+        health = _health(ground, twitch, deliveries, subscriptions, tls)
+        root = RootResource({b"/twitch": ExactResource(events.app), b"/health": ExactResource(health.app)})
+        site = tls.secure(make_site(root, reactor, Limits()))
+        return cls(tls, Listener(lambda: _description(config()), site, reactor))
+
+    async def prepare(self, config: Config) -> Callable[[bool], None]:
+        """
+        Listen where a new configuration says as well, until it is decided.
+
+        :return: to be called with whether it takes effect.
+        :raises ConfigError: nobody can listen there, or not we.
+        """
+        return await self.listener.prepare(_description(config))
+
+
+def _health(
+    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, tls: HTTPS
+) -> HealthResource:
+    return HealthResource(
+        (
+            ("journal", ground.journal.problem),
+            ("pipeline", deliveries.pipeline.problem),
+            ("deliveries", deliveries.queue.problem),
+        ),
+        ground.reactor,
+        concerns=(
+            ("twitch", twitch.token.problem),
+            ("ids", subscriptions.identities.problem),
+            ("subscriptions", subscriptions.keeper.problem),
+            ("catch_up", subscriptions.catch_up.problem),
+            ("configuration", ground.settings.problem),
+            ("certificates", tls.problem),
+        ),
+        details=(
+            ("configuration", lambda: ground.settings.status().public()),
+            ("subscriptions", lambda: subscriptions.keeper.report().public()),
+        ),
+    )
+
+
+def _description(config: Config) -> str:
+    """
+    Where to listen, as an endpoint's description.
+    """
+    return f"tcp:{config.server.port}:interface={quoteStringArgument(config.server.listen_addr)}"
