@@ -5,8 +5,6 @@ the daemon runs.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +14,6 @@ import click
 from attrs import asdict, frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
-from twisted.python.failure import Failure
 
 from itsjustintv import inspection
 from itsjustintv.agents import authority_agent
@@ -28,12 +25,14 @@ from itsjustintv.certs.policy import advised_moment, last_moment, renewal_moment
 from itsjustintv.certs.record import Record
 from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore
-from itsjustintv.config.load import Loaded, load
+from itsjustintv.cli_options import config_option, examples, json_option, loaded
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_text import table, tell, write_json
+from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS
-from itsjustintv.errors import CertificateUnusable, ConfigError
+from itsjustintv.errors import CertificateUnusable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.model import rfc3339
-from itsjustintv.tap import config_path
 
 __all__ = ["Certificate", "certificates", "certs"]
 
@@ -44,12 +43,7 @@ _DAY = 86400.0
 # Seconds for an authority to answer somebody who waits for it.
 _PATIENCE = 10.0
 
-_config = click.option(
-    "--config",
-    "-c",
-    metavar="FILE",
-    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
-)
+_TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
 
 
 @frozen(kw_only=True)
@@ -166,101 +160,78 @@ def _result(work: Coroutine[Deferred[Any], Any, T]) -> T:
     return results[0]
 
 
-def _load(given: str | None) -> Loaded:
-    try:
-        loaded = load(config_path(given), os.environ)
-    except ConfigError as error:
-        raise click.ClickException(
-            "\n  ".join(["the configuration cannot be used:", *map(str, error.problems)])
-        ) from None
-    if not loaded.config.server.tls.enabled:
+def _loaded(given: str | None) -> Loaded:
+    found = loaded(given)
+    if not found.config.server.tls.enabled:
         raise click.ClickException("https is not served: server.tls.enabled is false")
-    return loaded
+    return found
 
 
-@click.group()
+@click.group(epilog=examples("certs list", "certs check"))
 def certs() -> None:
     """
     Look at the certificates for HTTPS.
     """
 
 
-@certs.command("list")
-@_config
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@certs.command("list", epilog=examples("certs list", "certs list --json"))
+@config_option
+@json_option
 def list_certificates(config: str | None, as_json: bool) -> None:
     """
     Show for each name what certificate there is, when it is renewed, and what went wrong. Contacts nobody.
     """
-    found = certificates(_load(config).config.server.tls, time.time())
+    found = certificates(_loaded(config).config.server.tls, time.time())
     if as_json:
-        click.echo(json.dumps({"certificates": [asdict(each) for each in found]}, indent=2, ensure_ascii=False))
+        write_json({"certificates": [asdict(each) for each in found]})
         return
     rows = [("NAME", "STATE", "DAYS LEFT", "NEXT")]
     rows += [
         (each.name, each.level, "none" if each.days_left is None else f"{each.days_left:.1f}", each.next)
         for each in found
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(_plain(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    table(rows, {"ok": "good", "degraded": "doubtful", "critical": "bad"})
     for each in found:
         if each.problem:
             when = f" ({each.last_attempt})" if each.last_attempt else ""
-            click.echo(f"{each.name}{when}: {_plain(each.problem)}")
+            tell(f"{each.name}{when}: {each.problem}", "bad")
 
 
-@certs.command()
-@_config
-def check(config: str | None) -> None:
+@certs.command(epilog=examples("certs check", "certs check --json"))
+@config_option
+@json_option
+def check(config: str | None, as_json: bool) -> None:
     """
     See whether HTTPS will work: the keys, the ports, the names and the authority. Orders nothing and changes nothing;
     run it as the daemon's user. Status 1 if something must be mended.
     """
-    loaded = _load(config)
-    server, tls = loaded.config.server, loaded.config.server.tls
-    journal = Path(loaded.config.storage.path)
+    settings = _loaded(config)
+    server, tls = settings.config.server, settings.config.server.tls
+    journal = Path(settings.config.storage.path)
     found = [
-        *(Finding(Verdict.HINT, str(warning)) for warning in loaded.warnings if str(warning).startswith("server.")),
+        *(Finding(Verdict.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
         *inspection.keys(tls, time.time()),
         *inspection.ports(server, inspection.held(journal.with_name(f"{journal.name}.lock"))),
         *inspection.names(server, inspection.addresses),
     ]
     if tls.mode == "acme":
         found.append(_authority(tls))
-    for each in found:
-        click.echo(_plain(str(each)))
+    if as_json:
+        write_json({"findings": [{"verdict": each.verdict.value, "text": each.text} for each in found]})
+    else:
+        for each in found:
+            tell(str(each), _TONES[each.verdict])
     wrong = sum(each.verdict is Verdict.MEND for each in found)
     if wrong:
         raise click.ClickException(f"to be mended: {wrong}")
 
 
 def _authority(tls: TLS) -> Finding:
-    from twisted.internet import reactor  # noqa: PLC0415 - a command that does not need it must not install it
+    async def ask(reactor: Any) -> Finding:
+        try:
+            agent, _ = authority_agent(reactor, tls.ca_bundle)
+        except CertificateUnusable as error:
+            return Finding(Verdict.MEND, str(error))
+        return await inspection.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))
 
-    running: Any = reactor
-    results: list[Any] = []
-    try:
-        agent, _ = authority_agent(running, tls.ca_bundle)
-    except CertificateUnusable as error:
-        return Finding(Verdict.MEND, str(error))
-
-    def begin() -> None:
-        asking = Deferred.fromCoroutine(inspection.authority(tls, Exchange(HTTPClient(agent), running, _PATIENCE)))
-        asking.addBoth(results.append).addBoth(lambda _: running.stop())
-
-    running.callWhenRunning(begin)
-    running.run()
-    if not results:
-        raise click.ClickException("interrupted")
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    found: Finding = results[0]
-    return found
-
-
-def _plain(text: str) -> str:
-    """
-    Keep a stranger's text from steering the terminal.
-    """
-    return "".join(character if character.isprintable() else " " for character in text)
+    return in_reactor(ask)

@@ -130,6 +130,30 @@ class Ledger:
                 )
             return operations.retry(connection, delivery, self._now())
 
+    def ended(self, state: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
+        """
+        The ids of all deliveries that ended in a state, those that ended first in front.
+
+        :param destination: to this one only; likewise the next.
+        """
+        with self._reading() as connection:
+            return queries.ended(connection, state, destination, streamer)
+
+    def retry_all(self, delivery_ids: Sequence[str]) -> int:
+        """
+        Do as :meth:`retry` with all of these that ended without success, in one transaction. The daemon waits for it
+        to end: a few hundred at a time are no burden.
+
+        :return: how many there were.
+        """
+        with self._writing() as connection:
+            found = [queries.get(connection, each) for each in delivery_ids]
+            again = [each for each in found if each is not None and each.state.final]
+            again = [each for each in again if each.state is not State.DELIVERED]
+            for each in again:
+                operations.retry(connection, each, self._now())
+            return len(again)
+
     def cancel(self, delivery_id: str, reason: str = "cancelled by the operator") -> Delivery:
         """
         End a delivery that has not ended. An attempt that is under way is not stopped.

@@ -20,6 +20,7 @@ __all__ = [
     "deliveries",
     "destinations",
     "due",
+    "ended",
     "event",
     "events",
     "get",
@@ -218,3 +219,18 @@ def deliveries(
         {"destination": destination, "streamer": streamer, "limit": limit},
     )
     return [to_delivery(row) for row in rows]
+
+
+def ended(connection: Connection, state: State, destination: str | None, streamer: str | None) -> Sequence[str]:
+    """
+    The ids of all deliveries in a final state, those that ended first in front.
+
+    :param destination: to this one only; likewise the next.
+    """
+    rows = connection.execute(
+        "SELECT id FROM deliveries WHERE state = :state AND finished_at IS NOT NULL"
+        " AND (:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
+        " ORDER BY finished_at",
+        {"state": state.value, "destination": destination, "streamer": streamer},
+    )
+    return [row["id"] for row in rows]

@@ -5,7 +5,7 @@ Carrying out a plan of subscriptions, several at once and as fast as the rate li
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -85,17 +85,26 @@ class Crew:
     _api: SubscriptionsAPI
     _fingerprints: Fingerprints
 
-    async def carry_out(self, plan: Plan, terms: Terms, *, crowded: bool = False, limit: int = 2_000) -> Work:
+    async def carry_out(
+        self,
+        plan: Plan,
+        terms: Terms,
+        *,
+        crowded: bool = False,
+        limit: int = 2_000,
+        advanced: Callable[[], object] = lambda: None,
+    ) -> Work:
         """
         Do what a plan says: first what is to be created, in order, each right after what it replaces, so that the gap
         is as short as can be; then what is only to be deleted.
 
         :param crowded: there is hardly room for another subscription, so deletions go first.
         :param limit: how many streamers are worked on; what is left is told.
+        :param advanced: is called whenever one more streamer has been worked on.
         """
         tasks = list(_tasks(plan))
         tasks.sort(key=lambda task: (task.creation is None) != crowded)
-        shift = _Shift(self._api, self._fingerprints, terms, deque(tasks[:limit]))
+        shift = _Shift(self._api, self._fingerprints, terms, deque(tasks[:limit]), advanced)
         work = await shift.work()
         work.left += max(0, len(tasks) - limit)
         return work
@@ -122,6 +131,7 @@ class _Shift:
     _fingerprints: Fingerprints
     _terms: Terms
     _tasks: deque[_Task]
+    _advanced: Callable[[], object]
     _work: Work = field(factory=Work, init=False)
     _in_a_row: int = field(default=0, init=False)
 
@@ -144,6 +154,8 @@ class _Shift:
             else:
                 self._in_a_row = 0
                 continue
+            finally:
+                self._advanced()
             self._work.failed += 1
             self._in_a_row += 1
             if self._in_a_row >= _ENOUGH:

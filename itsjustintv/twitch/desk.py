@@ -4,7 +4,7 @@ The subscriptions for an operator who wants to see them, understand them, or put
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from attrs import define, evolve, frozen
@@ -139,27 +139,30 @@ class Desk:
         )
         return View(listing, self.wanted, drawn, self._terms.callback)
 
-    async def sync(self, view: View) -> Work:
+    async def sync(self, view: View, advanced: Callable[[], object] = lambda: None) -> Work:
         """
         Do all that is to be done.
 
+        :param advanced: is called whenever one more of :attr:`Plan.streamers` has been worked on.
         :raises TwitchUnavailable: Twitch does not answer, and nothing has been done.
         :raises JournalUnavailable: what was created is not remembered, and will be created again.
         """
         everything = len(view.plan.delete) + len(view.plan.create)
-        work = await Crew(self._api, self._fingerprints).carry_out(view.plan, self._terms, limit=everything)
+        crew = Crew(self._api, self._fingerprints)
+        work = await crew.carry_out(view.plan, self._terms, limit=everything, advanced=advanced)
         await self._fingerprints.save()
         if work.unavailable is not None and not (work.created or work.deleted):
             raise TwitchUnavailable(str(work.unavailable))
         return work
 
-    async def prune(self, view: View) -> Work:
+    async def prune(self, view: View, advanced: Callable[[], object] = lambda: None) -> Work:
         """
         Only delete, and only what has ended or what nobody wants; see :meth:`superfluous`.
 
+        :param advanced: as in :meth:`sync`.
         :raises TwitchUnavailable: Twitch does not answer, and nothing has been done.
         """
-        return await self.sync(evolve(view, plan=Plan(delete=self.superfluous(view))))
+        return await self.sync(evolve(view, plan=Plan(delete=self.superfluous(view))), advanced)
 
     def superfluous(self, view: View) -> tuple[Decision, ...]:
         """

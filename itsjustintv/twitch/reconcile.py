@@ -69,6 +69,13 @@ class Plan:
         """
         return not (self.wait or self.delete or self.create)
 
+    @property
+    def streamers(self) -> int:
+        """
+        For how many streamers there is something to be done.
+        """
+        return len({each.broadcaster_id for each in (*self.delete, *self.create)})
+
 
 def is_kind(subscription: Subscription) -> bool:
     """

@@ -1,0 +1,59 @@
+"""
+``itsjustintv config``: checks a configuration, or begins one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from itsjustintv.cli_options import chosen, config_option, errors, examples, json_option, loaded
+from itsjustintv.cli_text import tell, write_json
+from itsjustintv.config.callback import callback_url
+from itsjustintv.twitch.preflight import doubts
+
+__all__ = ["config_group"]
+
+
+@click.group("config", epilog=examples("config validate", "config example config.toml"))
+def config_group() -> None:
+    """
+    Check a configuration, or begin one.
+    """
+
+
+@config_group.command(epilog=examples("config validate", "config validate --config /etc/itsjustintv/config.toml"))
+@config_option
+@json_option
+def validate(config: str | None, as_json: bool) -> None:
+    """
+    Check the configuration and list everything that is wrong with it. Creates nothing.
+    """
+    found = loaded(config)
+    warnings = [str(warning) for warning in found.warnings]
+    warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
+    count = len(found.config.streamers)
+    if as_json:
+        write_json({"path": str(chosen(config)), "streamers": count, "warnings": warnings})
+        return
+    for warning in warnings:
+        tell(f"Warning: {warning}", "doubtful", err=True)
+    tell(f"Configuration file '{chosen(config)}' is valid")
+    tell(f"Found {count} configured streamers")
+
+
+@config_group.command(epilog=examples("config example", "config example config.toml"))
+@click.argument("path", default="config.example.toml")
+def example(path: str) -> None:
+    """
+    Write an example that explains every key. Never overwrites a file.
+    """
+    from itsjustintv.config.example import write_example  # noqa: PLC0415
+
+    with errors():
+        try:
+            write_example(Path(path))
+        except FileExistsError:
+            raise click.ClickException(f"{path} is already there, and is left as it is") from None
+    tell(f"Example configuration written to: {path}")

@@ -1,0 +1,210 @@
+"""
+``itsjustintv deliveries``: what became of every notification, whether the daemon runs or not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict
+
+from itsjustintv.cli_options import config_option, errors, examples, json_option, loaded
+from itsjustintv.cli_text import plain, progress, table, tell, utc, write_json
+from itsjustintv.journal.ledger import Ledger
+from itsjustintv.model import Delivery, State, rfc3339
+
+__all__ = ["deliveries", "ledger_of"]
+
+_TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful"}
+
+#: States that an operator may undo.
+_UNDELIVERED = tuple(state.value for state in State if state.final and state is not State.DELIVERED)
+
+#: Deliveries in one transaction: the daemon writes nothing meanwhile.
+_BATCH = 200
+
+_destination = click.option("--destination", metavar="NAME", help="Only those to this destination.")
+_streamer = click.option("--streamer", metavar="KEY", help="Only this streamer's.")
+
+
+def ledger_of(config: str | None) -> Ledger:
+    """
+    The journal that a configuration names.
+
+    :raises click.ClickException: the configuration or the journal cannot be used.
+    """
+    path = Path(loaded(config).config.storage.path)
+    with errors():
+        return Ledger.open(path, time.time)
+
+
+@click.group(
+    epilog=examples("deliveries list --state dead", "deliveries show ID", "deliveries retry --all --state dead")
+)
+def deliveries() -> None:
+    """
+    Look at what became of every notification, and change it, whether the daemon runs or not.
+    """
+
+
+@deliveries.command(
+    "list",
+    epilog=examples(
+        "deliveries list",
+        "deliveries list --state dead --destination streamers.tanuki",
+        "deliveries list --json --limit 10",
+    ),
+)
+@config_option
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@_streamer
+@_destination
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, the newest first."
+)
+@json_option
+def list_deliveries(  # noqa: PLR0917 - click names them
+    config: str | None, state: str | None, streamer: str | None, destination: str | None, limit: int, as_json: bool
+) -> None:
+    """
+    List deliveries and count all there are.
+    """
+    ledger = ledger_of(config)
+    with errors():
+        found = ledger.list(None if state is None else State(state), destination, streamer, limit)
+        account = ledger.accounting()
+    if as_json:
+        write_json({"deliveries": [_public(each) for each in found], "accounting": asdict(account)})
+    else:
+        if found:
+            rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "STREAMER", "DELIVERY", "REASON")]
+            rows += [
+                (utc(each.accepted_at), each.state.value, f"{each.attempts:>5}", each.streamer, each.id, each.reason)
+                for each in found
+            ]
+            table(rows, _TONES)
+        tell(
+            f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired} expired"
+            f" + {account.filtered} filtered + {account.cancelled} cancelled"
+            f" + {account.accepted + account.pending} on their way"
+        )
+    if account.imbalance:
+        raise click.ClickException(f"{account.imbalance} deliveries are unaccounted for; this is a defect")
+
+
+@deliveries.command(epilog=examples("deliveries show ID", "deliveries show ID --json"))
+@config_option
+@click.argument("delivery")
+@json_option
+def show(config: str | None, delivery: str, as_json: bool) -> None:
+    """
+    Show a delivery, every attempt and the payload.
+    """
+    ledger = ledger_of(config)
+    with errors():
+        history = ledger.show(delivery)
+    about, event = history.delivery, history.event
+    payload = json.loads(about.body) if about.body else None
+    if as_json:
+        tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in history.attempts]
+        news = {**asdict(event), "received_at": rfc3339(event.received_at)}
+        write_json({**_public(about), "event": news, "tries": tries, "payload": payload})
+        return
+    tell(f"delivery     {about.id}")
+    tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
+    found = ", found by asking twitch who is live" if event.recovered else ""
+    tell(f"broadcast    {event.stream_id}, started {event.started_at}{found}")
+    tell(f"destination  {about.destination}")
+    tell(f"accepted     {utc(about.accepted_at)} UTC")
+    tell(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
+    if not about.state.final:
+        tell(f"next attempt {utc(about.next_attempt_at)} UTC")
+    for number, attempt in enumerate(history.attempts, 1):
+        tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {attempt.duration * 1000:.0f} ms: {attempt.detail}")
+        if attempt.response:
+            tell(f"             answered: {plain(attempt.response)[:200]}")
+    if payload is not None:
+        write_json(payload)
+
+
+def _public(delivery: Delivery) -> Mapping[str, Any]:
+    """
+    What a program is told of a delivery.
+    """
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "streamer": delivery.streamer,
+        "destination": delivery.destination,
+        "state": delivery.state.value,
+        "reason": delivery.reason,
+        "attempts": delivery.attempts,
+        "accepted_at": rfc3339(delivery.accepted_at),
+        "next_attempt_at": None if delivery.state.final else rfc3339(delivery.next_attempt_at),
+    }
+
+
+@deliveries.command(
+    epilog=examples(
+        "deliveries retry ID",
+        "deliveries retry --all",
+        "deliveries retry --all --state expired --destination global_webhook",
+    )
+)
+@config_option
+@click.argument("delivery", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every delivery that ended in --state.")
+@click.option(
+    "--state", type=click.Choice(_UNDELIVERED), default="dead", show_default=True, help="With --all: in this state."
+)
+@_streamer
+@_destination
+def retry(  # noqa: PLR0917 - click names them
+    config: str | None,
+    delivery: tuple[str, ...],
+    everything: bool,
+    state: str,
+    streamer: str | None,
+    destination: str | None,
+) -> None:
+    """
+    Send deliveries that ended undelivered once more, with all their attempts before them.
+    """
+    if everything == bool(delivery):
+        raise click.UsageError("name deliveries, or say --all")
+    if not everything and (streamer or destination):
+        raise click.UsageError("--streamer and --destination go with --all")
+    ledger = ledger_of(config)
+    with errors():
+        for each in delivery:
+            tell(f"{each} is {ledger.retry(each).state.value} again")
+        if everything:
+            _retry_all(ledger, ledger.ended(State(state), destination, streamer), state)
+
+
+def _retry_all(ledger: Ledger, found: Sequence[str], state: str) -> None:
+    sent = 0
+    with progress(len(found), "sending again") as advance:
+        for start in range(0, len(found), _BATCH):
+            batch = found[start : start + _BATCH]
+            sent += ledger.retry_all(batch)
+            advance(len(batch))
+    tell(f"{sent} that were {state} are on their way again")
+
+
+@deliveries.command(epilog=examples("deliveries cancel ID"))
+@config_option
+@click.argument("delivery", nargs=-1, required=True)
+def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
+    """
+    End deliveries that are on their way.
+    """
+    ledger = ledger_of(config)
+    with errors():
+        for each in delivery:
+            tell(f"{each} is {ledger.cancel(each).state.value}")

@@ -1,0 +1,85 @@
+"""
+What the commands have in common: their options, the examples in their help, and how they end.
+
+A command ends with status 0 when all went well, 1 when something did not, 2 when it was not understood, and 130 when it
+was interrupted. What went wrong is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from itsjustintv.config.load import Loaded, load
+from itsjustintv.errors import ConfigError, ItsJustInTVError
+from itsjustintv.tap import config_path
+
+__all__ = ["Interrupted", "chosen", "config_option", "errors", "examples", "json_option", "loaded"]
+
+config_option = click.option(
+    "--config",
+    "-c",
+    metavar="FILE",
+    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+
+
+class Interrupted(click.ClickException):
+    """
+    Somebody did not wait for the end; the text says how things stand.
+    """
+
+    exit_code = 130
+
+
+def examples(*lines: str) -> str:
+    """
+    The end of a command's help: how it is used, a command to a line, with a comment of a few words if need be.
+    """
+    return "\b\nExamples:\n" + "\n".join(f"  $ itsjustintv {line}".rstrip() for line in lines)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """
+    Turn what can go wrong into one line and status 1.
+
+    :raises click.ClickException: in place of the package's own exceptions and those of the operating system.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise click.ClickException(
+            "\n  ".join(["the configuration cannot be used:", *map(str, error.problems)])
+        ) from None
+    except BrokenPipeError:
+        raise
+    except (ItsJustInTVError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def chosen(given: str | None) -> Path:
+    """
+    Where the configuration is.
+
+    :param given: what ``--config`` of the command says; else that counts which stands before the command's name.
+    """
+    outermost = click.get_current_context().find_root().params.get("config")
+    return config_path(given or outermost)
+
+
+def loaded(given: str | None) -> Loaded:
+    """
+    Read and check the configuration.
+
+    :param given: what ``--config`` says, if anything.
+    :raises click.ClickException: listing all that is wrong with it.
+    """
+    with errors():
+        return load(chosen(given), os.environ)

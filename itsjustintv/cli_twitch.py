@@ -1,0 +1,116 @@
+"""
+What asks Twitch on behalf of a command, with the credentials of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import define
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, execute
+
+from itsjustintv.agents import twitch_agent
+from itsjustintv.cli_options import loaded
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_text import tell
+from itsjustintv.config.callback import callback_url
+from itsjustintv.config.load import Loaded
+from itsjustintv.config.routes import Routes
+from itsjustintv.interfaces import ILastKnown
+from itsjustintv.journal.kept import Kept
+from itsjustintv.twitch.batch import all_of
+from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.crew import Terms
+from itsjustintv.twitch.desk import Desk, View
+from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.fingerprints import Fingerprints
+from itsjustintv.twitch.helix import Helix
+from itsjustintv.twitch.identities import KIND
+from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.pace import Pace
+from itsjustintv.twitch.subscriptions import SubscriptionsAPI
+
+__all__ = ["Office", "in_office", "office_of"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Office:
+    """
+    Everything a command needs.
+
+    :ivar lost: keys of streamers whose login nobody has.
+    """
+
+    desk: Desk
+    directory: Directory
+    routes: Routes
+    lost: Sequence[str]
+    kept: Kept
+
+    async def look(self) -> View:
+        """
+        See how things stand, and name who is left out of it.
+        """
+        for key in self.lost:
+            tell(f"Warning: streamers.{key}: twitch knows nobody with that login", "doubtful", err=True)
+        return await self.desk.look()
+
+
+async def office_of(reactor: Any, settings: Loaded) -> Office:
+    """
+    Set everything up, and find out who is who.
+
+    :raises TwitchError: Twitch does not tell.
+    """
+    config = settings.config
+    kept = Kept.at(Path(config.storage.path), reactor.seconds)
+    http = HTTPClient(twitch_agent(reactor))
+    token = AppToken(http, lambda: config.twitch, reactor, execute)
+    bucket = RateBucket(reactor)
+    helix = Helix(http, lambda: config.twitch, token, bucket, reactor)
+    directory = Directory(helix, reactor, Pace(bucket, reactor))
+    routes, lost = await _identified(Routes.of(config), directory, kept)
+    desk = Desk(
+        SubscriptionsAPI(helix),
+        Fingerprints(kept, reactor),
+        reactor,
+        Terms(callback_url(config), config.twitch.webhook_secret),
+        {each.user_id: each.key for each in routes.streamers if each.user_id},
+    )
+    return Office(desk, directory, routes, lost, kept)
+
+
+async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) -> tuple[Routes, Sequence[str]]:
+    """
+    Find the ids of those who are configured by login: as the daemon keeps them, else as Twitch says.
+    """
+    ids = {login: str(user_id) for login, (user_id, _) in (await kept.recall_all(KIND)).items()}
+    asked = [
+        login
+        for login in dict.fromkeys(each.login for each in routes.streamers if not each.user_id)
+        if login and login not in ids
+    ]
+    users = await all_of(directory.user_by_login(login) for login in asked)
+    ids.update((login, user.id) for login, user in zip(asked, users, strict=True) if user is not None)
+    routes = routes.with_ids(ids)
+    return routes, [each.key for each in routes.streamers if not each.user_id]
+
+
+def in_office(given: str | None, work: Callable[[Office], Coroutine[Deferred[Any], Any, T]]) -> T:
+    """
+    Do something at Twitch.
+
+    :param given: what ``--config`` says, if anything.
+    :raises click.ClickException: what can go wrong, in one line.
+    """
+    settings = loaded(given)
+
+    async def whole(reactor: Any) -> T:
+        return await work(await office_of(reactor, settings))
+
+    return in_reactor(whole, "interrupted: what was begun may be done or not")
