@@ -242,6 +242,7 @@ class Delivery:
     :ivar next_attempt_at: not before this moment.
     :ivar body: the payload without the picture's bytes; empty until it is built.
     :ivar picture: the picture's bytes, put into the payload when it is sent; or ``None``.
+    :ivar trace: the trace that its attempts belong to, as a ``traceparent`` (W3C Trace Context); empty for none.
     """
 
     id: str
@@ -255,6 +256,7 @@ class Delivery:
     reason: str = ""
     body: bytes = field(default=b"", repr=False)
     picture: bytes | None = field(default=None, repr=False)
+    trace: str = ""
 
 
 @frozen(order=True)

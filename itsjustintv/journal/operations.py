@@ -75,7 +75,7 @@ def insert_delivery(connection: Connection, delivery: Delivery, finished_at: flo
     """
     connection.execute(
         "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
-        " reason, body, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reason, body, finished_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             delivery.id,
             delivery.event_id,
@@ -88,6 +88,7 @@ def insert_delivery(connection: Connection, delivery: Delivery, finished_at: flo
             delivery.reason,
             delivery.body,
             finished_at,
+            delivery.trace,
         ),
     )
 

@@ -40,6 +40,7 @@ def to_delivery(row: Row, picture: bytes | None = None) -> Delivery:
         reason=row["reason"],
         body=row["body"],
         picture=picture,
+        trace=row["trace"],
     )
 
 

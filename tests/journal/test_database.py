@@ -193,6 +193,23 @@ class MigrateTests(SynchronousTestCase):
         added = [pair for pair in queries.seen(old, 0.0) if not pair[0].startswith("message:")]
         self.assertEqual(added, [("stream:42:7001", 8300.0)])
 
+    def test_a_delivery_of_before_belongs_to_no_trace(self) -> None:
+        """
+        A journal of version 2 is upgraded where it is: its deliveries stay as they are, and continue no trace.
+        """
+        old = sqlite3.connect(self.path.with_name("old.db"), isolation_level=None)
+        self.addCleanup(old.close)
+        old.row_factory = sqlite3.Row
+        migrate(old, self.path, STEPS[:2])
+        old.execute("INSERT INTO events VALUES ('e1', 'm1', '7', '42', 'tanuki', 'Tanuki', 'live', '', 1000, 0)")
+        old.execute(
+            "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state)"
+            " VALUES ('e1-1', 'e1', 'tanuki', 'tanuki', 1000, 1000, 'accepted')"
+        )
+        migrate(old, self.path)
+        [(_, delivery)] = queries.unprepared(old, 1000.0, 10)
+        self.assertEqual((delivery.id, delivery.accepted_at, delivery.trace), ("e1-1", 1000.0, ""))
+
     def test_a_step_that_fails_leaves_the_version_before_it(self) -> None:
         """
         A step is all or nothing.

@@ -42,6 +42,7 @@ def deliveries(event: Event, *destinations: str, at: float | None = None) -> lis
             destination=destination,
             accepted_at=at,
             next_attempt_at=at,
+            trace=f"trace of {event.id}",
         )
         for number, destination in enumerate(destinations, 1)
     ]
