@@ -43,7 +43,7 @@ class Watch(Protocol):
     Tells of changes to files.
     """
 
-    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], None]) -> None:
+    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], object]) -> None:
         """
         Begin to look after files.
 
@@ -231,13 +231,16 @@ class ConfigService(Service):
         super().stopService()
         self._watch.stop()
 
-    def request(self, reason: str, *, aloud: bool = True) -> None:
+    def request(self, reason: str, *, aloud: bool = True) -> Deferred[object]:
         """
         Reload some time soon; the log tells what came of it. See :meth:`reload`.
+
+        :return: fires when it is over, with nothing to tell how it went.
         """
-        Deferred.fromCoroutine(self.reload(reason, aloud=aloud)).addErrback(
+        reload: Deferred[object] = Deferred.fromCoroutine(self.reload(reason, aloud=aloud))
+        return reload.addErrback(
             lambda failure: self.log.failure("the configuration could not be reloaded", failure)
-        )
+        ).addCallback(lambda _: None)
 
     async def reload(self, reason: str, *, aloud: bool = True) -> ReloadReport:
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from itsjustintv.logs import REDACTOR
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Afterwards, Daemon, DiskThreads
+from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
 from itsjustintv.watching import FileWatch, Hangup
 
 if TYPE_CHECKING:
@@ -181,9 +183,10 @@ def _storeys(
     Every service by its name, in the order of the start: each stands on those before it.
     """
     keeper, preflight = subscriptions.keeper, subscriptions.preflight
+    supervisor = _supervisor(ground, deliveries, web)
 
     def hang_up() -> None:
-        ground.settings.request("SIGHUP")
+        supervisor.reloading(ground.settings.request("SIGHUP"))
         keeper.reconcile("SIGHUP")
         # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
         web.tls.refresh()
@@ -212,4 +215,20 @@ def _storeys(
         # Twitch verifies a callback at once, so there must be somebody to answer.
         "subscriptions": Afterwards((subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService),
         "hangup": Hangup(ground.reactor, hang_up),
+        "supervisor": supervisor,
     }
+
+
+def _supervisor(ground: Ground, deliveries: Deliveries, web: Web) -> Supervisor:
+    """
+    Say what must live for the daemon to be alive: what only a restart can mend.
+    """
+    vitals = (
+        ("http", web.listener.problem),
+        ("pipeline", deliveries.pipeline.problem),
+        ("deliveries", deliveries.queue.problem),
+        ("journal", ground.journal.dead),
+    )
+    return Supervisor(
+        notifier(os.environ), watchdog_interval(os.environ, os.getpid()), vitals, ground.reactor, time.monotonic_ns
+    )

@@ -114,7 +114,7 @@ class FileWatch:
     _pace: Pace = Pace()
     _notifier: Callable[[Any], Any] = _inotify
     _files: Callable[[], Iterable[Path]] = field(default=tuple, init=False)
-    _changed: Callable[[], None] = field(default=lambda: None, init=False)
+    _changed: Callable[[], object] = field(default=lambda: None, init=False)
     _running: bool = field(default=False, init=False)
     _notices: Any = field(default=None, init=False)
     _entries: set[tuple[Path, str]] = field(factory=set, init=False)
@@ -127,7 +127,7 @@ class FileWatch:
 
     log = Logger()
 
-    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], None]) -> None:
+    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], object]) -> None:
         """
         Begin to look after files.
 

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "journal": GROUND,
     "config": GROUND | {"signature"},
     "reload": {"config", "errors", "model"},
+    "supervisor": set[str](),
     "watching": set[str](),
     "web": GROUND | {"signature", "config.sections", "telemetry"},
     "twitch": GROUND | {"signature", "config.sections", "telemetry"},

@@ -148,10 +148,14 @@ class Journal(Service):
     def problem(self) -> str | None:
         if not self.running or self._writer is None:
             return "the journal is closed"
-        for thread in (self._writing, self._reading):
-            if thread is not None and thread.died is not None:
-                return thread.died
-        return self._writer.problem
+        return self.dead() or self._writer.problem
+
+    def dead(self) -> str | None:
+        """
+        What only a restart can mend, which a full disk is not: a thread that has ended.
+        """
+        threads = (each for each in (self._writing, self._reading) if each is not None)
+        return next((thread.died for thread in threads if thread.died is not None), None)
 
     def recall(self, kind: str, key: str) -> Deferred[tuple[int, float] | None]:
         return self._read(lambda connection: queries.recall(connection, kind, key))

@@ -48,6 +48,12 @@ class Listener(Service):
         """
         return self._port
 
+    def problem(self) -> str | None:
+        """
+        Why nobody gets in, or ``None`` while the door is open.
+        """
+        return "nobody listens" if self._port is None else None
+
     def privilegedStartService(self) -> None:
         """
         Listen, while the process may still have the privileges for that.
