@@ -38,6 +38,7 @@ from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
 from itsjustintv.watching import FileWatch, Hangup
 
 if TYPE_CHECKING:
+    from itsjustintv.assembly.admin import Admin
     from itsjustintv.assembly.web import Web
 
 __all__ = ["Options", "config_path", "makeService"]
@@ -96,6 +97,7 @@ def secrets(config: Config) -> Iterator[str]:
     comes after its host, unless it is too short to be a secret.
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
+    yield config.admin.token
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
@@ -115,6 +117,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
+    from itsjustintv.assembly.admin import Admin  # noqa: PLC0415 - imports Klein
     from itsjustintv.assembly.web import Web  # noqa: PLC0415 - imports Klein
 
     ground = _ground(options, reactor)
@@ -125,9 +128,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         web = Web.of(ground, twitch, deliveries, subscriptions)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
-    _follow(ground, deliveries, subscriptions, web)
+    admin = Admin.of(ground, {})
+    _follow(ground, deliveries, subscriptions, web, admin)
     daemon = Daemon(reactor)
-    for name, storey in _storeys(ground, twitch, deliveries, subscriptions, web).items():
+    for name, storey in _storeys(ground, twitch, deliveries, subscriptions, web=web, admin=admin).items():
         storey.setName(name)
         storey.setServiceParent(daemon)
     return daemon
@@ -156,7 +160,7 @@ def _ground(options: Options, reactor: Any) -> Ground:
     )
 
 
-def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions, web: Web) -> None:
+def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions, web: Web, admin: Admin) -> None:
     """
     Say what a new configuration means to each part.
     """
@@ -173,11 +177,12 @@ def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions
             web.tls.refresh()
 
     ground.settings.precede(lambda _, new: Deferred.fromCoroutine(web.prepare(new)))
+    ground.settings.precede(lambda _, new: Deferred.fromCoroutine(admin.prepare(new)))
     ground.settings.subscribe(follow)
 
 
 def _storeys(
-    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, web: Web
+    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, *, web: Web, admin: Admin
 ) -> Mapping[str, IService]:
     """
     Every service by its name, in the order of the start: each stands on those before it.
@@ -210,6 +215,7 @@ def _storeys(
         "catch_up": subscriptions.catch_up,
         **web.tls.services,
         "http": web.listener,
+        "admin": admin.door,
         "configuration": ground.settings,
         "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),
         # Twitch verifies a callback at once, so there must be somebody to answer.

@@ -104,7 +104,7 @@ def _differing(old: StreamerEntry, new: StreamerEntry) -> tuple[str, ...]:
 
 
 def _hidden(keys: Keys) -> bool:
-    return keys[-1].endswith(("_secret", "_hmac", "url", "endpoint"))
+    return keys[-1].endswith(("_secret", "_hmac", "url", "endpoint")) or keys == ("admin", "token")
 
 
 def _quoted(keys: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
+from itsjustintv.config.admin import ADMIN_RULES, check_admin
 from itsjustintv.config.draft import Finding
 from itsjustintv.config.leaves import dotted
 from itsjustintv.config.sections import Config
@@ -57,6 +58,7 @@ _RULES: Mapping[str, Rule] = {
     "output.file_path": file_name,
     "output.max_lines": between(1),
     "telemetry.endpoint": optional(host_url),
+    **{f"admin.{key}": rule for key, rule in ADMIN_RULES.items()},
     "cache.ttl": above(0),
     "cache.image_ttl": above(0),
     "cache.file_path": file_name,
@@ -92,6 +94,7 @@ def check(config: Config) -> Iterator[Finding]:
             message = f"must be given, here or in the environment as {variable}"
             yield Finding(f"twitch.{key}", message, (f"twitch.{key}_file",))
     yield from check_tls(config.server)
+    yield from check_admin(config.admin, config.server)
     if config.retry.max_delay < config.retry.initial_delay:
         yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
     webhook = config.global_webhook

@@ -19,6 +19,7 @@ _FIXED: tuple[Keys, ...] = (
     ("twitch", "client_secret"),
     ("twitch", "webhook_secret"),
     ("global_webhook", "target_webhook_secret"),
+    ("admin", "token"),
 )
 _OTHERS = {secret: _file for secret in _FIXED for _file in [(*secret[:-1], f"{secret[-1]}_file")]}
 _OTHERS |= {file: secret for secret, file in _OTHERS.items()}
@@ -42,6 +43,7 @@ def secret_files(config: Config) -> Iterator[str]:
         twitch.client_secret_file,
         twitch.webhook_secret_file,
         webhook.target_webhook_secret_file,
+        config.admin.token_file,
     )
     yield from filter(None, (*fixed, *(entry.target_webhook_secret_file for entry in config.streamers.values())))
 

@@ -12,6 +12,7 @@ from itsjustintv.config.names import dns_name, dns_names
 
 __all__ = [
     "TLS",
+    "Admin",
     "Cache",
     "CatchUp",
     "Config",
@@ -146,6 +147,21 @@ class Telemetry:
 
 
 @frozen(kw_only=True)
+class Admin:
+    """
+    ``[admin]``: the page that shows what the daemon does, and its API.
+
+    :ivar listen: ``host:port``.
+    :ivar token: what opens it; needed by everybody who is not on this machine.
+    """
+
+    enabled: bool = False
+    listen: str = "127.0.0.1:8081"
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+
+
+@frozen(kw_only=True)
 class Cache:
     """
     ``[cache]``.
@@ -250,6 +266,7 @@ class Config:
     retry: Retry = Retry()
     output: Output = Output()
     telemetry: Telemetry = Telemetry()
+    admin: Admin = Admin()
     cache: Cache = Cache()
     storage: Storage = Storage()
     enrich: Enrich = Enrich()

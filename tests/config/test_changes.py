@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.changes import Changes, changes, fingerprint
 from itsjustintv.config.sections import (
     TLS,
+    Admin,
     Cache,
     Config,
     GlobalWebhook,
@@ -89,7 +90,7 @@ class ChangesTests(SynchronousTestCase):
                     old, new = (evolve(PLAIN, server=Server(tls=TLS(**{name: value}))) for value in ("old", "new"))
                     expected = [f"server.tls.{name}: changed"]
                 else:
-                    table = {Twitch: "twitch", GlobalWebhook: "global_webhook"}[section]
+                    table = {Twitch: "twitch", GlobalWebhook: "global_webhook", Admin: "admin"}[section]
                     old, new = (evolve(PLAIN, **{table: section(**{name: value})}) for value in ("old", "new"))
                     expected = [f"{table}.{name}: changed"]
                 self.assertEqual(said(old, new), expected)

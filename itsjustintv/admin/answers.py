@@ -1,0 +1,120 @@
+"""
+How the admin site answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.server import NOT_DONE_YET, Request
+
+__all__ = ["PROBLEM", "give", "give_json", "give_problem", "harden", "later", "redirect"]
+
+PROBLEM = b"application/problem+json"
+
+_log = Logger()
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+).encode("ascii")
+
+_HEADERS = (
+    (b"Content-Security-Policy", _POLICY),
+    (b"X-Content-Type-Options", b"nosniff"),
+    # With "no-referrer" a browser would send "Origin: null" with our own forms.
+    (b"Referrer-Policy", b"same-origin"),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Cache-Control", b"no-store"),
+)
+
+
+def harden(request: Request) -> None:
+    """
+    Let a browser do nothing with the answer but show it to whoever asked.
+    """
+    for name, value in _HEADERS:
+        request.setHeader(name, value)
+
+
+def give(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
+    """
+    Answer.
+    """
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", content_type)
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def give_json(
+    request: Request, content: object, status: int = http.OK, content_type: bytes = b"application/json"
+) -> int:
+    """
+    Answer in JSON.
+    """
+    return give(request, orjson.dumps(content), content_type, status)
+
+
+def give_problem(request: Request, status: int, detail: str) -> int:
+    """
+    Answer that something is wrong, as RFC 9457 has it.
+    """
+    title = http.RESPONSES[status].decode("ascii")
+    return give_json(
+        request, {"type": "about:blank", "title": title, "status": status, "detail": detail}, status, PROBLEM
+    )
+
+
+def redirect(request: Request, path: bytes) -> int:
+    """
+    Send a browser to another page of ours, with GET.
+    """
+    request.setHeader(b"Location", path)
+    return give(request, b"", b"text/plain; charset=utf-8", http.SEE_OTHER)
+
+
+def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) -> int:
+    """
+    Let somebody answer who must wait for something. What is waited for is cancelled when the peer hangs up.
+
+    :param answering: answers the request.
+    """
+    gone = False
+
+    def left(_: Failure) -> None:
+        nonlocal gone
+        gone = True
+        answer.cancel()
+
+    def fail(failure: Failure) -> None:
+        if gone:
+            if not failure.check(CancelledError):
+                _log.failure("a request to the admin page failed after the peer had hung up", failure)
+        elif request.startedWriting:
+            request.processingFailed(failure)
+        else:
+            _log.failure("a request to the admin page failed", failure)
+            give_problem(request, http.INTERNAL_SERVER_ERROR, "a defect; see the log")
+
+    request.notifyFinish().addErrback(left)
+    answer = Deferred.fromCoroutine(answering)
+    answer.addErrback(fail)
+    return NOT_DONE_YET

@@ -1,0 +1,63 @@
+"""
+The files beside the pages: how they look, and what they do in a browser.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib.resources import files
+
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from itsjustintv.admin.answers import give, give_problem
+from itsjustintv.admin.markup import Markup, el
+
+__all__ = ["ASSETS", "HEAD", "Asset"]
+
+_YEAR = b"private, max-age=31536000, immutable"
+
+
+class Asset(Resource):
+    """
+    One file. Its address has its fingerprint in it, so a browser may keep it for good.
+
+    :ivar address: path and query.
+    """
+
+    isLeaf = True
+
+    def __init__(self, name: str, content_type: str) -> None:
+        super().__init__()
+        self._data = files("itsjustintv.admin").joinpath("static", name).read_bytes()
+        self._type = content_type.encode("ascii")
+        self.path = f"/static/{name}"
+        self.address = f"{self.path}?{sha256(self._data).hexdigest()[:12]}"
+
+    def render(self, request: Request) -> int:
+        """
+        Give it.
+        """
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"Allow", b"GET, HEAD")
+            return give_problem(request, http.NOT_ALLOWED, "a file can only be read")
+        request.setHeader(b"Cache-Control", _YEAR)
+        return give(request, self._data, self._type)
+
+
+_STYLE = Asset("admin.css", "text/css; charset=utf-8")
+_SCRIPT = Asset("admin.js", "text/javascript; charset=utf-8")
+_ICON = Asset("icon.svg", "image/svg+xml")
+
+#: Every file, by path.
+ASSETS = {each.path.encode("ascii"): each for each in (_STYLE, _SCRIPT, _ICON)}
+
+#: What the head of every page holds.
+HEAD: tuple[Markup, ...] = (
+    el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+    el("meta", name="color-scheme", content="light dark"),
+    el("link", rel="icon", href=_ICON.address, type="image/svg+xml"),
+    el("link", rel="stylesheet", href=_STYLE.address),
+    el("script", src=_SCRIPT.address, defer=True),
+)

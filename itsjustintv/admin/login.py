@@ -1,0 +1,116 @@
+"""
+The form at the door.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from twisted.logger import Logger
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from itsjustintv.admin.access import COOKIE, SESSION, Access
+from itsjustintv.admin.answers import give, give_problem, redirect
+from itsjustintv.admin.assets import HEAD
+from itsjustintv.admin.markup import el, page
+
+__all__ = ["LoginResource", "LogoutResource", "form"]
+
+
+def form(request: Request) -> dict[str, str]:
+    """
+    Read a form that was sent; of a field that is there more than once, the first. What cannot be read is left out.
+    """
+    sent = b"" if request.content is None else request.content.read()
+    try:
+        fields = parse_qs(sent.decode("utf-8"), max_num_fields=20)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in fields.items()}
+
+
+class LoginResource(Resource):
+    """
+    Asks a person for the token, and gives a cookie for it.
+    """
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+
+    def render(self, request: Request) -> int:
+        """
+        Show the form, or read it.
+        """
+        if request.method in (b"GET", b"HEAD"):
+            return redirect(request, b"/") if self._access.admits(request) else self._show(request, "")
+        if request.method != b"POST":
+            request.setHeader(b"Allow", b"GET, HEAD, POST")
+            return give_problem(request, http.NOT_ALLOWED, "the form is read with GET and sent with POST")
+        if not self._access.is_token(form(request).get("token", "").strip().encode("utf-8")):
+            self.log.warn(
+                "somebody at {peer} gave a wrong token for the admin page; if that was not you, see who can reach"
+                " admin.listen",
+                peer=getattr(request.getClientAddress(), "host", ""),
+            )
+            return self._show(request, "That is not the token.", http.FORBIDDEN)
+        request.addCookie(
+            COOKIE,
+            self._access.session(),
+            path=b"/",
+            max_age=b"%d" % SESSION,
+            httpOnly=True,
+            sameSite="strict",
+            secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",
+        )
+        return redirect(request, b"/")
+
+    def _show(self, request: Request, problem: str, status: int = http.OK) -> int:
+        body = el(
+            "main",
+            el("h1", "itsjustintv"),
+            el(
+                "form",
+                el("label", "Token", for_="token"),
+                el(
+                    "input",
+                    id="token",
+                    name="token",
+                    type="password",
+                    autocomplete="current-password",
+                    required=True,
+                    autofocus=True,
+                    aria_describedby="hint",
+                ),
+                el("p", problem, class_="bad", role="alert") if problem else None,
+                el("button", "Open", type="submit"),
+                el("p", "It is admin.token in the configuration of the daemon.", id="hint", class_="quiet"),
+                method="post",
+                action="/login",
+            ),
+            class_="login",
+        )
+        return give(request, page("itsjustintv", HEAD, [body]), b"text/html; charset=utf-8", status)
+
+
+class LogoutResource(Resource):
+    """
+    Takes the cookie away again.
+    """
+
+    isLeaf = True
+
+    def render(self, request: Request) -> int:
+        """
+        Leave; on another method than POST nothing happens, since a link must not end a session.
+        """
+        if request.method != b"POST":
+            request.setHeader(b"Allow", b"POST")
+            return give_problem(request, http.NOT_ALLOWED, "a session is ended with POST")
+        request.addCookie(COOKIE, b"", path=b"/", max_age=b"0", httpOnly=True, sameSite="strict")
+        return redirect(request, b"/login")

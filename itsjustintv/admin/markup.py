@@ -1,0 +1,65 @@
+"""
+HTML put together so that nothing in it is taken for markup but what was written as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+__all__ = ["Markup", "el", "page"]
+
+
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+
+
+class Markup(str):
+    """
+    HTML that is escaped already.
+    """
+
+    __slots__ = ()
+
+
+def el(name: str, /, *content: object, **attributes: object) -> Markup:
+    """
+    Write an element. Texts in it are escaped, lists are joined, ``None`` and ``False`` are left out.
+
+    :param attributes: ``class_`` is ``class``, and an underscore in a name a hyphen; ``True`` writes the name alone,
+        ``None`` and ``False`` leave it out. Values are escaped.
+    """
+    written = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in _VOID:
+        return Markup(f"<{name}{written}>")
+    return Markup(f"<{name}{written}>{''.join(_written(content))}</{name}>")
+
+
+def page(title: str, head: Iterable[Markup], body: Iterable[Markup], **attributes: object) -> bytes:
+    """
+    Write a whole page, in UTF-8. What has no form in it, half a surrogate pair say, becomes ``?``.
+
+    :param attributes: of the body.
+    """
+    whole = el(
+        "html",
+        el("head", el("meta", charset="utf-8"), el("title", title), *head),
+        el("body", *body, **attributes),
+        lang="en",
+    )
+    return f"<!doctype html>\n{whole}\n".encode("utf-8", "replace")
+
+
+def _written(content: Iterable[object]) -> Iterable[str]:
+    for each in content:
+        if isinstance(each, Markup):
+            yield each
+        elif isinstance(each, str):
+            yield escape(each)
+        elif isinstance(each, int | float) and not isinstance(each, bool):
+            yield str(each)
+        elif each is not None and each is not False:
+            yield from _written(each)  # type: ignore[arg-type]

@@ -1,0 +1,83 @@
+"""
+The root of the admin site: the guard at its door, and the way to each page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.web import http
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from itsjustintv.admin.access import Access
+from itsjustintv.admin.answers import give_problem, harden, redirect
+
+__all__ = ["AdminResource"]
+
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+
+class AdminResource(Resource):
+    """
+    Lets each request through to the resource of its path, if whoever sends it may and means it.
+
+    Paths are matched exactly, those in ``trees`` by their beginning. Every resource is asked with any method, and sees
+    the whole path.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        access: Access,
+        public: Mapping[bytes, IResource],
+        paths: Mapping[bytes, IResource],
+        trees: Mapping[bytes, IResource] | None = None,
+    ) -> None:
+        """
+        :param public: what strangers may see too, by whole path: how to come in.
+        :param paths: the rest, by whole path.
+        :param trees: by the beginning of the path, which ends with a slash.
+        """
+        super().__init__()
+        self._access = access
+        self._public = dict(public)
+        self._paths = dict(paths)
+        self._trees = dict(trees or {})
+
+    def render(self, request: Request) -> bytes | int:
+        """
+        Answer, or let the resource of this path do so.
+        """
+        harden(request)
+        access = self._access
+        if not access.reached_rightly(request):
+            return give_problem(
+                request,
+                http.FORBIDDEN,
+                "without admin.token the page is served under names of this machine only, such as localhost; a proxy"
+                " must hand the name on, and needs a token",
+            )
+        public = self._public.get(request.path)
+        if public is None and not access.admits(request):
+            return self._turn_away(request)
+        if request.method not in _SAFE and not access.means_it(request):
+            return give_problem(request, http.FORBIDDEN, "this was sent by the page of somebody else")
+        resource = public or self._paths.get(request.path) or self._tree(request.path)
+        if resource is None:
+            return give_problem(request, http.NOT_FOUND, "there is nothing here")
+        answer: bytes | int = resource.render(request)
+        return b"" if request.method == b"HEAD" and isinstance(answer, bytes) else answer
+
+    def _tree(self, path: bytes) -> IResource | None:
+        return next((each for beginning, each in self._trees.items() if path.startswith(beginning)), None)
+
+    def _turn_away(self, request: Request) -> int:
+        """
+        Ask for the token: a person by a form, a program by a status.
+        """
+        if request.path == b"/" and request.method in _SAFE:
+            return redirect(request, b"/login")
+        request.setHeader(b"WWW-Authenticate", b'Bearer realm="itsjustintv"')
+        return give_problem(request, http.UNAUTHORIZED, "send admin.token in the header Authorization: Bearer TOKEN")

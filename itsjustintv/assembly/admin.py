@@ -1,0 +1,74 @@
+"""
+The admin page and its API, behind a door of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.web.resource import IResource
+
+from itsjustintv.admin.access import Access
+from itsjustintv.admin.assets import ASSETS
+from itsjustintv.admin.login import LoginResource, LogoutResource
+from itsjustintv.admin.resource import AdminResource
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.config.sections import Config
+from itsjustintv.config.tls import host_and_port
+from itsjustintv.web.channel import Limits
+from itsjustintv.web.side_door import SideDoor
+from itsjustintv.web.site import make_site
+
+__all__ = ["Admin"]
+
+#: Nobody but operators comes here, and they have little to say.
+_LIMITS = Limits(body=16 * 1024, connections=100)
+
+
+@frozen
+class Admin:
+    """
+    Its parts.
+    """
+
+    door: SideDoor
+
+    @classmethod
+    def of(cls, ground: Ground, more: Mapping[bytes, IResource]) -> Admin:
+        """
+        Put them together.
+
+        :param more: what else is served here to whoever may see the page, by whole path: ``/metrics`` say.
+        """
+        config = ground.config
+        access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32))
+        root = AdminResource(
+            access,
+            {**ASSETS, b"/login": LoginResource(access)},
+            {b"/logout": LogoutResource(), **more},
+        )
+        site = make_site(root, ground.reactor, _LIMITS)
+        return cls(SideDoor(lambda: _description(config()), site, ground.reactor, "admin.listen"))
+
+    async def prepare(self, config: Config) -> Callable[[bool], None]:
+        """
+        Listen where a new configuration says as well, until it is decided.
+
+        :return: to be called with whether it takes effect.
+        :raises ConfigError: nobody can listen there, or not we.
+        """
+        return await self.door.prepare(_description(config))
+
+
+def _description(config: Config) -> str:
+    """
+    Where to listen, as an endpoint's description; empty for nowhere.
+    """
+    place = host_and_port(config.admin.listen)
+    if not config.admin.enabled or place is None:
+        return ""
+    host, port = place
+    return f"tcp:{port}:interface={quoteStringArgument('127.0.0.1' if host == 'localhost' else host)}"
