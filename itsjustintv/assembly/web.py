@@ -18,9 +18,11 @@ from itsjustintv.https import HTTPS, https
 from itsjustintv.twitch.resource import TwitchResource
 from itsjustintv.watching import FileWatch
 from itsjustintv.web.channel import Limits
+from itsjustintv.web.clients import Clients
 from itsjustintv.web.exact import ExactResource
 from itsjustintv.web.health import HealthResource
 from itsjustintv.web.listening import Listener
+from itsjustintv.web.proxies import Introduced
 from itsjustintv.web.site import RootResource, make_site
 
 __all__ = ["Web"]
@@ -55,8 +57,10 @@ class Web:
         )
         health = _health(ground, twitch, deliveries, subscriptions, tls)
         root = RootResource({b"/twitch": ExactResource(events.app), b"/health": ExactResource(health.app)})
-        site = tls.secure(make_site(root, reactor, Limits()))
-        return cls(tls, Listener(lambda: _description(config()), site, reactor))
+        clients = Clients(lambda: config().server.trusted_proxies)
+        site = tls.secure(make_site(root, reactor, Limits(), clients))
+        door = Introduced(site, clients, lambda: config().server.proxy_protocol)
+        return cls(tls, Listener(lambda: _description(config()), door, reactor))
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

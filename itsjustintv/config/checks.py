@@ -24,6 +24,7 @@ from itsjustintv.config.values import (
     header,
     host_url,
     login,
+    networks,
     one_of,
     optional,
     user_id,
@@ -40,6 +41,7 @@ _RULES: Mapping[str, Rule] = {
     "server.listen_addr": no_endpoint(optional(address)),
     "server.port": between(1, 65535),
     "server.external_domain": optional(authority),
+    "server.trusted_proxies": networks,
     **{f"server.tls.{key}": rule for key, rule in TLS_RULES.items()},
     "twitch.client_id": optional(visible),
     "twitch.webhook_secret": optional(eventsub_secret),
@@ -95,6 +97,9 @@ def check(config: Config) -> Iterator[Finding]:
             yield Finding(f"twitch.{key}", message, (f"twitch.{key}_file",))
     yield from check_tls(config.server)
     yield from check_admin(config.admin, config.server)
+    if config.server.proxy_protocol and not config.server.trusted_proxies:
+        message = "takes server.trusted_proxies: nobody else is believed"
+        yield Finding("server.proxy_protocol", message, ("server.trusted_proxies",))
     if config.retry.max_delay < config.retry.initial_delay:
         yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
     webhook = config.global_webhook
@@ -110,6 +115,8 @@ def doubts(config: Config) -> Iterator[Finding]:
     Find what is allowed and yet seldom meant.
     """
     yield from tls_doubts(config.server)
+    if any(each.endswith("/0") for each in config.server.trusted_proxies):
+        yield Finding("server.trusted_proxies", "believes everybody: whoever calls can claim to be anyone")
     if config.telemetry.enabled:
         yield Finding("telemetry.enabled", "this version sends no telemetry")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:

@@ -74,11 +74,16 @@ class TLS:
 class Server:
     """
     ``[server]``: where Twitch reaches the daemon.
+
+    :ivar trusted_proxies: networks of proxies that are believed when they say on whose behalf they call.
+    :ivar proxy_protocol: whether they introduce every connection with the PROXY protocol.
     """
 
     listen_addr: str = "0.0.0.0"
     port: int = 8080
     external_domain: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_protocol: bool = False
     tls: TLS = TLS()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ __all__ = [
     "header",
     "host_url",
     "login",
+    "networks",
     "one_of",
     "optional",
     "user_id",
@@ -70,6 +71,21 @@ def between(lowest: float, highest: float | None = None) -> Rule:
     if highest is None:
         return lambda value: None if value >= lowest else f"must be at least {lowest}"
     return lambda value: None if lowest <= value <= highest else f"must be from {lowest} to {highest}"
+
+
+def networks(values: tuple[str, ...]) -> str | None:
+    """
+    Addresses and networks, as ``192.0.2.1`` or ``192.0.2.0/24``.
+    """
+    for number, value in enumerate(values, 1):
+        try:
+            ip_network(value)
+        except ValueError:
+            return (
+                f"must be a list of addresses and networks such as 10.0.0.0/8, without bits beyond the mask; number"
+                f" {number} is none"
+            )
+    return None
 
 
 def one_of(*allowed: str) -> Rule:

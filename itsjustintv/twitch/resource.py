@@ -113,7 +113,7 @@ class TwitchResource:
         try:
             answer = self._open(request)
         except Refused as refusal:
-            self._refusals.note(str(refusal))
+            self._refusals.note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"))
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
             self.log.failure("a message from twitch could not be handled; twitch will send it again")
@@ -194,9 +194,11 @@ class _Refusals:
     _quiet_until: dict[str, float] = field(init=False, factory=dict)
     _unsaid: dict[str, int] = field(init=False, factory=dict)
 
-    def note(self, reason: str) -> None:
+    def note(self, reason: str, client: str) -> None:
         """
         Log a refusal, or count it for the next line about the same reason.
+
+        :param client: the address of whoever sent the message.
         """
         now = self._clock.seconds()
         count = self._unsaid.get(reason, 0) + 1
@@ -205,7 +207,9 @@ class _Refusals:
             return
         self._unsaid[reason] = 0
         self._quiet_until[reason] = now + _QUIET
-        self._log.warn("refused {count} message(s): {reason}", count=count, reason=reason)
+        self._log.warn(
+            "refused {count} message(s), the last from {client}: {reason}", count=count, client=client, reason=reason
+        )
 
 
 def _uncancelled(decision: Deferred[_Answer]) -> Deferred[_Answer]:

@@ -17,6 +17,8 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
 
+from itsjustintv.web.clients import Clients
+
 __all__ = ["Channel", "Limits", "Refusal", "TooLong", "Traffic"]
 
 
@@ -114,14 +116,18 @@ class Channel(http.HTTPChannel):
 
     :ivar site: what built it.
     :ivar traffic: the connections it is one of.
+    :ivar clients: tells whose its requests are.
     """
 
     site: server.Site
     traffic: Traffic
+    clients: Clients
     transport: Any
     _deadline = inf
     _reading = False
     _leaving = False
+    _host: IAddress | None = None
+    _peer: IAddress | None = None
 
     def connectionMade(self) -> None:
         """
@@ -131,20 +137,22 @@ class Channel(http.HTTPChannel):
         self._grant(self.traffic.limits.request)
         super().connectionMade()
         # Each request asks for these, and each answer would be a system call or an adaptation.
-        self._host: IAddress = super().getHost()
-        self._peer: IAddress = super().getPeer()
         self._secure: bool = super().isSecure()
 
     def getHost(self) -> IAddress:
         """
         Name our end.
         """
+        if self._host is None:
+            self._host = super().getHost()
         return self._host
 
     def getPeer(self) -> IAddress:
         """
-        Name the other end.
+        Name the other end; not before it has said something, since by then a proxy has introduced it.
         """
+        if self._peer is None:
+            self._peer = super().getPeer()
         return self._peer
 
     def isSecure(self) -> bool:

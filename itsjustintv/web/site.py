@@ -19,6 +19,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
 from itsjustintv.web.channel import Channel, Limits, Refusal, TooLong, Traffic
+from itsjustintv.web.clients import NO_PROXIES, Clients
 
 __all__ = ["LimitedSite", "RootResource", "make_site"]
 
@@ -30,13 +31,16 @@ _BANNER = b"itsjustintv - Twitch EventSub webhook bridge"
 _NOT_FOUND = b'{"status":"not found"}'
 
 
-def make_site(root_resource: IResource, clock: IReactorTime, limits: Limits) -> LimitedSite:
+def make_site(
+    root_resource: IResource, clock: IReactorTime, limits: Limits, clients: Clients = NO_PROXIES
+) -> LimitedSite:
     """
     Build the factory to listen with, plainly or wrapped in TLS.
 
     :param root_resource: is asked first for every path; see :class:`RootResource`.
+    :param clients: tells on whose behalf a proxy calls; without it, nobody is believed.
     """
-    return LimitedSite(root_resource, clock, limits)
+    return LimitedSite(root_resource, clock, limits, clients)
 
 
 class RootResource(Resource):
@@ -108,6 +112,12 @@ class LimitedRequest(server.Request):
             raise TooLong
         self.content.write(data)
 
+    def getClientAddress(self) -> IAddress:
+        """
+        Name the client, behind whatever proxy that is trusted.
+        """
+        return self.channel.clients.of(self.channel.getPeer(), self.requestHeaders)
+
     def getRequestHostname(self) -> bytes:
         """
         Name the host without believing the ``Host`` header.
@@ -134,10 +144,11 @@ class LimitedSite(server.Site):
     # Whoever listens says where; that there is a factory concerns nobody else.
     noisy = False
 
-    def __init__(self, resource: IResource, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(self, resource: IResource, clock: IReactorTime, limits: Limits, clients: Clients) -> None:
         # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.traffic = Traffic(limits, clock)
+        self._clients = clients
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._turned_away = 0
@@ -189,6 +200,7 @@ class LimitedSite(server.Site):
             return Refusal()
         channel: Channel = super().buildProtocol(addr)
         channel.traffic = self.traffic
+        channel.clients = self._clients
         return channel
 
     def _sweep(self) -> None:

@@ -678,3 +678,32 @@ class AnythingTests(SynchronousTestCase):
         )
         self.assertEqual(secret, loaded.config.streamers["a"].target_webhook_secret)
         self.assertNotIn("q7ZsecretZ7q", repr(loaded))
+
+
+class ProxiesTests(SynchronousTestCase):
+    """
+    Which proxies are believed.
+    """
+
+    def test_networks(self) -> None:
+        """
+        Addresses and networks of both kinds are taken from the file and from the environment; all of the internet is
+        allowed, with a warning.
+        """
+        listed = f'{REQUIRED}\n[server]\ntrusted_proxies = ["10.0.0.0/8", "::1"]\nproxy_protocol = true\n'
+        self.assertEqual(parse(listed, {}).config.server.trusted_proxies, ("10.0.0.0/8", "::1"))
+        everybody = parse(REQUIRED, {"ITSJUSTINTV_SERVER_TRUSTED_PROXIES": "0.0.0.0/0"})
+        self.assertEqual([each.path for each in everybody.warnings], ["ITSJUSTINTV_SERVER_TRUSTED_PROXIES"])
+
+    def test_what_is_no_network(self) -> None:
+        """
+        A name, a network with bits beyond its mask, and the PROXY protocol of nobody are refused with their keys.
+        """
+        for text, path in (
+            ('trusted_proxies = ["proxy.example.org"]', "server.trusted_proxies"),
+            ('trusted_proxies = ["10.0.0.1/8"]', "server.trusted_proxies"),
+            ("proxy_protocol = true", "server.proxy_protocol"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                parse(f"{REQUIRED}\n[server]\n{text}\n", {})
+            self.assertEqual([each.path for each in caught.exception.problems], [path])
