@@ -4,12 +4,28 @@ Tests for :mod:`itsjustintv.cli`.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv import __version__
 from itsjustintv.cli import main
+from itsjustintv.journal import operations
+from itsjustintv.journal.database import create
+from itsjustintv.model import State
+from tests.journal.values import attempt, deliveries, event
+
+CONFIG = (
+    '[storage]\npath = "{path}"\n'
+    '[twitch]\nclient_id = "an-id-of-tests"\nclient_secret = "a-secret-of-tests"\n'
+    'webhook_secret = "a secret of tests"\n'
+    '[streamers.cool]\nlogin = "cool"\ntarget_webhook_url = "https://receiver.example.org/live"\n'
+)
 
 
 class ExampleTests(SynchronousTestCase):
@@ -27,3 +43,153 @@ class ExampleTests(SynchronousTestCase):
         self.assertEqual(result.exit_code, 1)
         self.assertEqual(result.stderr, f"Error: {path} is already there, and is left as it is\n")
         self.assertEqual(path.read_text(encoding="utf-8"), "mine")
+
+
+class VersionTests(SynchronousTestCase):
+    """
+    ``itsjustintv version`` and ``--version``.
+    """
+
+    def test_three_lines(self) -> None:
+        """
+        Our version, Twisted's and Python's, a line each, ours first and as the original has it; ``--version`` says only
+        that.
+        """
+        lines = CliRunner().invoke(main, ["version"]).stdout.splitlines()
+        self.assertEqual(lines[0], f"itsjustintv {__version__}")
+        self.assertEqual([line.partition(" ")[0] for line in lines[1:]], ["Twisted:", "Python:"])
+        self.assertEqual(CliRunner().invoke(main, ["--version"]).stdout.splitlines(), lines[:1])
+
+
+class CompletionTests(SynchronousTestCase):
+    """
+    ``itsjustintv completion``.
+    """
+
+    def test_of_a_state(self) -> None:
+        """
+        Asked as bash asks it, the command completes what an option takes.
+        """
+        words = {"_ITSJUSTINTV_COMPLETE": "bash_complete", "COMP_WORDS": "itsjustintv deliveries list --state de"}
+        ended = subprocess.run(
+            [sys.executable, "-c", "from itsjustintv.cli import main; main(prog_name='itsjustintv')"],
+            env={**os.environ, **words, "COMP_CWORD": "4"},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        self.assertEqual(set(ended.stdout.split()), {b"plain,dead", b"plain,delivered"})
+
+    def test_every_shell(self) -> None:
+        """
+        For each shell there is a script that asks the command.
+        """
+        for shell in ("bash", "zsh", "fish"):
+            script = CliRunner().invoke(main, ["completion", shell]).stdout
+            self.assertIn(f"_ITSJUSTINTV_COMPLETE={shell}_complete", script)
+
+    def test_another_shell_is_not_understood(self) -> None:
+        """
+        What is not understood ends with 2.
+        """
+        self.assertEqual(CliRunner().invoke(main, ["completion", "cmd"]).exit_code, 2)
+
+
+class DeliveriesTests(SynchronousTestCase):
+    """
+    ``itsjustintv deliveries``, for programs and for many at once.
+    """
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        self.config, journal = folder / "config.toml", folder / "journal.db"
+        self.config.write_text(CONFIG.format(path=journal), encoding="utf-8")
+        self.connection = create(journal)
+        self.addCleanup(self.connection.close)
+        for number, destination in enumerate("aab", 1):
+            news = event(f"e{number}")
+            operations.accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
+            operations.prepare(self.connection, f"e{number}-1", b'{"event":"stream.online"}', None, 1000.0)
+        for name in ("e1-1", "e3-1"):
+            operations.settle(self.connection, name, State.DEAD, "why", 1001.0, attempt(ok=False))
+
+    def run_command(self, *arguments: str) -> Result:
+        """
+        What ``itsjustintv deliveries`` says.
+        """
+        return CliRunner().invoke(main, ["--config", str(self.config), "deliveries", *arguments])
+
+    def states(self) -> dict[str, str]:
+        """
+        The state of every delivery.
+        """
+        listed = json.loads(self.run_command("list", "--json").stdout)
+        return {each["id"]: each["state"] for each in listed["deliveries"]}
+
+    def test_a_list_for_programs(self) -> None:
+        """
+        As JSON there is every delivery that was asked for, without its payload, and the account of all.
+        """
+        listed = json.loads(self.run_command("list", "--state", "dead", "--destination", "a", "--json").stdout)
+        [found] = listed["deliveries"]
+        self.assertEqual((found["id"], found["reason"], found["next_attempt_at"]), ("e1-1", "why", None))
+        self.assertEqual((listed["accounting"]["wanted"], listed["accounting"]["dead"]), (3, 2))
+        self.assertNotIn("body", found)
+
+    def test_one_for_programs(self) -> None:
+        """
+        As JSON a delivery has its event, its tries and its payload.
+        """
+        shown = json.loads(self.run_command("show", "e1-1", "--json").stdout)
+        self.assertEqual((shown["state"], shown["payload"]), ("dead", {"event": "stream.online"}))
+        self.assertEqual(([each["ok"] for each in shown["tries"]], shown["event"]["id"]), ([False], "e1"))
+
+    def test_all_that_died(self) -> None:
+        """
+        All that died is on its way again, and nothing else is touched.
+        """
+        result = self.run_command("retry", "--all")
+        self.assertEqual((result.exit_code, result.stdout), (0, "2 that were dead are on their way again\n"))
+        self.assertEqual(set(self.states().values()), {"pending"})
+        self.assertEqual(self.run_command("retry", "--all").stdout, "0 that were dead are on their way again\n")
+
+    def test_all_of_one_destination(self) -> None:
+        """
+        Only what was meant for the destination is sent again.
+        """
+        self.run_command("retry", "--all", "--destination", "b")
+        self.assertEqual(self.states(), {"e1-1": "dead", "e2-1": "pending", "e3-1": "pending"})
+
+    def test_all_or_some(self) -> None:
+        """
+        Neither nothing, nor everything and some, nor a choice among some is understood, and nothing is changed.
+        """
+        for arguments in ((), ("--all", "e1-1"), ("e1-1", "--destination", "a")):
+            self.assertEqual(self.run_command("retry", *arguments).exit_code, 2)
+        self.assertEqual(self.states(), {"e1-1": "dead", "e2-1": "pending", "e3-1": "dead"})
+
+
+class ConfigurationTests(SynchronousTestCase):
+    """
+    Which configuration a command takes.
+    """
+
+    def test_that_of_the_command_comes_first(self) -> None:
+        """
+        What the command is told counts more than what stands before its name.
+        """
+        path = Path(self.mktemp())
+        path.write_text(CONFIG.format(path="x.db"), encoding="utf-8")
+        for arguments in (["-c", str(path), "config", "validate"], ["-c", "no", "config", "validate", "-c", str(path)]):
+            self.assertIn("is valid", CliRunner().invoke(main, arguments).stdout)
+
+    def test_for_programs(self) -> None:
+        """
+        As JSON a valid configuration is its path, the number of streamers and the warnings.
+        """
+        path = Path(self.mktemp())
+        path.write_text(CONFIG.format(path="x.db"), encoding="utf-8")
+        told = json.loads(CliRunner().invoke(main, ["config", "validate", "--json", "-c", str(path)]).stdout)
+        self.assertEqual((told["path"], told["streamers"]), (str(path), 1))
+        self.assertTrue(any("callback" in each for each in told["warnings"]), told)

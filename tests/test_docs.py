@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -247,6 +248,29 @@ class CommandTests(SynchronousTestCase):
                 if problem := self._problem(words[1:]):
                     wrong.append(f"{document}: {' '.join(command)}: {problem}")
         self.assertEqual(wrong, [])
+
+    def test_every_command_shows_how_it_is_used(self) -> None:
+        """
+        The help of every command ends with examples, of itself, that can be typed as they are printed.
+        """
+        wrong = []
+        for path, command in self._all(main, ()):
+            lines = re.findall(r"^ +\$ (.*)$", command.epilog or "", re.MULTILINE)
+            shown = [shlex.split(line.partition(" > ")[0]) for line in lines]
+            if not any(words[1 : len(path) + 1] == list(path) for words in shown):
+                wrong.append(f"{' '.join(path)}: there is no example of it")
+            wrong += [
+                f"{line}: {problem}"
+                for line, words in zip(lines, shown, strict=True)
+                if (problem := self._problem(words[1:]))
+            ]
+        self.assertEqual(wrong, [])
+
+    def _all(self, command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+        yield path, command
+        if isinstance(command, click.Group):
+            for name, below in command.commands.items():
+                yield from self._all(below, (*path, name))
 
     def _problem(self, words: Sequence[str]) -> str:
         command: click.Command = main
