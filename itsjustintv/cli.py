@@ -18,6 +18,7 @@ from itsjustintv import __version__
 from itsjustintv.cli_certs import certs
 from itsjustintv.cli_config import config_group
 from itsjustintv.cli_deliveries import deliveries
+from itsjustintv.cli_init import init
 from itsjustintv.cli_options import chosen, config_option, examples
 from itsjustintv.cli_state import state
 from itsjustintv.cli_subscriptions import subscriptions
@@ -31,7 +32,9 @@ _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=examples("", "demo", "config validate", "deliveries list --state dead", "subscriptions explain tanuki")
+    epilog=examples(
+        "init", "", "demo", "config validate", "deliveries list --state dead", "subscriptions explain tanuki"
+    )
     + "\n\nStatus: 0 all went well; 1 something did not, see standard error; 2 the command was not understood; 130 it"
     " was interrupted. Every command has its own --help.",
 )
@@ -103,5 +106,5 @@ def completion(shell: str) -> None:
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 
 
-for _group in (config_group, deliveries, subscriptions, certs, state):
+for _group in (init, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)

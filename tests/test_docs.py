@@ -278,7 +278,7 @@ class CommandTests(SynchronousTestCase):
         for word in ahead:
             if re.match("--?[a-z]", word):
                 name = word.partition("=")[0]
-                options = {opt: each for each in command.params for opt in each.opts}
+                options = {opt: each for each in command.params for opt in (*each.opts, *each.secondary_opts)}
                 option = options.get(name)
                 if option is None and name not in ("-h", "--help"):
                     return f"there is no option {name}"

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "output": GROUND | {"config.sections"},
     "agents": {"delivery.connection", "certs.trust"},
     "https": {"agents", "certs", "config", "services", "web"},
+    "first_look": GROUND | {"agents", "config.sections", "delivery.dispatch", "twitch"},
     "inspection": GROUND | {"certs", "config"},
     "logs": {"model", "interfaces"},
     "telemetry": GROUND,

@@ -61,5 +61,8 @@ def dotted(keys: Keys) -> str:
 
 
 def _quoted(key: str) -> str:
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04X}" for c in key)
-    return f'"{escaped}"'
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escaped(ord(c)) for c in key) + '"'
+
+
+def _escaped(point: int) -> str:
+    return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"

@@ -106,6 +106,13 @@ class Stage:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def twitch_url(self) -> str:
+        """
+        Where Twitch listens, without a slash at its end.
+        """
+        return f"http://127.0.0.1:{self._twitch_port}"
+
+    @property
     def callback(self) -> str:
         """
         Where Twitch reaches the daemon.
@@ -143,7 +150,6 @@ class Stage:
         """
         The text of the configuration.
         """
-        twitch = f"http://127.0.0.1:{self._twitch_port}"
         incoming = f'incoming_webhook_url = "{self.incoming_webhook_url}"\n' if self.incoming_webhook_url else ""
         return f"""
 [server]
@@ -153,8 +159,8 @@ port = {self.port}
 client_id = "{self.twitch.client_id}"
 client_secret = "{self.twitch.client_secret}"
 webhook_secret = "{self.webhook_secret}"
-api_url = "{twitch}/helix"
-auth_url = "{twitch}/oauth2"
+api_url = "{self.twitch_url}/helix"
+auth_url = "{self.twitch_url}/oauth2"
 {incoming}{"".join(self.streamers.values())}
 {self.settings}
 """

@@ -1,0 +1,139 @@
+"""
+``itsjustintv init``: a first configuration, from a few answers that are checked as far as they can be.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from itsjustintv.cli_interview import INTERRUPTED, Given, Interview
+from itsjustintv.cli_options import chosen, config_option, errors, examples
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_text import tell
+from itsjustintv.config import values
+from itsjustintv.config.callback import callback_url
+from itsjustintv.config.example import example, write_new
+from itsjustintv.config.filling import filled
+from itsjustintv.config.load import parse
+from itsjustintv.config.sections import Server, Twitch
+from itsjustintv.first_look import FirstLook
+from itsjustintv.inspection import addresses
+
+__all__ = ["init"]
+
+
+def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """
+    Hold an option to a rule of the configuration.
+    """
+
+    def judge(_: click.Context, __: click.Parameter, value: Any) -> Any:
+        for each in value if isinstance(value, tuple) else (value,):
+            if each is not None and (problem := rule(each)):
+                raise click.BadParameter(problem)
+        return value
+
+    return judge
+
+
+@click.command(
+    epilog=examples(
+        "init",
+        "init --client-id ID --domain hooks.example.org --streamer tanuki --webhook https://receiver.example.org/live",
+        "init --no-check --config /etc/itsjustintv.toml",
+    )
+)
+@config_option
+@click.option(
+    "--client-id",
+    metavar="ID",
+    envvar="ITSJUSTINTV_TWITCH_CLIENT_ID",
+    show_envvar=True,
+    callback=_ruled(values.visible),
+    help="Of the application at Twitch.",
+)
+@click.option(
+    "--client-secret",
+    metavar="SECRET",
+    envvar="ITSJUSTINTV_TWITCH_CLIENT_SECRET",
+    show_envvar=True,
+    callback=_ruled(values.visible),
+    help="Its secret; rather set the variable, since others can see what a command is started with.",
+)
+@click.option(
+    "--domain", metavar="NAME", callback=_ruled(values.authority), help="The public name at which Twitch reaches us."
+)
+@click.option(
+    "--https/--proxy",
+    default=None,
+    help="Serve https here, with certificates of Let's Encrypt; or let a proxy do it, which is the default.",
+)
+@click.option("--agree-to-terms", is_flag=True, help="With --https: you agree to the terms of Let's Encrypt.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=Server().port,
+    show_default=True,
+    help="Where the proxy finds us.",
+)
+@click.option(
+    "--streamer",
+    "streamers",
+    metavar="LOGIN",
+    multiple=True,
+    callback=_ruled(values.login),
+    help="Whom to announce; may be repeated.",
+)
+@click.option("--webhook", metavar="URL", callback=_ruled(values.host_url), help="Whom to tell.")
+@click.option("--webhook-secret", metavar="SECRET", help="What to sign with; made up unless given.")
+@click.option("--test/--no-test", "send_test", default=False, help="Send a test to the webhook.")
+@click.option("--check/--no-check", default=True, show_default=True, help="Ask Twitch and the name servers.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing, as without a terminal.")
+@click.option("--api-url", default=Twitch().api_url, envvar="ITSJUSTINTV_TWITCH_API_URL", hidden=True)
+@click.option("--auth-url", default=Twitch().auth_url, envvar="ITSJUSTINTV_TWITCH_AUTH_URL", hidden=True)
+def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
+    """
+    Write a first configuration. Asks what it is not told, checks the answers, makes up the secrets, and never
+    overwrites a file.
+    """
+    path = chosen(config)
+    if path.exists():
+        raise click.ClickException(f"{path} is already there, and is left as it is")
+    given = Given(**said)
+    asking = sys.stdin.isatty() and not yes
+    missing = given.missing()
+    if missing and not asking:
+        why = "--yes was given" if yes else "there is no terminal to ask at"
+        raise click.UsageError(f"{', '.join(missing)}: must be given, since {why}")
+
+    async def interview(reactor: Any) -> str:
+        talk = Interview(given, FirstLook(reactor, addresses) if check else None, asking)
+        answers, streamers = await talk.hold()
+        if talk.problems:
+            raise click.ClickException("\n  ".join(["nothing was written:", *talk.problems]))
+        return filled(example(), answers, streamers)
+
+    text = in_reactor(interview, INTERRUPTED)
+    with errors():
+        found = parse(text, {}, name=str(path)).config
+        write_new(path, text)
+    tell(f"{path} is written, with mode 0600: there are secrets in it. Every key is explained there.", "good")
+    if found.server.tls.enabled:
+        tell("Ports 443 and 80 must lead here: itsjustintv certs check tells.")
+    else:
+        callback, port = callback_url(found), found.server.port
+        tell(f"Let your proxy pass {callback} on to port {port}, path and body untouched.")
+    tell(f"Next: itsjustintv run{_option(path)}")
+
+
+def _option(path: Path) -> str:
+    """
+    How the daemon is told of this file.
+    """
+    return "" if path == Path("config.toml") else f" --config {shlex.quote(str(path))}"

@@ -1,0 +1,199 @@
+"""
+``itsjustintv init`` against a Twitch, at a terminal and without one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tomllib
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from itsjustintv.signature import hub
+from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.process import environment
+from tests.functional.run import Ended, run
+from tests.functional.stage import Stage, StageCase
+from tests.functional.terminal import Terminal
+
+
+class InitCase(StageCase):
+    """
+    Tests with a Twitch that knows one streamer.
+    """
+
+    def peopled(self) -> Stage:
+        """
+        A stage with nothing in its folder.
+        """
+        stage = self.stage()
+        stage.twitch.world.add_streamer("tanuki", user_id="42")
+        return stage
+
+    def environ(self, stage: Stage, secret: str = "") -> dict[str, str]:
+        """
+        What leads a command to the Twitch of the stage.
+        """
+        variables = {"ITSJUSTINTV_TWITCH_API_URL": f"{stage.twitch_url}/helix"}
+        variables["ITSJUSTINTV_TWITCH_AUTH_URL"] = f"{stage.twitch_url}/oauth2"
+        if secret:
+            variables["ITSJUSTINTV_TWITCH_CLIENT_SECRET"] = secret
+        return {**environment(os.environ), **variables}
+
+    def configuration(self, stage: Stage) -> Any:
+        """
+        What was written, for nobody else to read.
+        """
+        path = stage.folder / "config.toml"
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+class FlagsTests(InitCase):
+    """
+    Without a terminal.
+    """
+
+    async def told(self, stage: Stage, *more: str, secret: str = "") -> Ended:
+        """
+        Say everything on the command line, and the secret in the environment.
+        """
+        arguments = ["--client-id", stage.twitch.client_id, "--domain", "localhost"]
+        arguments += ["--webhook", f"{stage.hook}/live", "--test", *more]
+        environ = self.environ(stage, secret or stage.twitch.client_secret)
+        return await run(
+            stage.reactor, [sys.executable, "-m", "itsjustintv", "init", *arguments], stage.folder, environ
+        )
+
+    def test_all_is_right(self) -> Deferred[None]:
+        """
+        The file has what was said, what Twitch knows, and secrets that were made up; a test has arrived, signed; the
+        last line is the next command, and the daemon's own check is content.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            ended = await self.told(stage, "--streamer", "tanuki")
+            self.assertEqual((ended.status, ended.err), (0, ""), ended)
+            self.assertEqual(ended.out.splitlines()[-1], "Next: itsjustintv run")
+            self.assertEqual([path.name for path in stage.folder.iterdir()], ["config.toml"])
+            found = self.configuration(stage)
+            self.assertEqual(found["streamers"], {"tanuki": {"login": "tanuki", "user_id": "42"}})
+            self.assertEqual(found["server"]["external_domain"], "localhost")
+            self.assertEqual(len(found["twitch"]["webhook_secret"]), 64)
+            [test] = stage.receiver.at("/live")
+            signed = hub(found["global_webhook"]["target_webhook_secret"], test.body)
+            self.assertEqual((test.payload["event"], test.headers["x-hub-signature-256"]), ("test", signed))
+            self.assertIn("webhook-signature", test.headers)
+            checked = await stage.command("config", "validate")
+            self.assertEqual(checked.status, 0, checked)
+            again = await self.told(stage, "--streamer", "tanuki")
+            self.assertIn("config.toml is already there", again.err)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_everything_that_is_wrong(self) -> Deferred[None]:
+        """
+        Somebody nobody knows and a receiver that refuses are named together, and nothing is written.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            stage.receiver.script.plan("/live", Behaviour(status=500))
+            ended = await self.told(stage, "--streamer", "tanuki", "--streamer", "nobody")
+            self.assertEqual((ended.status, ended.out), (1, ""), ended)
+            self.assertIn("nobody called nobody", ended.err)
+            self.assertIn("answered 500", ended.err)
+            self.assertEqual(list(stage.folder.iterdir()), [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_credentials_that_are_wrong(self) -> Deferred[None]:
+        """
+        Twitch is asked for a token; its no is told, and nothing is written.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            ended = await self.told(stage, "--streamer", "tanuki", secret="of-another-application")
+            self.assertEqual(ended.status, 1, ended)
+            self.assertIn("--client-id, --client-secret: twitch does not know", ended.err)
+            self.assertNotIn("of-another-application", ended.err)
+            self.assertEqual(list(stage.folder.iterdir()), [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_what_is_missing(self) -> Deferred[None]:
+        """
+        What must be given is listed, and the status is 2.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            ended = await self.told(stage)
+            self.assertEqual(ended.status, 2, ended)
+            self.assertIn("--streamer: must be given, since there is no terminal to ask at", ended.err)
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class TerminalTests(InitCase):
+    """
+    At a terminal.
+    """
+
+    def terminal(self, stage: Stage) -> Terminal:
+        """
+        The command, with nothing said.
+        """
+        terminal = Terminal(stage.reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(terminal.kill()))
+        terminal.start([sys.executable, "-m", "itsjustintv", "init"], stage.folder, self.environ(stage))
+        return terminal
+
+    def test_questions_and_second_answers(self) -> Deferred[None]:
+        """
+        Everything is asked for; what is wrong is asked for again, a secret is not shown, and what is written is what
+        was answered last.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            terminal = self.terminal(stage)
+            await terminal.answer("Client id: ", f"{stage.twitch.client_id}\n")
+            await terminal.answer("Client secret: ", f"{stage.twitch.client_secret}\n")
+            await terminal.answer("Domain: ", "https://localhost\n")
+            await terminal.answer("Domain: ", "localhost\n")
+            await terminal.answer("proxy in front of this machine serve https? [Y/n]: ", "\n")
+            await terminal.answer("spaces between them): ", "tanuki nobody\n")
+            await terminal.answer("Use it all the same? [y/N]: ", "n\n")
+            await terminal.answer("spaces between them): ", "Tanuki\n")
+            await terminal.answer("goes live): ", f"{stage.hook}/live\n")
+            await terminal.answer("Send it a test now? [y/N]: ", "y\n")
+            self.assertEqual(await terminal.ended(), 0, terminal.seen)
+            self.assertNotIn(stage.twitch.client_secret, terminal.seen)
+            self.assertIn("nobody called nobody", terminal.seen)
+            found = self.configuration(stage)
+            self.assertEqual(found["streamers"], {"tanuki": {"login": "tanuki", "user_id": "42"}})
+            self.assertEqual(found["twitch"]["client_secret"], stage.twitch.client_secret)
+            self.assertEqual(len(stage.receiver.at("/live")), 1)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_somebody_changes_his_mind(self) -> Deferred[None]:
+        """
+        Ctrl-C at a question ends it with 130, says so, and writes nothing.
+        """
+
+        async def scenario() -> None:
+            stage = self.peopled()
+            terminal = self.terminal(stage)
+            await terminal.answer("Client id: ", "\x03")
+            self.assertEqual(await terminal.ended(), 130, terminal.seen)
+            self.assertIn("interrupted: nothing was written", terminal.seen)
+            self.assertEqual(list(stage.folder.iterdir()), [])
+
+        return Deferred.fromCoroutine(scenario())

@@ -1,0 +1,134 @@
+"""
+Tests for :mod:`itsjustintv.cli_interview`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from attrs import evolve
+from click.testing import CliRunner
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.cli_interview import Given, Interview
+from itsjustintv.config.sections import Twitch
+from itsjustintv.errors import TwitchUnavailable
+from itsjustintv.model import Destination
+
+GIVEN = Given(
+    client_id="an-id",
+    client_secret="a-secret",
+    domain="hooks.example.org",
+    https=None,
+    agree_to_terms=False,
+    port=8080,
+    streamers=("tanuki",),
+    webhook="https://receiver.example.org/live",
+    webhook_secret=None,
+    send_test=False,
+    api_url=Twitch().api_url,
+    auth_url=Twitch().auth_url,
+)
+
+
+class Look:
+    """
+    A world in which nobody can look anybody up.
+    """
+
+    async def credentials(self, twitch: Twitch) -> str:
+        return ""
+
+    async def name(self, domain: str) -> str:
+        return "" if domain == "hooks.example.org" else f"{domain} cannot be resolved"
+
+    async def users(self, twitch: Twitch, logins: Sequence[str]) -> Mapping[str, str | None]:
+        raise TwitchUnavailable("twitch is away")
+
+    async def receiver(self, destination: Destination) -> str:
+        return ""
+
+
+class InterviewTests(SynchronousTestCase):
+    """
+    What becomes of answers.
+    """
+
+    def hold(self, given: Given, typed: str | None = None) -> tuple[Interview, Any, Any, str]:
+        """
+        Hold the interview with somebody who types this, or with nobody.
+
+        :return: the interview, the values, the streamers, and what was shown.
+        """
+        talk = Interview(given, Look(), typed is not None)  # type: ignore[arg-type]
+        with CliRunner().isolation(input=typed) as (out, *_):
+            values, streamers = self.successResultOf(Deferred.fromCoroutine(talk.hold()))
+            return talk, values, streamers, out.getvalue().decode()
+
+    def test_nobody_to_ask(self) -> None:
+        """
+        What cannot be checked is a problem where nobody can say that it is right all the same.
+        """
+        talk, values, streamers, _ = self.hold(evolve(GIVEN, domain="elsewhere"))
+        self.assertEqual(talk.problems, ["--domain: elsewhere cannot be resolved"])
+        talk, values, streamers, _ = self.hold(GIVEN)
+        self.assertEqual(talk.problems, ["--streamer: they cannot be looked up: twitch is away"])
+        self.assertEqual(values["server", "external_domain"], "hooks.example.org")
+        self.assertNotIn(("server", "port"), values)
+        self.assertEqual(streamers, {"tanuki": {"login": "tanuki"}})
+
+    def test_somebody_insists(self) -> None:
+        """
+        Somebody who is asked can say that it is right all the same.
+        """
+        talk, _, streamers, shown = self.hold(evolve(GIVEN, https=False), "y\n")
+        self.assertEqual((talk.problems, streamers), ([], {"tanuki": {"login": "tanuki"}}))
+        self.assertIn("twitch is away", shown)
+
+    def test_https_without_a_proxy(self) -> None:
+        """
+        Without a proxy certificates are ordered for the domain, by somebody who agrees to the authority's terms.
+        """
+        _, values, _, _ = self.hold(GIVEN, "n\ny\ny\n")
+        self.assertEqual(
+            {key[1:]: value for key, value in values.items() if key[0] == "server"},
+            {
+                ("port",): 443,
+                ("tls", "enabled"): True,
+                ("tls", "domains"): ("hooks.example.org",),
+                ("tls", "agree_to_terms"): True,
+            },
+        )
+
+    def test_somebody_who_does_not_agree(self) -> None:
+        """
+        Who does not agree is told what else there is.
+        """
+        talk = Interview(evolve(GIVEN, https=True), Look(), True)  # type: ignore[arg-type]
+        with CliRunner().isolation(input="n\n"):
+            failure = self.failureResultOf(Deferred.fromCoroutine(talk.hold()), click.ClickException)
+        self.assertIn("let a proxy serve https", failure.value.message)
+
+    def test_a_secret_of_ones_own(self) -> None:
+        """
+        A secret of Standard Webhooks signs in both ways, any other as the original does; one that is made up is of the
+        first kind, and no two are the same.
+        """
+        own = [evolve(GIVEN, webhook_secret=secret) for secret in ("whsec_" + 32 * "A", "anything", None, None)]
+        found = [self.hold(given)[1] for given in own]
+        signatures = [each["global_webhook", "target_webhook_signature"] for each in found]
+        self.assertEqual(signatures, ["both", "hub", "both", "both"])
+        secrets = [each["global_webhook", "target_webhook_secret"] for each in found]
+        self.assertEqual(secrets[:2], ["whsec_" + 32 * "A", "anything"])
+        self.assertEqual(len(set(secrets)), 4)
+
+    def test_another_twitch(self) -> None:
+        """
+        A Twitch that is somewhere else is kept in the configuration, the real one is not.
+        """
+        values = self.hold(evolve(GIVEN, api_url="http://127.0.0.1:9/helix"))[1]
+        self.assertEqual(values["twitch", "api_url"], "http://127.0.0.1:9/helix")
+        self.assertNotIn(("twitch", "auth_url"), values)
