@@ -1,16 +1,16 @@
 """
-The same daemon as ``twistd itsjustintv``, with JSON logs: ``twistd -ny itsjustintv.tac``. ITSJUSTINTV_CONFIG names the configuration.
+The same daemon as ``twistd itsjustintv``, in the foreground: ``twistd -ny itsjustintv.tac``. ITSJUSTINTV_CONFIG names the
+configuration.
 """
 
 from twisted.application.service import Application
 from twisted.logger import ILogObserver
 
-from itsjustintv.logs import json_logger
-from itsjustintv.tap import Options, makeService
+from itsjustintv.tap import Options, log_observer, makeService
 
 options = Options()
 options.parseOptions([])
 
 application = Application("itsjustintv")
-application.setComponent(ILogObserver, json_logger())
+application.setComponent(ILogObserver, log_observer())
 makeService(options).setServiceParent(application)

@@ -56,7 +56,7 @@ def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - 
 @config_option
 def run(config: str | None) -> None:
     """
-    Run the daemon in the foreground, with JSON logs on standard output.
+    Run the daemon in the foreground, with its log on standard output.
     """
     from twisted.scripts import twistd  # noqa: PLC0415 - imports the reactor
 
@@ -64,7 +64,6 @@ def run(config: str | None) -> None:
         "twistd",
         "--nodaemon",
         "--pidfile=",
-        "--logger=itsjustintv.logs.json_logger",
         "itsjustintv",
         "--config",
         str(chosen(config)),

@@ -18,7 +18,8 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
@@ -154,11 +155,25 @@ class Daemon(Storeys):
     process die of that signal after a clean stop, which a supervisor counts as a failure.
 
     :param reactor: what runs the daemon, to be stopped by SIGTERM and SIGINT.
+    :param observer: makes the log of the application that this becomes a part of, unless it has one.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, observer: Callable[[], ILogObserver] | None = None) -> None:
         super().__init__()
         self._reactor = reactor
+        self._observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Become a part of an application.
+        """
+        if (
+            self._observer is not None
+            and isinstance(parent, Componentized)
+            and parent.getComponent(ILogObserver) is None
+        ):
+            parent.setComponent(ILogObserver, self._observer())
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """

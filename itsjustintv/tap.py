@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
 from itsjustintv.assembly.deliveries import Deliveries
@@ -30,7 +31,8 @@ from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.event_ids import EventIds
 from itsjustintv.journal.exchange import Original
 from itsjustintv.journal.journal import Journal
-from itsjustintv.logs import REDACTOR
+from itsjustintv.logs import REDACTOR, WANTED, logger
+from itsjustintv.logs.twistd import log_through
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Afterwards, Daemon, DiskThreads
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from itsjustintv.assembly.admin import Admin
     from itsjustintv.assembly.web import Web
 
-__all__ = ["Options", "config_path", "makeService"]
+__all__ = ["Options", "config_path", "log_observer", "makeService"]
 
 _log = Logger()
 
@@ -73,6 +75,7 @@ class Options(usage.Options):
     loaded: Loaded
     path: Path
     base: Path
+    log: Callable[[], ILogObserver] | None = None
 
     def postOptions(self) -> None:
         """
@@ -89,6 +92,30 @@ class Options(usage.Options):
         except ConfigError as error:
             problems = "\n".join(f"  {problem}" for problem in error.problems)
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
+        # Whatever is said from here on waits for the log, which begins later.
+        WANTED.follow(self.loaded.config.logging)
+        REDACTOR.learn(secrets(self.loaded.config))
+        if self.parent is not None:
+            self.log = log_through(log_observer, self.parent, _later)
+
+
+def log_observer(out: IO[bytes] | None = None) -> ILogObserver:
+    """
+    Make the log, as ``[logging]`` says at the moment: in colour on a terminal, unless ``NO_COLOR`` is set
+    (no-color.org).
+
+    :param out: where to write; otherwise standard output as it is now.
+    """
+    out = sys.stdout.buffer if out is None else out
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return logger(out, colour=not plain and hasattr(out, "isatty") and out.isatty())
+
+
+def _later(work: Callable[[], Any]) -> None:
+    from twisted.internet import reactor  # noqa: PLC0415 - as in makeService
+
+    running: Any = reactor
+    running.callFromThread(work)
 
 
 def secrets(config: Config) -> Iterator[str]:
@@ -130,7 +157,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
     admin = Admin.of(ground, {})
     _follow(ground, deliveries, subscriptions, web, admin)
-    daemon = Daemon(reactor)
+    daemon = Daemon(reactor, options.log)
     for name, storey in _storeys(ground, twitch, deliveries, subscriptions, web=web, admin=admin).items():
         storey.setName(name)
         storey.setServiceParent(daemon)
@@ -143,7 +170,6 @@ def _ground(options: Options, reactor: Any) -> Ground:
         options.path, options.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
     )
     config = settings.config
-    REDACTOR.learn(secrets(config))
     for warning in options.loaded.warnings:
         _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
     reactor.suggestThreadPoolSize(_NAME_THREADS)
@@ -167,6 +193,7 @@ def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions
 
     def follow(old: Config, new: Config) -> None:
         REDACTOR.learn(secrets(new))
+        WANTED.follow(new.logging)
         ground.routing.configure(new)
         deliveries.queue.refresh()
         subscriptions.identities.refresh()

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "https": {"agents", "certs", "config", "services", "web"},
     "first_look": GROUND | {"agents", "config.sections", "delivery.dispatch", "twitch"},
     "inspection": GROUND | {"certs", "config"},
-    "logs": {"model", "interfaces"},
+    "logs": {"model", "interfaces", "config.sections"},
     "telemetry": GROUND,
     "journal": GROUND,
     "config": GROUND | {"signature"},

@@ -13,6 +13,7 @@ from itsjustintv.config.leaves import dotted
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
 from itsjustintv.config.values import (
+    LOG_LEVELS,
     Rule,
     above,
     address,
@@ -23,6 +24,7 @@ from itsjustintv.config.values import (
     hashing,
     header,
     host_url,
+    log_levels,
     login,
     networks,
     one_of,
@@ -61,6 +63,9 @@ _RULES: Mapping[str, Rule] = {
     "output.max_lines": between(1),
     "telemetry.endpoint": optional(host_url),
     **{f"admin.{key}": rule for key, rule in ADMIN_RULES.items()},
+    "logging.level": one_of(*LOG_LEVELS),
+    "logging.format": one_of("json", "text"),
+    "logging.levels": log_levels,
     "cache.ttl": above(0),
     "cache.image_ttl": above(0),
     "cache.file_path": file_name,

@@ -19,6 +19,7 @@ __all__ = [
     "Enrich",
     "Filter",
     "GlobalWebhook",
+    "Logging",
     "Output",
     "Retry",
     "Server",
@@ -182,6 +183,21 @@ class Cache:
 
 
 @frozen(kw_only=True)
+class Logging:
+    """
+    ``[logging]``.
+
+    :ivar level: ``debug``, ``info``, ``warn``, ``error`` or ``critical``: what is not less than this is written.
+    :ivar format: ``json`` for programs, ``text`` for people.
+    :ivar levels: other levels for loggers and those below them, as ``LOGGER=LEVEL``.
+    """
+
+    level: str = "info"
+    format: str = "json"
+    levels: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class Storage:
     """
     ``[storage]``: the journal.
@@ -272,6 +288,7 @@ class Config:
     output: Output = Output()
     telemetry: Telemetry = Telemetry()
     admin: Admin = Admin()
+    logging: Logging = Logging()
     cache: Cache = Cache()
     storage: Storage = Storage()
     enrich: Enrich = Enrich()

@@ -5,7 +5,7 @@ Rules for single values. Each answers with what is allowed, or ``None`` when the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from itsjustintv.signature import HASHINGS
 
 __all__ = [
+    "LOG_LEVELS",
     "Rule",
     "above",
     "address",
@@ -23,6 +24,7 @@ __all__ = [
     "hashing",
     "header",
     "host_url",
+    "log_levels",
     "login",
     "networks",
     "one_of",
@@ -33,11 +35,15 @@ __all__ = [
 
 Rule = Callable[[Any], str | None]
 
+#: What Twisted calls the levels of its log, the least first.
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
+
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DIGITS = re.compile("[0-9]+")
 _LOGIN = re.compile("[A-Za-z0-9_]{1,25}")
+_LOG_LEVEL = re.compile(rf"[\w.-]+=(?:{'|'.join(LOG_LEVELS)})")
 _LAST_PORT = 65535
 _URL = (
     "must be a URL in ASCII: http:// or https://, a host name (an international one in its xn-- form) or an address,"
@@ -170,6 +176,15 @@ def file_name(value: str) -> str | None:
     A path. Whether it can be written shows when it is.
     """
     return None if value and "\0" not in value else "must name a file or folder"
+
+
+def log_levels(value: Sequence[str]) -> str | None:
+    """
+    Loggers and the least level that is written of each.
+    """
+    if all(_LOG_LEVEL.fullmatch(each) for each in value):
+        return None
+    return f'must be a list of texts like "twisted=warn"; the levels are {", ".join(LOG_LEVELS)}'
 
 
 def user_id(value: str) -> str | None:

@@ -256,7 +256,7 @@ class BrokenTests(OriginalCase):
         self.assertEqual(len(lines), len(warnings), daemon.output)
         for text in warnings:
             (line,) = (line for line in lines if text in line)
-            self.assertIn("#warn", line)
+            self.assertIn('"level":"warn"', line)
         self.assertNotIn("Traceback", daemon.output)
         return stage
 

@@ -56,7 +56,7 @@ def errors(daemon: DaemonProcess) -> list[str]:
     """
     Every line of error that the daemon has logged so far.
     """
-    return [line for line in daemon.output.splitlines() if "#error" in line or "#critical" in line]
+    return [line for line in daemon.output.splitlines() if '"level":"error"' in line or '"level":"critical"' in line]
 
 
 class Caller(Protocol):

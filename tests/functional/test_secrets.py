@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from attrs import frozen
@@ -23,7 +24,8 @@ from zope.interface import implementer
 from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import Message, stream_online
-from itsjustintv.simulator.process import DaemonProcess
+from itsjustintv.simulator.process import DaemonProcess, twistd
+from tests.documents import ROOT
 from tests.functional.stage import SECRET, Stage, StageCase
 
 #: Every way to fail that a receiver has, by the streamer it is for; the last one recovers.
@@ -50,6 +52,8 @@ timeout = "300ms"
 state_file = "old/retry_state.json"
 [storage]
 path = "store/deep/journal.db"
+[logging]
+level = "debug"
 [output]
 file_path = "outcomes/deep/output.json"
 [cache]
@@ -59,14 +63,16 @@ file_path = "old/cache.json"
 
 #: A daemon with a defect that tells all it knows.
 DEFECTIVE = """
+import sys
+from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 from itsjustintv.delivery.dispatch import Dispatcher
 def broken(self, delivery, destination):
     parts = urlsplit(destination.url)
     raise RuntimeError(f"{destination.url} {parts.path}?{parts.query} {parts.path} {parts.query} {destination.secret}")
 Dispatcher.__call__ = broken
-from itsjustintv.cli import main
-main(["run", "--config", "config.toml"])
+sys.argv = sys.argv[1:]
+entry_points(group="console_scripts")[sys.argv[0]].load()()
 """
 
 
@@ -281,60 +287,98 @@ class LogTests(SecretsCase):
     No secret is ever in the log, whatever happens.
     """
 
-    async def silent(self, *command: str) -> None:
+    async def silent(self, *command: str, text: bool = False) -> str:
         """
         Start the daemon in some way and let everything happen.
+
+        :return: what it said.
         """
         stage = self.full_stage()
-        daemon = stage.daemon(command=[sys.executable, *command])
+        form = {"ITSJUSTINTV_LOGGING_FORMAT": "text"} if text else {}
+        daemon = stage.daemon(command=[sys.executable, *command], env=form)
         await self.everything(stage, daemon)
         # It was not silent because it said nothing.
         for word in ("gave up on", "the signature does not match", "[redacted]", "debug"):
             self.assertIn(word, daemon.output)
         self.assert_kept(stage, daemon.output, "the log")
+        return daemon.output
 
-    def test_as_json(self) -> Deferred[None]:
+    def assert_lines(self, output: str, text: bool) -> None:
         """
-        After deliveries, retries, dead letters, errors of Helix, forged messages, new tokens and reloads, a log as JSON
-        holds no secret, no address and no signature.
+        Every line is of the form that was asked for, from the first to the last.
         """
-        return Deferred.fromCoroutine(self.silent("-m", "itsjustintv", "run", "--config", "config.toml"))
+        lines = output.splitlines()
+        form = re.compile(r"(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error|critical) |    )")
+        for line in lines:
+            if text:
+                self.assertRegex(line, form)
+            else:
+                self.assertEqual(list(json.loads(line))[:4], ["time", "level", "logger", "message"])
+        self.assertIn("Server Shut Down.", lines[-1])
 
-    def test_as_text(self) -> Deferred[None]:
+    def test_the_command(self) -> Deferred[None]:
         """
-        Neither does the plain log of twist at its most talkative.
+        After deliveries, retries, dead letters, errors of Helix, forged messages, new tokens and reloads, the log of
+        ``itsjustintv run`` is lines of JSON, and holds no secret, no address and no signature.
         """
-        arguments = ("--log-level=debug", "--log-format=text", "itsjustintv", "--config", "config.toml")
-        return Deferred.fromCoroutine(self.silent("-m", "twisted", *arguments))
 
-    def test_as_events(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.assert_lines(await self.silent("-m", "itsjustintv", "run", "--config", "config.toml"), text=False)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_twistd_as_text(self) -> Deferred[None]:
         """
-        Neither do the events as Twisted writes them for machines, with every field they have.
+        Neither does that of twistd, which is text if it is to be.
+        """
+
+        async def scenario() -> None:
+            arguments = ("-n", "--pidfile=", "itsjustintv", "--config", "config.toml")
+            self.assert_lines(await self.silent(str(twistd()), *arguments, text=True), text=True)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_in_a_form_of_twists(self) -> Deferred[None]:
+        """
+        Neither do the events as twist writes them for machines at its most talkative, with every field they have.
         """
         arguments = ("--log-level=debug", "--log-format=json", "itsjustintv", "--config", "config.toml")
         return Deferred.fromCoroutine(self.silent("-m", "twisted", *arguments))
 
-    def test_a_traceback(self) -> Deferred[None]:
+    async def defective(self, command: Sequence[str], error: str, env: Mapping[str, str] = {}) -> None:
+        """
+        Start a daemon with a defect, let it fail, and reload its configuration before it fails again.
+        """
+        stage = self.full_stage()
+        daemon = stage.daemon(command=[sys.executable, "-c", DEFECTIVE, *command], env=env)
+        daemon.start()
+        await daemon.ready()
+        await self.live(stage, "broken", "recovered")
+        await stage.until(lambda: daemon.output.count("Traceback") == 2)
+        path = stage.folder / "config.toml"
+        path.write_text(path.read_text().replace("of-hung", "of-tomorrow").replace("of hung", "of tomorrow"))
+        daemon.send_signal(signal.SIGHUP)
+        await daemon.said("the configuration was reloaded")
+        await self.live(stage, "hung")
+        await stage.until(lambda: daemon.output.count("Traceback") == 3)
+        self.assertIn(error, daemon.output)
+        self.assert_kept(stage, daemon.output, "the log")
+
+    def test_tracebacks(self) -> Deferred[None]:
         """
         Even the traceback of a defect that quotes addresses and secrets has none of them in it, nor those that came
-        with a reload.
+        with a reload; in every form, and in the log of the .tac file as well.
         """
 
         async def scenario() -> None:
-            stage = self.full_stage()
-            daemon = stage.daemon(command=[sys.executable, "-c", DEFECTIVE])
-            daemon.start()
-            await daemon.ready()
-            await self.live(stage, "broken", "recovered")
-            await stage.until(lambda: daemon.output.count("Traceback") == 2)
-            path = stage.folder / "config.toml"
-            path.write_text(path.read_text().replace("of-hung", "of-tomorrow").replace("of hung", "of tomorrow"))
-            daemon.send_signal(signal.SIGHUP)
-            await daemon.said("the configuration was reloaded")
-            await self.live(stage, "hung")
-            await stage.until(lambda: daemon.output.count("Traceback") == 3)
-            self.assertIn("RuntimeError: [redacted]", daemon.output)
-            self.assert_kept(stage, daemon.output, "the log")
+            error = "RuntimeError: [redacted]"
+            await self.defective(["itsjustintv", "run", "--config", "config.toml"], error)
+            await self.defective(
+                ["twistd", "-n", "--pidfile=", "--logger=itsjustintv.logs.json_logger", "itsjustintv"], error
+            )
+            tac = str(ROOT / "itsjustintv.tac")
+            await self.defective(["twistd", "-ny", tac, "--pidfile="], error, {"ITSJUSTINTV_LOGGING_FORMAT": "text"})
+            await self.defective(["twist", "--log-format=text", "itsjustintv"], error)
 
         return Deferred.fromCoroutine(scenario())
 

@@ -18,7 +18,8 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.logs import JSONLog, Redactor
+from itsjustintv.logs import Redactor
+from itsjustintv.logs.rendering import JSONLines
 from itsjustintv.model import Event, Verdict
 from itsjustintv.twitch.eventsub import WINDOW, Revocation
 from itsjustintv.twitch.resource import TwitchResource
@@ -349,7 +350,7 @@ class TroubleTests(SynchronousTestCase):
                 Door().send(content, secret=b"somebody else's")
         out = BytesIO()
         for line in logs:
-            JSONLog(out, Redactor())(line)
+            out.write(JSONLines(Redactor())(line))
         self.assertEqual(len(out.getvalue().splitlines()), 6)
         self.assertNotIn(SECRET, out.getvalue())
         self.assertNotRegex(out.getvalue().decode(), "[0-9a-f]{64}")

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.logs`.
+Tests for :mod:`itsjustintv.logs.observer` and :mod:`itsjustintv.logs.rendering`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from itsjustintv.logs import Redactor, json_logger
+from itsjustintv.config.sections import Logging
+from itsjustintv.logs import Redactor, Wanted, json_logger, logger
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 6, 789_000, tzinfo=UTC).timestamp()
 
@@ -40,12 +41,21 @@ def event(**fields: Any) -> dict[str, Any]:
     }
 
 
+def wanted(**settings: Any) -> Wanted:
+    """
+    A log of its own, as ``[logging]`` has it.
+    """
+    made = Wanted()
+    made.follow(Logging(**settings))
+    return made
+
+
 def written(*events: dict[str, Any], redactor: Redactor | None = None) -> list[dict[str, Any]]:
     """
     The lines written for events, read back.
     """
     out = BytesIO()
-    observer = json_logger(out, redactor or Redactor())
+    observer = json_logger(out, redactor or Redactor(), wanted())
     for one in events:
         observer(one)
     return [json.loads(line) for line in out.getvalue().splitlines()]
@@ -72,7 +82,7 @@ class LineTests(SynchronousTestCase):
         """
         The observer is one.
         """
-        self.assertTrue(verifyObject(ILogObserver, json_logger(BytesIO())))
+        self.assertTrue(verifyObject(ILogObserver, json_logger(BytesIO(), Redactor(), wanted())))
 
     def test_line(self) -> None:
         """
@@ -202,10 +212,10 @@ class NeverRaisesTests(SynchronousTestCase):
         """
         out = BytesIO()
         out.close()
-        json_logger(out)(event())
+        json_logger(out, Redactor(), wanted())(event())
 
 
-class RedactorTests(SynchronousTestCase):
+class SecretTests(SynchronousTestCase):
     """
     What must not be in the log.
     """
@@ -222,104 +232,114 @@ class RedactorTests(SynchronousTestCase):
             raise ValueError(self.secret)
         except ValueError:
             failure = Failure()
+        for form in ("json", "text"):
+            out = BytesIO()
+            observer = logger(out, redactor=redactor, wanted=wanted(format=form))
+            fields = {"streamer": self.secret, self.secret: 1, "log_namespace": self.secret}
+            observer(event(log_format="{streamer}", log_failure=failure, **fields))
+            observer(event(log_format="at https://example.net/p4ss%20%22w%C3%B6rd%22%2F%2B?x"))
+            text = out.getvalue().decode()
+            self.assertNotIn("p4ss", text)
+            self.assertIn("[redacted]", text)
+            self.assertIn("ValueError", text)
+
+
+class TextTests(SynchronousTestCase):
+    """
+    Lines for people.
+    """
+
+    def lines(self, *events: dict[str, Any], colour: bool = False) -> list[str]:
+        """
+        What is written for events.
+        """
         out = BytesIO()
-        observer = json_logger(out, redactor)
-        fields = {"streamer": self.secret, self.secret: 1, "log_namespace": self.secret}
-        observer(event(log_format="{streamer}", log_failure=failure, **fields))
-        observer(event(log_format="at https://example.net/p4ss%20%22w%C3%B6rd%22%2F%2B?x"))
-        text = out.getvalue().decode()
-        self.assertNotIn("p4ss", text)
-        self.assertIn("[redacted]", text)
+        observer = logger(out, colour, Redactor(), wanted(format="text"))
+        for one in events:
+            observer(one)
+        return out.getvalue().decode().splitlines()
 
-    def test_longer_secret_first(self) -> None:
+    def test_line(self) -> None:
         """
-        A secret that begins with another leaves no rest behind.
+        Time, level and message, and nothing else.
         """
-        redactor = Redactor()
-        redactor.learn(["secret", "secret-and-more"])
-        self.assertEqual(redactor.redact("a secret-and-more b"), "a [redacted] b")
+        [line] = self.lines(event(log_format="{streamer} is live", streamer="タヌキ", attempt=3))
+        self.assertEqual(line, "2026-01-02T03:04:06.789Z info     タヌキ is live")
 
-    def test_overlapping_secrets(self) -> None:
+    def test_nobody_writes_lines_of_his_own(self) -> None:
         """
-        Where two secrets share some letters, or one is within the other, neither leaves a rest behind.
+        What a stranger says stays within its line and steers no terminal.
         """
-        redactor = Redactor()
-        redactor.learn(["abcdefgh", "ghijklmnopqrs", "jklmno"])
-        self.assertEqual(redactor.redact("an abcdefghijklmnopqrs b"), "an [redacted] b")
+        [line] = self.lines(event(log_format="{title}", title="a\nb\x1b[31m\u2028\ud800"))
+        self.assertEqual(line.split("info     ")[1], r"a\nb\x1b[31m\u2028\ud800")
 
-    def test_neighbouring_secrets(self) -> None:
+    def test_traceback(self) -> None:
         """
-        Every occurrence is taken out, also those side by side.
+        A traceback is below its line, indented.
         """
-        redactor = Redactor()
-        redactor.learn(["secret", "another-secret"])
-        self.assertEqual(redactor.redact("secretsecret another-secret"), "[redacted][redacted] [redacted]")
+        try:
+            raise ValueError("two\nlines\x07")
+        except ValueError:
+            failure = Failure()
+        first, *rest = self.lines(event(log_failure=failure, log_level=LogLevel.critical))
+        self.assertEqual(first.split("Z ")[1], "critical hello")
+        self.assertTrue(all(line.startswith("    ") for line in rest), rest)
+        self.assertEqual(rest[-2:], ["    builtins.ValueError: two", r"    lines\x07"])
 
-    def test_as_many_secrets_as_there_are_streamers(self) -> None:
+    def test_colours(self) -> None:
         """
-        With ten thousand addresses and ten thousand secrets each is still taken out.
+        What is worse than usual has a colour, where there are colours.
         """
-        secrets = [f"https://hooks.example.net/{number}" for number in range(10_000)]
-        secrets += [f"{number:07}" for number in range(10_000)]
-        redactor = Redactor()
-        redactor.learn(secrets)
-        for secret in secrets[::7]:
-            self.assertEqual(redactor.redact(f"to {secret}: failed"), "to [redacted]: failed")
-        self.assertEqual(redactor.redact("to nobody: failed"), "to nobody: failed")
+        plain, loud = self.lines(event(), event(log_level=LogLevel.error), colour=True)
+        self.assertNotIn("\x1b[31m", plain)
+        self.assertIn("\x1b[31merror", loud)
 
-    def test_secrets_add_up(self) -> None:
-        """
-        A secret that was replaced is still none for the log.
-        """
-        redactor = Redactor()
-        redactor.learn(["old-secret"])
-        redactor.learn(["new-secret"])
-        self.assertEqual(redactor.redact("old-secret new-secret"), "[redacted] [redacted]")
 
-    def test_tiny_secret_is_left_alone(self) -> None:
-        """
-        An empty secret, or one of a few letters, would take half of every line along.
-        """
-        redactor = Redactor()
-        redactor.learn(["", "e", "error"])
-        self.assertEqual(redactor.redact("an error"), "an error")
+class WantedTests(SynchronousTestCase):
+    """
+    What is written at all.
+    """
 
-    def test_secrets_are_not_shown(self) -> None:
+    def test_levels(self) -> None:
         """
-        The redactor itself can be printed.
+        The least level is that of the nearest logger that has one.
         """
-        redactor = Redactor()
-        redactor.learn([self.secret])
-        self.assertNotIn("p4ss", repr(redactor))
+        settings = wanted(level="warn", levels=("a.b=debug", "a.b.c=critical"))
+        for level, namespace, expected in (
+            (LogLevel.info, "a", False),
+            (LogLevel.warn, "a", True),
+            (LogLevel.debug, "a.b", True),
+            (LogLevel.debug, "a.b.x", True),
+            (LogLevel.debug, "a.bc", False),
+            (LogLevel.error, "a.b.c.D", False),
+            (LogLevel.critical, "a.b.c.D", True),
+        ):
+            self.assertEqual(settings.wants(level, namespace), expected, (level, namespace))
 
-    @given(secrets=st.lists(st.text(min_size=6), min_size=1, max_size=4), around=st.text())
-    def test_any_secret_is_gone(self, secrets: list[str], around: str) -> None:
+    def test_follows(self) -> None:
         """
-        Wherever it stands, unless the mask itself makes it up.
+        Another level and another form hold from the next event on.
         """
-        redactor = Redactor()
-        redactor.learn(secrets)
-        for secret in secrets:
-            text = redactor.redact(around + secret + around)
-            self.assertTrue(secret not in text or "[redacted]" in text)
+        settings, out = wanted(), BytesIO()
+        observer = logger(out, redactor=Redactor(), wanted=settings)
+        debug = event(log_level=LogLevel.debug)
+        observer(debug)
+        settings.follow(Logging(level="debug", format="text"))
+        observer(debug)
+        settings.follow(Logging(level="debug"))
+        observer(debug)
+        text, line = out.getvalue().decode().splitlines()
+        self.assertTrue(text.endswith("debug    hello"), text)
+        self.assertEqual(json.loads(line)["level"], "debug")
 
-    @given(
-        secrets=st.lists(st.text("xyz", min_size=6, max_size=20), min_size=1, max_size=30),
-        parts=st.lists(st.text("xyz ") | st.integers(0, 29)),
-    )
-    def test_none_of_many_is_left(self, secrets: list[str], parts: list[str | int]) -> None:
+    def test_any_number_of_loggers(self) -> None:
         """
-        However secrets and other letters are mixed, none is left and nothing else is missing.
+        Names that are made up do not fill the memory.
         """
-        redactor = Redactor()
-        redactor.learn(secrets)
-        text = "".join(part if isinstance(part, str) else secrets[part % len(secrets)] for part in parts)
-        redacted = redactor.redact(text)
-        for secret in secrets:
-            self.assertNotIn(secret, redacted)
-        self.assertEqual(redacted.count(" "), text.count(" "))
-        if not any(secret in text for secret in secrets):
-            self.assertEqual(redacted, text)
+        settings = wanted()
+        for number in range(3000):
+            settings.wants(LogLevel.info, f"made.up.{number}")
+        self.assertLessEqual(len(settings._found), 1000)
 
 
 TAC = """

@@ -1,0 +1,94 @@
+"""
+The log of ``twistd`` and ``twist``, when their own command lines do not say which: ours, where theirs would be.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import IO, Any
+
+from attrs import frozen
+from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent
+from twisted.python.logfile import LogFile
+from zope.interface import implementer
+
+from itsjustintv.logs.redaction import REDACTOR, Redactor
+from itsjustintv.logs.rendering import fields, message
+
+__all__ = ["Redacted", "log_through"]
+
+#: Makes an observer that writes to a file.
+Make = Callable[[IO[bytes]], ILogObserver]
+
+
+def log_through(
+    make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
+) -> Callable[[], ILogObserver] | None:
+    """
+    Let a program of Twisted's that is about to run us write its log through us. Where to is its own decision. So is the
+    form, if it was asked for one of its own: then only the secrets are taken out.
+
+    :param command_line: its options. ``twist`` reads them after this.
+    :param later: has something done by the reactor, from a signal.
+    :return: for ``twistd``, what makes the observer that the application is to have, if it is to have one.
+    """
+    if "logFile" in command_line:  # twist
+        theirs = command_line.get("fileLogObserverFactory")
+        command_line["fileLogObserverFactory"] = (
+            (lambda out: make(out.buffer)) if theirs is None else (lambda out: Redacted(theirs(out), REDACTOR))
+        )
+        return None
+    return None if command_line.get("logger") else partial(_twistd, make, command_line, later)
+
+
+def _twistd(
+    make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
+) -> ILogObserver:
+    """
+    Log where ``twistd`` would (``twisted.scripts._twistd_unix.UnixAppLogger``).
+    """
+    if command_line.get("syslog"):
+        from twisted.python.syslog import SyslogObserver  # noqa: PLC0415 - not every system has one
+
+        theirs: Any = SyslogObserver(command_line.get("prefix", "")).emit
+        return Redacted(LegacyLogObserverWrapper(theirs), REDACTOR)
+    name = command_line.get("logfile")
+    foreground = command_line.get("nodaemon")
+    if name == "-" and not foreground:
+        raise SystemExit("itsjustintv: in the background there is no standard output to log to: correct --logfile")
+    if foreground and name in ("-", "", None):
+        return make(sys.stdout.buffer)
+    file = LogFile.fromFullPath(name or "twistd.log", defaultMode=0o600)
+    if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, lambda *_: later(file.rotate))
+    return make(file)
+
+
+@implementer(ILogObserver)
+@frozen
+class Redacted:
+    """
+    Somebody else's observer, which gets to see no secret.
+    """
+
+    _observer: ILogObserver
+    _redactor: Redactor
+
+    def __call__(self, event: LogEvent) -> None:
+        """
+        Hand an event on, put into words that are free of secrets: the traceback is one of them.
+        """
+        text = message(event)
+        if (failure := event.get("log_failure")) is not None:
+            text = f"{text}\n{failure.getTraceback()}"
+        clean: dict[str, Any] = {self._clean(name): self._clean(value) for name, value in fields(event)}
+        for name in ("log_time", "log_level", "log_namespace", "log_system"):
+            if name in event:
+                clean[name] = event[name]
+        self._observer({**clean, "log_format": "{log_text}", "log_text": self._clean(text)})
+
+    def _clean(self, value: Any) -> Any:
+        return self._redactor.redact(value) if isinstance(value, str) else value

@@ -1,0 +1,123 @@
+"""
+Tests for :mod:`itsjustintv.logs.twistd`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from typing import IO, Any
+
+from twisted.logger import ILogObserver, LogLevel, eventAsJSON, eventAsText, textFileLogObserver
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.logs import Redactor, Wanted, logger
+from itsjustintv.logs.twistd import Redacted, log_through
+from tests.logs.test_observer import event
+
+
+class ThroughTests(SynchronousTestCase):
+    """
+    Whose log it is.
+    """
+
+    def through(self, command_line: dict[str, Any], later: Callable[[Callable[[], Any]], Any] = lambda _: None) -> Any:
+        """
+        What makes the observer of an application.
+        """
+        return log_through(self.make, command_line, later)
+
+    def make(self, out: IO[bytes]) -> ILogObserver:
+        """
+        Our observer.
+        """
+        return logger(out, redactor=Redactor(), wanted=Wanted())
+
+    def file(self, **command_line: Any) -> Path:
+        """
+        A file that is logged to.
+        """
+        path = Path(self.mktemp()).absolute()
+        observer = self.through({"logfile": str(path), **command_line})()
+        observer(event())
+        return path
+
+    def test_to_a_file(self) -> None:
+        """
+        A file that twistd is to log to is written by us, and for nobody but its owner.
+        """
+        path = self.file(nodaemon=True)
+        self.assertEqual(json.loads(path.read_text())["message"], "hello")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+
+    def test_a_signal_begins_another_file(self) -> None:
+        """
+        As with twistd itself, SIGUSR1 has the file set aside, in the reactor's time.
+        """
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.signal(signal.SIGUSR1, signal.SIG_DFL))
+        path, work = Path(self.mktemp()).absolute(), list[Callable[[], Any]]()
+        observer = self.through({"logfile": str(path), "nodaemon": False}, work.append)()
+        observer(event())
+        signal.raise_signal(signal.SIGUSR1)
+        for each in work:
+            each()
+        observer(event(log_format="later"))
+        self.assertEqual(json.loads(path.read_text())["message"], "later")
+        self.assertEqual(json.loads(path.with_name(f"{path.name}.1").read_text())["message"], "hello")
+
+    def test_in_the_background(self) -> None:
+        """
+        A daemon without a terminal has no standard output to log to.
+        """
+        with self.assertRaises(SystemExit):
+            self.through({"logfile": "-", "nodaemon": False})()
+
+    def test_named_on_the_command_line(self) -> None:
+        """
+        Whoever names a logger gets that one.
+        """
+        self.assertIsNone(self.through({"logger": "a.name", "nodaemon": True}))
+
+    def test_twist(self) -> None:
+        """
+        Twist logs through us as well, unless it was asked for a form of its own: that one is kept, without secrets.
+        """
+        out = StringIO()
+        silent: dict[str, Any] = {"logFile": out}
+        self.assertIsNone(self.through(silent))
+        wrapped = TextIOWrapper(BytesIO())
+        silent["fileLogObserverFactory"](wrapped)(event())
+        wrapped.seek(0)
+        self.assertEqual(json.loads(wrapped.read())["message"], "hello")
+        theirs: dict[str, Any] = {"logFile": out, "fileLogObserverFactory": textFileLogObserver}
+        self.through(theirs)
+        theirs["fileLogObserverFactory"](out)(event())
+        self.assertIn("[tests#info] hello", out.getvalue())
+
+
+class RedactedTests(SynchronousTestCase):
+    """
+    Forms of others.
+    """
+
+    def test_no_secret_reaches_them(self) -> None:
+        """
+        Neither words nor fields nor tracebacks have secrets, in any form that Twisted has.
+        """
+        redactor, seen = Redactor(), list[Any]()
+        redactor.learn(["a-known-secret"])
+        try:
+            raise ValueError("a-known-secret {broken")
+        except ValueError:
+            failure = Failure()
+        Redacted(seen.append, redactor)(  # type: ignore[arg-type]
+            event(log_format="at {url}", url="http://a-known-secret", log_failure=failure, log_level=LogLevel.critical)
+        )
+        for text in (eventAsText(seen[0]), eventAsJSON(seen[0])):
+            self.assertNotIn("a-known-secret", text)
+            self.assertIn("ValueError: [redacted] {broken", text)
+            self.assertIn("at http://[redacted]", text)
