@@ -181,6 +181,19 @@ class FollowTests(StageCase):
         await go_live(stage, "tanuki")
         await stage.receiver.delivery("/tanuki")
 
+    async def test_the_log_follows(self) -> None:
+        """
+        Another level and another form of the log hold at once.
+        """
+        stage = self.stage()
+        stage.add_streamer("tanuki")
+        daemon = await stage.started()
+        await stage.subscribed()
+        self.assertNotIn("debug", daemon.output)
+        stage.settings = '[logging]\nlevel = "debug"\nformat = "text"\n'
+        stage.configure()
+        await daemon.said("Z debug    looking at the subscriptions")
+
     async def test_a_retry_goes_to_the_address_of_the_moment(self) -> None:
         """
         A delivery that waits for its next attempt is sent to the address that is configured by then, and signed with

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import Message, stream_online
+from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, twistd
 from tests.documents import ROOT
 from tests.functional.stage import SECRET, Stage, StageCase
@@ -42,6 +43,8 @@ FAILURES = {
 HUB = "hub secret of {}"
 STANDARD = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
+ADMIN_TOKEN = "a token of the operator's own"
+
 NEXT_SECRET = "the webhook secret of tomorrow"
 
 SETTINGS = """
@@ -54,6 +57,10 @@ state_file = "old/retry_state.json"
 path = "store/deep/journal.db"
 [logging]
 level = "debug"
+[admin]
+enabled = true
+token = "a token of the operator's own"
+listen = "127.0.0.1:PORT"
 [output]
 file_path = "outcomes/deep/output.json"
 [cache]
@@ -129,7 +136,7 @@ class SecretsCase(StageCase):
         # The next thing that makes a file too readable is to be noticed.
         before = os.umask(0)
         self.addCleanup(os.umask, before)
-        stage = self.stage(settings=SETTINGS, journal="store/deep/journal.db")
+        stage = self.stage(settings=SETTINGS.replace("PORT", str(free_port())), journal="store/deep/journal.db")
         recording = Recording(stage.twitch.eventsub._agent, self.signatures)
         stage.twitch.eventsub._agent = recording
         deaf = socket.socket()
@@ -163,7 +170,7 @@ class SecretsCase(StageCase):
         """
         Everything that was secret so far.
         """
-        yield from (SECRET, NEXT_SECRET, STANDARD, stage.twitch.client_secret)
+        yield from (SECRET, NEXT_SECRET, ADMIN_TOKEN, STANDARD, stage.twitch.client_secret)
         yield from self.tokens(stage)
         yield from self.signatures
         for login in (*FAILURES, "tomorrow"):
