@@ -43,7 +43,7 @@ FAILURES = {
 HUB = "hub secret of {}"
 STANDARD = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-ADMIN_TOKEN = "a token of the operator's own"
+ADMIN_TOKEN = "a-token-of-the-operators-own"
 
 NEXT_SECRET = "the webhook secret of tomorrow"
 
@@ -59,7 +59,7 @@ path = "store/deep/journal.db"
 level = "debug"
 [admin]
 enabled = true
-token = "a token of the operator's own"
+token = "a-token-of-the-operators-own"
 listen = "127.0.0.1:PORT"
 [output]
 file_path = "outcomes/deep/output.json"
