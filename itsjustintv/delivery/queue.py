@@ -338,7 +338,12 @@ class DeliveryQueue(Service):
                 return None
             self._pause(lane, self._limits.first_pause)
         except Exception:  # noqa: BLE001 - one delivery's defect must not take the lane with it
-            self.log.failure("cannot attempt {delivery}, will try again", delivery=due.id, destination=lane.name)
+            self.log.failure(
+                "cannot attempt {delivery}, will try again",
+                delivery=due.id,
+                event_id=due.id.rpartition("-")[0],
+                destination=lane.name,
+            )
             self._pause(lane, self._limits.longest_pause)
         return due
 

@@ -7,7 +7,7 @@ Pure. Nothing is parsed before the signature holds (dev.twitch.tv, "Handling web
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -87,9 +87,7 @@ class Other:
 Message = Challenge | Notification | Revocation | Other
 
 
-def open_message(
-    headers: Headers, body: bytes, secrets: Sequence[bytes], now: float, new_id: Callable[[], str]
-) -> Message:
+def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float, event_id: str) -> Message:
     """
     Authenticate and read a message.
 
@@ -100,7 +98,7 @@ def open_message(
     :param secrets: every secret that Twitch may sign with, old and new during a change. Empty ones are passed over:
         anybody can sign with nothing.
     :param now: seconds since the epoch.
-    :param new_id: makes the id of an event.
+    :param event_id: the id of the event, if this tells of one.
     :raises Forged: no secret explains the signature, or one of the headers it needs is missing or there twice.
     :raises Stale: sent more than :data:`WINDOW` seconds before or after ``now``.
     :raises Unreadable: authentic, but not what EventSub documents.
@@ -130,7 +128,7 @@ def open_message(
     if (topic := _text(subscription, "type")) != "stream.online":
         return Other(topic)
     # Latin-1 keeps every byte of a header that promises no alphabet.
-    return Notification(_event(content.get("event"), message_id.decode("latin-1"), now, new_id))
+    return Notification(_event(content.get("event"), message_id.decode("latin-1"), now, event_id))
 
 
 def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -238,13 +236,13 @@ def _revocation(subscription: Mapping[str, Any]) -> Revocation:
     )
 
 
-def _event(value: Any, message_id: str, now: float, new_id: Callable[[], str]) -> Event:
+def _event(value: Any, message_id: str, now: float, event_id: str) -> Event:
     """
     Read the event of a ``stream.online``, version 1 (dev.twitch.tv, "EventSub subscription types").
     """
     event = _object(value, "the event")
     return Event(
-        id=new_id(),
+        id=event_id,
         message_id=message_id,
         stream_id=_text(event, "id"),
         broadcaster_id=_text(event, "broadcaster_user_id"),

@@ -86,7 +86,8 @@ class TwitchResource:
     :ivar secrets: asked for at each message.
     :ivar accept: what it started goes on when the peer hangs up.
     :ivar clock: tells the age of messages.
-    :ivar new_id: makes the ids of events.
+    :ivar new_id: makes the ids of requests. That of a notification is its event's, so that one id leads from Twitch's
+        own record to the last attempt. An id that a request brings along is not looked at: anybody can say anything.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -108,38 +109,43 @@ class TwitchResource:
 
         The method is told apart here, not by the route, so that every answer is ours.
         """
+        request_id = self._new_id()
+        request.setHeader(b"X-Request-Id", request_id.encode("ascii"))
         if request.method != b"POST":
             return _NOT_ALLOWED.give(request)
         try:
-            answer = self._open(request)
+            answer = self._open(request, request_id)
         except Refused as refusal:
-            self._refusals.note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"))
+            self._refusals.note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"), request_id)
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
-            self.log.failure("a message from twitch could not be handled; twitch will send it again")
+            self.log.failure(
+                "a message from twitch could not be handled; twitch will send it again", request_id=request_id
+            )
             return _FAILED.give(request)
         if isinstance(answer, Deferred):
             return answer.addCallback(_Answer.give, request)
         return answer.give(request)
 
-    def _open(self, request: IRequest) -> _Answer | Deferred[_Answer]:
+    def _open(self, request: IRequest, request_id: str) -> _Answer | Deferred[_Answer]:
         """
         Decide what becomes of a message.
         """
         now = self._clock.seconds()
-        message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, self._new_id)
+        message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, request_id)
         if isinstance(message, Notification):
             return _uncancelled(Deferred.fromCoroutine(self._take(message.event)))
         if isinstance(message, Challenge):
             self.log.info(
                 "answered twitch's challenge for the subscription {subscription_id}",
                 subscription_id=message.subscription_id or "of a conduit",
+                request_id=request_id,
             )
             return _Answer(http.OK, message.text.encode("utf-8"), b"text/plain")
         if isinstance(message, Revocation):
-            self._revoked(message)
+            self._revoked(message, request_id)
         else:
-            self.log.info("ignored a message about {kind}", kind=message.kind)
+            self.log.info("ignored a message about {kind}", kind=message.kind, request_id=request_id)
         return _IGNORED
 
     async def _take(self, event: Event) -> _Answer:
@@ -167,7 +173,7 @@ class TwitchResource:
         self.log.info(sentence, **fields)
         return answer
 
-    def _revoked(self, revocation: Revocation) -> None:
+    def _revoked(self, revocation: Revocation, request_id: str) -> None:
         """
         Pass on that a subscription ended.
         """
@@ -177,6 +183,7 @@ class TwitchResource:
             kind=revocation.type,
             streamer=revocation.broadcaster_id,
             reason=revocation.status,
+            request_id=request_id,
         )
         self._on_revocation(revocation)
 
@@ -194,11 +201,12 @@ class _Refusals:
     _quiet_until: dict[str, float] = field(init=False, factory=dict)
     _unsaid: dict[str, int] = field(init=False, factory=dict)
 
-    def note(self, reason: str, client: str) -> None:
+    def note(self, reason: str, client: str, request_id: str) -> None:
         """
         Log a refusal, or count it for the next line about the same reason.
 
         :param client: the address of whoever sent the message.
+        :param request_id: of the request; a line about several has that of the last.
         """
         now = self._clock.seconds()
         count = self._unsaid.get(reason, 0) + 1
@@ -208,7 +216,11 @@ class _Refusals:
         self._unsaid[reason] = 0
         self._quiet_until[reason] = now + _QUIET
         self._log.warn(
-            "refused {count} message(s), the last from {client}: {reason}", count=count, client=client, reason=reason
+            "refused {count} message(s), the last from {client}: {reason}",
+            count=count,
+            client=client,
+            reason=reason,
+            request_id=request_id,
         )
 
 

@@ -64,7 +64,7 @@ class Callback(Resource):
                 request.content.read(),
                 self.keeper.secrets(),
                 self._clock.seconds(),
-                lambda: "an-id",
+                "an-id",
             )
         except Refused:
             self.refused += 1

@@ -5,7 +5,9 @@ Tests of :mod:`itsjustintv.twitch.resource`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 from attrs import define, field
@@ -69,6 +71,7 @@ class Door:
     events: list[Event] = field(factory=list)
     revocations: list[Revocation] = field(factory=list)
     clock: Clock = field(factory=Clock)
+    ids: Iterator[int] = field(factory=lambda: count(1))
     client: StubTreq = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -78,7 +81,7 @@ class Door:
             accept=self.accept,
             on_revocation=self.revocations.append,
             clock=self.clock,
-            new_id=lambda: f"event-{len(self.events) + 1}",
+            new_id=lambda: f"event-{next(self.ids)}",
         )
         self.client = StubTreq(resource.app.resource())
 
@@ -129,6 +132,26 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((answer.status, json.loads(answer.body)), (status, {"status": word}))
         self.assertEqual(answer.header("Content-Type"), "application/json")
         self.assertEqual(answer.length, len(answer.body))
+
+    def test_every_answer_has_an_id(self) -> None:
+        """
+        It is the event's, if there is one; never one that somebody brought along; and the lines of the log have it.
+        """
+        door = Door()
+        asked = [
+            lambda: door.send(ONLINE),
+            lambda: door.send({**CHALLENGE}, b"webhook_callback_verification"),
+            lambda: door.send(REVOKED, b"revocation"),
+            lambda: door.send({**ONLINE, "subscription": {**SUBSCRIPTION, "type": "stream.offline"}}),
+            lambda: door.send(b"{"),
+            lambda: door.send(ONLINE, secret=b"somebody else's"),
+            lambda: door.ask("GET", Headers({"X-Request-Id": ["of-a-stranger"]})),
+        ]
+        with capturedLogs() as logs:
+            given = [ask().header("X-Request-Id") for ask in asked]
+        self.assertEqual(given, [f"event-{number}" for number in range(1, 8)])
+        self.assertEqual([event.id for event in door.events], ["event-1"])
+        self.assertEqual([line.get("event_id") or line["request_id"] for line in logs], given[:6])
 
     def test_first_vector(self) -> None:
         """
