@@ -20,6 +20,8 @@ from itsjustintv.cli_config import config_group
 from itsjustintv.cli_deliveries import deliveries
 from itsjustintv.cli_init import init
 from itsjustintv.cli_options import chosen, config_option, examples
+from itsjustintv.cli_receive import receive
+from itsjustintv.cli_simulate import simulate
 from itsjustintv.cli_state import state
 from itsjustintv.cli_subscriptions import subscriptions
 from itsjustintv.cli_text import colour_in
@@ -105,5 +107,5 @@ def completion(shell: str) -> None:
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 
 
-for _group in (init, config_group, deliveries, subscriptions, certs, state):
+for _group in (init, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)

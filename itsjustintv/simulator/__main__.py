@@ -9,10 +9,8 @@ import sys
 from random import SystemRandom
 
 from twisted.internet import reactor
-from twisted.web.client import Agent
 
-from itsjustintv.simulator.loopback import listen
-from itsjustintv.simulator.twitch import SimulatedTwitch
+from itsjustintv.simulator.alone import begin
 
 
 def main(port: int) -> None:
@@ -21,16 +19,7 @@ def main(port: int) -> None:
 
     :param port: 0 for any that is free.
     """
-    twitch = SimulatedTwitch(reactor, Agent(reactor), SystemRandom())
-    listening = listen(reactor, twitch.resource(), port)
-    told = {
-        "api_url": f"{listening.url}/helix",
-        "auth_url": f"{listening.url}/oauth2",
-        "control_url": f"{listening.url}/simulator",
-        "client_id": twitch.client_id,
-        "client_secret": twitch.client_secret,
-    }
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(begin(reactor, SystemRandom(), port).told) + "\n")
     sys.stdout.flush()
     reactor.run()
 

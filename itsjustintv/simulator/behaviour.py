@@ -5,7 +5,7 @@ How something that is asked over HTTP may behave, and the order in which it does
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -54,9 +54,11 @@ class Script:
     What each of several named things does next.
 
     :ivar usually: what a thing does for which nothing is planned.
+    :ivar first: what it does before that.
     """
 
     usually: Behaviour = Behaviour()
+    first: Sequence[Behaviour] = ()
     _planned: dict[str, deque[Behaviour]] = field(factory=dict, init=False)
     _lasting: dict[str, Behaviour] = field(factory=dict, init=False)
 
@@ -72,6 +74,8 @@ class Script:
         """
         Take the next behaviour of a thing.
         """
+        if self.first and name not in self._planned:
+            self._planned[name] = deque(self.first)
         planned = self._planned.get(name)
         return planned.popleft() if planned else self._lasting.get(name, self.usually)
 

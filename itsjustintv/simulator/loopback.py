@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import IResource
 from twisted.web.server import Site
@@ -41,6 +42,18 @@ class Listening:
         """
         return f"http://127.0.0.1:{self.port}"
 
+    async def finish(self, clock: IReactorTime, patience: float = 1.0) -> None:
+        """
+        Listen no more, and close every connection once what was said has been sent, or after so many seconds.
+        """
+        await maybeDeferred(self._port.stopListening)
+        for connection in list(self._connections.protocols):
+            connection.transport.loseConnection()
+        end = clock.seconds() + patience
+        while self._connections.protocols and clock.seconds() < end:
+            await deferLater(clock, 0.01)
+        await self.stop()
+
     async def stop(self) -> None:
         """
         Listen no more, and close every connection.
@@ -50,14 +63,14 @@ class Listening:
             connection.transport.abortConnection()
 
 
-def listen(reactor: Any, resource: IResource, port: int = 0) -> Listening:
+def listen(reactor: Any, resource: IResource, port: int = 0, interface: str = "127.0.0.1") -> Listening:
     """
-    Serve a resource on this machine only.
+    Serve a resource, on this machine only unless another address is given.
 
     :param port: 0 for any that is free.
     """
     connections = WrappingFactory(Site(resource, reactor=reactor))
-    return Listening(reactor.listenTCP(port, connections, interface="127.0.0.1"), connections)
+    return Listening(reactor.listenTCP(port, connections, interface=interface), connections)
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ Somebody who is told when a streamer goes live, and does with it as a test or a 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import orjson
@@ -25,13 +25,15 @@ __all__ = ["Expectation", "Received", "Receiver"]
 #: Seconds a Standard Webhooks timestamp may be off.
 _TOLERANCE = 300.0
 
+_KINDS: Mapping[str, Sequence[str]] = {"hub": ("hub",), "standard": ("standard",), "both": ("hub", "standard")}
+
 
 @frozen(kw_only=True)
 class Expectation:
     """
     How deliveries to one path must be signed.
 
-    :ivar signature: ``hub``, ``standard`` or ``both``.
+    :ivar signature: ``hub``, ``standard`` or ``both``; or ``any``, for whatever there is, but at least one.
     :ivar header: of the original's signature.
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
     """
@@ -47,12 +49,20 @@ class Expectation:
 
         :param headers: by lower-case name.
         """
-        problem = ""
-        if self.signature in ("hub", "both"):
-            problem = self._hub_problem(headers, body)
-        if self.signature in ("standard", "both"):
+        wanted = self.there(headers) if self.signature == "any" else _KINDS[self.signature]
+        if not wanted:
+            return f"neither {self.header} nor webhook-signature is there"
+        problem = self._hub_problem(headers, body) if "hub" in wanted else ""
+        if "standard" in wanted:
             problem = problem or self._standard_problem(headers, body, now)
         return problem
+
+    def there(self, headers: Mapping[str, str]) -> Sequence[str]:
+        """
+        The kinds of signatures that a delivery has and that this secret can verify: ``hub``, ``standard``.
+        """
+        standards = "webhook-signature" in headers and self.secret.startswith(("whsec_", "whsk_"))
+        return [*(["hub"] if self.header.lower() in headers else []), *(["standard"] if standards else [])]
 
     def _hub_problem(self, headers: Mapping[str, str], body: bytes) -> str:
         given = headers.get(self.header.lower(), "")
@@ -105,12 +115,16 @@ class Receiver:
 
     :ivar script: how each path behaves; one that nothing is said of answers 200.
     :ivar expectations: by path; a delivery whose signature does not hold is answered 401.
-    :ivar received: all deliveries, oldest first.
+    :ivar usually: how deliveries to all other paths must be signed, if at all.
+    :ivar answered: is told of each delivery once it is answered, or left without an answer.
+    :ivar received: all deliveries, oldest first; none if :attr:`answered` is told of them.
     """
 
     _clock: IReactorTime
     script: Script = field(factory=Script)
     expectations: dict[str, Expectation] = field(factory=dict)
+    usually: Expectation | None = None
+    answered: Callable[[Received], object] | None = None
     received: list[Received] = field(factory=list, init=False)
     _awaited: list[tuple[str, int, Deferred[Received]]] = field(factory=list, init=False)
 
@@ -151,11 +165,16 @@ class Receiver:
             name.decode().lower(): values[0].decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
-        expectation = self.expectations.get(path)
+        expectation = self.expectations.get(path, self.usually)
         problem = expectation.problem(headers, body, now) if expectation else ""
         behaviour = Behaviour(status=http.UNAUTHORIZED) if problem else self.script.next(path)
         status = 0 if behaviour.hang or behaviour.drop else behaviour.status
-        self._record(Received(path=path, headers=headers, body=body, at=now, problem=problem, status=status))
+        received = Received(path=path, headers=headers, body=body, at=now, problem=problem, status=status)
+        if self.answered is None:
+            self._record(received)
+        else:
+            tell = self.answered
+            request.notifyFinish().addBoth(lambda _: tell(received))
         return await act(behaviour, request, self._clock)
 
     def _record(self, received: Received) -> None:

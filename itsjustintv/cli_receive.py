@@ -1,0 +1,196 @@
+"""
+``itsjustintv receive``: a receiver that shows what arrives, and whether it is signed as it should be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import Any
+
+import click
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
+
+from itsjustintv.cli_options import examples
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_text import tell, utc
+from itsjustintv.model import rfc3339
+from itsjustintv.signature import HASHINGS, standard_key
+
+__all__ = ["receive"]
+
+_PORT = 8091
+
+#: Ids that are remembered, to notice what comes again.
+_REMEMBERED = 10_000
+
+
+@define(eq=False)
+class _Showing:
+    """
+    Shows deliveries one after the other.
+
+    :ivar limit: after so many it is over.
+    """
+
+    _as_json: bool
+    _expected: Any
+    _limit: int | None
+    over: Deferred[None] = field(factory=Deferred, init=False)
+    count: int = field(default=0, init=False)
+    refused: int = field(default=0, init=False)
+    _seen: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
+
+    def show(self, received: Any) -> None:
+        """
+        Show one.
+        """
+        self.count += 1
+        self.refused += bool(received.problem)
+        signed = list(self._expected.there(received.headers)) if self._expected else []
+        try:
+            payload = received.payload
+        except ValueError:
+            payload = None
+        again = self._again(str(payload["id"])) if isinstance(payload, dict) and payload.get("id") else False
+        if self._as_json:
+            about = {
+                "at": rfc3339(received.at, "milliseconds"),
+                "path": received.path,
+                "verified": [] if received.problem else signed,
+                "problem": received.problem,
+                "again": again,
+                "status": received.status,
+                "headers": dict(received.headers),
+                "payload": payload,
+            }
+            click.echo(json.dumps(about, ensure_ascii=False))
+        else:
+            self._tell(received, payload, signed, again)
+        if self._limit is not None and self.count >= self._limit and not self.over.called:
+            self.over.callback(None)
+
+    def _tell(self, received: Any, payload: Any, signed: list[str], again: bool) -> None:
+        tell(f"{utc(received.at)} UTC  {received.path}  {_told(payload, len(received.body))}")
+        if received.problem:
+            tell(f"    signature: {received.problem}", "bad")
+        elif self._expected:
+            tell(f"    signature: {' and '.join(signed)}: genuine", "good")
+        else:
+            tell("    signature: not looked at, without --secret", "doubtful")
+        if again:
+            tell("    seen before: the same id, sent again")
+        tell(f"    answered {received.status}", "" if 200 <= received.status < 300 else "doubtful")
+
+    def _again(self, event_id: str) -> bool:
+        known = event_id in self._seen
+        self._seen[event_id] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return known
+
+
+def _told(payload: Any, size: int) -> str:
+    """
+    Say in a few words what a delivery tells.
+    """
+    if not isinstance(payload, dict):
+        return f"{size} bytes that are no JSON object"
+    event = str(payload.get("event") or "no event")
+    name = str(payload.get("streamer_name") or payload.get("streamer_login") or "")
+    stream = payload.get("stream")
+    title = str(stream.get("title") or "") if isinstance(stream, dict) else ""
+    return f"{event}{f': {name}' if name else ''}{f', {title}' if title else ''}"
+
+
+def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.startswith(("whsec_", "whsk_")):
+        try:
+            standard_key(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+    return value
+
+
+@click.command(
+    epilog=examples(
+        "receive --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "receive --fail 2 --retry-after 5",
+        "receive --json --count 1",
+    )
+)
+@click.option("--port", default=_PORT, show_default=True, help="Where it listens; 0 for any that is free.")
+@click.option(
+    "--listen", "interface", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="On which address."
+)
+@click.option(
+    "--secret",
+    metavar="SECRET",
+    envvar="ITSJUSTINTV_RECEIVE_SECRET",
+    show_envvar=True,
+    callback=_standard,
+    help="target_webhook_secret: what is not signed with it is answered 401.",
+)
+@click.option("--header", default="X-Hub-Signature-256", show_default=True, help="target_webhook_header.")
+@click.option(
+    "--hashing",
+    type=click.Choice(tuple(HASHINGS), case_sensitive=False),
+    default="SHA-256",
+    show_default=True,
+    help="target_webhook_hashing.",
+)
+@click.option("--fail", type=click.IntRange(0), default=0, help="Refuse the first so many, to each path.")
+@click.option("--status", type=click.IntRange(100, 599), default=500, show_default=True, help="How to refuse them.")
+@click.option("--retry-after", type=click.IntRange(0), metavar="SECONDS", help="When to try again, as said with that.")
+@click.option("--count", type=click.IntRange(1), help="End after so many; with status 1 if a signature was wrong.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, and nothing else.")
+def receive(  # noqa: PLR0917 - click names them
+    port: int,
+    interface: str,
+    secret: str | None,
+    header: str,
+    hashing: str,
+    fail: int,
+    status: int,
+    retry_after: int | None,
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """
+    Receive deliveries at any path of this machine, show each, and verify its signatures.
+    """
+
+    async def work(reactor: Any) -> _Showing:
+        from itsjustintv.simulator.behaviour import Behaviour, Script  # noqa: PLC0415 - as below
+        from itsjustintv.simulator.loopback import listen  # noqa: PLC0415 - as below
+        from itsjustintv.simulator.receiver import Expectation, Receiver  # noqa: PLC0415 - imports Klein
+
+        again = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        refusal = Behaviour(status=status, headers=again)
+        expected = (
+            Expectation(secret=secret, signature="any", header=header, hashing=HASHINGS[hashing]) if secret else None
+        )
+        showing = _Showing(as_json, expected, count)
+
+        receiver = Receiver(reactor, Script(first=fail * (refusal,)), usually=expected, answered=showing.show)
+        try:
+            listening = listen(reactor, receiver.resource(), port, interface)
+        except CannotListenError as error:
+            raise click.ClickException(f"cannot listen on {interface}, port {port}: {error.socketError}") from None
+        if not as_json:
+            tell(f"Any path of {listening.url} takes deliveries. Ctrl-C ends it.", "good")
+        try:
+            await showing.over
+        except CancelledError:
+            pass
+        finally:
+            await listening.finish(reactor)
+        return showing
+
+    shown = in_reactor(work)
+    if not as_json:
+        tell(f"{shown.count} received, {shown.refused} refused for their signature")
+    if count is not None and shown.refused:
+        raise click.ClickException("not every signature was right")
