@@ -44,6 +44,7 @@ setup(
             "ruff>=0.17,<0.18",
             "coverage>=7.10,<8",
             "build>=1.3",
+            "pyyaml>=6.0.3",
         ],
     },
     entry_points={"console_scripts": ["itsjustintv = itsjustintv.cli:main"]},

@@ -22,12 +22,16 @@ class ConfigurationTests(SynchronousTestCase):
     def test_every_configuration(self) -> None:
         """
         Each is enough, once its dots are replaced and its secrets are in their files, and nothing about it is doubtful.
+        What is shown of ``[server]`` alone goes with the rest of the first.
         """
         folder = Path(self.mktemp())
         folder.mkdir()
-        for number, block in enumerate(each for each in INSTALL.blocks if each.language == "toml"):
-            for name in ("client_secret", "webhook_secret"):
-                (folder / name).write_text("something-secret\n")
+        for name in ("client_secret", "webhook_secret"):
+            (folder / name).write_text("something-secret\n")
+        texts = [str(block) for block in INSTALL.blocks if block.language == "toml"]
+        rest = texts[0][texts[0].index("[twitch]") :]
+        for number, text in enumerate(texts):
             path = folder / f"{number}.toml"
-            path.write_text(str(block).replace('"..."', '"something"').replace("/etc/itsjustintv", str(folder)))
-            self.assertEqual(load(path, {}).warnings, (), str(block))
+            whole = text if "[twitch]" in text else f"{text}\n{rest}"
+            path.write_text(whole.replace('"..."', '"something"').replace("/etc/itsjustintv", str(folder)))
+            self.assertEqual(load(path, {}).warnings, (), whole)

@@ -125,6 +125,20 @@ class Background:
         )
         self._transport.closeStdin()
 
+    @property
+    def running(self) -> bool:
+        """
+        Whether it has been started and has not ended.
+        """
+        return self._transport is not None and not self._listening.ended.called
+
+    @property
+    def output(self) -> str:
+        """
+        Everything it said so far.
+        """
+        return b"".join(self._listening.said.values()).decode("utf-8", "replace")
+
     async def kill(self) -> None:
         """
         End it, if it was started.

@@ -67,6 +67,7 @@ class Stage:
 
     :ivar folder: where the daemon runs, and keeps its data.
     :ivar settings: TOML that is added to the configuration, after everything else.
+    :ivar server: TOML that is added to its ``[server]``.
     :ivar journal: where that puts the journal.
     :ivar webhook_secret: what the configuration lets Twitch sign with.
     :ivar incoming_webhook_url: what it calls the callback, if it says anything of it.
@@ -75,6 +76,7 @@ class Stage:
     reactor: Any
     folder: Path
     settings: str = ""
+    server: str = ""
     journal: str = "data/itsjustintv.db"
     streamers: dict[str, str] = field(factory=dict)
     port: int = field(factory=free_port)
@@ -155,6 +157,7 @@ class Stage:
 [server]
 listen_addr = "127.0.0.1"
 port = {self.port}
+{self.server}
 [twitch]
 client_id = "{self.twitch.client_id}"
 client_secret = "{self.twitch.client_secret}"
