@@ -1,10 +1,12 @@
 """
-``itsjustintv certs``: what there is in certificates, as the files tell it, and whether HTTPS will work; whether or not
-the daemon runs.
+``itsjustintv certs``: what there is in certificates, as the files tell it, whether HTTPS will work, and another
+certificate at once; whether or not the daemon runs.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -23,12 +25,14 @@ from itsjustintv.certs.files import read_pair
 from itsjustintv.certs.holding import Holding
 from itsjustintv.certs.policy import advised_moment, last_moment, renewal_moment
 from itsjustintv.certs.record import Record
-from itsjustintv.certs.settings import directory_url
+from itsjustintv.certs.requests import Request, Result
+from itsjustintv.certs.settings import directory_url, for_trial
 from itsjustintv.certs.store import CertificateStore
 from itsjustintv.cli_options import config_option, examples, json_option, loaded
 from itsjustintv.cli_reactor import in_reactor
 from itsjustintv.cli_text import table, tell, write_json
 from itsjustintv.config.load import Loaded
+from itsjustintv.config.names import dns_name
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.inspection import Finding, Verdict
@@ -167,10 +171,10 @@ def _loaded(given: str | None) -> Loaded:
     return found
 
 
-@click.group(epilog=examples("certs list", "certs check"))
+@click.group(epilog=examples("certs list", "certs check", "certs renew"))
 def certs() -> None:
     """
-    Look at the certificates for HTTPS.
+    Look at the certificates for HTTPS, or order them now.
     """
 
 
@@ -224,6 +228,49 @@ def check(config: str | None, as_json: bool) -> None:
     wrong = sum(each.verdict is Verdict.MEND for each in found)
     if wrong:
         raise click.ClickException(f"to be mended: {wrong}")
+
+
+@certs.command(epilog=examples("certs renew", "certs renew hooks.example.org", "certs renew --staging"))
+@config_option
+@json_option
+@click.option("--staging", is_flag=True, help="Only try it, at an authority for that; what is served stays.")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ...]) -> None:
+    """
+    Order a certificate now, for each name or for these, whatever is due. The daemon does it, if it runs; otherwise this
+    command needs its ports. Run it as the daemon's user. Status 1 if one could not be had.
+    """
+    from itsjustintv.renewal import Renewal  # noqa: PLC0415 - imports the reactor
+
+    server = _loaded(config).config.server
+    wanted = tuple(dict.fromkeys(map(dns_name, names))) or server.tls.domains
+    if server.tls.mode != "acme":
+        raise click.ClickException(f"server.tls.mode is {server.tls.mode}: the certificate is yours to replace")
+    if strangers := [name for name in wanted if name not in server.tls.domains]:
+        raise click.ClickException(
+            f"not in server.tls.domains: {', '.join(strangers)}; there are: {', '.join(server.tls.domains)}"
+        )
+    request = Request(id=os.urandom(8).hex(), asked_at=time.time(), names=wanted, trial=staging)
+
+    def say(text: str) -> None:
+        if not as_json:
+            tell(text, err=True)
+
+    def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[Result]]:
+        return Renewal(server, reactor, random.random, say).results(request)
+
+    results = in_reactor(work, "interrupted; a daemon that has been asked goes on with it")
+    if as_json:
+        write_json({"trial": staging, "certificates": [asdict(each) for each in results]})
+    else:
+        where = f" at {directory_url(for_trial(server.tls))}, on trial: nothing else has changed" if staging else ""
+        for each in results:
+            if each.problem:
+                tell(f"{each.name}: no certificate{where}: {each.problem}", "bad")
+            else:
+                tell(f"{each.name}: a certificate until {each.expires}, from {each.issuer}{where}", "good")
+    if failed := sum(bool(each.problem) for each in results):
+        raise click.ClickException(f"without a new certificate: {failed} of {len(results)}")
 
 
 def _authority(tls: TLS) -> Finding:

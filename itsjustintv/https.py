@@ -23,9 +23,11 @@ from itsjustintv.certs.endpoint import secured
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.files import FilesService, Watch
+from itsjustintv.certs.on_request import OnRequest
 from itsjustintv.certs.ordering import Ordering
+from itsjustintv.certs.requests import RequestFiles
 from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import challenge_types, default_name, directory_url
+from itsjustintv.certs.settings import challenge_types, default_name, directory_url, for_trial
 from itsjustintv.certs.store import AccountFiles
 from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import host_and_port
@@ -63,7 +65,7 @@ def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Calla
     Put it together as ``[server.tls]`` has it.
 
     :param tls: the settings as they are at the moment. Names, profile and type of key may change later, the rest not.
-    :param watch: looks after the files of a certificate of the operator's own.
+    :param watch: looks after the files of a certificate of the operator's own, or after requests for another one.
     """
     now = tls()
     if not now.enabled:
@@ -77,23 +79,27 @@ def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Calla
             problem=files.problem,
             figures=files.figures,
         )
-    return _ordered(tls, reactor, disk, random)
+    return _ordered(tls, reactor, disk, random, watch)
 
 
-def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float]) -> HTTPS:
+def _ordered(
+    tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float], watch: Watch
+) -> HTTPS:
     now = tls()
     root = Path(now.cert_dir)
     http_01, tls_alpn_01 = Http01Responder(), TlsAlpn01Responder(reactor)
     contexts = ContextMap(tls_alpn_01.context_for)
     agent, pool = authority_agent(reactor, now.ca_bundle)
-    ordering = Ordering(
-        tls,
-        Exchange(HTTPClient(agent), reactor),
-        AccountFiles.of(root, directory_url(now), disk.run),
-        {each.challenge_type: each for each in (http_01, tls_alpn_01)},
-        reactor,
-        disk.run,
-    )
+    exchange = Exchange(HTTPClient(agent), reactor)
+
+    def ordering_as(settings: Callable[[], TLS]) -> Ordering:
+        accounts = AccountFiles.of(root, directory_url(settings()), disk.run)
+        responders = {each.challenge_type: each for each in (http_01, tls_alpn_01)}
+        return Ordering(settings, exchange, accounts, responders, reactor, disk.run)
+
+    ordering = ordering_as(tls)
+    # Two that speak for one account would register it twice.
+    trial = ordering if for_trial(now) == now else ordering_as(lambda: for_trial(tls()))
     certificates = CertificateService.of(
         root,
         tls,
@@ -128,6 +134,9 @@ def _ordered(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Ca
         description = f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
         services["http-01"] = Listener(lambda: description, site, reactor)
     services["certificates"] = certificates
+    services["requests"] = OnRequest(
+        RequestFiles(root), lambda: tls().domains, certificates, trial.issue, watch, reactor, disk.run
+    )
     return HTTPS(
         lambda factory: secured(contexts, factory, reactor),
         services,

@@ -25,7 +25,7 @@ from twisted.python.threadpool import ThreadPool
 
 from itsjustintv.errors import CannotServe, ItsJustInTVError
 
-__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
+__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys", "cannot_serve"]
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ def _explained() -> Iterator[None]:
         yield
     except CannotListenError as error:
         sys.excepthook = _say
-        raise _cannot_serve(error) from None
+        raise cannot_serve(error) from None
     except ItsJustInTVError:
         sys.excepthook = _say
         raise
@@ -240,7 +240,10 @@ def _stderr_leads_nowhere() -> bool:
         return True
 
 
-def _cannot_serve(error: CannotListenError) -> CannotServe:
+def cannot_serve(error: CannotListenError) -> CannotServe:
+    """
+    Say which port cannot be had, why, and what to do.
+    """
     cause = error.socketError
     reason = getattr(cause, "strerror", None) or str(cause)
     return CannotServe(

@@ -153,3 +153,29 @@ class ListTests(CertsCase):
         self.assertEqual(
             (result.exit_code, result.stderr.strip()), (1, "Error: https is not served: server.tls.enabled is false")
         )
+
+
+class RenewTests(CertsCase):
+    """
+    ``itsjustintv certs renew``, as far as it comes without an authority.
+    """
+
+    def test_a_name_that_is_not_configured(self) -> None:
+        """
+        It is refused with the names that there are, and nothing is made.
+        """
+        result = self.run_command("renew", "stranger.example.test")
+        self.assertEqual(
+            (result.exit_code, result.stderr.strip()),
+            (1, f"Error: not in server.tls.domains: stranger.example.test; there are: {NAME}"),
+        )
+        self.assertFalse(self.root.exists())
+
+    def test_a_certificate_of_the_operators_own(self) -> None:
+        """
+        Nobody orders what the operator looks after.
+        """
+        settings = f'enabled = true\nmode = "files"\ncert_file = "{self.folder}/own.pem"\nkey_file = "own.key"\n'
+        result = self.run_command("renew", settings=settings)
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("yours to replace", result.stderr)

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "agents": {"delivery.connection", "certs.trust"},
     "https": {"agents", "certs", "config", "services", "web"},
     "first_look": GROUND | {"agents", "config.sections", "delivery.dispatch", "twitch"},
+    "renewal": GROUND | {"certs", "config", "https", "inspection", "services", "watching", "web"},
     "inspection": GROUND | {"certs", "config"},
     "logs": {"model", "interfaces", "config.sections"},
     "telemetry": GROUND,

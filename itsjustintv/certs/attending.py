@@ -17,7 +17,7 @@ from itsjustintv.certs import policy
 from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.holding import Holding
 from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.problems import advice, is_final
+from itsjustintv.certs.problems import explained, is_final
 from itsjustintv.certs.settings import fingerprint
 from itsjustintv.certs.store import CertificateStore
 from itsjustintv.config.sections import TLS
@@ -157,8 +157,7 @@ class Attendant:
         holding.failed += 1
         problem = error if isinstance(error, AcmeProblem) else None
         final = problem is not None and is_final(problem)
-        hint = "" if problem is None else advice(problem)
-        reason = ": ".join(each for each in (str(error) or type(error).__name__, hint) if each)
+        reason = explained(error)
         span = holding.span if holding.valid(now) else None
         holding.record = policy.failed(
             holding.record,

@@ -5,6 +5,7 @@ who serves them is not decided here.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import ClassVar
@@ -13,7 +14,7 @@ from attrs import define, field
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 from txacme.interfaces import IResponder
 from zope.interface import implementer
@@ -65,27 +66,29 @@ class Http01Responder:
 @define(eq=False)
 class TlsAlpn01Responder:
     """
-    What to serve to a validator on port 443.
+    What to serve to a validator on port 443: for each name one challenge at a time, since the validator says no more
+    than the name. Whoever comes second is ready once the first has been met.
     """
 
     challenge_type: ClassVar[str] = "tls-alpn-01"
 
     _clock: IReactorTime
     _contexts: dict[bytes, SSL.Context] = field(factory=dict, init=False, repr=False)
+    _turns: defaultdict[bytes, DeferredLock] = field(factory=lambda: defaultdict(DeferredLock), init=False)
 
     def start_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Be ready.
         """
-        bundle = challenge_bundle(server_name, response, self._clock.seconds())
-        self._contexts[_asked_for(server_name)] = context_of(bundle)
-        return succeed(None)
+        return Deferred.fromCoroutine(self._start(server_name, response))
 
     def stop_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Forget it.
         """
-        self._contexts.pop(_asked_for(server_name), None)
+        name = _asked_for(server_name)
+        if self._contexts.pop(name, None) is not None:
+            self._turns[name].release()
         return succeed(None)
 
     def context_for(self, name: bytes) -> SSL.Context | None:
@@ -93,6 +96,14 @@ class TlsAlpn01Responder:
         The challenge of a name, while it is expected.
         """
         return self._contexts.get(name)
+
+    async def _start(self, server_name: str, response: str) -> None:
+        name, context = (
+            _asked_for(server_name),
+            context_of(challenge_bundle(server_name, response, self._clock.seconds())),
+        )
+        await self._turns[name].acquire()
+        self._contexts[name] = context
 
 
 def _asked_for(name: str) -> bytes:

@@ -142,6 +142,21 @@ class Holding:
             return None
         return self.bundle.ari_id, self.record.account
 
+    def ask(self) -> Deferred[None]:
+        """
+        Want another certificate, whatever is due.
+
+        :return: fires when it is there; to be cancelled by whoever does not want to know any more.
+        """
+        waiter: Deferred[None] = Deferred(self._forget)
+        self.waiters.append(waiter)
+        self.forced = True
+        return waiter
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+
     def take(self, issued: Issued, now: float) -> None:
         """
         Hold a new certificate. All failures are forgiven, except towards the authority's limit.

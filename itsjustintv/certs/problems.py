@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from itsjustintv.errors import AcmeProblem
 
-__all__ = ["advice", "is_final"]
+__all__ = ["explained", "is_final"]
 
 # What will not go away by itself, and who must do what.
 _FINAL: Mapping[str, str] = {
@@ -43,8 +43,9 @@ def is_final(problem: AcmeProblem) -> bool:
     return problem.kind in _FINAL
 
 
-def advice(problem: AcmeProblem) -> str:
+def explained(error: Exception) -> str:
     """
-    Say what to do, or nothing.
+    Say why there is no certificate and, where that is known, what to do.
     """
-    return _FINAL.get(problem.kind) or _PASSING.get(problem.kind, "")
+    hint = (_FINAL.get(error.kind) or _PASSING.get(error.kind, "")) if isinstance(error, AcmeProblem) else ""
+    return ": ".join(each for each in (str(error) or type(error).__name__, hint) if each)

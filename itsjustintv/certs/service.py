@@ -201,6 +201,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     # What others ask
 
+    @property
+    def leads(self) -> bool:
+        """
+        Whether it is this process that orders.
+        """
+        return self._holdings.leads
+
     def when_ready(self, name: str) -> Deferred[None]:
         """
         Fires when one name has a valid certificate; fails with ``CancelledError`` when the service stops before.
@@ -222,9 +229,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         holding = self._holdings.get(server_name)
         if holding is None:
             return fail(KeyError(server_name))
-        waiter: Deferred[None] = Deferred(lambda cancelled: _forget(holding.waiters, cancelled))
-        holding.waiters.append(waiter)
-        holding.forced = True
+        waiter = holding.ask()
         self._begin(holding)
         return waiter
 
@@ -388,8 +393,3 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         if what not in self._said:
             self._said.add(what)
             self.log.warn(text, **fields)
-
-
-def _forget(waiters: list[Deferred[None]], waiter: Deferred[None]) -> None:
-    if waiter in waiters:
-        waiters.remove(waiter)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from attrs import evolve
+
 from itsjustintv.config.sections import TLS
 
-__all__ = ["challenge_types", "default_name", "directory_url", "fingerprint"]
+__all__ = ["challenge_types", "default_name", "directory_url", "fingerprint", "for_trial"]
 
 # Authorities that have a name, both of Let's Encrypt.
 _DIRECTORIES = {
@@ -22,6 +24,14 @@ def directory_url(tls: TLS) -> str:
     Where the authority's directory is.
     """
     return _DIRECTORIES.get(tls.directory, tls.directory)
+
+
+def for_trial(tls: TLS) -> TLS:
+    """
+    The settings for an order whose certificate nobody will see: from Let's Encrypt's staging instead of its production;
+    from any other authority, of which no staging is known, as they are.
+    """
+    return evolve(tls, directory="staging") if tls.directory == "production" else tls
 
 
 def challenge_types(tls: TLS) -> tuple[str, ...]:

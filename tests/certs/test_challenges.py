@@ -52,6 +52,23 @@ class ResponderTests(SynchronousTestCase):
         self.assertNotIn("hush", repr(responder))
         self.assertNotIn("a-token", repr(CHALLENGE))
 
+    def test_a_name_has_one_challenge_of_tls_at_a_time(self) -> None:
+        """
+        A validator says the name only: whoever proves it a second time waits until the first proof is done with.
+        """
+        responder = TlsAlpn01Responder(Clock())
+        self.successResultOf(responder.start_responding(NAME, CHALLENGE, "one.thumb"))
+        first = responder.context_for(NAME.encode())
+        second = responder.start_responding(NAME, CHALLENGE, "two.thumb")
+        self.successResultOf(responder.start_responding("other.example.test", CHALLENGE, "three.thumb"))
+        self.assertNoResult(second)
+        self.assertIs(responder.context_for(NAME.encode()), first)
+        responder.stop_responding(NAME, CHALLENGE, "one.thumb")
+        self.successResultOf(second)
+        self.assertNotIn(responder.context_for(NAME.encode()), (None, first))
+        responder.stop_responding(NAME, CHALLENGE, "two.thumb")
+        self.assertIsNone(responder.context_for(NAME.encode()))
+
 
 class SiteTests(SynchronousTestCase):
     """

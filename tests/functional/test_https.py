@@ -219,3 +219,29 @@ class AcmeTests(HttpsCase):
         self.assertNotEqual(there.out, away.out)
         self.assertNotIn("Traceback", away.err + there.err)
         self.assertFalse((stage.folder / "data").exists())
+
+    async def test_a_certificate_for_whoever_asks(self) -> None:
+        """
+        ``certs renew`` without a daemon orders a certificate, which the daemon then serves; with one the daemon does it
+        and serves the new one to the next handshake; with ``--staging`` nothing of that changes.
+        """
+        stage, pebble = await self.house()
+        await pebble.start()
+        (stage.folder / "root.pem").write_bytes((await pebble.root()).dumpPEM())
+        stage.configure()
+        alone = await stage.command("certs", "renew", "--json")
+        self.assertEqual(alone.status, 0, alone)
+        daemon = await self.started(stage)
+        self.assertNotIn("ordering a certificate", daemon.output)
+        first = await self.serial(stage)
+        asked = await stage.command("certs", "renew", NAME)
+        self.assertEqual(asked.status, 0, asked)
+        self.assertRegex(asked.out, f"^{NAME}: a certificate until .*, from .*Pebble Intermediate")
+        second = await self.serial(stage)
+        self.assertNotEqual(second, first)
+        trial = await stage.command("certs", "renew", "--staging")
+        self.assertIn("on trial: nothing else has changed", trial.out)
+        self.assertEqual(await self.serial(stage), second)
+        await self.deliver(stage)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertEqual(list((stage.folder / "data/acme_certs/renew").iterdir()), [])
