@@ -153,6 +153,7 @@ class Attendant:
 
     async def _failed(self, holding: Holding, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
+        holding.ended()
         holding.error = Failure(error)
         holding.failed += 1
         problem = error if isinstance(error, AcmeProblem) else None

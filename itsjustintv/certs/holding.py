@@ -51,7 +51,8 @@ class Holding:
     :ivar unsaved: whether ``bundle`` could not be written yet.
     :ivar task: what is being done about it.
     :ivar forced: whether somebody wants another certificate, whatever is due.
-    :ivar waiters: who wants to know how that ends.
+    :ivar waiters: who wants to know how the next order ends, or the one that is under way.
+    :ivar leaving: who is to be told how the last one ended, once that is written.
     :ivar attempted: how many orders were begun.
     :ivar succeeded: how many of them led to a certificate.
     :ivar failed: how many did not.
@@ -67,6 +68,7 @@ class Holding:
     forced: bool = False
     error: Failure | None = None
     waiters: list[Deferred[None]] = field(factory=list)
+    leaving: list[Deferred[None]] = field(factory=list)
     attempted: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -154,14 +156,23 @@ class Holding:
         return waiter
 
     def _forget(self, waiter: Deferred[None]) -> None:
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
+        for each in (self.waiters, self.leaving):
+            if waiter in each:
+                each.remove(waiter)
+
+    def ended(self) -> None:
+        """
+        Take note that an order has ended: whoever asks from now on wants another one.
+        """
+        self.leaving += self.waiters
+        self.waiters, self.forced = [], False
 
     def take(self, issued: Issued, now: float) -> None:
         """
         Hold a new certificate. All failures are forgiven, except towards the authority's limit.
         """
         bundle = issued.bundle
+        self.ended()
         self.bundle, self.error, self.unsaved = bundle, None, True
         self.succeeded += 1
         self.record = Record(

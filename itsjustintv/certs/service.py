@@ -338,17 +338,21 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         task.addBoth(self._attended, holding)
 
     def _attended(self, result: Any, holding: Holding) -> None:
-        holding.task, holding.forced = None, False
-        waiters, holding.waiters = holding.waiters, []
+        holding.task = None
         error = result if isinstance(result, Failure) else None
-        if error is not None and not error.check(CancelledError):
-            self.log.failure("cannot look after the certificate of {name}", error, name=holding.name)
+        if error is not None:
+            holding.ended()
+            if not error.check(CancelledError):
+                self.log.failure("cannot look after the certificate of {name}", error, name=holding.name)
         failed = error or holding.error
+        waiters, holding.leaving = holding.leaving, []
         for waiter in waiters:
             if failed is None:
                 waiter.callback(None)
             else:
                 waiter.errback(failed)
+        if holding.waiters:
+            self._begin(holding)
         self._tell_ready()
         self._check_certs()
 

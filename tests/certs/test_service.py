@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -531,6 +532,24 @@ class RenewalTests(ServiceCase):
         self.start()
         self.pass_time(10 * DAY)
         self.assertIn(self.authority.count("newOrder"), (10, 11))
+
+    def test_who_asks_after_a_failure_is_not_told_of_it(self) -> None:
+        """
+        Somebody who asks while a failure is still being written gets an order of his own.
+        """
+        clock = self.authority.clock
+
+        def slowly(work: Any, *args: Any) -> Deferred[Any]:
+            return deferLater(clock, 1.0, work, *args)
+
+        self.authority.fail("newOrder", problem(403, "unauthorized"))
+        house = self.start(in_thread=slowly)
+        while not (house.service.statuses() and house.service.statuses()[0].failures):
+            let_pass(self.authority, 0.1)
+        self.assertNotIn(NAME, house.served)
+        self.successResultOf(settle(self.authority, house.service.issue_cert(NAME), 60.0))
+        self.assertIn(NAME, house.served)
+        self.assertEqual(self.authority.count("newOrder"), 2)
 
     def test_s20_without_advice_a_third_is_left(self) -> None:
         """
