@@ -19,6 +19,7 @@ from itsjustintv.cli_certs import certs
 from itsjustintv.cli_config import config_group
 from itsjustintv.cli_deliveries import deliveries
 from itsjustintv.cli_init import init
+from itsjustintv.cli_migrate import migrate
 from itsjustintv.cli_options import chosen, config_option, examples
 from itsjustintv.cli_receive import receive
 from itsjustintv.cli_simulate import simulate
@@ -107,5 +108,5 @@ def completion(shell: str) -> None:
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 
 
-for _group in (init, simulate, receive, config_group, deliveries, subscriptions, certs, state):
+for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "first_look": GROUND | {"agents", "config.sections", "delivery.dispatch", "twitch"},
     "renewal": GROUND | {"certs", "config", "https", "inspection", "services", "watching", "web"},
     "inspection": GROUND | {"certs", "config"},
+    "migration": {"config"},
     "logs": {"model", "interfaces", "config.sections"},
     "telemetry": GROUND,
     "journal": GROUND,

@@ -1,0 +1,192 @@
+"""
+``itsjustintv migrate``: from the original program's folder to a configuration and a journal of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict, frozen
+
+from itsjustintv.cli_options import chosen, config_option, errors, examples, json_option
+from itsjustintv.cli_text import tell, write_json
+from itsjustintv.config.example import write_new
+from itsjustintv.config.original import Accepted, accept
+from itsjustintv.config.routes import Routes
+from itsjustintv.config.sections import Cache, Config, Retry, Twitch
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.folders import make_private
+from itsjustintv.journal.database import create, explain, lock
+from itsjustintv.journal.exchange import Imported, Original
+from itsjustintv.migration import Difference, differences
+from itsjustintv.twitch.files import replace
+from itsjustintv.twitch.oauth import as_original
+
+__all__ = ["migrate"]
+
+
+@frozen
+class _Folder:
+    """
+    Where the original ran.
+    """
+
+    path: Path
+    _tables: Mapping[str, Any]
+
+    def file(self, section: str, key: str, default: str) -> Path:
+        """
+        A file of the original's, as its configuration names it.
+        """
+        table = self._tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        return self.path / (name if isinstance(name, str) and name else default)
+
+
+@click.command(
+    epilog=examples(
+        "migrate --from /opt/old --dry-run",
+        "migrate --from /opt/old",
+        "migrate --from /opt/old --config /etc/itsjustintv.toml",
+    )
+)
+@click.option(
+    "--from",
+    "folder",
+    required=True,
+    metavar="DIRECTORY",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where the original ran: its config.toml, and data below it. Nothing there is changed.",
+)
+@config_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be different.")
+@json_option
+def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> None:
+    """
+    Take over the original program's configuration and state, and say what will be different.
+
+    The configuration is written to --config, unless there is one already: then that one is used as it is. The state
+    goes to the journal that it names. Stop the original first, and run this where the daemon will run, as its user.
+    """
+    source, target = folder / "config.toml", chosen(config)
+    existing = target.exists()
+    with errors():
+        text = source.read_text(encoding="utf-8-sig")
+        accepted = accept(text, os.environ, str(source))
+        in_use = accept(target.read_text(encoding="utf-8-sig"), os.environ, str(target)) if existing else accepted
+        # What is there is never changed, not even for the better.
+        usable = in_use.loaded is not None and not (existing and in_use.repairs)
+        if not dry_run and not existing:
+            make_private(target.absolute().parent)
+            write_new(target, accepted.text)
+        found = in_use.loaded.config if in_use.loaded is not None else Config()
+        told = list(differences(accepted.tables, found, os.environ))
+        state = _take_over(_Folder(folder, accepted.tables), found) if usable and not dry_run else None
+    repairs = in_use.repairs if existing else accepted.repairs
+    problems = [*map(str, in_use.problems), *([f"{each.path}: {each.text}" for each in repairs] if existing else [])]
+    if as_json:
+        write_json(
+            {
+                "config": str(target),
+                "repairs": [] if existing else [asdict(each) for each in repairs],
+                "problems": problems,
+                "warnings": [str(each) for each in in_use.loaded.warnings] if in_use.loaded else [],
+                "differences": [asdict(each) for each in told],
+                "state": state,
+            }
+        )
+    else:
+        _report(in_use, target, told, state=state, existing=existing, dry_run=dry_run)
+    if problems:
+        raise click.ClickException("\n  ".join([f"{target} must be mended, then run this again:", *problems]))
+    if not as_json:
+        here = "" if target == Path("config.toml") else f" --config {shlex.quote(str(target))}"
+        more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
+        tell(f"Next: itsjustintv {more}{here}")
+
+
+def _take_over(folder: _Folder, config: Config) -> Mapping[str, Any]:
+    """
+    Bring the state into the journal, and the token to its place.
+
+    :raises JournalUnavailable: the journal cannot be written.
+    """
+    path = Path(config.storage.path)
+    cache, queue = (
+        folder.file("cache", "file_path", Cache().file_path),
+        folder.file("retry", "state_file", Retry().state_file),
+    )
+    held = lock(path)
+    try:
+        connection = create(path)
+        try:
+            imported = Original(cache, queue, Routes.of(config).destination_for).take_over(connection, time.time())
+        except sqlite3.Error as error:
+            raise JournalUnavailable(explain(path, error)) from error
+        finally:
+            connection.close()
+    finally:
+        os.close(held)
+    problems = [*(imported.problems if imported else ()), *_token(folder, Path(config.twitch.token_file))]
+    counts = imported or Imported()
+    return {
+        "journal": str(path),
+        "new": imported is not None,
+        "announced": counts.keys,
+        "pending": counts.pending,
+        "cancelled": counts.cancelled,
+        "problems": problems,
+    }
+
+
+def _token(folder: _Folder, to: Path) -> Sequence[str]:
+    kept = folder.file("twitch", "token_file", Twitch().token_file)
+    if to.exists():
+        return []
+    try:
+        token = as_original(kept)
+    except (OSError, ValueError) as error:
+        return [f"{kept} stays behind: {error}; another token is asked for"]
+    if token is not None:
+        make_private(to.absolute().parent)
+        replace(to, token)
+    return []
+
+
+def _report(
+    accepted: Accepted,
+    target: Path,
+    told: Sequence[Difference],
+    *,
+    state: Mapping[str, Any] | None,
+    existing: bool,
+    dry_run: bool,
+) -> None:
+    verb = "is there already, and is used as it is" if existing else "would be written" if dry_run else "is written"
+    tell(f"{target} {verb}.", "good")
+    for repair in () if existing else accepted.repairs:
+        tell(f"  {repair.path}: {repair.text}")
+    for warning in accepted.loaded.warnings if accepted.loaded else ():
+        tell(f"Warning: {warning}", "doubtful", err=True)
+    if state is not None:
+        if state["new"]:
+            tell(
+                f"{state['journal']} has {state['announced']} announced broadcasts and {state['pending']} deliveries to"
+                " be made."
+            )
+            if state["cancelled"]:
+                tell(f"  {state['cancelled']} deliveries are cancelled: their webhook is not configured", "doubtful")
+        else:
+            tell(f"{state['journal']} is in use already: nothing is taken over a second time.", "doubtful")
+        for problem in state["problems"]:
+            tell(f"Warning: {problem}", "doubtful", err=True)
+    tell("Different from the original:")
+    for each in told:
+        tell(f"  {each.about}: {each.text}")
