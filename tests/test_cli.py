@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv import __version__
 from itsjustintv.cli import main
 from itsjustintv.journal import operations
+from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
@@ -109,7 +110,7 @@ class DeliveriesTests(SynchronousTestCase):
         self.addCleanup(self.connection.close)
         for number, destination in enumerate("aab", 1):
             news = event(f"e{number}")
-            operations.accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
+            accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
             operations.prepare(self.connection, f"e{number}-1", b'{"event":"stream.online"}', None, 1000.0)
         for name in ("e1-1", "e3-1"):
             operations.settle(self.connection, name, State.DEAD, "why", 1001.0, attempt(ok=False))

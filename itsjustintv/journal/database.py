@@ -122,6 +122,8 @@ def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIM
         # read again for each of them (16 MiB), and what is copied from the log seldom is copied less often (16 MiB).
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        # The index of the keys, see keys.py.
+        connection.execute("PRAGMA temp_store = MEMORY")
         # The log of a burst is not kept on the disk for ever.
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:

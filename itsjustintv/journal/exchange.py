@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 
-from itsjustintv.journal.operations import count_wanted, insert_delivery, insert_event, insert_keys, mark_imported
+from itsjustintv.journal import keys
+from itsjustintv.journal.operations import count_wanted, insert_deliveries, insert_events, mark_imported
 from itsjustintv.journal.queries import is_new
 from itsjustintv.model import Delivery, Event, State
 
@@ -76,13 +77,13 @@ class Original:
                 return None
             mark_imported(connection)
             reading = _Reading(now)
-            keys = {key: expires_at for key, expires_at in reading.keys(self._cache) if expires_at > now}
-            insert_keys(connection, keys.items())
+            announced = {key: expires_at for key, expires_at in reading.keys(self._cache) if expires_at > now}
+            keys.add(connection, announced.items())
             queue = list(reading.queue(self._retry_state))
             count_wanted(connection, len(queue))
             states = [self._keep(connection, queued, now) for queued in queue]
             return Imported(
-                keys=len(keys),
+                keys=len(announced),
                 pending=states.count(State.PENDING),
                 cancelled=states.count(State.CANCELLED),
                 problems=tuple(reading.problems),
@@ -91,23 +92,20 @@ class Original:
     def _keep(self, connection: Connection, queued: _Queued, now: float) -> State:
         destination = self._destination_for(queued.streamer, queued.url)
         state = State.CANCELLED if destination is None else State.PENDING
-        insert_event(connection, queued.event)
-        insert_delivery(
-            connection,
-            Delivery(
-                id=f"{queued.event.id}-1",
-                event_id=queued.event.id,
-                streamer=queued.streamer,
-                destination=destination or "unknown",
-                accepted_at=queued.event.received_at,
-                next_attempt_at=queued.next_attempt_at,
-                state=state,
-                attempts=queued.attempts,
-                reason="" if destination else _NO_DESTINATION,
-                body=queued.body,
-            ),
-            finished_at=None if destination else now,
+        insert_events(connection, [queued.event])
+        delivery = Delivery(
+            id=f"{queued.event.id}-1",
+            event_id=queued.event.id,
+            streamer=queued.streamer,
+            destination=destination or "unknown",
+            accepted_at=queued.event.received_at,
+            next_attempt_at=queued.next_attempt_at,
+            state=state,
+            attempts=queued.attempts,
+            reason="" if destination else _NO_DESTINATION,
+            body=queued.body,
         )
+        insert_deliveries(connection, [delivery], finished_at=None if destination else now)
         return state
 
 

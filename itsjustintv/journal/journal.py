@@ -24,6 +24,7 @@ from zope.interface import implementer
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
 from itsjustintv.journal import operations, queries
+from itsjustintv.journal.accepting import Accept
 from itsjustintv.journal.database import connect, create, explained, lock
 from itsjustintv.journal.exchange import Imported, Original
 from itsjustintv.journal.reader import Reader
@@ -100,7 +101,7 @@ class Journal(Service):
 
     def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
         now = self._clock.seconds()
-        return self._write(lambda connection: operations.accept(connection, event, deliveries, expires_at, now))
+        return self._write(Accept(event, deliveries, expires_at, now))
 
     def seen(self, now: float) -> Deferred[Sequence[tuple[str, float]]]:
         return self._read(lambda connection: queries.seen(connection, now))

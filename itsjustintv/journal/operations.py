@@ -12,18 +12,17 @@ from sqlite3 import Connection
 
 from attrs import evolve
 
+from itsjustintv.journal import keys
 from itsjustintv.journal.queries import get
 from itsjustintv.model import Attempt, Delivery, Event, State
 
 __all__ = [
-    "accept",
     "cancel",
     "count_wanted",
     "forget",
     "hold",
-    "insert_delivery",
-    "insert_event",
-    "insert_keys",
+    "insert_deliveries",
+    "insert_events",
     "mark_imported",
     "prepare",
     "probe",
@@ -35,61 +34,57 @@ __all__ = [
 ]
 
 
-def insert_event(connection: Connection, event: Event) -> None:
+def insert_events(connection: Connection, events: Iterable[Event]) -> None:
     """
-    Add an event.
-    """
-    connection.execute(
-        "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
-        " started_at, received_at, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            event.id,
-            event.message_id,
-            event.stream_id,
-            event.broadcaster_id,
-            event.broadcaster_login,
-            event.broadcaster_name,
-            event.type,
-            event.started_at,
-            event.received_at,
-            event.recovered,
-        ),
-    )
-
-
-def insert_keys(connection: Connection, keys: Iterable[tuple[str, float]]) -> None:
-    """
-    Add deduplication keys with their expiry, or give them a new one.
+    Add events.
     """
     connection.executemany(
-        "INSERT INTO keys (key, expires_at) VALUES (?, ?) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
-        keys,
+        "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
+        " started_at, received_at, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                event.id,
+                event.message_id,
+                event.stream_id,
+                event.broadcaster_id,
+                event.broadcaster_login,
+                event.broadcaster_name,
+                event.type,
+                event.started_at,
+                event.received_at,
+                event.recovered,
+            )
+            for event in events
+        ],
     )
 
 
-def insert_delivery(connection: Connection, delivery: Delivery, finished_at: float | None = None) -> None:
+def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], finished_at: float | None = None) -> None:
     """
-    Add a delivery.
+    Add deliveries.
 
-    :param finished_at: when it ended, for one that has.
+    :param finished_at: when they ended, for those that have.
     """
-    connection.execute(
+    connection.executemany(
         "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
         " reason, body, finished_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            delivery.id,
-            delivery.event_id,
-            delivery.streamer,
-            delivery.destination,
-            delivery.accepted_at,
-            delivery.next_attempt_at,
-            delivery.state.value,
-            delivery.attempts,
-            delivery.reason,
-            delivery.body,
-            finished_at,
-            delivery.trace,
-        ),
+        [
+            (
+                delivery.id,
+                delivery.event_id,
+                delivery.streamer,
+                delivery.destination,
+                delivery.accepted_at,
+                delivery.next_attempt_at,
+                delivery.state.value,
+                delivery.attempts,
+                delivery.reason,
+                delivery.body,
+                finished_at,
+                delivery.trace,
+            )
+            for delivery in deliveries
+        ],
     )
 
 
@@ -98,28 +93,6 @@ def count_wanted(connection: Connection, number: int) -> None:
     Note that so many more deliveries are wanted; to be said by whoever adds them, which does not say it itself.
     """
     connection.execute("UPDATE numbers SET value = value + ? WHERE name = 'wanted'", (number,))
-
-
-def accept(connection: Connection, event: Event, deliveries: Sequence[Delivery], expires_at: float, now: float) -> bool:
-    """
-    Keep an event, its keys until ``expires_at`` and its deliveries.
-
-    :return: ``False``, having kept nothing, when one of the keys is there and has not expired at ``now``.
-    """
-    keys = event.keys
-    places = ", ".join("?" * len(keys))
-    known = connection.execute(
-        f"SELECT 1 FROM keys WHERE key IN ({places}) AND expires_at > ?",  # noqa: S608 - question marks only
-        (*keys, now),
-    )
-    if known.fetchone() is not None:
-        return False
-    insert_keys(connection, ((key, expires_at) for key in keys))
-    insert_event(connection, event)
-    count_wanted(connection, len(deliveries))
-    for delivery in deliveries:
-        insert_delivery(connection, delivery)
-    return True
 
 
 def prepare(connection: Connection, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> bool:
@@ -308,8 +281,4 @@ def purge(connection: Connection, before: float, now: float, limit: int) -> bool
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id) ORDER BY received_at LIMIT ?)",
         (before, limit),
     ).rowcount
-    keys = connection.execute(
-        "DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-        (now, limit),
-    ).rowcount
-    return max(len(deliveries), events, keys) >= limit
+    return max(len(deliveries), events, keys.purge(connection, now, limit)) >= limit

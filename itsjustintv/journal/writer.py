@@ -5,6 +5,7 @@ Group commit: every operation that waits shares one transaction, and with it one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -16,10 +17,19 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.database import concerns_storage, explain, identity
 from itsjustintv.journal.thread import Operation
 
-__all__ = ["Connect", "Writer"]
+__all__ = ["Apart", "Connect", "Writer"]
 
 #: Opens the database anew.
 Connect = Callable[[], Connection]
+
+#: Performs many operations of one kind.
+_Together = Callable[[Connection, Sequence[Operation[Any]]], Sequence[object]]
+
+
+class Apart(Exception):
+    """
+    Some operations cannot be performed together; one by one they can.
+    """
 
 
 @define(eq=False)
@@ -43,6 +53,9 @@ class Writer:
         """
         Perform operations in one transaction. One that fails for a reason of its own is taken back alone; when the
         transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is kept.
+
+        Neighbours of a kind that has a function ``together``, of a connection and of them all, are given to it. It
+        answers with a result for each, or raises :class:`Apart`.
 
         :param operations: each may be performed once more after what it did was taken back.
         """
@@ -90,13 +103,29 @@ def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequen
     second time, when one is known to fail.
     """
     try:
-        return [operation(connection) for operation in operations]
+        return [result for kind, run in groupby(operations, _kind) for result in _run(connection, kind, list(run))]
     except Exception as error:
         if concerns_storage(error):
             raise
     connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     return [_alone(connection, operation) for operation in operations]
+
+
+def _kind(operation: Operation[Any]) -> _Together | None:
+    """
+    What performs an operation together with others, if anything does.
+    """
+    return getattr(operation, "together", None)
+
+
+def _run(connection: Connection, together: _Together | None, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+    """
+    Perform neighbours of one kind.
+    """
+    if together is None or len(operations) == 1:
+        return [operation(connection) for operation in operations]
+    return together(connection, operations)
 
 
 def _alone(connection: Connection, operation: Operation[Any]) -> object:

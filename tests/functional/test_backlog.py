@@ -53,7 +53,7 @@ def fill(stage: Stage, login: str, due_in: float) -> None:
             started_at="2026-01-02T03:04:05Z",
             received_at=now - 60,
         )
-        operations.insert_event(connection, event)
+        operations.insert_events(connection, [event])
         delivery = Delivery(
             id=f"{event.id}-1",
             event_id=event.id,
@@ -64,7 +64,7 @@ def fill(stage: Stage, login: str, due_in: float) -> None:
             state=State.PENDING,
             body=orjson.dumps({"id": event.id, "description": "x" * SIZE}),
         )
-        operations.insert_delivery(connection, delivery)
+        operations.insert_deliveries(connection, [delivery])
     connection.execute("COMMIT")
     connection.close()
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import operations, queries
+from itsjustintv.journal import keys, operations, queries
+from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
 from itsjustintv.journal.exchange import Imported, Original
 from itsjustintv.journal.ledger import Ledger
@@ -116,9 +117,9 @@ class TakeOverTests(ExchangeCase):
         self.write("cache.json", [{"key": KEY, "expires_at": "2026-01-02T05:04:05Z"}])
         self.take_over()
         news = event("e1", **IDENTITY)
-        self.assertFalse(operations.accept(self.connection, news, deliveries(news, "a"), NOW + 7200, NOW))
+        self.assertFalse(accept(self.connection, news, deliveries(news, "a"), NOW + 7200, NOW))
         found = event("e2", **IDENTITY, message_id="", recovered=True)
-        self.assertFalse(operations.accept(self.connection, found, [], NOW + 7200, NOW))
+        self.assertFalse(accept(self.connection, found, [], NOW + 7200, NOW))
 
     def test_queue_goes_on(self) -> None:
         """
@@ -173,7 +174,7 @@ class TakeOverTests(ExchangeCase):
         """
         A journal in use takes nothing over.
         """
-        operations.accept(self.connection, event("e1"), [], NOW + 7200, NOW)
+        accept(self.connection, event("e1"), [], NOW + 7200, NOW)
         self.write("retry_state.json", {"queue": [ENTRY]})
         self.assertIsNone(self.original.take_over(self.connection, NOW))
 
@@ -306,7 +307,7 @@ class ExportTests(ExchangeCase):
         super().setUp()
         self.path = self.directory / "journal.db"
         self.news = event("e1", received_at=NOW - 60)
-        operations.accept(self.connection, self.news, deliveries(self.news, "a"), NOW + 7200, NOW - 60)
+        accept(self.connection, self.news, deliveries(self.news, "a"), NOW + 7200, NOW - 60)
         self.target = Destination(name="a", url="https://example.com/a", secret="s", header="X-Mine", hashing="sha512")
 
     def export(self) -> tuple[str, ...]:
@@ -326,7 +327,7 @@ class ExportTests(ExchangeCase):
         Each broadcast that is remembered is one entry as the original writes it, whatever other keys it has.
         """
         self.prepare()
-        operations.insert_keys(self.connection, [("0" * 64, NOW + 60)])
+        keys.add(self.connection, [("0" * 64, NOW + 60)])
         self.assertEqual(self.export(), ())
         unknown, known = sorted(self.read("cache.json"), key=lambda entry: str(entry["key"]))
         self.assertEqual(
@@ -341,7 +342,7 @@ class ExportTests(ExchangeCase):
         For the original a broadcast that was found by asking is one like any other.
         """
         found = event("e2", message_id="", recovered=True, received_at=NOW)
-        operations.accept(self.connection, found, [], NOW + 7200, NOW)
+        accept(self.connection, found, [], NOW + 7200, NOW)
         self.export()
         self.assertEqual({entry["key"] for entry in self.read("cache.json")}, {self.news.keys[0], found.keys[0]})
 
@@ -391,7 +392,7 @@ class ExportTests(ExchangeCase):
         """
         What the original's files cannot say is reported: deliveries without a payload, and those to nowhere.
         """
-        operations.accept(self.connection, event("e2"), deliveries(event("e2"), "gone"), NOW + 7200, NOW)
+        accept(self.connection, event("e2"), deliveries(event("e2"), "gone"), NOW + 7200, NOW)
         operations.prepare(self.connection, "e2-1", b"{}", None, NOW)
         gone, unprepared = self.export()
         self.assertIn("gone", gone)
@@ -441,7 +442,7 @@ class ExportTests(ExchangeCase):
         """
         A time to live beyond all years is written as the last moment of them.
         """
-        operations.insert_keys(self.connection, [("0" * 64, 1e300)])
+        keys.add(self.connection, [("0" * 64, 1e300)])
         self.prepare()
         self.export()
         self.assertIn("9999-12-31T23:59:59Z", [entry["expires_at"] for entry in self.read("cache.json")])

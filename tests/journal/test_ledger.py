@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal import operations, queries
+from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
 from itsjustintv.journal.ledger import Declined, History, Ledger
 from itsjustintv.model import State
@@ -28,7 +29,7 @@ class LedgerTests(SynchronousTestCase):
         self.addCleanup(self.connection.close)
         for number, destination in enumerate("aba", 1):
             news = event(f"e{number}")
-            operations.accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
+            accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
         self.ledger = Ledger.open(self.path, lambda: 5000.0)
 
     def end(self, name: str, state: State, now: float = 1001.0) -> None:

@@ -17,6 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal import operations, queries
+from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
 from itsjustintv.journal.ledger import Declined, Ledger
 from itsjustintv.model import Delivery, Due, Event, State
@@ -81,7 +82,7 @@ class JournalMachine(RuleBasedStateMachine):
         fresh = all(self.keys.get(key, 0.0) <= self.now for key in news.keys)
         with self.connection:
             self.connection.execute("BEGIN")
-            assert operations.accept(self.connection, news, wanted, self.now + TTL, self.now) is fresh
+            assert accept(self.connection, news, wanted, self.now + TTL, self.now) is fresh
         if fresh:
             self.events[news.id] = news
             self.keys.update(dict.fromkeys(news.keys, self.now + TTL))
