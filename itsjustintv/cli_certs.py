@@ -23,7 +23,7 @@ from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.files import read_pair
 from itsjustintv.certs.holding import Holding
-from itsjustintv.certs.policy import advised_moment, last_moment, renewal_moment
+from itsjustintv.certs.policy import order_moment
 from itsjustintv.certs.record import Record
 from itsjustintv.certs.requests import Request, Result
 from itsjustintv.certs.settings import directory_url, for_trial
@@ -142,9 +142,7 @@ def _days(bundle: Bundle | None, now: float) -> float | None:
 
 def _next(holding: Holding, tls: TLS, now: float) -> str:
     if holding.due(tls, now) is None and holding.span is not None:
-        span = holding.span
-        renewal = advised_moment(span, holding.record) or renewal_moment(span)
-        return f"renewed at {rfc3339(min(renewal, last_moment(span)))}"
+        return f"renewed at {rfc3339(order_moment(holding.span, holding.record))}"
     if holding.blocked(tls):
         return "not tried again before [server.tls] changes"
     if holding.record.next_attempt > now:

@@ -133,8 +133,7 @@ class Holding:
             return None if self.blocked(settings) else self.record.next_attempt
         if self.span is None:
             return None
-        renewal = policy.advised_moment(self.span, self.record) or policy.renewal_moment(self.span)
-        return min(renewal, policy.last_moment(self.span))
+        return policy.order_moment(self.span, self.record)
 
     def replacing(self) -> tuple[str, str] | None:
         """
@@ -210,7 +209,7 @@ class Holding:
             level=health.level.value,
             reason=health.reason,
             expires=_text(0.0 if span is None else span.not_after),
-            renew=_text(0.0 if span is None else policy.advised_moment(span, record) or policy.renewal_moment(span)),
+            renew=_text(0.0 if span is None else policy.order_moment(span, record)),
             last_attempt=_text(record.last_attempt),
             next_attempt=_text(record.next_attempt if record.failures else 0.0),
             failures=record.failures,

@@ -28,6 +28,7 @@ __all__ = [
     "health",
     "last_moment",
     "next_ari",
+    "order_moment",
     "order_of_types",
     "renewal_moment",
     "retry_moment",
@@ -125,7 +126,8 @@ def due(span: Span | None, record: Record, now: float) -> str | None:
     """
     Say why a certificate must be ordered now, or ``None``.
 
-    The authority's advice may make it later than our own rule, but not as late as to be in danger.
+    The authority's advice may make it later than our own rule, but neither than the operator's nor as late as to be in
+    danger.
     """
     if span is None:
         return "there is none"
@@ -133,10 +135,19 @@ def due(span: Span | None, record: Record, now: float) -> str | None:
         return "it has expired"
     if now >= last_moment(span):
         return "it is about to expire"
+    if now < order_moment(span, record):
+        return None
     advised = advised_moment(span, record)
-    if advised is not None:
-        return "the authority asks for it" if now >= advised else None
-    return "it is time" if now >= renewal_moment(span) else None
+    return "it is time" if advised is None or now < advised else "the authority asks for it"
+
+
+def order_moment(span: Span, record: Record) -> float:
+    """
+    When to renew.
+    """
+    advised, own = advised_moment(span, record), renewal_moment(span)
+    moment = own if advised is None else min(advised, own) if span.fraction else advised
+    return min(moment, last_moment(span))
 
 
 def advised_moment(span: Span, record: Record) -> float | None:

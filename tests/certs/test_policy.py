@@ -48,7 +48,22 @@ class RenewalTests(SynchronousTestCase):
         """
         By a share of the life that is left.
         """
-        self.assertEqual(policy.renewal_moment(Span(NOW, NOW + 90 * DAY, 0.5)), NOW + 45 * DAY)
+        span = Span(NOW, NOW + 90 * DAY, 0.5)
+        self.assertEqual(policy.renewal_moment(span), NOW + 45 * DAY)
+
+    def test_no_advice_is_later_than_the_operator_wants(self) -> None:
+        """
+        Earlier it may be; and it is said whose word it was.
+        """
+        span = Span(NOW, NOW + 90 * DAY, 0.5)
+        for advised, moment, reason in (
+            (60, 45, "it is time"),
+            (30, 30, "the authority asks for it"),
+        ):
+            record = Record(renew_at=NOW + advised * DAY)
+            self.assertEqual(policy.order_moment(span, record), NOW + moment * DAY)
+            self.assertIsNone(policy.due(span, record, NOW + moment * DAY - 1))
+            self.assertEqual(policy.due(span, record, NOW + moment * DAY), reason)
 
     @given(spans, st.floats(0.0, 3.0), st.floats(-1.0, 3.0))
     def test_nothing_makes_an_expiring_certificate_wait(self, span: Span, at: float, advised: float) -> None:
