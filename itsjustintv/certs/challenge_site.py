@@ -4,6 +4,7 @@ What port 80 is for: the proofs of http-01, and the way to HTTPS for everybody e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 
 from twisted.web import http
@@ -13,6 +14,9 @@ from twisted.web.server import Request
 from itsjustintv.certs.challenges import Http01Responder
 
 __all__ = ["ChallengeResource"]
+
+# A name, perhaps with a dot at its end, or an address; and a port (RFC 9110, section 7.2).
+_HOST = re.compile(r"([^:\[\]]+?|\[[0-9a-f:.]+\])\.?(?::[0-9]*)?")
 
 _PROOFS = b"/.well-known/acme-challenge/"
 
@@ -50,8 +54,10 @@ class ChallengeResource(Resource):
         """
         Send somebody to HTTPS, with the method and all.
         """
-        host = request.getRequestHostname().decode("latin-1").lower().removesuffix(".")
-        if host not in self._names() or not request.uri.startswith(b"/"):
+        # As it was sent: the site does not believe it, but here it is compared with what we know.
+        found = _HOST.fullmatch((request.getHeader(b"Host") or b"").decode("latin-1").lower())
+        host = "" if found is None else found[1]
+        if host.strip("[]") not in self._names() or not request.uri.startswith(b"/"):
             return _say(request, http.NOT_FOUND)
         request.setHeader(b"Location", f"https://{host}{self._port}".encode("ascii") + request.uri)
         return _say(request, http.PERMANENT_REDIRECT)

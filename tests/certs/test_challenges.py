@@ -84,7 +84,8 @@ class SiteTests(SynchronousTestCase):
         """
         Status, body, and where it leads.
         """
-        response: Any = self.successResultOf(self.http.request(method, f"http://{host}{path}", allow_redirects=False))
+        asking = self.http.request(method, f"http://{NAME}{path}", headers={"Host": host}, allow_redirects=False)
+        response: Any = self.successResultOf(asking)
         return (
             response.code,
             self.successResultOf(response.content()),
@@ -111,7 +112,10 @@ class SiteTests(SynchronousTestCase):
         """
         for method in ("GET", "POST"):
             self.assertEqual(self.ask("/twitch?a=b%20c", method), (308, b"", f"https://{NAME}/twitch?a=b%20c"))
-        self.assertEqual(self.ask("/", host=NAME.upper())[2], f"https://{NAME}/")
+        for host in (NAME.upper(), f"{NAME}.", f"{NAME}:8080"):
+            self.assertEqual(self.ask("/", host=host)[2], f"https://{NAME}/")
+        self.names = {"2001:db8::1"}
+        self.assertEqual(self.ask("/", host="[2001:DB8::1]:8080")[2], "https://[2001:db8::1]/")
 
     def test_nobody_is_led_to_a_stranger(self) -> None:
         """
