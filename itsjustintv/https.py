@@ -1,147 +1,241 @@
 """
-HTTPS put together: a certificate of the operator's own, or those that are ordered and renewed by themselves.
+HTTPS, or plain http, as the configuration has it at the moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import field, frozen
-from treq.client import HTTPClient
-from twisted.application.service import IService
-from twisted.internet.defer import Deferred, succeed
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.logger import Logger
+from zope.interface import implementer
 
-from itsjustintv.agents import authority_agent
 from itsjustintv.certs.challenge_site import ChallengeResource
-from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
-from itsjustintv.certs.contexts import ContextMap
 from itsjustintv.certs.endpoint import secured
-from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.figures import Figures
-from itsjustintv.certs.files import FilesService, Watch
-from itsjustintv.certs.on_request import OnRequest
-from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.requests import RequestFiles
-from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import challenge_types, default_name, directory_url, for_trial
-from itsjustintv.certs.store import AccountFiles
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import host_and_port
-from itsjustintv.services import DiskThreads
+from itsjustintv.config.tls import http_place
+from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
+from itsjustintv.serving import Way, Ways, identity
 from itsjustintv.web.channel import Limits
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
 
-__all__ = ["HTTPS", "https"]
+__all__ = ["HTTPS"]
 
 
-@frozen
-class HTTPS:
+@define(eq=False)
+class HTTPS(Service):
     """
-    What the daemon needs of it.
+    Serves in one way, and in another when the settings ask for it. Connections that are open go on as they began.
 
-    :ivar secure: puts TLS in front of what is listened with.
-    :ivar services: to be started before the door is opened, by name.
-    :ivar when_ready: fires when a name can be served; at once for one that is not ours.
-    :ivar problem: why some name cannot be served, or soon cannot be.
-    :ivar figures: what can be counted and measured of each certificate.
-    :ivar refresh: takes note that the settings have changed.
+    :ivar tls: the settings to begin with.
+    :ivar ways: makes the way of serving that settings ask for.
     """
 
-    secure: Callable[[IProtocolFactory], IProtocolFactory]
-    services: Mapping[str, IService] = field(factory=dict)
-    when_ready: Callable[[str], Deferred[None]] = lambda _: succeed(None)
-    problem: Callable[[], str | None] = lambda: None
-    figures: Callable[[], Sequence[Figures]] = tuple
-    refresh: Callable[[], None] = lambda: None
+    _tls: TLS
+    _ways: Ways
+    _reactor: Any
+    _way: Way = field(init=False)
+    _door: Listener = field(init=False)
+    _entrance: _Entrance | None = field(default=None, init=False)
+    _changing: DeferredLock = field(factory=DeferredLock, init=False)
 
+    log = Logger()
 
-def https(tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float], watch: Watch) -> HTTPS:
-    """
-    Put it together as ``[server.tls]`` has it.
+    def __attrs_post_init__(self) -> None:
+        self._way = self._ways.make(self._tls)
+        site = make_site(ChallengeResource(self._ways.http_01, lambda: self._tls.domains), self._reactor, Limits())
+        key = "server.tls.http_listen"
+        self._door = Listener(lambda: _description(self._tls), site, self._reactor, key, (key,))
 
-    :param tls: the settings as they are at the moment. Names, profile and type of key may change later, the rest not.
-    :param watch: looks after the files of a certificate of the operator's own, or after requests for another one.
-    """
-    now = tls()
-    if not now.enabled:
-        return HTTPS(lambda factory: factory)
-    if now.mode == "files":
-        contexts = ContextMap()
-        files = FilesService(Path(now.cert_file), Path(now.key_file), contexts, watch, reactor, disk.run)
-        return HTTPS(
-            lambda factory: secured(contexts, factory, reactor),
-            {"certificates": files},
-            problem=files.problem,
-            figures=files.figures,
+    # The service
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind ports and read keys, while the process may still have the privileges for that.
+
+        :raises CannotServe: plain http cannot be listened for where it is to be.
+        :raises CertificateUnusable: the operator's certificate cannot be served.
+        :raises CertificatesUnsafe: others can read the keys.
+        """
+        super().privilegedStartService()
+        self._door.privilegedStartService()
+        self._way.service.privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        Begin to serve.
+
+        :raises CannotServe: as :meth:`privilegedStartService`, as are the others.
+        :raises CertificateUnusable:
+        :raises CertificatesUnsafe:
+        """
+        super().startService()
+        self._door.startService()
+        self._way.service.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Look after no certificates any more. Handshakes go on with those that are there.
+        """
+        super().stopService()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        await self._replace(self._way, None)
+        await self._door.stopService()
+
+    # What others ask
+
+    def secure(self, factory: IProtocolFactory) -> IProtocolFactory:
+        """
+        Put before a protocol what each connection is to be served with when it comes. To be called once.
+        """
+        self._entrance = _Entrance(factory)
+        self._open_entrance()
+        return self._entrance
+
+    def when_ready(self, name: str) -> Deferred[None]:
+        """
+        Fires when a name can be served; at once for one that is not ours. Fails with ``CancelledError`` when the
+        settings have asked for another way before.
+        """
+        return self._way.when_ready(name)
+
+    def problem(self) -> str | None:
+        """
+        Why some name cannot be served, or soon cannot be.
+        """
+        return self._way.problem()
+
+    def figures(self) -> Sequence[Figures]:
+        """
+        What can be counted and measured of each certificate.
+        """
+        return self._way.figures()
+
+    def refresh(self) -> None:
+        """
+        Try again what was given up.
+        """
+        self._way.follow(self._tls)
+
+    # Another configuration
+
+    async def prepare(self, tls: TLS) -> Callable[[bool], None]:
+        """
+        Make ready for other settings, and wait for the decision. Until then everything is served as it was.
+
+        :return: to be called with ``True`` to follow them, with ``False`` to leave everything as it is.
+        :raises ConfigError: they cannot be followed; everything stays as it is.
+        """
+        if not self.running or tls == self._tls:
+            return lambda _: None
+        way = self._way
+        if identity(tls) != way.identity:
+            try:
+                way = self._ways.make(tls)
+                await way.load()
+            except (CertificateUnusable, CertificatesUnsafe) as error:
+                raise ConfigError((Problem("server.tls", str(error)),)) from None
+        move = await self._door.prepare(_description(tls))
+
+        def decide(taken: bool) -> None:
+            move(taken)
+            if taken and self.running:
+                self._follow(tls, way)
+
+        return decide
+
+    def _follow(self, tls: TLS, way: Way) -> None:
+        old, self._tls, self._way = self._way, tls, way
+        if way is old:
+            way.follow(tls)
+            return
+        if way.identity[0] == "acme" and way.contexts is not None and old.contexts is not None:
+            # Nobody is turned away because an authority takes its time.
+            way.contexts.inherit(old.contexts, tls.domains)
+        self._open_entrance()
+        self.log.info("connections are served in another way from now on: {way}", way=_words(tls))
+        Deferred.fromCoroutine(self._replace(old, way)).addErrback(
+            lambda failure: self.log.failure("certificates are not looked after; restart the daemon", failure)
         )
-    return _ordered(tls, reactor, disk, random, watch)
+
+    async def _replace(self, old: Way, new: Way | None) -> None:
+        """
+        Stop one way and start another, after whatever else is being replaced: both may want the same folder.
+        """
+        await self._changing.acquire()
+        try:
+            if old.service.running:
+                await maybeDeferred(old.service.stopService)
+            if new is not None and new is self._way and self.running:
+                new.service.startService()
+        finally:
+            self._changing.release()
+
+    def _open_entrance(self) -> None:
+        if self._entrance is not None:
+            self._entrance.admit(self._way, self._reactor)
 
 
-def _ordered(
-    tls: Callable[[], TLS], reactor: Any, disk: DiskThreads, random: Callable[[], float], watch: Watch
-) -> HTTPS:
-    now = tls()
-    root = Path(now.cert_dir)
-    http_01, tls_alpn_01 = Http01Responder(), TlsAlpn01Responder(reactor)
-    contexts = ContextMap(tls_alpn_01.context_for)
-    agent, pool = authority_agent(reactor, now.ca_bundle)
-    exchange = Exchange(HTTPClient(agent), reactor)
+@implementer(IProtocolFactory)
+class _Entrance:
+    """
+    Lets each connection in as it is to be served when it comes.
+    """
 
-    def ordering_as(settings: Callable[[], TLS]) -> Ordering:
-        accounts = AccountFiles.of(root, directory_url(settings()), disk.run)
-        responders = {each.challenge_type: each for each in (http_01, tls_alpn_01)}
-        return Ordering(settings, exchange, accounts, responders, reactor, disk.run)
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+        self._current: IProtocolFactory = factory
 
-    ordering = ordering_as(tls)
-    # Two that speak for one account would register it twice.
-    trial = ordering if for_trial(now) == now else ordering_as(lambda: for_trial(tls()))
-    certificates = CertificateService.of(
-        root,
-        tls,
-        ordering,
-        contexts.put,
-        reactor,
-        random,
-        disk.run,
-        retire=contexts.drop,
-        close=pool.closeCachedConnections,
-    )
+    def admit(self, way: Way, reactor: Any) -> None:
+        """
+        Serve those who come in this way from now on.
+        """
+        self._current = self._factory if way.contexts is None else secured(way.contexts, self._factory, reactor)
 
-    def set_default() -> None:
-        contexts.set_default(default_name(tls()))
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        Serve one connection.
+        """
+        return self._current.buildProtocol(addr)
 
-    def refresh() -> None:
-        set_default()
-        certificates.refresh()
+    def doStart(self) -> None:
+        """
+        A port more is listened on.
+        """
+        self._factory.doStart()
 
-    def when_ready(name: str) -> Deferred[None]:
-        return certificates.when_ready(name) if name in tls().domains else succeed(None)
+    def doStop(self) -> None:
+        """
+        A port less.
+        """
+        self._factory.doStop()
 
-    def problem() -> str | None:
-        critical = certificates.problem()
-        return f"critical: {critical}" if critical else certificates.concern()
+    def logPrefix(self) -> str:
+        """
+        Go by the name of the factory, in the lines that Twisted writes about ports.
+        """
+        prefix: str = self._factory.logPrefix()
+        return prefix
 
-    set_default()
-    services: dict[str, IService] = {}
-    place = host_and_port(now.http_listen)
-    if "http-01" in challenge_types(now) and place is not None:
-        site = make_site(ChallengeResource(http_01, lambda: tls().domains), reactor, Limits())
-        description = f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
-        services["http-01"] = Listener(lambda: description, site, reactor)
-    services["certificates"] = certificates
-    services["requests"] = OnRequest(
-        RequestFiles(root), lambda: tls().domains, certificates, trial.issue, watch, reactor, disk.run
-    )
-    return HTTPS(
-        lambda factory: secured(contexts, factory, reactor),
-        services,
-        when_ready,
-        problem,
-        certificates.figures,
-        refresh,
-    )
+
+def _description(tls: TLS) -> str:
+    """
+    Where to listen for plain http beside https, as an endpoint's description; empty for nowhere.
+    """
+    place = http_place(tls)
+    return "" if place is None else f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
+
+
+def _words(tls: TLS) -> str:
+    if not tls.enabled:
+        return "in plain http"
+    return f"with the certificate {tls.cert_file}" if tls.mode == "files" else f"with certificates from {tls.directory}"

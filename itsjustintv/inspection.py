@@ -19,10 +19,10 @@ from itsjustintv.certs.answers import read_directory
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.files import read_pair
 from itsjustintv.certs.folder import require_private
-from itsjustintv.certs.settings import challenge_types, directory_url
+from itsjustintv.certs.settings import directory_url
 from itsjustintv.config.names import is_address
 from itsjustintv.config.sections import TLS, Server
-from itsjustintv.config.tls import host_and_port
+from itsjustintv.config.tls import http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
 
 __all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports"]
@@ -112,8 +112,8 @@ def ports(server: Server, running: bool | None) -> Iterator[Finding]:
     :param running: whether a daemon runs, which then has these ports; ``None`` when nobody knows.
     """
     places = [("server.port", server.listen_addr, server.port)]
-    place = host_and_port(server.tls.http_listen)
-    if server.tls.mode == "acme" and "http-01" in challenge_types(server.tls) and place is not None:
+    place = http_place(server.tls)
+    if place is not None:
         places.append(("server.tls.http_listen", *place))
     for key, host, port in places:
         yield _port(f"{key}: port {port} on {host or 'every interface'}", key, host, port, running)

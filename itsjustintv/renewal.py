@@ -5,14 +5,12 @@ Certificates that somebody wants now: whoever orders them is asked to, which is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 
@@ -20,9 +18,10 @@ from itsjustintv.certs.requests import Request, RequestFiles, Result
 from itsjustintv.certs.settings import challenge_types
 from itsjustintv.config.sections import Server
 from itsjustintv.errors import CertificateError
-from itsjustintv.https import https
+from itsjustintv.https import HTTPS
 from itsjustintv.inspection import held
-from itsjustintv.services import DiskThreads, Storeys, cannot_serve
+from itsjustintv.services import DiskThreads, Storeys
+from itsjustintv.serving import Ways
 from itsjustintv.watching import FileWatch
 from itsjustintv.web.channel import Limits
 from itsjustintv.web.listening import Listener
@@ -126,23 +125,12 @@ class Renewal:
         server, reactor = self._server, self._reactor
         # A trial must not be an occasion to order what is due.
         tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
-        serving = https(lambda: tls, reactor, self._disk, self._random, FileWatch(reactor, self._disk.run))
-        services = dict(serving.services)
-        if "tls-alpn-01" in challenge_types(tls):
-            site = serving.secure(make_site(Resource(), reactor, Limits()))
-            description = f"tcp:{server.port}:interface={quoteStringArgument(server.listen_addr)}"
-            services = {"https": Listener(lambda: description, site, reactor), **services}
+        ways = Ways(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
+        https = HTTPS(tls, ways, reactor)
         self._storeys = Storeys()
-        with _explained():
-            for name, service in services.items():
-                service.setName(name)
-                service.setServiceParent(self._storeys)
-            self._storeys.startService()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except CannotListenError as error:
-        raise cannot_serve(error) from None
+        if "tls-alpn-01" in challenge_types(tls):
+            site = https.secure(make_site(Resource(), reactor, Limits()))
+            description = f"tcp:{server.port}:interface={quoteStringArgument(server.listen_addr)}"
+            Listener(lambda: description, site, reactor).setServiceParent(self._storeys)
+        https.setServiceParent(self._storeys)
+        self._storeys.startService()

@@ -16,16 +16,15 @@ from typing import Any, TypeVar
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from itsjustintv.errors import CannotServe, ItsJustInTVError
+from itsjustintv.errors import ItsJustInTVError
 
-__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys", "cannot_serve"]
+__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
 
 T = TypeVar("T")
 
@@ -214,9 +213,6 @@ def _explained() -> Iterator[None]:
     """
     try:
         yield
-    except CannotListenError as error:
-        sys.excepthook = _say
-        raise cannot_serve(error) from None
     except ItsJustInTVError:
         sys.excepthook = _say
         raise
@@ -238,15 +234,3 @@ def _stderr_leads_nowhere() -> bool:
         return os.path.samestat(os.fstat(2), os.stat(os.devnull))  # noqa: PTH116 - of a descriptor
     except OSError:
         return True
-
-
-def cannot_serve(error: CannotListenError) -> CannotServe:
-    """
-    Say which port cannot be had, why, and what to do.
-    """
-    cause = error.socketError
-    reason = getattr(cause, "strerror", None) or str(cause)
-    return CannotServe(
-        f"cannot listen on {error.interface or '0.0.0.0'}:{error.port}: {reason.lower()}."  # noqa: S104
-        " Stop what holds it, or change server.listen_addr and server.port."
-    )

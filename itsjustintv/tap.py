@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
@@ -197,14 +197,21 @@ def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions
         ground.routing.configure(new)
         deliveries.queue.refresh()
         subscriptions.identities.refresh()
-        if callback_url(old) != callback_url(new):
-            subscriptions.preflight.look()
-        subscriptions.keeper.reconcile("the configuration was reloaded")
-        if new.server.tls != old.server.tls:
-            web.tls.refresh()
+        if callback_url(old) == callback_url(new):
+            subscriptions.keeper.reconcile("the configuration was reloaded")
+        else:
+            # Twitch verifies the new one at once, so it must be served. Whoever gives up waiting has changed it again.
+            reachable = web.https.when_ready(urlsplit(callback_url(new)).hostname or "")
+            reachable.addCallbacks(lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None)
 
-    ground.settings.precede(lambda _, new: Deferred.fromCoroutine(web.prepare(new)))
+    def called_back() -> None:
+        subscriptions.preflight.look()
+        subscriptions.keeper.reconcile("the callback has changed")
+
     ground.settings.precede(lambda _, new: Deferred.fromCoroutine(admin.prepare(new)))
+    ground.settings.precede(lambda _, new: Deferred.fromCoroutine(web.https.prepare(new.server.tls)))
+    # The last one, and it does not wait: nobody may come in at a new port before it is decided how to serve.
+    ground.settings.precede(lambda _, new: Deferred.fromCoroutine(web.prepare(new)))
     ground.settings.subscribe(follow)
 
 
@@ -221,10 +228,10 @@ def _storeys(
         supervisor.reloading(ground.settings.request("SIGHUP"))
         keeper.reconcile("SIGHUP")
         # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
-        web.tls.refresh()
+        web.https.refresh()
 
     def reachable() -> Deferred[None]:
-        return web.tls.when_ready(urlsplit(callback_url(ground.config())).hostname or "")
+        return web.https.when_ready(urlsplit(callback_url(ground.config())).hostname or "")
 
     def subscribe() -> None:
         keeper.startService()
@@ -240,7 +247,7 @@ def _storeys(
         "deliveries": deliveries.queue,
         "pipeline": deliveries.pipeline,
         "catch_up": subscriptions.catch_up,
-        **web.tls.services,
+        "https": web.https,
         "http": web.listener,
         "admin": admin.door,
         "configuration": ground.settings,

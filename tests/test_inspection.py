@@ -130,11 +130,12 @@ class PortsTests(SynchronousTestCase):
 
     def test_where_challenges_are_answered(self) -> None:
         """
-        That port is tried with http-01, and not without.
+        That port is tried where it would be listened on, and not otherwise.
         """
         where = f"127.0.0.1:{self.port}"
         self.assertEqual(len(self.verdicts(False, http_listen=where)), 2)
-        self.assertEqual(len(self.verdicts(False, http_listen=where, challenge="tls-alpn-01")), 1)
+        self.assertEqual(len(self.verdicts(False, http_listen=where, mode="files")), 2)
+        self.assertEqual(len(self.verdicts(False, challenge="tls-alpn-01")), 1)
 
     def test_an_address_of_another_machine(self) -> None:
         """

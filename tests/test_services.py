@@ -10,7 +10,6 @@ from io import StringIO
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -132,19 +131,15 @@ class DaemonTests(SynchronousTestCase):
         daemon.addService(child)
         return daemon
 
-    def test_a_taken_port_names_the_address_and_the_cause(self) -> None:
+    def test_an_error_before_privileges_are_given_up_is_one_line_too(self) -> None:
         """
-        A port that cannot be bound ends the process with a line that says which, why and what to do.
+        Ports are bound before anything else, and what goes wrong there ends the process in the same way.
         """
-        error = CannotListenError("127.0.0.1", 8080, OSError(98, "Address already in use"))
-        for start in ("privilegedStartService", "startService"):
-            with self.subTest(start), self.assertRaises(CannotServe) as caught:
-                getattr(self.daemon(Broken(error, privileged=True)), start)()
-            self.assertEqual(
-                str(caught.exception),
-                "cannot listen on 127.0.0.1:8080: address already in use."
-                " Stop what holds it, or change server.listen_addr and server.port.",
-            )
+        self.patch(sys, "__stderr__", StringIO())
+        with self.assertRaises(CannotServe) as caught:
+            self.daemon(Broken(CannotServe("the port is taken"), privileged=True)).privilegedStartService()
+        sys.excepthook(CannotServe, caught.exception, None)
+        self.assertEqual(sys.__stderr__.getvalue(), "itsjustintv: the port is taken\n")
 
     def test_a_named_error_is_one_line(self) -> None:
         """

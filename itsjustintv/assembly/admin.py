@@ -19,7 +19,7 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
 from itsjustintv.web.channel import Limits
-from itsjustintv.web.side_door import SideDoor
+from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
 
 __all__ = ["Admin"]
@@ -34,7 +34,7 @@ class Admin:
     Its parts.
     """
 
-    door: SideDoor
+    door: Listener
 
     @classmethod
     def of(cls, ground: Ground, more: Mapping[bytes, IResource]) -> Admin:
@@ -51,7 +51,8 @@ class Admin:
             {b"/logout": LogoutResource(), **more},
         )
         site = make_site(root, ground.reactor, _LIMITS)
-        return cls(SideDoor(lambda: _description(config()), site, ground.reactor, "admin.listen"))
+        key = "admin.listen"
+        return cls(Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

@@ -14,7 +14,8 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.config.sections import Config
-from itsjustintv.https import HTTPS, https
+from itsjustintv.https import HTTPS
+from itsjustintv.serving import Ways
 from itsjustintv.twitch.resource import TwitchResource
 from itsjustintv.watching import FileWatch
 from itsjustintv.web.channel import Limits
@@ -33,10 +34,10 @@ class Web:
     """
     Its parts.
 
-    :ivar tls: what stands between the socket and the site.
+    :ivar https: what stands between the socket and the site.
     """
 
-    tls: HTTPS
+    https: HTTPS
     listener: Listener
 
     @classmethod
@@ -47,7 +48,8 @@ class Web:
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
         reactor, config, disk = ground.reactor, ground.config, ground.disk
-        tls = https(lambda: config().server.tls, reactor, disk, ground.random, FileWatch(reactor, disk.run))
+        ways = Ways(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run))
+        https = HTTPS(config().server.tls, ways, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
             deliveries.pipeline.accept,
@@ -55,12 +57,12 @@ class Web:
             reactor,
             ground.new_id,
         )
-        health = _health(ground, twitch, deliveries, subscriptions, tls)
+        health = _health(ground, twitch, deliveries, subscriptions, https)
         root = RootResource({b"/twitch": ExactResource(events.app), b"/health": ExactResource(health.app)})
         clients = Clients(lambda: config().server.trusted_proxies)
-        site = tls.secure(make_site(root, reactor, Limits(), clients))
+        site = https.secure(make_site(root, reactor, Limits(), clients))
         door = Introduced(site, clients, lambda: config().server.proxy_protocol)
-        return cls(tls, Listener(lambda: _description(config()), door, reactor))
+        return cls(https, Listener(lambda: _description(config()), door, reactor))
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """
@@ -73,7 +75,7 @@ class Web:
 
 
 def _health(
-    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, tls: HTTPS
+    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, https: HTTPS
 ) -> HealthResource:
     return HealthResource(
         (
@@ -88,7 +90,7 @@ def _health(
             ("subscriptions", subscriptions.keeper.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", ground.settings.problem),
-            ("certificates", tls.problem),
+            ("certificates", https.problem),
         ),
         details=(
             ("configuration", lambda: ground.settings.status().public()),

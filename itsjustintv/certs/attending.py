@@ -24,7 +24,18 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificateError
 from itsjustintv.model import rfc3339
 
-__all__ = ["Attendant"]
+__all__ = ["Attendant", "alarm"]
+
+_log = Logger()
+
+
+def alarm(failure: Failure, server_name: str) -> None:
+    """
+    Say to an operator that a certificate is in danger.
+    """
+    _log.critical(
+        "the certificate of {name} is in danger: {reason}", name=server_name, reason=failure.getErrorMessage()
+    )
 
 
 @define(eq=False)

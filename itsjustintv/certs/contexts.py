@@ -5,7 +5,7 @@ in, and replacing one is all there is to a renewal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from attrs import define, field
@@ -90,6 +90,16 @@ class ContextMap:
         """
         self._contexts.pop(name.encode("ascii"), None)
 
+    def inherit(self, other: ContextMap, names: Iterable[str]) -> None:
+        """
+        Serve names for which there is nothing yet as another map has served them. Both must know the same challenges.
+        """
+        for name in names:
+            key = name.encode("ascii")
+            found = other._find(key)
+            if found is not None and self._find(key) is None:
+                self._contexts[key] = found
+
     def set_default(self, name: str) -> None:
         """
         Serve those who name nobody as if they had asked for this name.
@@ -115,10 +125,13 @@ class ContextMap:
         Find the context of a name as a client writes it. Only looks into a table.
         """
         wanted = _plain(name) if name else self._default
-        found = self._contexts.get(wanted) or self._contexts.get(b"*." + wanted.partition(b".")[2])
+        found = self._find(wanted)
         if found is None:
             self.log.debug("no certificate for {name}", name=repr(wanted))
         return found
+
+    def _find(self, name: bytes) -> SSL.Context | None:
+        return self._contexts.get(name) or self._contexts.get(b"*." + name.partition(b".")[2])
 
     def _select(self, connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
         """

@@ -99,7 +99,8 @@ class FilesService(Service):
         :raises CertificateUnusable: there is none that can be served.
         """
         super().privilegedStartService()
-        self._serve(self._read())
+        if self._bundle is None:
+            self._take(self._read())
 
     def startService(self) -> None:
         """
@@ -109,8 +110,17 @@ class FilesService(Service):
         """
         super().startService()
         if self._bundle is None:
-            self._serve(self._read())
+            self._take(self._read())
+        self._tell()
         self._watch.start(lambda: (self._certificate, self._key), self._changed)
+
+    async def load(self) -> None:
+        """
+        Load the certificate before the start, without blocking.
+
+        :raises CertificateUnusable: there is none that can be served.
+        """
+        self._take(await self._in_thread(self._read))
 
     def stopService(self) -> Deferred[None] | None:
         """
@@ -147,18 +157,21 @@ class FilesService(Service):
     def _read(self) -> Bundle:
         return read_pair(self._certificate, self._key, self._clock.seconds())
 
-    def _serve(self, bundle: Bundle) -> None:
+    def _take(self, bundle: Bundle) -> None:
         for name in sorted(bundle.names):
             self._contexts.put(name, bundle)
         for name in self._contexts.names - bundle.names:
             self._contexts.drop(name)
         self._contexts.set_default(min(bundle.names))
         self._bundle, self._problem = bundle, None
+
+    def _tell(self) -> None:
+        assert self._bundle is not None  # noqa: S101
         self.log.info(
             "serving the certificate {path} for {names} until {until}",
             path=str(self._certificate),
-            names=", ".join(sorted(bundle.names)),
-            until=rfc3339(bundle.not_after),
+            names=", ".join(sorted(self._bundle.names)),
+            until=rfc3339(self._bundle.not_after),
         )
 
     def _changed(self) -> None:
@@ -184,6 +197,7 @@ class FilesService(Service):
             )
             return
         if self._bundle is None or bundle.leaf != self._bundle.leaf or bundle.chain != self._bundle.chain:
-            self._serve(bundle)
+            self._take(bundle)
+            self._tell()
         else:
             self._problem = None

@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.certs import policy
-from itsjustintv.certs.attending import Attendant
+from itsjustintv.certs.attending import Attendant, alarm
 from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.folder import FolderLock, prepare, require_private
@@ -38,6 +38,7 @@ from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.policy import Level
 from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore, InThread
+from itsjustintv.certs.waiting import Waiting, give_up
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 
@@ -54,12 +55,6 @@ _FOLLOW = 60.0
 _BREATH = 1.0
 # Orders at once.
 _AT_ONCE = 3
-
-
-def _alarm(failure: Failure, server_name: str) -> None:
-    CertificateService.log.critical(
-        "the certificate of {name} is in danger: {reason}", name=server_name, reason=failure.getErrorMessage()
-    )
 
 
 @attr.s(eq=False)
@@ -90,7 +85,8 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     _again: bool = attr.ib(default=False, init=False)
     _wake: IDelayedCall | None = attr.ib(default=None, init=False)
     _waiting: list[Deferred[None]]
-    _ready_waiters: list[tuple[str, Deferred[None]]] = attr.ib(factory=list, init=False)
+    _waiting_for_names: Waiting = attr.ib(factory=Waiting, init=False)
+    _inspected: bool = attr.ib(default=False, init=False)
     _said: set[str] = attr.ib(factory=set, init=False)
 
     log = Logger()
@@ -142,7 +138,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             [],
             email=now.email or None,
             check_interval=_EVERY,
-            panic=more.pop("panic", _alarm),
+            panic=more.pop("panic", alarm),
             root=root,
             settings=settings,
             ordering=ordering,
@@ -162,7 +158,8 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         :raises CertificatesUnsafe: others can read them.
         """
         super().privilegedStartService()
-        require_private(self._root)
+        if not self._inspected:
+            require_private(self._root)
 
     def startService(self) -> None:
         """
@@ -170,9 +167,23 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
         :raises CertificatesUnsafe: others can read the keys, or nothing can be written there.
         """
-        prepare(self._root)
-        self.privilegedStartService()
+        if not self._inspected:
+            self._inspect()
         super().startService()
+
+    async def load(self) -> None:
+        """
+        Do beforehand what a start would do, without blocking: whatever can fail, and reading what is on the disk.
+
+        :raises CertificatesUnsafe: as :meth:`startService`.
+        """
+        await self._in_thread(self._inspect)
+        await self._holdings.hold(self._settings().domains)
+
+    def _inspect(self) -> None:
+        prepare(self._root)
+        require_private(self._root)
+        self._inspected = True
 
     def stopService(self) -> Deferred[None]:
         """
@@ -182,12 +193,10 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         self.ready = False
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
-        waiters = [*self._waiting, *(waiter for _, waiter in self._ready_waiters)]
-        self._waiting, self._ready_waiters = [], []
+        waiters, self._waiting = self._waiting, []
         for waiter in waiters:
-            waiter.cancel()
-            # Whoever had something to say about it has said it by now.
-            waiter.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            give_up(waiter)
+        self._waiting_for_names.give_up()
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
@@ -215,9 +224,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         holding = self._holdings.get(name)
         if holding is not None and holding.valid(self._clock.seconds()):
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._ready_waiters.append((name, waiting))
-        return waiting
+        return self._waiting_for_names.for_name(name)
 
     def issue_cert(self, server_name: str) -> Deferred[None]:
         """
@@ -378,12 +385,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     def _tell_ready(self) -> None:
         now = self._clock.seconds()
         valid = {holding.name for holding in self._holdings if holding.valid(now)}
-        ready, self._ready_waiters = self._ready_waiters, []
-        for name, waiter in ready:
-            if name in valid:
-                waiter.callback(None)
-            else:
-                self._ready_waiters.append((name, waiter))
+        self._waiting_for_names.tell(valid)
         self.ready = bool(valid) and valid == set(self._settings().domains)
         if self.ready:
             waiting, self._waiting = self._waiting, []

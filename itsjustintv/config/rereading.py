@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, frozen
 
 from itsjustintv.config.changes import Changes, changes, fingerprint
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.sections import TLS, Config
+from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 
 __all__ = ["Found", "reread"]
@@ -19,9 +19,6 @@ __all__ = ["Found", "reread"]
 _JOURNAL = Problem(
     "storage.path", "cannot change while the daemon runs, and stays what it was; restart the daemon to move the journal"
 )
-
-# What can change of server.tls while the daemon runs: which certificates are ordered, and whose is served to whom.
-_TLS = ("domains", "default_name", "profile", "key_type", "renew_fraction", "agree_to_terms")
 
 
 @frozen
@@ -48,12 +45,4 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> F
     if new.storage.path != old.storage.path:
         new = evolve(new, storage=evolve(new.storage, path=old.storage.path))
         refused.append(_JOURNAL)
-    fixed = {each.name: getattr(old.server.tls, each.name) for each in fields(TLS) if each.name not in _TLS}
-    wrong = [name for name, value in fixed.items() if getattr(new.server.tls, name) != value]
-    if wrong:
-        new = evolve(new, server=evolve(new.server, tls=evolve(new.server.tls, **fixed)))
-        refused += [
-            Problem(f"server.tls.{name}", "takes effect at the next start, and stays what it was; restart the daemon")
-            for name in wrong
-        ]
     return Found(evolve(loaded, config=new), changes(old, new), fingerprint(new), tuple(refused))

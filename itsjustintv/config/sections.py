@@ -40,7 +40,8 @@ class TLS:
     :ivar cert_file: the certificate, and after it those of the authorities that lead to it, in PEM.
     :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
     :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
-    :ivar http_listen: ``host:port`` at which http-01 is answered.
+    :ivar http_listen: ``host:port`` at which http-01 is answered, and everybody else is sent on to https; empty for
+        port 80 where http-01 needs it, and nowhere else. See :func:`~itsjustintv.config.tls.http_place`.
     :ivar profile: kind of certificate, by the authority's name for it; empty for what it gives unasked.
     :ivar key_type: ``p256``, ``p384``, ``rsa2048`` or ``rsa3072``.
     :ivar ca_bundle: file of the certificates by which the directory is believed; empty for the system's.
@@ -60,7 +61,7 @@ class TLS:
     agree_to_terms: bool = False
     email: str = ""
     challenge: str = "http-01"
-    http_listen: str = "0.0.0.0:80"
+    http_listen: str = ""
     profile: str = ""
     key_type: str = "p256"
     ca_bundle: str = ""

@@ -14,10 +14,11 @@ from itsjustintv.config.names import is_address, is_name
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.values import Rule, address, between, file_name, host_url, one_of, optional, visible
 
-__all__ = ["TLS_RULES", "check_tls", "host_and_port", "no_endpoint", "tls_doubts"]
+__all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_place", "no_endpoint", "tls_doubts"]
 
 _HTTP_01 = ("http-01", "both")
 _HTTPS_PORT = 443
+_HTTP_PLACE = "0.0.0.0:80"
 
 _LOCAL_PART = re.compile(r"[!-~]+")
 _NOT_IN_CONTACT = frozenset('@,:;?<>()"\\')
@@ -50,6 +51,17 @@ def host_and_port(value: str) -> tuple[str, int] | None:
     if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         return None
     return None if address(host) is not None or bracketed != (":" in host) else (host, int(port))
+
+
+def http_place(tls: TLS) -> tuple[str, int] | None:
+    """
+    Where plain http is listened for beside https: for an authority that looks for http-01, and for everybody who is to
+    be sent on. In mode ``files`` port 80 belongs to whoever renews the certificate, unless it is given to us.
+    """
+    if not tls.enabled:
+        return None
+    needed = tls.mode == "acme" and tls.challenge in _HTTP_01
+    return host_and_port(tls.http_listen or (_HTTP_PLACE if needed else ""))
 
 
 def _domains(names: tuple[str, ...]) -> str | None:
@@ -150,6 +162,7 @@ def check_tls(server: Server) -> Iterator[Finding]:
                 yield _finding(key, message, "mode")
     elif tls.mode == "acme":
         yield from _ordering(server)
+    yield from _beside(server)
 
 
 def tls_doubts(server: Server) -> Iterator[Finding]:
@@ -191,20 +204,11 @@ def _ordering(server: Server) -> Iterator[Finding]:
             "mode",
             "profile",
         )
-    if tls.challenge in _HTTP_01:
-        yield from _answering(server)
     yield from _external_account(tls)
 
 
-def _answering(server: Server) -> Iterator[Finding]:
-    if not server.tls.http_listen:
-        yield _finding(
-            "http_listen",
-            'must be given for http-01, such as "0.0.0.0:80"; set challenge = "tls-alpn-01" to do without',
-            "challenge",
-        )
-        return
-    place = host_and_port(server.tls.http_listen)
+def _beside(server: Server) -> Iterator[Finding]:
+    place = http_place(server.tls)
     if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
         finding = _finding(
             "http_listen",

@@ -5,18 +5,19 @@ The door: a listening port that can be moved while people are inside.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.errors import CannotServe, ConfigError, Problem
 
 __all__ = ["Listener"]
 
@@ -29,12 +30,17 @@ class Listener(Service):
     A move listens at the new place before it ceases to listen at the old one, where connections that are open go on
     until they end by themselves: nobody is ever turned away. The factory is that of all of them.
 
-    :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it.
+    :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it; empty
+        for nowhere.
+    :ivar section: the part of the configuration that says so.
+    :ivar keys: the keys in it that do, that of the port last.
     """
 
     _description: Callable[[], str]
     _factory: IProtocolFactory
     _reactor: Any
+    _section: str = "server"
+    _keys: Sequence[str] = ("server.listen_addr", "server.port")
     _where: str = field(default="", init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _closing: set[Deferred[Any]] = field(factory=set, init=False)
@@ -58,7 +64,7 @@ class Listener(Service):
         """
         Listen, while the process may still have the privileges for that.
 
-        :raises CannotListenError: nobody can listen there, or not we.
+        :raises CannotServe: nobody can listen there, or not we.
         """
         super().privilegedStartService()
         self._open()
@@ -67,7 +73,7 @@ class Listener(Service):
         """
         Listen, if that has not been done yet.
 
-        :raises CannotListenError: nobody can listen there, or not we.
+        :raises CannotServe: nobody can listen there, or not we.
         """
         super().startService()
         if self._port is None:
@@ -79,36 +85,40 @@ class Listener(Service):
         """
         super().stopService()
         port, self._port = self._port, None
-        if port is not None:
-            self._close(port)
+        self._close(port)
         return DeferredList(list(self._closing)).addCallback(lambda _: None)
 
     async def prepare(self, description: str) -> Callable[[bool], None]:
         """
         Listen at a new place as well, and wait for the decision.
 
+        :param description: of the new place; empty for nowhere.
         :return: to be called with ``True`` to cease listening at the old place, with ``False`` to stay there.
         :raises ConfigError: nobody can listen there, or not we; the old place stays.
         """
         if not self.running or description == self._where:
             return lambda _: None
         try:
-            new = await serverFromString(self._reactor, description).listen(self._factory)
+            new = await self._listen(description)
         except CannotListenError as error:
-            raise ConfigError((Problem("server", self._why_not(error)),)) from None
+            raise ConfigError((Problem(self._section, self._why_not(error)),)) from None
 
         def decide(move: bool) -> None:
             if not move or not self.running:
                 self._close(new)
                 return
             old, self._port, self._where = self._port, new, description
-            if old is not None:
+            if old is None:
+                self.log.info("listening on {place}", place=_place(new))
+            elif new is None:
+                self.log.info("no longer listening on {place}, where open connections go on", place=_place(old))
+            else:
                 self.log.info(
                     "listening on {new}, and no longer on {old}, where open connections go on",
                     new=_place(new),
                     old=_place(old),
                 )
-                self._close(old)
+            self._close(old)
 
         return decide
 
@@ -121,36 +131,55 @@ class Listener(Service):
         (await self.prepare(description))(True)
 
     def _open(self) -> None:
-        description = self._description()
+        self._where = self._description()
         opened: list[Any] = []
-        # Nothing here waits: whoever starts us must know now whether it worked.
-        serverFromString(self._reactor, description).listen(self._factory).addBoth(opened.append)
-        if not opened:
-            raise CannotListenError(description, None, OSError("the endpoint does not answer at once"))
-        if not IListeningPort.providedBy(opened[0]):
-            opened[0].raiseException()
-        self._port, self._where = opened[0], description
-        self.log.info("listening on {place}", place=_place(opened[0]))
+        self._listen(self._where).addBoth(opened.append)
+        # Nothing there waits: whoever starts us must know now whether it worked.
+        assert opened  # noqa: S101
+        if isinstance(opened[0], Failure):
+            raise self._cannot_serve(opened[0]) from None
+        self._port = opened[0]
+        if self._port is not None:
+            self.log.info("listening on {place}", place=_place(self._port))
 
-    def _close(self, port: IListeningPort) -> None:
+    def _listen(self, description: str) -> Deferred[IListeningPort | None]:
+        if not description:
+            return succeed(None)
+        listening: Deferred[Any] = serverFromString(self._reactor, description).listen(self._factory)
+        return listening
+
+    def _close(self, port: IListeningPort | None) -> None:
+        if port is None:
+            return
         closing = maybeDeferred(port.stopListening)
         self._closing.add(closing)
         closing.addErrback(lambda failure: self.log.failure("a port was not closed cleanly", failure))
         closing.addCallback(lambda _: self._closing.discard(closing))
 
+    def _cannot_serve(self, failure: Failure) -> CannotServe:
+        failure.trap(CannotListenError)
+        error: Any = failure.value
+        interface, port, reason = error.interface or "0.0.0.0", error.port, _cause(error)  # noqa: S104 - only said
+        return CannotServe(
+            f"cannot listen on {interface}:{port}: {reason}. Stop what holds it, or change {' and '.join(self._keys)}."
+        )
+
     def _why_not(self, error: CannotListenError) -> str:
         cause = error.socketError
-        reason = (getattr(cause, "strerror", None) or str(cause)).lower()
         place = f"{error.interface or '0.0.0.0'}:{error.port}"  # noqa: S104 - only said
-        here = "" if self._port is None else _place(self._port)
+        here = _place(self._port)
         if here.endswith(f":{error.port}") and getattr(cause, "errno", None) == errno.EADDRINUSE:
             return (
                 f"cannot listen on {place} while the daemon itself holds that port on {here};"
-                " change server.port as well, or restart the daemon"
+                f" take another port in {self._keys[-1]}, or restart the daemon"
             )
-        return f"cannot listen on {place}: {reason}; stop what holds it, or change server.listen_addr and server.port"
+        return f"cannot listen on {place}: {_cause(error)}; stop what holds it, or change {' and '.join(self._keys)}"
 
 
-def _place(port: IListeningPort) -> str:
-    host: Any = port.getHost()
+def _cause(error: CannotListenError) -> str:
+    return str(getattr(error.socketError, "strerror", None) or error.socketError).lower()
+
+
+def _place(port: IListeningPort | None) -> str:
+    host: Any = None if port is None else port.getHost()
     return f"{getattr(host, 'host', host)}:{getattr(host, 'port', '')}"

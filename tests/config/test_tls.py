@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.secret_files import secret_files
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import host_and_port
+from itsjustintv.config.tls import host_and_port, http_place
 from itsjustintv.errors import ConfigError
 
 from .test_load import REQUIRED, document
@@ -72,7 +72,7 @@ class CheckTests(SynchronousTestCase):
             {"directory": "staging", "email": "ops+tls@example.org", "key_type": "rsa3072", "challenge": "both"},
             {"directory": "https://ca.example.org:9000/acme/dir?x=1", "ca_bundle": "ca.pem"},
             *({"directory": f"http://{host}/dir"} for host in ("localhost:14000", "127.0.0.9", "[::1]:14000")),
-            {"challenge": "tls-alpn-01", "http_listen": ""},
+            *({"challenge": challenge, "http_listen": ""} for challenge in ("http-01", "tls-alpn-01", "both")),
             {"profile": "shortlived", "domains": ["192.0.2.1", "2001:db8::1", "a.example.org"]},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXNlY3JldC0_"},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXM="},
@@ -120,8 +120,6 @@ class CheckTests(SynchronousTestCase):
             ("tls.eab_kid", "key id", {**_ENOUGH, "eab_hmac": "c2VjcmV0"}),
             ("tls.default_name", "server.tls.domains", {**_ENOUGH, "default_name": "b.example.org"}),
             ("tls.default_name", "server.tls.domains", {**_FILES, "default_name": "b.example.org"}),
-            ("tls.http_listen", "tls-alpn-01", {**_ENOUGH, "http_listen": ""}),
-            ("tls.http_listen", "tls-alpn-01", {**_ENOUGH, "http_listen": "", "challenge": "both"}),
         ):
             self.only(path, words, tls)
 
@@ -199,7 +197,8 @@ class CheckTests(SynchronousTestCase):
 
     def test_one_place_for_two_servers(self) -> None:
         """
-        http-01 cannot be answered where https is served, in whichever way the address is written.
+        Plain http cannot be where https is served, in whichever way the address is written, nor at port 80 when that is
+        where it would be unasked.
         """
         for http_listen, listen_addr in (
             ("0.0.0.0:443", _EVERYWHERE),
@@ -218,8 +217,11 @@ class CheckTests(SynchronousTestCase):
             ("[::1]:443", _EVERYWHERE),
         ):
             self.assertEqual([], _told({**_ENOUGH, "http_listen": http_listen}, {"listen_addr": listen_addr}))
-        self.assertEqual([], _told({**_ENOUGH, "http_listen": "0.0.0.0:443", "challenge": "tls-alpn-01"}))
-        self.assertEqual([], _told({**_FILES, "http_listen": "0.0.0.0:443"}))
+        for more in ({**_ENOUGH, "challenge": "tls-alpn-01"}, _FILES):
+            self.only("tls.http_listen", "server.port", {**more, "http_listen": "0.0.0.0:443"})
+            self.assertEqual([], _told({**more, "http_listen": "0.0.0.0:80"}))
+            self.assertEqual([], [told for told in _told(more, {"port": 80}) if "http_listen" in told])
+        self.only("tls.http_listen", "server.port", _ENOUGH, {"port": 80})
 
     def test_a_wrong_type_is_not_also_missing(self) -> None:
         """
@@ -339,11 +341,17 @@ class HostAndPortTests(SynchronousTestCase):
         ):
             self.assertEqual(expected, host_and_port(value))
 
-    def test_the_default_is_one(self) -> None:
+    def test_plain_http_is_listened_for_where_it_is_needed_or_wanted(self) -> None:
         """
-        What is listened on unless told otherwise can be taken apart.
+        At port 80 for http-01, nowhere for what does not need it; where the operator says, in every mode.
         """
-        self.assertEqual(80, (host_and_port(TLS().http_listen) or ("", 0))[1])
+        for challenge, place in (("http-01", (_EVERYWHERE, 80)), ("both", (_EVERYWHERE, 80)), ("tls-alpn-01", None)):
+            self.assertEqual(http_place(TLS(enabled=True, challenge=challenge)), place)
+            given_one = TLS(enabled=True, challenge=challenge, http_listen="[::1]:8080")
+            self.assertEqual(http_place(given_one), ("::1", 8080))
+        self.assertIsNone(http_place(TLS(enabled=True, mode="files")))
+        self.assertEqual(http_place(TLS(enabled=True, mode="files", http_listen="[::1]:8080")), ("::1", 8080))
+        self.assertIsNone(http_place(TLS(http_listen="[::1]:8080")))
 
     @settings(deadline=None)
     @given(st.ip_addresses(), st.integers(1, 65535))

@@ -9,10 +9,12 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
 from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
@@ -21,8 +23,11 @@ from tests.certs.authority import DAY, Issuer
 from tests.certs.pebble import Pebble
 from tests.functional.run import Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
+from tests.functional.test_reload import Caller
 
 NAME = "hooks.example.test"
+TLS = f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n'
+FILES = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
 
 
 class HttpsCase(StageCase):
@@ -42,7 +47,7 @@ class HttpsCase(StageCase):
 
         :param tls: TOML of ``[server.tls]``.
         """
-        stage = self.stage(settings=f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n{tls}')
+        stage = self.stage(settings=f"{TLS}{tls}")
         # The simulated Twitch does not speak TLS, so the daemon is told of another callback and we are Twitch.
         stage.incoming_webhook_url = f"https://{NAME}:{stage.port}/twitch"
         stage.add_streamer("tanuki")
@@ -106,12 +111,6 @@ class HttpsCase(StageCase):
         pem = begin + shown.partition(begin)[2].partition(end)[0] + end
         return str(Certificate.loadPEM(pem.encode("ascii")).serialNumber())
 
-
-class FilesTests(HttpsCase):
-    """
-    A certificate of the operator's own.
-    """
-
     def issue(self, stage: Stage, issuer: Issuer) -> None:
         """
         Put a new certificate where the daemon looks for it.
@@ -122,12 +121,18 @@ class FilesTests(HttpsCase):
         (stage.folder / "one.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
         (stage.folder / "one.pem").replace(stage.folder / "served.pem")
 
+
+class FilesTests(HttpsCase):
+    """
+    A certificate of the operator's own.
+    """
+
     async def test_is_served_and_replaced_while_the_daemon_runs(self) -> None:
         """
         An event comes in over HTTPS and is delivered; when the file is replaced, the next handshake gets the new
         certificate; and nothing older than TLS 1.2 is spoken.
         """
-        stage = self.begin('mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n')
+        stage = self.begin(FILES)
         issuer = Issuer()
         self.issue(stage, issuer)
         await self.started(stage)
@@ -144,7 +149,7 @@ class FilesTests(HttpsCase):
         """
         Without the certificate the daemon does not start, and says which file it misses.
         """
-        stage = self.begin('mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n')
+        stage = self.begin(FILES)
         daemon = stage.daemon()
         daemon.start()
         self.assertEqual(await daemon.ended(), 1)
@@ -245,3 +250,73 @@ class AcmeTests(HttpsCase):
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
         self.assertEqual(list((stage.folder / "data/acme_certs/renew").iterdir()), [])
+
+
+class ReloadTests(HttpsCase):
+    """
+    A configuration that changes its mind about HTTPS.
+    """
+
+    async def begun(self, stage: Stage, root: bytes | None = None) -> Caller:
+        """
+        Somebody whose request has not arrived as a whole yet.
+
+        :param root: what the daemon's certificate is verified with; without it, plain http is spoken.
+        """
+        endpoint: Any = TCP4ClientEndpoint(stage.reactor, "127.0.0.1", stage.port)
+        if root is not None:
+            trusted = trustRootFromCertificates([Certificate.loadPEM(root)])
+            endpoint = wrapClientTLS(optionsForClientTLS(NAME, trustRoot=trusted), endpoint)
+        caller = Caller()
+        await connectProtocol(endpoint, caller)
+        # The first one is answered, so the connection is not only in the kernel's queue.
+        caller.transport.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stage.until(lambda: b"HTTP/1.1 200 OK" in caller.heard)
+        caller.transport.write(b"POST /twitch HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nab")
+        return caller
+
+    async def ended(self, caller: Caller) -> None:
+        """
+        It arrives, and is answered: nobody has signed it.
+        """
+        caller.transport.write(b"cd")
+        self.assertIn(b"HTTP/1.1 403 Forbidden", await caller.closed)
+
+    async def test_to_https_and_back_while_requests_are_under_way(self) -> None:
+        """
+        On the same port, and with port 80 leading there: what has begun in plain http is answered in plain http, what
+        has begun in https in https, and whoever comes finds what is configured. A certificate that cannot be read
+        changes nothing.
+        """
+        stage = self.begin("")
+        stage.settings = ""
+        self.issue(stage, Issuer())
+        root = (stage.folder / "root.pem").read_bytes()
+        daemon = await stage.started()
+        plain = await self.begun(stage)
+        stage.settings = TLS + FILES.replace("served.pem", "missing.pem")
+        stage.configure()
+        await daemon.said("server.tls: missing.pem cannot be read: No such file or directory")
+
+        stage.settings = f'{TLS}{FILES}http_listen = "127.0.0.1:{free_port()}"\n'
+        stage.configure()
+        await daemon.said("connections are served in another way from now on: with the certificate served.pem")
+        await self.deliver(stage)
+        place = stage.settings.rpartition("127.0.0.1:")[2].strip('"\n')
+        there = await run(
+            stage.reactor,
+            [self.curl, "--silent", "--head", "--header", f"Host: {NAME}", f"http://127.0.0.1:{place}/x"],
+            stage.folder,
+            environment(os.environ),
+        )
+        self.assertIn(f"Location: https://{NAME}/x", there.out)
+        await self.ended(plain)
+
+        secure = await self.begun(stage, root)
+        stage.settings = ""
+        stage.configure()
+        await daemon.said("connections are served in another way from now on: in plain http")
+        await daemon.ready()
+        await self.ended(secure)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)

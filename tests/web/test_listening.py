@@ -4,13 +4,12 @@ Tests for :mod:`itsjustintv.web.listening`: on real sockets, since the claims ar
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 from twisted.internet import reactor as real
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import capturedLogs, formatEvent
@@ -18,7 +17,7 @@ from twisted.protocols.wire import Echo
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from itsjustintv.errors import ConfigError
+from itsjustintv.errors import CannotServe, ConfigError
 from itsjustintv.web.listening import Listener
 
 # mypy takes the module for what it installs.
@@ -173,7 +172,7 @@ class ListenerTests(TestCase):
         self.assertEqual(
             str(caught.exception),
             f"server: cannot listen on 0.0.0.0:{here} while the daemon itself holds that port on 127.0.0.1:{here};"
-            " change server.port as well, or restart the daemon",
+            " take another port in server.port, or restart the daemon",
         )
         self.assertEqual(await (await self.call(here)).ask(b"hello"), b"hello")
 
@@ -199,6 +198,40 @@ class ListenerTests(TestCase):
         before = self.listener.port
         await self.listener.move(where)
         self.assertIs(self.listener.port, before)
+
+    async def test_nowhere_is_a_place(self) -> None:
+        """
+        A listener with nowhere to listen starts and stops, comes to a place, and leaves it again; the log tells.
+        """
+        listener = self.make("")
+        listener.privilegedStartService()
+        listener.startService()
+        self.assertIsNone(listener.port)
+        new = await self.free()
+        with capturedLogs() as logs:
+            await listener.move(f"tcp:{new}:interface=127.0.0.1")
+            caller = await self.call(new)
+            (await listener.prepare(""))(False)
+            await self.call(new)
+            await listener.move("")
+        await self.refused(new)
+        self.assertEqual(await caller.ask(b"hello"), b"hello")
+        said = [formatEvent(event) for event in logs]
+        self.assertIn(f"listening on 127.0.0.1:{new}", said)
+        self.assertIn(f"no longer listening on 127.0.0.1:{new}, where open connections go on", said)
+        await listener.stopService()
+
+    async def test_the_keys_to_change_are_those_that_say_where(self) -> None:
+        """
+        A listener of other keys names them, at a start and at a move.
+        """
+        taken = f"tcp:{self.taken()}:interface=127.0.0.1"
+        listener = Listener(lambda: taken, self.factory, reactor, "server.tls.http_listen", ["server.tls.http_listen"])
+        error = self.assertRaises(CannotServe, listener.startService)
+        self.assertTrue(str(error).endswith("or change server.tls.http_listen."), error)
+        with self.assertRaises(ConfigError) as caught:
+            await listener.prepare(f"{taken}:backlog=1")
+        self.assertTrue(str(caught.exception).startswith("server.tls.http_listen: cannot listen"), caught.exception)
 
     async def test_a_stop_closes_everything(self) -> None:
         """
@@ -227,8 +260,8 @@ class ListenerTests(TestCase):
         """
         listener = self.make(f"tcp:{self.taken()}:interface=127.0.0.1")
         for start in (listener.privilegedStartService, listener.startService):
-            error = self.assertRaises(CannotListenError, start)
-            self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+            error = self.assertRaises(CannotServe, start)
+            self.assertIn("address already in use. Stop what holds it, or change server.listen_addr", str(error))
 
     def test_the_first_port_is_opened_with_privileges(self) -> None:
         """

@@ -1,0 +1,366 @@
+"""
+Tests for :mod:`itsjustintv.https`: connections, settings that change, and what is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.certs.bundle import Bundle
+from itsjustintv.certs.challenges import TlsAlpn01Responder
+from itsjustintv.certs.contexts import ACME_TLS, ContextMap
+from itsjustintv.certs.folder import FolderLock
+from itsjustintv.certs.settings import directory_url
+from itsjustintv.certs.store import CertificateStore
+from itsjustintv.config.sections import TLS
+from itsjustintv.errors import ConfigError
+from itsjustintv.https import HTTPS
+from itsjustintv.serving import Ways
+from tests.certs.doubles import NAME, at_once, bundle
+from tests.certs.tls import Client, EchoFactory, Server, pending
+
+PLAIN = TLS()
+PLACE = "127.0.0.1:8080"
+
+
+class Watching:
+    """
+    A watch that sees nothing.
+    """
+
+    running = False
+
+    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], None]) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+
+class Disk:
+    """
+    Threads that take no time.
+    """
+
+    run = staticmethod(at_once)
+
+
+class HttpsTests(SynchronousTestCase):
+    """
+    One entrance, and what is behind it at the moment.
+    """
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.server = Server(ContextMap(), EchoFactory(), self.reactor)
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.watches: list[Watching] = []
+
+        def watch() -> Watching:
+            self.watches.append(Watching())
+            return self.watches[-1]
+
+        disk: Any = Disk()
+        self.ways = Ways(self.reactor, disk, lambda: 0.5, watch)
+        # Nobody is there, and nobody refuses either.
+        self.acme = TLS(
+            enabled=True,
+            domains=(NAME,),
+            agree_to_terms=True,
+            cert_dir=str(self.folder / "acme"),
+            directory="http://127.0.0.1:1/directory",
+            challenge="tls-alpn-01",
+        )
+        self.files = TLS(
+            enabled=True,
+            mode="files",
+            domains=(NAME,),
+            cert_file=str(self.folder / "own.pem"),
+            key_file=str(self.folder / "own.pem"),
+        )
+
+    def start(self, tls: TLS) -> HTTPS:
+        """
+        One that is stopped with the test.
+        """
+        self.https = HTTPS(tls, self.ways, self.reactor)
+        self.server._secured = self.https.secure(self.server.factory)
+        self.https.privilegedStartService()
+        self.https.startService()
+        self.addCleanup(lambda: self.https.running and self.successResultOf(self.https.stopService()))
+        return self.https
+
+    def prepare(self, tls: TLS) -> Callable[[bool], None]:
+        """
+        Make ready.
+        """
+        return self.successResultOf(Deferred.fromCoroutine(self.https.prepare(tls)))
+
+    def change(self, tls: TLS) -> None:
+        """
+        Let other settings be followed.
+        """
+        self.prepare(tls)(True)
+
+    def refused(self, tls: TLS) -> str:
+        """
+        Why other settings cannot be followed.
+        """
+        failure = self.failureResultOf(Deferred.fromCoroutine(self.https.prepare(tls)), ConfigError)
+        return str(failure.value)
+
+    def own(self, made: Bundle | None = None) -> Bundle:
+        """
+        Put a certificate where the operator would.
+        """
+        made = made or bundle()
+        (self.folder / "own.pem").write_bytes(b"".join(each.as_bytes() for each in made.objects()))
+        return made
+
+    def ordered(self, tls: TLS, name: str = NAME) -> Bundle:
+        """
+        Put a certificate where an earlier run would have left it.
+        """
+        made = bundle(name)
+        store = CertificateStore.of(Path(tls.cert_dir), directory_url(tls), tls.domains, at_once)
+        self.successResultOf(store.store(name, made.objects()))
+        return made
+
+    def tls(self, name: str = NAME, **how: Any) -> Client:
+        """
+        A client that speaks TLS.
+        """
+        return self.server.connect(name.encode(), **how)
+
+    def plain(self) -> Callable[[bytes], bytes]:
+        """
+        A client that does not: what it says is answered with the echo.
+        """
+        protocol: Any = self.server._secured.buildProtocol(None)  # type: ignore[arg-type]
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+
+        def say(words: bytes) -> bytes:
+            protocol.dataReceived(words)
+            heard: bytes = transport.value()
+            transport.clear()
+            return heard
+
+        return say
+
+    def places(self) -> list[str]:
+        """
+        Where something listens.
+        """
+        return [f"{interface}:{port}" for port, _, _, interface in self.reactor.tcpServers]
+
+    def test_from_plain_http_to_a_certificate_of_ones_own_and_back(self) -> None:
+        """
+        Each connection is served as it was configured when it came, to its end.
+        """
+        made = self.own()
+        self.start(PLAIN)
+        before = self.plain()
+        self.assertEqual(before(b"plain"), b"plain")
+        with capturedLogs() as logs:
+            self.change(self.files)
+        self.assertIn(
+            f"connections are served in another way from now on: with the certificate {self.files.cert_file}",
+            [formatEvent(event) for event in logs],
+        )
+        during = self.tls()
+        self.assertEqual(during.certificate, made.leaf)
+        self.assertEqual(before(b"still plain"), b"still plain")
+        self.assertTrue(self.watches[0].running)
+        self.change(PLAIN)
+        self.assertEqual(self.plain()(b"plain again"), b"plain again")
+        self.assertEqual(during.say(b"still here"), b"still here")
+        self.assertFalse(self.watches[0].running)
+        self.assertEqual((self.https.figures(), self.https.problem()), ((), None))
+
+    def test_nothing_changes_before_it_is_decided_or_when_it_is_decided_against(self) -> None:
+        """
+        The certificate is read and the port bound, and both are let go of.
+        """
+        self.own()
+        self.start(PLAIN)
+        decide = self.prepare(evolve(self.files, http_listen=PLACE))
+        self.assertEqual(self.plain()(b"plain"), b"plain")
+        decide(False)
+        self.assertEqual(self.plain()(b"plain"), b"plain")
+        self.assertFalse(self.watches[0].running)
+        self.assertIsNone(self.https._door.port)
+        self.change(PLAIN)
+
+    def test_what_cannot_be_followed_says_why_and_changes_nothing(self) -> None:
+        """
+        A certificate that cannot be read, keys that others can read, a bundle that is none, a port that cannot be had.
+        """
+        self.start(PLAIN)
+        self.assertIn("own.pem cannot be read", self.refused(self.files))
+        self.ordered(self.acme)
+        for path in (self.folder / "acme").rglob("*.pem"):
+            path.chmod(0o644)
+        self.assertIn("chmod 600", self.refused(self.acme))
+        self.assertIn("none.pem", self.refused(evolve(self.acme, ca_bundle="none.pem")))
+        self.own()
+
+        def taken(port: int, *_: Any, interface: str, **__: Any) -> None:
+            raise CannotListenError(interface, port, OSError(98, "Address already in use"))
+
+        self.patch(self.reactor, "listenTCP", taken)
+        self.assertEqual(
+            self.refused(evolve(self.files, http_listen=PLACE)),
+            f"server.tls.http_listen: cannot listen on {PLACE}: address already in use;"
+            " stop what holds it, or change server.tls.http_listen",
+        )
+        self.assertEqual(self.plain()(b"plain"), b"plain")
+        self.assertFalse(any(watch.running for watch in self.watches))
+
+    def test_what_is_on_the_disk_is_served_from_the_first_connection_on(self) -> None:
+        """
+        It is read before the change.
+        """
+        made = self.ordered(self.acme)
+        self.start(PLAIN)
+        self.change(self.acme)
+        self.assertEqual(self.tls().certificate, made.leaf)
+        self.assertEqual(self.server.connect(None).certificate, made.leaf)
+        self.assertEqual([each.name for each in self.https.figures()], [NAME])
+        self.assertIsNone(self.https.problem())
+        self.successResultOf(self.https.when_ready(NAME))
+
+    def test_until_there_is_another_certificate_the_one_before_is_served(self) -> None:
+        """
+        From the operator's own to those of an authority that takes its time, but for names that are gone. Validators
+        are let through as well.
+        """
+        gone = "gone.example.test"
+        made = self.own(bundle(NAME, gone))
+        self.start(self.files)
+        self.assertEqual(self.tls(gone).certificate, made.leaf)
+        self.change(self.acme)
+        self.assertEqual(self.tls().certificate, made.leaf)
+        self.assertIsNotNone(self.tls(gone).error)
+        self.assertNoResult(self.https.when_ready(NAME).addErrback(lambda _: None))
+        self.successResultOf(self.https.when_ready("proxy.example.test"))
+        self.assertIn("critical", self.https.problem() or "")
+        responder: TlsAlpn01Responder = self.ways._tls_alpn_01
+        pending(responder)
+        self.assertEqual(self.tls(alpn=[ACME_TLS]).spoken, ACME_TLS)
+
+    def test_a_wildcard_serves_until_the_name_has_its_own(self) -> None:
+        """
+        The name it was for, and no other name below it.
+        """
+        made = self.own(bundle("*.example.test"))
+        self.start(self.files)
+        self.change(self.acme)
+        self.assertEqual(self.tls().certificate, made.leaf)
+        self.assertIsNotNone(self.tls("www.example.test").error)
+
+    def test_another_authority_in_the_same_folder(self) -> None:
+        """
+        The one before has let go of the folder when the next one wants it, so that orders go on; and its certificate is
+        served until there is another.
+        """
+        made = self.ordered(self.acme)
+        self.start(self.acme)
+        with capturedLogs() as logs:
+            self.change(evolve(self.acme, directory="http://127.0.0.1:2/directory"))
+        self.assertEqual(self.tls().certificate, made.leaf)
+        said = [formatEvent(event) for event in logs]
+        self.assertIn(f"ordering a certificate for {NAME}: there is none", said)
+        self.assertFalse(any("another process" in line for line in said), said)
+        self.successResultOf(self.https.stopService())
+        self.assertTrue(FolderLock(self.folder / "acme" / "lock").take())
+
+    def test_one_after_the_other(self) -> None:
+        """
+        Whoever comes is served in the new way at once, but what looks after its certificates begins when the one before
+        has ended; if that takes its time, the next but one takes the turn of the next.
+        """
+        made = self.own()
+        self.ordered(self.acme)
+        for skipped in (False, True):
+            self.start(self.acme)
+            ending: Deferred[None] = Deferred()
+            self.patch(self.https._way.service, "stopService", lambda ending=ending: ending)
+            self.change(self.files)
+            self.assertEqual(self.tls().certificate, made.leaf)
+            self.assertFalse(self.watches[-1].running)
+            if skipped:
+                self.change(PLAIN)
+                self.assertEqual(self.plain()(b"plain"), b"plain")
+            ending.callback(None)
+            self.assertEqual(self.watches[-1].running, not skipped)
+
+    def test_the_same_way_follows(self) -> None:
+        """
+        Other names are taken up by what is there already, and so is another chance for what was given up.
+        """
+        other = "www.example.test"
+        both = evolve(self.acme, domains=(NAME, other))
+        self.ordered(both), self.ordered(both, other)
+        self.start(self.acme)
+        way = self.https._way
+        self.assertIsNotNone(self.tls(other).error)
+        self.change(both)
+        self.assertIsNone(self.tls(other).error)
+        self.change(evolve(both, default_name=other))
+        self.assertEqual(self.server.connect(None).certificate, self.tls(other).certificate)
+        self.change(self.acme)
+        self.assertIsNotNone(self.tls(other).error)
+        self.assertIs(self.https._way, way)
+        self.https.refresh()
+
+    def test_plain_http_beside_https_leads_there(self) -> None:
+        """
+        In every mode, where the settings say, for the names of the moment; and nowhere once they say nothing.
+        """
+        self.own()
+        self.start(evolve(self.files, http_listen=PLACE))
+        self.assertEqual(self.places(), [PLACE])
+        site = self.reactor.tcpServers[0][1]
+        self.assertIn(b"Location: https://hooks.example.test/twitch", self.request(site))
+        self.change(evolve(self.acme, http_listen=PLACE, domains=("www.example.test",)))
+        self.assertEqual(self.places(), [PLACE])
+        self.assertIn(b"404 Not Found", self.request(site))
+        self.change(evolve(self.acme, http_listen="127.0.0.1:8081"))
+        self.assertEqual(self.places(), [PLACE, "127.0.0.1:8081"])
+        self.change(self.acme)
+        self.assertIsNone(self.https._door.port)
+
+    def request(self, site: Any) -> bytes:
+        """
+        What is answered on port 80.
+        """
+        protocol = site.buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"GET /twitch HTTP/1.1\r\nHost: hooks.example.test\r\nConnection: close\r\n\r\n")
+        return transport.value()
+
+    def test_a_stop_in_the_middle(self) -> None:
+        """
+        What was made ready is not followed any more.
+        """
+        self.own()
+        self.start(PLAIN)
+        decide = self.prepare(self.files)
+        self.successResultOf(self.https.stopService())
+        decide(True)
+        self.assertFalse(self.watches[0].running)
+        self.assertEqual(self.plain()(b"plain"), b"plain")
+        self.change(self.files)
+        self.assertEqual(self.plain()(b"plain"), b"plain")
