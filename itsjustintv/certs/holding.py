@@ -166,6 +166,17 @@ class Holding:
         self.leaving += self.waiters
         self.waiters, self.forced = [], False
 
+    def tell(self, failed: Failure | None) -> None:
+        """
+        Tell whoever is to be told how the last order ended.
+        """
+        waiters, self.leaving = self.leaving, []
+        for waiter in waiters:
+            if failed is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(failed)
+
     def take(self, issued: Issued, now: float) -> None:
         """
         Hold a new certificate. All failures are forgiven, except towards the authority's limit.

@@ -351,13 +351,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             holding.ended()
             if not error.check(CancelledError):
                 self.log.failure("cannot look after the certificate of {name}", error, name=holding.name)
-        failed = error or holding.error
-        waiters, holding.leaving = holding.leaving, []
-        for waiter in waiters:
-            if failed is None:
-                waiter.callback(None)
-            else:
-                waiter.errback(failed)
+        holding.tell(error or holding.error)
         if holding.waiters:
             self._begin(holding)
         self._tell_ready()
