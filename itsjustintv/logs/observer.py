@@ -35,7 +35,7 @@ class Wanted:
     # Of LogLevel, which mypy knows as a class of constants only.
     _levels: Mapping[str, Any] = field(factory=dict, init=False)
     _level: Any = field(default=LogLevel.info, init=False)
-    _found: dict[str, Any] = field(factory=dict, init=False)
+    _found: dict[str, frozenset[Any]] = field(factory=dict, init=False)
 
     @property
     def text(self) -> bool:
@@ -59,13 +59,15 @@ class Wanted:
         Whether an event is written: its level is that of its logger, of the nearest logger above it that has one, or of
         all, or a worse one.
         """
-        least = self._found.get(namespace)
-        if least is None:
+        written = self._found.get(namespace)
+        if written is None:
             # There are as many loggers as there are classes and modules, unless somebody makes up names.
             if len(self._found) >= _LOGGERS:
                 self._found.clear()
-            least = self._found[namespace] = self._least(namespace)
-        return bool(level >= least)
+            least = self._least(namespace)
+            # Twisted compares levels at ten times the cost of finding them here.
+            written = self._found[namespace] = frozenset(each for each in LogLevel.iterconstants() if each >= least)
+        return level in written
 
     def _least(self, namespace: str) -> Any:
         while namespace:
