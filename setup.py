@@ -47,7 +47,7 @@ setup(
             "pyyaml>=6.0.3",
         ],
     },
-    entry_points={"console_scripts": ["itsjustintv = itsjustintv.cli:main"]},
+    entry_points={"console_scripts": ["itsjustintv = itsjustintv.__main__:main"]},
     classifiers=[
         "Framework :: Twisted",
         "Operating System :: POSIX",

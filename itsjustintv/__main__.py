@@ -1,8 +1,27 @@
 """
-``python -m itsjustintv`` is the ``itsjustintv`` command.
+The ``itsjustintv`` command, also as ``python -m itsjustintv``.
 """
 
-from itsjustintv.cli import main
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """
+    Run the command. ``itsjustintv health`` is run all day long, by containers say, and does without all the rest: that
+    would take several times as long to import.
+    """
+    if sys.argv[1:2] == ["health"]:
+        from itsjustintv.cli_health import health  # noqa: PLC0415 - as said
+
+        health(sys.argv[2:], prog_name="itsjustintv health")
+    from itsjustintv.cli import main as whole  # noqa: PLC0415 - as said
+
+    whole(prog_name="itsjustintv")
+
 
 if __name__ == "__main__":
-    main(prog_name="itsjustintv")
+    main()

@@ -114,6 +114,12 @@ class HTTPS(Service):
         """
         return self._way.problem()
 
+    def critical(self) -> str | None:
+        """
+        Why some name cannot be served, or soon cannot be, once there is no time to lose.
+        """
+        return self._way.critical()
+
     def figures(self) -> Sequence[Figures]:
         """
         What can be counted and measured of each certificate.

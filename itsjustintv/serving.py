@@ -74,6 +74,7 @@ class Way:
     :ivar problem: why some name cannot be served, or soon cannot be.
     :ivar figures: what can be counted and measured of each certificate.
     :ivar follow: takes note of settings with the same identity, or gives those that are there another chance.
+    :ivar critical: as ``problem``, but only once there is no time to lose.
     """
 
     identity: tuple[str, ...]
@@ -84,6 +85,7 @@ class Way:
     problem: Callable[[], str | None] = lambda: None
     figures: Callable[[], Sequence[Figures]] = tuple
     follow: Callable[[TLS], None] = lambda _: None
+    critical: Callable[[], str | None] = lambda: None
 
 
 @define(eq=False)
@@ -129,7 +131,15 @@ class Ways:
             self._reactor,
             self._disk.run,
         )
-        return Way(identity(tls), contexts, files, files.load, problem=files.problem, figures=files.figures)
+        return Way(
+            identity(tls),
+            contexts,
+            files,
+            files.load,
+            problem=files.problem,
+            figures=files.figures,
+            critical=files.problem,
+        )
 
     def _ordered(self, tls: TLS, contexts: ContextMap) -> Way:
         current = tls
@@ -197,4 +207,5 @@ class Ways:
             problem,
             certificates.figures,
             follow,
+            certificates.problem,
         )

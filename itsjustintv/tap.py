@@ -246,6 +246,7 @@ def _storeys(
         "images": twitch.images,
         "deliveries": deliveries.queue,
         "pipeline": deliveries.pipeline,
+        "backlog": deliveries.backlog,
         "catch_up": subscriptions.catch_up,
         "https": web.https,
         "http": web.listener,

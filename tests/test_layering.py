@@ -67,8 +67,9 @@ MAY_IMPORT = {
     "assembly.twitch": {"assembly.ground", "agents", "telemetry", "twitch"},
     "assembly.subscriptions": {"assembly.ground", "assembly.twitch", "config", "twitch"},
     "assembly.admin": {"admin", "assembly", "config", "web"},
+    "assembly.probes": {"assembly", "https", "twitch.standing", "web.probes"},
     "assembly.web": {"assembly", "config", "https", "serving", "twitch.resource", "watching", "web"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "cli_health"},
     "cli": {"*"},
     "tap": {"*"},
 }

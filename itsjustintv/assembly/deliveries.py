@@ -9,6 +9,7 @@ from attrs import frozen
 from itsjustintv.agents import deliveries_agent
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.dedup import SeenEvents
+from itsjustintv.delivery.backlog import Backlog
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.interfaces import IEnricher
@@ -28,6 +29,7 @@ class Deliveries:
     output: OutputFile
     queue: DeliveryQueue
     pipeline: Pipeline
+    backlog: Backlog
 
     @classmethod
     def of(cls, ground: Ground, enricher: IEnricher) -> Deliveries:
@@ -60,4 +62,4 @@ class Deliveries:
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
         )
-        return cls(output, queue, pipeline)
+        return cls(output, queue, pipeline, Backlog(journal.earliest, reactor))

@@ -11,6 +11,7 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from itsjustintv.assembly.deliveries import Deliveries
 from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.probes import alive, ready
 from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.config.sections import Config
@@ -58,7 +59,14 @@ class Web:
             ground.new_id,
         )
         health = _health(ground, twitch, deliveries, subscriptions, https)
-        root = RootResource({b"/twitch": ExactResource(events.app), b"/health": ExactResource(health.app)})
+        root = RootResource(
+            {
+                b"/twitch": ExactResource(events.app),
+                b"/health": ExactResource(health.app),
+                b"/livez": alive(ground, deliveries),
+                b"/readyz": ready(ground, twitch, deliveries, subscriptions, https),
+            }
+        )
         clients = Clients(lambda: config().server.trusted_proxies)
         site = https.secure(make_site(root, reactor, Limits(), clients))
         door = Introduced(site, clients, lambda: config().server.proxy_protocol)

@@ -134,6 +134,12 @@ class Journal(Service):
     def due(self, destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
         return self._read(lambda connection: queries.due(connection, destination, after, limit))
 
+    def earliest(self) -> Deferred[float | None]:
+        """
+        When the first delivery that has not ended was, or will be, due, in seconds since the epoch.
+        """
+        return self._read(queries.earliest)
+
     def load(self, delivery_id: str) -> Deferred[Delivery | None]:
         return self._read(lambda connection: queries.load(connection, delivery_id))
 

@@ -20,6 +20,7 @@ __all__ = [
     "deliveries",
     "destinations",
     "due",
+    "earliest",
     "ended",
     "event",
     "events",
@@ -125,6 +126,24 @@ def destinations(connection: Connection) -> Sequence[str]:
         ") SELECT name FROM found WHERE name IS NOT NULL"
     )
     return [row["name"] for row in rows]
+
+
+def earliest(connection: Connection) -> float | None:
+    """
+    When the first delivery that has not ended was, or will be, due; one step through the indexes for each destination.
+    """
+    times = [
+        connection.execute("SELECT min(next_attempt_at) AS at FROM deliveries WHERE state = 'accepted'").fetchone()[
+            "at"
+        ]
+    ]
+    times += [
+        connection.execute(
+            "SELECT min(next_attempt_at) AS at FROM deliveries WHERE state = 'pending' AND destination = ?", (name,)
+        ).fetchone()["at"]
+        for name in destinations(connection)
+    ]
+    return min((each for each in times if each is not None), default=None)
 
 
 def due(connection: Connection, destination: str, after: Due | None, limit: int) -> Sequence[Due]:

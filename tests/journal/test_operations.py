@@ -315,6 +315,20 @@ class QueueTests(OperationsCase):
         operations.settle(self.connection, "e4-1", State.DEAD, "", 1001.0)
         self.assertEqual(queries.destinations(self.connection), ["a", "b"])
 
+    def test_earliest(self) -> None:
+        """
+        The first moment at which something was due, accepted or pending, to whomever; none when all has ended.
+        """
+        self.assertIsNone(queries.earliest(self.connection))
+        self.pending("e1", "b", at=1003.0)
+        self.pending("e2", "a", at=1002.0)
+        self.assertEqual(queries.earliest(self.connection), 1002.0)
+        self.accept("e3", "c")
+        self.assertEqual(queries.earliest(self.connection), 1000.0)
+        for name in ("e1", "e2", "e3"):
+            operations.settle(self.connection, f"{name}-1", State.CANCELLED, "", 1001.0)
+        self.assertIsNone(queries.earliest(self.connection))
+
     def test_pages_follow_each_other(self) -> None:
         """
         Page after page lists every pending delivery of a destination once, in order, those due at one moment too.

@@ -1,0 +1,70 @@
+"""
+What must be so for the daemon to be alive, and to be ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from itsjustintv.assembly.deliveries import Deliveries
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.subscriptions import Subscriptions
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.https import HTTPS
+from itsjustintv.twitch.standing import Report
+from itsjustintv.web.probes import ProbeResource, Question
+
+__all__ = ["alive", "ready"]
+
+
+def alive(ground: Ground, deliveries: Deliveries) -> ProbeResource:
+    """
+    Whether only a restart can mend it. Whoever gets an answer knows already that the reactor runs.
+    """
+    return ProbeResource(
+        "alive",
+        "dead",
+        (
+            Question("journal", "a thread has ended", ground.journal.dead),
+            Question("pipeline", "nothing is prepared", deliveries.pipeline.problem),
+            Question("deliveries", "nothing is sent", deliveries.queue.problem),
+        ),
+    )
+
+
+def ready(
+    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, tls: HTTPS
+) -> ProbeResource:
+    """
+    Whether everything is as the operator wants it: what Twitch tells is taken in, and everybody wanted is told of.
+    """
+
+    def asked() -> str | None:
+        return twitch.token.problem() or subscriptions.identities.problem() or subscriptions.catch_up.problem()
+
+    return ProbeResource(
+        "ready",
+        "not ready",
+        (
+            Question("journal", "nothing can be kept", ground.journal.problem),
+            Question("intake", "nothing is prepared", deliveries.pipeline.problem),
+            Question("deliveries", "nothing is sent", deliveries.queue.problem),
+            Question("backlog", "deliveries are long overdue", deliveries.backlog.problem),
+            Question("twitch", "twitch cannot be asked", asked),
+            Question("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
+            Question("certificates", "a certificate is missing or about to expire", tls.critical),
+            Question("configuration", "the configuration on disk cannot be used", ground.settings.problem),
+        ),
+    )
+
+
+def _missing(subscriptions: Subscriptions) -> Callable[[], str | None]:
+    def missing() -> str | None:
+        report: Report = subscriptions.keeper.report()
+        if report.at is None:
+            return "nobody has looked yet"
+        return subscriptions.keeper.problem() or (
+            f"{report.enabled} of {report.wanted} enabled" if report.enabled < report.wanted else None
+        )
+
+    return missing

@@ -1,0 +1,193 @@
+"""
+``itsjustintv health``: how the daemon on this machine is, for whoever asks all day long, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import sys
+import tomllib
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from attrs import frozen
+
+from itsjustintv.config.draft import Draft
+from itsjustintv.config.environment import overlay
+
+__all__ = ["Door", "door", "health"]
+
+# As much of an answer is read, in bytes.
+_LIMIT = 64 * 1024
+
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, but reached elsewhere
+
+
+@frozen
+class Door:
+    """
+    Where the daemon is reached.
+
+    :ivar introduced: whether it wants to be told, by the PROXY protocol, on whose behalf somebody calls.
+    """
+
+    host: str
+    port: int
+    tls: bool = False
+    introduced: bool = False
+
+    @property
+    def url(self) -> str:
+        """
+        As people write it.
+        """
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+    def ask(self, path: str, timeout: float) -> tuple[int, Any]:
+        """
+        Ask for something.
+
+        :param timeout: seconds for the connection, and then for each part of the answer.
+        :return: the status, and what was said, or ``None`` when it was no JSON.
+        :raises OSError: nobody answers.
+        :raises HTTPException: somebody answers, but not over HTTP.
+        """
+        connected = socket.create_connection((self.host, self.port), timeout)
+        try:
+            if self.introduced:
+                connected.sendall(b"PROXY UNKNOWN\r\n")
+            connection = HTTPConnection(self.host, self.port, timeout=timeout)
+            connection.sock = self._secured(connected) if self.tls else connected
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read(_LIMIT)
+        finally:
+            connected.close()
+        try:
+            return answer.status, json.loads(body)
+        except ValueError:
+            return answer.status, None
+
+    def _secured(self, connected: socket.socket) -> ssl.SSLSocket:
+        context = ssl.create_default_context()
+        if _is_here(self.host):
+            # The certificate is for the public name, and who listens here is known without it.
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(connected, server_hostname=None if _is_here(self.host) else self.host)
+
+
+def door(path: Path, environ: Mapping[str, str]) -> Door:
+    """
+    Find out where the daemon listens. Whatever else may be wrong with the configuration does not matter: the daemon
+    goes on with the one before it.
+
+    :param path: of the configuration; if it is not there, the environment alone counts.
+    :raises ValueError: it is not TOML, or the port is none.
+    :raises OSError: it cannot be read.
+    """
+    try:
+        draft = Draft(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+    except FileNotFoundError:
+        draft = Draft({})
+    overlay(draft, environ)
+
+    def get(*keys: str) -> Any:
+        return draft.get(("server", *keys))
+
+    listen, port, proxies = get("listen_addr") or "", get("port") or 8080, get("trusted_proxies") or []
+    if not isinstance(port, int):
+        raise TypeError("server.port is no number")
+    host = _EVERYWHERE.get(listen, listen)
+    introduced = bool(get("proxy_protocol")) and _is_here(host) and any(_within(host, each) for each in proxies)
+    return Door(host, port, bool(get("tls", "enabled")), introduced)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _within(host: str, network: object) -> bool:
+    try:
+        return ip_address("127.0.0.1" if host == "localhost" else host) in ip_network(str(network), strict=False)
+    except ValueError:
+        return False
+
+
+def _door(url: str) -> Door:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError
+        tls = parts.scheme == "https"
+        return Door(parts.hostname, parts.port or (443 if tls else 80), tls)
+    except ValueError:
+        raise click.BadParameter("must be like http://127.0.0.1:8080, without a path", param_hint="--url") from None
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  $ itsjustintv health\n"
+    "  $ itsjustintv health --ready --config /etc/itsjustintv/config.toml\n"
+    "  $ itsjustintv health --live --url http://127.0.0.1:8080",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--config",
+    "-c",
+    metavar="FILE",
+    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
+)
+@click.option("--url", metavar="URL", help="Where the daemon is; otherwise where the configuration lets it listen.")
+@click.option("--live", "path", flag_value="/livez", help="Only whether a restart could mend something.")
+@click.option("--ready", "path", flag_value="/readyz", help="Whether everything is as it should be.")
+@click.option("--timeout", default=4.0, show_default=True, help="Seconds to wait for it.")
+def health(config: str | None, url: str | None, path: str | None, timeout: float) -> None:
+    """
+    Ask the daemon on this machine how it is. Status 0 if it is well, 1 if it is not or does not answer.
+
+    Without --live or --ready: whether it takes in what Twitch tells, and sends.
+    """
+    given = config or click.get_current_context().find_root().params.get("config")
+    try:
+        found = (
+            _door(url)
+            if url
+            else door(Path(given or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml"), os.environ)
+        )
+    except (TypeError, ValueError, OSError) as error:
+        raise click.ClickException(
+            f"the configuration does not tell where the daemon is ({error}); give --url"
+        ) from None
+    try:
+        status, said = found.ask(path or "/health", timeout)
+    except TimeoutError:
+        raise click.ClickException(f"no answer from {found.url} within {timeout:g} s") from None
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise click.ClickException(f"nobody answers at {found.url}: {reason.lower()}") from None
+    if not isinstance(said, dict) or "status" not in said:
+        raise click.ClickException(f"something else answers at {found.url}, with status {status}")
+    click.echo(_plain(said["status"]))
+    for reason in said.get("reasons", ()):
+        click.echo(f"{_plain(reason.get('check'))}: {_plain(reason.get('reason'))}")
+    sys.exit(0 if status == 200 else 1)
+
+
+def _plain(text: object) -> str:
+    """
+    Keep an answer from steering the terminal; as in cli_text, which imports more than this may.
+    """
+    return "".join(each if each.isprintable() else " " for each in str(text))
