@@ -26,7 +26,7 @@ from itsjustintv.folders import make_private
 from itsjustintv.journal.database import create, explain, lock
 from itsjustintv.journal.exchange import Imported, Original
 from itsjustintv.migration import Difference, differences
-from itsjustintv.twitch.files import replace
+from itsjustintv.private_files import replace
 from itsjustintv.twitch.oauth import as_original
 
 __all__ = ["migrate"]

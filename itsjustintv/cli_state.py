@@ -16,7 +16,7 @@ from itsjustintv.config.routes import Routes
 from itsjustintv.folders import make_private
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.payload import embed
-from itsjustintv.twitch.files import replace
+from itsjustintv.private_files import replace
 from itsjustintv.twitch.oauth import as_original
 
 __all__ = ["state"]

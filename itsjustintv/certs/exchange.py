@@ -11,16 +11,12 @@ from urllib.parse import urlsplit
 import orjson
 from attrs import define, frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from itsjustintv import __version__
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.reading import bounded, one_line, read_body
 
 __all__ = ["Answer", "Exchange", "problem_in"]
 
@@ -131,23 +127,13 @@ class Exchange:
 
         :raises AcmeUnavailable: there is no whole answer.
         """
-        working = Deferred.fromCoroutine(self._whole(method, url, body, accept))
-        deadline = self._clock.callLater(self._timeout, working.cancel)
-        try:
-            return await working
-        except AcmeUnavailable:
-            raise
-        except Exception as error:
-            if not deadline.active():
-                raise AcmeUnavailable(f"{_host(url)} gave no answer within {self._timeout:g} s") from None
-            cause = _cause(error)
-            # Twisted's client wraps the cancelling of whoever waits for us.
-            if isinstance(cause, CancelledError):
-                raise cause from None
-            raise AcmeUnavailable(f"{_host(url)}: {_line(cause) or type(cause).__name__}") from error
-        finally:
-            if deadline.active():
-                deadline.cancel()
+        return await bounded(
+            self._whole(method, url, body, accept),
+            self._clock,
+            self._timeout,
+            AcmeUnavailable,
+            lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
+        )
 
     async def _whole(self, method: str, url: str, body: bytes | None, accept: str) -> Answer:
         headers = {"User-Agent": [f"itsjustintv/{__version__}"], "Accept": [accept]}
@@ -162,57 +148,8 @@ class Exchange:
             unbuffered=True,
             reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
         )
-        reading = _Reading(_host(url))
-        response.deliverBody(reading)
-        content = await reading.ended
+        content = await read_body(response, _LIMIT)
         return Answer(url, response.code, response.headers, content, self._clock.seconds())
-
-
-class _Reading(Protocol):
-    """
-    Collects a body, and holds no more than the limit.
-    """
-
-    def __init__(self, host: str) -> None:
-        self.ended: Deferred[bytes] = Deferred(lambda _: self._hang_up())
-        self._host = host
-        self._room = _LIMIT
-        self._parts: list[bytes] = []
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Keep it, if there is room.
-        """
-        if self.ended.called:
-            return
-        self._room -= len(data)
-        if self._room < 0:
-            self._parts.clear()
-            self._hang_up()
-            self.ended.errback(AcmeUnavailable(f"{self._host} answers with more than {_LIMIT} bytes"))
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Answer with the whole, or with what broke it off.
-        """
-        if self.ended.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.ended.callback(b"".join(self._parts))
-        else:
-            self.ended.errback(reason)
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            abort = getattr(self.transport, "abortConnection", None)
-            (abort or self.transport.loseConnection)()
-
-
-def _cause(error: BaseException) -> BaseException:
-    reasons = getattr(error, "reasons", None)
-    return _cause(reasons[0].value) if reasons else error
 
 
 def _host(url: str) -> str:
@@ -225,4 +162,4 @@ def _line(text: Any) -> str:
     """
     if text is None:
         return ""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())[:_QUOTED]
+    return one_line(str(text))[:_QUOTED]

@@ -12,38 +12,15 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkstemp
 
 from attrs import define, field
 
 from itsjustintv.errors import CertificatesUnsafe
-from itsjustintv.folders import make_private
+from itsjustintv.folders import make_private, sync_directory
 
-__all__ = ["FolderLock", "prepare", "replace", "require_private", "set_aside", "sweep"]
+__all__ = ["FolderLock", "prepare", "require_private", "set_aside", "sweep"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-def replace(path: Path, content: bytes) -> None:
-    """
-    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one, and
-    after the return the new one.
-
-    :raises OSError: the old content is still there.
-    """
-    make_private(path.parent)
-    descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -55,7 +32,7 @@ def set_aside(path: Path) -> Path:
     """
     aside = path.with_name(f"{path.name}.bad")
     path.replace(aside)
-    _sync(path.parent)
+    sync_directory(path.parent)
     return aside
 
 
@@ -106,17 +83,6 @@ def require_private(root: Path) -> None:
 def _files(root: Path) -> Iterator[Path]:
     for folder in (root / "acme", root / "certs"):
         yield from (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def _sync(folder: Path) -> None:
-    """
-    Make a rename last.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @define(eq=False)

@@ -23,8 +23,8 @@ import cattrs
 import orjson
 from attrs import asdict, frozen
 
-from itsjustintv.certs.folder import replace
 from itsjustintv.folders import make_private
+from itsjustintv.private_files import replace
 
 __all__ = ["Request", "RequestFiles", "Result"]
 

@@ -35,6 +35,7 @@ from itsjustintv.certs.bundle import KEY_TYPES, Bundle, key_from, key_text
 from itsjustintv.certs.jose import PrivateKey
 from itsjustintv.certs.record import Record
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.private_files import replace
 
 __all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority_key"]
 
@@ -109,7 +110,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def _store(self, name: str, text: bytes) -> None:
         bundle = Bundle.parse(text)
-        await self._in_thread(folder.replace, self._file(name, "pem"), text)
+        await self._in_thread(replace, self._file(name, "pem"), text)
         for listener in self._listeners:
             listener(name, bundle)
 
@@ -185,7 +186,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
         :raises OSError: it could not be written.
         """
-        await self._in_thread(folder.replace, self._file(name, "json"), record.dump())
+        await self._in_thread(replace, self._file(name, "json"), record.dump())
 
     async def sweep(self) -> None:
         """
@@ -245,14 +246,14 @@ class AccountFiles:
         """
         content = {"url": account.url, "directory": self._directory_url, "terms": terms, "created": now}
         text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        await self._in_thread(folder.replace, self._folder / "account.json", text)
+        await self._in_thread(replace, self._folder / "account.json", text)
 
     def _load(self) -> Account:
         path = self._folder / "account.key"
         text = _read(path)
         if text is None:
             key = KEY_TYPES["p256"]()
-            folder.replace(path, key_text(key))
+            replace(path, key_text(key))
             return Account(key=key)
         try:
             key = key_from(text)

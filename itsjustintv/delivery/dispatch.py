@@ -21,6 +21,7 @@ from itsjustintv import __version__
 from itsjustintv.delivery.classify import Meaning, answered, failed, timed_out
 from itsjustintv.delivery.retry_after import retry_after
 from itsjustintv.model import Attempt, Delivery, Destination
+from itsjustintv.reading import one_line
 from itsjustintv.signature import hub, standard
 
 __all__ = ["Dispatcher", "Embed"]
@@ -253,7 +254,7 @@ def _readable(body: bytes, destination: Destination) -> str:
     text = body.decode("utf-8", "replace")
     for secret in _secrets(destination):
         text = text.replace(secret, "[redacted]")
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return one_line(text)
 
 
 def _secrets(destination: Destination) -> Sequence[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
-from itsjustintv.folders import make_private
+from itsjustintv.folders import make_private, sync_directory
 from itsjustintv.journal.migrations import migrate
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "explained",
     "identity",
     "lock",
-    "sync_directory",
 ]
 
 #: Seconds to wait for another process that is writing.
@@ -180,16 +179,3 @@ def lock(path: Path) -> int:
             os.close(descriptor)
             raise
         return descriptor
-
-
-def sync_directory(directory: Path) -> None:
-    """
-    Put the names in a directory on stable storage.
-
-    :raises OSError: when that failed.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,19 +5,16 @@ The state in the original program's own files, ``cache.json`` and ``retry_state.
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Connection
-from tempfile import mkstemp
 
 from attrs import field, frozen
 
 from itsjustintv.journal import queries
-from itsjustintv.journal.database import sync_directory
 from itsjustintv.model import Delivery, Destination, Event, rfc3339
+from itsjustintv.private_files import replace
 
 __all__ = ["Embed", "Export", "Resolve", "collect"]
 
@@ -68,8 +65,8 @@ class Export:
 
         :raises OSError: when they cannot be written.
         """
-        _write(directory / "cache.json", self.cache)
-        _write(directory / "retry_state.json", {"queue": self.queue})
+        replace(directory / "cache.json", _text(self.cache))
+        replace(directory / "retry_state.json", _text({"queue": self.queue}))
 
 
 def collect(connection: Connection, now: float, resolve: Resolve, embed: Embed) -> Export:
@@ -151,16 +148,5 @@ def _time(seconds: float) -> str:
     return rfc3339(min(seconds, _LATEST), "auto")
 
 
-def _write(path: Path, content: object) -> None:
-    descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False, indent=2)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    sync_directory(path.parent)
+def _text(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8")

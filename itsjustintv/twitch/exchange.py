@@ -4,36 +4,23 @@ One HTTP request to Twitch, bounded in time and size.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import orjson
 from attrs import field, frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
 
 from itsjustintv import __version__
 from itsjustintv.errors import TwitchError, TwitchUnavailable
+from itsjustintv.reading import bounded, one_line, read_body
 
-__all__ = ["Answer", "TooLong", "bounded", "exchange", "read_body"]
-
-T = TypeVar("T")
+__all__ = ["Answer", "exchange", "unavailable"]
 
 # As much of Twitch's own words is repeated in ours, in characters.
 _QUOTED = 200
-
-
-class TooLong(Exception):
-    """
-    A body is longer than what is read of it.
-    """
 
 
 @frozen
@@ -63,7 +50,7 @@ class Answer:
             return ""
         for secret in filter(None, self.hide):
             message = message.replace(secret, "[redacted]")
-        return " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())[:_QUOTED]
+        return one_line(message)[:_QUOTED]
 
     def number(self, header: str) -> int | None:
         """
@@ -112,93 +99,11 @@ async def exchange(
         )
         return Answer(response.code, response.headers, await read_body(response, limit), hide)
 
-    return await bounded(whole(), clock, what=what, timeout=timeout)
+    return await bounded(whole(), clock, timeout, TwitchError, unavailable(what))
 
 
-async def bounded(work: Coroutine[Deferred[Any], Any, T], clock: IReactorTime, *, what: str, timeout: float) -> T:
+def unavailable(what: str) -> Callable[[str], TwitchUnavailable]:
     """
-    Give a request and the reading of its answer a limited time, and what can go wrong with them one name.
-
-    :param what: how an error names the request.
-    :param timeout: seconds.
-    :raises TwitchUnavailable: whatever it was; a :class:`~itsjustintv.errors.TwitchError` stays what it is.
+    Name errors after a request.
     """
-    working = Deferred.fromCoroutine(work)
-    deadline = clock.callLater(timeout, working.cancel)
-    try:
-        return await working
-    except TwitchError:
-        raise
-    except Exception as error:
-        # What a cancelled request fails with depends on how far it got.
-        if not deadline.active():
-            raise TwitchUnavailable(f"{what}: no answer within {timeout:g} s") from None
-        cause = _cause(error)
-        if isinstance(cause, CancelledError):
-            raise cause from None
-        raise TwitchUnavailable(f"{what}: {str(cause).rstrip('.') or type(cause).__name__}") from error
-    finally:
-        if deadline.active():
-            deadline.cancel()
-
-
-def _cause(error: BaseException) -> BaseException:
-    """
-    Take an error out of the lists of failures in which Twisted's HTTP client wraps it.
-    """
-    reasons = getattr(error, "reasons", None)
-    return _cause(reasons[0].value) if reasons else error
-
-
-def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
-    """
-    Read a body that is ``limit`` bytes long at the most. Never holds more; a longer one is cut off together with its
-    connection. Cancelling closes the connection too.
-
-    The response must not be one that treq buffers.
-
-    :return: fails with :class:`TooLong`, or with what broke the body off.
-    """
-    reading = _Reading(limit)
-    response.deliverBody(reading)
-    return reading.ended
-
-
-class _Reading(Protocol):
-    """
-    Collects a body.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.ended: Deferred[bytes] = Deferred(lambda _: self._hang_up())
-        self._room = limit
-        self._parts: list[bytes] = []
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Keep it, if there is room.
-        """
-        if self.ended.called:
-            return
-        self._room -= len(data)
-        if self._room < 0:
-            self._parts.clear()
-            self._hang_up()
-            self.ended.errback(TooLong("the answer is too long"))
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Answer with the whole, or with what broke it off. A body without a length ends with its connection.
-        """
-        if self.ended.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.ended.callback(b"".join(self._parts))
-        else:
-            self.ended.errback(reason)
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
+    return lambda reason: TwitchUnavailable(f"{what}: {reason}")

@@ -23,10 +23,11 @@ from twisted.web.iweb import IAgent
 
 from itsjustintv import __version__
 from itsjustintv.config.sections import Cache
-from itsjustintv.errors import TwitchRejected, TwitchUnavailable
+from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
-from itsjustintv.twitch.exchange import TooLong, bounded, read_body
-from itsjustintv.twitch.files import replace
+from itsjustintv.private_files import replace
+from itsjustintv.reading import TooLong, bounded, read_body
+from itsjustintv.twitch.exchange import unavailable
 from itsjustintv.twitch.flight import SingleFlight
 from itsjustintv.twitch.oauth import InThread, Settings
 
@@ -106,7 +107,7 @@ class ProfileImages(Service):
         return Picture(url=url, mime_type=_mime_type(data), data=data)
 
     async def _fetch(self, url: str) -> bytes:
-        data = await bounded(self._download(url), self._clock, what="the profile image", timeout=_TIMEOUT)
+        data = await bounded(self._download(url), self._clock, _TIMEOUT, TwitchError, unavailable("the profile image"))
         if not _mime_type(data):
             raise TwitchRejected("the profile image: it is no image of a known kind", HTTPStatus.OK)
         return data

@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
+from itsjustintv.private_files import replace
 from itsjustintv.twitch.exchange import Answer, exchange
-from itsjustintv.twitch.files import replace
 from itsjustintv.twitch.flight import SingleFlight
 
 __all__ = ["AppToken", "InThread", "Settings", "as_original"]

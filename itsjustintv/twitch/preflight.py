@@ -27,7 +27,8 @@ from twisted.web import http
 from zope.interface import implementer
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.exchange import TooLong, exchange
+from itsjustintv.reading import TooLong
+from itsjustintv.twitch.exchange import exchange
 
 __all__ = ["Doubt", "Preflight", "doubts"]
 

@@ -15,13 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from txacme.interfaces import ICertificateStore
 from txacme.store import DirectoryStore
 
-from itsjustintv.certs import folder
 from itsjustintv.certs.bundle import KEY_TYPES, Bundle, key_text
 from itsjustintv.certs.folder import FolderLock, require_private
 from itsjustintv.certs.record import Record
 from itsjustintv.certs.store import Account, AccountFiles, CertificateStore, authority_key
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable
 from itsjustintv.folders import make_private
+from itsjustintv.private_files import replace
 from tests.certs.doubles import NAME, at_once, bundle
 
 PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
@@ -162,9 +162,9 @@ class StoreTests(StoreCase):
         self.keep(made)
         code = (
             "import os, signal, pathlib, sys\n"
-            "from itsjustintv.certs import folder\n"
+            "from itsjustintv import private_files\n"
             "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "folder.replace(pathlib.Path(sys.argv[1]), b'new')\n"
+            "private_files.replace(pathlib.Path(sys.argv[1]), b'new')\n"
         )
         ended = subprocess.run([sys.executable, "-c", code, str(self.file().absolute())], check=False)
         self.assertEqual(ended.returncode, -9)
@@ -180,7 +180,7 @@ class StoreTests(StoreCase):
         self.keep(bundle())
         self.file("dir").mkdir()
         with self.assertRaises(OSError):
-            folder.replace(self.file("dir"), b"new")
+            replace(self.file("dir"), b"new")
         self.assertEqual(list(self.file().parent.glob(".*")), [])
 
     def test_s14_a_file_of_no_use_is_set_aside_and_the_others_are_not(self) -> None:
@@ -281,7 +281,7 @@ class AccountTests(StoreCase):
         The operator is told what to do: an account is not given up in silence.
         """
         path = self.root / "acme" / authority_key(PRODUCTION) / "account.key"
-        folder.replace(path, b"damaged")
+        replace(path, b"damaged")
         error = self.failureResultOf(
             Deferred.fromCoroutine(AccountFiles.of(self.root, PRODUCTION, at_once).load()), CertificateUnusable
         ).value

@@ -5,9 +5,9 @@ Coming from the original program, and going back to it.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from base64 import b64decode
-from functools import partial
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
@@ -429,13 +429,12 @@ class ExportTests(ExchangeCase):
         When writing fails the old file is untouched, and no half of the new one is left.
         """
         self.write("cache.json", "[]")
-        self.patch(json, "dump", partial(self._torn, json.dump))
+        self.patch(os, "fsync", self._full)
         self.assertRaises(OSError, self.export)
         self.assertEqual(self.read("cache.json"), [])
         self.assertEqual(list(self.directory.glob(".*")), [])
 
-    def _torn(self, dump: Any, content: Any, file: Any, **options: Any) -> None:
-        dump(content, file, **options)
+    def _full(self, descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     def test_times_beyond_the_calendar(self) -> None:

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
-from itsjustintv.twitch.exchange import read_body
+from itsjustintv.reading import read_body
 from itsjustintv.twitch.helix import Helix
 from tests.twitch.fake import HANG, NOW, FakeTwitch, Reply, World, run, token
 
@@ -192,7 +192,11 @@ class HelixTests(SynchronousTestCase):
             (Reply(302, headers={"Location": "/helix/elsewhere"}), TwitchRejected, "GET /users answered 302"),
             (Reply(500, {"message": 5}), TwitchUnavailable, "GET /users answered 500"),
             (Reply(200, b"<html>"), TwitchUnavailable, "GET /users: the answer is not JSON"),
-            (Reply(200, b"x" * (1 << 20) + b"x"), TwitchUnavailable, "GET /users: the answer is too long"),
+            (
+                Reply(200, b"x" * (1 << 20) + b"x"),
+                TwitchUnavailable,
+                "GET /users: the answer has more than 1048576 bytes",
+            ),
         ):
             error = self.wrong(reply)
             self.assertEqual((type(error), str(error)), (kind, words))

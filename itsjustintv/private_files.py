@@ -1,5 +1,5 @@
 """
-Small private files, replaced as a whole.
+Small files for nobody but us, replaced as a whole.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ import os
 from pathlib import Path
 from tempfile import mkstemp
 
-from itsjustintv.folders import make_private
+from itsjustintv.folders import make_private, sync_directory
 
 __all__ = ["replace"]
 
 
 def replace(path: Path, content: bytes, modified_at: float | None = None) -> None:
     """
-    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one.
-    Creates its directory. Blocks: to be called in a thread.
+    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one, and
+    after the return the new one. Creates its directory. Blocks: to be called in a thread.
 
     :param modified_at: the file's time, if it matters.
-    :raises OSError: nothing was changed.
+    :raises OSError: nothing was changed, unless only the last step failed, which makes the change last.
     """
     make_private(path.parent)
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
@@ -35,3 +35,4 @@ def replace(path: Path, content: bytes, modified_at: float | None = None) -> Non
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_directory(path.parent)
