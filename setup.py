@@ -38,6 +38,7 @@ setup(
     extras_require={
         "dev": [
             "hypothesis>=6.150",
+            "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",
             "mypy>=2.4,<2.5",
             "mypy-zope>=1.0.14,<2",

@@ -202,12 +202,14 @@ class Notice:
     An event that is ready to be told: what happened, to whom, and what is known about it.
 
     :ivar built_at: when it was put together.
+    :ivar test: whether nothing of it has happened.
     """
 
     event: Event
     streamer: Streamer
     enrichment: Enrichment
     built_at: float
+    test: bool = False
 
 
 class State(StrEnum):

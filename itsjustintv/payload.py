@@ -65,7 +65,7 @@ def build(notice: Notice) -> bytes:
         **_present(additional_tags=streamer.additional_tags),
         "event": "stream.online",
         "id": event.id,
-        **_present(recovered=event.recovered),
+        **_present(recovered=event.recovered, test=notice.test),
         "stream": {
             "id": event.stream_id,
             "type": event.type,

@@ -70,6 +70,18 @@ class Routing:
         """
         return {streamer.user_id: streamer.key for streamer in self._routes.streamers if streamer.user_id}
 
+    def streamers(self) -> Sequence[Streamer]:
+        """
+        Every streamer, in the order of the configuration.
+        """
+        return self._routes.streamers
+
+    def destinations(self) -> Mapping[str, Destination]:
+        """
+        Every destination by its name, as they are configured now.
+        """
+        return self._routes.destinations
+
     def logins(self) -> Sequence[str]:
         """
         The logins of streamers that are configured without an id, whether or not it is known by now.

@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
+from itsjustintv.admin.history import History
 from itsjustintv.assembly.deliveries import Deliveries
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.subscriptions import Subscriptions
@@ -145,17 +146,20 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
     from itsjustintv.assembly.admin import Admin  # noqa: PLC0415 - imports Klein
+    from itsjustintv.assembly.showing import Showing  # noqa: PLC0415 - imports Klein
     from itsjustintv.assembly.web import Web  # noqa: PLC0415 - imports Klein
 
     ground = _ground(options, reactor)
     twitch = Twitch.of(ground)
-    deliveries = Deliveries.of(ground, twitch.enricher)
+    history = History(reactor, ground.journal.outcomes)
+    deliveries = Deliveries.of(ground, twitch.enricher, (history,))
     subscriptions = Subscriptions.of(ground, twitch, deliveries.pipeline.accept)
     try:
         web = Web.of(ground, twitch, deliveries, subscriptions)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
-    admin = Admin.of(ground, {})
+    showing = Showing(ground, twitch, deliveries, subscriptions, web, history)
+    admin = Admin.of(ground, history, showing.sources(), {})
     _follow(ground, deliveries, subscriptions, web, admin)
     daemon = Daemon(reactor, options.log)
     for name, storey in _storeys(ground, twitch, deliveries, subscriptions, web=web, admin=admin).items():
@@ -250,6 +254,8 @@ def _storeys(
         "catch_up": subscriptions.catch_up,
         "https": web.https,
         "http": web.listener,
+        "roster": twitch.roster,
+        "history": admin.history,
         "admin": admin.door,
         "configuration": ground.settings,
         "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),

@@ -34,7 +34,17 @@ LOUD = {"warn": "warn", "error": "error", "critical": "critical", "failure": "cr
 
 #: Exceptions whose text an operator reads.
 TOLD = frozenset(
-    {"CannotServe", "Declined", "Forged", "JournalInUse", "JournalUnavailable", "Stale", "SystemExit", "Unreadable"}
+    {
+        "CannotServe",
+        "Declined",
+        "Forged",
+        "JournalInUse",
+        "JournalUnavailable",
+        "Missing",
+        "Stale",
+        "SystemExit",
+        "Unreadable",
+    }
 )
 
 #: Texts of such exceptions that are kept in a table.

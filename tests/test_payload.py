@@ -149,6 +149,13 @@ class BuildTests(SynchronousTestCase):
             },
         )
 
+    def test_only_a_test_says_so(self) -> None:
+        """
+        A test is marked as one; nothing else has the field.
+        """
+        self.assertIs(content(evolve(BARE, test=True))["test"], True)
+        self.assertNotIn("test", content(BARE))
+
     def test_only_a_recovered_broadcast_says_so(self) -> None:
         """
         What was found by asking is marked, right after its id; everything else looks as it always did.

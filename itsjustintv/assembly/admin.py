@@ -12,9 +12,12 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.web.resource import IResource
 
 from itsjustintv.admin.access import Access
+from itsjustintv.admin.api import ROOT, ApiResource
 from itsjustintv.admin.assets import ASSETS
+from itsjustintv.admin.history import History
 from itsjustintv.admin.login import LoginResource, LogoutResource
 from itsjustintv.admin.resource import AdminResource
+from itsjustintv.admin.sources import Sources
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
@@ -34,13 +37,16 @@ class Admin:
     Its parts.
     """
 
+    history: History
     door: Listener
 
     @classmethod
-    def of(cls, ground: Ground, more: Mapping[bytes, IResource]) -> Admin:
+    def of(cls, ground: Ground, history: History, sources: Sources, more: Mapping[bytes, IResource]) -> Admin:
         """
         Put them together.
 
+        :param history: to be started and stopped with it.
+        :param sources: what is shown.
         :param more: what else is served here to whoever may see the page, by whole path: ``/metrics`` say.
         """
         config = ground.config
@@ -49,10 +55,11 @@ class Admin:
             access,
             {**ASSETS, b"/login": LoginResource(access)},
             {b"/logout": LogoutResource(), **more},
+            {f"{ROOT}/".encode("ascii"): ApiResource(sources)},
         )
         site = make_site(root, ground.reactor, _LIMITS)
         key = "admin.listen"
-        return cls(Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
+        return cls(history, Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

@@ -4,6 +4,8 @@ The way of an event from its acceptance to the last word on each of its deliveri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from itsjustintv.agents import deliveries_agent
@@ -12,7 +14,7 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.backlog import Backlog
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
-from itsjustintv.interfaces import IEnricher
+from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.output import OutputFile
 from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
@@ -27,23 +29,26 @@ class Deliveries:
     """
 
     output: OutputFile
+    dispatch: Dispatcher
     queue: DeliveryQueue
     pipeline: Pipeline
     backlog: Backlog
 
     @classmethod
-    def of(cls, ground: Ground, enricher: IEnricher) -> Deliveries:
+    def of(cls, ground: Ground, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
         """
         Put them together.
 
         :param enricher: adds what Twitch knows of a broadcast.
+        :param listeners: who else hears of every outcome.
         """
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
         output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes)
-        sinks = (output,)
+        sinks = (output, *listeners)
+        dispatch = Dispatcher(deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed)
         queue = DeliveryQueue(
             journal,
-            Dispatcher(deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed),
+            dispatch,
             routing.destination,
             lambda: config().retry,
             sinks,
@@ -62,4 +67,4 @@ class Deliveries:
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
         )
-        return cls(output, queue, pipeline, Backlog(journal.earliest, reactor))
+        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, reactor))

@@ -9,6 +9,7 @@ from treq.client import HTTPClient
 
 from itsjustintv.agents import twitch_agent
 from itsjustintv.assembly.ground import Ground
+from itsjustintv.interfaces import IEnricher
 from itsjustintv.telemetry.counters import Counters
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.directory import Directory
@@ -18,6 +19,7 @@ from itsjustintv.twitch.helix import Helix
 from itsjustintv.twitch.images import ProfileImages
 from itsjustintv.twitch.oauth import AppToken
 from itsjustintv.twitch.pace import Pace
+from itsjustintv.twitch.roster import Overheard, Roster
 
 __all__ = ["Twitch"]
 
@@ -29,12 +31,14 @@ class Twitch:
     """
 
     http: HTTPClient
+    bucket: RateBucket
     token: AppToken
     helix: Helix
     directory: Directory
     followers: Followers
     images: ProfileImages
-    enricher: TwitchEnricher
+    roster: Roster
+    enricher: IEnricher
 
     @classmethod
     def of(cls, ground: Ground) -> Twitch:
@@ -60,4 +64,5 @@ class Twitch:
             lambda: config().image,
             Counters().count,
         )
-        return cls(http, token, helix, directory, followers, images, enricher)
+        roster = Roster(directory, ground.routing.wanted, images.get, reactor)
+        return cls(http, bucket, token, helix, directory, followers, images, roster, Overheard(enricher, roster))

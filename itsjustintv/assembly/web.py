@@ -40,6 +40,7 @@ class Web:
 
     https: HTTPS
     listener: Listener
+    health: HealthResource
 
     @classmethod
     def of(cls, ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions) -> Web:
@@ -70,7 +71,7 @@ class Web:
         clients = Clients(lambda: config().server.trusted_proxies)
         site = https.secure(make_site(root, reactor, Limits(), clients))
         door = Introduced(site, clients, lambda: config().server.proxy_protocol)
-        return cls(https, Listener(lambda: _description(config()), door, reactor))
+        return cls(https, Listener(lambda: _description(config()), door, reactor), health)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

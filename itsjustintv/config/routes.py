@@ -24,10 +24,11 @@ class Routes:
     Looks streamers and destinations up, each in one step.
 
     :ivar streamers: in the order of the configuration.
+    :ivar destinations: by their names.
     """
 
     streamers: tuple[Streamer, ...]
-    _destinations: Mapping[str, Destination]
+    destinations: Mapping[str, Destination]
     _configured: frozenset[str]
     _by_id: Mapping[str, Streamer] = field(init=False)
     _by_login: Mapping[str, Streamer] = field(init=False)
@@ -78,7 +79,7 @@ class Routes:
         Find a destination by its name, ``streamers.<key>`` or ``global_webhook``; ``None`` when it is not configured
         any more.
         """
-        return self._destinations.get(name)
+        return self.destinations.get(name)
 
     def destination_for(self, key: str, url: str) -> str | None:
         """
@@ -86,7 +87,7 @@ class Routes:
         one, whichever has that URL now; ``None`` when neither does.
         """
         for name in (_name(key), GLOBAL):
-            destination = self._destinations.get(name)
+            destination = self.destinations.get(name)
             if destination is not None and destination.url == url:
                 return name
         return None
@@ -105,7 +106,7 @@ class Routes:
             else evolve(streamer, user_id=known.get(streamer.login, streamer.user_id))
             for streamer in self.streamers
         )
-        return Routes(streamers, self._destinations, self._configured)
+        return Routes(streamers, self.destinations, self._configured)
 
 
 def _name(key: str) -> str:

@@ -179,6 +179,18 @@ class Journal(Service):
     def forget(self, kind: str, keys: Sequence[str]) -> Deferred[None]:
         return self._write(lambda connection: operations.forget(connection, kind, keys))
 
+    def ask(self, question: Operation[_T]) -> Deferred[_T]:
+        """
+        Let somebody read who has questions of his own; they must be short, since the deliveries read there too.
+        """
+        return self._read(question)
+
+    def order(self, change: Operation[_T]) -> Deferred[_T]:
+        """
+        Let an operator write, in a transaction with whatever else is written at the time.
+        """
+        return self._write(change)
+
     def _open(self) -> Connection:
         return self._connect(self._path)
 

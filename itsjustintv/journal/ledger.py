@@ -18,13 +18,27 @@ from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 
-__all__ = ["Declined", "History", "Ledger"]
+__all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "retry"]
+
+
+#: What an operator does to one delivery at some moment.
+Change = Callable[[Connection, str, float], Delivery]
 
 
 class Declined(ItsJustInTVError):
     """
     There is no such delivery, or it is in a state in which this makes no sense; the text says which.
     """
+
+
+class Missing(Declined):
+    """
+    There is no such delivery.
+    """
+
+
+# Why, unless the operator says.
+_CANCELLED = "cancelled by the operator"
 
 
 @frozen(kw_only=True)
@@ -123,12 +137,7 @@ class Ledger:
         :raises Declined: when it was delivered or has not ended.
         """
         with self._writing() as connection:
-            delivery = _find(connection, delivery_id)
-            if delivery.state is State.DELIVERED or not delivery.state.final:
-                raise Declined(
-                    f"{delivery_id} is {delivery.state.value}: only what ended undelivered can be sent again"
-                )
-            return operations.retry(connection, delivery, self._now())
+            return retry(connection, delivery_id, self._now())
 
     def ended(self, state: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
         """
@@ -154,7 +163,7 @@ class Ledger:
                 operations.retry(connection, each, self._now())
             return len(again)
 
-    def cancel(self, delivery_id: str, reason: str = "cancelled by the operator") -> Delivery:
+    def cancel(self, delivery_id: str, reason: str = _CANCELLED) -> Delivery:
         """
         End a delivery that has not ended. An attempt that is under way is not stopped.
 
@@ -162,10 +171,7 @@ class Ledger:
         :raises Declined: when it has ended.
         """
         with self._writing() as connection:
-            delivery = _find(connection, delivery_id)
-            if delivery.state.final:
-                raise Declined(f"{delivery_id} is {delivery.state.value} already")
-            return operations.cancel(connection, delivery, reason, self._now())
+            return cancel(connection, delivery_id, self._now(), reason)
 
     def recall_all(self, kind: str) -> Mapping[str, tuple[int, float]]:
         """
@@ -219,8 +225,32 @@ class Ledger:
             yield connection
 
 
+def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
+    """
+    Send a delivery that ended without success on its way again; see :meth:`Ledger.retry`.
+
+    :param connection: in a transaction.
+    """
+    delivery = _find(connection, delivery_id)
+    if delivery.state is State.DELIVERED or not delivery.state.final:
+        raise Declined(f"{delivery_id} is {delivery.state.value}: only what ended undelivered can be sent again")
+    return operations.retry(connection, delivery, now)
+
+
+def cancel(connection: Connection, delivery_id: str, now: float, reason: str = _CANCELLED) -> Delivery:
+    """
+    End a delivery that has not ended; see :meth:`Ledger.cancel`.
+
+    :param connection: in a transaction.
+    """
+    delivery = _find(connection, delivery_id)
+    if delivery.state.final:
+        raise Declined(f"{delivery_id} is {delivery.state.value} already")
+    return operations.cancel(connection, delivery, reason, now)
+
+
 def _find(connection: Connection, delivery_id: str) -> Delivery:
     delivery = queries.get(connection, delivery_id)
     if delivery is None:
-        raise Declined(f"there is no delivery {delivery_id}")
+        raise Missing(f"there is no delivery {delivery_id}")
     return delivery

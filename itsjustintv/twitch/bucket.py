@@ -83,6 +83,14 @@ class RateBucket:
         """
         return self._limit
 
+    @property
+    def points(self) -> int:
+        """
+        How many points are left, at the least.
+        """
+        self._refill()
+        return max(0, int(self._points))
+
     def take(self, points: int = 1, spare: int = 0) -> Deferred[Fare]:
         """
         Wait until a request can be paid for, and pay. What is paid must be handed back to :meth:`answered`,

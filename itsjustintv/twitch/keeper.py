@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
+from itsjustintv.overview import Subscribed
 from itsjustintv.twitch.crew import Crew, Terms, Work
 from itsjustintv.twitch.errand import Errand
 from itsjustintv.twitch.eventsub import Revocation
@@ -165,6 +166,12 @@ class SubscriptionKeeper(Service):
         soon = self._soon.getTime() if self._soon is not None and self._soon.active() else None
         report = self._standing.report
         return evolve(report, last_error=self._errand.problem() or report.last_error, next_at=soon or self._hour_at)
+
+    def state(self, broadcaster_id: str) -> tuple[Subscribed, str] | None:
+        """
+        How it stands with one streamer since the last look, and why; ``None`` before the first look.
+        """
+        return self._standing.states.get(broadcaster_id)
 
     def problem(self) -> str | None:
         """

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from itsjustintv.model import rfc3339
+from itsjustintv.overview import Subscribed
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.reconcile import ENABLED, PENDING, Plan
 from itsjustintv.twitch.subscriptions import Listing
@@ -97,10 +98,12 @@ class Standing:
     Says what has been done so that an operator can read it, each complaint once, and keeps the numbers.
 
     :ivar report: how things stood after the last round.
+    :ivar states: of each streamer by user id, and why.
     """
 
     _clock: IReactorTime
     report: Report = field(default=Report(), init=False)
+    states: Mapping[str, tuple[Subscribed, str]] = field(factory=dict, init=False)
     _refused: dict[str, str] = field(factory=dict, init=False)
     _costly: bool = field(default=False, init=False)
 
@@ -145,6 +148,16 @@ class Standing:
             max_total_cost=found.listing.max_total_cost,
             last_error=next(iter(self._refused.values()), None),
         )
+        reasons = {each.broadcaster_id: each.reason for each in (*found.drawn.create, *found.drawn.wait)}
+        reasons |= work.refused
+        self.states = {
+            each: (Subscribed.ENABLED, "")
+            if each in enabled
+            else (Subscribed.PENDING, "twitch is verifying the callback")
+            if each in pending
+            else (Subscribed.BROKEN, reasons.get(each, "there is none"))
+            for each in found.wanted
+        }
         nothing_new = before.at is not None and not (work.created or work.deleted or work.failed)
         if nothing_new and (before.enabled, before.broken) == (self.report.enabled, self.report.broken):
             return

@@ -54,7 +54,7 @@ class HealthResource:
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
             return self._answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
-        failed, degraded = self._reasons(self._checks), self._reasons(self._concerns)
+        failed, degraded = self.judge()
         report: dict[str, object] = {
             "status": "unhealthy" if failed else "degraded" if degraded else "healthy",
             "service": "itsjustintv",
@@ -64,6 +64,12 @@ class HealthResource:
             report["reasons"] = reasons
         report.update((name, detail()) for name, detail in self._details)
         return self._answer(request, http.SERVICE_UNAVAILABLE if failed else http.OK, report)
+
+    def judge(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        """
+        What is wrong: what keeps the daemon from its work, and what it can do without for a while.
+        """
+        return self._reasons(self._checks), self._reasons(self._concerns)
 
     def _reasons(self, checks: Sequence[Check]) -> list[dict[str, str]]:
         return [{"check": name, "reason": reason} for name, check in checks if (reason := self._ask(name, check))]

@@ -5,16 +5,21 @@ The admin page of the real daemon.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 import treq
+from jsonschema_rs import Draft202012Validator
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
 from twisted.web.client import ResponseNeverReceived
 
+from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import free_port
-from tests.functional.stage import Stage, StageCase
+from tests.functional.run import run
+from tests.functional.stage import SECRET, Stage, StageCase
 
 TOKEN = "an-admin-token-of-the-stage"
 
@@ -44,6 +49,95 @@ class AdminTests(StageCase):
         text = await answer.text()
         json_like = "json" in (answer.headers.getRawHeaders("Content-Type") or [""])[0]
         return answer.code, json.loads(text) if json_like else text
+
+    async def opened(self, settings: str = "") -> Stage:
+        """
+        A stage with two streamers, of whom the second one's receiver is away, and a daemon that has tried both.
+        """
+        stage = self.stage(settings=self.section() + settings)
+        for login in ("tanuki", "kitsune"):
+            stage.add_streamer(login, title=f"<b>{login}</b> & friends")
+        stage.receiver.script.plan("/kitsune", then=Behaviour(status=503))
+        await stage.started()
+        await stage.subscribed()
+        for login in stage.streamers:
+            await stage.twitch.announce(stage.twitch.world.go_live(login))
+        await stage.settled(stage.reactor)
+        return stage
+
+    def test_what_is_asked_is_answered(self) -> Deferred[None]:
+        """
+        Streamers, events with each attempt, deliveries by state and destinations are there, each as the document has
+        it; a dead letter is sent again; a test arrives, signed and marked, and changes no count.
+        """
+
+        async def scenario() -> None:
+            stage = await self.opened("[retry]\nmax_attempts = 1\n")
+            account = stage.accounting()
+            _, document = await self.ask("/api/v1/openapi.json")
+            for path in document["paths"]:
+                if "{" not in path:
+                    status, answer = await self.ask(f"/api/v1{path}")
+                    self.assertEqual(status, 200, path)
+                    schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                    Draft202012Validator({**schema, "components": document["components"]}).validate(answer)
+            _, streamers = await self.ask("/api/v1/streamers")
+            told = {
+                each["key"]: (each["live"], each["title"], each["subscription"]["state"]) for each in streamers["items"]
+            }
+            self.assertEqual(told["tanuki"][:2], (True, "<b>tanuki</b> & friends"))
+            # The keeper looks again some seconds after it has created one.
+            self.assertIn(told["tanuki"][2], ("pending", "enabled"))
+            _, dead = await self.ask("/api/v1/deliveries?state=dead")
+            [letter] = dead["items"]
+            self.assertEqual((letter["streamer"], letter["reason"]), ("kitsune", "exhausted"))
+            self.assertEqual((await self.ask(f"/api/v1/deliveries/{letter['id']}/cancel", "POST"))[0], 409)
+            self.assertEqual((await self.ask("/api/v1/deliveries/nothing/retry", "POST"))[0], 404)
+            stage.receiver.script.plan("/kitsune", then=Behaviour())
+            self.assertEqual((await self.ask(f"/api/v1/deliveries/{letter['id']}/retry", "POST"))[0], 200)
+            await stage.receiver.delivery("/kitsune", 2)
+            before = await stage.settled(stage.reactor)
+            self.assertEqual((before.delivered, before.wanted), (2, account.wanted))
+            status, attempt = await self.ask("/api/v1/destinations/streamers.tanuki/test", "POST")
+            self.assertEqual((status, attempt["ok"], attempt["status"]), (200, True, 200))
+            arrived = await stage.receiver.delivery("/tanuki", 2)
+            self.assertEqual((arrived.payload["test"], arrived.payload["id"][:5]), (True, "test-"))
+            self.assertEqual(stage.accounting(), before)
+            everything = json.dumps([await self.ask(f"/api/v1{path}") for path in document["paths"] if "{" not in path])
+            for secret in (stage.hook, '/kitsune"', TOKEN, SECRET, stage.twitch.client_secret):
+                self.assertNotIn(secret, everything)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_the_document_is_kept(self) -> Deferred[None]:
+        """
+        Whatever the document of the API allows is answered as it says, and whatever it does not allow is refused.
+        """
+
+        async def scenario() -> None:
+            stage = await self.opened("[retry]\nmax_attempts = 1\n")
+            url = f"http://127.0.0.1:{self.port}/api/v1/openapi.json"
+            command = [
+                sys.executable,
+                "-m",
+                "schemathesis.cli",
+                "run",
+                url,
+                "--header",
+                f"Authorization: Bearer {TOKEN}",
+                "--max-examples",
+                "10",
+                "--phases",
+                "examples,coverage,fuzzing",
+                "--generation-deterministic",
+                "--request-timeout",
+                "20",
+                "--no-color",
+            ]
+            ended = await run(stage.reactor, command, stage.folder, dict(os.environ), patience=90)
+            self.assertEqual(ended.status, 0, ended)
+
+        return Deferred.fromCoroutine(scenario())
 
     def test_opened_and_shut_while_it_runs(self) -> Deferred[None]:
         """

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.overview import Subscribed
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.world import rfc3339
 from itsjustintv.twitch.eventsub import Revocation
@@ -67,6 +68,18 @@ class ConvergenceTests(KeeperTestCase):
         self.assertEqual((report.wanted, report.enabled, report.pending, report.broken), (2, 2, 0, 0))
         self.assertEqual((report.created, report.total_cost, report.max_total_cost), (2, 2, 10_000))
         self.assertIsNone(self.scene.keeper.problem())
+
+    def test_how_it_stands_with_each(self) -> None:
+        """
+        After a look it is known of each streamer whether events arrive, and if not, why; of nobody else.
+        """
+        tanuki, mujina = self.scene.streamers("tanuki", "mujina")
+        self.assertIsNone(self.scene.keeper.state(tanuki))
+        self.scene.start(0.5)
+        self.assertEqual(self.scene.keeper.state(tanuki), (Subscribed.PENDING, "twitch is verifying the callback"))
+        self.scene.let_pass(30.0)
+        self.assertEqual(self.scene.keeper.state(mujina), (Subscribed.ENABLED, ""))
+        self.assertIsNone(self.scene.keeper.state("1"))
 
     def test_what_is_right_is_left_alone(self) -> None:
         """

@@ -1,0 +1,203 @@
+"""
+``/api/v1``: what the page shows, as JSON, and what can be done, as POST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import attrs
+import orjson
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from itsjustintv import __version__
+from itsjustintv.admin.answers import PROBLEM, give, give_problem, later
+from itsjustintv.admin.operations import OPERATIONS, BadRequest, Operation, Parameter
+from itsjustintv.admin.schema import Schemas
+from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.views import ProblemView
+from itsjustintv.errors import JournalUnavailable
+
+__all__ = ["ROOT", "ApiResource", "dumps", "openapi"]
+
+ROOT = "/api/v1"
+
+_DOCUMENT = "/openapi.json"
+_WORDS = {
+    400: "A parameter cannot be used.",
+    401: "The token is missing or wrong.",
+    403: "The request came under a name, or from a page, that is not ours.",
+    404: "There is no such thing.",
+    409: "It makes no sense as things stand.",
+    503: "The journal cannot be used.",
+}
+
+
+def dumps(content: object) -> bytes:
+    """
+    Write what is shown as JSON.
+    """
+    return orjson.dumps(content, default=_plain)
+
+
+def openapi() -> Mapping[str, object]:
+    """
+    Write the API down, as OpenAPI 3.1 has it.
+    """
+    schemas = Schemas()
+    problem = {"content": {PROBLEM.decode("ascii"): {"schema": schemas.of(ProblemView)}}}
+    paths: dict[str, dict[str, object]] = {}
+    for each in OPERATIONS:
+        errors = {401, 403, 503, *each.errors, *({400} if each.parameters else ())}
+        paths.setdefault(each.path, {})[each.method.lower()] = {
+            "operationId": each.name,
+            "summary": each.words,
+            "parameters": [_parameter(one) for one in each.parameters],
+            "responses": {
+                "200": {
+                    "description": "What was asked for.",
+                    "content": {"application/json": {"schema": schemas.of(each.answer)}},
+                },
+                **{str(status): {"description": _WORDS[status], **problem} for status in sorted(errors)},
+            },
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "itsjustintv", "version": __version__, "summary": "What the daemon does, and a few orders."},
+        "servers": [{"url": ROOT}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "admin.token"}},
+        },
+    }
+
+
+class ApiResource(Resource):
+    """
+    Answers everything below ``/api/v1/``. Whoever gets here may ask.
+    """
+
+    isLeaf = True
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__()
+        self._sources = sources
+        self._document = orjson.dumps(openapi())
+
+    def render(self, request: Request) -> int:
+        """
+        Answer one request.
+        """
+        path = request.path.decode("latin-1").removeprefix(ROOT)
+        if path == _DOCUMENT:
+            return self._describe(request)
+        found = [(each, given) for each in OPERATIONS if (given := _match(each.path, path)) is not None]
+        if not found:
+            return give_problem(request, http.NOT_FOUND, f"the document of this API is {ROOT}{_DOCUMENT}")
+        wanted = "GET" if request.method == b"HEAD" else request.method.decode("latin-1")
+        for operation, given in found:
+            if operation.method == wanted:
+                return later(request, self._answer(request, operation, given))
+        request.setHeader(b"Allow", ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
+        return give_problem(request, http.NOT_ALLOWED, "this is asked with another method")
+
+    def _describe(self, request: Request) -> int:
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"Allow", b"GET, HEAD")
+            return give_problem(request, http.NOT_ALLOWED, "this is asked with another method")
+        return give(request, self._document, b"application/json")
+
+    async def _answer(self, request: Request, operation: Operation, given: Mapping[str, str]) -> None:
+        try:
+            values = _values(operation, given, request.uri)
+            answer = await operation.act(self._sources, **values)
+        except BadRequest as error:
+            give_problem(request, http.BAD_REQUEST, str(error))
+        except Unknown as error:
+            give_problem(request, http.NOT_FOUND, str(error))
+        except Declined as error:
+            give_problem(request, http.CONFLICT, str(error))
+        except JournalUnavailable as error:
+            give_problem(request, http.SERVICE_UNAVAILABLE, str(error))
+        else:
+            give(request, dumps(answer), b"application/json")
+
+
+def _match(pattern: str, path: str) -> Mapping[str, str] | None:
+    """
+    What a path has in the places of the parameters, still encoded, or ``None`` when it is another one.
+    """
+    names, parts = pattern.split("/"), path.split("/")
+    if len(names) != len(parts):
+        return None
+    given = {}
+    for name, part in zip(names, parts, strict=True):
+        if name.startswith("{"):
+            given[name[1:-1]] = part
+        elif name != part:
+            return None
+    return given
+
+
+def _values(operation: Operation, given: Mapping[str, str], uri: bytes) -> Mapping[str, Any]:
+    """
+    Read every parameter.
+
+    :raises BadRequest: one of them cannot be used.
+    """
+    asked: dict[str, str] = {}
+    known = {each.name for each in operation.parameters if each.where == "query"}
+    try:
+        for name, text in parse_qsl(
+            uri.partition(b"?")[2].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
+        ):
+            if name not in known:
+                raise BadRequest(f"{name[:50]}: there is no such parameter")
+            if name in asked:
+                raise BadRequest(f"{name}: must be given once")
+            asked[name] = text
+        asked |= {name: unquote_to_bytes(text).decode("utf-8") for name, text in given.items()}
+    except ValueError:
+        raise BadRequest("the address: must be UTF-8, percent-encoded") from None
+    return {_argument(each.name): _value(each, asked.get(each.name)) for each in operation.parameters}
+
+
+def _value(parameter: Parameter, text: str | None) -> Any:
+    if text is None:
+        return parameter.default
+    try:
+        return parameter.read(text)
+    except ValueError:
+        allowed = ", ".join(f"{name} {value}" for name, value in parameter.schema.items() if name != "default")
+        raise BadRequest(f"{parameter.name}: must be {allowed}") from None
+
+
+def _argument(name: str) -> str:
+    """
+    What a parameter is called in Python, where some names are taken.
+    """
+    return f"{name}_" if name in ("id", "cursor") else name
+
+
+def _parameter(parameter: Parameter) -> dict[str, object]:
+    return {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.words,
+        "required": parameter.where == "path",
+        "schema": dict(parameter.schema),
+    }
+
+
+def _methods(method: str) -> str:
+    return "GET, HEAD" if method == "GET" else method
+
+
+def _plain(value: Any) -> object:
+    return {each.name: getattr(value, each.name) for each in attrs.fields(type(value))}

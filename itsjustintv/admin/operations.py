@@ -1,0 +1,371 @@
+"""
+The API in one table: what can be asked, how, and what comes back. It routes requests, and the OpenAPI document is
+written from it.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
+from itsjustintv.admin.sources import Asked, Sources, Unknown
+from itsjustintv.admin.telling import tell_attempt, tell_delivery, tell_event
+from itsjustintv.admin.views import (
+    CertificateView,
+    ConfigurationView,
+    DestinationView,
+    Page,
+    PointView,
+    RateView,
+    StatusView,
+    StreamerView,
+)
+from itsjustintv.model import State
+from itsjustintv.overview import Place
+
+__all__ = ["OPERATIONS", "BadRequest", "Operation", "Parameter", "cursor", "place"]
+
+_NO_PLACE = "this list goes on nowhere at this cursor: it must be what next said with the same filters"
+_LIMIT = 200
+_LONGEST = 200
+
+
+class BadRequest(Exception):
+    """
+    A parameter cannot be used; the text says which, and what is allowed.
+    """
+
+
+@frozen(kw_only=True)
+class Parameter:
+    """
+    Something that is given with a request.
+
+    :ivar where: ``query`` or ``path``.
+    :ivar schema: what is allowed.
+    :ivar read: makes a value of the text, or raises ``ValueError``.
+    """
+
+    name: str
+    words: str
+    schema: Mapping[str, object]
+    read: Callable[[str], Any] = str
+    where: str = "query"
+    default: Any = None
+
+
+@frozen(kw_only=True)
+class Operation:
+    """
+    Something that can be asked.
+
+    :ivar path: with ``{name}`` for parameters in it.
+    :ivar answer: type of what comes back.
+    :ivar act: is handed the sources, and every parameter by its name.
+    """
+
+    method: str
+    path: str
+    name: str
+    words: str
+    answer: Any
+    act: Callable[..., Asked[object]]
+    parameters: Sequence[Parameter] = ()
+    errors: Sequence[int] = ()
+
+
+def cursor(kind: str, where: Place | None) -> str | None:
+    """
+    Write where a list goes on.
+
+    :param kind: of the list, so that it is not taken for that of another.
+    """
+    return None if where is None else urlsafe_b64encode(orjson.dumps([kind, *where])).decode("ascii").rstrip("=")
+
+
+def place(kind: str, text: str, shape: str) -> Place:
+    """
+    Read where a list goes on.
+
+    :param shape: a letter for each value: ``n`` for a number, ``t`` for a text.
+    :raises Unknown: such a list has never given this cursor.
+    """
+    try:
+        content = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError:
+        content = None
+    kinds = {float: "n", int: "n", str: "t"}
+    if not isinstance(content, list) or content[:1] != [kind]:
+        raise Unknown(_NO_PLACE)
+    values = tuple(content[1:])
+    shaped = "".join(kinds.get(type(each), "") for each in values) == shape
+    if not shaped or any(isinstance(each, int) and abs(each) >= 1 << 63 for each in values):
+        raise Unknown(_NO_PLACE)
+    return values
+
+
+def _text(text: str) -> str:
+    if len(text) > _LONGEST or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _within(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch("-?[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise ValueError
+        return int(text)
+
+    return read
+
+
+def _number(name: str, words: str, lowest: int, highest: int, default: int) -> Parameter:
+    schema = {"type": "integer", "minimum": lowest, "maximum": highest, "default": default}
+    return Parameter(name=name, words=words, schema=schema, read=_within(lowest, highest), default=default)
+
+
+_TEXT = {"type": "string", "maxLength": _LONGEST}
+_CURSOR = Parameter(name="cursor", words="What next said.", schema={"type": "string", "maxLength": 1000})
+_AT_MOST = _number("limit", "How many at the most.", 1, _LIMIT, 50)
+_ID = Parameter(
+    name="id",
+    words="The whole id.",
+    schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
+    read=_text,
+    where="path",
+)
+_NAME = Parameter(
+    name="name",
+    words="streamers.KEY, or global_webhook.",
+    schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
+    read=_text,
+    where="path",
+)
+_STATE = Parameter(
+    name="state",
+    words="Only what is in this state.",
+    schema={"type": "string", "enum": [each.value for each in State]},
+    read=State,
+)
+
+
+async def _status(ask: Sources) -> object:
+    return await ask.status()
+
+
+async def _streamers(ask: Sources, query: str, limit: int, cursor_: str | None) -> object:
+    start = 0 if cursor_ is None else place("streamers", cursor_, "n")[0]
+    if not isinstance(start, int) or start < 0:
+        raise Unknown(_NO_PLACE)
+    found, total = ask.streamers(query, limit, start)
+    more = start + limit < total
+    return Page(items=found, next=cursor("streamers", (start + limit,)) if more else None)
+
+
+async def _events(ask: Sources, limit: int, cursor_: str | None) -> object:
+    after = None if cursor_ is None else place("events", cursor_, "nt")
+    found, goes_on = await ask.events(after, limit)
+    return Page(items=[tell_event(each) for each in found], next=cursor("events", goes_on))
+
+
+async def _event(ask: Sources, id_: str) -> object:
+    found = await ask.event(id_)
+    if found is None:
+        raise Unknown(f"there is no event {id_}")
+    return tell_event(found, payload=True)
+
+
+async def _deliveries(
+    ask: Sources, *, limit: int, cursor_: str | None, state: State | None, destination: str | None, streamer: str | None
+) -> object:
+    kind = "all" if state is None else state.value
+    shape = {State.PENDING: "tnt", State.ACCEPTED: "nt", None: "n"}.get(state, "nn")
+    after = None if cursor_ is None else place(kind, cursor_, shape)
+    found, goes_on = await ask.deliveries(after, limit, state, destination, streamer)
+    return Page(items=[tell_delivery(each) for each in found], next=cursor(kind, goes_on))
+
+
+async def _delivery(ask: Sources, id_: str) -> object:
+    found = await ask.delivery(id_)
+    if found is None:
+        raise Unknown(f"there is no delivery {id_}")
+    return tell_delivery(found.deliveries[0], payload=True)
+
+
+async def _retry(ask: Sources, id_: str) -> object:
+    await ask.retry(id_)
+    return await _delivery(ask, id_)
+
+
+async def _cancel(ask: Sources, id_: str) -> object:
+    await ask.cancel(id_)
+    return await _delivery(ask, id_)
+
+
+async def _destinations(ask: Sources) -> object:
+    return await ask.destinations()
+
+
+async def _test(ask: Sources, name: str) -> object:
+    return tell_attempt(await ask.test(name))
+
+
+async def _certificates(ask: Sources) -> object:
+    return ask.certificates()
+
+
+async def _configuration(ask: Sources) -> object:
+    return ask.configuration()
+
+
+async def _rate(ask: Sources) -> object:
+    return ask.rate()
+
+
+async def _series(ask: Sources, hours: int) -> object:
+    return ask.series(hours * 3600.0)
+
+
+#: All that can be asked.
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="GET", path="/status", name="getStatus", words="The whole in short.", answer=StatusView, act=_status
+    ),
+    Operation(
+        method="GET",
+        path="/streamers",
+        name="listStreamers",
+        words="Streamers: those who are live first, then those who need attention.",
+        answer=Page[StreamerView],
+        act=_streamers,
+        parameters=(
+            Parameter(
+                name="query",
+                words="Only those in whose key, login, id or name this is.",
+                schema=_TEXT,
+                read=_text,
+                default="",
+            ),
+            _AT_MOST,
+            _CURSOR,
+        ),
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/events",
+        name="listEvents",
+        words="Events, the latest first, with every attempt.",
+        answer=Page[EventView],
+        act=_events,
+        parameters=(_AT_MOST, _CURSOR),
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/events/{id}",
+        name="getEvent",
+        words="One event, with its payloads.",
+        answer=EventView,
+        act=_event,
+        parameters=(_ID,),
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/deliveries",
+        name="listDeliveries",
+        words="Deliveries: those that have ended by their end, the latest first; pending ones by destination and next"
+        " attempt; all of them by acceptance, the latest first.",
+        answer=Page[DeliveryView],
+        act=_deliveries,
+        parameters=(
+            _AT_MOST,
+            _CURSOR,
+            _STATE,
+            Parameter(name="destination", words="Only those to this destination.", schema=_TEXT, read=_text),
+            Parameter(name="streamer", words="Only those of this streamer, by key.", schema=_TEXT, read=_text),
+        ),
+        errors=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/deliveries/{id}",
+        name="getDelivery",
+        words="One delivery, with its payload.",
+        answer=DeliveryView,
+        act=_delivery,
+        parameters=(_ID,),
+        errors=(404,),
+    ),
+    Operation(
+        method="POST",
+        path="/deliveries/{id}/retry",
+        name="retryDelivery",
+        words="Send what has ended undelivered again, at once and with all its attempts before it.",
+        answer=DeliveryView,
+        act=_retry,
+        parameters=(_ID,),
+        errors=(404, 409),
+    ),
+    Operation(
+        method="POST",
+        path="/deliveries/{id}/cancel",
+        name="cancelDelivery",
+        words="End what has not ended. An attempt that is under way is not stopped.",
+        answer=DeliveryView,
+        act=_cancel,
+        parameters=(_ID,),
+        errors=(404, 409),
+    ),
+    Operation(
+        method="GET",
+        path="/destinations",
+        name="listDestinations",
+        words="Every destination.",
+        answer=Sequence[DestinationView],
+        act=_destinations,
+    ),
+    Operation(
+        method="POST",
+        path="/destinations/{name}/test",
+        name="testDestination",
+        words="Send a test notification, signed like a real one, and tell how that ended. Nothing of it is kept.",
+        answer=AttemptView,
+        act=_test,
+        parameters=(_NAME,),
+        errors=(404, 409),
+    ),
+    Operation(
+        method="GET",
+        path="/certificates",
+        name="listCertificates",
+        words="Every certificate.",
+        answer=Sequence[CertificateView],
+        act=_certificates,
+    ),
+    Operation(
+        method="GET",
+        path="/configuration",
+        name="getConfiguration",
+        words="Where the configuration stands.",
+        answer=ConfigurationView,
+        act=_configuration,
+    ),
+    Operation(method="GET", path="/rate", name="getRate", words="What Twitch lets us ask.", answer=RateView, act=_rate),
+    Operation(
+        method="GET",
+        path="/history",
+        name="getHistory",
+        words="The recent past in steps of five minutes, the oldest first.",
+        answer=Sequence[PointView],
+        act=_series,
+        parameters=(_number("hours", "How much of it.", 1, 24, 6),),
+    ),
+)

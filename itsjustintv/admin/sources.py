@@ -1,0 +1,81 @@
+"""
+What the page and the API ask, and whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from itsjustintv.admin.views import (
+    CertificateView,
+    ConfigurationView,
+    DestinationView,
+    PointView,
+    RateView,
+    StatusView,
+    StreamerView,
+)
+from itsjustintv.model import Attempt, Picture, State
+from itsjustintv.overview import DeliveryStory, EventStory, Place
+
+__all__ = ["Asked", "Declined", "Sources", "Unknown"]
+
+T = TypeVar("T")
+
+#: Somebody who answers later.
+Asked = Coroutine[Deferred[Any], Any, T]
+
+
+class Unknown(Exception):
+    """
+    What an order is about is not there.
+    """
+
+
+class Declined(Exception):
+    """
+    An order makes no sense as things stand; the text says why.
+    """
+
+
+@frozen(kw_only=True)
+class Sources:
+    """
+    Each answers at once, or by a coroutine that may raise :class:`~itsjustintv.errors.JournalUnavailable`.
+
+    :ivar streamers: those that match a text, empty for all, those who are live first and then those who need attention:
+        so many from a position on, and how many there are in all.
+    :ivar events: the latest first, from a place on.
+    :ivar deliveries: from a place on, so many, of a state, to a destination, of a streamer.
+    :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
+        two.
+    :ivar cancel: ends what has not ended.
+    :ivar test: sends a test notification.
+    :ivar series: so many seconds of the recent past.
+    :ivar picture: the profile image of a user id.
+    :ivar mark: something that is different whenever anything that is shown is.
+    """
+
+    status: Callable[[], Asked[StatusView]]
+    streamers: Callable[[str, int, int], tuple[Sequence[StreamerView], int]]
+    events: Callable[[Place | None, int], Asked[tuple[Sequence[EventStory], Place | None]]]
+    event: Callable[[str], Asked[EventStory | None]]
+    deliveries: Callable[
+        [Place | None, int, State | None, str | None, str | None],
+        Asked[tuple[Sequence[DeliveryStory], Place | None]],
+    ]
+    delivery: Callable[[str], Asked[EventStory | None]]
+    destinations: Callable[[], Asked[Sequence[DestinationView]]]
+    certificates: Callable[[], Sequence[CertificateView]]
+    configuration: Callable[[], ConfigurationView]
+    rate: Callable[[], RateView]
+    series: Callable[[float], Sequence[PointView]]
+    retry: Callable[[str], Asked[None]]
+    cancel: Callable[[str], Asked[None]]
+    test: Callable[[str], Asked[Attempt]]
+    picture: Callable[[str], Asked[Picture | None]]
+    mark: Callable[[], Asked[object]]

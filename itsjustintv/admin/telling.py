@@ -1,0 +1,114 @@
+"""
+From what the journal holds to what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
+from itsjustintv.model import Attempt, State, rfc3339
+from itsjustintv.overview import DeliveryStory, EventStory
+
+__all__ = ["moment", "seconds", "tell_attempt", "tell_delivery", "tell_event"]
+
+
+def moment(seconds_: float | None) -> str | None:
+    """
+    A moment as it is shown, to the millisecond.
+    """
+    return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
+
+
+def seconds(text: str | None) -> float | None:
+    """
+    Seconds since the epoch of a moment that somebody wrote, or ``None`` when it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return None if found.tzinfo is None else found.timestamp()
+
+
+def tell_attempt(attempt: Attempt) -> AttemptView:
+    """
+    Tell of an attempt.
+    """
+    return AttemptView(
+        started_at=rfc3339(attempt.started_at, "milliseconds"),
+        duration=round(attempt.duration, 4),
+        ok=attempt.ok,
+        reason=attempt.reason,
+        detail=attempt.detail,
+        status=attempt.status,
+        response=attempt.response,
+    )
+
+
+def tell_delivery(story: DeliveryStory, *, payload: bool = False) -> DeliveryView:
+    """
+    Tell of a delivery.
+
+    :param payload: the payload as well.
+    """
+    delivery = story.delivery
+    content = _content(delivery.body)
+    waits = delivery.state in (State.ACCEPTED, State.PENDING)
+    return DeliveryView(
+        id=delivery.id,
+        event_id=delivery.event_id,
+        streamer=delivery.streamer,
+        destination=delivery.destination,
+        state=delivery.state,
+        reason=delivery.reason,
+        attempts=delivery.attempts,
+        accepted_at=rfc3339(delivery.accepted_at, "milliseconds"),
+        next_attempt_at=moment(delivery.next_attempt_at) if waits else None,
+        finished_at=moment(story.finished_at),
+        prepared_at=moment(seconds(content.get("timestamp"))),
+        tries=[tell_attempt(each) for each in story.attempts],
+        payload=content if payload and content else None,
+    )
+
+
+def tell_event(story: EventStory, *, payload: bool = False) -> EventView:
+    """
+    Tell of an event and its deliveries. Title and category are those of the payload, if one was built.
+
+    :param payload: the payloads as well.
+    """
+    event = story.event
+    stream: Mapping[str, Any] = next(
+        (found for each in story.deliveries if (found := _content(each.delivery.body).get("stream"))), {}
+    )
+    started_at = seconds(event.started_at)
+    return EventView(
+        id=event.id,
+        stream_id=event.stream_id,
+        user_id=event.broadcaster_id,
+        login=event.broadcaster_login,
+        name=event.broadcaster_name or event.broadcaster_login or event.broadcaster_id,
+        title=stream.get("title") or "",
+        game=stream.get("game_name") or "",
+        recovered=event.recovered,
+        started_at=moment(started_at),
+        received_at=rfc3339(event.received_at, "milliseconds"),
+        deliveries=[tell_delivery(each, payload=payload) for each in story.deliveries],
+    )
+
+
+def _content(body: bytes) -> Mapping[str, Any]:
+    """
+    A payload, whoever built it: one from the original program's queue may have another shape.
+    """
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    shaped = isinstance(content, dict) and isinstance(content.get("stream", {}), dict)
+    return content if shaped and isinstance(content.get("timestamp", ""), str) else {}

@@ -1,0 +1,306 @@
+"""
+What the admin page shows: each part asked for what it knows, and told in the page's terms.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+
+from attrs import asdict, define, field
+
+from itsjustintv import __version__
+from itsjustintv.admin.history import History
+from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.telling import moment, seconds
+from itsjustintv.admin.views import (
+    AccountingView,
+    CertificateView,
+    ConfigurationView,
+    DestinationView,
+    RateView,
+    ReasonView,
+    StatusView,
+    StreamerView,
+    SubscriptionsView,
+    SubscriptionView,
+)
+from itsjustintv.assembly.deliveries import Deliveries
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.subscriptions import Subscriptions
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.assembly.web import Web
+from itsjustintv.journal import ledger, overviews
+from itsjustintv.model import Attempt, State, Streamer
+from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed
+from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
+
+__all__ = ["Showing"]
+
+_ORDER = {Subscribed.BROKEN: 1, Subscribed.UNKNOWN: 2, Subscribed.PENDING: 2, Subscribed.ENABLED: 3}
+
+
+@define(eq=False)
+class Showing:
+    """
+    Answers for every part.
+    """
+
+    _ground: Ground
+    _twitch: Twitch
+    _deliveries: Deliveries
+    _subscriptions: Subscriptions
+    _web: Web
+    _history: History
+    _started_at: float = field(init=False)
+    _rehearsal: Rehearsal = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ground = self._ground
+        self._started_at = ground.reactor.seconds()
+        self._rehearsal = Rehearsal(
+            self._deliveries.dispatch,
+            ground.routing.destination,
+            ground.routing.streamers,
+            ground.new_id,
+            ground.reactor,
+        )
+
+    def sources(self) -> Sources:
+        """
+        Everything that can be asked.
+        """
+        return Sources(
+            status=self.status,
+            streamers=self.streamers,
+            events=self.events,
+            event=self.event,
+            deliveries=self.deliveries,
+            delivery=self.delivery,
+            destinations=self.destinations,
+            certificates=self.certificates,
+            configuration=self.configuration,
+            rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
+            series=self._history.series,
+            retry=self.retry,
+            cancel=self.cancel,
+            test=self.test,
+            picture=self._twitch.roster.picture,
+            mark=self.mark,
+        )
+
+    async def status(self) -> StatusView:
+        """
+        The whole in short.
+        """
+        account = await self._ground.journal.accounting()
+        failed, degraded = self._web.health.judge()
+        streamers = self._ground.routing.streamers()
+        return StatusView(
+            status="unhealthy" if failed else "degraded" if degraded else "healthy",
+            reasons=[
+                *(ReasonView(**each, grave=True) for each in failed),
+                *(ReasonView(**each, grave=False) for each in degraded),
+            ],
+            version=__version__,
+            now=moment(self._ground.reactor.seconds()) or "",
+            started_at=moment(self._started_at) or "",
+            streamers=len(streamers),
+            live=sum(1 for each in streamers if self._twitch.roster.presence(each.user_id).live),
+            under_way=self._deliveries.queue.under_way,
+            subscriptions=self._subscriptions_view(),
+            accounting=AccountingView(**asdict(account), imbalance=account.imbalance),
+        )
+
+    def streamers(self, query: str, limit: int, start: int) -> tuple[Sequence[StreamerView], int]:
+        """
+        Some of the streamers, and how many there are.
+        """
+        self._twitch.roster.look()
+        query = query.casefold()
+        found = [each for each in self._ground.routing.streamers() if not query or self._matches(each, query)]
+        found.sort(key=self._rank)
+        return [self._streamer(each) for each in found[start : start + limit]], len(found)
+
+    async def events(self, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
+        """
+        Some of the events.
+        """
+        return await self._ground.journal.ask(partial(overviews.events, after=after, limit=limit))
+
+    async def event(self, event_id: str) -> EventStory | None:
+        """
+        One event.
+        """
+        return await self._ground.journal.ask(partial(overviews.event, event_id=event_id))
+
+    async def deliveries(
+        self, after: Place | None, limit: int, state: State | None, destination: str | None, streamer: str | None
+    ) -> tuple[Sequence[DeliveryStory], Place | None]:
+        """
+        Some of the deliveries.
+        """
+        return await self._ground.journal.ask(
+            partial(
+                overviews.deliveries,
+                after=after,
+                limit=limit,
+                state=state,
+                destination=destination,
+                streamer=streamer,
+            )
+        )
+
+    async def delivery(self, delivery_id: str) -> EventStory | None:
+        """
+        One delivery.
+        """
+        return await self._ground.journal.ask(partial(overviews.delivery, delivery_id=delivery_id))
+
+    async def destinations(self) -> Sequence[DestinationView]:
+        """
+        Every destination.
+        """
+        waiting = {each.destination: each for each in await self._ground.journal.ask(overviews.waiting)}
+        routing = self._ground.routing
+        streamers = Counter(chain.from_iterable(each.destinations for each in routing.streamers()))
+        return [
+            DestinationView(
+                name=name,
+                signature=each.signature,
+                signed=bool(each.secret),
+                streamers=streamers[name],
+                pending=waiting[name].count if name in waiting else 0,
+                next_attempt_at=moment(waiting[name].next_at) if name in waiting else None,
+                last=self._history.last(name),
+            )
+            for name, each in routing.destinations().items()
+        ]
+
+    def certificates(self) -> Sequence[CertificateView]:
+        """
+        Every certificate.
+        """
+        return [
+            CertificateView(
+                name=each.name,
+                expires_at=moment(each.not_after),
+                renew_at=moment(each.renew_at),
+                problem=each.problem,
+                attempted=each.attempted,
+                succeeded=each.succeeded,
+                failed=each.failed,
+            )
+            for each in self._web.https.figures()
+        ]
+
+    def configuration(self) -> ConfigurationView:
+        """
+        Where the configuration stands. Its problems and warnings quote no value.
+        """
+        status, loaded = self._ground.settings.status(), self._ground.settings.loaded
+        return ConfigurationView(
+            hash=status.hash,
+            changed_at=moment(status.changed_at) or "",
+            succeeded_at=moment(status.succeeded_at) or "",
+            failed_at=moment(status.failed_at),
+            problems=[str(each) for each in status.problems],
+            refused=[str(each) for each in status.refused],
+            warnings=[str(each) for each in loaded.warnings],
+            applied=status.applied,
+            failed=status.failed,
+        )
+
+    async def retry(self, delivery_id: str) -> None:
+        """
+        Send what has ended undelivered again.
+        """
+        await self._order(ledger.retry, delivery_id)
+
+    async def cancel(self, delivery_id: str) -> None:
+        """
+        End what has not ended.
+        """
+        await self._order(ledger.cancel, delivery_id)
+
+    async def test(self, name: str) -> Attempt:
+        """
+        Send a test notification.
+        """
+        try:
+            attempt = await self._rehearsal.send(name)
+        except RehearsalDeclined as error:
+            raise Declined(str(error)) from None
+        if attempt is None:
+            raise Unknown(f"there is no destination {name}")
+        return attempt
+
+    async def mark(self) -> object:
+        """
+        Something that is different whenever anything else here is.
+        """
+        self._twitch.roster.look()
+        return (
+            await self._ground.journal.ask(overviews.mark),
+            self._web.health.judge(),
+            self._ground.settings.status(),
+            self._subscriptions_view(),
+            self._web.https.figures(),
+            self._twitch.roster.version,
+        )
+
+    async def _order(self, change: ledger.Change, delivery_id: str) -> None:
+        now = self._ground.reactor.seconds()
+        try:
+            await self._ground.journal.order(lambda connection: change(connection, delivery_id, now))
+        except ledger.Missing as error:
+            raise Unknown(str(error)) from None
+        except ledger.Declined as error:
+            raise Declined(str(error)) from None
+
+    def _subscriptions_view(self) -> SubscriptionsView:
+        report = self._subscriptions.keeper.report()
+        return SubscriptionsView(
+            wanted=report.wanted,
+            enabled=report.enabled,
+            pending=report.pending,
+            broken=report.broken,
+            checked_at=moment(report.at),
+            next_at=moment(report.next_at or None),
+            total_cost=report.total_cost,
+            max_total_cost=report.max_total_cost,
+            problem=report.last_error,
+        )
+
+    def _matches(self, streamer: Streamer, query: str) -> bool:
+        name = self._twitch.roster.presence(streamer.user_id).name.casefold()
+        return query in streamer.key.casefold() or query in streamer.login or query in (streamer.user_id, name)
+
+    def _rank(self, streamer: Streamer) -> tuple[int, str]:
+        live = self._twitch.roster.presence(streamer.user_id).live
+        return 0 if live else _ORDER[self._subscription(streamer).state], streamer.key
+
+    def _subscription(self, streamer: Streamer) -> SubscriptionView:
+        if not streamer.user_id:
+            return SubscriptionView(state=Subscribed.UNKNOWN, reason="twitch has not told the id of this login")
+        state, reason = self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
+        return SubscriptionView(state=state, reason=reason)
+
+    def _streamer(self, streamer: Streamer) -> StreamerView:
+        presence = self._twitch.roster.presence(streamer.user_id)
+        return StreamerView(
+            key=streamer.key,
+            login=streamer.login,
+            user_id=streamer.user_id,
+            name=presence.name or streamer.login or streamer.key,
+            live=presence.live,
+            title=presence.title,
+            game=presence.game,
+            viewers=presence.viewers,
+            live_since=moment(seconds(presence.started_at)),
+            avatar=f"/avatars/{streamer.user_id}" if presence.pictured else None,
+            destinations=streamer.destinations,
+            subscription=self._subscription(streamer),
+        )

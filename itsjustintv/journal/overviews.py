@@ -1,0 +1,153 @@
+"""
+What an operator asks of the journal, as plain functions of a connection.
+
+They run in the thread that the deliveries read with, so none reads many more rows than it answers with: a list with
+filters looks at a limited number of rows, and then says where it goes on, however little it has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from sqlite3 import Connection, Row
+
+from itsjustintv.journal.queries import event as get_event
+from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
+from itsjustintv.model import State
+from itsjustintv.overview import DeliveryStory, EventStory, Place, Waiting
+
+__all__ = ["deliveries", "delivery", "event", "events", "mark", "waiting"]
+
+# Rows that a list with filters looks at, at the most.
+_LOOK = 5_000
+
+# Attempts of one delivery that are told, at the most.
+_TOLD = 50
+
+_WITHOUT_BODY = (
+    "rowid, id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts, reason, x'' AS body,"
+    " finished_at, trace"
+)
+
+
+def mark(connection: Connection) -> Sequence[object]:
+    """
+    Something that is different whenever any of the lists is. It costs a few look-ups.
+    """
+    states = connection.execute("SELECT state, held, removed FROM states ORDER BY state").fetchall()
+    [last] = connection.execute("SELECT max(sequence) FROM attempts").fetchone()
+    [latest] = connection.execute("SELECT max(received_at) FROM events").fetchone()
+    [signals] = connection.execute("SELECT value FROM numbers WHERE name = 'signals'").fetchone()
+    return [*(tuple(row) for row in states), last, latest, signals]
+
+
+def events(connection: Connection, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
+    """
+    Events with their deliveries and attempts, the latest first.
+
+    :param after: where to go on.
+    :return: the events, and where to go on, ``None`` at the end.
+    """
+    rows = connection.execute(
+        "SELECT * FROM events WHERE (received_at, id) < (?, ?) ORDER BY received_at DESC, id DESC LIMIT ?",
+        (*(after or (inf, "")), limit),
+    ).fetchall()
+    place = (rows[-1]["received_at"], rows[-1]["id"]) if len(rows) == limit else None
+    return [EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])) for row in rows], place
+
+
+def event(connection: Connection, event_id: str) -> EventStory | None:
+    """
+    One event, or ``None``.
+    """
+    row = connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone()
+    return None if row is None else EventStory(event=to_event(row), deliveries=_of_event(connection, event_id))
+
+
+def delivery(connection: Connection, delivery_id: str) -> EventStory | None:
+    """
+    One delivery, with its payload, in its event; or ``None``.
+    """
+    row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    if row is None:
+        return None
+    return EventStory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
+
+
+def deliveries(
+    connection: Connection,
+    after: Place | None,
+    limit: int,
+    *,
+    state: State | None = None,
+    destination: str | None = None,
+    streamer: str | None = None,
+) -> tuple[Sequence[DeliveryStory], Place | None]:
+    """
+    Deliveries without payload and attempts: what has ended by its end, the latest first; what is pending by destination
+    and next attempt; all of them together by acceptance, the latest first.
+
+    :param after: where to go on.
+    :param state: this state only; likewise the next two.
+    :return: those found, perhaps none, and where to go on, ``None`` at the end.
+    """
+    condition, order, names = _order(state)
+    columns = ", ".join(names)
+    places = ", ".join("?" * len(names))
+    beyond = "" if after is None else f" AND ({columns}) {condition} ({places})"
+    where = "1" if state is None else f"state = '{state.value}'"
+    if state is not None and state.final:
+        where += " AND finished_at IS NOT NULL"
+    direction = " DESC" if order else ""
+    looked = connection.execute(
+        f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {where}{beyond}"  # noqa: S608 - our own words
+        f" ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
+        (*(after or ()), _LOOK),
+    )
+    found: list[DeliveryStory] = []
+    place: Place | None = None
+    for count, row in enumerate(looked, 1):
+        place = tuple(row[name] for name in names)
+        if destination in (None, row["destination"]) and streamer in (None, row["streamer"]):
+            found.append(DeliveryStory(delivery=to_delivery(row), finished_at=row["finished_at"]))
+        if len(found) == limit or count == _LOOK:
+            return found, place
+    return found, None
+
+
+def waiting(connection: Connection) -> Sequence[Waiting]:
+    """
+    Count what is pending for each destination, from an index alone: ten million in a second.
+    """
+    rows = connection.execute(
+        "SELECT destination, count(*) AS count, min(next_attempt_at) AS next_at FROM deliveries"
+        " WHERE state = 'pending' GROUP BY destination"
+    )
+    return [Waiting(destination=row["destination"], count=row["count"], next_at=row["next_at"]) for row in rows]
+
+
+def _order(state: State | None) -> tuple[str, bool, tuple[str, ...]]:
+    """
+    How a list goes on, whether it descends, and by which columns: each the order of an index.
+    """
+    if state is State.PENDING:
+        return ">", False, ("destination", "next_attempt_at", "id")
+    if state is State.ACCEPTED:
+        return ">", False, ("next_attempt_at", "id")
+    return "<", True, ("rowid",) if state is None else ("finished_at", "rowid")
+
+
+def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:
+    rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
+    return tuple(_story(connection, row) for row in rows.fetchall())
+
+
+def _story(connection: Connection, row: Row) -> DeliveryStory:
+    attempts = connection.execute(
+        "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], _TOLD)
+    ).fetchall()
+    return DeliveryStory(
+        delivery=to_delivery(row),
+        finished_at=row["finished_at"],
+        attempts=tuple(to_attempt(each) for each in reversed(attempts)),
+    )

@@ -1,0 +1,178 @@
+"""
+Tests of :mod:`itsjustintv.journal.overviews`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from itsjustintv.journal import ledger, operations, overviews
+from itsjustintv.model import State
+from itsjustintv.overview import Place
+from tests.journal.test_operations import OperationsCase
+from tests.journal.values import attempt, event
+
+
+class EventsTests(OperationsCase):
+    """
+    What happened, the latest first.
+    """
+
+    def test_an_event_with_all_that_was_tried(self) -> None:
+        """
+        An event comes with its deliveries, when they ended, and every attempt in order.
+        """
+        self.accept("e1", "a", "b")
+        operations.prepare(self.connection, "e1-1", b'{"id":"e1"}', None, 1001.0)
+        operations.settle(self.connection, "e1-1", State.PENDING, "http_503", 1002.0, attempt(), 1032.0)
+        operations.settle(self.connection, "e1-1", State.DELIVERED, "delivered", 1033.0, attempt(ok=True))
+        story = overviews.event(self.connection, "e1")
+        assert story is not None
+        self.assertEqual(story.event, event("e1"))
+        first, second = story.deliveries
+        self.assertEqual((first.delivery.state, first.finished_at), (State.DELIVERED, 1033.0))
+        self.assertEqual(first.attempts, (attempt(), attempt(ok=True)))
+        self.assertEqual(first.delivery.body, b'{"id":"e1"}')
+        self.assertEqual((second.delivery.state, second.finished_at, second.attempts), (State.ACCEPTED, None, ()))
+        [whole], _ = overviews.events(self.connection, None, 9)
+        self.assertEqual(whole, story)
+        one = overviews.delivery(self.connection, "e1-1")
+        assert one is not None
+        self.assertEqual((one.event, one.deliveries), (story.event, (first,)))
+
+    def test_what_is_not_there(self) -> None:
+        """
+        An event or delivery that nobody knows is ``None``.
+        """
+        self.assertIsNone(overviews.event(self.connection, "e1"))
+        self.assertIsNone(overviews.delivery(self.connection, "e1-1"))
+        self.assertEqual(overviews.events(self.connection, None, 9), ([], None))
+
+    def test_a_list_in_parts(self) -> None:
+        """
+        Read in parts of any size it is the same list, the latest first, also where two came at the same time.
+        """
+        for number in range(7):
+            self.accept(f"e{number}", at=1000.0 + number // 2)
+        for limit in (1, 2, 3, 7, 8):
+            found, after = [], None
+            while True:
+                part, after = overviews.events(self.connection, after, limit)
+                found += [each.event.id for each in part]
+                if after is None:
+                    break
+            self.assertEqual(found, [f"e{number}" for number in reversed(range(7))], limit)
+
+
+class DeliveriesTests(OperationsCase):
+    """
+    Deliveries by state, destination and streamer.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        for number in range(6):
+            self.pending(f"e{number}", "ab"[number % 2], at=1000.0 + number)
+        for number in (4, 1, 2):
+            operations.settle(self.connection, f"e{number}-1", State.DEAD, "http_503", 2000.0 - number, attempt())
+        self.accept("f0", "a", "b", at=3000.0)
+
+    def read(self, limit: int, **filters: Any) -> list[str]:
+        """
+        The whole list, in parts of a size.
+        """
+        found: list[str] = []
+        after: Place | None = None
+        while True:
+            part, after = overviews.deliveries(self.connection, after, limit, **filters)
+            self.assertLessEqual(len(part), limit)
+            found += [each.delivery.id for each in part]
+            if after is None:
+                return found
+
+    def test_each_list_has_its_order(self) -> None:
+        """
+        All come by acceptance and what has ended by its end, the latest first; what is pending by destination and time,
+        what is accepted by time. Parts of any size make the same list.
+        """
+        for limit in (1, 2, 3, 50):
+            self.assertEqual(self.read(limit), ["f0-2", "f0-1", "e5-1", "e4-1", "e3-1", "e2-1", "e1-1", "e0-1"], limit)
+            self.assertEqual(self.read(limit, state=State.DEAD), ["e1-1", "e2-1", "e4-1"], limit)
+            self.assertEqual(self.read(limit, state=State.PENDING), ["e0-1", "e3-1", "e5-1"], limit)
+            self.assertEqual(self.read(limit, state=State.ACCEPTED), ["f0-1", "f0-2"], limit)
+            self.assertEqual(self.read(limit, state=State.DELIVERED), [], limit)
+
+    def test_filters(self) -> None:
+        """
+        Filters can be put together; nobody's name is part of the statement.
+        """
+        self.assertEqual(self.read(2, destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
+        self.assertEqual(self.read(2, destination="b", state=State.DEAD), ["e1-1"])
+        self.assertEqual(self.read(50, streamer="cool"), self.read(50))
+        self.assertEqual(self.read(50, streamer="' OR 1 --"), [])
+
+    def test_a_filter_looks_at_so_much_at_a_time(self) -> None:
+        """
+        However rare what is looked for, only so many rows are read at a time; the list then says where it goes on.
+        """
+        self.patch(overviews, "_LOOK", 3)
+        part, after = overviews.deliveries(self.connection, None, 50, destination="c")
+        self.assertEqual((part, bool(after)), ([], True))
+        self.assertEqual(self.read(50, streamer="cool", destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
+
+    def test_no_list_sorts(self) -> None:
+        """
+        Every order is that of an index, so that a full journal costs no more than an empty one.
+        """
+        asked: list[str] = []
+        self.connection.set_trace_callback(asked.append)
+        after: dict[State | None, Place] = {None: (5,), State.PENDING: ("a", 1.0, "x"), State.ACCEPTED: (1.0, "x")}
+        for state in (None, *State):
+            overviews.deliveries(self.connection, None, 5, state=state)
+            overviews.deliveries(self.connection, after.get(state, (1.0, 5)), 5, state=state)
+        overviews.events(self.connection, (1000.0, "e1"), 5)
+        overviews.mark(self.connection)
+        overviews.waiting(self.connection)
+        self.connection.set_trace_callback(None)
+        for statement in asked:
+            for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                self.assertNotIn("TEMP B-TREE", row["detail"], statement)
+
+    def test_no_payload_in_a_list(self) -> None:
+        """
+        A list does not read payloads, which are most of the file.
+        """
+        part, _ = overviews.deliveries(self.connection, None, 50)
+        self.assertEqual({each.delivery.body for each in part}, {b""})
+
+    def test_what_waits(self) -> None:
+        """
+        What is pending is counted for each destination, with the moment at which the first of it is due.
+        """
+        found = {each.destination: (each.count, each.next_at) for each in overviews.waiting(self.connection)}
+        self.assertEqual(found, {"a": (1, 1000.0), "b": (2, 1003.0)})
+
+
+class MarkTests(OperationsCase):
+    """
+    Whether anything is different.
+    """
+
+    def test_everything_that_happens_shows(self) -> None:
+        """
+        The mark is another one after an event, each step of a delivery, and what an operator does; else it is the same.
+        """
+        steps: Sequence[Callable[[], object]] = (
+            lambda: self.accept("e0", at=999.0),
+            lambda: self.pending("e1"),
+            lambda: operations.settle(self.connection, "e1-1", State.PENDING, "timeout", 1001.0, attempt(), 1031.0),
+            lambda: operations.settle(self.connection, "e1-1", State.DEAD, "timeout", 1002.0, attempt()),
+            lambda: ledger.retry(self.connection, "e1-1", 1003.0),
+        )
+        seen = [overviews.mark(self.connection)]
+        for step in steps:
+            step()
+            seen.append(overviews.mark(self.connection))
+            self.assertNotIn(seen[-1], seen[:-1])
+            self.assertEqual(overviews.mark(self.connection), seen[-1])
