@@ -40,6 +40,12 @@ class Twitch:
     roster: Roster
     enricher: IEnricher
 
+    def problem(self) -> str | None:
+        """
+        Why nothing can be asked of Twitch, or nothing has been yet; ``None`` while all is well.
+        """
+        return self.token.problem() or self.helix.problem()
+
     @classmethod
     def of(cls, ground: Ground) -> Twitch:
         """

@@ -94,7 +94,7 @@ def _health(
         ),
         ground.reactor,
         concerns=(
-            ("twitch", twitch.token.problem),
+            ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
             ("subscriptions", subscriptions.keeper.problem),
             ("catch_up", subscriptions.catch_up.problem),

@@ -53,6 +53,7 @@ class Helix:
     _bucket: RateBucket
     _clock: IReactorTime
     _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _heard: bool = field(default=False, init=False)
 
     @property
     def limit(self) -> int:
@@ -60,6 +61,12 @@ class Helix:
         Points that the rate bucket holds when it is full.
         """
         return self._bucket.limit
+
+    def problem(self) -> str | None:
+        """
+        Why it is not known yet whether Twitch can be asked, or ``None``: until the first answer nobody should think so.
+        """
+        return None if self._heard else "twitch has not answered yet"
 
     async def get(self, path: str, params: Params = (), spare: int = 0) -> Any:
         """
@@ -96,6 +103,7 @@ class Helix:
             except BaseException:
                 self._bucket.lost(fare)
                 raise
+            self._heard = self._heard or answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
             again = answer.status not in tried
             tried.add(answer.status)
             if _out_of_points(answer):

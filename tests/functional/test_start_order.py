@@ -184,10 +184,11 @@ class AwayTests(OrderCase):
 
         await go()
         daemon = await stage.started()
+        self.assertEqual((await health(stage))["status"], "degraded")
+        self.assertEqual((await concerns(stage))["twitch"], "twitch has not answered yet")
         await go_live(stage, "tanuki_the_second")
         self.assertEqual((await stage.receiver.delivery("/tanuki")).payload["streamer_login"], "tanuki_the_second")
         self.assertIn("cannot look up the ids of the streamers", await concern(stage, "ids"))
-        self.assertEqual((await health(stage))["status"], "degraded")
 
         come()
         await stage.until(lambda: len(stage.twitch.subscriptions.enabled_for(stage.callback)) == 2, patience=20.0)

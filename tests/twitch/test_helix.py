@@ -95,6 +95,17 @@ class HelixTests(SynchronousTestCase):
         self.get()
         self.assertEqual(len(self.twitch.to("/mock/users")), 1)
 
+    def test_nobody_thinks_well_of_it_before_the_first_answer(self) -> None:
+        """
+        From the first moment until Twitch has answered something it is a concern that it has not; failures of its own
+        are no answer.
+        """
+        self.assertEqual(self.world.helix.problem(), "twitch has not answered yet")
+        self.wrong(Reply(503), Reply(503))
+        self.assertEqual(self.world.helix.problem(), "twitch has not answered yet")
+        self.wrong(Reply(400))
+        self.assertIsNone(self.world.helix.problem())
+
     def test_a_rejected_token_is_renewed_once(self) -> None:
         """
         After a 401 the same request is made with a new token.
