@@ -1,0 +1,171 @@
+"""
+The receivers in examples/receivers believe what the daemon signs, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.model import Delivery, Destination
+from itsjustintv.payload import embed
+from itsjustintv.signature import hub, standard
+from itsjustintv.simulator.loopback import free_port
+from itsjustintv.simulator.post import post
+from tests.documents import ROOT, Document
+from tests.functional.run import run, until
+from tests.functional.stage import tool
+from tests.functional.terminal import Terminal
+
+HUB = "a secret of receivers, ä"
+STANDARD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+RECEIVERS = ROOT / "examples" / "receivers"
+
+#: The sample of docs/payload.md, on one line as the daemon sends it.
+SAMPLE = next(str(block) for block in Document(ROOT / "docs" / "payload.md").blocks if block.language == "json")
+BODY = json.dumps(json.loads(SAMPLE), ensure_ascii=False, separators=(",", ":")).encode()
+NEWS = "Tanuki is live: https://twitch.tv/tanuki"
+
+
+class ReceiverTests(TestCase):
+    """
+    One receiver after the other, each with both kinds of signatures.
+    """
+
+    timeout = 240
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
+
+        self.reactor: Any = reactor
+        self.agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        self.send = Dispatcher(self.agent, reactor, lambda: 30.0, embed)
+
+    async def started(self, command: Sequence[str], secret: str, port: int) -> Terminal:
+        """
+        A receiver that listens.
+        """
+        terminal = Terminal(self.reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(terminal.kill()))
+        env = {**os.environ, "TARGET_WEBHOOK_SECRET": secret, "PORT": str(port)}
+        terminal.start(command, ROOT, env)
+        endpoint = HostnameEndpoint(self.reactor, "127.0.0.1", port)
+        for _ in range(1200):
+            try:
+                there = await connectProtocol(endpoint, Protocol())
+            except ConnectError:
+                await deferLater(self.reactor, 0.05)
+            else:
+                assert there.transport is not None
+                there.transport.loseConnection()
+                return terminal
+        raise AssertionError(f"it does not listen: {terminal.seen}")
+
+    async def delivered(self, port: int, secret: str, signature: str) -> str:
+        """
+        Send the sample as the daemon does: how that ended.
+        """
+        delivery = Delivery(
+            id="e-1", event_id="5f0c6a3e9d7b4c1c8a52", streamer="tanuki", destination="d", accepted_at=0,
+            next_attempt_at=0, body=BODY,
+        )  # fmt: skip
+        url = f"http://127.0.0.1:{port}/live"
+        attempt = await self.send(delivery, Destination(name="d", url=url, secret=secret, signature=signature))
+        return attempt.reason
+
+    async def forged(self, port: int, body: bytes = BODY, **headers: str) -> int | None:
+        """
+        Send something else: what is answered.
+        """
+        named = {"Content-Type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
+        answer = await post(self.agent, self.reactor, f"http://127.0.0.1:{port}/live", named, body, timeout=30)
+        self.assertEqual(answer.problem, "")
+        return answer.status
+
+    async def tried(self, command: Sequence[str]) -> None:
+        """
+        Send a receiver all there is, genuine and forged.
+
+        :param command: ``{port}`` in it stands for where to listen.
+        """
+        now, event_id = int(self.reactor.seconds()), "e1"
+        port = free_port()
+        receiver = await self.started([word.format(port=port) for word in command], HUB, port)
+        self.assertEqual(await self.delivered(port, HUB, "hub"), "delivered", receiver.seen)
+        await until(self.reactor, lambda: NEWS in receiver.seen)
+        self.assertEqual(await self.forged(port), 401)
+        self.assertEqual(await self.forged(port, BODY + b" ", x_hub_signature_256=hub(HUB, BODY)), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=hub("another", BODY)), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=hub(HUB, BODY, "sha1")), 401)
+        self.assertEqual(await self.forged(port, b"{", x_hub_signature_256=hub(HUB, b"{")), 400)
+
+        port = free_port()
+        receiver = await self.started([word.format(port=port) for word in command], STANDARD, port)
+        self.assertEqual(await self.delivered(port, STANDARD, "both"), "delivered", receiver.seen)
+        self.assertEqual(await self.delivered(port, STANDARD, "standard"), "delivered", receiver.seen)
+        await until(self.reactor, lambda: NEWS in receiver.seen)
+        for at, signed, status in (
+            (now, (event_id, now, BODY), 204),
+            (now, (event_id, now, BODY + b" "), 401),
+            (now, ("e2", now, BODY), 401),
+            (now, (event_id, now + 1, BODY), 401),
+            (now - 400, (event_id, now - 400, BODY), 401),
+            (now + 400, (event_id, now + 400, BODY), 401),
+        ):
+            headers = {"webhook_id": event_id, "webhook_timestamp": str(at)}
+            found = await self.forged(port, **headers, webhook_signature=standard(STANDARD, *signed))
+            self.assertEqual(found, status, (at, signed[:2]))
+        # While secrets change, there are two: any that is right will do, and what is of another version is passed over.
+        two = f"v1a,{'A' * 88} {standard(STANDARD, event_id, now, BODY)}"
+        headers = {"webhook_id": event_id, "webhook_timestamp": str(now)}
+        self.assertEqual(await self.forged(port, **headers, webhook_signature=two), 204)
+        self.assertEqual(await self.forged(port, **headers), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=hub(STANDARD, BODY)), 401)
+        if "php" not in command[0]:
+            self.assertEqual(receiver.seen.count(NEWS), 1, receiver.seen)
+
+    def test_python(self) -> Deferred[None]:
+        """
+        The receiver in Python.
+        """
+        return Deferred.fromCoroutine(self.tried([sys.executable, str(RECEIVERS / "python" / "receiver.py")]))
+
+    def test_node(self) -> Deferred[None]:
+        """
+        The receiver in JavaScript.
+        """
+        return Deferred.fromCoroutine(self.tried([tool("node"), str(RECEIVERS / "node" / "receiver.mjs")]))
+
+    def test_go(self) -> Deferred[None]:
+        """
+        The receiver in Go, built.
+        """
+
+        async def scenario() -> None:
+            built = Path(self.mktemp()).absolute()
+            command = [tool("go"), "build", "-o", str(built), str(RECEIVERS / "go" / "receiver.go")]
+            ended = await run(self.reactor, command, ROOT, os.environ, patience=180)
+            self.assertEqual(ended.status, 0, ended)
+            await self.tried([str(built)])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_php(self) -> Deferred[None]:
+        """
+        The receiver in PHP, with the server that PHP brings.
+        """
+        command = [tool("php"), "-S", "127.0.0.1:{port}", str(RECEIVERS / "php" / "receiver.php")]
+        return Deferred.fromCoroutine(self.tried(command))
