@@ -169,3 +169,38 @@ class ReceiverTests(TestCase):
         """
         command = [tool("php"), "-S", "127.0.0.1:{port}", str(RECEIVERS / "php" / "receiver.php")]
         return Deferred.fromCoroutine(self.tried(command))
+
+    def test_node_red(self) -> Deferred[None]:
+        """
+        The function of the flow for Node-RED passes on what is genuine, once, and answers 401 to anything else.
+        """
+        flow = json.loads((RECEIVERS / "node-red" / "flow.json").read_text(encoding="utf-8"))
+        [function] = [node for node in flow if node["type"] == "function"]
+        [door] = [node for node in flow if node["type"] == "http in"]
+        self.assertTrue(door["skipBodyParsing"])
+        tries = [
+            {"body": BODY.decode(), "signature": hub(HUB, BODY)},
+            {"body": BODY.decode(), "signature": hub(HUB, BODY)},
+            {"body": BODY.decode() + " ", "signature": hub(HUB, BODY)},
+            {"body": BODY.decode()},
+        ]
+        script = """
+            const [func, secret, tries] = JSON.parse(process.argv[1]);
+            const kept = {};
+            const flow = { get: (name) => kept[name], set: (name, value) => { kept[name] = value; } };
+            const run = new Function("msg", "env", "flow", "crypto", func);
+            console.log(JSON.stringify(tries.map((each) => {
+                const headers = each.signature ? { "x-hub-signature-256": each.signature } : {};
+                const msg = { payload: Buffer.from(each.body), req: { headers } };
+                const [answer, told] = run(msg, { get: () => secret }, flow, require("crypto"));
+                return [answer.statusCode, told && told.payload.streamer_login];
+            })));
+        """
+
+        async def scenario() -> None:
+            command = [tool("node"), "-e", script, json.dumps([function["func"], HUB, tries])]
+            ended = await run(self.reactor, command, ROOT, os.environ)
+            self.assertEqual((ended.status, ended.err), (0, ""), ended)
+            self.assertEqual(json.loads(ended.out), [[204, "tanuki"], [204, None], [401, None], [401, None]])
+
+        return Deferred.fromCoroutine(scenario())
