@@ -18,6 +18,7 @@ from itsjustintv import __version__
 from itsjustintv.cli_certs import certs
 from itsjustintv.cli_config import config_group
 from itsjustintv.cli_deliveries import deliveries
+from itsjustintv.cli_explain import explain
 from itsjustintv.cli_health import health
 from itsjustintv.cli_init import init
 from itsjustintv.cli_migrate import migrate
@@ -111,4 +112,5 @@ def completion(shell: str) -> None:
 
 for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)
-main.add_command(health)
+for _command in (health, explain):
+    main.add_command(_command)

@@ -16,7 +16,7 @@ from itsjustintv.cli_twitch import Office, in_office
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.desk import View
 
-__all__ = ["subscriptions"]
+__all__ = ["explained", "subscriptions"]
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
@@ -132,14 +132,7 @@ def explain(config: str | None, streamer: str, as_json: bool) -> None:
     """
 
     async def work(office: Office) -> Sequence[tuple[str, str]]:
-        view = await office.look()
-        for each in office.routes.streamers:
-            if streamer.lower() in (each.key.lower(), each.login, each.user_id):
-                return view.explain(each.user_id)
-        if streamer.isascii() and streamer.isdecimal():
-            return view.explain(streamer)
-        user = await office.directory.user_by_login(streamer)
-        return view.explain(user.id if user is not None else "")
+        return await explained(office, streamer)
 
     said = in_office(config, work)
     if as_json:
@@ -147,6 +140,22 @@ def explain(config: str | None, streamer: str, as_json: bool) -> None:
         return
     for label, text in said:
         tell(f"{label + ':':14}{text}")
+
+
+async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
+    """
+    Answer about one streamer what an operator would ask of its subscription.
+
+    :param streamer: by key, login or user id.
+    """
+    view = await office.look()
+    for each in office.routes.streamers:
+        if streamer.lower() in (each.key.lower(), each.login, each.user_id):
+            return view.explain(each.user_id)
+    if streamer.isascii() and streamer.isdecimal():
+        return view.explain(streamer)
+    user = await office.directory.user_by_login(streamer)
+    return view.explain(user.id if user is not None else "")
 
 
 def _tell(view: View, work: Work) -> None:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
 from itsjustintv.journal import operations, queries
+from itsjustintv.journal.chronicle import Story, story
 from itsjustintv.journal.database import connect, explained
 from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
@@ -108,6 +109,15 @@ class Ledger:
                 delivery=delivery,
                 attempts=queries.attempts(connection, delivery_id),
             )
+
+    def story(self, name: str) -> Story | None:
+        """
+        Tell what happened to an event.
+
+        :param name: its id, that of one of its deliveries, or that of the message that told of it.
+        """
+        with self._reading() as connection:
+            return story(connection, name) if name else None
 
     def accounting(self) -> Accounting:
         """

@@ -30,6 +30,7 @@ class Posted:
     :ivar duration: seconds from the first byte sent to the last one read.
     :ivar measured: whether the answer announced its length, instead of coming in chunks.
     :ivar retry_after: what the answer's ``Retry-After`` says; empty when there is none.
+    :ivar request_id: likewise ``X-Request-Id``.
     """
 
     status: int | None
@@ -38,6 +39,7 @@ class Posted:
     problem: str = ""
     measured: bool = False
     retry_after: str = ""
+    request_id: str = ""
 
     @property
     def ok(self) -> bool:
@@ -94,6 +96,7 @@ async def post(
         body=answer,
         measured=response.length is not UNKNOWN_LENGTH,
         retry_after=(response.headers.getRawHeaders("Retry-After") or [""])[0],
+        request_id=(response.headers.getRawHeaders("X-Request-Id") or [""])[0],
     )
 
 

@@ -214,6 +214,44 @@ class DeliveriesTests(CommandCase):
         return Deferred.fromCoroutine(scenario())
 
 
+class ExplainTests(CommandCase):
+    """
+    ``itsjustintv explain``.
+    """
+
+    def test_an_event_and_a_streamer(self) -> Deferred[None]:
+        """
+        The id that Twitch is answered with leads through every line of the log and to all that happened; a streamer is
+        explained with its subscription and its last deliveries, which are told even if Twitch is away.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage(settings='[retry]\ninitial_delay = "50ms"\n')
+            stage.add_streamer("tanuki")
+            daemon = await stage.started()
+            await stage.subscribed()
+            stage.receiver.script.plan("/tanuki", Behaviour(status=503))
+            stage.twitch.faults.plan("channels", Behaviour(status=500))
+            report = await stage.twitch.eventsub.send(stage.message(stage.twitch.world.go_live("tanuki")))
+            event_id = report.tries[-1].request_id
+            await stage.settled(stage.reactor)
+            lines = [line for line in map(json.loads, daemon.output.splitlines()) if event_id in line["message"]]
+            self.assertEqual({line.get("event_id") for line in lines}, {event_id})
+            self.assertEqual(len(lines), 4, lines)
+            told = json.loads(self.assert_done(await stage.command("explain", event_id, "--json")))
+            steps = [each["step"] for each in told["steps"]]
+            self.assertEqual(steps, ["received", "kept", "prepared", "attempt", "attempt", "delivered"])
+            told = self.assert_done(await stage.command("explain", "TANUKI"))
+            for text in ("as streamers.tanuki", "enabled", event_id, "nothing: it is as it should be"):
+                self.assertIn(text, told)
+            await stage.take_twitch_away()
+            told = self.assert_done(await stage.command("explain", "tanuki"))
+            for text in ("twitch does not tell", event_id):
+                self.assertIn(text, told)
+
+        return Deferred.fromCoroutine(scenario())
+
+
 class ExportTests(CommandCase):
     """
     ``itsjustintv state export``.

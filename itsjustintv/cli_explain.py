@@ -1,0 +1,212 @@
+"""
+``itsjustintv explain``: what happened to an event, and how things stand with a streamer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict
+
+from itsjustintv.cli_options import config_option, examples, json_option, loaded
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_subscriptions import explained
+from itsjustintv.cli_text import table, tell, utc, write_json
+from itsjustintv.cli_twitch import office_of
+from itsjustintv.config.load import Loaded
+from itsjustintv.config.routes import Routes
+from itsjustintv.errors import JournalUnavailable, TwitchError
+from itsjustintv.journal.chronicle import Course, Step, Story
+from itsjustintv.journal.ledger import Ledger
+from itsjustintv.model import Delivery, State, Streamer, rfc3339
+
+__all__ = ["explain"]
+
+_TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful", "accepted": "doubtful"}
+
+# So many deliveries of a streamer are told of.
+_LATEST = 10
+
+
+@click.command(epilog=examples("explain EVENT", "explain tanuki", "explain tanuki --json"))
+@config_option
+@click.argument("what", metavar="EVENT|STREAMER")
+@json_option
+def explain(config: str | None, what: str, as_json: bool) -> None:
+    """
+    Tell what happened to an event, or how things stand with a streamer.
+
+    An event goes by its id, which Twitch was told as X-Request-Id, by that of one of its deliveries, or by Twitch's
+    own id of the message; a streamer by key, login or user id.
+    """
+    settings = loaded(config)
+    ledger, reason = _ledger(settings)
+    story = ledger.story(what) if ledger is not None else None
+    if story is not None:
+        write_json(_event(story)) if as_json else _tell_event(story)
+        return
+    routes = Routes.of(settings.config)
+    found = next(
+        (each for each in routes.streamers if what.lower() in (each.key.lower(), each.login, each.user_id)), None
+    )
+    if ledger is None and found is None:
+        raise click.ClickException(reason)
+    answers = in_reactor(lambda reactor: _ask(reactor, settings, what))
+    deliveries = [] if ledger is None or found is None else ledger.list(streamer=found.key, limit=_LATEST)
+    about = [*_configured(found, settings), *answers]
+    if as_json:
+        write_json(
+            {
+                "streamer": what,
+                "answers": [{"about": label, "text": text} for label, text in about],
+                "deliveries": [_delivery(each) for each in deliveries],
+            }
+        )
+        return
+    for label, text in about:
+        tell(f"{label + ':':14}{text}")
+    if deliveries:
+        click.echo()
+        rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "DESTINATION", "EVENT", "REASON")]
+        rows += [
+            (
+                utc(each.accepted_at),
+                each.state.value,
+                f"{each.attempts:>5}",
+                each.destination,
+                each.event_id,
+                each.reason,
+            )
+            for each in deliveries
+        ]
+        table(rows, _TONES)
+    elif ledger is None:
+        tell(f"{'deliveries:':14}none can be told: {reason}")
+    else:
+        tell(f"{'deliveries:':14}none")
+
+
+def _ledger(settings: Loaded) -> tuple[Ledger | None, str]:
+    try:
+        return Ledger.open(Path(settings.config.storage.path), time.time), ""
+    except JournalUnavailable as error:
+        return None, str(error)
+
+
+async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[str, str]]:
+    """
+    Ask Twitch; what the journal tells is worth telling without it.
+    """
+    try:
+        return await explained(await office_of(reactor, settings), streamer)
+    except TwitchError as error:
+        return [("subscription", f"twitch does not tell: {error}"), ("next", "try again, or see itsjustintv doctor")]
+
+
+def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str, str]]:
+    """
+    What the configuration says of a streamer; addresses are secrets.
+    """
+    if found is None:
+        return [("configured", "no")]
+    entry = settings.config.streamers[found.key]
+    names = [f"login {entry.login}"] * bool(entry.login) + [f"user_id {entry.user_id}"] * bool(entry.user_id)
+    said = [
+        ("configured", f"as streamers.{found.key}, by {' and '.join(names)}"),
+        ("sent to", ", ".join(found.destinations) or "nobody"),
+    ]
+    if found.tag_filter:
+        said.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
+    return said
+
+
+def _tell_event(story: Story) -> None:
+    event = story.event
+    tell(f"event         {event.id}")
+    if event.message_id:
+        tell(f"message       {event.message_id}")
+    key = story.courses[0].delivery.streamer if story.courses else event.broadcaster_login
+    tell(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
+    tell(f"broadcast     {event.stream_id}, started {event.started_at}")
+    click.echo()
+    rows = [("WHEN (UTC)", "TOOK", "STEP", "DESTINATION", "WHAT")]
+    rows += [
+        (_moment(step.at), f"{_seconds(step.took):>8}", step.name, step.destination, step.text)
+        for step in story.steps()
+    ]
+    table(rows, _TONES)
+    click.echo()
+    for course in story.courses:
+        about = course.delivery
+        tell(f"{about.id} to {about.destination}: {_next(course)}", _TONES.get(about.state.value, ""))
+
+
+def _next(course: Course) -> str:
+    """
+    Where a delivery stands, and what comes next.
+    """
+    about = course.delivery
+    match about.state:
+        case State.DELIVERED:
+            return f"delivered, attempt {len(course.attempts)}"
+        case State.ACCEPTED:
+            held = f" ({about.reason})" if about.reason else ""
+            return f"not prepared yet{held}; due at {utc(about.next_attempt_at)}"
+        case State.PENDING:
+            return f"attempt {len(course.attempts) + 1} is due at {utc(about.next_attempt_at)}"
+        case State.FILTERED:
+            return f"filtered: {about.reason}"
+        case _:
+            return f"{about.state.value}: {about.reason}; itsjustintv deliveries retry {about.id} sends it again"
+
+
+def _event(story: Story) -> Mapping[str, Any]:
+    return {
+        "event": {**asdict(story.event), "received_at": _precise(story.event.received_at)},
+        "steps": [_step(step) for step in story.steps()],
+        "deliveries": [{**_delivery(each.delivery), "next": _next(each)} for each in story.courses],
+    }
+
+
+def _step(step: Step) -> Mapping[str, Any]:
+    return {
+        "at": _precise(step.at),
+        "seconds": None if step.took is None else round(step.took, 6),
+        "step": step.name,
+        "destination": step.destination or None,
+        "text": step.text,
+    }
+
+
+def _delivery(delivery: Delivery) -> Mapping[str, Any]:
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "destination": delivery.destination,
+        "state": delivery.state.value,
+        "reason": delivery.reason,
+        "attempts": delivery.attempts,
+        "accepted_at": _precise(delivery.accepted_at),
+        "next_attempt_at": None if delivery.state.final else _precise(delivery.next_attempt_at),
+    }
+
+
+def _precise(seconds: float) -> str:
+    return rfc3339(seconds, "milliseconds")
+
+
+def _moment(seconds: float) -> str:
+    return _precise(seconds).replace("T", " ").removesuffix("Z")
+
+
+def _seconds(took: float | None) -> str:
+    """
+    Write a duration so that it can be taken in at a glance.
+    """
+    if took is None:
+        return ""
+    return f"{took * 1000:.0f} ms" if abs(took) < 1 else f"{took:.1f} s" if abs(took) < 600 else f"{took / 60:.0f} min"

@@ -1,0 +1,98 @@
+"""
+Tests for :mod:`itsjustintv.cli_explain`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.cli import main
+from itsjustintv.journal import operations
+from itsjustintv.journal.accepting import accept
+from itsjustintv.journal.database import create
+from itsjustintv.model import State
+from tests.journal.values import attempt, deliveries, event
+
+
+class EventTests(SynchronousTestCase):
+    """
+    ``itsjustintv explain EVENT``.
+    """
+
+    def setUp(self) -> None:
+        """
+        A journal with an event to five destinations, each of which came to something else.
+        """
+        self.folder = Path(self.mktemp()).absolute()
+        connection = create(self.folder / "journal.db")
+        self.addCleanup(connection.close)
+        news = event("e1")
+        accept(connection, news, deliveries(news, "done", "again", "held", "filtered", "dead"), 9999.0, 1000.0)
+        for number in (1, 2, 5):
+            operations.prepare(connection, f"e1-{number}", b"{}", None, 1000.0)
+        operations.settle(connection, "e1-1", State.DELIVERED, "", 1001.0, attempt(True))
+        operations.settle(connection, "e1-2", State.PENDING, "http_503", 1001.0, attempt(), 1031.0)
+        operations.hold(connection, "e1-3", 1030.0, "the tags are not known")
+        operations.settle(connection, "e1-4", State.FILTERED, "no tag", 1000.5)
+        operations.settle(connection, "e1-5", State.DEAD, "gone", 1001.0, attempt())
+
+    def explain(self, what: str, *options: str) -> Result:
+        """
+        What it says.
+        """
+        path = self.folder / "config.toml"
+        path.write_text(
+            f'[storage]\npath = "{self.folder}/journal.db"\n'
+            '[twitch]\nclient_id = "an-id-of-tests"\nclient_secret = "a-secret-of-tests"\n'
+            'webhook_secret = "a secret of tests"\n'
+            '[streamers.cool]\nlogin = "cool_user"\ntarget_webhook_url = "https://receiver.example.org/live"\n'
+        )
+        return CliRunner().invoke(main, ["explain", what, "--config", str(path), *options])
+
+    def test_for_people(self) -> None:
+        """
+        Every step is a line, and every delivery says where it stands and what is next.
+        """
+        result = self.explain("e1")
+        self.assertEqual(result.exit_code, 0, result.output)
+        for text in (
+            "e1-1 to done: delivered, attempt 1",
+            "e1-2 to again: attempt 2 is due at 1970-01-01 00:17:11",
+            "e1-3 to held: not prepared yet (the tags are not known); due at 1970-01-01 00:17:10",
+            "e1-4 to filtered: filtered: no tag",
+            "e1-5 to dead: dead: gone; itsjustintv deliveries retry e1-5 sends it again",
+            "250 ms",
+        ):
+            self.assertIn(text, result.output)
+        self.assertNotIn("receiver.example.org", result.output)
+
+    def test_for_programs(self) -> None:
+        """
+        The same as JSON, with times in RFC 3339 and durations in seconds.
+        """
+        content = json.loads(self.explain("e1-2", "--json").output)
+        self.assertEqual(content["event"]["id"], "e1")
+        self.assertEqual([each["state"] for each in content["deliveries"]][:2], ["delivered", "pending"])
+        self.assertEqual(
+            content["steps"][1],
+            {
+                "at": "1970-01-01T00:16:40.000Z",
+                "seconds": 0.0,
+                "step": "kept",
+                "destination": None,
+                "text": "accepted for 5 destinations, with its keys against duplicates",
+            },
+        )
+
+    def test_without_a_journal(self) -> None:
+        """
+        What is neither an event nor a streamer cannot be explained without a journal.
+        """
+        (self.folder / "journal.db").unlink()
+        result = self.explain("e1")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("there is no journal", result.output)
