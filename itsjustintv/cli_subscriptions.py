@@ -149,13 +149,25 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
     :param streamer: by key, login or user id.
     """
     view = await office.look()
+    user_id = await _user_id(office, streamer)
+    said = list(view.explain(user_id))
+    if others := office.routes.twins.get(user_id, ())[1:]:
+        names = ", ".join(f"streamers.{each.key}" for each in others)
+        said.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))
+    return said
+
+
+async def _user_id(office: Office, streamer: str) -> str:
+    """
+    Find somebody by key, login or user id; empty when there is nobody.
+    """
     for each in office.routes.streamers:
         if streamer.lower() in (each.key.lower(), each.login, each.user_id):
-            return view.explain(each.user_id)
+            return each.user_id
     if streamer.isascii() and streamer.isdecimal():
-        return view.explain(streamer)
+        return streamer
     user = await office.directory.user_by_login(streamer)
-    return view.explain(user.id if user is not None else "")
+    return "" if user is None else user.id
 
 
 def _tell(view: View, work: Work) -> None:

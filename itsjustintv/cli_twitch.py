@@ -80,7 +80,7 @@ async def office_of(reactor: Any, settings: Loaded) -> Office:
         Fingerprints(kept, reactor),
         reactor,
         Terms(callback_url(config), config.twitch.webhook_secret),
-        {each.user_id: each.key for each in routes.streamers if each.user_id},
+        routes.wanted(),
     )
     return Office(desk, directory, routes, lost, kept)
 

@@ -30,8 +30,8 @@ from itsjustintv.payload import build
 
 __all__ = ["Match", "OnError", "Pipeline", "Submit"]
 
-#: Who is configured to be told about an event; ``None`` when nobody is.
-Match = Callable[[Event], Streamer | None]
+#: Who is configured to be told about an event: nobody, or each entry with destinations of its own.
+Match = Callable[[Event], Sequence[Streamer]]
 
 #: The next step: a delivery that is ready to be sent.
 Submit = Callable[[Delivery], None]
@@ -132,8 +132,8 @@ class Pipeline(Service):
     async def _accept(self, event: Event) -> Verdict:
         if not self.running:
             raise JournalUnavailable("the daemon is stopping")
-        streamer = self._match(event)
-        if streamer is None:
+        streamers = self._match(event)
+        if not streamers:
             return Verdict.IGNORED
         keys = event.keys
         # A copy that arrives while the first is being committed waits for that commit: if it fails, the copy is the
@@ -148,12 +148,14 @@ class Pipeline(Service):
             Delivery(
                 id=f"{event.id}-{number}",
                 event_id=event.id,
-                streamer=streamer.key,
+                streamer=key,
                 destination=destination,
                 accepted_at=now,
                 next_attempt_at=now,
             )
-            for number, destination in enumerate(streamer.destinations, 1)
+            for number, (key, destination) in enumerate(
+                ((streamer.key, destination) for streamer in streamers for destination in streamer.destinations), 1
+            )
         ]
         self._seen.claim(keys)
         try:
@@ -236,10 +238,12 @@ class Pipeline(Service):
         if self._clock.seconds() - delivery.accepted_at >= self._max_age():
             await self._end(delivery, State.EXPIRED, delivery.reason or "too old to be news")
             return
-        streamer = self._match(event)
-        if streamer is None:
+        streamers = self._match(event)
+        if not streamers:
             await self._end(delivery, State.CANCELLED, "streamer removed from the configuration")
             return
+        # The entry may have another name by now.
+        streamer = next((each for each in streamers if each.key == delivery.streamer), streamers[0])
         enrichment = await self._enricher.enrich(event, streamer)
         decision, reason = decide(streamer, enrichment)
         if decision is Decision.BLOCKED:

@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import define, field
+from twisted.logger import Logger
 
+from itsjustintv.config.leaves import dotted
 from itsjustintv.config.routes import Routes
 from itsjustintv.config.sections import Config
 from itsjustintv.model import Destination, Event, Streamer
@@ -23,6 +25,9 @@ class Routing:
 
     _routes: Routes
     _ids: Mapping[str, str] = field(factory=dict, init=False)
+    _said: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
+
+    log = Logger()
 
     @classmethod
     def of(cls, config: Config) -> Routing:
@@ -35,7 +40,7 @@ class Routing:
         """
         Go by another configuration from now on; ids that are known stay known.
         """
-        self._routes = Routes.of(config).with_ids(self._ids)
+        self._take(Routes.of(config).with_ids(self._ids))
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """
@@ -44,11 +49,22 @@ class Routing:
         :param ids: login to user id.
         """
         self._ids = {**self._ids, **ids}
-        self._routes = self._routes.with_ids(ids)
+        self._take(self._routes.with_ids(ids))
 
-    def match(self, event: Event) -> Streamer | None:
+    def problem(self) -> str | None:
         """
-        Who is configured to be told about an event; ``None`` when nobody is.
+        Which channel is configured twice, in words fit for strangers, or ``None``.
+        """
+        twins = self._routes.twins
+        if not twins:
+            return None
+        more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
+        return f"{_names(next(iter(twins.values())))} are the same channel{more}: one entry is enough"
+
+    def match(self, event: Event) -> Sequence[Streamer]:
+        """
+        Who is configured to be told about an event: nobody, one entry, or each of those that turned out to be the same
+        channel.
         """
         return self._routes.match(event.broadcaster_id, event.broadcaster_login)
 
@@ -68,7 +84,7 @@ class Routing:
         """
         Every streamer whose id is known: user id to the name of his table in the configuration.
         """
-        return {streamer.user_id: streamer.key for streamer in self._routes.streamers if streamer.user_id}
+        return self._routes.wanted()
 
     def streamers(self) -> Sequence[Streamer]:
         """
@@ -87,3 +103,20 @@ class Routing:
         The logins of streamers that are configured without an id, whether or not it is known by now.
         """
         return self._routes.unidentified
+
+    def _take(self, routes: Routes) -> None:
+        self._routes = routes
+        found = {tuple(each.key for each in twins): twins for twins in routes.twins.values()}
+        for keys, twins in found.items():
+            if keys not in self._said:
+                self.log.warn(
+                    "{streamers} are the same channel, {user_id}: each is announced where the ones before it are not,"
+                    " with its own filter; keep one of the entries in the configuration",
+                    streamers=_names(twins),
+                    user_id=twins[0].user_id,
+                )
+        self._said = frozenset(found)
+
+
+def _names(twins: Sequence[Streamer]) -> str:
+    return " and ".join(dotted(("streamers", each.key)) for each in twins)

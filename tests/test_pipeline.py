@@ -96,6 +96,7 @@ class PipelineTests(SynchronousTestCase):
         self.enricher = Enricher()
         self.submitted: list[Delivery] = []
         self.streamers = {"42": TANUKI}
+        self.twin: Streamer | None = None
         self.on_error = OnError.SEND
         self.pipeline = self.build()
         self.pipeline.startService()
@@ -108,7 +109,7 @@ class PipelineTests(SynchronousTestCase):
             clock=self.clock,
             journal=self.journal,
             seen=SeenEvents(self.clock),
-            match=lambda event: self.streamers.get(event.broadcaster_id),
+            match=lambda event: tuple(filter(None, (self.streamers.get(event.broadcaster_id), self.twin))),
             enricher=self.enricher,
             submit=self.submitted.append,
             sinks=(self.outcomes,),
@@ -125,6 +126,21 @@ class PipelineTests(SynchronousTestCase):
         verdict = self.successResultOf(self.pipeline.accept(event))
         self.clock.advance(0)
         return verdict
+
+    # Two entries
+
+    def test_two_entries_of_a_channel_are_two_deliveries(self) -> None:
+        """
+        Of entries that turned out to be the same channel each gets its delivery, by its own filter and with its own
+        tags.
+        """
+        self.streamers["42"] = evolve(TANUKI, destinations=("a",), tag_filter=("Chess",))
+        self.twin = evolve(TANUKI, key="twin", destinations=("b",), additional_tags=("twin",))
+        self.accept(online())
+        self.assertEqual([(each.streamer, each.destination) for each in self.submitted], [("twin", "b")])
+        body = orjson.loads(self.submitted[0].body)
+        self.assertIn("twin", body["tags"])
+        self.assertEqual([each.delivery.state for each in self.outcomes.seen], [State.FILTERED])
 
     # At the door
 

@@ -5,6 +5,7 @@ Tests of :mod:`itsjustintv.routing`.
 from __future__ import annotations
 
 from attrs import evolve
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Config, StreamerEntry
@@ -42,8 +43,7 @@ class RoutingTests(SynchronousTestCase):
         """
         Whom an event is about, if anybody wants to know.
         """
-        streamer = self.routing.match(event)
-        return None if streamer is None else streamer.key
+        return next((each.key for each in self.routing.match(event)), None)
 
     def test_an_id_that_is_told_finds_a_streamer_under_any_login(self) -> None:
         """
@@ -82,3 +82,26 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual((self.routing.wanted(), self.routing.logins()), ({"43": "kitsune"}, ["tanuki"]))
         self.routing.identify({"tanuki": "42"})
         self.assertEqual(self.routing.wanted(), {"42": "tanuki", "43": "kitsune"})
+
+    def test_a_channel_with_two_entries_is_told_once(self) -> None:
+        """
+        When Twitch tells that a login is a channel that is configured by id as well, one warning names both entries and
+        what to do, health has it as long as it is so, and an event is for both.
+        """
+        with capturedLogs() as logs:
+            self.routing.identify({"tanuki": "43"})
+            self.routing.identify({"tanuki": "43"})
+        [said] = [formatEvent(each) for each in logs]
+        self.assertIn("streamers.kitsune and streamers.tanuki are the same channel, 43", said)
+        self.assertIn("keep one of the entries", said)
+        self.assertEqual(
+            self.routing.problem(), "streamers.kitsune and streamers.tanuki are the same channel: one entry is enough"
+        )
+        event = evolve(EVENT, broadcaster_id="43")
+        self.assertEqual([each.key for each in self.routing.match(event)], ["kitsune", "tanuki"])
+        self.routing.configure(evolve(self.config, streamers={"tanuki": self.config.streamers["tanuki"]}))
+        self.assertIsNone(self.routing.problem())
+        self.assertEqual(self.key(event), "tanuki")
+        with capturedLogs() as logs:
+            self.routing.configure(self.config)
+        self.assertEqual(len(logs), 1)

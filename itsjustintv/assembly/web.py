@@ -96,6 +96,7 @@ def _health(
         concerns=(
             ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
+            ("streamers", ground.routing.problem),
             ("subscriptions", subscriptions.keeper.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", ground.settings.problem),

@@ -4,7 +4,7 @@ Who is announced where: the configured streamers and their destinations, ready t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -30,14 +30,17 @@ class Routes:
     streamers: tuple[Streamer, ...]
     destinations: Mapping[str, Destination]
     _configured: frozenset[str]
-    _by_id: Mapping[str, Streamer] = field(init=False)
+    _by_id: Mapping[str, tuple[Streamer, ...]] = field(init=False)
     _by_login: Mapping[str, Streamer] = field(init=False)
 
     @_by_id.default
-    def _index_ids(self) -> Mapping[str, Streamer]:
-        # Those configured by id come last: they win over a login that turned out to be the same broadcaster.
-        ranked = sorted(self.streamers, key=lambda streamer: streamer.key in self._configured)
-        return {streamer.user_id: streamer for streamer in ranked if streamer.user_id}
+    def _index_ids(self) -> Mapping[str, tuple[Streamer, ...]]:
+        found: dict[str, list[Streamer]] = {}
+        # Whoever is configured by id comes first.
+        for streamer in sorted(self.streamers, key=lambda streamer: streamer.key not in self._configured):
+            if streamer.user_id:
+                found.setdefault(streamer.user_id, []).append(streamer)
+        return {user_id: tuple(each) for user_id, each in found.items()}
 
     @_by_login.default
     def _index_logins(self) -> Mapping[str, Streamer]:
@@ -67,12 +70,39 @@ class Routes:
             frozenset(key for key, entry in config.streamers.items() if entry.user_id),
         )
 
-    def match(self, user_id: str, login: str) -> Streamer | None:
+    @property
+    def twins(self) -> Mapping[str, Sequence[Streamer]]:
         """
-        Find the entry for a broadcaster: by id, else by login whatever its case. An entry whose id is known is found
+        Channels that have more than one entry, by user id; the first entry is the one that counts where only one can.
+        """
+        return {user_id: each for user_id, each in self._by_id.items() if len(each) > 1}
+
+    def wanted(self) -> Mapping[str, str]:
+        """
+        Every streamer whose id is known: user id to the key of the entry that counts.
+        """
+        return {user_id: each[0].key for user_id, each in self._by_id.items()}
+
+    def match(self, user_id: str, login: str) -> Sequence[Streamer]:
+        """
+        Find the entries for a broadcaster: by id, and by login whatever its case. An entry whose id is known is found
         by that id only, since a login can pass to somebody else.
+
+        There is more than one where a login turned out to be a channel that has another entry. Each comes with the
+        destinations that those before it do not have, by name or by URL: nobody is told twice, nobody is left out.
         """
-        return self._by_id.get(user_id) or self._by_login.get(login.lower())
+        known, other = self._by_id.get(user_id, ()), self._by_login.get(login.lower())
+        found = known if other is None else (*known, other)
+        return found if len(found) < 2 else tuple(self._once(found))
+
+    def _once(self, streamers: Sequence[Streamer]) -> Iterator[Streamer]:
+        told: set[str] = set()
+        for streamer in streamers:
+            places = {name: self.destinations[name].url for name in streamer.destinations if name in self.destinations}
+            fresh = tuple(name for name in streamer.destinations if places.get(name, name) not in told)
+            told.update(places.get(name, name) for name in fresh)
+            if fresh:
+                yield evolve(streamer, destinations=fresh)
 
     def destination(self, name: str) -> Destination | None:
         """

@@ -4,12 +4,14 @@ Tests for :mod:`itsjustintv.config.routes` and :mod:`itsjustintv.config.callback
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.callback import callback_url
-from itsjustintv.config.routes import Routes
+from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.config.sections import TLS, Config, GlobalWebhook, Server, StreamerEntry, Twitch
 from itsjustintv.model import Destination, Streamer
 
@@ -20,8 +22,8 @@ def _routes(**streamers: StreamerEntry) -> Routes:
     )
 
 
-def _key(streamer: Streamer | None) -> str | None:
-    return streamer.key if streamer else None
+def _key(streamers: Sequence[Streamer]) -> str | None:
+    return streamers[0].key if streamers else None
 
 
 class MatchTests(SynchronousTestCase):
@@ -36,7 +38,7 @@ class MatchTests(SynchronousTestCase):
         routes = _routes(by_id=StreamerEntry(user_id="1"), by_login=StreamerEntry(login="foo"))
         self.assertEqual("by_id", _key(routes.match("1", "foo")))
         self.assertEqual("by_login", _key(routes.match("2", "foo")))
-        self.assertIsNone(routes.match("2", "bar"))
+        self.assertEqual((), routes.match("2", "bar"))
 
     @settings(deadline=None)
     @given(st.text("abcXYZ_09", min_size=1, max_size=25), st.data())
@@ -52,7 +54,7 @@ class MatchTests(SynchronousTestCase):
         A login that passed to somebody else does not bring its former owner's entry along.
         """
         routes = _routes(a=StreamerEntry(user_id="1", login="foo"))
-        self.assertIsNone(routes.match("2", "foo"))
+        self.assertEqual((), routes.match("2", "foo"))
         self.assertEqual("a", _key(routes.match("1", "renamed")))
 
     def test_an_empty_id_or_login_finds_nobody(self) -> None:
@@ -60,7 +62,7 @@ class MatchTests(SynchronousTestCase):
         What is unknown on both sides is not the same.
         """
         routes = _routes(a=StreamerEntry(user_id="1"), b=StreamerEntry(login="foo"))
-        self.assertIsNone(routes.match("", ""))
+        self.assertEqual((), routes.match("", ""))
 
     def test_order_and_content(self) -> None:
         """
@@ -107,7 +109,7 @@ class WithIdsTests(SynchronousTestCase):
         Whoever takes the login of somebody whose id is known is not that streamer; without an id, the login decides.
         """
         routes = _routes(a=StreamerEntry(login="foo"), b=StreamerEntry(login="bar")).with_ids({"foo": "7"})
-        self.assertIsNone(routes.match("8", "foo"))
+        self.assertEqual((), routes.match("8", "foo"))
         self.assertEqual("b", _key(routes.match("8", "bar")))
 
     def test_configured_ids_stay(self) -> None:
@@ -116,7 +118,7 @@ class WithIdsTests(SynchronousTestCase):
         """
         routes = _routes(a=StreamerEntry(user_id="1", login="foo")).with_ids({"foo": "2"})
         self.assertEqual("1", routes.streamers[0].user_id)
-        self.assertIsNone(routes.match("2", "foo"))
+        self.assertEqual((), routes.match("2", "foo"))
 
     def test_later_ids_replace_earlier_ones(self) -> None:
         """
@@ -125,7 +127,7 @@ class WithIdsTests(SynchronousTestCase):
         routes = _routes(a=StreamerEntry(login="foo"), b=StreamerEntry(login="bar"))
         routes = routes.with_ids({"foo": "1", "bar": "2"}).with_ids({"foo": "3"})
         self.assertEqual(["3", "2"], [streamer.user_id for streamer in routes.streamers])
-        self.assertIsNone(routes.match("1", "other"))
+        self.assertEqual((), routes.match("1", "other"))
 
     def test_entry_by_id_wins_over_the_same_broadcaster_by_login(self) -> None:
         """
@@ -134,6 +136,30 @@ class WithIdsTests(SynchronousTestCase):
         by_id, by_login = StreamerEntry(user_id="1"), StreamerEntry(login="foo")
         for routes in (_routes(a=by_id, b=by_login), _routes(b=by_login, a=by_id)):
             self.assertEqual("a", _key(routes.with_ids({"foo": "1"}).match("1", "foo")))
+
+    def test_every_entry_of_a_channel_is_told_and_nobody_twice(self) -> None:
+        """
+        Of several entries that turn out to be the same channel each has its own destinations, in an order that does not
+        depend on the file as far as ids go; one that has the URL of another, or the same global webhook, is left out.
+        """
+        one, two = "https://one.example.org/", "https://two.example.org/"
+        routes = _routes(
+            by_login=StreamerEntry(login="foo", target_webhook_url=two),
+            by_id=StreamerEntry(user_id="1", target_webhook_url=one),
+            same_url=StreamerEntry(login="bar", target_webhook_url=one),
+            everybody=StreamerEntry(login="baz"),
+            as_well=StreamerEntry(login="qux"),
+        )
+        alike = routes.with_ids(dict.fromkeys(("foo", "bar", "baz", "qux"), "1"))
+        self.assertEqual(
+            [("by_id", ("streamers.by_id",)), ("by_login", ("streamers.by_login",)), ("everybody", (GLOBAL,))],
+            [(each.key, each.destinations) for each in alike.match("1", "whoever")],
+        )
+        self.assertEqual({"1": "by_id"}, alike.wanted())
+        self.assertEqual(["by_id", "by_login", "same_url", "everybody", "as_well"], [t.key for t in alike.twins["1"]])
+        # Not even twitch has to be asked to know that whoever streams under a login has it.
+        self.assertEqual(["by_id", "by_login"], [each.key for each in routes.match("1", "Foo")])
+        self.assertEqual({}, routes.twins)
 
 
 class DestinationTests(SynchronousTestCase):

@@ -258,3 +258,31 @@ class RenamedTests(OrderCase):
         warnings = [line for line in daemon.output.splitlines() if "is called tanuki_the_second now" in line]
         self.assertEqual(len(warnings), 1, daemon.output)
         self.assertNotIn(heir.id, daemon.output)
+
+
+class TwinTests(OrderCase):
+    """
+    One channel is configured twice, which only Twitch can tell.
+    """
+
+    async def test_each_destination_is_told_once(self) -> None:
+        """
+        An entry by id and one by login of the same channel are each announced, once, under one subscription; health
+        and ``subscriptions explain`` name both.
+        """
+        stage = self.stage()
+        tanuki = stage.twitch.world.add_streamer("tanuki")
+        stage.configure_streamer("tanuki")
+        stage.settings = f'[streamers.by_id]\nuser_id = "{tanuki.id}"\ntarget_webhook_url = "{stage.hook}/by_id"\n'
+        await stage.started()
+        await stage.until(lambda: stage.twitch.subscriptions.enabled_for(stage.callback))
+        self.assertIn("streamers.by_id and streamers.tanuki are the same channel", await concern(stage, "streamers"))
+        explained = await stage.command("subscriptions", "explain", "tanuki")
+        self.assertIn("yes, by streamers.by_id", explained.out)
+        self.assertIn("streamers.tanuki: the same channel; keep one", explained.out)
+        await go_live(stage, "tanuki")
+        for path in ("/by_id", "/tanuki"):
+            self.assertEqual((await stage.receiver.delivery(path)).payload["streamer_login"], "tanuki")
+        settled = await stage.settled(stage.reactor)
+        self.assertEqual((settled.wanted, settled.delivered), (2, 2))
+        self.assertEqual(len(list(stage.twitch.subscriptions)), 1)
