@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
 
-.PHONY: demo test check coverage bench clean
+.PHONY: demo test check coverage bench manual clean
 
 demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
@@ -31,6 +31,11 @@ $(INSTALLED): setup.py pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "setuptools>=77" wheel
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]" --config-settings editable_mode=compat
 	touch $@
+
+manual: $(INSTALLED)  ## write the pages that say what --help says
+	mkdir -p etc/man
+	$(BIN)/itsjustintv manual man > etc/man/itsjustintv.1
+	$(BIN)/itsjustintv manual markdown > docs/commands.md
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .coverage* _trial_temp* .hypothesis .mypy_cache .ruff_cache

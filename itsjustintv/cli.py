@@ -110,6 +110,17 @@ def completion(shell: str) -> None:
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 
 
+@main.command(hidden=True, epilog=examples("manual man", "manual markdown"))
+@click.argument("form", type=click.Choice(("man", "markdown")))
+def manual(form: str) -> None:
+    """
+    Print the manual: for man, or in Markdown.
+    """
+    from itsjustintv.cli_manual import man, markdown  # noqa: PLC0415 - nobody needs it but who packages this
+
+    click.echo(man(main, __version__) if form == "man" else markdown(main), nl=False)
+
+
 for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)
 for _command in (health, explain):
