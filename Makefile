@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
 
-.PHONY: demo test check coverage bench manual clean
+.PHONY: demo test check coverage bench docs manual clean
 
 demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
@@ -31,6 +31,10 @@ $(INSTALLED): setup.py pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "setuptools>=77" wheel
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]" --config-settings editable_mode=compat
 	touch $@
+
+docs: $(INSTALLED)  ## build the documents, with every link between them checked, into build/docs
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs]" --config-settings editable_mode=compat
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 manual: $(INSTALLED)  ## write the pages that say what --help says
 	mkdir -p etc/man

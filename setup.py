@@ -47,6 +47,7 @@ setup(
             "build>=1.3",
             "pyyaml>=6.0.3",
         ],
+        "docs": ["sphinx>=9,<10", "myst-parser>=5.2,<6", "furo>=2025.12"],
     },
     entry_points={"console_scripts": ["itsjustintv = itsjustintv.__main__:main"]},
     classifiers=[
