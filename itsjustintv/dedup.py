@@ -54,7 +54,7 @@ class SeenEvents:
 
     _clock: IReactorTime
     _expiries: dict[str, float] = field(factory=dict, init=False)
-    _by_expiry: list[tuple[float, str]] = field(factory=list, init=False)
+    _by_expiry: list[tuple[float, tuple[str, ...]]] = field(factory=list, init=False)
     _claims: dict[str, _Claim] = field(factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -69,16 +69,16 @@ class SeenEvents:
         Learn what the journal knows: keys and their expiries.
         """
         for key, expires_at in pairs:
-            self._learn(key, expires_at)
+            self._learn((key,), expires_at)
 
     def state(self, keys: Sequence[str]) -> Seen:
         """
         Say what is known of an event: ``KNOWN`` when any of its keys is, else ``PENDING`` when any of them is claimed.
         """
         self._forget()
-        if any(key in self._expiries for key in keys):
+        if not self._expiries.keys().isdisjoint(keys):
             return Seen.KNOWN
-        if any(key in self._claims for key in keys):
+        if not self._claims.keys().isdisjoint(keys):
             return Seen.PENDING
         return Seen.NEW
 
@@ -89,7 +89,7 @@ class SeenEvents:
 
         :raises ValueError: when one of the keys is claimed already.
         """
-        if any(key in self._claims for key in keys):
+        if not self._claims.keys().isdisjoint(keys):
             raise ValueError("somebody else is committing this event")
         claim = _Claim(tuple(keys))
         self._claims.update(dict.fromkeys(keys, claim))
@@ -98,19 +98,19 @@ class SeenEvents:
         """
         End a claim: the event is committed, and known until ``expires_at``.
         """
-        for key in keys:
-            self._learn(key, expires_at)
+        self._learn(tuple(keys), expires_at)
         self.release(keys)
 
     def release(self, keys: Sequence[str]) -> None:
         """
         End a claim: the event was not committed, and nothing is known of it.
         """
-        ended = {claim for key in keys if (claim := self._claims.get(key)) is not None}
-        for claim in ended:
-            for key in claim.keys:
-                del self._claims[key]
-            claim.end()
+        for key in keys:
+            claim = self._claims.get(key)
+            if claim is not None:
+                for claimed in claim.keys:
+                    del self._claims[claimed]
+                claim.end()
 
     def settled(self, keys: Sequence[str]) -> Deferred[None]:
         """
@@ -122,13 +122,15 @@ class SeenEvents:
                 return self._claims[key].wait()
         return succeed(None)
 
-    def _learn(self, key: str, expires_at: float) -> None:
-        self._expiries[key] = expires_at
-        heappush(self._by_expiry, (expires_at, key))
+    def _learn(self, keys: tuple[str, ...], expires_at: float) -> None:
+        for key in keys:
+            self._expiries[key] = expires_at
+        heappush(self._by_expiry, (expires_at, keys))
 
     def _forget(self) -> None:
         now = self._clock.seconds()
         while self._by_expiry and self._by_expiry[0][0] <= now:
-            expired_at, key = heappop(self._by_expiry)
-            if self._expiries.get(key) == expired_at:
-                del self._expiries[key]
+            expired_at, keys = heappop(self._by_expiry)
+            for key in keys:
+                if self._expiries.get(key) == expired_at:
+                    del self._expiries[key]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
+from functools import cached_property
 from hashlib import sha256
 
 from attrs import field, frozen
@@ -83,7 +84,7 @@ class Event:
     received_at: float
     recovered: bool = False
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """
         What makes something else the same news: the broadcast, the message itself if there is one, and the stream.
