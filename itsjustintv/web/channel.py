@@ -18,6 +18,7 @@ from twisted.web import http, server
 from twisted.web.http_headers import Headers
 
 from itsjustintv.web.clients import Clients
+from itsjustintv.web.whole import read
 
 __all__ = ["Channel", "Limits", "Refusal", "TooLong", "Traffic"]
 
@@ -172,7 +173,7 @@ class Channel(http.HTTPChannel):
         """
         Read on, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
         """
-        if self._leaving:
+        if self._leaving or self._take(data):
             return
         self._begin()
         try:
@@ -252,6 +253,26 @@ class Channel(http.HTTPChannel):
             self.transport.abortConnection()
         else:
             self.loseConnection()
+
+    def _take(self, data: bytes) -> bool:
+        """
+        Begin to answer a request that has arrived in one piece, if this is one.
+
+        :return: whether it was; otherwise nothing has happened.
+        """
+        if self._reading or self._handlingRequest or self._busyReceiving or self._buffer:
+            return False
+        whole = read(data)
+        if whole is None or len(whole.body) > self.traffic.limits.body:
+            return False
+        request = self.requestFactory(self)
+        request.requestHeaders = whole.headers
+        request.gotLength(len(whole.body))
+        request.handleContentChunk(whole.body)
+        self.requests.append(request)
+        self._command, self._path, self._version = b"POST", whole.path, b"HTTP/1.1"
+        self.allContentReceived()
+        return True
 
     def _why_not(self) -> int | None:
         """
