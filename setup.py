@@ -34,8 +34,12 @@ setup(
         "cryptography>=46,<51",
         "orjson>=3.11",
         "click>=8.3,<9",
+        # Imported only where telemetry is enabled.
+        "opentelemetry-sdk>=1.45,<2",
+        "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
     ],
     extras_require={
+        "grpc": ["opentelemetry-exporter-otlp-proto-grpc>=1.45,<2"],
         "dev": [
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",

@@ -6,6 +6,7 @@ Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import cached_property
@@ -16,6 +17,7 @@ from attrs import field, frozen
 __all__ = [
     "Accounting",
     "Attempt",
+    "Census",
     "Delivery",
     "Destination",
     "Due",
@@ -71,6 +73,8 @@ class Event:
     :ivar started_at: RFC 3339 as Twitch wrote it.
     :ivar received_at: when the request was read, or Twitch's answer.
     :ivar recovered: whether no message told of it: Twitch was asked who is live.
+    :ivar trace: the trace that what is done for it belongs to, as a ``traceparent``; empty for none. The journal keeps
+        it with the deliveries.
     """
 
     id: str
@@ -83,6 +87,7 @@ class Event:
     started_at: str
     received_at: float
     recovered: bool = False
+    trace: str = ""
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -288,6 +293,7 @@ class Attempt:
     :ivar retry_after: seconds the receiver asked to be left alone.
     :ivar final: whether the receiver will never want this (410).
     :ivar duration: seconds.
+    :ivar trace: the span of this attempt, as the receiver was told it; empty for none. Not kept.
     """
 
     ok: bool
@@ -299,6 +305,7 @@ class Attempt:
     response: str = ""
     retry_after: float | None = None
     final: bool = False
+    trace: str = ""
 
 
 @frozen(kw_only=True)
@@ -340,3 +347,21 @@ class Accounting:
         """
         ended = self.delivered + self.dead + self.expired + self.filtered + self.cancelled
         return self.wanted - (self.accepted + self.pending + ended)
+
+
+@frozen(kw_only=True)
+class Census:
+    """
+    Where everything stands that was accepted.
+
+    :ivar pending: deliveries that wait for an attempt, by destination.
+    :ivar oldest_at: when the oldest delivery that has not ended was accepted; ``None`` when all have.
+    :ivar dead: deliveries that were given up and are still in the journal.
+    :ivar newest_at: when the newest event was received; ``None`` when there is none in the journal.
+    """
+
+    accounting: Accounting
+    pending: Mapping[str, int]
+    oldest_at: float | None
+    dead: int
+    newest_at: float | None

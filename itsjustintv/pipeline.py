@@ -28,10 +28,13 @@ from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Enrichment, Event, Notice, Outcome, State, Streamer, Verdict
 from itsjustintv.payload import build
 
-__all__ = ["Match", "OnError", "Pipeline", "Submit"]
+__all__ = ["Kept", "Match", "OnError", "Pipeline", "Submit"]
 
 #: Who is configured to be told about an event: nobody, or each entry with destinations of its own.
 Match = Callable[[Event], Sequence[Streamer]]
+
+#: Is told of an event that the journal has kept, or known already, and when it was asked to. Never raises.
+Kept = Callable[[Event, float], None]
 
 #: The next step: a delivery that is ready to be sent.
 Submit = Callable[[Delivery], None]
@@ -53,6 +56,7 @@ class Pipeline(Service):
 
     :ivar ttl: seconds for which a broadcast is remembered.
     :ivar max_age: seconds after which an event is no longer news.
+    :ivar on_kept: is told of every event that the journal was asked to keep, when it has answered.
     :ivar at_once: how many deliveries are prepared at the same time; more wait in the journal.
     """
 
@@ -66,6 +70,7 @@ class Pipeline(Service):
     _ttl: Callable[[], float]
     _on_error: Callable[[], OnError]
     _max_age: Callable[[], float]
+    _on_kept: Kept = lambda _event, _asked_at: None
     _at_once: int = 1000
     _every: float = 2.0
     _hold: float = 30.0
@@ -152,6 +157,7 @@ class Pipeline(Service):
                 destination=destination,
                 accepted_at=now,
                 next_attempt_at=now,
+                trace=event.trace,
             )
             for number, (key, destination) in enumerate(
                 ((streamer.key, destination) for streamer in streamers for destination in streamer.destinations), 1
@@ -163,6 +169,7 @@ class Pipeline(Service):
         except BaseException:
             self._seen.release(keys)
             raise
+        self._on_kept(event, now)
         self._seen.confirm(keys, expires_at)
         if not kept:
             return Verdict.DUPLICATE

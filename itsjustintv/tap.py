@@ -39,10 +39,14 @@ from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Afterwards, Daemon, DiskThreads
 from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
+from itsjustintv.telemetry.following import Following
+from itsjustintv.telemetry.metrics import Metrics
+from itsjustintv.telemetry.tracer import Tracer
 from itsjustintv.watching import FileWatch, Hangup
 
 if TYPE_CHECKING:
     from itsjustintv.assembly.admin import Admin
+    from itsjustintv.assembly.telemetry import Telemetry
     from itsjustintv.assembly.web import Web
 
 __all__ = ["Options", "config_path", "log_observer", "makeService"]
@@ -130,9 +134,18 @@ def secrets(config: Config) -> Iterator[str]:
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield config.admin.token
+    yield from _told_to_collectors(config)
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
+
+
+def _told_to_collectors(config: Config) -> Iterator[str]:
+    for name, value in os.environ.items():
+        if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
+            yield from (pair.partition("=")[2].strip() for pair in value.split(","))
+    if "@" in config.telemetry.endpoint or "?" in config.telemetry.endpoint:
+        yield config.telemetry.endpoint
 
 
 def _target(url: str, secret: str) -> Iterator[str]:
@@ -151,22 +164,26 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
     from itsjustintv.assembly.admin import Admin  # noqa: PLC0415 - imports Klein
     from itsjustintv.assembly.showing import Showing  # noqa: PLC0415 - imports Klein
+    from itsjustintv.assembly.telemetry import Telemetry  # noqa: PLC0415 - imports Klein
     from itsjustintv.assembly.web import Web  # noqa: PLC0415 - imports Klein
 
     ground = _ground(options, reactor)
     twitch = Twitch.of(ground)
     history = History(reactor, ground.journal.outcomes)
     deliveries = Deliveries.of(ground, twitch.enricher, (history,))
-    subscriptions = Subscriptions.of(ground, twitch, deliveries.pipeline.accept)
+    subscriptions = Subscriptions.of(ground, twitch, deliveries.accept)
     try:
         web = Web.of(ground, twitch, deliveries, subscriptions)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
+    telemetry = Telemetry.of(ground, twitch, deliveries, subscriptions, web=web, environ=os.environ)
     showing = Showing(ground, twitch, deliveries, subscriptions, web, history)
-    admin = Admin.of(ground, history, showing.sources(), {})
-    _follow(ground, deliveries, subscriptions, web, admin)
+    admin = Admin.of(ground, history, showing.sources(), {b"/metrics": telemetry.resource})
+    _follow(ground, deliveries, subscriptions, web=web, admin=admin, telemetry=telemetry)
     daemon = Daemon(reactor, options.log)
-    for name, storey in _storeys(ground, twitch, deliveries, subscriptions, web=web, admin=admin).items():
+    for name, storey in _storeys(
+        ground, twitch, deliveries, subscriptions, web=web, admin=admin, telemetry=telemetry
+    ).items():
         storey.setName(name)
         storey.setServiceParent(daemon)
     reactor.callWhenRunning(_spare_the_collector)
@@ -194,19 +211,32 @@ def _ground(options: Options, reactor: Any) -> Ground:
         _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
     reactor.suggestThreadPoolSize(_NAME_THREADS)
     routing = Routing.of(config)
+    metrics = Metrics()
+    tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans)
     original = Original(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
     return Ground(
         reactor=reactor,
         random=random.random,
         disk=disk,
         settings=settings,
-        journal=Journal(Path(config.storage.path), reactor, reactor, original),
+        journal=Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed),
         routing=routing,
         new_id=EventIds(reactor, os.urandom(6).hex()),
+        metrics=metrics,
+        tracer=tracer,
+        following=Following(tracer, reactor, routing.destination, lambda: settings.config.twitch.api_url),
     )
 
 
-def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions, web: Web, admin: Admin) -> None:
+def _follow(
+    ground: Ground,
+    deliveries: Deliveries,
+    subscriptions: Subscriptions,
+    *,
+    web: Web,
+    admin: Admin,
+    telemetry: Telemetry,
+) -> None:
     """
     Say what a new configuration means to each part.
     """
@@ -215,6 +245,8 @@ def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions
         REDACTOR.learn(secrets(new))
         WANTED.follow(new.logging)
         ground.routing.configure(new)
+        ground.metrics.expect(ground.routing.destinations())
+        telemetry.service.refresh()
         deliveries.queue.refresh()
         subscriptions.identities.refresh()
         if callback_url(old) == callback_url(new):
@@ -236,7 +268,14 @@ def _follow(ground: Ground, deliveries: Deliveries, subscriptions: Subscriptions
 
 
 def _storeys(
-    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, *, web: Web, admin: Admin
+    ground: Ground,
+    twitch: Twitch,
+    deliveries: Deliveries,
+    subscriptions: Subscriptions,
+    *,
+    web: Web,
+    admin: Admin,
+    telemetry: Telemetry,
 ) -> Mapping[str, IService]:
     """
     Every service by its name, in the order of the start: each stands on those before it.
@@ -260,6 +299,7 @@ def _storeys(
     return {
         "journal": ground.journal,
         "disk": ground.disk,
+        "telemetry": telemetry.service,
         "output": deliveries.output,
         "ids": subscriptions.identities,
         "followers": twitch.followers,

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "certs": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},
     "simulator": {"model", "signature"},
-    "assembly.ground": {"config", "event_ids", "journal", "reload", "routing", "services"},
+    "assembly.ground": {"config", "event_ids", "journal", "reload", "routing", "services", "telemetry"},
     "assembly.deliveries": {
         "assembly.ground",
         "agents",
@@ -67,7 +67,9 @@ MAY_IMPORT = {
         "output",
         "payload",
         "pipeline",
+        "telemetry.following",
     },
+    "assembly.telemetry": {"assembly", "config", "model", "telemetry"},
     "assembly.twitch": {"assembly.ground", "agents", "interfaces", "telemetry", "twitch"},
     "assembly.subscriptions": {"assembly.ground", "assembly.twitch", "config", "twitch"},
     "assembly.showing": GROUND | {"admin", "assembly", "journal", "rehearsal"},

@@ -18,6 +18,7 @@ from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.output import OutputFile
 from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.telemetry.following import Accept
 
 __all__ = ["Deliveries"]
 
@@ -26,6 +27,8 @@ __all__ = ["Deliveries"]
 class Deliveries:
     """
     Its parts, from the end to the beginning.
+
+    :ivar accept: where an event enters.
     """
 
     output: OutputFile
@@ -33,6 +36,7 @@ class Deliveries:
     queue: DeliveryQueue
     pipeline: Pipeline
     backlog: Backlog
+    accept: Accept
 
     @classmethod
     def of(cls, ground: Ground, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
@@ -44,8 +48,10 @@ class Deliveries:
         """
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
         output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes)
-        sinks = (output, *listeners)
-        dispatch = Dispatcher(deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed)
+        sinks = (output, ground.metrics, ground.following, *listeners)
+        dispatch = Dispatcher(
+            deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed, ground.tracer.begin_span
+        )
         queue = DeliveryQueue(
             journal,
             dispatch,
@@ -66,5 +72,7 @@ class Deliveries:
             lambda: config().cache.ttl,
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
+            ground.following.kept,
         )
-        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, reactor))
+        accept = ground.following.accepting(pipeline.accept, ground.metrics.event)
+        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, reactor), accept)

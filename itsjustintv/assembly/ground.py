@@ -15,6 +15,9 @@ from itsjustintv.journal.journal import Journal
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import DiskThreads
+from itsjustintv.telemetry.following import Following
+from itsjustintv.telemetry.metrics import Metrics
+from itsjustintv.telemetry.tracer import Tracer
 
 __all__ = ["Ground"]
 
@@ -28,6 +31,9 @@ class Ground:
     :ivar disk: runs what may block on files.
     :ivar settings: the configuration and its changes.
     :ivar new_id: names an event.
+    :ivar metrics: counts what happens.
+    :ivar tracer: begins traces and spans.
+    :ivar following: makes the spans of an event.
     """
 
     reactor: Any
@@ -37,6 +43,9 @@ class Ground:
     journal: Journal
     routing: Routing
     new_id: EventIds
+    metrics: Metrics
+    tracer: Tracer
+    following: Following
 
     def config(self) -> Config:
         """

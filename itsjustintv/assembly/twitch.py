@@ -10,7 +10,8 @@ from treq.client import HTTPClient
 from itsjustintv.agents import twitch_agent
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.telemetry.counters import Counters
+from itsjustintv.telemetry.calls import ApiCall
+from itsjustintv.telemetry.following import FollowedEnricher
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
@@ -56,7 +57,12 @@ class Twitch:
         http = HTTPClient(agent)
         bucket = RateBucket(reactor)
         token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run)
-        helix = Helix(http, lambda: config().twitch, token, bucket, reactor)
+
+        def called(call: ApiCall) -> None:
+            ground.metrics.called(call)
+            ground.following.called(call)
+
+        helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called)
         pace = Pace(bucket, reactor)
         directory = Directory(helix, reactor, pace)
         followers = Followers(directory.followers, bucket, pace, ground.journal, reactor)
@@ -68,7 +74,8 @@ class Twitch:
             reactor,
             lambda: config().enrich.timeout,
             lambda: config().image,
-            Counters().count,
+            ground.metrics.gap,
         )
+        followed = FollowedEnricher(enricher, ground.following, ground.tracer, reactor)
         roster = Roster(directory, ground.routing.wanted, images.get, reactor)
-        return cls(http, bucket, token, helix, directory, followers, images, roster, Overheard(enricher, roster))
+        return cls(http, bucket, token, helix, directory, followers, images, roster, Overheard(followed, roster))

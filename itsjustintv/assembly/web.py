@@ -19,7 +19,7 @@ from itsjustintv.https import HTTPS
 from itsjustintv.serving import Ways
 from itsjustintv.twitch.resource import TwitchResource
 from itsjustintv.watching import FileWatch
-from itsjustintv.web.channel import Limits
+from itsjustintv.web.channel import Limits, Traffic
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.exact import ExactResource
 from itsjustintv.web.health import HealthResource
@@ -36,11 +36,13 @@ class Web:
     Its parts.
 
     :ivar https: what stands between the socket and the site.
+    :ivar traffic: the connections at the door.
     """
 
     https: HTTPS
     listener: Listener
     health: HealthResource
+    traffic: Traffic
 
     @classmethod
     def of(cls, ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions) -> Web:
@@ -54,10 +56,11 @@ class Web:
         https = HTTPS(config().server.tls, ways, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
-            deliveries.pipeline.accept,
+            deliveries.accept,
             subscriptions.keeper.revoked,
             reactor,
             ground.new_id,
+            ground.metrics.message,
         )
         health = _health(ground, twitch, deliveries, subscriptions, https)
         root = RootResource(
@@ -69,9 +72,9 @@ class Web:
             }
         )
         clients = Clients(lambda: config().server.trusted_proxies)
-        site = https.secure(make_site(root, reactor, Limits(), clients))
-        door = Introduced(site, clients, lambda: config().server.proxy_protocol)
-        return cls(https, Listener(lambda: _description(config()), door, reactor), health)
+        site = make_site(root, reactor, Limits(), clients)
+        door = Introduced(https.secure(site), clients, lambda: config().server.proxy_protocol)
+        return cls(https, Listener(lambda: _description(config()), door, reactor), health, site.traffic)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

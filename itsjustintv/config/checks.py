@@ -122,8 +122,6 @@ def doubts(config: Config) -> Iterator[Finding]:
     yield from tls_doubts(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield Finding("server.trusted_proxies", "believes everybody: whoever calls can claim to be anyone")
-    if config.telemetry.enabled:
-        yield Finding("telemetry.enabled", "this version sends no telemetry")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
         yield Finding(
             "catch_up.max_age",

@@ -145,6 +145,9 @@ class Output:
 class Telemetry:
     """
     ``[telemetry]``.
+
+    :ivar endpoint: of the collector, without the path of a signal; empty for the one that OpenTelemetry takes.
+    :ivar service_version: empty for our own.
     """
 
     enabled: bool = False

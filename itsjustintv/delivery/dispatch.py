@@ -24,10 +24,13 @@ from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.reading import one_line
 from itsjustintv.signature import hub, standard
 
-__all__ = ["Dispatcher", "Embed"]
+__all__ = ["BeginSpan", "Dispatcher", "Embed"]
 
 #: Puts a picture's bytes into a payload.
 Embed = Callable[[bytes, bytes], bytes]
+
+#: Begins a span within a trace, both as a ``traceparent`` (W3C Trace Context); empty for none.
+BeginSpan = Callable[[str], str]
 
 # As much of an answer is read, in bytes, and as much of it is kept.
 _READ = 64 * 1024
@@ -52,12 +55,14 @@ class Dispatcher:
     :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte of the answer.
     :ivar embed: puts the picture into the payload. This and the signature take about a millisecond for a picture of
         half a megabyte, which is less than a trip to a thread is worth.
+    :ivar begin_span: makes the span of an attempt; the receiver is told it, to go on with it.
     """
 
     _agent: IAgent
     _clock: IReactorTime
     _timeout: Callable[[], float]
     _embed: Embed
+    _begin_span: BeginSpan = lambda _: ""
 
     log = Logger()
 
@@ -73,7 +78,7 @@ class Dispatcher:
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
         started_at = self._clock.seconds()
         timeout = self._timeout()
-        exchange = _Exchange()
+        exchange = _Exchange(trace=self._begin_span(delivery.trace))
         sending = Deferred.fromCoroutine(self._exchange(exchange, delivery, destination))
         deadline = self._clock.callLater(timeout, exchange.expire, sending)
         try:
@@ -99,6 +104,8 @@ class Dispatcher:
         body = delivery.body if delivery.picture is None else self._embed(delivery.body, delivery.picture)
         try:
             headers = self._headers(delivery, destination, body)
+            if exchange.trace:
+                headers.addRawHeader("traceparent", exchange.trace)
         except ValueError as error:
             # Neither signature nor headers quote the secret when they refuse it.
             exchange.meaning = Meaning(
@@ -142,6 +149,7 @@ class Dispatcher:
             response=_readable(exchange.body[:_KEPT], destination),
             retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), now),
             final=meaning.reason == "gone",
+            trace=exchange.trace,
         )
 
 
@@ -161,6 +169,7 @@ class _Exchange:
     What is known of one request so far, whatever cuts it short.
     """
 
+    trace: str
     response: IResponse | None = None
     body: bytes = b""
     meaning: Meaning = _NOTHING

@@ -108,6 +108,13 @@ class DeliveryQueue(Service):
         """
         return self._in_flight
 
+    def paused(self) -> Sequence[str]:
+        """
+        The destinations that are left alone for a while, since they asked for that or the journal is away.
+        """
+        now = self._clock.seconds()
+        return [name for name, lane in self._lanes.items() if lane.paused_until > now]
+
     def problem(self) -> str | None:
         """
         Why nothing would be delivered, or ``None`` while all is well.

@@ -29,8 +29,9 @@ from itsjustintv.journal.database import connect, create, explained, lock
 from itsjustintv.journal.exchange import Imported, Original
 from itsjustintv.journal.reader import Reader
 from itsjustintv.journal.thread import Operation, OperationThread
+from itsjustintv.journal.timing import Committed, Timed
 from itsjustintv.journal.writer import Writer
-from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
 
 __all__ = ["Journal"]
 
@@ -49,6 +50,7 @@ class Journal(Service):
     :ivar purge_every: seconds between removals of what is older.
     :ivar probe_every: seconds between attempts to write while the last one failed.
     :ivar connect: opens the database for a thread.
+    :ivar committed: told of every transaction, in the thread of the writer.
     """
 
     _path: Path
@@ -61,6 +63,7 @@ class Journal(Service):
     _at_once: int = 500
     _limit: int = 10_000
     _connect: Callable[[Path], Connection] = connect
+    _committed: Committed = lambda _operations, _seconds: None
     _lock: int | None = field(default=None, init=False)
     _writer: Writer | None = field(default=None, init=False)
     _writing: OperationThread | None = field(default=None, init=False)
@@ -86,7 +89,7 @@ class Journal(Service):
             raise
         super().startService()
         self._writer = Writer(self._path, self._open)
-        self._writing = OperationThread(self._reactor, self._writer, self._report, self._limit)
+        self._writing = OperationThread(self._reactor, Timed(self._writer, self._committed), self._report, self._limit)
         self._reading = OperationThread(self._reactor, Reader(self._path, self._open), limit=self._limit)
         self._writing.start("journal-writer")
         self._reading.start("journal-reader")
@@ -148,6 +151,12 @@ class Journal(Service):
 
     def accounting(self) -> Deferred[Accounting]:
         return self._read(queries.accounting)
+
+    def census(self) -> Deferred[Census]:
+        """
+        Look at everything that has not ended, however much that is.
+        """
+        return self._read(queries.census)
 
     def changed(self) -> Deferred[bool]:
         return self._read(queries.signals).addCallback(self._heard)

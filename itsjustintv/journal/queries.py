@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
+from attrs import evolve
+
 from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
-from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
 
 __all__ = [
     "accounting",
     "attempts",
+    "census",
     "deliveries",
     "destinations",
     "due",
@@ -110,7 +113,7 @@ def unprepared(connection: Connection, now: float, limit: int) -> Sequence[tuple
         " ORDER BY next_attempt_at, id LIMIT ?",
         (now, limit),
     ).fetchall()
-    return [(event(connection, row["event_id"]), to_delivery(row)) for row in rows]
+    return [(evolve(event(connection, row["event_id"]), trace=row["trace"]), to_delivery(row)) for row in rows]
 
 
 def destinations(connection: Connection) -> Sequence[str]:
@@ -180,6 +183,25 @@ def accounting(connection: Connection) -> Accounting:
     wanted = connection.execute("SELECT value FROM numbers WHERE name = 'wanted'").fetchone()["value"]
     counts = connection.execute("SELECT state, held + removed AS count FROM states")
     return Accounting(wanted=wanted, **{row["state"]: row["count"] for row in counts})
+
+
+def census(connection: Connection) -> Census:
+    """
+    Look at everything that has not ended. It reads no body, but as many rows as there are.
+    """
+    pending = connection.execute(
+        "SELECT destination, count(*) AS count, min(accepted_at) AS oldest FROM deliveries WHERE state = 'pending'"
+        " GROUP BY destination"
+    ).fetchall()
+    accepted = connection.execute("SELECT min(accepted_at) AS oldest FROM deliveries WHERE state = 'accepted'")
+    oldest = [row["oldest"] for row in (*pending, accepted.fetchone()) if row["oldest"] is not None]
+    return Census(
+        accounting=accounting(connection),
+        pending={row["destination"]: row["count"] for row in pending},
+        oldest_at=min(oldest, default=None),
+        dead=connection.execute("SELECT held FROM states WHERE state = 'dead'").fetchone()["held"],
+        newest_at=connection.execute("SELECT max(received_at) AS newest FROM events").fetchone()["newest"],
+    )
 
 
 def signals(connection: Connection) -> int:

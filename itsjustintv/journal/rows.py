@@ -12,7 +12,8 @@ from itsjustintv.model import Attempt, Delivery, Event, State
 
 __all__ = ["to_attempt", "to_delivery", "to_event"]
 
-_EVENT = tuple(attribute.name for attribute in fields(Event))
+#: The trace is kept with the deliveries.
+_EVENT = tuple(attribute.name for attribute in fields(Event) if attribute.name != "trace")
 
 
 def to_event(row: Row) -> Event:

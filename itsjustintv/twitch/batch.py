@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from itsjustintv.telemetry.calls import on_behalf_of, requesters
+
 __all__ = ["INTERVAL", "Ask", "Batch", "all_of"]
 
 K = TypeVar("K", bound=Hashable)
@@ -46,7 +48,8 @@ class Batch(Generic[K, V]):
     Gathers keys that are wanted at the same time and asks for them in one call.
 
     A key waits ``gathering`` seconds for company, and ``interval`` seconds between two calls; ``size`` keys leave at
-    once. So one event alone is answered promptly, and a crowd costs a call for each interval or each full load.
+    once. So one event alone is answered promptly, and a crowd costs a call for each interval or each full load. It is
+    made on behalf of everybody who waits for it.
 
     :ivar ask: makes one call for ``size`` keys at the most.
     :ivar interval: is asked whenever a key begins to wait.
@@ -59,6 +62,7 @@ class Batch(Generic[K, V]):
     _size: int = 100
     _waiting: dict[K, list[Deferred[V | None]]] = field(factory=dict, init=False)
     _gathered: list[K] = field(factory=list, init=False)
+    _requesters: dict[str, None] = field(factory=dict, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
     _left_at: float = field(default=-inf, init=False)
 
@@ -72,9 +76,12 @@ class Batch(Generic[K, V]):
         answer: Deferred[V | None] = Deferred()
         if key in self._waiting:
             self._waiting[key].append(answer)
+            if key in self._gathered:
+                self._ask_for(requesters())
             return answer
         self._waiting[key] = [answer]
         self._gathered.append(key)
+        self._ask_for(requesters())
         if len(self._gathered) >= self._size:
             self._leave()
         elif self._call is None:
@@ -84,11 +91,15 @@ class Batch(Generic[K, V]):
             self._call = self._clock.callLater(min(delay, max(self._gathering, interval)), self._leave)
         return answer
 
+    def _ask_for(self, requesters: Iterable[str]) -> None:
+        self._requesters.update(dict.fromkeys(requesters))
+
     def _leave(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
         gathered, self._gathered = self._gathered, []
+        behalf, self._requesters = self._requesters, {}
         keys = []
         for key in gathered:
             if all(answer.called for answer in self._waiting[key]):
@@ -97,7 +108,8 @@ class Batch(Generic[K, V]):
                 keys.append(key)
         if keys:
             self._left_at = self._clock.seconds()
-            Deferred.fromCoroutine(self._ask(keys)).addBoth(self._answer, keys)
+            with on_behalf_of(behalf):
+                Deferred.fromCoroutine(self._ask(keys)).addBoth(self._answer, keys)
 
     def _answer(self, result: Mapping[K, V] | Failure, keys: Sequence[K]) -> None:
         waiting = [(key, self._waiting.pop(key)) for key in keys]

@@ -15,6 +15,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
+from itsjustintv.telemetry.calls import ApiCall, OnCall, requesters
 from itsjustintv.twitch.bucket import RateBucket
 from itsjustintv.twitch.exchange import Answer, exchange
 from itsjustintv.twitch.oauth import AppToken, Settings
@@ -45,6 +46,7 @@ class Helix:
 
     :ivar http: must not follow redirects on its own.
     :ivar settings: where Helix is, and who asks.
+    :ivar on_call: is told of every request that was sent, with its answer or without.
     """
 
     _http: HTTPClient
@@ -52,6 +54,7 @@ class Helix:
     _token: AppToken
     _bucket: RateBucket
     _clock: IReactorTime
+    _on_call: OnCall = lambda _: None
     _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
     _heard: bool = field(default=False, init=False)
 
@@ -120,12 +123,31 @@ class Helix:
 
     async def _send(self, request: _Request, token: str, spare: int) -> Answer:
         if not spare:
-            return await request.send(token)
+            return await self._sent(request, token)
         await self._crowd.acquire()
         try:
-            return await request.send(token)
+            return await self._sent(request, token)
         finally:
             self._crowd.release()
+
+    async def _sent(self, request: _Request, token: str) -> Answer:
+        started_at = self._clock.seconds()
+        status: int | None = None
+        try:
+            answer = await request.send(token)
+            status = answer.status
+        finally:
+            self._on_call(
+                ApiCall(
+                    method=request.method,
+                    path=request.path,
+                    started_at=started_at,
+                    duration=max(0.0, self._clock.seconds() - started_at),
+                    status=status,
+                    requesters=requesters(),
+                )
+            )
+        return answer
 
 
 @define(eq=False)
@@ -137,15 +159,15 @@ class _Request:
     _settings: Settings
     _http: HTTPClient
     _clock: IReactorTime
-    _method: str
-    _path: str
+    method: str
+    path: str
     _params: Params
     _content: Any
     _name: str = field(init=False)
 
     @_name.default
     def _named(self) -> str:
-        return f"{self._method} {self._path}"
+        return f"{self.method} {self.path}"
 
     async def send(self, token: str) -> Answer:
         """
@@ -158,8 +180,8 @@ class _Request:
         return await exchange(
             self._http,
             self._clock,
-            self._method,
-            settings.api_url.rstrip("/") + self._path,
+            self.method,
+            settings.api_url.rstrip("/") + self.path,
             what=self._name,
             timeout=_TIMEOUT,
             limit=_LIMIT,

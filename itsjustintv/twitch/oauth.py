@@ -197,6 +197,13 @@ class AppToken:
             return "twitch rejects twitch.client_id and twitch.client_secret"
         return "twitch gives no token at the moment"
 
+    @property
+    def expires_at(self) -> float | None:
+        """
+        When the token expires, in seconds since the epoch; ``None`` while there is none.
+        """
+        return None if self._token is None else self._token.expires_at
+
     def rejected(self, value: str) -> bool:
         """
         Take note that Helix answered 401 to a token.

@@ -15,16 +15,18 @@ from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.iweb import IRequest
 
-from itsjustintv.errors import JournalUnavailable, Refused, Unreadable
+from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
 from itsjustintv.model import Event, Verdict
 from itsjustintv.twitch.eventsub import Challenge, Notification, Revocation, open_message
 
-__all__ = ["Accept", "OnRevocation", "Secrets", "TwitchResource"]
+__all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
 
 #: The secrets Twitch may sign with at this moment.
 Secrets = Callable[[], Sequence[bytes]]
 #: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
 Accept = Callable[[Event], Deferred[Verdict]]
+#: Counts a message by what became of it, in one word.
+Count = Callable[[str], None]
 #: Is told of a subscription that Twitch has ended. Returns at once.
 OnRevocation = Callable[[Revocation], None]
 
@@ -65,10 +67,11 @@ class _Answer:
 _PROCESSED = _Answer(http.OK, b'{"status":"processed"}')
 _IGNORED = _Answer(http.OK, b'{"status":"ignored"}')
 _VERDICTS = {
-    Verdict.ACCEPTED: ("accepted {event_id}: {streamer} went live", _PROCESSED),
-    Verdict.DUPLICATE: ("dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
-    Verdict.IGNORED: ("ignored {event_id}: nobody asked for {streamer}", _IGNORED),
+    Verdict.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} went live", _PROCESSED),
+    Verdict.DUPLICATE: ("duplicate", "dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
+    Verdict.IGNORED: ("ignored", "ignored {event_id}: nobody asked for {streamer}", _IGNORED),
 }
+_REFUSED = {Forged: "forged", Stale: "stale", Unreadable: "unreadable"}
 _UNREADABLE = _Answer(http.BAD_REQUEST, b'{"status":"bad request"}')
 _FORBIDDEN = _Answer(http.FORBIDDEN, b'{"status":"forbidden"}')
 _NOT_ALLOWED = _Answer(http.NOT_ALLOWED, b'{"status":"method not allowed"}', extra=((b"Allow", b"POST"),))
@@ -88,6 +91,8 @@ class TwitchResource:
     :ivar clock: tells the age of messages.
     :ivar new_id: makes the ids of requests. That of a notification is its event's, so that one id leads from Twitch's
         own record to the last attempt. An id that a request brings along is not looked at: anybody can say anything.
+    :ivar count: is told ``accepted``, ``duplicate``, ``ignored``, ``challenge``, ``revocation``, ``other``, ``forged``,
+        ``stale``, ``unreadable``, ``unavailable`` or ``failed`` of each message.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -98,6 +103,7 @@ class TwitchResource:
     _on_revocation: OnRevocation
     _clock: IReactorTime
     _new_id: Callable[[], str]
+    _count: Count = lambda _: None
     _refusals: _Refusals = field(
         init=False, default=Factory(lambda self: _Refusals(self.log, self._clock), takes_self=True)
     )
@@ -117,11 +123,13 @@ class TwitchResource:
             answer = self._open(request, request_id)
         except Refused as refusal:
             self._refusals.note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"), request_id)
+            self._count(_REFUSED[type(refusal)])
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
             self.log.failure(
                 "a message from twitch could not be handled; twitch will send it again", request_id=request_id
             )
+            self._count("failed")
             return _FAILED.give(request)
         if isinstance(answer, Deferred):
             return answer.addCallback(_Answer.give, request)
@@ -136,6 +144,7 @@ class TwitchResource:
         if isinstance(message, Notification):
             return _uncancelled(Deferred.fromCoroutine(self._take(message.event)))
         if isinstance(message, Challenge):
+            self._count("challenge")
             self.log.info(
                 "answered twitch's challenge for the subscription {subscription_id}",
                 subscription_id=message.subscription_id or "of a conduit",
@@ -143,8 +152,10 @@ class TwitchResource:
             )
             return _Answer(http.OK, message.text.encode("utf-8"), b"text/plain")
         if isinstance(message, Revocation):
+            self._count("revocation")
             self._revoked(message, request_id)
         else:
+            self._count("other")
             self.log.info("ignored a message about {kind}", kind=message.kind, request_id=request_id)
         return _IGNORED
 
@@ -165,11 +176,14 @@ class TwitchResource:
                 reason=str(error),
                 **fields,
             )
+            self._count("unavailable")
             return _UNAVAILABLE
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
             self.log.failure("could not accept {event_id} of {streamer}; twitch will send it again", **fields)
+            self._count("failed")
             return _FAILED
-        sentence, answer = _VERDICTS[verdict]
+        outcome, sentence, answer = _VERDICTS[verdict]
+        self._count(outcome)
         self.log.info(sentence, **fields)
         return answer
 

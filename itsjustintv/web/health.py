@@ -65,6 +65,13 @@ class HealthResource:
         report.update((name, detail()) for name, detail in self._details)
         return self._answer(request, http.SERVICE_UNAVAILABLE if failed else http.OK, report)
 
+    @property
+    def checks(self) -> Sequence[Check]:
+        """
+        Everything that is looked at.
+        """
+        return (*self._checks, *self._concerns)
+
     def judge(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """
         What is wrong: what keeps the daemon from its work, and what it can do without for a while.

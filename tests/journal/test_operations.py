@@ -164,7 +164,10 @@ class PrepareTests(OperationsCase):
         listed = lambda now: [d.id for _, d in queries.unprepared(self.connection, now, 9)]  # noqa: E731
         self.assertEqual(listed(1029.0), ["e2-1"])
         self.assertEqual(listed(1030.0), ["e2-1", "e1-1"])
-        self.assertEqual(queries.unprepared(self.connection, 1030.0, 1)[0][0], event("e2", received_at=1010.0))
+        self.assertEqual(
+            queries.unprepared(self.connection, 1030.0, 1)[0][0],
+            event("e2", received_at=1010.0, trace="trace of e2"),
+        )
 
     def test_hold_leaves_others_alone(self) -> None:
         """

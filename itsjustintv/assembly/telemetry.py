@@ -1,0 +1,184 @@
+"""
+What is measured: looked at where it is, brought together, shown and sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from attrs import frozen
+
+from itsjustintv import __version__
+from itsjustintv.assembly.deliveries import Deliveries
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.subscriptions import Subscriptions
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.assembly.web import Web
+from itsjustintv.config.sections import Config
+from itsjustintv.model import Census, State
+from itsjustintv.telemetry import catalogue
+from itsjustintv.telemetry.collection import Collection
+from itsjustintv.telemetry.families import Labels
+from itsjustintv.telemetry.resource import MetricsResource
+from itsjustintv.telemetry.service import TelemetryService
+from itsjustintv.telemetry.settings import Settings
+
+__all__ = ["Telemetry"]
+
+_Values = Iterable[tuple[Labels, float]]
+
+
+@frozen
+class Telemetry:
+    """
+    Its parts.
+
+    :ivar resource: ``/metrics``.
+    """
+
+    service: TelemetryService
+    resource: MetricsResource
+
+    @classmethod
+    def of(
+        cls,
+        ground: Ground,
+        twitch: Twitch,
+        deliveries: Deliveries,
+        subscriptions: Subscriptions,
+        *,
+        web: Web,
+        environ: Mapping[str, str],
+    ) -> Telemetry:
+        """
+        Put them together.
+
+        :param environ: the variables ``OTEL_*`` are in it.
+        """
+        metrics = ground.metrics
+        collection = Collection(metrics.registry, ground.journal.census, ground.reactor, ground.disk.run)
+        service = TelemetryService(
+            lambda: _settings(ground.config(), environ),
+            ground.tracer,
+            collection,
+            metrics.spans,
+            ground.reactor,
+            ground.disk.run,
+        )
+        metrics.expect(ground.routing.destinations())
+        _observe_journal(ground, collection)
+        _observe_deliveries(ground, deliveries)
+        _observe_twitch(ground, twitch, subscriptions)
+        _observe_daemon(ground, web, service)
+        return cls(service, MetricsResource(collection.text))
+
+
+def _settings(config: Config, environ: Mapping[str, str]) -> Settings:
+    section = config.telemetry
+    return Settings(
+        enabled=section.enabled,
+        endpoint=section.endpoint,
+        service_name=section.service_name,
+        service_version=section.service_version,
+        environ=environ,
+    )
+
+
+def _observe_journal(ground: Ground, collection: Collection) -> None:
+    registry, now = ground.metrics.registry, ground.reactor.seconds
+
+    def counted(count: Callable[[Census], int]) -> float | None:
+        return None if collection.census is None else count(collection.census)
+
+    def deliveries() -> _Values:
+        if collection.census is not None:
+            for state in State:
+                yield (state.value,), getattr(collection.census.accounting, state.value)
+
+    def pending() -> _Values:
+        waiting = {} if collection.census is None else collection.census.pending
+        for name in dict.fromkeys((*ground.routing.destinations(), *waiting)):
+            yield (name,), waiting.get(name, 0)
+
+    def oldest() -> float | None:
+        census = collection.census
+        if census is None:
+            return None
+        return 0.0 if census.oldest_at is None else max(0.0, now() - census.oldest_at)
+
+    def last_event() -> float | None:
+        census = collection.census
+        return None if census is None or census.newest_at is None else max(0.0, now() - census.newest_at)
+
+    registry.observe(catalogue.DELIVERIES, deliveries)
+    registry.observe(catalogue.PENDING, pending)
+    registry.observe_one(catalogue.OLDEST_AGE, oldest)
+    registry.observe_one(catalogue.LAST_EVENT_AGE, last_event)
+    registry.observe_one(catalogue.WANTED, lambda: counted(lambda census: census.accounting.wanted))
+    registry.observe_one(catalogue.IMBALANCE, lambda: counted(lambda census: census.accounting.imbalance))
+    registry.observe_one(catalogue.DEAD_LETTERS, lambda: counted(lambda census: census.dead))
+
+
+def _observe_deliveries(ground: Ground, deliveries: Deliveries) -> None:
+    registry, queue = ground.metrics.registry, deliveries.queue
+
+    def states() -> _Values:
+        paused, failing = set(queue.paused()), ground.metrics.failing
+        for name in ground.routing.destinations():
+            state = "paused" if name in paused else "failing" if name in failing else "healthy"
+            for each in ("healthy", "failing", "paused"):
+                yield (name, each), float(each == state)
+
+    registry.observe(catalogue.DESTINATION_STATE, states)
+    registry.observe_one(catalogue.ATTEMPTS_UNDER_WAY, lambda: queue.under_way)
+
+
+def _observe_twitch(ground: Ground, twitch: Twitch, subscriptions: Subscriptions) -> None:
+    registry, keeper = ground.metrics.registry, subscriptions.keeper
+
+    def standing() -> _Values:
+        report = keeper.report()
+        for state in ("wanted", "enabled", "pending", "broken"):
+            yield (state,), getattr(report, state)
+
+    registry.observe(catalogue.SUBSCRIPTIONS, standing)
+    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: keeper.report().at)
+    registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: twitch.token.expires_at)
+    registry.observe_one(catalogue.HELIX_POINTS, lambda: twitch.bucket.points)
+    registry.observe_one(catalogue.HELIX_LIMIT, lambda: twitch.bucket.limit)
+
+
+def _observe_daemon(ground: Ground, web: Web, service: TelemetryService) -> None:
+    registry, status, traffic = ground.metrics.registry, ground.settings.status, web.traffic
+    started_at = ground.reactor.seconds()
+
+    def expiries() -> _Values:
+        for each in web.https.figures():
+            if each.not_after is not None:
+                yield (each.name,), each.not_after
+
+    def orders() -> _Values:
+        for each in web.https.figures():
+            yield (each.name, "succeeded"), each.succeeded
+            yield (each.name, "failed"), each.failed
+
+    def refused() -> _Values:
+        yield ("too_many_connections",), traffic.turned_away
+        yield ("slow",), traffic.slow
+        for number, count in list(traffic.refused.items()):
+            yield (str(number),), count
+
+    def problems() -> Iterator[tuple[Labels, float]]:
+        for name, problem in (*web.health.checks, ("telemetry", service.problem)):
+            yield (name,), float(problem() is not None)
+
+    registry.observe(catalogue.CERTIFICATE_EXPIRY, expiries)
+    registry.observe(catalogue.CERTIFICATE_ORDERS, orders)
+    registry.observe(catalogue.HTTP_REFUSED, refused)
+    registry.observe_one(catalogue.HTTP_CONNECTIONS, lambda: len(traffic.open))
+    registry.observe(catalogue.RELOADS, lambda: ((("applied",), status().applied), (("failed",), status().failed)))
+    registry.observe_one(catalogue.RELOAD_SUCCESSFUL, lambda: float(not status().problems))
+    registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: status().succeeded_at)
+    registry.observe(catalogue.PROBLEM, problems)
+    registry.observe(catalogue.BUILD, lambda: (((__version__,), 1.0),))
+    registry.observe_one(catalogue.STARTED, lambda: started_at)

@@ -1,0 +1,276 @@
+"""
+The way to OpenTelemetry's collector. It is the only module that imports the SDK, and is itself imported only where
+something is to be sent: that takes a fifth of a second and twenty megabytes.
+
+Spans and metrics leave in threads of their own. Whatever the collector does, the reactor waits for nothing, and no more
+is kept than a queue of bounded length.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from threading import Event, Thread
+from time import thread_time
+
+from attrs import define, field
+from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from itsjustintv import __version__
+from itsjustintv.telemetry import tracer
+from itsjustintv.telemetry.families import Reading
+from itsjustintv.telemetry.otlp_metrics import metrics_data
+from itsjustintv.telemetry.settings import Settings
+from itsjustintv.telemetry.traceparent import Traceparent, parse
+
+__all__ = ["Collector", "OnSent", "open_collector"]
+
+#: Is told of everything that was sent or could not be: which signal, how many of it, and why not; empty if it was.
+#: Called in threads.
+OnSent = Callable[[str, int, str], None]
+
+# The share of a processor that the making of messages may take. Beyond that spans wait, and then no more traces are
+# begun: what is measured must not be changed by being measured.
+_SHARE = 0.05
+
+_KINDS = {
+    tracer.SpanKind.INTERNAL: SpanKind.INTERNAL,
+    tracer.SpanKind.SERVER: SpanKind.SERVER,
+    tracer.SpanKind.CLIENT: SpanKind.CLIENT,
+}
+_SCOPE = InstrumentationScope("itsjustintv", __version__)
+_NANO = 1_000_000_000
+
+
+class _LastWords(logging.Handler):
+    """
+    Keeps what the SDK has logged last, instead of letting it log again and again what is the same.
+    """
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """
+        Keep it.
+        """
+        self.text = " ".join(record.getMessage().split())[:300]
+
+    def take(self) -> str:
+        """
+        What was kept, once.
+        """
+        text, self.text = self.text, ""
+        return text or "it gave no answer"
+
+
+def _last_words() -> _LastWords:
+    logger = logging.getLogger("opentelemetry")
+    found = next((each for each in logger.handlers if isinstance(each, _LastWords)), None)
+    if found is None:
+        found = _LastWords()
+        logger.addHandler(found)
+        logger.propagate = False
+    return found
+
+
+class _Spans(SpanExporter):
+    """
+    Sends spans, with breaks. Lives in the thread of the batch processor, but for ``taken``, which is read by others.
+
+    :ivar taken: how many have been taken out of the queue so far.
+    """
+
+    def __init__(self, exporter: SpanExporter, on_sent: OnSent) -> None:
+        self.taken = 0
+        self.hurry = Event()
+        self._exporter = exporter
+        self._on_sent = on_sent
+        self._words = _last_words()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """
+        Send a batch, and rest in proportion to the work.
+        """
+        self.taken += len(spans)
+        begun = thread_time()
+        result = self._exporter.export(spans)
+        sent = result is SpanExportResult.SUCCESS
+        self._on_sent("spans", len(spans), "" if sent else self._words.take())
+        self.hurry.wait((thread_time() - begun) * (1 / _SHARE - 1))
+        return result
+
+    def shutdown(self) -> None:
+        """
+        Send nothing more.
+        """
+        self._exporter.shutdown()
+
+
+@define(eq=False)
+class Collector:
+    """
+    Sends spans and metrics.
+
+    :ivar capacity: spans that may wait.
+    """
+
+    _sampler: Sampler
+    _resource: Resource
+    _capacity: int
+    _spans: _Spans | None
+    _processor: BatchSpanProcessor | None
+    _metrics: MetricExporter | None
+    _on_sent: OnSent
+    _put: int = field(default=0, init=False)
+    _readings: SimpleQueue[tuple[Sequence[Reading], float, float] | None] = field(factory=SimpleQueue, init=False)
+    _sending: bool = field(default=False, init=False)
+    _thread: Thread = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._thread = Thread(target=self._send_metrics, name="telemetry-metrics", daemon=True)
+        self._thread.start()
+
+    def samples(self, trace_id: int) -> bool:
+        """
+        Decide as ``OTEL_TRACES_SAMPLER`` says.
+        """
+        return self._spans is not None and self._sampler.should_sample(None, trace_id, "").decision.is_sampled()
+
+    def has_room(self) -> bool:
+        """
+        Whether the queue is less than half full: the other half is for traces that have begun.
+        """
+        return self._waiting < self._capacity // 2
+
+    def put(self, span: tracer.Span) -> bool:
+        """
+        Queue a span.
+
+        :return: ``False`` when the queue is full.
+        """
+        if self._processor is None or self._waiting >= self._capacity:
+            return False
+        self._put += 1
+        self._processor.on_end(_readable(span, self._resource))
+        return True
+
+    def put_metrics(self, readings: Sequence[Reading], started_at: float, now: float) -> None:
+        """
+        Send metrics, unless the ones before are still under way: these say more than those that would wait.
+        """
+        if not self._sending:
+            self._sending = True
+            self._readings.put((readings, started_at, now))
+
+    def close(self) -> None:
+        """
+        Send what waits, once, and let go of everything. Blocks for as long as the collector takes.
+        """
+        self._readings.put(None)
+        if self._spans is not None and self._processor is not None:
+            self._spans.hurry.set()
+            self._processor.shutdown()
+        self._thread.join()
+
+    @property
+    def _waiting(self) -> int:
+        return self._put - (0 if self._spans is None else self._spans.taken)
+
+    def _send_metrics(self) -> None:
+        words = _last_words()
+        while (given := self._readings.get()) is not None:
+            try:
+                if self._metrics is not None:
+                    readings, started_at, now = given
+                    data = metrics_data(readings, self._resource, _SCOPE, started_at, now)
+                    sent = self._metrics.export(data) is MetricExportResult.SUCCESS
+                    self._on_sent("metrics", 1, "" if sent else words.take())
+            except Exception as error:  # noqa: BLE001 - the next ones are tried
+                self._on_sent("metrics", 1, type(error).__name__)
+            finally:
+                self._sending = False
+        if self._metrics is not None:
+            self._metrics.shutdown()
+
+
+def open_collector(settings: Settings, on_sent: OnSent) -> Collector:
+    """
+    Make ready to send. Asks nothing of the collector yet. Starts threads, so it belongs after a fork.
+
+    :raises ImportError: gRPC is asked for and not installed.
+    :raises ValueError: a variable of the environment cannot be used.
+    """
+    _last_words()
+    provider = TracerProvider(shutdown_on_exit=False)
+    resource = Resource.create(dict(settings.attributes())).merge(OTELResourceDetector().detect())
+    spans = _Spans(_span_exporter(settings), on_sent) if settings.exports("traces") else None
+    return Collector(
+        provider.sampler,
+        resource,
+        _capacity(settings),
+        spans,
+        None if spans is None else BatchSpanProcessor(spans),
+        _metric_exporter(settings) if settings.exports("metrics") else None,
+        on_sent,
+    )
+
+
+def _capacity(settings: Settings) -> int:
+    text = settings.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "")
+    return int(text) if text.isdecimal() else 2048
+
+
+def _span_exporter(settings: Settings) -> SpanExporter:
+    target = settings.target("traces")
+    if settings.uses_grpc("traces"):
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - an extra
+            OTLPSpanExporter as GrpcSpanExporter,
+        )
+
+        return GrpcSpanExporter(target)  # type: ignore[no-any-return]
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    return OTLPSpanExporter(target)
+
+
+def _metric_exporter(settings: Settings) -> MetricExporter:
+    target = settings.target("metrics")
+    if settings.uses_grpc("metrics"):
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - an extra
+            OTLPMetricExporter as GrpcMetricExporter,
+        )
+
+        return GrpcMetricExporter(target)  # type: ignore[no-any-return]
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+    return OTLPMetricExporter(target)
+
+
+def _readable(span: tracer.Span, resource: Resource) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=_context(parse(span.context)),
+        parent=_context(parse(span.parent)),
+        resource=resource,
+        attributes=span.attributes,
+        kind=_KINDS[span.kind],
+        instrumentation_scope=_SCOPE,
+        status=Status(StatusCode.ERROR, span.error) if span.error else Status(StatusCode.UNSET),
+        start_time=int(span.started_at * _NANO),
+        end_time=int(span.ended_at * _NANO),
+    )
+
+
+def _context(identity: Traceparent | None) -> SpanContext | None:
+    if identity is None:
+        return None
+    flags = TraceFlags(TraceFlags.SAMPLED if identity.sampled else TraceFlags.DEFAULT)
+    return SpanContext(identity.trace_id, identity.span_id, is_remote=False, trace_flags=flags)

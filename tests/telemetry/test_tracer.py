@@ -1,0 +1,162 @@
+"""
+Tests of :mod:`itsjustintv.telemetry.tracer` and :mod:`itsjustintv.telemetry.traceparent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.telemetry import catalogue
+from itsjustintv.telemetry.instruments import Counter
+from itsjustintv.telemetry.traceparent import Traceparent, child, parse, write
+from itsjustintv.telemetry.tracer import Span, SpanKind, Tracer
+
+__all__ = ["Shelf", "a_tracer"]
+
+
+@define(eq=False)
+class Shelf:
+    """
+    Keeps spans.
+
+    :ivar room: how many more it takes.
+    """
+
+    spans: list[Span] = field(factory=list)
+    room: int = 1000
+    sampling: bool = True
+    closed: bool = False
+
+    def samples(self, trace_id: int) -> bool:
+        return self.sampling
+
+    def has_room(self) -> bool:
+        return self.room > 1
+
+    def put(self, span: Span) -> bool:
+        if self.room < 1:
+            return False
+        self.room -= 1
+        self.spans.append(span)
+        return True
+
+
+def a_tracer(shelf: Shelf | None = None) -> Tracer:
+    """
+    A tracer whose ids count up.
+    """
+    numbers: Iterator[int] = count(1)
+    tracer = Tracer(lambda _: next(numbers), Counter(catalogue.TRACES), Counter(catalogue.SPANS))
+    tracer.collector = shelf
+    return tracer
+
+
+def a_span(context: str) -> Span:
+    """
+    Something that was done.
+    """
+    return Span(
+        name="x", kind=SpanKind.INTERNAL, context=context, parent="", started_at=1.0, ended_at=2.0, attributes={}
+    )
+
+
+class TraceparentTests(SynchronousTestCase):
+    """
+    The header.
+    """
+
+    @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
+    def test_there_and_back(self, trace_id: int, span_id: int, sampled: bool) -> None:
+        """
+        What was written is read again, and a child differs in nothing but its own id.
+        """
+        text = write(trace_id, span_id, sampled=sampled)
+        self.assertEqual(parse(text), Traceparent(trace_id, span_id, sampled))
+        self.assertEqual(parse(child(text, 7)), Traceparent(trace_id, 7, sampled))
+
+    @given(st.text(max_size=60) | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"))
+    def test_anything_else_is_nothing(self, text: str) -> None:
+        """
+        Whatever else may be in the journal is no trace.
+        """
+        found = parse(text)
+        if found is not None:
+            self.assertEqual(text, write(found.trace_id, found.span_id, sampled=found.sampled))
+
+    def test_no_identity_is_all_zeros(self) -> None:
+        """
+        The ids that the standard forbids are not read.
+        """
+        self.assertIsNone(parse(f"00-{0:032x}-{1:016x}-01"))
+        self.assertIsNone(parse(f"00-{1:032x}-{0:016x}-01"))
+
+
+class TracerTests(SynchronousTestCase):
+    """
+    What is recorded.
+    """
+
+    def test_nobody_collects(self) -> None:
+        """
+        Without a collector there is no trace, nor does one of before go on.
+        """
+        tracer = a_tracer()
+        self.assertEqual((tracer.begin(), tracer.begin_span(write(1, 2, sampled=True))), ("", ""))
+        tracer.end(a_span(write(1, 2, sampled=True)))
+        self.assertEqual(sum(value for _, value in tracer._traces.read()), 0)  # type: ignore[misc]
+
+    def test_a_trace_is_begun(self) -> None:
+        """
+        An event gets an identity of its own, its spans get theirs within it, and what has ended is collected.
+        """
+        shelf = Shelf()
+        tracer = a_tracer(shelf)
+        trace = tracer.begin()
+        span = tracer.begin_span(trace)
+        self.assertEqual(
+            (parse(trace), parse(span)), (Traceparent(1, 2, sampled=True), Traceparent(1, 3, sampled=True))
+        )
+        tracer.end(a_span(span))
+        self.assertEqual([each.context for each in shelf.spans], [span])
+
+    def test_a_trace_that_is_not_sampled(self) -> None:
+        """
+        It has an identity, which the receiver is told, and says that it is not recorded; nothing of it is collected.
+        """
+        shelf = Shelf(sampling=False)
+        tracer = a_tracer(shelf)
+        trace = tracer.begin()
+        self.assertTrue(trace.endswith("-00"))
+        self.assertTrue(tracer.begin_span(trace).endswith("-00"))
+        self.assertFalse(tracer.recorded(trace))
+        tracer.end(a_span(trace))
+        self.assertEqual(shelf.spans, [])
+        self.assertEqual(dict(tracer._traces.read())["not_sampled",], 1)
+
+    def test_too_much_to_collect(self) -> None:
+        """
+        When there is hardly any room no trace is begun; one that has begun may be finished, until there is none.
+        """
+        shelf = Shelf(room=2)
+        tracer = a_tracer(shelf)
+        trace = tracer.begin()
+        tracer.end(a_span(trace))
+        self.assertTrue(tracer.begin().endswith("-00"))
+        tracer.end(a_span(trace))
+        tracer.end(a_span(trace))
+        self.assertEqual(len(shelf.spans), 2)
+        self.assertEqual(dict(tracer._traces.read())["passed_over",], 1)
+        self.assertEqual(dict(tracer._spans.read())["dropped",], 1)
+
+    def test_what_is_no_trace_is_not_continued(self) -> None:
+        """
+        Something else in the place of a trace begins nothing.
+        """
+        tracer = a_tracer(Shelf())
+        self.assertEqual((tracer.begin_span("rubbish"), tracer.begin_span("")), ("", ""))
