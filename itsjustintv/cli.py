@@ -18,6 +18,7 @@ from itsjustintv import __version__
 from itsjustintv.cli_certs import certs
 from itsjustintv.cli_config import config_group
 from itsjustintv.cli_deliveries import deliveries
+from itsjustintv.cli_doctor import doctor
 from itsjustintv.cli_explain import explain
 from itsjustintv.cli_health import health
 from itsjustintv.cli_init import init
@@ -123,5 +124,5 @@ def manual(form: str) -> None:
 
 for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)
-for _command in (health, explain):
+for _command in (health, explain, doctor):
     main.add_command(_command)

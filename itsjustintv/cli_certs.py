@@ -38,7 +38,7 @@ from itsjustintv.errors import CertificateUnusable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.model import rfc3339
 
-__all__ = ["Certificate", "certificates", "certs"]
+__all__ = ["Certificate", "ask_authority", "certificates", "certs", "looked_at"]
 
 T = TypeVar("T")
 
@@ -208,16 +208,13 @@ def check(config: str | None, as_json: bool) -> None:
     run it as the daemon's user. Status 1 if something must be mended.
     """
     settings = _loaded(config)
-    server, tls = settings.config.server, settings.config.server.tls
-    journal = Path(settings.config.storage.path)
+    tls = settings.config.server.tls
     found = [
         *(Finding(Verdict.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
-        *inspection.keys(tls, time.time()),
-        *inspection.ports(server, inspection.held(journal.with_name(f"{journal.name}.lock"))),
-        *inspection.names(server, inspection.addresses),
+        *looked_at(settings),
     ]
     if tls.mode == "acme":
-        found.append(_authority(tls))
+        found.append(in_reactor(lambda reactor: ask_authority(reactor, tls)))
     if as_json:
         write_json({"findings": [{"verdict": each.verdict.value, "text": each.text} for each in found]})
     else:
@@ -271,12 +268,22 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
         raise click.ClickException(f"without a new certificate: {failed} of {len(results)}")
 
 
-def _authority(tls: TLS) -> Finding:
-    async def ask(reactor: Any) -> Finding:
-        try:
-            agent, _ = authority_agent(reactor, tls.ca_bundle)
-        except CertificateUnusable as error:
-            return Finding(Verdict.MEND, str(error))
-        return await inspection.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))
+def looked_at(settings: Loaded) -> Iterator[Finding]:
+    """
+    Look at everything that HTTPS takes on this machine.
+    """
+    server, journal = settings.config.server, Path(settings.config.storage.path)
+    yield from inspection.keys(server.tls, time.time())
+    yield from inspection.ports(server, inspection.held(journal.with_name(f"{journal.name}.lock")))
+    yield from inspection.names(server, inspection.addresses)
 
-    return in_reactor(ask)
+
+async def ask_authority(reactor: Any, tls: TLS) -> Finding:
+    """
+    See whether the authority can be used; see :func:`itsjustintv.inspection.authority`.
+    """
+    try:
+        agent, _ = authority_agent(reactor, tls.ca_bundle)
+    except CertificateUnusable as error:
+        return Finding(Verdict.MEND, str(error))
+    return await inspection.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))

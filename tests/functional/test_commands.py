@@ -252,6 +252,53 @@ class ExplainTests(CommandCase):
         return Deferred.fromCoroutine(scenario())
 
 
+class DoctorTests(CommandCase):
+    """
+    ``itsjustintv doctor``.
+    """
+
+    async def verdicts(self, stage: Stage, status: int) -> dict[str, str]:
+        """
+        The worst verdict on each area.
+        """
+        ended = await stage.command("doctor", "--json")
+        self.assertEqual(ended.status, status, ended)
+        found: dict[str, str] = {}
+        for each in json.loads(ended.out)["findings"]:
+            found[each["area"]] = max(
+                found.get(each["area"], ""), each["verdict"], key=["", "ok", "hint", "mend"].index
+            )
+        return found
+
+    def test_before_beside_and_after_the_daemon(self) -> Deferred[None]:
+        """
+        Nothing has to be mended before the start nor while all is well; then it finds what is wrong, one after the
+        other. It keeps no token.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage()
+            stage.add_streamer("tanuki")
+            stage.configure().chmod(0o600)
+            before = await self.verdicts(stage, 0)
+            hints = {area for area, verdict in before.items() if verdict == "hint"}
+            self.assertEqual(hints, {"daemon", "subscriptions", "callback"})
+            self.assertFalse((stage.folder / "data").exists())
+            await stage.started()
+            await stage.subscribed()
+            beside = await self.verdicts(stage, 0)
+            self.assertEqual({beside[area] for area in ("disk", "journal", "https", "clock", "credentials")}, {"ok"})
+            told = (await stage.command("doctor")).out
+            for text in ("is taken, and a daemon runs", "streamers with a working subscription: 1 of 1"):
+                self.assertIn(text, told)
+            stage.twitch.tokens.client_secret = "another"
+            self.assertEqual((await self.verdicts(stage, 1))["credentials"], "mend")
+            await stage.take_twitch_away()
+            self.assertEqual((await self.verdicts(stage, 1))["twitch"], "mend")
+
+        return Deferred.fromCoroutine(scenario())
+
+
 class ExportTests(CommandCase):
     """
     ``itsjustintv state export``.

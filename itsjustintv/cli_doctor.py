@@ -1,0 +1,209 @@
+"""
+``itsjustintv doctor``: looks at everything that could be wrong, and says what to do; whether or not the daemon runs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import click
+from attrs import evolve, frozen
+from treq.client import HTTPClient
+
+from itsjustintv import checkup, inspection
+from itsjustintv.agents import twitch_agent
+from itsjustintv.cli_certs import ask_authority, certificates, looked_at
+from itsjustintv.cli_health import door
+from itsjustintv.cli_options import chosen, config_option, examples, json_option
+from itsjustintv.cli_reactor import in_reactor
+from itsjustintv.cli_text import tell, write_json
+from itsjustintv.cli_twitch import office_of
+from itsjustintv.config.callback import callback_url
+from itsjustintv.config.load import Loaded, load
+from itsjustintv.errors import ConfigError, TwitchError, TwitchUnavailable
+from itsjustintv.first_look import FirstLook
+from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.twitch.preflight import Preflight, doubts
+
+__all__ = ["doctor"]
+
+_TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
+
+# Checks of /readyz that are looked at here as well, and later than the daemon did.
+_LOOKED_AT = ("subscriptions", "certificates")
+
+# Seconds for the daemon to say how it is.
+_PATIENCE = 4.0
+
+
+@frozen
+class _Found:
+    """
+    What was looked at, and what of it was found.
+    """
+
+    area: str
+    finding: Finding
+
+
+@click.command(epilog=examples("doctor", "doctor --json"))
+@config_option
+@json_option
+def doctor(config: str | None, as_json: bool) -> None:
+    """
+    Look at everything that could be wrong, and say what to do: configuration, disk, journal, daemon, HTTPS, clock,
+    credentials, subscriptions and callback. Changes nothing; run it as the daemon's user. Status 1 if something must be
+    mended.
+    """
+    path = chosen(config)
+    try:
+        settings = load(path, os.environ)
+    except ConfigError as error:
+        problems = [_Found("configuration", Finding(Verdict.MEND, str(each))) for each in error.problems]
+        _end([*problems], as_json)
+        return
+    journal = Path(settings.config.storage.path)
+    running = inspection.held(journal.with_name(f"{journal.name}.lock"))
+    found = [
+        *_all("configuration", _configuration(settings)),
+        *_all("disk", checkup.disk(settings.config, path, perf_counter)),
+        *_all("journal", checkup.journal(journal, time.time, running)),
+        *_all("daemon", _daemon(path, running)),
+        *_all("https", _https(settings, running)),
+    ]
+    found += in_reactor(lambda reactor: _abroad(reactor, settings, running))
+    _end(found, as_json)
+
+
+def _all(area: str, findings: Iterator[Finding]) -> Iterator[_Found]:
+    return (_Found(area, each) for each in findings)
+
+
+def _configuration(settings: Loaded) -> Iterator[Finding]:
+    for warning in settings.warnings:
+        yield Finding(Verdict.HINT, str(warning))
+    streamers = len(settings.config.streamers)
+    yield Finding(Verdict.OK, f"it can be used, and has {streamers} streamer{'s' * (streamers != 1)}")
+    if not streamers:
+        yield Finding(Verdict.HINT, "nobody will be announced: add a table [streamers.NAME]")
+
+
+def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
+    """
+    Ask the daemon, if there is one, how it is.
+    """
+    if running is False:
+        yield Finding(Verdict.HINT, "no daemon runs with this journal: start it with itsjustintv run")
+        return
+    try:
+        place = door(path, os.environ)
+        status, said = place.ask("/readyz", _PATIENCE)
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        verdict = Verdict.MEND if running else Verdict.HINT
+        yield Finding(verdict, f"the daemon does not answer ({reason.lower()}): look at its log, restart it")
+        return
+    if status == 200:
+        yield Finding(Verdict.OK, f"it runs at {place.url} and is ready")
+        return
+    reasons = said.get("reasons", ()) if isinstance(said, dict) else ()
+    for reason in reasons:
+        about = reason.get("check")
+        verdict = Verdict.HINT if about in _LOOKED_AT else Verdict.MEND
+        yield Finding(verdict, f"it is not ready: {about}: {reason.get('reason')}; its log tells more")
+    if not reasons:
+        yield Finding(
+            Verdict.MEND, f"something else answers at {place.url} with status {status}: end it, or change server.port"
+        )
+
+
+def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
+    server = settings.config.server
+    if not server.tls.enabled:
+        yield Finding(Verdict.OK, "it is not served here, but by a proxy: server.tls.enabled is false")
+        yield from inspection.ports(server, running)
+        return
+    yield from looked_at(settings)
+    for each in certificates(server.tls, time.time()):
+        state = each.problem or ("a good certificate" if each.expires else "no certificate")
+        text = f"{each.name}: {state}; {each.next}"
+        # A daemon that does not run cannot have ordered any.
+        waits = each.level == "critical" and not running and not each.problem
+        verdict = {"ok": Verdict.OK, "degraded": Verdict.HINT}.get(each.level, Verdict.MEND)
+        yield Finding(Verdict.HINT if waits else verdict, text)
+
+
+async def _abroad(reactor: Any, settings: Loaded, running: bool | None) -> Sequence[_Found]:
+    """
+    Ask whoever is not on this machine, Twitch above all.
+    """
+    config = settings.config
+    http = HTTPClient(twitch_agent(reactor))
+    found: list[_Found] = []
+    if config.server.tls.enabled and config.server.tls.mode == "acme":
+        found.append(_Found("https", await ask_authority(reactor, config.server.tls)))
+    try:
+        found.append(_Found("clock", await checkup.clock(config.twitch, http, reactor)))
+    except TwitchUnavailable as error:
+        advice = "see whether this machine may call out to twitch; if twitch is down, wait"
+        found.append(_Found("twitch", Finding(Verdict.MEND, f"it cannot be asked ({error}): {advice}")))
+    else:
+        found += [each async for each in _at_twitch(reactor, settings, running)]
+    url = callback_url(config)
+    look = Preflight(http, reactor.nameResolver, reactor, lambda: url)
+    asked = running is not False
+    found += _all("callback", checkup.callback(url, await look.examine(url) if asked else doubts(url), asked))
+    return found
+
+
+async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> AsyncIterator[_Found]:
+    """
+    Ask a Twitch that answers.
+    """
+    wrong = await FirstLook(reactor, inspection.addresses).credentials(settings.config.twitch)
+    if wrong:
+        text = f"{wrong}; check twitch.client_id and twitch.client_secret"
+        yield _Found("credentials", Finding(Verdict.MEND, text))
+        return
+    yield _Found("credentials", Finding(Verdict.OK, "twitch gives a token for them"))
+    for each in await _subscriptions(reactor, settings, running):
+        yield _Found("subscriptions", each)
+
+
+async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -> Iterator[Finding]:
+    with TemporaryDirectory(prefix="itsjustintv-") as folder:
+        # Whoever runs this may not be the one who must be able to read the daemon's own.
+        twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))
+        try:
+            office = await office_of(reactor, evolve(settings, config=evolve(settings.config, twitch=twitch)))
+            return checkup.subscriptions(await office.desk.look(), office.lost, running)
+        except TwitchError as error:
+            return iter((Finding(Verdict.MEND, f"they cannot be seen: {error}"),))
+
+
+def _end(found: Sequence[_Found], as_json: bool) -> None:
+    """
+    Tell everything, and what is to be done.
+
+    :raises click.ClickException: something must be mended.
+    """
+    mend = sum(each.finding.verdict is Verdict.MEND for each in found)
+    hints = sum(each.finding.verdict is Verdict.HINT for each in found)
+    if as_json:
+        rows = [{"area": each.area, "verdict": each.finding.verdict.value, "text": each.finding.text} for each in found]
+        write_json({"findings": rows, "mend": mend, "hints": hints})
+    else:
+        for each in found:
+            about = f"{each.finding.verdict.value}: {each.area}: {each.finding.text}"
+            tell(about, _TONES[each.finding.verdict])
+    if mend:
+        raise click.ClickException(f"to be mended: {mend}. Begin with the first one, and run this again")
+    if not as_json:
+        tell(f"Nothing has to be mended. Hints: {hints}" if hints else "All is well.")
