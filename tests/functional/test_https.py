@@ -12,7 +12,7 @@ from time import time
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
@@ -28,6 +28,15 @@ from tests.functional.test_reload import Caller
 NAME = "hooks.example.test"
 TLS = f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n'
 FILES = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
+
+
+def _serial(shown: str) -> str:
+    """
+    The serial number of the certificate that openssl shows.
+    """
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    pem = begin + shown.partition(begin)[2].partition(end)[0] + end
+    return str(Certificate.loadPEM(pem.encode("ascii")).serialNumber())
 
 
 class HttpsCase(StageCase):
@@ -106,10 +115,7 @@ class HttpsCase(StageCase):
         """
         Which certificate is served.
         """
-        shown = (await self.served(stage)).out
-        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-        pem = begin + shown.partition(begin)[2].partition(end)[0] + end
-        return str(Certificate.loadPEM(pem.encode("ascii")).serialNumber())
+        return _serial((await self.served(stage)).out)
 
     def issue(self, stage: Stage, issuer: Issuer) -> None:
         """
@@ -120,6 +126,29 @@ class HttpsCase(StageCase):
         (stage.folder / "root.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
         (stage.folder / "one.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
         (stage.folder / "one.pem").replace(stage.folder / "served.pem")
+
+    async def connected(self, stage: Stage, root: bytes | None = None) -> Caller:
+        """
+        Somebody who is connected, and not only to the kernel's queue.
+
+        :param root: what the daemon's certificate is verified with; without it, plain http is spoken.
+        """
+        endpoint: Any = TCP4ClientEndpoint(stage.reactor, "127.0.0.1", stage.port)
+        if root is not None:
+            trusted = trustRootFromCertificates([Certificate.loadPEM(root)])
+            endpoint = wrapClientTLS(optionsForClientTLS(NAME, trustRoot=trusted), endpoint)
+        caller = Caller()
+        await connectProtocol(endpoint, caller)
+        await self.answered(stage, caller)
+        return caller
+
+    async def answered(self, stage: Stage, caller: Caller) -> None:
+        """
+        Somebody who is connected asks, and is answered.
+        """
+        before = caller.heard.count(b"HTTP/1.1 200 OK")
+        caller.transport.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stage.until(lambda: caller.heard.count(b"HTTP/1.1 200 OK") > before)
 
 
 class FilesTests(HttpsCase):
@@ -195,6 +224,43 @@ class AcmeTests(HttpsCase):
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
 
+    async def test_no_handshake_fails_while_certificates_change(self) -> None:
+        """
+        From the operator's certificate to ordered ones at a reload, and on through two renewals: curl and openssl come
+        all the time, and each time they are served and the certificate verifies. Who is connected stays connected.
+        """
+        stage, pebble = await self.house()
+        ordered, stage.settings = stage.settings, f"{TLS}{FILES}"
+        await pebble.start(validity=40)
+        self.issue(stage, Issuer())
+        root = (stage.folder / "root.pem").read_bytes()
+        (stage.folder / "root.pem").write_bytes(root + (await pebble.root()).dumpPEM())
+        daemon = await self.started(stage)
+        lasting = await self.connected(stage, root)
+        serials = {await self.serial(stage)}
+        # Renewed when nine tenths of its life are left, a certificate of 40 seconds is not nearly over when it is.
+        stage.settings = f"{ordered}renew_fraction = 0.9\n"
+        stage.configure()
+
+        async def ask() -> None:
+            while len(serials) < 4:
+                answer = await self.ask(stage, "/health")
+                self.assertEqual(answer.status, 0, answer)
+                await self.answered(stage, lasting)
+
+        async def shake() -> None:
+            while len(serials) < 4:
+                shown = await self.served(
+                    stage, "-CAfile", "root.pem", "-verify_hostname", NAME, "-verify_return_error"
+                )
+                self.assertEqual(shown.status, 0, shown)
+                serials.add(_serial(shown.out))
+
+        await gatherResults([Deferred.fromCoroutine(each()) for each in (ask, shake)])
+        await self.deliver(stage)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
+
     async def test_an_authority_that_is_away_stops_nothing(self) -> None:
         """
         Without certificate and authority the daemon stays up, and obtains one once the authority is there; a stop
@@ -260,18 +326,8 @@ class ReloadTests(HttpsCase):
     async def begun(self, stage: Stage, root: bytes | None = None) -> Caller:
         """
         Somebody whose request has not arrived as a whole yet.
-
-        :param root: what the daemon's certificate is verified with; without it, plain http is spoken.
         """
-        endpoint: Any = TCP4ClientEndpoint(stage.reactor, "127.0.0.1", stage.port)
-        if root is not None:
-            trusted = trustRootFromCertificates([Certificate.loadPEM(root)])
-            endpoint = wrapClientTLS(optionsForClientTLS(NAME, trustRoot=trusted), endpoint)
-        caller = Caller()
-        await connectProtocol(endpoint, caller)
-        # The first one is answered, so the connection is not only in the kernel's queue.
-        caller.transport.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        await stage.until(lambda: b"HTTP/1.1 200 OK" in caller.heard)
+        caller = await self.connected(stage, root)
         caller.transport.write(b"POST /twitch HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nab")
         return caller
 
@@ -293,14 +349,15 @@ class ReloadTests(HttpsCase):
         self.issue(stage, Issuer())
         root = (stage.folder / "root.pem").read_bytes()
         daemon = await stage.started()
-        plain = await self.begun(stage)
         stage.settings = TLS + FILES.replace("served.pem", "missing.pem")
         stage.configure()
         await daemon.said("server.tls: missing.pem cannot be read: No such file or directory")
 
+        plain = await self.begun(stage)
         stage.settings = f'{TLS}{FILES}http_listen = "127.0.0.1:{free_port()}"\n'
         stage.configure()
         await daemon.said("connections are served in another way from now on: with the certificate served.pem")
+        await self.ended(plain)
         await self.deliver(stage)
         place = stage.settings.rpartition("127.0.0.1:")[2].strip('"\n')
         there = await run(
@@ -310,13 +367,12 @@ class ReloadTests(HttpsCase):
             environment(os.environ),
         )
         self.assertIn(f"Location: https://{NAME}/x", there.out)
-        await self.ended(plain)
 
         secure = await self.begun(stage, root)
         stage.settings = ""
         stage.configure()
         await daemon.said("connections are served in another way from now on: in plain http")
-        await daemon.ready()
         await self.ended(secure)
+        await daemon.ready()
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
