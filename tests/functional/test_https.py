@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import hmac
 import os
+import pwd
+import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -18,11 +21,11 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 
 from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
-from itsjustintv.simulator.process import DaemonProcess, environment
+from itsjustintv.simulator.process import DaemonProcess, environment, twistd
 from tests.certs.authority import DAY, Issuer
 from tests.certs.pebble import Pebble
 from tests.functional.run import Ended, run
-from tests.functional.stage import SECRET, Stage, StageCase, tool
+from tests.functional.stage import SECRET, Stage, StageCase, lacking, tool
 from tests.functional.test_reload import Caller
 
 NAME = "hooks.example.test"
@@ -37,6 +40,18 @@ def _serial(shown: str) -> str:
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     pem = begin + shown.partition(begin)[2].partition(end)[0] + end
     return str(Certificate.loadPEM(pem.encode("ascii")).serialNumber())
+
+
+def below_1024() -> Iterator[int]:
+    """
+    Ports that take a privilege and nobody holds; the kernel gives none of them unasked.
+    """
+    for port in range(1023, 511, -1):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        yield port
 
 
 class HttpsCase(StageCase):
@@ -191,14 +206,14 @@ class AcmeTests(HttpsCase):
     Certificates from an authority.
     """
 
-    async def house(self, **more: str) -> tuple[Stage, Pebble]:
+    async def house(self, http_port: int | None = None) -> tuple[Stage, Pebble]:
         """
         A stage with an authority that finds the daemon.
         """
         from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
 
         tool("pebble"), tool("pebble-challtestsrv")
-        pebble = Pebble(reactor, Path(self.mktemp()).absolute(), free_port(), free_port())
+        pebble = Pebble(reactor, Path(self.mktemp()).absolute(), http_port or free_port(), free_port())
         self.addCleanup(lambda: Deferred.fromCoroutine(pebble.stop()))
         stage = self.begin(
             f'directory = "{pebble.directory}"\nca_bundle = "{pebble.ca_bundle}"\nagree_to_terms = true\n'
@@ -316,6 +331,50 @@ class AcmeTests(HttpsCase):
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
         self.assertEqual(list((stage.folder / "data/acme_certs/renew").iterdir()), [])
+
+    async def test_ports_are_bound_as_root_and_everything_else_is_done_as_somebody_else(self) -> None:
+        """
+        With ``twistd --uid`` both ports are below 1024, and the process is nobody's from then on: it obtains a
+        certificate, delivers, writes files of its own and renews. A reload cannot have another such port, says so, and
+        the one that is there goes on.
+        """
+        if os.geteuid():
+            lacking("mount", "only root becomes somebody else")
+        somebody = pwd.getpwnam("nobody")
+        ports = below_1024()
+        stage, pebble = await self.house(next(ports))
+        stage.port = next(ports)
+        stage.incoming_webhook_url = f"https://{NAME}:{stage.port}/twitch"
+        stage.settings += "renew_fraction = 0.9\n"
+        # What trial made on the way to it is for root alone.
+        stage.folder.parent.chmod(0o755)
+        os.chown(stage.folder, somebody.pw_uid, somebody.pw_gid)
+        await pebble.start(validity=40)
+        (stage.folder / "root.pem").write_bytes((await pebble.root()).dumpPEM())
+        become = [f"--uid={somebody.pw_uid}", f"--gid={somebody.pw_gid}"]
+        # Coverage would be written as nobody, where that may not write.
+        uncovered = [tool("env"), "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG"]
+        path = str(stage.configure())
+        daemon = stage.daemon(uncovered, [str(twistd()), "-n", "--pidfile=", *become, "itsjustintv", "--config", path])
+        daemon.start()
+        while (await self.ask(stage, "/health")).status != 0:
+            self.assertIsNone(daemon.status, daemon.output)
+        ids = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii")
+        self.assertIn("Uid:\t" + "\t".join([str(somebody.pw_uid)] * 4), ids)
+        await self.deliver(stage)
+        first = await self.serial(stage)
+        while await self.serial(stage) == first:
+            pass
+        files = [*(stage.folder / "data").rglob("*")]
+        self.assertIn(f"{NAME}.pem", [each.name for each in files])
+        self.assertEqual({each.stat().st_uid for each in files}, {somebody.pw_uid})
+        here, stage.port = stage.port, next(ports)
+        stage.configure()
+        await daemon.said(f"cannot listen on 127.0.0.1:{stage.port}: permission denied")
+        stage.port = here
+        await self.deliver(stage)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
 
 
 class ReloadTests(HttpsCase):
