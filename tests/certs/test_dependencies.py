@@ -7,15 +7,40 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import itsjustintv
+from tests.functional.stage import lacking, tool
 from tests.test_layering import imports, modules, within
+
+
+def _trial(
+    *tests: str, wrapper: Sequence[str] = (), python: Sequence[str] = (), **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run tests in a process of their own.
+    """
+    root = Path(itsjustintv.__file__).parents[1]
+    with TemporaryDirectory() as folder:
+        return subprocess.run(
+            [
+                *(*wrapper, sys.executable, *python, "-m", "twisted.trial"),
+                *("--temp-directory", f"{folder}/trial", *tests),
+            ],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root), **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
 
 class DependencyTests(SynchronousTestCase):
@@ -49,21 +74,36 @@ class DependencyTests(SynchronousTestCase):
         Orders, renewals, files and handshakes, with every warning of Python and of cryptography an error. The one of
         ``txacme.logging`` is silenced where txacme is imported.
         """
-        root = Path(itsjustintv.__file__).parents[1]
-        folder = str(Path(self.mktemp()).absolute())
         strict = ["-W", "error::DeprecationWarning", "-W", "error::UserWarning"]
         tests = ["test_service.IssuanceTests", "test_service.RestartTests", "test_contexts.NameTests", "test_store"]
-        ended = subprocess.run(
-            [
-                *(sys.executable, *strict, "-m", "twisted.trial", "--temp-directory", folder),
-                *(f"tests.certs.{each}" for each in tests),
-            ],
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            capture_output=True,
-            check=False,
-        )
-        self.assertEqual(ended.returncode, 0, ended.stdout.decode()[-3000:])
+        ended = _trial(*(f"tests.certs.{each}" for each in tests), python=strict)
+        self.assertEqual(ended.returncode, 0, ended.stdout[-3000:])
+
+    def test_s43_without_pebble_its_tests_are_skipped_unless_they_must_not_be(self) -> None:
+        """
+        With a reason where it is not installed; where it is required each of them fails instead.
+        """
+        for required, status, line in (("", 0, "PASSED (skips="), ("pebble", 1, "FAILED (errors=")):
+            ended = _trial("tests.certs.test_pebble", PATH=self.mktemp(), ITSJUSTINTV_REQUIRE_TOOLS=required)
+            self.assertEqual(ended.returncode, status, ended.stdout)
+            self.assertIn(line, ended.stdout)
+            self.assertIn("pebble is not installed", ended.stdout)
+            self.assertNotIn("successes", ended.stdout)
+
+    def test_s43_no_test_needs_a_network(self) -> None:
+        """
+        Where there is nothing but loopback a certificate is obtained from Pebble, and the client is content.
+        """
+        unshare = tool("unshare")
+        for each in ("pebble", "pebble-challtestsrv", "ip"):
+            tool(each)
+        if subprocess.run([unshare, "--net", "true"], capture_output=True, check=False).returncode:
+            lacking("mount", "a network of one's own takes root")
+        alone = [unshare, "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+        tests = ["tests.certs.test_pebble.PebbleTests.test_s01_two_names_by_http", "tests.certs.test_client"]
+        ended = _trial(*tests, wrapper=alone)
+        self.assertEqual(ended.returncode, 0, ended.stdout)
+        self.assertNotIn("skips", ended.stdout)
 
     def test_s42_the_installed_packages_agree_with_each_other(self) -> None:
         """

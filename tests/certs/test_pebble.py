@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest
 
 from itsjustintv.certs.store import CertificateStore
+from itsjustintv.errors import AcmeProblem
 from tests.certs.pebble import House, PebbleCase
 
 ONE, TWO = "hooks.example.test", "www.example.test"
@@ -82,6 +83,21 @@ class PebbleTests(PebbleCase):
         house = self.house(ONE)
         await house.open()
         await house.ready(30)
+
+    async def test_s04_nothing_that_is_obsolete_would_be_taken(self) -> None:
+        """
+        The authority of all these tests refuses what the drafts of ACME had: a key authorization in the answer to a
+        challenge, and a resource in any request.
+        """
+        await self.pebble.start()
+        client = await self.house(ONE).service._ordering.client()
+        await client.register(email="")
+        order = await client.new_order([ONE])
+        (challenge, *_) = (await client.authorization(order.authorizations[0])).challenges
+        for obsolete in ({"keyAuthorization": "x"}, {"resource": "challenge"}):
+            with self.assertRaises(AcmeProblem) as caught:
+                await client._post(challenge.url, obsolete)
+            self.assertEqual(caught.exception.kind, "malformed")
 
     async def test_s05_a_name_that_was_proven_is_not_proven_again(self) -> None:
         """

@@ -239,7 +239,7 @@ class AcmeTests(HttpsCase):
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
 
-    async def test_no_handshake_fails_while_certificates_change(self) -> None:
+    async def test_s17_no_handshake_fails_while_certificates_change(self) -> None:
         """
         From the operator's certificate to ordered ones at a reload, and on through two renewals: curl and openssl come
         all the time, and each time they are served and the certificate verifies. Who is connected stays connected.
