@@ -5,7 +5,7 @@ An event of the log as a line: of JSON for programs, or of text for people.
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 from attrs import frozen
@@ -19,6 +19,9 @@ __all__ = ["JSONLines", "Lines", "TextLines", "fields", "message"]
 
 # Ours, or left in events by twisted.python.log.
 _NOT_FIELDS = frozenset({"time", "level", "logger", "message", "traceback", "system", "isError", "format", "why"})
+
+# What is plain enough to be a field.
+_FIELDS = (str, int, float, type(None))
 
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
 _COLOURS = {"warn": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m", "debug": _FAINT}
@@ -53,26 +56,20 @@ class JSONLines:
         line: dict[str, object] = {
             "time": rfc3339(event["log_time"], "milliseconds"),
             "level": event["log_level"].name,
-            "logger": self._text(event["log_namespace"]),
-            "message": self._text(message(event)),
+            "logger": event["log_namespace"],
+            "message": message(event),
         }
         for name, value in fields(event):
-            line[self._text(name)] = self._value(value)
+            line[name] = value if isinstance(value, str) else _value(value)
         if failure is not None:
-            line["traceback"] = self._text(failure.getTraceback())
+            line["traceback"] = failure.getTraceback()
+        # One look at everything is cheaper than a look at each, and nearly always enough.
+        everything = "\n".join([*line, *[value for value in line.values() if isinstance(value, str)]])
+        if self._text(everything) != everything:
+            line = {
+                self._text(name): self._text(value) if isinstance(value, str) else value for name, value in line.items()
+            }
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-
-    def _value(self, value: Any) -> object:
-        """
-        Make a plain value fit for JSON.
-        """
-        if isinstance(value, str):
-            return self._text(value)
-        if isinstance(value, float) and not isfinite(value):
-            return str(value)
-        if isinstance(value, int) and value.bit_length() > 63:
-            return hex(value)
-        return value
 
     def _text(self, text: str) -> str:
         """
@@ -135,10 +132,19 @@ def fields(event: LogEvent) -> list[tuple[str, object]]:
     return [
         (name, value)
         for name, value in event.items()
-        if name not in _NOT_FIELDS
-        and not name.startswith("log_")
-        and (value is None or isinstance(value, str | int | float))
+        if isinstance(value, _FIELDS) and name not in _NOT_FIELDS and not name.startswith("log_")
     ]
+
+
+def _value(value: object) -> object:
+    """
+    Make a plain value fit for JSON.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, int) and value.bit_length() > 63:
+        return hex(value)
+    return value
 
 
 def _visible(text: str) -> str:
