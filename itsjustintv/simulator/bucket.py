@@ -49,16 +49,16 @@ class Bucket:
         self.taken += 1
         return True
 
-    def empty(self) -> None:
+    def empty(self, left: float = 0.0) -> None:
         """
-        Take all points, as another program under the same client id would.
+        Take all points, or all but some, as another program under the same client id would.
         """
         self._refill()
-        self._points = 0.0
+        self._points = min(left, self._points)
 
     def headers(self) -> dict[str, str]:
         """
-        What Helix says about it; ``Ratelimit-Reset`` is the second at which it is full again.
+        What Helix says about it, with every answer; ``Ratelimit-Reset`` is the second at which it is full again.
         """
         self._refill()
         missing = self.limit - self._points

@@ -19,7 +19,7 @@ _AT_ONCE = 100
 
 def users(world: World, query: Query, origin: str) -> dict[str, Any]:
     """
-    Get Users: by id, by login, or both.
+    Get Users: by id, by login, or both; whom nobody knows is left out.
 
     :param origin: where the profile images are.
     """
@@ -54,20 +54,31 @@ def channels(world: World, query: Query) -> dict[str, Any]:
 
 def streams(world: World, query: Query) -> dict[str, Any]:
     """
-    Get Streams: who is live among those asked for, or among all.
+    Get Streams: who is live among those asked for, or among all; who is not is left out. Without ``first`` a page has
+    20, however many were asked for.
     """
-    ids = query.all("user_id")
-    if len(ids) > _AT_ONCE:
-        raise Rejection(http.BAD_REQUEST, "The ids must be 100 at the most")
-    found = [each for each in world.listed() if not ids or each.channel.id in ids]
+    ids, logins = query.all("user_id"), {each.lower() for each in query.all("user_login")}
+    games, languages = query.all("game_id"), query.all("language")
+    if any(len(each) > _AT_ONCE for each in (ids, logins, games, languages)):
+        raise Rejection(http.BAD_REQUEST, "Of each there must be 100 at the most")
+    found = [
+        each
+        for each in world.listed()
+        if (not (ids or logins) or each.channel.id in ids or each.channel.login in logins)
+        and (not games or each.channel.game_id in games)
+        and (not languages or each.channel.language in languages)
+    ]
     data, pagination = page(found, query.first(), query.one("after"))
     return {"data": [_stream(each) for each in data], "pagination": pagination}
 
 
 def followers(world: World, query: Query) -> dict[str, Any]:
     """
-    Get Channel Followers: with an app access token, how many but not who.
+    Get Channel Followers: without a moderator's token, how many but not who. That an app access token will do is what
+    pyTwitchAPI documents; the reference asks for a user's. Whether somebody follows is nobody else's business.
     """
+    if query.one("user_id"):
+        raise Rejection(http.UNAUTHORIZED, "The user_id query parameter requires a user access token")
     (wanted, *_) = _wanted(query, "broadcaster_id")
     query.first()
     return {"total": sum(each.followers for each in world.channels(ids=[wanted])), "data": [], "pagination": {}}

@@ -4,11 +4,11 @@ The simulated Twitch at the hand of a script: a small HTTP API, in JSON, for pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
-from attrs import define
+from attrs import define, evolve
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.web import http
@@ -16,6 +16,7 @@ from twisted.web.server import Request
 
 from itsjustintv.simulator.answers import Rejection, send_json
 from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.eventsub import stream_online
 
 if TYPE_CHECKING:
     from itsjustintv.simulator.twitch import SimulatedTwitch
@@ -26,10 +27,28 @@ __all__ = ["Control"]
 _BEHAVIOUR: Mapping[str, type | tuple[type, ...]] = {
     "status": int,
     "body": str,
+    "headers": dict,
     "delay": (int, float),
     "hang": bool,
     "drop": bool,
     "lost": bool,
+}
+
+# What it may set, where, and as what.
+_SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
+    "per_page": ("subscriptions", int),
+    "total_lag": ("subscriptions", (int, float)),
+    "max_total_cost": ("subscriptions", int),
+    "conflict_names_id": ("subscriptions", bool),
+    "limit": ("bucket", int),
+    "lag": ("world", (int, float)),
+    "flickers": ("world", bool),
+    "stale": ("world", bool),
+    "resend_after": ("eventsub", list),
+    "timeout": ("eventsub", (int, float)),
+    "challenge_after": ("", (int, float)),
+    "challenge_again": ("", bool),
+    "patience": ("", int),
 }
 
 
@@ -38,15 +57,26 @@ class Control:
     """
     ``GET /state``, and everything else is a POST of a JSON object:
 
-    - ``/streamers``: somebody streams from now on, as :meth:`World.add_streamer` takes it.
-    - ``/live`` and ``/offline``: ``login`` begins or ends a broadcast; its beginning is announced unless ``announce``
-      is false.
+    - ``/streamers``: somebody streams from now on, as :meth:`World.add_streamer` takes it; with the ``user_id`` of
+      somebody, that channel has become this.
+    - ``/change``: ``login`` has another ``title``, ``new_login``, or whatever else :meth:`World.change` takes; told to
+      ``channel.update`` unless ``announce`` is false.
+    - ``/remove``: the account of ``login`` is closed, and told to its subscriptions unless ``silently``.
+    - ``/live`` and ``/offline``: ``login`` begins or ends a broadcast; told after ``delay`` seconds unless ``announce``
+      is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`. ``copies`` are messages with ids of
+      their own, for one beginning.
+    - ``/notify``: a message of the last broadcast of ``login`` for every enabled subscription: under ``id``, if it is
+      to be one that was there before, ``times`` times, claiming to be ``age`` seconds old, or ``forged``.
     - ``/subscriptions``: a subscription for ``login`` with ``callback`` and ``secret``, verified unless ``status`` says
-      what it is instead; past every check, as if it had always been there.
+      what it is instead; of ``type`` and ``version``, with ``cost``, ``hidden`` from the list; past every check, as if
+      it had always been there.
     - ``/revoke``: ends the subscription ``id`` with ``status``; told unless ``silently``.
     - ``/faults``: the endpoint ``name`` treats its next requests in ``next`` ways, and then all of them as ``then``
-      says, or well.
-    - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost``; ``points``, which can only be 0.
+      says, or well. ``*`` are all of which nothing was said.
+    - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost`` and ``conflict_names_id`` of :class:`Subscriptions`,
+      ``removed`` types with their versions; ``limit`` of the rate limit, and ``points`` that are left of it.
+    - ``/timing``: ``lag``, ``flickers`` and ``stale`` of :class:`World`; ``resend_after`` and ``timeout`` of
+      :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of :class:`SimulatedTwitch`.
     """
 
     _twitch: SimulatedTwitch
@@ -69,6 +99,10 @@ class Control:
                 "requests": twitch.requests,
                 "points_taken": twitch.bucket.taken,
                 "requests_refused": twitch.bucket.refused,
+                "messages": [
+                    {"id": message_id, "type": kind, "try": number, "status": status}
+                    for message_id, kind, number, status in twitch.eventsub.sent
+                ],
             },
         )
 
@@ -80,12 +114,16 @@ class Control:
         content: Any = request.content
         change = {
             "streamers": self._streamer,
+            "change": self._change,
+            "remove": self._remove,
+            "notify": self._notify,
             "live": self._live,
             "offline": self._offline,
             "subscriptions": self._subscription,
             "revoke": self._revoke,
             "faults": self._faults,
-            "limits": self._limits,
+            "limits": self._set,
+            "timing": self._set,
         }.get(what)
         try:
             if change is None:
@@ -105,23 +143,65 @@ class Control:
         channel = self._twitch.world.add_streamer(**asked)
         return {"id": channel.id, "login": channel.login}
 
-    def _live(self, asked: Mapping[str, Any]) -> object:
-        stream = self._twitch.world.go_live(asked["login"])
+    def _change(self, asked: Mapping[str, Any]) -> object:
+        about = {name: value for name, value in asked.items() if name not in ("login", "announce", "id")}
+        if "new_login" in about:
+            about["login"] = about.pop("new_login")
+        if "tags" in about:
+            about["tags"] = tuple(about["tags"])
+        channel = self._twitch.world.change(asked["login"], **about)
         if asked.get("announce", True):
-            _alone(self._twitch.announce(stream))
+            _alone(self._twitch.announce_change(channel))
+        return {"id": channel.id, "login": channel.login}
+
+    def _remove(self, asked: Mapping[str, Any]) -> object:
+        _alone(self._twitch.remove(asked["login"], silently=bool(asked.get("silently", False))))
+        return {}
+
+    def _live(self, asked: Mapping[str, Any]) -> object:
+        twitch = self._twitch
+        how = {name: asked[name] for name in ("lag", "ago", "again") if name in asked}
+        stream = twitch.world.go_live(asked["login"], **how)
+        for _ in range(int(asked.get("copies", 1))):
+            self._later(asked, lambda: twitch.announce(stream))
         return {"id": stream.id, "started_at": stream.started_at}
 
     def _offline(self, asked: Mapping[str, Any]) -> object:
-        self._twitch.world.go_offline(asked["login"])
+        twitch = self._twitch
+        channel = twitch.world.channel(asked["login"])
+        twitch.world.go_offline(channel.login)
+        self._later(asked, lambda: twitch.announce_end(channel))
         return {}
+
+    def _later(self, asked: Mapping[str, Any], tell: Callable[[], Deferred[Any]]) -> None:
+        if asked.get("announce", True):
+            delay = float(asked.get("delay", 0.0))
+            if delay:
+                self._twitch.after(delay, tell)
+            else:
+                _alone(tell())
+
+    def _notify(self, asked: Mapping[str, Any]) -> object:
+        twitch = self._twitch
+        stream = twitch.world.last(asked["login"])
+        found = []
+        for each in twitch.subscriptions.enabled("stream.online", stream.channel.id):
+            message = twitch.eventsub.notification(each, stream_online(stream))
+            message = evolve(message, id=str(asked.get("id", message.id)))
+            for number in range(int(asked.get("times", 1))):
+                age, forged = float(asked.get("age", 0.0)), bool(asked.get("forged", False))
+                _alone(twitch.eventsub.send(message, number=number, again=False, age=age, forged=forged))
+            found.append(message.id)
+        return {"ids": found}
 
     def _subscription(self, asked: Mapping[str, Any]) -> object:
         twitch = self._twitch
         broadcaster = twitch.world.channel(asked["login"]).id
-        made = twitch.subscriptions.add("stream.online", "1", broadcaster, asked["callback"], asked["secret"])
-        if "status" in asked:
-            made = twitch.subscriptions.set_status(made.id, asked["status"]) or made
-        else:
+        kind, version = asked.get("type", "stream.online"), asked.get("version", "1")
+        made = twitch.subscriptions.add(kind, version, broadcaster, asked["callback"], asked["secret"])
+        about = {name: asked[name] for name in ("status", "cost", "hidden") if name in asked}
+        made = twitch.subscriptions.change(made.id, **about) or made
+        if "status" not in asked:
             _alone(twitch.verify(made))
         return made.public()
 
@@ -136,22 +216,26 @@ class Control:
         return {}
 
     def _faults(self, asked: Mapping[str, Any]) -> object:
-        then = asked.get("then")
-        self._twitch.faults.plan(
-            asked["name"],
-            *(_behaviour(each) for each in asked.get("next", ())),
-            then=None if then is None else _behaviour(then),
-        )
+        faults, then = self._twitch.faults, asked.get("then")
+        lasting = None if then is None else _behaviour(then)
+        if asked["name"] == "*":
+            faults.usually = lasting or Behaviour()
+        else:
+            faults.plan(asked["name"], *(_behaviour(each) for each in asked.get("next", ())), then=lasting)
         return {}
 
-    def _limits(self, asked: Mapping[str, Any]) -> object:
+    def _set(self, asked: Mapping[str, Any]) -> object:
+        twitch = self._twitch
         for name, value in asked.items():
-            if name == "points" and value == 0:
-                self._twitch.bucket.empty()
-            elif name in ("per_page", "total_lag", "max_total_cost"):
-                setattr(self._twitch.subscriptions, name, value)
+            if name == "points":
+                twitch.bucket.empty(float(value))
+            elif name == "removed":
+                twitch.subscriptions.removed = {(str(kind), str(version)) for kind, version in value}
             else:
-                raise KeyError(name)
+                where, kind = _SETTINGS[name]
+                if not isinstance(value, kind):
+                    raise TypeError(f"{name} is of another type")
+                setattr(getattr(twitch, where) if where else twitch, name, value)
         return {}
 
 

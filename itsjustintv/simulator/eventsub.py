@@ -5,12 +5,13 @@ EventSub messages: signed, sent over HTTP, and sent again while nobody acknowled
 from __future__ import annotations
 
 import hmac
+from collections import deque
 from collections.abc import Mapping, Sequence
 from random import Random
 from uuid import UUID
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -18,19 +19,22 @@ from twisted.web.iweb import IAgent
 
 from itsjustintv.simulator.post import Posted, post
 from itsjustintv.simulator.subscriptions import Subscription
-from itsjustintv.simulator.world import Stream, rfc3339
+from itsjustintv.simulator.world import Channel, Stream, rfc3339
 
-__all__ = ["EventSub", "Message", "Report", "stream_online"]
+__all__ = ["EventSub", "Message", "Report", "channel_update", "stream_offline", "stream_online"]
 
-#: Seconds between the tries of one message. Twitch promises none; maintainers of twitch4j report five tries in a couple
-#: of minutes.
+#: Seconds between the tries of one message. Twitch promises none; the documentation of twitch4j reports five tries in a
+#: couple of minutes.
 RESEND_AFTER = (10.0, 20.0, 30.0, 60.0)
+
+_REMEMBERED = 1000
 
 
 @frozen(kw_only=True)
 class Message:
     """
-    One message. Sent again, it keeps its id and its body.
+    One message. Sent again, it keeps its id and its body (dev.twitch.tv, "EventSub": delivery is at least once, and the
+    id tells a message that came before).
 
     :ivar type: ``notification``, ``webhook_callback_verification`` or ``revocation``.
     :ivar subscription: as it was when the message was made.
@@ -56,7 +60,7 @@ class Report:
     @property
     def acknowledged(self) -> bool:
         """
-        Whether the last try was answered with 2xx.
+        Whether the last try was answered with 2xx, whichever (dev.twitch.tv, "Handling webhook events").
         """
         return self.tries[-1].ok
 
@@ -75,13 +79,42 @@ def stream_online(stream: Stream) -> dict[str, str]:
     }
 
 
+def stream_offline(channel: Channel) -> dict[str, str]:
+    """
+    Describe the end of a broadcast as ``stream.offline`` does: neither which one nor when (dev.twitch.tv, EventSub
+    reference).
+    """
+    return {
+        "broadcaster_user_id": channel.id,
+        "broadcaster_user_login": channel.login,
+        "broadcaster_user_name": channel.name,
+    }
+
+
+def channel_update(channel: Channel) -> dict[str, object]:
+    """
+    Describe a channel as ``channel.update`` does, in its version 2 (dev.twitch.tv, EventSub reference).
+    """
+    return {
+        **stream_offline(channel),
+        "title": channel.title,
+        "language": channel.language,
+        "category_id": channel.game_id,
+        "category_name": channel.game_name,
+        "content_classification_labels": [],
+    }
+
+
 @define(eq=False)
 class EventSub:
     """
     Writes messages and sends them.
 
     :ivar resend_after: seconds to wait before each further try of a message.
-    :ivar timeout: seconds Twitch waits for an answer.
+    :ivar timeout: seconds Twitch waits for an answer; the documents speak of a few, and Twitch's own command line tool
+        waits for ten.
+    :ivar sent: the last tries, in order: id and type of the message, number of the try, status of the answer, if there
+        was one.
     """
 
     _agent: IAgent
@@ -89,6 +122,7 @@ class EventSub:
     _random: Random
     resend_after: Sequence[float] = RESEND_AFTER
     timeout: float = 10.0
+    sent: deque[tuple[str, str, int, int | None]] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
     _under_way: set[Deferred[Report]] = field(factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -100,7 +134,7 @@ class EventSub:
 
     def challenge(self, subscription: Subscription) -> tuple[Message, bytes]:
         """
-        Write a verification.
+        Write a verification (dev.twitch.tv, "Handling webhook events").
 
         :return: the message, and the only right answer to it.
         """
@@ -110,24 +144,34 @@ class EventSub:
 
     def revocation(self, subscription: Subscription) -> Message:
         """
-        Write the last message of a subscription; its status says why.
+        Write the last message of a subscription; its status says why, and there is no event (dev.twitch.tv, "Handling
+        webhook events").
         """
         return self._message("revocation", subscription, {})
 
-    def send(self, message: Message, *, number: int = 0, again: bool = True) -> Deferred[Report]:
+    def send(
+        self, message: Message, *, number: int = 0, again: bool = True, age: float = 0.0, forged: bool = False
+    ) -> Deferred[Report]:
         """
         Send a message until it is acknowledged or the tries are used up.
 
         Each try has a timestamp, and so a signature, of its own: the header is the moment of sending (dev.twitch.tv,
         Handling webhook events).
 
-        :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``.
+        :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``; 0 for what is new, and observed to be
+            counted up from there.
         :param again: whether there is more than one try.
+        :param age: seconds that the message claims to have been sent before; receivers are told to refuse more than ten
+            minutes (dev.twitch.tv, "EventSub").
+        :param forged: whether somebody else signs it.
         :return: fails with ``CancelledError`` when the whole thing is stopped, and at once if that has been.
         """
         if self._stopped:
             return fail(CancelledError())
-        sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else ()))
+        if forged:
+            forger = evolve(message.subscription, secret=message.subscription.secret[::-1] + "?")
+            message = evolve(message, subscription=forger)
+        sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else (), age))
         self._under_way.add(sending)
 
         def ended(result: Report) -> Report:
@@ -144,18 +188,19 @@ class EventSub:
         for sending in list(self._under_way):
             sending.cancel()
 
-    async def _send(self, message: Message, number: int, waits: Sequence[float]) -> Report:
-        tries = [await self._try(message, number)]
+    async def _send(self, message: Message, number: int, waits: Sequence[float], age: float) -> Report:
+        tries = [await self._try(message, number, age)]
         for further, wait in enumerate(waits, number + 1):
             if tries[-1].ok:
                 break
             await deferLater(self._clock, wait)
-            tries.append(await self._try(message, further))
+            tries.append(await self._try(message, further, age))
         return Report(message, tuple(tries))
 
-    async def _try(self, message: Message, number: int) -> Posted:
+    async def _try(self, message: Message, number: int, age: float) -> Posted:
         subscription = message.subscription
-        timestamp = rfc3339(self._clock.seconds())
+        timestamp = rfc3339(self._clock.seconds() - age)
+        # dev.twitch.tv, "Handling webhook events", "Verifying the event message".
         signed = message.id.encode() + timestamp.encode() + message.body
         headers = {
             "Content-Type": "application/json",
@@ -170,7 +215,11 @@ class EventSub:
             "Twitch-Eventsub-Subscription-Type": subscription.type,
             "Twitch-Eventsub-Subscription-Version": subscription.version,
         }
-        return await post(self._agent, self._clock, subscription.callback, headers, message.body, timeout=self.timeout)
+        # Redirects are not followed (dev.twitch.tv, API reference, "Create EventSub Subscription").
+        url = subscription.callback
+        posted = await post(self._agent, self._clock, url, headers, message.body, timeout=self.timeout)
+        self.sent.append((message.id, message.type, number, posted.status))
+        return posted
 
     def _message(self, kind: str, subscription: Subscription, more: Mapping[str, object]) -> Message:
         return Message(

@@ -34,7 +34,9 @@ class Helix:
     """
     Answers Helix requests. In the script its endpoints are called by path: ``users``, ``eventsub/subscriptions``.
 
-    A fault comes before anything else, then the token, then the rate limit, as from an edge in front of the API.
+    A fault comes before anything else, then the token, then the rate limit, as from an edge in front of the API. An
+    error is an object of ``error``, ``status`` and ``message`` (dev.twitch.tv, API reference); a 5xx may be anything
+    (github.com/twitchdev, issues 451), which a fault can be told to be.
     """
 
     _clock: IReactorTime
@@ -138,6 +140,9 @@ class Helix:
 
     def _admit(self, request: Request) -> None:
         """
+        Ask for a token and the client id it is for (dev.twitch.tv, "Authentication"), and for a point (API guide, "Rate
+        limits"). The words are those that libraries know.
+
         :raises Rejection: 401 or 429.
         """
         scheme, _, token = (request.getHeader("authorization") or "").partition(" ")

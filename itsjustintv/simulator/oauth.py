@@ -25,7 +25,8 @@ class Tokens:
     """
     One application's credentials and the app access tokens it holds.
 
-    :ivar lifetime: seconds a new token lives; Twitch's are good for about two months.
+    :ivar lifetime: seconds a new token lives; Twitch's are good for about two months (dev.twitch.tv, "Client
+        credentials grant flow", has this number).
     """
 
     _clock: IReactorTime
@@ -49,9 +50,20 @@ class Tokens:
         """
         return self._expiry.get(token, 0.0) - self._clock.seconds()
 
+    def revoke(self, token: str) -> bool:
+        """
+        Invalidate a token.
+
+        :return: whether it was valid.
+        """
+        valid = self.remaining(token) > 0
+        self._expiry.pop(token, None)
+        return valid
+
     def forget(self) -> None:
         """
-        Invalidate every token, as Twitch does when the client secret is replaced.
+        Invalidate every token. What does so at Twitch is not documented; that a token may become invalid at any time is
+        (dev.twitch.tv, "Validating tokens").
         """
         self._expiry.clear()
 
@@ -59,7 +71,8 @@ class Tokens:
 @define(eq=False)
 class OAuth:
     """
-    Issues and validates tokens. Its endpoints are called ``token`` and ``validate`` in the script.
+    Issues, validates and revokes tokens. Its endpoints are called ``token``, ``validate`` and ``revoke`` in the script.
+    The documents have the statuses of errors; the words are those that libraries have in their tests, where they do.
     """
 
     _clock: IReactorTime
@@ -82,13 +95,21 @@ class OAuth:
         """
         return await self._answer(request, "validate", self._validate)
 
+    @app.route("/revoke", methods=["POST"])
+    async def revoke(self, request: Request) -> bytes:
+        """
+        Invalidate a token (dev.twitch.tv, "Revoking access tokens").
+        """
+        return await self._answer(request, "revoke", self._revoke)
+
     async def _answer(self, request: Request, name: str, answer: Any) -> bytes:
         behaviour = self._script.next(name)
         body = await act(behaviour, request, self._clock)
         if not behaviour.well:
             return body
         try:
-            return send_json(request, http.OK, answer(request))
+            told = answer(request)
+            return b"" if told is None else send_json(request, http.OK, told)
         except Rejection as rejection:
             return send_json(request, rejection.status, {"status": rejection.status, "message": rejection.message})
 
@@ -106,6 +127,13 @@ class OAuth:
             raise Rejection(http.BAD_REQUEST, "invalid grant type")
         token = self._tokens.issue()
         return {"access_token": token, "expires_in": int(self._tokens.remaining(token)), "token_type": "bearer"}
+
+    def _revoke(self, request: Request) -> None:
+        form = Query(request.args)
+        if form.one("client_id") != self._tokens.client_id:
+            raise Rejection(http.NOT_FOUND, "client does not exist")
+        if not self._tokens.revoke(form.one("token")):
+            raise Rejection(http.BAD_REQUEST, "Invalid token")
 
     def _validate(self, request: Request) -> object:
         scheme, _, token = (request.getHeader("authorization") or "").partition(" ")

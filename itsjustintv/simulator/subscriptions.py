@@ -20,27 +20,32 @@ from twisted.web import http
 from itsjustintv.simulator.answers import Query, Rejection, page
 from itsjustintv.simulator.world import World, rfc3339
 
-__all__ = ["FAILURES_EXCEEDED", "Subscription", "Subscriptions", "loopback_too", "only_https"]
+__all__ = ["FAILURES_EXCEEDED", "USER_REMOVED", "Subscription", "Subscriptions", "loopback_too", "only_https"]
 
 PENDING = "webhook_callback_verification_pending"
 FAILED = "webhook_callback_verification_failed"
 FAILURES_EXCEEDED = "notification_failures_exceeded"
+USER_REMOVED = "user_removed"
 ENABLED = "enabled"
 
-#: The types there are, each with its version.
+#: The types there are, each with its version (dev.twitch.tv, "EventSub Subscription Types").
 _TYPES = {("stream.online", "1"), ("stream.offline", "1"), ("channel.update", "2")}
 
 # dev.twitch.tv, "Managing Event Subscriptions", "Subscription limits".
 _MAX_ALIKE = 3
-_FILTERS = ("status", "type", "user_id", "subscription_id")
+# dev.twitch.tv, API reference, "Get EventSub Subscriptions".
+_FILTERS = ("status", "type", "user_id", "subscription_id", "conduit_id")
 
 
 @frozen(kw_only=True)
 class Subscription:
     """
-    One subscription.
+    One subscription. It does not expire; one that has ended stays listed for ten days at least (dev.twitch.tv,
+    "Managing Event Subscriptions"), here for good.
 
-    :ivar secret: what its messages are signed with; never shown.
+    :ivar secret: what its messages are signed with; never shown ("Handling webhook events").
+    :ivar cost: 1 for types that name a user who need not agree, 0 for one who has ("Managing Event Subscriptions").
+    :ivar hidden: whether the list leaves it out though it counts (github.com/twitchdev, issues 1094).
     """
 
     id: str
@@ -52,6 +57,7 @@ class Subscription:
     secret: str = field(repr=False)
     created_at: str
     cost: int = 1
+    hidden: bool = False
 
     @property
     def broadcaster_id(self) -> str:
@@ -63,13 +69,15 @@ class Subscription:
     @property
     def counted(self) -> int:
         """
-        What it adds to the total cost: only what is enabled or may become so counts.
+        What it adds to the total cost: only what is enabled or may become so counts. Of what is pending nothing is
+        documented, but the totals in the answer to a creation have it.
         """
         return self.cost if self.status in (ENABLED, PENDING) else 0
 
     def public(self) -> dict[str, object]:
         """
-        What everybody may see of it, in messages and in the list.
+        What everybody may see of it, in messages and in the list (dev.twitch.tv, "EventSub Reference",
+        "Subscription").
         """
         return {
             "id": self.id,
@@ -85,7 +93,8 @@ class Subscription:
 
 def only_https(callback: str) -> bool:
     """
-    Accept what the real Twitch accepts: https on the standard port.
+    Accept what the real Twitch accepts: https on the standard port (dev.twitch.tv, "Handling webhook events"). Nobody
+    is asked yet: a host that cannot be reached fails at its challenge.
     """
     parts = urlsplit(callback)
     return parts.scheme == "https" and bool(parts.hostname) and parts.port in (None, 443)
@@ -110,6 +119,8 @@ class Subscriptions:
         to follow).
     :ivar max_total_cost: what all may cost together (dev.twitch.tv, "Managing Event Subscriptions", "Subscription
         limits").
+    :ivar conflict_names_id: whether a 409 tells the id of what there is already, as the reference has it since 2026 and
+        answers that were seen before then have not.
     :ivar removed: types and versions that are no longer offered, which is a 410 ("Create EventSub Subscription").
     """
 
@@ -120,6 +131,7 @@ class Subscriptions:
     per_page: int = 100
     total_lag: float = 0.0
     max_total_cost: int = 10_000
+    conflict_names_id: bool = True
     removed: set[tuple[str, str]] = field(factory=set)
     _kept: dict[str, Subscription] = field(factory=dict, init=False)
     _alike: dict[tuple[str, str], dict[str, None]] = field(factory=dict, init=False)
@@ -148,12 +160,14 @@ class Subscriptions:
         alike = [each for each in self._like(kind, broadcaster) if each.status in (ENABLED, PENDING)]
         for each in alike:
             if each.callback == callback:
-                # The reference says that the id is there; observed answers have none.
-                raise Rejection(http.CONFLICT, "subscription already exists", {"id": each.id})
+                more = {"id": each.id} if self.conflict_names_id else {}
+                raise Rejection(http.CONFLICT, "subscription already exists", more)
         if len(alike) >= _MAX_ALIKE:
+            # The words are those that libraries look for; in the reference there is only the status.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "maximum subscriptions with type and condition exceeded")
         if self._total_cost >= self.max_total_cost:
-            # The reference has no line for it; that nothing can be created at the limit is what is observed.
+            # The reference has no line for it; that nothing can be created at the limit is what the documentation of
+            # twitch4j tells of EventSub.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "cost exceeded")
         return self.add(kind, version, broadcaster, callback, secret)
 
@@ -178,7 +192,7 @@ class Subscriptions:
         """
         Forget a subscription.
 
-        :raises Rejection: 400 or 404.
+        :raises Rejection: 400 or 404 (dev.twitch.tv, API reference, "Delete EventSub Subscription").
         """
         if not subscription_id:
             raise Rejection(http.BAD_REQUEST, 'The parameter "id" is required')
@@ -190,14 +204,16 @@ class Subscriptions:
 
     def list(self, query: Query) -> dict[str, object]:
         """
-        Answer the list, oldest first, or as much of it as one page has.
+        Answer the list, oldest first, or as much of it as one page has; ``first`` is not supported (dev.twitch.tv, API
+        reference, "Get EventSub Subscriptions").
 
         :raises Rejection: two filters at once.
         """
         filters = [(name, value) for name in _FILTERS if (value := query.one(name))]
         if len(filters) > 1:
             raise Rejection(http.BAD_REQUEST, "The filters are mutually exclusive")
-        chosen = [each for each in self._kept.values() if all(_fits(each, *one) for one in filters)]
+        shown = (each for each in self._kept.values() if not each.hidden)
+        chosen = [each for each in shown if all(_fits(each, *one) for one in filters)]
         data, pagination = page(chosen, self.per_page, query.one("after"))
         return {**self.answer(data), "pagination": pagination}
 
@@ -285,6 +301,7 @@ class Subscriptions:
             case _:
                 raise Rejection(http.BAD_REQUEST, "The transport must be a webhook with a callback and a secret")
         if not self._callback_is_allowed(callback):
+            # These words have been seen; in the reference there is only the status.
             message = "callback must provide valid https callback with standard port in creation request"
             raise Rejection(http.BAD_REQUEST, message)
         if not (secret.isascii() and 10 <= len(secret) <= 100):
@@ -298,4 +315,6 @@ def _fits(subscription: Subscription, name: str, value: str) -> bool:
         "type": subscription.type,
         "user_id": subscription.broadcaster_id,
         "subscription_id": subscription.id,
+        # There are no conduits here.
+        "conduit_id": None,
     }[name] == value

@@ -4,9 +4,10 @@ A whole Twitch, as far as a program that wants to know who goes live can see it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from attrs import define, field
 from klein import Klein
@@ -21,7 +22,7 @@ from itsjustintv.simulator.behaviour import Script, act
 from itsjustintv.simulator.bucket import Bucket
 from itsjustintv.simulator.cancelling import all_of
 from itsjustintv.simulator.control import Control
-from itsjustintv.simulator.eventsub import EventSub, Report, stream_online
+from itsjustintv.simulator.eventsub import EventSub, Report, channel_update, stream_offline, stream_online
 from itsjustintv.simulator.helix import Helix
 from itsjustintv.simulator.images import avatar
 from itsjustintv.simulator.oauth import OAuth, Tokens
@@ -29,11 +30,12 @@ from itsjustintv.simulator.subscriptions import (
     ENABLED,
     FAILED,
     FAILURES_EXCEEDED,
+    USER_REMOVED,
     Subscription,
     Subscriptions,
     loopback_too,
 )
-from itsjustintv.simulator.world import Stream, World
+from itsjustintv.simulator.world import Channel, Stream, World
 
 __all__ = ["SimulatedTwitch"]
 
@@ -45,11 +47,14 @@ class SimulatedTwitch:
     script wants is at ``/simulator``.
 
     :ivar world: who streams.
-    :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``users``, ``channels``, ``streams``,
-        ``channels/followers``, ``eventsub/subscriptions``, ``images``.
-    :ivar challenge_after: seconds from a creation to its challenge; nothing is promised, more than a minute was seen.
+    :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``revoke``, ``users``, ``channels``,
+        ``streams``, ``channels/followers``, ``eventsub/subscriptions``, ``images``.
+    :ivar challenge_after: seconds from a creation to its challenge; nothing is promised, more than a minute was seen
+        (pyTwitchAPI, issue 111). Below 0, the challenge is on its way before the creation is answered.
     :ivar challenge_again: whether a challenge that is not answered with 2xx is sent again as a notification would be;
         nothing is documented (dev.twitch.tv, "Handling webhook events").
+    :ivar patience: how many messages in a row a callback may fail to acknowledge, however often each is sent, before
+        its subscription ends. "Handling webhook events" says "too many"; what twitch4j reports is one, the worst case.
     :ivar requests: method and path of everything that was asked for, in order.
     """
 
@@ -61,6 +66,7 @@ class SimulatedTwitch:
     _callback_is_allowed: Callable[[str], bool] = loopback_too
     challenge_after: float = 0.0
     challenge_again: bool = False
+    patience: int = 1
     world: World = field(init=False)
     tokens: Tokens = field(init=False)
     bucket: Bucket = field(init=False)
@@ -68,7 +74,8 @@ class SimulatedTwitch:
     eventsub: EventSub = field(init=False)
     faults: Script = field(factory=Script, init=False)
     requests: list[str] = field(factory=list, init=False)
-    _to_verify: set[IDelayedCall] = field(factory=set, init=False)
+    _planned: set[IDelayedCall] = field(factory=set, init=False)
+    _failures: Counter[str] = field(factory=Counter, init=False, repr=False)
     _oauth: OAuth = field(init=False)
     _helix: Helix = field(init=False)
 
@@ -100,8 +107,9 @@ class SimulatedTwitch:
 
     def verify(self, subscription: Subscription) -> Deferred[Report]:
         """
-        Challenge a callback. The subscription is enabled if the answer is 200, exactly the challenge, and of
-        announced length, since deployments whose answers came in chunks have failed.
+        Challenge a callback. The subscription is enabled if the answer is 200 and exactly the challenge (dev.twitch.tv,
+        "Handling webhook events", "Responding to a challenge request"), and of announced length, since deployments
+        whose answers came in chunks have failed (github.com/twitchdev, issues 369).
         """
         message, challenge = self.eventsub.challenge(subscription)
 
@@ -115,49 +123,89 @@ class SimulatedTwitch:
 
     def announce(self, stream: Stream) -> Deferred[list[Report]]:
         """
-        Tell every enabled subscription of a broadcast; fires when each has acknowledged it, or never will.
-
-        A subscription that does not acknowledge a message, however often it is sent, ends with a revocation. Twitch is
-        reported to be more patient at times; this is the worst case.
+        Tell every enabled subscription of a broadcast; fires when each has acknowledged it, or never will. One that
+        does not, again and again, ends with a revocation, see ``patience``.
         """
-        wanted = self.subscriptions.enabled("stream.online", stream.channel.id)
-        return all_of(self._notify(each, stream) for each in wanted)
+        return self._tell("stream.online", stream.channel, stream_online(stream))
+
+    def announce_end(self, channel: Channel) -> Deferred[list[Report]]:
+        """
+        Tell of the end of a broadcast.
+        """
+        return self._tell("stream.offline", channel, stream_offline(channel))
+
+    def announce_change(self, channel: Channel) -> Deferred[list[Report]]:
+        """
+        Tell what a channel has become, which is told of somebody who is not live as well.
+        """
+        return self._tell("channel.update", channel, channel_update(channel))
+
+    def remove(self, login: str, *, silently: bool = False) -> Deferred[list[Report]]:
+        """
+        Close somebody's account, and end the subscriptions to it (dev.twitch.tv, "Handling webhook events":
+        ``user_removed``).
+
+        :param silently: without a word; there is no promise of one.
+        """
+        channel = self.world.remove(login)
+        theirs = [each for each in self.subscriptions if each.broadcaster_id == channel.id and each.counted]
+        if silently:
+            for each in theirs:
+                self.subscriptions.set_status(each.id, USER_REMOVED)
+            return all_of([])
+        return all_of(self.revoke(each, USER_REMOVED) for each in theirs)
 
     def revoke(self, subscription: Subscription, status: str) -> Deferred[Report]:
         """
-        End a subscription and say so.
+        End a subscription and say so, once; nothing more is sent for it (dev.twitch.tv, "Handling webhook events",
+        "Revoking your subscription").
 
         :param status: why, such as ``user_removed``.
         """
         ended = self.subscriptions.set_status(subscription.id, status) or subscription
         return self.eventsub.send(self.eventsub.revocation(ended), again=False)
 
+    def after(self, delay: float, tell: Callable[[], Deferred[Any]]) -> None:
+        """
+        Tell something later, and let nobody wait for it: Twitch promises no order (dev.twitch.tv, "EventSub").
+        """
+
+        def begin() -> None:
+            self._planned.discard(call)
+            tell().addErrback(lambda failure: failure.trap(CancelledError))
+
+        call = self._clock.callLater(delay, begin)
+        self._planned.add(call)
+
     def stop(self) -> None:
         """
         Send nothing more, whatever is still asked for.
         """
-        for call in self._to_verify:
+        for call in self._planned:
             call.cancel()
-        self._to_verify.clear()
+        self._planned.clear()
         self.eventsub.stop()
 
-    def _notify(self, subscription: Subscription, stream: Stream) -> Deferred[Report]:
+    def _tell(self, kind: str, channel: Channel, event: Mapping[str, object]) -> Deferred[list[Report]]:
+        wanted = self.subscriptions.enabled(kind, channel.id)
+        return all_of(self._notify(each, event) for each in wanted)
+
+    def _notify(self, subscription: Subscription, event: Mapping[str, object]) -> Deferred[Report]:
         async def notify() -> Report:
-            report = await self.eventsub.send(self.eventsub.notification(subscription, stream_online(stream)))
-            if not report.acknowledged:
+            report = await self.eventsub.send(self.eventsub.notification(subscription, event))
+            self._failures[subscription.id] = 0 if report.acknowledged else self._failures[subscription.id] + 1
+            if self._failures[subscription.id] >= self.patience:
                 await self.revoke(subscription, FAILURES_EXCEEDED)
             return report
 
         return Deferred.fromCoroutine(notify())
 
     def _verify_soon(self, subscription: Subscription) -> None:
-        # On a later turn, so that the answer to the creation leaves first.
-        def begin() -> None:
-            self._to_verify.discard(call)
+        if self.challenge_after < 0:
             self.verify(subscription).addErrback(lambda failure: failure.trap(CancelledError))
-
-        call = self._clock.callLater(self.challenge_after, begin)
-        self._to_verify.add(call)
+        else:
+            # On a later turn, so that the answer to the creation leaves first.
+            self.after(self.challenge_after, lambda: self.verify(subscription))
 
     @app.route("/oauth2", branch=True)
     def _serve_oauth(self, request: Request) -> IResource:

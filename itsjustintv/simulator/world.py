@@ -1,5 +1,8 @@
 """
 Who streams on the simulated Twitch, and who is live.
+
+What Get Streams does when a broadcast is young is not documented; it is imitated as reported in github.com/twitchdev,
+issues 558: for up to a minute its answers vary from one to the next while caches fill.
 """
 
 from __future__ import annotations
@@ -7,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 __all__ = ["Channel", "Stream", "World", "rfc3339"]
@@ -16,7 +20,8 @@ __all__ = ["Channel", "Stream", "World", "rfc3339"]
 
 def rfc3339(seconds: float) -> str:
     """
-    Write a time as Twitch does in headers and subscriptions: UTC, nine digits of a second.
+    Write a time as Twitch does in headers and subscriptions: UTC, nine digits of a second (dev.twitch.tv, "Handling
+    webhook events": RFC 3339, with nanoseconds in its examples).
     """
     whole, fraction = divmod(seconds, 1)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{int(fraction * 1e9):09}Z"
@@ -25,7 +30,7 @@ def rfc3339(seconds: float) -> str:
 @frozen(kw_only=True)
 class Channel:
     """
-    A streamer.
+    A streamer. A login can change, an id never does (dev.twitch.tv, API reference, "Get Users").
     """
 
     id: str
@@ -63,13 +68,19 @@ class World:
     The streamers and their broadcasts.
 
     :ivar lag: seconds from a broadcast's start until Get Streams lists it; on the real Twitch up to a minute.
+    :ivar flickers: whether until then it is listed now and then.
+    :ivar stale: whether until then the one before it is listed.
     """
 
     _clock: IReactorTime
     _random: Random
     lag: float = 0.0
+    flickers: bool = False
+    stale: bool = False
     _channels: dict[str, Channel] = field(factory=dict, init=False)
     _live: dict[str, Stream] = field(factory=dict, init=False)
+    _last: dict[str, Stream] = field(factory=dict, init=False)
+    _before: dict[str, Stream] = field(factory=dict, init=False)
     _games: dict[str, str] = field(factory=dict, init=False)
 
     def add_streamer(
@@ -104,28 +115,73 @@ class World:
             followers=followers,
             viewers=viewers,
             description=description,
-            created_at=rfc3339(self._clock.seconds() - 10**8),
+            created_at=_whole(self._clock.seconds() - 10**8),
         )
         self._channels[channel.id] = channel
         return channel
 
-    def go_live(self, login: str, *, lag: float | None = None, ago: float = 0.0) -> Stream:
+    def change(self, login: str, /, **about: Any) -> Channel:
+        """
+        Change what there is to know of somebody: ``title``, ``tags``, another ``login``, ...
+
+        :raises LookupError: nobody is called that.
+        :raises TypeError: there is no such thing to know.
+        """
+        channel = evolve(self.channel(login), **about)
+        self._channels[channel.id] = channel
+        for streams in (self._live, self._last):
+            if channel.id in streams:
+                streams[channel.id] = evolve(streams[channel.id], channel=channel)
+        return channel
+
+    def remove(self, login: str) -> Channel:
+        """
+        Close somebody's account: Get Users does not know it any more.
+
+        :raises LookupError: nobody is called that.
+        """
+        channel = self._channels.pop(self.channel(login).id)
+        self._live.pop(channel.id, None)
+        return channel
+
+    def go_live(self, login: str, *, lag: float | None = None, ago: float = 0.0, again: bool = False) -> Stream:
         """
         Begin a broadcast; one that was still running ends.
 
         :param lag: seconds, instead of the usual ones.
         :param ago: seconds that it has been on already.
-        :raises LookupError: nobody is called that.
+        :param again: whether it is the last one that goes on, with the id and the beginning that it had, as after a
+            short break (github.com/twitchdev, issues 230).
+        :raises LookupError: nobody is called that, or has had no broadcast yet.
         """
         channel = self.channel(login)
         now = self._clock.seconds() - ago
-        stream = Stream(
-            id=str(self._random.randrange(10**10, 10**11)),
-            channel=channel,
-            started_at=f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            listed_at=now + (self.lag if lag is None else lag),
-        )
-        self._live[channel.id] = stream
+        listed_at = now + (self.lag if lag is None else lag)
+        if again:
+            if channel.id not in self._last:
+                raise LookupError(f"{login} has had no broadcast that could go on")
+            stream = evolve(self._last[channel.id], listed_at=listed_at)
+        else:
+            stream = Stream(
+                id=str(self._random.randrange(10**10, 10**11)),
+                channel=channel,
+                started_at=_whole(now),
+                listed_at=listed_at,
+            )
+            if channel.id in self._last:
+                self._before[channel.id] = self._last[channel.id]
+        self._live[channel.id] = self._last[channel.id] = stream
+        return stream
+
+    def last(self, login: str) -> Stream:
+        """
+        The broadcast that is on, or was the last one.
+
+        :raises LookupError: nobody is called that, or has had no broadcast yet.
+        """
+        stream = self._last.get(self.channel(login).id)
+        if stream is None:
+            raise LookupError(f"{login} has had no broadcast yet")
         return stream
 
     def go_offline(self, login: str) -> None:
@@ -165,5 +221,17 @@ class World:
         """
         The broadcasts that Get Streams knows of by now, oldest first.
         """
-        now = self._clock.seconds()
-        return [stream for stream in self._live.values() if stream.listed_at <= now]
+        found = (self._as_listed(stream) for stream in self._live.values())
+        return [stream for stream in found if stream is not None]
+
+    def _as_listed(self, stream: Stream) -> Stream | None:
+        if stream.listed_at <= self._clock.seconds() or (self.flickers and self._random.random() < 0.5):
+            return stream
+        return self._before.get(stream.channel.id) if self.stale else None
+
+
+def _whole(seconds: float) -> str:
+    """
+    Write a time as Helix does: UTC, whole seconds.
+    """
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

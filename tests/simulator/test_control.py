@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from itsjustintv.simulator.answers import Query
 from tests.simulator.worlds import NOW, SECRET, Answer, InMemory, twitch
 
 CALLBACK = "https://hooks.example.net/twitch"
@@ -30,9 +31,13 @@ class Receiving(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.types: list[str | None] = []
+        self.requests: list[Request] = []
+        self.events: list[Any] = []
 
     def render(self, request: Request) -> bytes:
+        self.requests.append(request)
         self.types.append(request.getHeader("twitch-eventsub-message-type"))
+        self.events.append(json.loads(request.content.read()).get("event"))
         return b""
 
 
@@ -72,6 +77,94 @@ class ControlTests(SynchronousTestCase):
         self.post("offline", login="tanuki")
         self.assertEqual(self.state()["live"], [])
 
+    def subscribed(self, login: str = "tanuki", **more: Any) -> Any:
+        """
+        Somebody, and a subscription to it.
+        """
+        self.post("streamers", login=login)
+        return self.post(
+            "subscriptions", login=login, callback=CALLBACK, secret=SECRET, **{"status": "enabled", **more}
+        ).json
+
+    def streams(self) -> list[str]:
+        """
+        The ids of the broadcasts that Get Streams lists.
+        """
+        return [each.id for each in self.twitch.world.listed()]
+
+    def test_messages_out_of_order_and_more_than_once(self) -> None:
+        """
+        One beginning is told under two ids, after its end; a message comes again under its id, from long ago or from
+        somebody else.
+        """
+        self.subscribed()
+        ending = {"callback": CALLBACK, "secret": SECRET, "status": "enabled", "type": "stream.offline"}
+        self.post("subscriptions", login="tanuki", **ending)
+        self.post("live", login="tanuki", copies=2, delay=5)
+        self.post("offline", login="tanuki")
+        self.assertEqual(len(self.receiving.events), 1)
+        self.assertNotIn("id", self.receiving.events[0])
+        self.clock.advance(5)
+        self.twitch.eventsub._agent.flush()  # type: ignore[attr-defined]
+        first, second = self.receiving.requests[1:]
+        self.assertEqual(self.receiving.events[1], self.receiving.events[2])
+        name = "twitch-eventsub-message-id"
+        self.assertNotEqual(first.getHeader(name), second.getHeader(name))
+
+        self.post("notify", login="tanuki", id=first.getHeader(name), times=2, age=700)
+        self.post("notify", login="tanuki", forged=True)
+        again, once_more, forged = self.receiving.requests[3:]
+        self.assertEqual({each.getHeader(name) for each in (again, once_more)}, {first.getHeader(name)})
+        self.assertEqual(once_more.getHeader("twitch-eventsub-message-retry"), "1")
+        self.assertLess(
+            again.getHeader("twitch-eventsub-message-timestamp"), first.getHeader("twitch-eventsub-message-timestamp")
+        )
+        self.assertNotEqual(forged.getHeader(name), first.getHeader(name))
+        self.assertEqual(len(self.state()["messages"]), 6)
+
+    def test_a_broadcast_that_is_hard_to_see(self) -> None:
+        """
+        It is listed late, or now and then, or the one before in its place; after a break it has the same id.
+        """
+        self.subscribed()
+        self.post("timing", lag=60)
+        before = self.post("live", login="tanuki", lag=0).json["id"]
+        after = self.post("live", login="tanuki").json["id"]
+        self.assertEqual(self.streams(), [])
+        self.post("timing", stale=True)
+        self.assertEqual(self.streams(), [before])
+        self.post("timing", flickers=True)
+        self.assertEqual({tuple(self.streams()) for _ in range(50)}, {(before,), (after,)})
+        self.clock.advance(60)
+        self.assertEqual(self.streams(), [after])
+        self.post("offline", login="tanuki")
+        self.assertEqual(self.post("live", login="tanuki", again=True, lag=0).json["id"], after)
+
+    def test_a_channel_changes_and_goes(self) -> None:
+        """
+        What changes is told, live or not; an account that is closed ends what was subscribed to, with a word or
+        without.
+        """
+        self.subscribed(type="channel.update", version="2")
+        self.post("change", login="tanuki", title="pottery", tags=["English"], new_login="tanuki2")
+        self.assertEqual(self.receiving.events[-1]["title"], "pottery")
+        self.assertEqual(self.receiving.events[-1]["broadcaster_user_login"], "tanuki2")
+        self.subscribed("kitsune")
+        self.post("remove", login="kitsune", silently=True)
+        self.post("remove", login="tanuki2")
+        self.assertEqual(self.receiving.types, ["notification", "revocation"])
+        state = self.state()
+        self.assertEqual({each["status"] for each in state["subscriptions"]}, {"user_removed"})
+        self.assertEqual(state["streamers"], [])
+
+    def test_a_hidden_subscription_counts(self) -> None:
+        """
+        It is not listed, and costs what it is said to.
+        """
+        self.subscribed(hidden=True, cost=3)
+        answer = self.twitch.subscriptions.list(Query({}))
+        self.assertEqual((answer["data"], answer["total_cost"]), ([], 3))
+
     def test_a_subscription_ends(self) -> None:
         """
         With or without a word.
@@ -102,16 +195,33 @@ class ControlTests(SynchronousTestCase):
         self.assertEqual(answers[2].body, b"no")
         self.post("faults", name="token")
         self.assertEqual(self.request("POST", "/oauth2/token").status, 400)
+        self.post("faults", name="*", then={"status": 502, "headers": {"Content-Type": "text/html"}})
+        away = self.request("GET", "/oauth2/validate")
+        self.assertEqual((away.status, away.headers["content-type"]), (502, "text/html"))
+        self.post("faults", name="*")
+        self.assertEqual(self.request("GET", "/oauth2/validate").status, 401)
 
     def test_limits(self) -> None:
         """
         Pages, totals, costs and points are as they are set.
         """
-        self.post("limits", per_page=2, total_lag=5.0, max_total_cost=7, points=0)
+        self.post("limits", per_page=2, total_lag=5.0, max_total_cost=7, points=0, removed=[["stream.online", "1"]])
         subscriptions = self.twitch.subscriptions
         self.assertEqual(
             (subscriptions.per_page, subscriptions.total_lag, subscriptions.max_total_cost, self.twitch.bucket.take()),
             (2, 5.0, 7, False),
+        )
+        self.assertEqual(subscriptions.removed, {("stream.online", "1")})
+
+    def test_timing(self) -> None:
+        """
+        How long is waited, how often something is sent and what is put up with are as they are set.
+        """
+        self.post("timing", resend_after=[1], timeout=3, challenge_after=-1, challenge_again=True, patience=2)
+        twitch = self.twitch
+        self.assertEqual(
+            (twitch.eventsub.resend_after, twitch.eventsub.timeout, twitch.challenge_after, twitch.patience),
+            ([1], 3, -1, 2),
         )
 
     def test_what_is_not_understood(self) -> None:
@@ -124,6 +234,11 @@ class ControlTests(SynchronousTestCase):
             ("live", {"login": "nobody"}, 400),
             ("streamers", {"name": "x"}, 400),
             ("limits", {"speed": 5}, 400),
+            ("timing", {"patience": "none"}, 400),
+            ("change", {"login": "nobody"}, 400),
+            ("notify", {"login": "nobody"}, 400),
+            ("remove", {}, 400),
+            ("live", {"login": "nobody", "again": True}, 400),
             ("faults", {"name": "token", "next": [{"status": "no"}]}, 400),
             ("faults", {"name": "token", "next": [{"mood": "bad"}]}, 400),
             ("revoke", {"id": "x", "status": "y"}, 404),

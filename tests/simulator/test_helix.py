@@ -242,6 +242,38 @@ class CatalogueTests(HelixTestCase):
         answer = self.ask(f"/channels/followers?broadcaster_id={self.tanuki.id}&first=1").json
         self.assertEqual(answer, {"total": 7, "data": [], "pagination": {}})
 
+    def test_whether_somebody_follows_is_not_told(self) -> None:
+        """
+        An app access token is not enough for that.
+        """
+        self.assertEqual(self.ask(f"/channels/followers?broadcaster_id={self.tanuki.id}&user_id=1").status, 401)
+
+    def test_streams_are_found_by_what_they_are(self) -> None:
+        """
+        By login, game and language as well as by id.
+        """
+        self.twitch.world.add_streamer("kitsune", game="Chess", language="ja")
+        for login in ("tanuki", "kitsune"):
+            self.twitch.world.go_live(login)
+        chess = self.twitch.world.channel("kitsune").game_id
+        for query, found in (
+            ("user_login=TANUKI", ["tanuki"]),
+            (f"user_login=kitsune&user_id={self.tanuki.id}", ["tanuki", "kitsune"]),
+            (f"game_id={chess}", ["kitsune"]),
+            ("language=ja&language=en", ["tanuki", "kitsune"]),
+            ("language=de", []),
+        ):
+            answer = self.ask(f"/streams?{query}").json
+            self.assertEqual([each["user_login"] for each in answer["data"]], found, query)
+
+    def test_what_becomes_of_a_channel_is_seen_in_its_broadcast(self) -> None:
+        """
+        A title that changes while somebody is live is the broadcast's as well.
+        """
+        self.twitch.world.go_live("tanuki")
+        self.twitch.world.change("tanuki", title="and now this")
+        self.assertEqual(self.ask("/streams").json["data"][0]["title"], "and now this")
+
     def test_nobody_cannot_go_live(self) -> None:
         """
         A login that nobody has is an error of the test, and says so.

@@ -50,6 +50,18 @@ class OAuthTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.validate(f"OAuth {answer['access_token']}").status, 401)
 
+    def test_a_token_can_be_revoked(self) -> None:
+        """
+        Once; by the application that it is for.
+        """
+        token = self.token().json["access_token"]
+
+        def revoke(client_id: str) -> int:
+            return self.ask("POST", "/oauth2/revoke", data={"client_id": client_id, "token": token}).status
+
+        self.assertEqual([revoke("stranger"), revoke("id"), revoke("id")], [404, 200, 400])
+        self.assertEqual(self.validate(f"OAuth {token}").status, 401)
+
     def test_forgotten_tokens_are_invalid(self) -> None:
         """
         Tokens that Twitch has invalidated do not validate any more.

@@ -141,6 +141,8 @@ class SubscriptionsTests(HelixTestCase):
         first = self.create().json["data"][0]["id"]
         answer = self.create()
         self.assertEqual((answer.status, answer.json["id"]), (409, first))
+        self.twitch.subscriptions.conflict_names_id = False
+        self.assertNotIn("id", self.create().json)
 
     def test_a_removed_type_is_gone(self) -> None:
         """

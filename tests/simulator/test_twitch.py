@@ -252,6 +252,32 @@ class EventSubTests(SynchronousTestCase):
         self.assertNotIn("event", Answer(0, {}, self.callback.requests[-1][1]).json)
         self.assertEqual(self.successResultOf(self.announce()), [])
 
+    def test_twitch_may_be_more_patient(self) -> None:
+        """
+        With more patience it takes that many messages in a row, each never acknowledged, to end a subscription; one
+        that is acknowledged forgives those before it.
+        """
+        self.subscribe()
+        self.twitch.patience, self.twitch.eventsub.resend_after = 2, ()
+        for statuses, status in (
+            ([500], "enabled"),
+            ([204], "enabled"),
+            ([500], "enabled"),
+            ([500], "notification_failures_exceeded"),
+        ):
+            self.callback.statuses = statuses
+            self.announce()
+            self.assertEqual(self.statuses, [status])
+
+    def test_a_challenge_may_come_before_the_answer(self) -> None:
+        """
+        The callback may be challenged before the creation is answered.
+        """
+        self.twitch.challenge_after = -1
+        self.twitch._verify_soon(self.twitch.subscriptions.add("stream.online", "1", self.tanuki.id, CALLBACK, SECRET))
+        self.agent.flush()
+        self.assertEqual(self.statuses, ["enabled"])
+
     def test_a_message_can_be_sent_twice(self) -> None:
         """
         A message that was acknowledged can be sent once more, as Twitch sometimes does.
