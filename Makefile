@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
 
-.PHONY: demo test check coverage bench docs manual clean
+.PHONY: demo test check coverage bench docs manual pictures clean
 
 demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
@@ -40,6 +40,10 @@ manual: $(INSTALLED)  ## write the pages that say what --help says
 	mkdir -p etc/man
 	$(BIN)/itsjustintv manual man > etc/man/itsjustintv.1
 	$(BIN)/itsjustintv manual markdown > docs/commands.md
+
+pictures: $(INSTALLED)  ## take the pictures of the admin page anew; needs chromium, node and npm
+	npm install --prefix $(VENV)/tools --no-audit --no-fund --silent playwright-core@1.65.1
+	ITSJUSTINTV_REQUIRE_TOOLS="chromium node" ITSJUSTINTV_PICTURES="$(CURDIR)/docs/images" $(TRIAL) tests.functional.test_admin_page
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .coverage* _trial_temp* .hypothesis .mypy_cache .ruff_cache

@@ -23,7 +23,7 @@ class DeliveryStory:
 
     :ivar delivery: without its picture; its payload is there only where a single event or delivery was asked for.
     :ivar finished_at: when it ended, or ``None``.
-    :ivar attempts: in order, those of earlier rounds included; of very many the last.
+    :ivar attempts: in order, those of earlier rounds included; of very many the last, in lists of deliveries only one.
     """
 
     delivery: Delivery

@@ -249,6 +249,8 @@ def _follow(
         telemetry.service.refresh()
         deliveries.queue.refresh()
         subscriptions.identities.refresh()
+        if old.admin.token != new.admin.token:
+            admin.pulse.dismiss()
         if callback_url(old) == callback_url(new):
             subscriptions.keeper.reconcile("the configuration was reloaded")
         else:
@@ -312,6 +314,7 @@ def _storeys(
         "http": web.listener,
         "roster": twitch.roster,
         "history": admin.history,
+        "pulse": admin.pulse,
         "admin": admin.door,
         "configuration": ground.settings,
         "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),

@@ -23,7 +23,7 @@ class Markup(str):
 
 def el(name: str, /, *content: object, **attributes: object) -> Markup:
     """
-    Write an element. Texts in it are escaped, lists are joined, ``None`` and ``False`` are left out.
+    Write an element. Texts in it are escaped, lists are joined, ``None`` and truth values are left out.
 
     :param attributes: ``class_`` is ``class``, and an underscore in a name a hyphen; ``True`` writes the name alone,
         ``None`` and ``False`` leave it out. Values are escaped.
@@ -59,7 +59,9 @@ def _written(content: Iterable[object]) -> Iterable[str]:
             yield each
         elif isinstance(each, str):
             yield escape(each)
-        elif isinstance(each, int | float) and not isinstance(each, bool):
+        elif each is None or isinstance(each, bool):
+            continue
+        elif isinstance(each, int | float):
             yield str(each)
-        elif each is not None and each is not False:
+        else:
             yield from _written(each)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ class DeliveryView:
     :ivar next_attempt_at: when it is tried next; null when it is not.
     :ivar finished_at: when it ended; null when it has not.
     :ivar prepared_at: when its payload was built; null when it was not, and in lists of deliveries.
-    :ivar tries: every attempt, in order; empty in lists of deliveries.
+    :ivar tries: every attempt, in order; the last only in lists of deliveries.
     :ivar payload: what the receiver gets, without the bytes of the picture; null in every list.
     """
 

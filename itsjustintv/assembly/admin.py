@@ -14,8 +14,11 @@ from twisted.web.resource import IResource
 from itsjustintv.admin.access import Access
 from itsjustintv.admin.api import ROOT, ApiResource
 from itsjustintv.admin.assets import ASSETS
+from itsjustintv.admin.avatars import AvatarResource
 from itsjustintv.admin.history import History
 from itsjustintv.admin.login import LoginResource, LogoutResource
+from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
+from itsjustintv.admin.pulse import EventsResource, Pulse
 from itsjustintv.admin.resource import AdminResource
 from itsjustintv.admin.sources import Sources
 from itsjustintv.assembly.ground import Ground
@@ -38,6 +41,7 @@ class Admin:
     """
 
     history: History
+    pulse: Pulse
     door: Listener
 
     @classmethod
@@ -51,15 +55,23 @@ class Admin:
         """
         config = ground.config
         access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32))
+        pulse = Pulse(sources.mark, ground.reactor, os.urandom(6).hex())
+        actions = ActionResource(sources, access)
         root = AdminResource(
             access,
             {**ASSETS, b"/login": LoginResource(access)},
-            {b"/logout": LogoutResource(), **more},
-            {f"{ROOT}/".encode("ascii"): ApiResource(sources)},
+            {
+                b"/": PageResource(sources, access, pulse),
+                b"/events": EventsResource(pulse),
+                **{f"/actions/{each}".encode("ascii"): actions for each in ACTIONS},
+                b"/logout": LogoutResource(),
+                **more,
+            },
+            {f"{ROOT}/".encode("ascii"): ApiResource(sources), b"/avatars/": AvatarResource(sources)},
         )
         site = make_site(root, ground.reactor, _LIMITS)
         key = "admin.listen"
-        return cls(history, Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
+        return cls(history, pulse, Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """

@@ -26,7 +26,7 @@ _TOLD = 50
 
 _WITHOUT_BODY = (
     "rowid, id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts, reason, x'' AS body,"
-    " finished_at, trace"
+    " finished_at, trace, last_attempt"
 )
 
 
@@ -84,8 +84,8 @@ def deliveries(
     streamer: str | None = None,
 ) -> tuple[Sequence[DeliveryStory], Place | None]:
     """
-    Deliveries without payload and attempts: what has ended by its end, the latest first; what is pending by destination
-    and next attempt; all of them together by acceptance, the latest first.
+    Deliveries without payload, and with the last attempt only: what has ended by its end, the latest first; what is
+    pending by destination and next attempt; all of them together by acceptance, the latest first.
 
     :param after: where to go on.
     :param state: this state only; likewise the next two.
@@ -109,7 +109,7 @@ def deliveries(
     for count, row in enumerate(looked, 1):
         place = tuple(row[name] for name in names)
         if destination in (None, row["destination"]) and streamer in (None, row["streamer"]):
-            found.append(DeliveryStory(delivery=to_delivery(row), finished_at=row["finished_at"]))
+            found.append(_brief(connection, row))
         if len(found) == limit or count == _LOOK:
             return found, place
     return found, None
@@ -140,6 +140,13 @@ def _order(state: State | None) -> tuple[str, bool, tuple[str, ...]]:
 def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
     return tuple(_story(connection, row) for row in rows.fetchall())
+
+
+def _brief(connection: Connection, row: Row) -> DeliveryStory:
+    last = connection.execute("SELECT * FROM attempts WHERE sequence = ?", (row["last_attempt"],)).fetchall()
+    return DeliveryStory(
+        delivery=to_delivery(row), finished_at=row["finished_at"], attempts=tuple(to_attempt(each) for each in last)
+    )
 
 
 def _story(connection: Connection, row: Row) -> DeliveryStory:

@@ -1,1 +1,150 @@
+// Keeps the page up to date, and lets its buttons work without leaving it. Everything works without this as well.
+"use strict";
 
+(() => {
+  const stream = document.getElementById("stream");
+  const said = document.getElementById("said");
+  if (!stream || !said) return;
+
+  // Times, as somebody would say them.
+  const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+  const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+  function tick() {
+    const now = Date.now();
+    for (const time of document.querySelectorAll("time")) {
+      const moment = new Date(time.dateTime);
+      const seconds = Math.round((moment - now) / 1000);
+      const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) || ["second", 1];
+      const words = relative.format(Math.trunc(seconds / size), unit);
+      if (time.textContent !== words) time.textContent = words;
+      if (!time.title) time.title = absolute.format(moment);
+    }
+  }
+
+  // Makes one element like another, and keeps what is the same: the focus, what is unfolded, what is being typed.
+  function become(old, fresh) {
+    for (const { name, value } of [...fresh.attributes]) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      const kept = (name === "open" && old.tagName === "DETAILS") || (name === "title" && old.tagName === "TIME");
+      if (!fresh.hasAttribute(name) && !kept) old.removeAttribute(name);
+    }
+    const byKey = new Map([...old.children].filter((each) => key(each)).map((each) => [key(each), each]));
+    let place = old.firstChild;
+    for (const child of [...fresh.childNodes]) {
+      let match = byKey.get(key(child));
+      if (!match && !key(child) && place && !key(place) && place.nodeName === child.nodeName) match = place;
+      if (!match) {
+        old.insertBefore(child, place);
+        continue;
+      }
+      if (match === place) place = place.nextSibling;
+      else old.insertBefore(match, place);
+      if (match.nodeType === Node.ELEMENT_NODE) become(match, child);
+      else if (match.nodeValue !== child.nodeValue) match.nodeValue = child.nodeValue;
+    }
+    while (place) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+  }
+
+  const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id : "");
+
+  // Looks again, at most once in a second, and never twice at the same time.
+  let wanted = false;
+  let busy = false;
+
+  async function refresh() {
+    wanted = true;
+    if (busy) return;
+    busy = true;
+    while (wanted) {
+      wanted = false;
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+        if (answer.type === "opaqueredirect") return location.reload();
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        for (const name of ["header", "main"]) {
+          const fresh = page.querySelector(name);
+          if (fresh) become(document.querySelector(name), fresh);
+        }
+        listening();
+        tick();
+      } catch {
+        listening("not up to date: the daemon does not answer");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+    busy = false;
+  }
+
+  let source;
+
+  function listening(trouble) {
+    const on = !trouble && source && source.readyState === EventSource.OPEN;
+    stream.textContent = trouble || (on ? "up to date" : "connecting");
+    stream.dataset.on = on ? "yes" : "no";
+  }
+
+  function listen() {
+    source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.version)}`);
+    source.addEventListener("open", () => listening());
+    source.addEventListener("change", refresh);
+    source.addEventListener("error", () => {
+      listening("not up to date: connecting again");
+      // A refusal ends it for good: too many pages are open, or the session is over.
+      if (source.readyState === EventSource.CLOSED) {
+        setTimeout(() => { listen(); refresh(); }, 5000);
+      }
+    });
+  }
+
+  // Buttons.
+  async function press(form) {
+    const button = form.querySelector("button");
+    button.disabled = true;
+    say("", "");
+    try {
+      const answer = await fetch(form.dataset.api, { method: "POST" });
+      const content = await answer.json();
+      const name = button.getAttribute("aria-label") || button.textContent;
+      const sent = "detail" in content ? content.detail : "done.";
+      say(`${name}: ${sent}`, answer.ok && content.ok !== false ? "good" : "bad");
+    } catch {
+      say("The daemon does not answer.", "bad");
+    }
+    button.disabled = false;
+    button.focus();
+    refresh();
+  }
+
+  let hiding;
+
+  function say(words, tone) {
+    clearTimeout(hiding);
+    said.textContent = words;
+    said.className = tone;
+    if (words) hiding = setTimeout(() => say("", ""), 15000);
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.api) {
+      event.preventDefault();
+      press(event.target);
+    }
+  });
+
+  // A picture that cannot be had makes room for a letter.
+  document.addEventListener("error", (event) => {
+    if (event.target.classList && event.target.classList.contains("avatar")) event.target.hidden = true;
+  }, true);
+
+  listen();
+  tick();
+  setInterval(tick, 1000);
+})();

@@ -1,0 +1,147 @@
+// What somebody sees and does who opens the admin page. Says a line for each step, so that the test which started it can do
+// its part: the streamers and the receiver are there.
+//
+// node browser.cjs CHROMIUM URL TOKEN FOLDER
+"use strict";
+
+const assert = require("node:assert/strict");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const [executablePath, url, token, folder] = process.argv.slice(2);
+const PATIENCE = 30_000;
+const QUIETLY = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+const say = (line) => process.stdout.write(`${line}\n`);
+
+// The contrast of every text with what is behind it (WCAG 2.2, 1.4.3): those below 4.5, or 3 for large ones.
+function faint() {
+  const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const luminance = ([red, green, blue]) => 0.2126 * channel(red) + 0.7152 * channel(green) + 0.0722 * channel(blue);
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = numbers(getComputedStyle(each).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    const style = getComputedStyle(element);
+    if (!walker.currentNode.nodeValue.trim() || !element.checkVisibility() || element.closest("svg, meter")) continue;
+    const [one, other] = [luminance(numbers(style.color)), luminance(behind(element))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.push(`${ratio.toFixed(2)}: ${walker.currentNode.nodeValue.trim()}`);
+  }
+  return found;
+}
+
+async function fits(page, width) {
+  await page.setViewportSize({ width, height: 844 });
+  const needed = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(needed <= width, `the page is ${needed} pixels wide on a screen of ${width}`);
+}
+
+async function shoot(page, name, height) {
+  const { width } = page.viewportSize();
+  await page.setViewportSize({ width, height });
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: path.join(folder, `${name}.png`) });
+}
+
+async function enter(page) {
+  await page.goto(url);
+  assert.equal(new URL(page.url()).pathname, "/login");
+  await page.getByLabel("Token").fill(token);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Streamers" }).waitFor();
+}
+
+// Goes from one thing to the next, as far as the Tab key leads, until the focus is on a button.
+async function tabTo(page, name) {
+  for (let presses = 0; presses < 200; presses += 1) {
+    await page.keyboard.press("Tab");
+    const label = await page.evaluate(() => document.activeElement.getAttribute("aria-label") || "");
+    if (label.startsWith(name)) {
+      const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+      assert.equal(outline, "solid", "the focus cannot be seen");
+      return;
+    }
+  }
+  assert.fail(`the Tab key does not lead to ${name}`);
+}
+
+async function main() {
+  const browser = await chromium.launch({ executablePath, args: QUIETLY, timeout: PATIENCE });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 844 }, colorScheme: "light" });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => request.url().startsWith(url) || complaints.push(`asks ${request.url()}`));
+
+  await enter(page);
+  await page.getByText("up to date").waitFor();
+  await page.evaluate(() => { window.witness = "the page was not loaded again"; });
+  assert.equal(await page.locator("#streamer-tanuki .badge.live").count(), 0);
+  say("ready");
+
+  await page.locator("#streamer-tanuki .badge.live").waitFor();
+  await page.locator("#dead .row").waitFor();
+  await page.waitForFunction(() => document.querySelector("#streamer-tanuki img.avatar")?.naturalWidth > 0);
+  await page.locator("#streamer-tanuki").getByText("subscribed").waitFor();
+  await shoot(page, "admin", 1000);
+  say("live");
+
+  await page.setViewportSize({ width: 1280, height: 844 });
+  await tabTo(page, "Send again");
+  await page.keyboard.press("Enter");
+  await page.locator("#dead .row").waitFor({ state: "detached" });
+  say("retried");
+
+  await page.getByRole("button", { name: "Send a test notification to streamers.tanuki", exact: true }).click();
+  await page.locator("#said.good").getByText("streamers.tanuki").waitFor();
+  say("tested");
+
+  await page.locator("#streamer-mujina").getByText("<img src=x onerror=alert(1)>").waitFor();
+  assert.equal(await page.locator('img[src="x"]').count(), 0, "a title is taken for markup");
+
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    assert.deepEqual(await page.evaluate(faint), [], `hard to read in ${colorScheme} mode`);
+    for (const width of [320, 390, 768, 1280]) await fits(page, width);
+  }
+  const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.ok(ground.match(/\d+/g).every((each) => Number(each) < 60), `dark mode is ${ground}`);
+  await page.evaluate(() => { document.getElementById("said").textContent = ""; });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await shoot(page, "admin-phone", 844);
+  assert.equal(await page.evaluate(() => window.witness), "the page was not loaded again");
+  assert.deepEqual(complaints, []);
+
+  const plain = await browser.newContext({ javaScriptEnabled: false });
+  plain.setDefaultTimeout(PATIENCE);
+  const still = await plain.newPage();
+  await enter(still);
+  await still.locator("#streamer-tanuki .badge.live").waitFor();
+  await still.getByRole("button", { name: "Send a test notification to streamers.tanuki", exact: true }).click();
+  await still.getByText("The test notification to streamers.tanuki").waitFor();
+  await still.getByRole("link", { name: "Back" }).click();
+  await still.getByRole("button", { name: "Leave" }).click();
+  await still.getByLabel("Token").waitFor();
+  say("plain");
+  await browser.close();
+}
+
+main().then(() => process.exit(0), (error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+});
