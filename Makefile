@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
 
-.PHONY: demo test check coverage bench docs manual pictures clean
+.PHONY: demo test check coverage bench docs manual pictures lock clean
 
 demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
@@ -24,6 +24,9 @@ coverage: $(INSTALLED)  ## run the tests with branch coverage of the package, su
 
 bench: $(INSTALLED)  ## measure the daemon beside its peers
 	$(BIN)/python -m benchmarks $(BENCHFLAGS)
+
+lock:  ## write requirements.lock anew, after a change of what setup.py requires
+	scripts/lock
 
 # The plain editable install of setuptools hides twisted/plugins; the compatible one does not.
 $(INSTALLED): setup.py pyproject.toml

@@ -11,12 +11,34 @@ from attrs import define, field
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 
 # What is public wraps a whole endpoint, for whoever connects.
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from zope.interface import implementer
 
 from itsjustintv.web.clients import Clients
 
 __all__ = ["Introduced"]
+
+# A proxy that asks for itself, as the standard has it (PROXY protocol, section 2.1), and as Twisted's parser wants it.
+_UNKNOWN = b"PROXY UNKNOWN\r\n"
+_UNDERSTOOD = b"PROXY UNKNOWN \r\n"
+
+
+class _Introduction(HAProxyProtocolWrapper):
+    _begun = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Read the header, then pass everything on.
+        """
+        if not self._begun:
+            self._begun = True
+            if data.startswith(_UNKNOWN):
+                data = _UNDERSTOOD + data[len(_UNKNOWN) :]
+        super().dataReceived(data)
+
+
+class _Introductions(HAProxyWrappingFactory):
+    protocol = _Introduction  # type: ignore[assignment]
 
 
 @implementer(IProtocolFactory)
@@ -36,10 +58,10 @@ class Introduced:
     _factory: Any
     _clients: Clients
     _enabled: Callable[[], bool]
-    _introduced: HAProxyWrappingFactory = field(init=False)
+    _introduced: _Introductions = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._introduced = HAProxyWrappingFactory(self._factory)
+        self._introduced = _Introductions(self._factory)
 
     def doStart(self) -> None:
         """

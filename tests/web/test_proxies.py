@@ -97,7 +97,7 @@ class IntroducedTests(SynchronousTestCase):
         A proxy that asks for itself, as for a check of health, is the client.
         """
         local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0"
-        for header in (b"PROXY UNKNOWN \r\n", local):
+        for header in (b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ::1 ::1 1 2\r\n", local):
             self.assertEqual(self.answer(header + REQUEST), b"10.0.0.1")
 
     def test_without_the_header(self) -> None:
