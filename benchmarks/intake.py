@@ -18,7 +18,7 @@ from attrs import define, frozen
 
 from benchmarks import report
 from benchmarks.load import Load, apply_load
-from benchmarks.loopback import TWITCH, Bucket, Helix, Receiver, listen
+from benchmarks.loopback import TWITCH, Answer, Bucket, Helix, Receiver, listen
 from benchmarks.messages import SECRET, SUBSCRIPTION, sign, streamers
 from benchmarks.peers import Peers, install
 from benchmarks.process import Cores, Server, free_port, serve
@@ -29,6 +29,7 @@ STREAMERS = 1000
 WARM_UP = 2000
 
 DAEMON = "itsjustintv"
+MEASURED = f"{DAEMON}, traces and metrics on"
 BARE = "twisted.web, HMAC only"
 PEERS = ("pyTwitchAPI", "TwitchIO aiohttp", "TwitchIO Starlette")
 
@@ -68,12 +69,13 @@ class Figures:
     p99_at_1000: float
 
 
-def contenders(peers: Peers, twitch: str, exhausted: str, receiver: str) -> dict[str, Contender]:
+def contenders(peers: Peers, twitch: str, exhausted: str, receiver: str, collector: str) -> dict[str, Contender]:
     """
     Everybody, whether they can run here or not.
 
     The others' callbacks do nothing. For the daemon to have no more to do than they, its Helix never answers: events
-    are verified, deduplicated, committed and acknowledged, and stay in the journal. A second row lets them go on.
+    are verified, deduplicated, committed and acknowledged, and stay in the journal. A second row has them traced, and
+    traces and metrics sent to a collector; a third lets them go on.
     """
     secret = ["--secret", SECRET]
     daemon = [sys.executable, "-m", "benchmarks.servers.daemon", *secret, "--streamers", str(STREAMERS)]
@@ -82,10 +84,10 @@ def contenders(peers: Peers, twitch: str, exhausted: str, receiver: str) -> dict
     twitchio = [str(peers.python), str(SERVERS / "twitchio_adapter.py"), *secret, "--adapter"]
     streamer = streamers(1)[0]
     twurple = ["node", str(SERVERS / "twurple.mjs"), *secret, "--modules", str(peers.modules), "--streamer", streamer]
+    quiet = [*daemon, "--twitch", exhausted, "--enrich-timeout", "600"]
     return {
-        DAEMON: Contender(
-            "/twitch", [*daemon, "--twitch", exhausted, "--enrich-timeout", "600"], b"processed", own_directory=True
-        ),
+        DAEMON: Contender("/twitch", quiet, b"processed", own_directory=True),
+        MEASURED: Contender("/twitch", [*quiet, "--collector", collector], b"processed", own_directory=True),
         f"{DAEMON}, delivering too": Contender(
             "/twitch", [*daemon, "--twitch", twitch], b"processed", own_directory=True
         ),
@@ -221,6 +223,11 @@ def verdict(rounds: Mapping[str, Sequence[Figures]]) -> list[str]:
             ratio = median(one.per_second / other for one, other in zip(rounds[DAEMON], best, strict=True))
             kept = "kept" if ratio >= 1 else "MISSED"
             said.append(f"{DAEMON} acknowledges {ratio:.2f} times what {what} does (aim: at least 1): {kept}.")
+    if DAEMON in rounds and MEASURED in rounds:
+        pairs = zip(rounds[MEASURED], rounds[DAEMON], strict=True)
+        cost = 1 - median(one.per_second / plain.per_second for one, plain in pairs)
+        kept = "kept" if cost < 0.1 else "MISSED"
+        said.append(f"Traces and metrics cost {cost:.1%} of the acknowledgements (aim: under 10 %): {kept}.")
     return said
 
 
@@ -238,8 +245,9 @@ async def measure(options: argparse.Namespace, cores: Cores) -> str:
         listen(helix.respond) as twitch,
         listen(spent.respond) as exhausted,
         listen(receiver.respond) as sink,
+        listen(lambda _method, _target, _body: Answer(200)) as collector,
     ):
-        everybody = contenders(peers, twitch, exhausted, sink)
+        everybody = contenders(peers, twitch, exhausted, sink, collector)
         for name, contender in everybody.items():
             if problem := await bench.problem(contender):
                 skipped[name] = problem

@@ -171,7 +171,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     twitch = Twitch.of(ground)
     history = History(reactor, ground.journal.outcomes)
     deliveries = Deliveries.of(ground, twitch.enricher, (history,))
-    subscriptions = Subscriptions.of(ground, twitch, deliveries.accept)
+    subscriptions = Subscriptions.of(ground, twitch, ground.metrics.recovering(deliveries.accept))
     try:
         web = Web.of(ground, twitch, deliveries, subscriptions)
     except CertificateUnusable as error:

@@ -39,6 +39,8 @@ def configuration(options: argparse.Namespace) -> str:
         f"url = {json.dumps(options.receiver + '/hook')}",
         'target_webhook_secret = "the receiver shares this"',
     ]
+    if options.collector:
+        lines += ["[telemetry]", "enabled = true", f"endpoint = {json.dumps(options.collector)}"]
     for streamer in streamers(options.streamers):
         lines += [f"[streamers.s{streamer}]", f'user_id = "{streamer}"']
     return "\n".join(lines) + "\n"
@@ -50,6 +52,9 @@ if __name__ == "__main__":
     parser.add_argument("--secret", required=True)
     parser.add_argument("--twitch", required=True, help="base URL of Helix and its tokens")
     parser.add_argument("--receiver", required=True, help="base URL of where to deliver")
+    parser.add_argument(
+        "--collector", default="", help="base URL of a collector of traces and metrics, if it is to send any"
+    )
     parser.add_argument("--enrich-timeout", default="3", help="seconds a delivery waits for Helix")
     parser.add_argument("--streamers", type=int, required=True, help="how many")
     parser.add_argument("--directory", type=Path, required=True, help="for the journal and all other files")

@@ -74,5 +74,5 @@ class Deliveries:
             lambda: config().retry.max_age,
             ground.following.kept,
         )
-        accept = ground.following.accepting(pipeline.accept, ground.metrics.event)
+        accept = ground.following.accepting(pipeline.accept)
         return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, reactor), accept)

@@ -78,13 +78,12 @@ MESSAGES = _counter(
     "outcome",
     expected=_each(*_MESSAGES),
 )
-EVENTS = _counter(
-    "events",
+RECOVERED = _counter(
+    "recovered",
     "{event}",
-    "Broadcasts handed in, by Twitch's message or by catching up, by what became of them.",
-    "source",
+    "Broadcasts that no message told of, found by asking Twitch, by what became of them.",
     "verdict",
-    expected=tuple(product(("message", "catch_up"), ("accepted", "duplicate", "ignored", "unavailable"))),
+    expected=_each("accepted", "duplicate", "ignored", "unavailable"),
 )
 HTTP_REFUSED = _counter(
     "http.refused",

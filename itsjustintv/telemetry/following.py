@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from attrs import define, evolve
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -23,13 +23,10 @@ from itsjustintv.model import Attempt, Destination, Enrichment, Event, Outcome, 
 from itsjustintv.telemetry.calls import ApiCall, on_behalf_of
 from itsjustintv.telemetry.tracer import Attribute, Span, SpanKind, Tracer
 
-__all__ = ["Accept", "FollowedEnricher", "Following", "OnEvent"]
+__all__ = ["Accept", "FollowedEnricher", "Following"]
 
 #: Takes an event, and says what became of it.
 Accept = Callable[[Event], Deferred[Verdict]]
-
-#: Is told of an event and what became of it, ``None`` if it could not be kept. Never raises.
-OnEvent = Callable[[Event, Verdict | None], None]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -49,24 +46,22 @@ class Following:
     _resolve: Callable[[str], Destination | None]
     _api_url: Callable[[], str]
 
-    def accepting(self, accept: Accept, on_event: OnEvent) -> Accept:
+    def accepting(self, accept: Accept) -> Accept:
         """
-        Give every event a trace on its way to ``accept``.
+        Give events a trace on their way to ``accept``.
         """
 
         def followed(event: Event) -> Deferred[Verdict]:
-            trace = self._tracer.begin()
-            if trace:
-                event = evolve(event, trace=trace)
+            trace = self._tracer.begin(event.id)
+            if not trace:
+                return accept(event)
+            traced = event.with_trace(trace)
 
             def ended(result: Verdict | Failure) -> Verdict | Failure:
-                verdict = None if isinstance(result, Failure) else result
-                on_event(event, verdict)
-                if self._tracer.recorded(trace):
-                    self._received(event, verdict)
+                self._received(traced, None if isinstance(result, Failure) else result)
                 return result
 
-            return accept(event).addBoth(ended)
+            return accept(traced).addBoth(ended)
 
         return followed
 
@@ -75,14 +70,14 @@ class Following:
         Take note that the journal has answered about an event.
         """
         context = self._tracer.begin_span(event.trace)
-        if self._tracer.recorded(context):
+        if context:
             self._end(
                 "journal accept",
                 SpanKind.INTERNAL,
                 context,
                 event.trace,
                 asked_at,
-                {"db.system.name": "sqlite", "db.operation.name": "accept", "itsjustintv.event.id": event.id},
+                {"db.system.name": "sqlite", "db.operation.name": "accept"},
             )
 
     def called(self, call: ApiCall) -> None:
@@ -103,12 +98,13 @@ class Following:
             if call.status >= 400:
                 error = attributes["error.type"] = str(call.status)
         for parent in call.requesters:
-            if self._tracer.recorded(parent):
+            context = self._tracer.begin_span(parent)
+            if context:
                 self._tracer.end(
                     Span(
                         name=f"{call.method} {call.path}",
                         kind=SpanKind.CLIENT,
-                        context=self._tracer.begin_span(parent),
+                        context=context,
                         parent=parent,
                         started_at=call.started_at,
                         ended_at=call.started_at + call.duration,
@@ -122,7 +118,7 @@ class Following:
         Take note of an attempt that has ended and is kept.
         """
         attempt = outcome.attempt
-        if attempt is None or not self._tracer.recorded(attempt.trace):
+        if attempt is None or not attempt.trace:
             return
         delivery = outcome.delivery
         destination = self._resolve(delivery.destination)
@@ -154,7 +150,6 @@ class Following:
         Take note of what was found out about an event.
         """
         attributes: dict[str, Attribute] = {
-            "itsjustintv.event.id": event.id,
             "itsjustintv.streamer": streamer.key,
             "itsjustintv.listed": found.stream.listed,
         }
@@ -178,8 +173,6 @@ class Following:
             "url.path": "/twitch",
             "http.response.status_code": 503 if verdict is None else 200,
             "messaging.system": "twitch_eventsub",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": "stream.online",
             "messaging.message.id": event.message_id,
         }
         self._end("POST /twitch", SpanKind.SERVER, event.trace, "", event.received_at, attributes, error)
@@ -225,7 +218,7 @@ class FollowedEnricher:
         Have it enriched.
         """
         context = self._tracer.begin_span(event.trace)
-        if not self._tracer.recorded(context):
+        if not context:
             return self._enricher.enrich(event, streamer)
         begun_at = self._clock.seconds()
         with on_behalf_of([context]):

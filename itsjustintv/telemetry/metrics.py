@@ -4,8 +4,10 @@ What is counted as it happens: by the parts, which are handed a method of this e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from itsjustintv.interfaces import IOutcomeSink
@@ -16,7 +18,8 @@ from itsjustintv.telemetry.instruments import Registry
 
 __all__ = ["Metrics"]
 
-_VERDICTS = {Verdict.ACCEPTED: "accepted", Verdict.DUPLICATE: "duplicate", Verdict.IGNORED: "ignored"}
+#: Takes an event, and says what became of it.
+Accept = Callable[[Event], Deferred[Verdict]]
 
 
 @implementer(IOutcomeSink)
@@ -34,7 +37,7 @@ class Metrics:
         self.spans = registry.counter(catalogue.SPANS)
         self.traces = registry.counter(catalogue.TRACES)
         self._messages = registry.counter(catalogue.MESSAGES)
-        self._events = registry.counter(catalogue.EVENTS)
+        self._recovered = registry.counter(catalogue.RECOVERED)
         self._operations = registry.counter(catalogue.COMMITTED)
         self._commits = registry.histogram(catalogue.COMMIT_DURATION)
         self._attempts = registry.counter(catalogue.ATTEMPTS)
@@ -59,14 +62,19 @@ class Metrics:
         """
         self._messages.add(outcome)
 
-    def event(self, event: Event, verdict: Verdict | None) -> None:
+    def recovering(self, accept: Accept) -> Accept:
         """
-        Count an event by what became of it.
+        Count events that no message told of on their way to ``accept``, by what becomes of them.
+        """
 
-        :param verdict: ``None`` if it could not be kept.
-        """
-        source = "catch_up" if event.recovered else "message"
-        self._events.add(source, "unavailable" if verdict is None else _VERDICTS[verdict])
+        def counted(event: Event) -> Deferred[Verdict]:
+            def ended(result: Verdict | Failure) -> Verdict | Failure:
+                self._recovered.add("unavailable" if isinstance(result, Failure) else result.name.lower())
+                return result
+
+            return accept(event).addBoth(ended)
+
+        return counted
 
     def committed(self, operations: int, seconds: float) -> None:
         """

@@ -8,8 +8,9 @@ import re
 
 from attrs import frozen
 
-__all__ = ["Traceparent", "child", "parse", "write"]
+__all__ = ["Traceparent", "child", "of_event", "parse", "write"]
 
+_EVENT = re.compile(r"(?=.{16}0*[1-9a-f])[0-9a-f]{32}", re.ASCII)
 _FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])", re.ASCII)
 
 
@@ -44,6 +45,14 @@ def parse(text: str) -> Traceparent | None:
         return None
     trace_id, span_id = int(found[1], 16), int(found[2], 16)
     return Traceparent(trace_id, span_id, found[3] == "01") if trace_id and span_id else None
+
+
+def of_event(event_id: str) -> str | None:
+    """
+    Name the first span of a recorded trace by the id of its event, which is as long as that of a trace: so whoever
+    reads one in the log finds the other. ``None`` for an id of another form.
+    """
+    return f"00-{event_id}-{event_id[16:]}-01" if _EVENT.fullmatch(event_id) else None
 
 
 def child(parent: str, span_id: int) -> str:

@@ -77,7 +77,7 @@ class TraceTests(TelemetryCase):
             told = [await stage.receiver.delivery("/tanuki", number) for number in (1, 2)]
             await stage.until(lambda: len(collector.named("POST")) == 2 and collector.named("enrich"))
             root = self.assert_joined(collector.spans)
-            self.assertEqual(root.name, "POST /twitch")
+            self.assertEqual((root.name, root.trace_id), ("POST /twitch", root.attributes["itsjustintv.event.id"]))
             self.assertEqual(
                 {span.name for span in collector.spans}, {root.name, "journal accept", "enrich", "POST", *CALLS}
             )

@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.defer import fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State, Verdict
 from itsjustintv.telemetry.calls import ApiCall
@@ -133,16 +135,17 @@ class MetricsTests(SynchronousTestCase):
         Messages, events, transactions and gaps are counted by what they are.
         """
         self.metrics.message("forged")
-        self.metrics.event(event(), Verdict.DUPLICATE)
-        self.metrics.event(event(recovered=True), None)
+        for answer in (succeed(Verdict.DUPLICATE), fail(JournalUnavailable("full"))):
+            accepting = self.metrics.recovering(lambda _, answer=answer: answer)(event())  # type: ignore[misc]
+            accepting.addErrback(lambda failure: failure.trap(JournalUnavailable))
         self.metrics.committed(3, 0.125)
         self.metrics.gap("user", "timeout")
         self.assertEqual(
             self.moved(),
             {
                 ("messages", "forged"): 1,
-                ("events", "message", "duplicate"): 1,
-                ("events", "catch_up", "unavailable"): 1,
+                ("recovered", "duplicate"): 1,
+                ("recovered", "unavailable"): 1,
                 ("journal.operations",): 3,
                 ("journal.commit.duration",): (1, 0.125),
                 ("enrichment.gaps", "user", "timeout"): 1,

@@ -19,6 +19,8 @@ from itsjustintv.telemetry.tracer import Span, SpanKind, Tracer
 
 __all__ = ["Shelf", "a_tracer"]
 
+EVENT = "01a21227f0ceeb038f5e42c400000001"
+
 
 @define(eq=False)
 class Shelf:
@@ -102,42 +104,52 @@ class TracerTests(SynchronousTestCase):
     What is recorded.
     """
 
+    def decided(self, tracer: Tracer) -> dict[str, float]:
+        """
+        What was decided, and how often.
+        """
+        return {labels[0]: float(value) for labels, value in tracer._traces.read() if value}  # type: ignore[arg-type]
+
     def test_nobody_collects(self) -> None:
         """
         Without a collector there is no trace, nor does one of before go on.
         """
         tracer = a_tracer()
-        self.assertEqual((tracer.begin(), tracer.begin_span(write(1, 2, sampled=True))), ("", ""))
+        self.assertEqual((tracer.begin(EVENT), tracer.begin_span(write(1, 2, sampled=True))), ("", ""))
         tracer.end(a_span(write(1, 2, sampled=True)))
-        self.assertEqual(sum(value for _, value in tracer._traces.read()), 0)  # type: ignore[misc]
+        self.assertEqual(self.decided(tracer), {})
 
     def test_a_trace_is_begun(self) -> None:
         """
-        An event gets an identity of its own, its spans get theirs within it, and what has ended is collected.
+        A trace has the id of its event, its spans have ids within it, and what has ended is collected.
         """
         shelf = Shelf()
         tracer = a_tracer(shelf)
-        trace = tracer.begin()
+        trace = tracer.begin(EVENT)
         span = tracer.begin_span(trace)
-        self.assertEqual(
-            (parse(trace), parse(span)), (Traceparent(1, 2, sampled=True), Traceparent(1, 3, sampled=True))
-        )
+        self.assertEqual(trace, f"00-{EVENT}-{EVENT[16:]}-01")
+        self.assertEqual(parse(span), Traceparent(int(EVENT, 16), 2, sampled=True))
         tracer.end(a_span(span))
         self.assertEqual([each.context for each in shelf.spans], [span])
+        self.assertEqual(self.decided(tracer), {"recorded": 1})
+
+    def test_an_event_with_another_id(self) -> None:
+        """
+        An id that cannot be that of a trace is no hindrance.
+        """
+        tracer = a_tracer(Shelf())
+        for event_id in ("e1", "0" * 32, "A" * 32, EVENT[:16] + "0" * 16):
+            trace = parse(tracer.begin(event_id))
+            assert trace is not None
+            self.assertTrue(trace.sampled)
 
     def test_a_trace_that_is_not_sampled(self) -> None:
         """
-        It has an identity, which the receiver is told, and says that it is not recorded; nothing of it is collected.
+        There is none then.
         """
-        shelf = Shelf(sampling=False)
-        tracer = a_tracer(shelf)
-        trace = tracer.begin()
-        self.assertTrue(trace.endswith("-00"))
-        self.assertTrue(tracer.begin_span(trace).endswith("-00"))
-        self.assertFalse(tracer.recorded(trace))
-        tracer.end(a_span(trace))
-        self.assertEqual(shelf.spans, [])
-        self.assertEqual(dict(tracer._traces.read())["not_sampled",], 1)
+        tracer = a_tracer(Shelf(sampling=False))
+        self.assertEqual(tracer.begin(EVENT), "")
+        self.assertEqual(self.decided(tracer), {"not_sampled": 1})
 
     def test_too_much_to_collect(self) -> None:
         """
@@ -145,13 +157,13 @@ class TracerTests(SynchronousTestCase):
         """
         shelf = Shelf(room=2)
         tracer = a_tracer(shelf)
-        trace = tracer.begin()
+        trace = tracer.begin(EVENT)
         tracer.end(a_span(trace))
-        self.assertTrue(tracer.begin().endswith("-00"))
+        self.assertEqual(tracer.begin(EVENT), "")
         tracer.end(a_span(trace))
         tracer.end(a_span(trace))
         self.assertEqual(len(shelf.spans), 2)
-        self.assertEqual(dict(tracer._traces.read())["passed_over",], 1)
+        self.assertEqual(self.decided(tracer), {"recorded": 1, "passed_over": 1})
         self.assertEqual(dict(tracer._spans.read())["dropped",], 1)
 
     def test_what_is_no_trace_is_not_continued(self) -> None:
