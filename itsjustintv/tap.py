@@ -222,6 +222,7 @@ def _ground(options: Options, reactor: Any) -> Ground:
         journal=Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed),
         routing=routing,
         new_id=EventIds(reactor, os.urandom(6).hex()),
+        hide=REDACTOR.learn,
         metrics=metrics,
         tracer=tracer,
         following=Following(tracer, reactor, routing.destination, lambda: settings.config.twitch.api_url),

@@ -4,7 +4,7 @@ What every group of parts stands on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import frozen
@@ -31,6 +31,7 @@ class Ground:
     :ivar disk: runs what may block on files.
     :ivar settings: the configuration and its changes.
     :ivar new_id: names an event.
+    :ivar hide: keeps texts out of the log from now on.
     :ivar metrics: counts what happens.
     :ivar tracer: begins traces and spans.
     :ivar following: makes the spans of an event.
@@ -43,6 +44,7 @@ class Ground:
     journal: Journal
     routing: Routing
     new_id: EventIds
+    hide: Callable[[Iterable[str]], None]
     metrics: Metrics
     tracer: Tracer
     following: Following

@@ -40,7 +40,7 @@ def ready(
     """
 
     def asked() -> str | None:
-        return twitch.token.problem() or subscriptions.identities.problem() or subscriptions.catch_up.problem()
+        return twitch.problem() or subscriptions.identities.problem() or subscriptions.catch_up.problem()
 
     return ProbeResource(
         "ready",

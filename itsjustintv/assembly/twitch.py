@@ -56,7 +56,7 @@ class Twitch:
         agent = twitch_agent(reactor)
         http = HTTPClient(agent)
         bucket = RateBucket(reactor)
-        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run)
+        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run, ground.hide)
 
         def called(call: ApiCall) -> None:
             ground.metrics.called(call)

@@ -1,5 +1,5 @@
 """
-The log of ``twistd`` and ``twist``, when their own command lines do not say which: ours, where theirs would be.
+The log of ``twistd``, when its command line does not say which: ours, where its own would be; and that of ``twist``.
 """
 
 from __future__ import annotations
@@ -28,18 +28,16 @@ def log_through(
     make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
 ) -> Callable[[], ILogObserver] | None:
     """
-    Let a program of Twisted's that is about to run us write its log through us. Where to is its own decision. So is the
-    form, if it was asked for one of its own: then only the secrets are taken out.
+    Let ``twistd``, which is about to run us, write its log through us. Where to is its own decision. ``twist`` keeps a
+    form of its own, from which only the secrets are taken out: it does not tell whether anybody asked for that.
 
     :param command_line: its options. ``twist`` reads them after this.
     :param later: has something done by the reactor, from a signal.
     :return: for ``twistd``, what makes the observer that the application is to have, if it is to have one.
     """
-    if "logFile" in command_line:  # twist
-        theirs = command_line.get("fileLogObserverFactory")
-        command_line["fileLogObserverFactory"] = (
-            (lambda out: make(out.buffer)) if theirs is None else (lambda out: Redacted(theirs(out), REDACTOR))
-        )
+    if "fileLogObserverFactory" in command_line:  # twist
+        theirs = command_line["fileLogObserverFactory"]
+        command_line["fileLogObserverFactory"] = lambda out: Redacted(theirs(out), REDACTOR)
         return None
     return None if command_line.get("logger") else partial(_twistd, make, command_line, later)
 

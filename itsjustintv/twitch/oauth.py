@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -149,12 +149,14 @@ class AppToken:
     :ivar settings: ``client_id``, ``client_secret`` and ``auth_url`` may change at any time; a token that was made for
         others is not used. It is kept in ``token_file``.
     :ivar in_thread: reads and writes the file. The file is small, but a write waits for the disk.
+    :ivar hide: is told of each token, as of something that must appear nowhere.
     """
 
     _http: HTTPClient
     _settings: Settings
     _clock: IReactorTime
     _in_thread: InThread
+    _hide: Callable[[Sequence[str]], object] = lambda _: None
     _token: _Token | None = field(default=None, init=False)
     _loaded: bool = field(default=False, init=False)
     _failed: _Failed | None = field(default=None, init=False)
@@ -226,6 +228,7 @@ class AppToken:
             text = await self._in_thread(_read, path)
             if text is not None:
                 self._token = _Token.load(text)
+                self._hide((self._token.value,))
         except (OSError, ValueError) as error:
             self.log.warn(
                 "the token file {path} cannot be used: {reason}; asking twitch for a new token",
@@ -252,6 +255,7 @@ class AppToken:
                     reason=str(error),
                 )
             raise
+        self._hide((token.value,))
         self._token, self._failed, self._said = token, None, None
         await self._save(token)
         return token.value

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 
 # What is public wraps a whole endpoint, for whoever connects.
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
@@ -41,7 +41,7 @@ class _Introductions(HAProxyWrappingFactory):
     protocol = _Introduction  # type: ignore[assignment]
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 @define(eq=False)
 class Introduced:
     """

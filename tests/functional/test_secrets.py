@@ -83,6 +83,20 @@ entry_points(group="console_scripts")[sys.argv[0]].load()()
 """
 
 
+#: A daemon with another one.
+TALKATIVE = """
+import sys
+from itsjustintv.__main__ import main
+from itsjustintv.twitch.oauth import AppToken
+get = AppToken.get
+async def broken(self):
+    raise RuntimeError(f"Authorization: Bearer {await get(self)}")
+AppToken.get = broken
+sys.argv = ["itsjustintv", "run", "--config", "config.toml"]
+main()
+"""
+
+
 @implementer(IAgent)
 @frozen
 class Recording:
@@ -386,6 +400,21 @@ class LogTests(SecretsCase):
             tac = str(ROOT / "itsjustintv.tac")
             await self.defective(["twistd", "-ny", tac, "--pidfile="], error, {"ITSJUSTINTV_LOGGING_FORMAT": "text"})
             await self.defective(["twist", "--log-format=text", "itsjustintv"], error)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_the_token_in_a_traceback(self) -> Deferred[None]:
+        """
+        Nor has a traceback that quotes the token.
+        """
+
+        async def scenario() -> None:
+            stage = self.full_stage()
+            daemon = stage.daemon(command=[sys.executable, "-c", TALKATIVE])
+            daemon.start()
+            await daemon.said("RuntimeError: Authorization: Bearer [redacted]")
+            self.assertTrue(self.tokens(stage))
+            self.assert_kept(stage, daemon.output, "the log")
 
         return Deferred.fromCoroutine(scenario())
 

@@ -160,6 +160,7 @@ class World:
     twitch: FakeTwitch = field(factory=FakeTwitch)
     settings: Twitch = SETTINGS
     in_thread: Callable[..., Deferred[Any]] = at_once
+    hidden: list[str] = field(factory=list)
     stub: StubTreq = field(init=False)
     token: AppToken = field(init=False)
     bucket: RateBucket = field(init=False)
@@ -185,4 +186,8 @@ class World:
         """
         A token as the next start of the process would have it.
         """
-        return AppToken(self.http, lambda: evolve(self.settings, token_file=str(self.path)), self.clock, self.in_thread)
+
+        def settings() -> Twitch:
+            return evolve(self.settings, token_file=str(self.path))
+
+        return AppToken(self.http, settings, self.clock, self.in_thread, self.hidden.extend)

@@ -59,6 +59,18 @@ class AppTokenTests(SynchronousTestCase):
         self.path.parent.mkdir(parents=True)
         self.path.write_text(json.dumps(content), encoding="utf-8")
 
+    def test_every_token_is_hidden(self) -> None:
+        """
+        Wherever a token comes from, it is told to whoever keeps it out of the log.
+        """
+        self.put()
+        self.get()
+        self.assertEqual(self.world.hidden, ["from-disk"])
+        self.world.token.rejected("from-disk")
+        self.twitch.usual[TOKEN] = token("from-twitch")
+        self.assertEqual(self.get(), "from-twitch")
+        self.assertEqual(self.world.hidden, ["from-disk", "from-twitch"])
+
     def test_client_credentials_are_exchanged(self) -> None:
         """
         The token endpoint gets the credentials as a form, and its token is the answer.
