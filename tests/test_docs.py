@@ -18,7 +18,9 @@ from attrs import fields, has
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from itsjustintv import __version__
 from itsjustintv.cli import main
+from itsjustintv.cli_manual import man, markdown
 from itsjustintv.config.leaves import leaves
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Config, StreamerEntry
@@ -221,6 +223,48 @@ class LinkTests(SynchronousTestCase):
                 if places and not any(any(place.glob(name)) for place in places for name in names):
                     missing.append(f"{document}: {span}")
         self.assertEqual(missing, [])
+
+
+class ManualTests(SynchronousTestCase):
+    """
+    Pages that are written by a command, and the site.
+    """
+
+    def test_the_manual_is_that_of_the_commands(self) -> None:
+        """
+        What is in the repository is what the commands say of themselves: ``make manual`` writes it.
+        """
+        pages = {"etc/man/itsjustintv.1": man(main, __version__), "docs/commands.md": markdown(main)}
+        stale = [path for path, text in pages.items() if (ROOT / path).read_text(encoding="utf-8") != text]
+        self.assertEqual(stale, [], "make manual, and commit what it has written")
+
+    def test_the_site_has_every_page(self) -> None:
+        """
+        Every page of docs is in the contents of docs/index.md.
+        """
+        docs = ROOT / "docs"
+        listed = {
+            path
+            for block in Document(docs / "index.md").blocks
+            for line in block.lines
+            for path in docs.glob(f"{line}.md" if line and not line.startswith(":") else "index.md")
+        }
+        self.assertEqual([str(path) for path in sorted(docs.rglob("*.md")) if path not in listed], [])
+
+    def test_the_site_leads_nowhere_else(self) -> None:
+        """
+        A link from a page of docs leads to a page of docs, to a file that is no page, or out into the world: the site
+        has no other pages.
+        """
+        wrong = [
+            f"{document}: {link}"
+            for document in documents()
+            if document.path.is_relative_to(ROOT / "docs")
+            for link in document.links
+            if re.match(r"(?![a-z]+:).*\.md(#|$)", link)
+            and not (document.path.parent / link.partition("#")[0]).resolve().is_relative_to(ROOT / "docs")
+        ]
+        self.assertEqual(wrong, [])
 
 
 class CommandTests(SynchronousTestCase):

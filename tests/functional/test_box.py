@@ -207,6 +207,8 @@ class BoxTests(BoxCase):
                 set(told), {"api_url", "auth_url", "control_url", "client_id", "client_secret"}, twitch.seen
             )
             self.assertLess(twitch.seen.index("tanuki goes live"), twitch.seen.index("kitsune goes live"))
+            await twitch.answer("", "\x03")
+            self.assertEqual(await twitch.ended(), 0, twitch.seen)
 
         return Deferred.fromCoroutine(scenario())
 
