@@ -91,6 +91,14 @@ class Access:
         hosts = headers.getRawHeaders(b"host", [])
         return not origins or (len(origins) == 1 and _authority(origins[0]) == hosts[0].lower())
 
+    def is_for_us(self, request: Request) -> bool:
+        """
+        Whether a request for reading is made by our own page, by a person, or by no browser: somebody else's page may
+        lead here, but not load anything from here, whether or not it could read it.
+        """
+        sites = request.requestHeaders.getRawHeaders(b"sec-fetch-site", [b"none"])
+        return sites in ([b"none"], [b"same-origin"]) or request.getHeader(b"sec-fetch-mode") == b"navigate"
+
     def session(self) -> bytes:
         """
         Write a cookie for a browser that has shown the token.

@@ -160,12 +160,20 @@ async def _status(ask: Sources) -> object:
 
 
 async def _streamers(ask: Sources, query: str, limit: int, cursor_: str | None) -> object:
-    start = 0 if cursor_ is None else place("streamers", cursor_, "n")[0]
+    start = _start("streamers", cursor_)
+    found, total = ask.streamers(query, limit, start)
+    return _numbered("streamers", found, start + limit, total)
+
+
+def _start(kind: str, text: str | None) -> int:
+    start = 0 if text is None else place(kind, text, "n")[0]
     if not isinstance(start, int) or start < 0:
         raise Unknown(_NO_PLACE)
-    found, total = ask.streamers(query, limit, start)
-    more = start + limit < total
-    return Page(items=found, next=cursor("streamers", (start + limit,)) if more else None)
+    return start
+
+
+def _numbered(kind: str, found: Sequence[object], end: int, total: int) -> object:
+    return Page(items=found, next=cursor(kind, (end,)) if end < total else None)
 
 
 async def _events(ask: Sources, limit: int, cursor_: str | None) -> object:
@@ -208,8 +216,10 @@ async def _cancel(ask: Sources, id_: str) -> object:
     return await _delivery(ask, id_)
 
 
-async def _destinations(ask: Sources) -> object:
-    return await ask.destinations()
+async def _destinations(ask: Sources, limit: int, cursor_: str | None) -> object:
+    start = _start("destinations", cursor_)
+    found, total = await ask.destinations(limit, start)
+    return _numbered("destinations", found, start + limit, total)
 
 
 async def _test(ask: Sources, name: str) -> object:
@@ -328,9 +338,11 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path="/destinations",
         name="listDestinations",
-        words="Every destination.",
-        answer=Sequence[DestinationView],
+        words="Destinations: those that need attention first.",
+        answer=Page[DestinationView],
         act=_destinations,
+        parameters=(_AT_MOST, _CURSOR),
+        errors=(404,),
     ),
     Operation(
         method="POST",

@@ -117,7 +117,7 @@ class PageResource(Resource):
                     "div",
                     dead([tell_delivery(each) for each in letters], forms),
                     waiting([tell_delivery(each) for each in pending], status.accounting.pending, forms),
-                    destinations(await ask.destinations(), forms),
+                    destinations(*await ask.destinations(_CARDS, 0), forms),
                     _certificates(ask.certificates()),
                     _configuration(ask.configuration()),
                     _twitch(ask.rate(), status),

@@ -62,7 +62,8 @@ class AdminResource(Resource):
         public = self._public.get(request.path)
         if public is None and not access.admits(request):
             return self._turn_away(request)
-        if request.method not in _SAFE and not access.means_it(request):
+        rightly = access.is_for_us if request.method in _SAFE else access.means_it
+        if not rightly(request):
             return give_problem(request, http.FORBIDDEN, "this was sent by the page of somebody else")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:

@@ -230,11 +230,10 @@ def _after(lapse: float) -> str:
     return f"+{took(lapse)}" if lapse >= 0 else "earlier"
 
 
-def destinations(found: Sequence[DestinationView], forms: Forms) -> Markup:
+def destinations(found: Sequence[DestinationView], total: int, forms: Forms) -> Markup:
     """
     Where notifications go, and how that goes.
     """
-    shown = found[:100]
     rows = [
         el(
             "li",
@@ -254,9 +253,9 @@ def destinations(found: Sequence[DestinationView], forms: Forms) -> Markup:
             class_="row",
             data_key=f"destination-{each.name}",
         )
-        for each in shown
+        for each in found
     ]
-    count = f"{len(shown)} of {len(found):,}" if len(shown) < len(found) else f"{len(found):,}"
+    count = f"{len(found)} of {total:,}" if len(found) < total else f"{total:,}"
     return section("destinations", "Destinations", count, el("ul", rows, class_="rows"))
 
 

@@ -51,6 +51,7 @@ class Sources:
         so many from a position on, and how many there are in all.
     :ivar events: the latest first, from a place on.
     :ivar deliveries: from a place on, so many, of a state, to a destination, of a streamer.
+    :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
     :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
         two.
     :ivar cancel: ends what has not ended.
@@ -69,7 +70,7 @@ class Sources:
         Asked[tuple[Sequence[DeliveryStory], Place | None]],
     ]
     delivery: Callable[[str], Asked[EventStory | None]]
-    destinations: Callable[[], Asked[Sequence[DestinationView]]]
+    destinations: Callable[[int, int], Asked[tuple[Sequence[DestinationView], int]]]
     certificates: Callable[[], Sequence[CertificateView]]
     configuration: Callable[[], ConfigurationView]
     rate: Callable[[], RateView]

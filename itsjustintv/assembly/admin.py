@@ -30,8 +30,8 @@ from itsjustintv.web.site import make_site
 
 __all__ = ["Admin"]
 
-#: Nobody but operators comes here, and they have little to say.
-_LIMITS = Limits(body=16 * 1024, connections=100)
+#: Nobody but operators comes here, and they have little to say; curl -X POST says nothing at all.
+_LIMITS = Limits(body=16 * 1024, connections=100, declared=False)
 
 
 @frozen

@@ -97,7 +97,6 @@ class Showing:
         """
         account = await self._ground.journal.accounting()
         failed, degraded = self._web.health.judge()
-        streamers = self._ground.routing.streamers()
         return StatusView(
             status="unhealthy" if failed else "degraded" if degraded else "healthy",
             reasons=[
@@ -107,8 +106,8 @@ class Showing:
             version=__version__,
             now=moment(self._ground.reactor.seconds()) or "",
             started_at=moment(self._started_at) or "",
-            streamers=len(streamers),
-            live=sum(1 for each in streamers if self._twitch.roster.presence(each.user_id).live),
+            streamers=len(self._ground.routing.streamers()),
+            live=len(self._twitch.roster.live()),
             under_way=self._deliveries.queue.under_way,
             subscriptions=self._subscriptions_view(),
             accounting=AccountingView(**asdict(account), imbalance=account.imbalance),
@@ -120,8 +119,12 @@ class Showing:
         """
         self._twitch.roster.look()
         query = query.casefold()
-        found = [each for each in self._ground.routing.streamers() if not query or self._matches(each, query)]
-        found.sort(key=self._rank)
+        live = self._twitch.roster.live()
+        ranked: tuple[list[Streamer], ...] = ([], [], [], [])
+        for each in self._ground.routing.streamers():
+            if not query or self._matches(each, query):
+                ranked[0 if each.user_id in live else _ORDER[self._state(each)[0]]].append(each)
+        found = [each for rank in ranked for each in rank]
         return [self._streamer(each) for each in found[start : start + limit]], len(found)
 
     async def events(self, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
@@ -159,25 +162,28 @@ class Showing:
         """
         return await self._ground.journal.ask(partial(overviews.delivery, delivery_id=delivery_id))
 
-    async def destinations(self) -> Sequence[DestinationView]:
+    async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
         """
-        Every destination.
+        Some of the destinations, and how many there are.
         """
         waiting = {each.destination: each for each in await self._ground.journal.ask(overviews.waiting)}
-        routing = self._ground.routing
+        routing, last = self._ground.routing, self._history.last
+        everywhere = routing.destinations()
+        ailing = {name for name in everywhere if name in waiting or ((tried := last(name)) and not tried.ok)}
+        names = [*(name for name in everywhere if name in ailing), *(name for name in everywhere if name not in ailing)]
         streamers = Counter(chain.from_iterable(each.destinations for each in routing.streamers()))
         return [
             DestinationView(
                 name=name,
-                signature=each.signature,
-                signed=bool(each.secret),
+                signature=everywhere[name].signature,
+                signed=bool(everywhere[name].secret),
                 streamers=streamers[name],
                 pending=waiting[name].count if name in waiting else 0,
                 next_attempt_at=moment(waiting[name].next_at) if name in waiting else None,
-                last=self._history.last(name),
+                last=last(name),
             )
-            for name, each in routing.destinations().items()
-        ]
+            for name in names[start : start + limit]
+        ], len(names)
 
     def certificates(self) -> Sequence[CertificateView]:
         """
@@ -275,21 +281,17 @@ class Showing:
         )
 
     def _matches(self, streamer: Streamer, query: str) -> bool:
-        name = self._twitch.roster.presence(streamer.user_id).name.casefold()
-        return query in streamer.key.casefold() or query in streamer.login or query in (streamer.user_id, name)
+        name = self._twitch.roster.called(streamer.user_id)
+        return any(query in text.casefold() for text in (streamer.key, streamer.login, streamer.user_id, name))
 
-    def _rank(self, streamer: Streamer) -> tuple[int, str]:
-        live = self._twitch.roster.presence(streamer.user_id).live
-        return 0 if live else _ORDER[self._subscription(streamer).state], streamer.key
-
-    def _subscription(self, streamer: Streamer) -> SubscriptionView:
+    def _state(self, streamer: Streamer) -> tuple[Subscribed, str]:
         if not streamer.user_id:
-            return SubscriptionView(state=Subscribed.UNKNOWN, reason="twitch has not told the id of this login")
-        state, reason = self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
-        return SubscriptionView(state=state, reason=reason)
+            return Subscribed.UNKNOWN, "twitch has not told the id of this login"
+        return self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
 
     def _streamer(self, streamer: Streamer) -> StreamerView:
         presence = self._twitch.roster.presence(streamer.user_id)
+        state, reason = self._state(streamer)
         return StreamerView(
             key=streamer.key,
             login=streamer.login,
@@ -302,5 +304,5 @@ class Showing:
             live_since=moment(seconds(presence.started_at)),
             avatar=f"/avatars/{streamer.user_id}" if presence.pictured else None,
             destinations=streamer.destinations,
-            subscription=self._subscription(streamer),
+            subscription=SubscriptionView(state=state, reason=reason),
         )

@@ -4,7 +4,7 @@ Who is live at this moment, for somebody who looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from math import inf
 from typing import Any
 
@@ -117,6 +117,19 @@ class Roster(Service):
         if found.picture is not None:
             self._faces[event.broadcaster_id] = _Face(event.broadcaster_name, found.picture.url)
         self.version += 1
+
+    def live(self) -> Set[str]:
+        """
+        The user ids of all who are live.
+        """
+        since = self._clock.seconds() - _LAG
+        return self._streams.keys() | {each for each, heard in self._heard.items() if heard.at > since}
+
+    def called(self, user_id: str) -> str:
+        """
+        What somebody is called; empty while it is not known.
+        """
+        return self._faces.get(user_id, _NOBODY).name
 
     def presence(self, user_id: str) -> Presence:
         """

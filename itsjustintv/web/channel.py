@@ -32,12 +32,15 @@ class Limits:
     :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
     :ivar idle: between an answer and the next request.
     :ivar connections: open at once.
+    :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
+        section 6.3).
     """
 
     body: int = 256 * 1024
     request: float = 10.0
     idle: float = 60.0
     connections: int = 1000
+    declared: bool = True
 
 
 @define(eq=False)
@@ -283,7 +286,7 @@ class Channel(http.HTTPChannel):
         if self.requests[-1].requestHeaders.hasHeader(b"Transfer-Encoding"):
             # Twisted takes "identity" for nothing at all; whoever stands before us may take it for something.
             return http.BAD_REQUEST
-        if self._command == b"POST" and self._transferDecoder is None:
+        if self._command == b"POST" and self._transferDecoder is None and self.traffic.limits.declared:
             return http.LENGTH_REQUIRED
         return http.REQUEST_ENTITY_TOO_LARGE if self.length > self.traffic.limits.body else None
 

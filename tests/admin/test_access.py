@@ -205,8 +205,19 @@ class ForgeryTests(DoorCase):
         ):
             for method in ("POST", "DELETE", "PUT", "PATCH"):
                 self.assertEqual(self.status("/metrics", method, **cookie, **wrong), 403, wrong)
-            self.assertEqual(self.status("/metrics", **cookie, **wrong), 200, wrong)
             self.assertEqual(self.status("/metrics", "POST", Authorization=f"Bearer {TOKEN}", **wrong), 200)
+
+    def test_reading(self) -> None:
+        """
+        The page of somebody else may lead a person here, and load nothing from here: no picture, no stream, no answer.
+        """
+        cookie = self.log_in()
+        for site in ("cross-site", "same-site"):
+            self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors"), 403)
+            self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site), 403)
+            self.assertEqual(self.status("/", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate"), 200)
+        for site in ("same-origin", "none"):
+            self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="cors"), 200)
 
     def test_a_form_holds_proof(self) -> None:
         """

@@ -140,7 +140,7 @@ class RequestTests(ApiCase):
 
     def test_streamers_go_on(self) -> None:
         """
-        Streamers are read in parts too.
+        Streamers and destinations are read in parts too.
         """
         self.house.streamers *= 3
         found, path = [], "/streamers?limit=2"
@@ -149,6 +149,10 @@ class RequestTests(ApiCase):
             found.append(len(page["items"]))
             path = f"/streamers?limit=2&cursor={page['next']}" if page["next"] else ""
         self.assertEqual(found, [2, 1])
+        _, page = self.ask("/destinations?limit=1")
+        _, last = self.ask(f"/destinations?limit=1&cursor={page['next']}")
+        names = [each["name"] for each in (*page["items"], *last["items"])]
+        self.assertEqual((names, last["next"]), (["streamers.tanuki", "global_webhook"], None))
         self.assertEqual(self.ask("/streamers?query=nobody")[1], {"items": [], "next": None})
         for wrong in (-1, 1.5, 1 << 63):
             self.assertEqual(self.ask(f"/streamers?cursor={cursor('streamers', (wrong,))}")[0], 404)

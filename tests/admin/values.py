@@ -207,9 +207,9 @@ class House:
     async def delivery(self, delivery_id: str) -> EventStory | None:
         return next((each for each in self.stories if each.deliveries[0].delivery.id == delivery_id), None)
 
-    async def destinations(self) -> Sequence[DestinationView]:
+    async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
         last = LastAttemptView(at=AT, ok=False, reason="http_503", detail="It answered 503.", status=503, duration=0.1)
-        return [
+        found = [
             DestinationView(
                 name="streamers.tanuki",
                 signature="hub",
@@ -229,6 +229,7 @@ class House:
                 last=None,
             ),
         ]
+        return found[start : start + limit], len(found)
 
     def series(self, seconds: float) -> Sequence[PointView]:
         self.hours.append(seconds / 3600)

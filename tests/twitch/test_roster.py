@@ -111,6 +111,7 @@ class LookTests(RosterCase):
             ),
         )
         self.assertEqual(self.roster.presence("2"), Presence(live=False, name="U2"))
+        self.assertEqual((self.roster.live(), self.roster.called("2"), self.roster.called("3")), ({"1"}, "U2", ""))
 
     def test_looks_are_answered_from_memory(self) -> None:
         """
@@ -260,6 +261,8 @@ class OverheardTests(RosterCase):
         A broadcast that is listed no more is over.
         """
         self.overheard.enrich(self.event, Streamer(key="one"))
+        self.assertEqual(self.roster.live(), {"1"})
         self.clock.advance(75)
         self.roster.look()
         self.assertFalse(self.roster.presence("1").live)
+        self.assertEqual(self.roster.live(), set())

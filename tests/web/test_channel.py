@@ -53,11 +53,12 @@ class Server:
 
     resource: Echo = field(factory=Echo)
     clock: Clock = field(factory=Clock)
+    limits: Limits = LIMITS
     site: LimitedSite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.clock.advance(1_767_323_046)
-        self.site = make_site(self.resource, self.clock, LIMITS)
+        self.site = make_site(self.resource, self.clock, self.limits)
         self.site.doStart()
 
     def connect(self) -> tuple[Channel, StringTransport]:
@@ -144,6 +145,14 @@ class LengthTests(SynchronousTestCase):
         A body that nobody announced is not guessed; a length of zero is a length, and GET needs none.
         """
         self.assertEqual(status(Server().exchange(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")), 411)
+
+    def test_a_post_may_do_without_a_length_where_that_is_allowed(self) -> None:
+        """
+        Where a POST need not say how long it is, one that says nothing has no body, as RFC 9112 has it.
+        """
+        server = Server(limits=Limits(declared=False))
+        answer = server.exchange(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual((status(answer), answer.rpartition(b"\r\n")[2]), (200, b"POST "))
         self.assertEqual(status(Server().exchange(post(b""))), 200)
         self.assertEqual(status(Server().exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")), 200)
 
