@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed
 
 import click
@@ -32,10 +33,39 @@ from itsjustintv.cli_text import colour_in
 
 __all__ = ["main"]
 
+#: The commands in the order of their use; whatever is in none of these comes last.
+_PARTS: Mapping[str, Sequence[str]] = {
+    "Begin": ("init", "migrate", "config", "demo"),
+    "Run": ("run", "health", "doctor"),
+    "Look and mend": ("explain", "deliveries", "subscriptions", "certs"),
+    "Practise": ("simulate", "receive"),
+}
+
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
+class _Parts(click.Group):
+    """
+    A group that lists its commands by what they are for.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """
+        List them.
+        """
+        named = {name for names in _PARTS.values() for name in names}
+        rest = sorted(name for name, each in self.commands.items() if name not in named and not each.hidden)
+        width = max(map(len, self.commands))
+        for title, names in (*_PARTS.items(), ("More", rest)):
+            with formatter.section(title):
+                limit = formatter.width - width - 6
+                formatter.write_dl(
+                    [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
+                )
+
+
 @click.group(
+    cls=_Parts,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
@@ -58,7 +88,9 @@ def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - 
         context.invoke(run, config=None)
 
 
-@main.command(epilog=examples("run", "run --config /etc/itsjustintv/config.toml"))
+@main.command(
+    short_help="Run the daemon in the foreground.", epilog=examples("run", "run --config /etc/itsjustintv/config.toml")
+)
 @config_option
 def run(config: str | None) -> None:
     """
@@ -87,7 +119,7 @@ def version() -> None:
     click.echo(f"Python: {platform.python_version()}")
 
 
-@main.command(epilog=examples("demo"))
+@main.command(short_help="Watch all of it work on this machine.", epilog=examples("demo"))
 def demo() -> None:
     """
     Watch the daemon do its work against a Twitch simulated on this machine.
@@ -98,10 +130,11 @@ def demo() -> None:
 
 
 @main.command(
+    short_help="Print the completion for a shell.",
     epilog="\b\nExamples:\n"
     "  $ itsjustintv completion bash > ~/.local/share/bash-completion/completions/itsjustintv\n"
     "  $ itsjustintv completion zsh > ~/.zfunc/_itsjustintv\n"
-    "  $ itsjustintv completion fish > ~/.config/fish/completions/itsjustintv.fish"
+    "  $ itsjustintv completion fish > ~/.config/fish/completions/itsjustintv.fish",
 )
 @click.argument("shell", type=click.Choice(tuple(_SHELLS)))
 def completion(shell: str) -> None:

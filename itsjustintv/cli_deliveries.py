@@ -44,7 +44,8 @@ def ledger_of(config: str | None) -> Ledger:
 
 
 @click.group(
-    epilog=examples("deliveries list --state dead", "deliveries show ID", "deliveries retry --all --state dead")
+    short_help="See what became of everything; change it.",
+    epilog=examples("deliveries list --state dead", "deliveries show ID", "deliveries retry --all --state dead"),
 )
 def deliveries() -> None:
     """

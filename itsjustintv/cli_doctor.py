@@ -53,7 +53,7 @@ class _Found:
     finding: Finding
 
 
-@click.command(epilog=examples("doctor", "doctor --json"))
+@click.command(short_help="Find what is wrong, and say what to do.", epilog=examples("doctor", "doctor --json"))
 @config_option
 @json_option
 def doctor(config: str | None, as_json: bool) -> None:

@@ -32,7 +32,10 @@ _TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doub
 _LATEST = 10
 
 
-@click.command(epilog=examples("explain EVENT", "explain tanuki", "explain tanuki --json"))
+@click.command(
+    short_help="Tell all about an event or a streamer.",
+    epilog=examples("explain EVENT", "explain tanuki", "explain tanuki --json"),
+)
 @config_option
 @click.argument("what", metavar="EVENT|STREAMER")
 @json_option

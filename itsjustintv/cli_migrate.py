@@ -51,11 +51,12 @@ class _Folder:
 
 
 @click.command(
+    short_help="Take over from the original program.",
     epilog=examples(
         "migrate --from /opt/old --dry-run",
         "migrate --from /opt/old",
         "migrate --from /opt/old --config /etc/itsjustintv.toml",
-    )
+    ),
 )
 @click.option(
     "--from",

@@ -115,11 +115,12 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
 
 
 @click.command(
+    short_help="Show deliveries, and verify them.",
     epilog=examples(
         "receive --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "receive --fail 2 --retry-after 5",
         "receive --json --count 1",
-    )
+    ),
 )
 @click.option("--port", default=_PORT, show_default=True, help="Where it listens; 0 for any that is free.")
 @click.option(

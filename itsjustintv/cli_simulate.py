@@ -29,11 +29,12 @@ _PORT = 8090
 
 
 @click.command(
+    short_help="Run a Twitch on this machine.",
     epilog=examples(
         "simulate",
         "simulate --streamer tanuki --write box.toml --webhook http://127.0.0.1:8091/live",
         "simulate --every 60",
-    )
+    ),
 )
 @click.option(
     "--port", default=_PORT, show_default=True, help="Where it listens on this machine; 0 for any that is free."

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,23 @@ class VersionTests(SynchronousTestCase):
         self.assertEqual(lines[0], f"itsjustintv {__version__}")
         self.assertEqual([line.partition(" ")[0] for line in lines[1:]], ["Twisted:", "Python:"])
         self.assertEqual(CliRunner().invoke(main, ["--version"]).stdout.splitlines(), lines[:1])
+
+
+class HelpTests(SynchronousTestCase):
+    """
+    ``itsjustintv --help``.
+    """
+
+    def test_every_command_has_its_place(self) -> None:
+        """
+        At 80 columns every command is there once, with a description that is not cut off, and nothing else.
+        """
+        shown = CliRunner().invoke(main, ["--help"], terminal_width=80).stdout
+        listed = re.findall(r"^  ([a-z]+) {2,}(\S.*)$", shown, re.MULTILINE)
+        self.assertCountEqual(
+            [name for name, _ in listed], [name for name, each in main.commands.items() if not each.hidden]
+        )
+        self.assertEqual([name for name, text in listed if "..." in text], [])
 
 
 class CompletionTests(SynchronousTestCase):

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.process import environment
 from tests.functional.stage import SECRET, Stage
+from tests.functional.terminal import Terminal
 from tests.functional.test_commands import CommandCase
 
 OTHER = "https://elsewhere.example.net/twitch"
@@ -150,5 +154,27 @@ class SubscriptionsTests(CommandCase):
             stage.twitch.tokens.client_secret = "another"
             self.assert_declined(await stage.command("subscriptions", "list"), "invalid client secret")
             self.assertEqual(list(stage.twitch.subscriptions), [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_somebody_does_not_wait(self) -> Deferred[None]:
+        """
+        Ctrl-C while Twitch does not answer ends a command with 130, and says how things stand.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage()
+            stage.add_streamer("tanuki")
+            stage.configure()
+            asked: Deferred[None] = Deferred()
+            stage.twitch.faults.plan("token", then=Behaviour(after=asked))
+            terminal = Terminal(stage.reactor)
+            self.addCleanup(lambda: Deferred.fromCoroutine(terminal.kill()))
+            command = [sys.executable, "-m", "itsjustintv", "subscriptions", "list"]
+            terminal.start(command, stage.folder, environment(os.environ))
+            await stage.until(lambda: "POST /oauth2/token" in stage.twitch.requests)
+            await terminal.answer("", "\x03")
+            self.assertEqual(await terminal.ended(), 130, terminal.seen)
+            self.assertIn("Error: interrupted: what was begun may be done or not", terminal.seen)
 
         return Deferred.fromCoroutine(scenario())
