@@ -173,8 +173,9 @@ class Pipeline(Service):
         self._seen.confirm(keys, expires_at)
         if not kept:
             return Verdict.DUPLICATE
-        # On the next turn of the reactor, so that Twitch's answer leaves first.
-        self._clock.callLater(0, self._begin_all, event, deliveries)
+        if len(self._preparing) < self._at_once:
+            # On the next turn of the reactor, so that Twitch's answer leaves first.
+            self._clock.callLater(0, self._begin_all, event, deliveries)
         return Verdict.ACCEPTED
 
     async def _remember(self) -> None:

@@ -199,14 +199,15 @@ class SubscriptionKeeper(Service):
         """
         Find out what subscriptions are created with by now, and remember what they were created with before.
         """
-        terms, before = Terms(self._callback(), self._secret()), self._terms
-        if terms != before:
-            self._terms = terms
-            self._patience.forget()
-            if before is not None and before.secret != terms.secret:
-                former = dict.fromkeys((before.secret, *self._previous))
-                self._previous = [each for each in former if each != terms.secret]
-        return terms
+        callback, secret, before = self._callback(), self._secret(), self._terms
+        if before is not None and before.secret == secret and before.callback == callback:
+            return before
+        self._terms = Terms(callback, secret)
+        self._patience.forget()
+        if before is not None and before.secret != secret:
+            former = dict.fromkeys((before.secret, *self._previous))
+            self._previous = [each for each in former if each != secret]
+        return self._terms
 
     async def _round(self) -> None:
         """
