@@ -19,6 +19,7 @@ from itsjustintv.cli_text import table, tell, utc, write_json
 from itsjustintv.cli_twitch import office_of
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
+from itsjustintv.config.values import login
 from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.chronicle import Course, Step, Story
 from itsjustintv.journal.ledger import Ledger
@@ -58,6 +59,10 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     )
     if ledger is None and found is None:
         raise click.ClickException(reason)
+    if found is None and login(what) is not None:
+        raise click.ClickException(
+            f"there is no event and no streamer {what}; what has ended is removed after seven days"
+        )
     answers = in_reactor(lambda reactor: _ask(reactor, settings, what))
     deliveries = [] if ledger is None or found is None else ledger.list(streamer=found.key, limit=_LATEST)
     about = [*_configured(found, settings), *answers]

@@ -263,6 +263,7 @@ class ClockTests(SynchronousTestCase):
         for off, verdict, words in (
             (0.5, OK, "agrees"),
             (-4.0, OK, "agrees"),
+            (5.4, OK, "agrees"),
             (60.5, HINT, "60 s ahead of"),
             (-59.5, HINT, "60 s behind"),
             (700.5, MEND, "700 s ahead of"),

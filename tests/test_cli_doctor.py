@@ -6,11 +6,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import time
 
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli import main
+from itsjustintv.cli_doctor import _daemon, _https
+from itsjustintv.config.load import Loaded
+from itsjustintv.config.sections import TLS, Config, Server, Storage
+from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.simulator.loopback import free_port
+from tests.certs.authority import DAY
+from tests.certs.doubles import NAME, bundle
+from tests.test_cli_health import Counter, said
 
 
 class ConfigurationTests(SynchronousTestCase):
@@ -32,3 +41,94 @@ class ConfigurationTests(SynchronousTestCase):
         content = json.loads(result.stdout)
         self.assertEqual((content["mend"], content["hints"], result.exit_code), (5, 0, 1))
         self.assertEqual({each["area"] for each in content["findings"]}, {"configuration"})
+
+
+class DaemonTests(SynchronousTestCase):
+    """
+    What the daemon says of itself.
+    """
+
+    def found(self, answer: bytes | None, running: bool | None = True) -> list[Finding]:
+        """
+        What is found when somebody answers so; nobody when there is no answer.
+        """
+        counter = None if answer is None else Counter(answer)
+        path = Path(self.mktemp())
+        path.write_text(f"[server]\nport = {free_port() if counter is None else counter.port}\n")
+        found = list(_daemon(path, running))
+        if counter is not None:
+            counter.close()
+        return found
+
+    def test_ready(self) -> None:
+        """
+        One that is ready is as it should be.
+        """
+        [found] = self.found(said("200 OK", {"status": "ready"}))
+        self.assertEqual(found.verdict, Verdict.OK)
+
+    def test_not_ready(self) -> None:
+        """
+        Each reason is to be mended, unless it is looked at here as well.
+        """
+        reasons = [{"check": "journal", "reason": "full"}, {"check": "subscriptions", "reason": "missing"}]
+        found = self.found(said("503 Unavailable", {"status": "not ready", "reasons": reasons}))
+        self.assertEqual([each.verdict for each in found], [Verdict.MEND, Verdict.HINT])
+        self.assertIn("journal: full", found[0].text)
+
+    def test_somebody_else(self) -> None:
+        """
+        Whoever answers otherwise is not the daemon.
+        """
+        for answer in (said("404 Not Found", b"no"), b"220 welcome\r\n"):
+            self.assertEqual([each.verdict for each in self.found(answer)], [Verdict.MEND])
+
+    def test_nobody(self) -> None:
+        """
+        Nobody is to be mended if there should be somebody.
+        """
+        for running, verdict in ((True, Verdict.MEND), (None, Verdict.HINT), (False, Verdict.HINT)):
+            [found] = self.found(None, running)
+            self.assertEqual(found.verdict, verdict, running)
+
+
+class HTTPSTests(SynchronousTestCase):
+    """
+    HTTPS, if it is served here.
+    """
+
+    def verdicts(self, tls: TLS, running: bool = False) -> dict[str, Verdict]:
+        """
+        What is found of each certificate.
+        """
+        server = Server(listen_addr="127.0.0.1", port=free_port(), tls=tls)
+        folder = Path(self.mktemp())
+        settings = Loaded(Config(server=server, storage=Storage(path=str(folder / "journal.db"))))
+        return {each.text.partition(":")[0]: each.verdict for each in _https(settings, running)}
+
+    def test_by_a_proxy(self) -> None:
+        """
+        Where it is not served here only the port matters.
+        """
+        self.assertEqual(set(self.verdicts(TLS()).values()), {Verdict.OK})
+
+    def test_a_certificate_that_is_not_there_yet(self) -> None:
+        """
+        Before the first start there is none; a daemon that runs should have one.
+        """
+        tls = TLS(enabled=True, domains=(NAME,), cert_dir=self.mktemp(), challenge="tls-alpn-01")
+        self.assertEqual(self.verdicts(tls)[NAME], Verdict.HINT)
+        self.assertEqual(self.verdicts(tls, running=True)[NAME], Verdict.MEND)
+
+    def test_a_certificate_of_the_operators_own(self) -> None:
+        """
+        It is as good as its file.
+        """
+        path = Path(self.mktemp())
+        tls = TLS(enabled=True, mode="files", domains=("other.example.test",), cert_file=str(path), key_file=str(path))
+        path.write_bytes(
+            b"".join(each.as_bytes() for each in bundle("other.example.test", start=time() - DAY).objects())
+        )
+        self.assertEqual(self.verdicts(tls)["other.example.test"], Verdict.OK)
+        path.unlink()
+        self.assertEqual(self.verdicts(tls)["other.example.test"], Verdict.MEND)

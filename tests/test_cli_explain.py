@@ -88,6 +88,14 @@ class EventTests(SynchronousTestCase):
             },
         )
 
+    def test_neither(self) -> None:
+        """
+        What is no event, and cannot be a streamer, is said at once, and Twitch is not asked.
+        """
+        result = self.explain("01a21230bc74a19bf90afa6300000003")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("there is no event and no streamer 01a2", result.output)
+
     def test_without_a_journal(self) -> None:
         """
         What is neither an event nor a streamer cannot be explained without a journal.

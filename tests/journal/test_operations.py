@@ -327,8 +327,9 @@ class QueueTests(OperationsCase):
         self.pending("e2", "a", at=1002.0)
         self.assertEqual(queries.earliest(self.connection), 1002.0)
         self.accept("e3", "c")
+        self.accept("e4", "c", at=1009.0)
         self.assertEqual(queries.earliest(self.connection), 1000.0)
-        for name in ("e1", "e2", "e3"):
+        for name in ("e1", "e2", "e3", "e4"):
             operations.settle(self.connection, f"{name}-1", State.CANCELLED, "", 1001.0)
         self.assertIsNone(queries.earliest(self.connection))
 
