@@ -309,6 +309,38 @@ class TroubleTests(KeeperTestCase):
         self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
         self.assertIsNone(self.scene.keeper.problem())
 
+    def test_twitch_is_away_for_an_hour(self) -> None:
+        """
+        All of Twitch fails for an hour, in which one subscription ends without a word and somebody else is wanted: soon
+        after it is back everybody is subscribed to, what was right is as it was, and the gap is told.
+        """
+        scene = self.scene
+        tanuki, _ = scene.streamers("tanuki", "mujina")
+        scene.start(1800.0)
+        kept = {each.broadcaster_id: each for each in scene.find()}
+        for away in (Behaviour(status=503), Behaviour(hang=True), Behaviour(drop=True)):
+            scene.gaps.clear()
+            scene.twitch.faults.usually = away
+            scene.change(kept[tanuki].id, status="notification_failures_exceeded")
+            (kitsune,) = scene.streamers("kitsune")
+            scene.keeper.reconcile("somebody is wanted")
+            scene.let_pass(3600.0)
+            self.assertIsNotNone(scene.keeper.problem())
+            scene.twitch.faults.usually = Behaviour()
+            scene.let_pass(360.0)
+            self.assertEqual(scene.statuses(), dict.fromkeys(("tanuki", "mujina", "kitsune"), ENABLED))
+            self.assertIsNone(scene.keeper.problem())
+            now = {each.broadcaster_id: each for each in scene.find()}
+            self.assertEqual(
+                {each: now[each] for each in kept if each != tanuki},
+                {each: kept[each] for each in kept if each != tanuki},
+            )
+            self.assertEqual({each for gap in scene.gaps for each in gap}, {tanuki, kitsune})
+            scene.wanted.pop(kitsune)
+            scene.keeper.reconcile("somebody is not wanted any more")
+            scene.let_pass(60.0)
+            kept = {each.broadcaster_id: each for each in scene.find()}
+
     def test_a_creation_that_fails_is_tried_again_soon(self) -> None:
         """
         Twitch's own trouble is no reason to wait for the next hour.
