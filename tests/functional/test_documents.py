@@ -32,7 +32,9 @@ EXCUSED: Mapping[str, str] = {
     r"(.*/)?itsjustintv run( .*)?": "the daemon of these tests; tests.functional.test_start, test_box",
     r"\.venv/bin/(twistd|python) .*itsjustintv.*": "tests.functional.test_start",
     r"(.*/)?itsjustintv init": "asks: tests.functional.test_init answers",
+    r"itsjustintv doctor": "finds fault with a callback on this machine: tests.test_cli_doctor",
     r"itsjustintv certs .*": "takes an authority: tests.functional.test_https",
+    r"(docker|kubectl|mkdir|cp|cd|openssl|editor|sudo) .*": "takes Docker or Kubernetes",
     r"journalctl .*": "takes a unit of systemd that runs",
     r"# .*": "takes root and a machine of its own",
 }
@@ -139,6 +141,7 @@ class DocumentTests(StageCase):
             ("/etc/itsjustintv.toml", "written.toml"),
             ("http://127.0.0.1:8080", stage.url),
             (" ID", f" {delivery}"),
+            (" STREAMER", " tanuki"),
         ):
             typed = typed.replace(printed, real)
         if "config validate" in typed:
