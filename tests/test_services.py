@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
+from typing import Any
 
 from attrs import define, field
-from twisted.application.service import Service
+from twisted.application.service import Application, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from itsjustintv.errors import CannotServe, JournalInUse
 from itsjustintv.services import Afterwards, Daemon, Storeys
@@ -157,6 +160,25 @@ class DaemonTests(SynchronousTestCase):
         """
         with self.assertRaises(ZeroDivisionError):
             self.daemon(Broken(ZeroDivisionError())).startService()
+
+
+class LogTests(SynchronousTestCase):
+    """
+    The log of the application.
+    """
+
+    def test_of_an_application_without_one(self) -> None:
+        """
+        An application gets the daemon's log, unless it has one; a service that it is a part of gets none.
+        """
+        ours, theirs = (implementer(ILogObserver)(lambda event: None) for _ in range(2))
+        for before, after in ((None, ours), (theirs, theirs)):
+            application: Any = Application("x")
+            if before is not None:
+                application.setComponent(ILogObserver, before)
+            Daemon(MemoryReactorClock(), lambda: ours).setServiceParent(application)
+            self.assertIs(application.getComponent(ILogObserver), after)
+        Daemon(MemoryReactorClock(), self.fail).setServiceParent(MultiService())
 
 
 class AfterwardsTests(SynchronousTestCase):

@@ -4,13 +4,17 @@ Tests for :mod:`itsjustintv.tap`.
 
 from __future__ import annotations
 
+import os
+from io import BytesIO
 from typing import Any, get_type_hints
 
 import attrs
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.sections import Config, StreamerEntry
-from itsjustintv.tap import secrets
+from itsjustintv.config.sections import Config, Logging, StreamerEntry
+from itsjustintv.logs import WANTED
+from itsjustintv.tap import log_observer, secrets
 
 
 def filled(section: type, above: str = "") -> Any:
@@ -55,3 +59,36 @@ class SecretsTests(SynchronousTestCase):
         planted = hidden(config) | hidden(streamer)
         self.assertIn("server-tls-eab_hmac-hidden", planted)
         self.assertEqual(set(), planted - set(secrets(config)))
+
+
+class Screen(BytesIO):
+    """
+    A terminal.
+    """
+
+    def isatty(self) -> bool:
+        return True
+
+
+class LogTests(SynchronousTestCase):
+    """
+    The log of the process.
+    """
+
+    def written(self, out: BytesIO, environ: dict[str, str]) -> bytes:
+        """
+        What is written of a warning, as text.
+        """
+        self.patch(os, "environ", environ)
+        self.addCleanup(WANTED.follow, Logging())
+        WANTED.follow(Logging(format="text"))
+        Logger(observer=log_observer(out)).warn("careful")
+        return out.getvalue()
+
+    def test_colours_are_for_terminals(self) -> None:
+        """
+        And for those only who want them.
+        """
+        self.assertIn(b"\x1b[33mwarn", self.written(Screen(), {}))
+        for out, environ in ((BytesIO(), {}), (Screen(), {"NO_COLOR": "1"}), (Screen(), {"TERM": "dumb"})):
+            self.assertNotIn(b"\x1b", self.written(out, environ))

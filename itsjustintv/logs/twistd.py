@@ -15,6 +15,8 @@ from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from itsjustintv.logs.observer import WANTED, Wanted
+from itsjustintv.logs.python_logging import bridge
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.logs.rendering import fields, message
 
@@ -36,6 +38,7 @@ def log_through(
     :return: for ``twistd``, what makes the observer that the application is to have, if it is to have one.
     """
     if "fileLogObserverFactory" in command_line:  # twist
+        bridge()
         theirs = command_line["fileLogObserverFactory"]
         command_line["fileLogObserverFactory"] = lambda out: Redacted(theirs(out), REDACTOR)
         return None
@@ -52,7 +55,8 @@ def _twistd(
         from twisted.python.syslog import SyslogObserver  # noqa: PLC0415 - not every system has one
 
         theirs: Any = SyslogObserver(command_line.get("prefix", "")).emit
-        return Redacted(LegacyLogObserverWrapper(theirs), REDACTOR)
+        bridge()
+        return Redacted(LegacyLogObserverWrapper(theirs), REDACTOR, WANTED)
     name = command_line.get("logfile")
     foreground = command_line.get("nodaemon")
     if name == "-" and not foreground:
@@ -70,15 +74,20 @@ def _twistd(
 class Redacted:
     """
     Somebody else's observer, which gets to see no secret.
+
+    :ivar wanted: what it gets to see at all, unless it knows that itself.
     """
 
     _observer: ILogObserver
     _redactor: Redactor
+    _wanted: Wanted | None = None
 
     def __call__(self, event: LogEvent) -> None:
         """
         Hand an event on, put into words that are free of secrets: the traceback is one of them.
         """
+        if self._wanted is not None and not self._wanted.wants(event["log_level"], event["log_namespace"]):
+            return
         text = message(event)
         if (failure := event.get("log_failure")) is not None:
             text = f"{text}\n{failure.getTraceback()}"

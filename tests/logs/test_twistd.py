@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import syslog
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -76,6 +77,19 @@ class ThroughTests(SynchronousTestCase):
         with self.assertRaises(SystemExit):
             self.through({"logfile": "-", "nodaemon": False})()
 
+    def test_syslog(self) -> None:
+        """
+        Syslog gets no secrets, and only what is wanted.
+        """
+        lines: list[str] = []
+        self.patch(syslog, "syslog", lambda _, line: lines.append(line))
+        REDACTOR.learn(["a-secret-of-syslog"])
+        observer = self.through({"syslog": True, "prefix": "x", "nodaemon": True})()
+        observer(event(log_format="a-secret-of-syslog"))
+        observer(event(log_format="quiet", log_level=LogLevel.debug))
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("[redacted]", lines[0])
+
     def test_named_on_the_command_line(self) -> None:
         """
         Whoever names a logger gets that one.
@@ -116,3 +130,13 @@ class RedactedTests(SynchronousTestCase):
             self.assertNotIn("a-known-secret", text)
             self.assertIn("ValueError: [redacted] {broken", text)
             self.assertIn("at http://[redacted]", text)
+
+    def test_only_what_is_wanted(self) -> None:
+        """
+        An observer that does not know levels gets what ``[logging]`` asks for.
+        """
+        seen, wanted = list[Any](), Wanted()
+        observer = Redacted(seen.append, Redactor(), wanted)  # type: ignore[arg-type]
+        observer(event(log_level=LogLevel.debug))
+        observer(event(log_level=LogLevel.info))
+        self.assertEqual([each["log_level"] for each in seen], [LogLevel.info])
