@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import signal
-import syslog
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from twisted.logger import ILogObserver, LogLevel, eventAsJSON, eventAsText, textFileLogObserver
 from twisted.python.failure import Failure
+from twisted.python.syslog import SyslogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.logs import REDACTOR, Redactor, Wanted, logger
@@ -82,7 +82,7 @@ class ThroughTests(SynchronousTestCase):
         Syslog gets no secrets, and only what is wanted.
         """
         lines: list[str] = []
-        self.patch(syslog, "syslog", lambda _, line: lines.append(line))
+        self.patch(SyslogObserver, "syslog", lambda _, __, line: lines.append(line))
         REDACTOR.learn(["a-secret-of-syslog"])
         observer = self.through({"syslog": True, "prefix": "x", "nodaemon": True})()
         observer(event(log_format="a-secret-of-syslog"))
