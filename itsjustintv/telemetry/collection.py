@@ -80,11 +80,12 @@ class Collection:
         now = self._clock.seconds()
         if now - self._asked_at < _FRESH and now >= self._asked_at:
             return
-        if self._looking is None:
-            self._looking = self._ask()
-            self._looking.addCallbacks(self._found, self._failed)
+        looking = self._looking
+        if looking is None:
+            looking = self._looking = self._ask()
+            looking.addCallbacks(self._found, self._failed)
         waiting: Deferred[None] = Deferred()
-        self._looking.addCallback(_tell, waiting)
+        looking.addCallback(_tell, waiting)
         deadline = self._clock.callLater(_PATIENCE, waiting.cancel)
         try:
             await waiting
