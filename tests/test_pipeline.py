@@ -127,6 +127,29 @@ class PipelineTests(SynchronousTestCase):
         self.clock.advance(0)
         return verdict
 
+    # Traces
+
+    def test_deliveries_are_in_the_trace_of_their_event(self) -> None:
+        """
+        The journal gets the trace with each delivery, and so does whoever enriches and sends.
+        """
+        self.accept(online(trace="a trace"))
+        self.assertEqual([each.trace for each in self.journal.deliveries.values()], ["a trace"])
+        self.assertEqual([each.trace for each in self.submitted], ["a trace"])
+
+    def test_who_asks_hears_when_the_journal_has_answered(self) -> None:
+        """
+        It is told of every event that the journal kept or knew, when it was asked, and of no other.
+        """
+        kept: list[tuple[str, float]] = []
+        self.pipeline = self.build(on_kept=lambda event, at: kept.append((event.id, at)))
+        self.pipeline.startService()
+        self.accept(online())
+        self.accept(online())
+        self.journal.broken = "full"
+        self.failureResultOf(self.pipeline.accept(online(2)), JournalUnavailable)
+        self.assertEqual(kept, [("event1", 1_000_000.0)])
+
     # Two entries
 
     def test_two_entries_of_a_channel_are_two_deliveries(self) -> None:

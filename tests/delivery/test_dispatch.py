@@ -105,6 +105,13 @@ class DispatcherTestCase(SynchronousTestCase):
         """
         return Dispatcher(self.agent, self.clock, lambda: 15.0, embed)(delivery, destination)
 
+    def traced(self, delivery: Delivery) -> Attempt:
+        """
+        Send something whose span is named after its trace.
+        """
+        dispatcher = Dispatcher(self.agent, self.clock, lambda: 15.0, embed, lambda trace: trace and f"span of {trace}")
+        return self.successResultOf(dispatcher(delivery, WHERE))
+
     def header(self, name: str) -> str | None:
         """
         What the receiver got in a header of the last request.
@@ -117,6 +124,14 @@ class RequestTests(DispatcherTestCase):
     """
     What a receiver gets.
     """
+
+    def test_the_receiver_is_told_the_span(self) -> None:
+        """
+        An attempt of a trace says so, in a header and in its record; one of none does not.
+        """
+        attempt = self.traced(evolve(WHAT, trace="a trace"))
+        self.assertEqual((self.header("traceparent"), attempt.trace), ("span of a trace", "span of a trace"))
+        self.assertEqual((self.traced(WHAT).trace, self.header("traceparent")), ("", None))
 
     def test_request(self) -> None:
         """

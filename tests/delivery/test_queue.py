@@ -574,7 +574,9 @@ class FairnessTests(QueueTestCase):
         self.submit(delivery("a"))
         self.advance(60)
         self.submit(delivery("b"), delivery("c", "other"))
+        self.assertEqual(self.queue.paused(), ["home"])
         self.advance(200)
+        self.assertEqual(self.queue.paused(), [])
         self.assertEqual(
             self.receivers.sent, [(0.0, "home", "a"), (60.0, "other", "c"), (120.0, "home", "b"), (120.0, "home", "a")]
         )

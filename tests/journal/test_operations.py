@@ -116,6 +116,37 @@ class AcceptTests(OperationsCase):
             accept(self.connection, event("e1", message_id="2", stream_id="2"), [], 9999.0, 1000.0)
 
 
+class CensusTests(OperationsCase):
+    """
+    Where everything stands.
+    """
+
+    def test_nothing(self) -> None:
+        """
+        An empty journal has nothing that waits, and no news.
+        """
+        found = queries.census(self.connection)
+        self.assertEqual((found.pending, found.oldest_at, found.dead, found.newest_at), ({}, None, 0, None))
+
+    def test_what_has_not_ended(self) -> None:
+        """
+        What waits is counted by destination, the oldest of all is found, and those that were given up.
+        """
+        for number, at in enumerate((1000.0, 1010.0, 1020.0, 1030.0)):
+            self.accept(f"e{number}", "a", "b", at=at)
+        for delivery_id in ("e0-1", "e1-1", "e1-2", "e2-1"):
+            operations.prepare(self.connection, delivery_id, b"{}", None, 1040.0)
+        operations.settle(self.connection, "e0-1", State.DEAD, "exhausted", 1050.0)
+        operations.settle(self.connection, "e0-2", State.FILTERED, "no tag", 1050.0)
+        found = queries.census(self.connection)
+        self.assertEqual((found.pending, found.dead, found.newest_at), ({"a": 2, "b": 1}, 1, 1030.0))
+        self.assertEqual(found.oldest_at, 1010.0)
+        self.assertEqual((found.accounting.wanted, found.accounting.imbalance), (8, 0))
+        for delivery_id in ("e1-1", "e1-2"):
+            operations.settle(self.connection, delivery_id, State.DELIVERED, "delivered", 1060.0)
+        self.assertEqual(queries.census(self.connection).oldest_at, 1020.0)
+
+
 class PrepareTests(OperationsCase):
     """
     From accepted to pending.

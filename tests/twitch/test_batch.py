@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
+from itsjustintv.telemetry.calls import on_behalf_of, requesters
 from itsjustintv.twitch.batch import Batch
 
 
@@ -192,6 +193,29 @@ class BatchTests(SynchronousTestCase):
         answer = self.batch.get(2)
         self.clock.advance(0.25)
         self.assertEqual(self.successResultOf(answer), 4)
+
+    def test_a_call_is_made_for_everybody_who_waits_for_it(self) -> None:
+        """
+        It is on behalf of all who came before it left, each once, and of nobody who comes later.
+        """
+        made: list[tuple[str, ...]] = []
+
+        async def ask(keys: Sequence[int]) -> Mapping[int, int]:
+            made.append(requesters())
+            await Deferred()
+            return {}
+
+        batch: Batch[int, int] = Batch(ask, self.clock, interval=lambda: 0.25)
+        for spans, key in ((["a"], 1), (["b", "a"], 2), (["c"], 1)):
+            with on_behalf_of(spans):
+                batch.get(key)
+        self.clock.advance(0.005)
+        with on_behalf_of(["d"]):
+            batch.get(1)
+        with on_behalf_of(["e"]):
+            batch.get(3)
+        self.clock.advance(0.25)
+        self.assertEqual(made, [("a", "b", "c"), ("e",)])
 
     @given(
         st.lists(st.tuples(st.sampled_from([0.0, 0.001, 0.005, 0.1, 0.3]), st.integers(0, 40)), max_size=150),

@@ -19,6 +19,7 @@ from twisted.web.client import ResponseNeverReceived
 
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.reading import read_body
+from itsjustintv.telemetry.calls import ApiCall, on_behalf_of
 from itsjustintv.twitch.helix import Helix
 from tests.twitch.fake import HANG, NOW, FakeTwitch, Reply, World, run, token
 
@@ -58,6 +59,30 @@ class HelixTests(SynchronousTestCase):
         [asked] = self.twitch.to(USERS)
         self.assertEqual(asked.headers["authorization"], "Bearer token-1")
         self.assertEqual(asked.headers["client-id"], "an-id")
+
+    def test_every_request_is_told_of(self) -> None:
+        """
+        Whoever listens hears of each request that was sent, with its status or without, and for whom it was made.
+        """
+        calls: list[ApiCall] = []
+        world = self.world
+        helix = Helix(world.http, lambda: world.settings, world.token, world.bucket, world.clock, calls.append)
+        self.twitch.then(USERS, Reply(503, {}), FINE)
+        self.twitch.then("/helix/streams", HANG)
+        with on_behalf_of(["a span", "another"]):
+            self.successResultOf(run(helix.get("/users", spare=10)))
+            hanging = run(helix.get("/streams"))
+        world.clock.advance(5.0)
+        self.failureResultOf(hanging, TwitchUnavailable)
+        self.assertEqual(
+            [(call.method, call.path, call.status, call.duration, call.started_at) for call in calls],
+            [
+                ("GET", "/users", 503, 0.0, NOW),
+                ("GET", "/users", 200, 0.0, NOW),
+                ("GET", "/streams", None, 5.0, NOW),
+            ],
+        )
+        self.assertEqual({call.requesters for call in calls}, {("a span", "another")})
 
     @given(
         st.lists(

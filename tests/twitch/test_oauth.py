@@ -75,7 +75,9 @@ class AppTokenTests(SynchronousTestCase):
         """
         The token endpoint gets the credentials as a form, and its token is the answer.
         """
+        self.assertIsNone(self.world.token.expires_at)
         self.assertEqual(self.get(), "token-1")
+        self.assertEqual(self.world.token.expires_at, NOW + 5_000_000)
         [asked] = self.twitch.asked
         self.assertEqual((asked.method, asked.path, asked.params), ("POST", TOKEN, []))
         self.assertEqual(asked.headers["content-type"], "application/x-www-form-urlencoded")

@@ -70,6 +70,7 @@ class Door:
     secrets: list[bytes] = field(factory=lambda: [SECRET])
     events: list[Event] = field(factory=list)
     revocations: list[Revocation] = field(factory=list)
+    counts: list[str] = field(factory=list)
     clock: Clock = field(factory=Clock)
     ids: Iterator[int] = field(factory=lambda: count(1))
     client: StubTreq = field(init=False)
@@ -82,6 +83,7 @@ class Door:
             on_revocation=self.revocations.append,
             clock=self.clock,
             new_id=lambda: f"event-{next(self.ids)}",
+            count=self.counts.append,
         )
         self.client = StubTreq(resource.app.resource())
 
@@ -291,6 +293,43 @@ class AnswerTests(SynchronousTestCase):
         door.secrets = [b"new-secret-0"]
         self.assert_answer(door.send(ONLINE), 403, "forbidden")
         self.assert_answer(door.send(ONLINE, secret=b"new-secret-0"), 200, "processed")
+
+
+class CountTests(SynchronousTestCase):
+    """
+    What is counted of messages.
+    """
+
+    def test_each_is_counted_once(self) -> None:
+        """
+        Every message at the callback is counted, by what became of it, and no other request is.
+        """
+        door = Door()
+        for verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.IGNORED):
+            door.verdict = succeed(verdict)
+            door.send(ONLINE)
+        door.send(CHALLENGE, b"webhook_callback_verification")
+        door.send(REVOKED, b"revocation")
+        door.send({"subscription": {**SUBSCRIPTION, "type": "stream.offline"}, "event": {}})
+        door.send(ONLINE, secret=b"somebody else's")
+        door.send(b"{")
+        door.verdict = fail(JournalUnavailable("disk full"))
+        door.send(ONLINE)
+        door.verdict = fail(ZeroDivisionError())
+        door.send(ONLINE)
+        door.ask("GET")
+        door.clock.advance(WINDOW + 1)
+        door.send(ONLINE)
+        door.secrets = None  # type: ignore[assignment]
+        door.send(ONLINE)
+        self.assertEqual(len(self.flushLoggedErrors()), 2)
+        self.assertEqual(
+            door.counts,
+            [
+                *("accepted", "duplicate", "ignored", "challenge", "revocation", "other"),
+                *("forged", "unreadable", "unavailable", "failed", "stale", "failed"),
+            ],
+        )
 
 
 class TroubleTests(SynchronousTestCase):

@@ -39,6 +39,13 @@ class HealthTests(SynchronousTestCase):
         client.flush()
         return self.successResultOf(done)
 
+    def test_everything_that_is_looked_at(self) -> None:
+        """
+        Whoever wants to look by himself finds the checks, the vital ones first.
+        """
+        vital, other = ("journal", lambda: None), ("twitch", lambda: "away")
+        self.assertEqual(tuple(HealthResource((vital,), Clock(), (other,)).checks), (vital, other))
+
     def test_healthy(self) -> None:
         """
         While every check is content the answer is the original's.
