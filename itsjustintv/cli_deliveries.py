@@ -13,7 +13,15 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import config_option, errors, examples, json_option, loaded
+from itsjustintv.cli_options import (
+    complete_destination,
+    complete_streamer,
+    config_option,
+    errors,
+    examples,
+    json_option,
+    loaded,
+)
 from itsjustintv.cli_text import plain, progress, table, tell, utc, write_json
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, rfc3339
@@ -28,8 +36,10 @@ _UNDELIVERED = tuple(state.value for state in State if state.final and state is 
 #: Deliveries in one transaction: the daemon writes nothing meanwhile.
 _BATCH = 200
 
-_destination = click.option("--destination", metavar="NAME", help="Only those to this destination.")
-_streamer = click.option("--streamer", metavar="KEY", help="Only this streamer's.")
+_destination = click.option(
+    "--destination", metavar="NAME", shell_complete=complete_destination, help="Only those to this destination."
+)
+_streamer = click.option("--streamer", metavar="KEY", shell_complete=complete_streamer, help="Only this streamer's.")
 
 
 def ledger_of(config: str | None) -> Ledger:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import config_option, examples, json_option, loaded
+from itsjustintv.cli_options import complete_streamer, config_option, examples, json_option, loaded
 from itsjustintv.cli_reactor import in_reactor
 from itsjustintv.cli_subscriptions import explained
 from itsjustintv.cli_text import table, tell, utc, write_json
@@ -38,7 +38,7 @@ _LATEST = 10
     epilog=examples("explain EVENT", "explain tanuki", "explain tanuki --json"),
 )
 @config_option
-@click.argument("what", metavar="EVENT|STREAMER")
+@click.argument("what", metavar="EVENT|STREAMER", shell_complete=complete_streamer)
 @json_option
 def explain(config: str | None, what: str, as_json: bool) -> None:
     """

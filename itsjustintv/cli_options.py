@@ -15,10 +15,21 @@ from pathlib import Path
 import click
 
 from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.tap import config_path
 
-__all__ = ["Interrupted", "chosen", "config_option", "errors", "examples", "json_option", "loaded"]
+__all__ = [
+    "Interrupted",
+    "chosen",
+    "complete_destination",
+    "complete_streamer",
+    "config_option",
+    "errors",
+    "examples",
+    "json_option",
+    "loaded",
+]
 
 config_option = click.option(
     "--config",
@@ -83,3 +94,28 @@ def loaded(given: str | None) -> Loaded:
     """
     with errors():
         return load(chosen(given), os.environ)
+
+
+def complete_streamer(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """
+    The keys of streamers that begin so, for a shell that completes.
+    """
+    return [each.key for each in _routes(context).streamers if each.key.startswith(incomplete)]
+
+
+def complete_destination(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """
+    The names of destinations that begin so, for a shell that completes.
+    """
+    routes = _routes(context)
+    names = dict.fromkeys([*(name for each in routes.streamers for name in each.destinations), GLOBAL])
+    return [name for name in names if name.startswith(incomplete) and routes.destination(name) is not None]
+
+
+def _routes(context: click.Context) -> Routes:
+    given = context.params.get("config") or context.find_root().params.get("config")
+    try:
+        return Routes.of(load(config_path(given), os.environ).config)
+    except (ConfigError, OSError):
+        # Nobody is told while he types.
+        return Routes((), {}, frozenset())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import config_option, examples, json_option
+from itsjustintv.cli_options import complete_streamer, config_option, examples, json_option
 from itsjustintv.cli_text import progress, table, tell, write_json
 from itsjustintv.cli_twitch import Office, in_office
 from itsjustintv.twitch.crew import Work
@@ -124,7 +124,7 @@ def prune(config: str | None, dry_run: bool) -> None:
 
 @subscriptions.command(epilog=examples("subscriptions explain tanuki", "subscriptions explain 42 --json"))
 @config_option
-@click.argument("streamer")
+@click.argument("streamer", shell_complete=complete_streamer)
 @json_option
 def explain(config: str | None, streamer: str, as_json: bool) -> None:
     """

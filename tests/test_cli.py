@@ -85,19 +85,34 @@ class CompletionTests(SynchronousTestCase):
     ``itsjustintv completion``.
     """
 
-    def test_of_a_state(self) -> None:
+    def completed(self, words: str, number: int) -> set[str]:
         """
-        Asked as bash asks it, the command completes what an option takes.
+        What the command answers to bash.
         """
-        words = {"_ITSJUSTINTV_COMPLETE": "bash_complete", "COMP_WORDS": "itsjustintv deliveries list --state de"}
+        asked = {"_ITSJUSTINTV_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
         ended = subprocess.run(
-            [sys.executable, "-c", "from itsjustintv.cli import main; main(prog_name='itsjustintv')"],
-            env={**os.environ, **words, "COMP_CWORD": "4"},
+            [sys.executable, "-m", "itsjustintv"],
+            env={**os.environ, **asked},
             capture_output=True,
             timeout=60,
             check=True,
         )
-        self.assertEqual(set(ended.stdout.split()), {b"plain,dead", b"plain,delivered"})
+        self.assertEqual(ended.stderr, b"")
+        return {line.removeprefix("plain,") for line in ended.stdout.decode().split()}
+
+    def test_of_what_the_configuration_has(self) -> None:
+        """
+        States, streamers and destinations are completed; where the configuration cannot be used, nothing is, in
+        silence.
+        """
+        path = Path(self.mktemp()).absolute()
+        path.write_text(CONFIG.format(path="x.db"), encoding="utf-8")
+        listing = f"itsjustintv -c {path} deliveries list"
+        self.assertEqual(self.completed(f"{listing} --state de", 6), {"dead", "delivered"})
+        self.assertEqual(self.completed(f"{listing} --destination st", 6), {"streamers.cool"})
+        self.assertEqual(self.completed(f"itsjustintv subscriptions explain -c {path} c", 5), {"cool"})
+        path.write_text("nothing", encoding="utf-8")
+        self.assertEqual(self.completed(f"{listing} --streamer c", 6), set())
 
     def test_every_shell(self) -> None:
         """
