@@ -16,6 +16,7 @@ import click
 from attrs import asdict, frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
+from twisted.logger import globalLogBeginner
 
 from itsjustintv import inspection
 from itsjustintv.agents import authority_agent
@@ -252,6 +253,8 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
             tell(text, err=True)
 
     def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[Result]]:
+        # What the parts log is in the answer; without observers the worst of it would be on standard error as well.
+        globalLogBeginner.beginLoggingTo((), discardBuffer=True, redirectStandardIO=False)
         return Renewal(server, reactor, random.random, say).results(request)
 
     results = in_reactor(work, "interrupted; a daemon that has been asked goes on with it")

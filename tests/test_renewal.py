@@ -80,7 +80,10 @@ class RenewalTests(TestCase):
         self.lock.take()
         waiting = Deferred.fromCoroutine(self.results())
         answer = (Result(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
-        self.files.answer(await self.taken(), answer, self.request.asked_at)
+        taken = await self.taken()
+        while not self.said:
+            await deferLater(self.reactor, 0.01)
+        self.files.answer(taken, answer, self.request.asked_at)
         self.assertEqual(await waiting, answer)
         self.assertEqual(len(self.said), 1)
         self.assertIn("a daemon orders", self.said[0])

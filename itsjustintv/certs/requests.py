@@ -99,7 +99,8 @@ class RequestFiles:
             # Unlike a rename, a link never takes the place of what is there; but whoever watches the folder takes it
             # for the beginning of a file, until something else is heard of it.
             os.link(draft, self.request)
-            os.utime(self.request)
+            with suppress(FileNotFoundError):  # it is taken already
+                os.utime(self.request)
         finally:
             draft.unlink(missing_ok=True)
 
