@@ -45,7 +45,7 @@ manual: $(INSTALLED)  ## write the pages that say what --help says
 	$(BIN)/itsjustintv manual markdown > docs/commands.md
 
 pictures: $(INSTALLED)  ## take the pictures of the admin page anew; needs chromium, node and npm
-	npm install --prefix $(VENV)/tools --no-audit --no-fund --silent playwright-core@1.65.1
+	npm install --prefix $(VENV)/tools --no-audit --no-fund --silent playwright-core@1.65.1 axe-core@4.14.1
 	ITSJUSTINTV_REQUIRE_TOOLS="chromium node" ITSJUSTINTV_PICTURES="$(CURDIR)/docs/images" $(TRIAL) tests.functional.test_admin_page
 
 clean:  ## remove what the other targets made

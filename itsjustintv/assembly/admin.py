@@ -25,6 +25,7 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
 from itsjustintv.web.channel import Limits
+from itsjustintv.web.clients import Clients
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
 
@@ -69,7 +70,7 @@ class Admin:
             },
             {f"{ROOT}/".encode("ascii"): ApiResource(sources), b"/avatars/": AvatarResource(sources)},
         )
-        site = make_site(root, ground.reactor, _LIMITS)
+        site = make_site(root, ground.reactor, _LIMITS, Clients(lambda: config().server.trusted_proxies))
         key = "admin.listen"
         return cls(history, pulse, Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
 

@@ -8,6 +8,8 @@ const assert = require("node:assert/strict");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
 
+const axe = require("axe-core").source;
+
 const [executablePath, url, token, folder] = process.argv.slice(2);
 const PATIENCE = 30_000;
 const QUIETLY = [
@@ -17,30 +19,14 @@ const QUIETLY = [
 
 const say = (line) => process.stdout.write(`${line}\n`);
 
-// The contrast of every text with what is behind it (WCAG 2.2, 1.4.3): those below 4.5, or 3 for large ones.
-function faint() {
-  const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
-  const luminance = ([red, green, blue]) => 0.2126 * channel(red) + 0.7152 * channel(green) + 0.0722 * channel(blue);
-  const behind = (element) => {
-    for (let each = element; each; each = each.parentElement) {
-      const colour = numbers(getComputedStyle(each).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const style = getComputedStyle(element);
-    if (!walker.currentNode.nodeValue.trim() || !element.checkVisibility() || element.closest("svg, meter")) continue;
-    const [one, other] = [luminance(numbers(style.color)), luminance(behind(element))].sort((a, b) => b - a);
-    const ratio = (one + 0.05) / (other + 0.05);
-    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if (ratio < (large ? 3 : 4.5)) found.push(`${ratio.toFixed(2)}: ${walker.currentNode.nodeValue.trim()}`);
-  }
-  return found;
+// Whether everybody can read and use the page, as far as axe can tell (WCAG 2.2, levels A and AA).
+async function accessible(page, what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  }));
+  const found = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target}: ${node.failureSummary}`));
+  assert.deepEqual(found, [], what);
 }
 
 async function fits(page, width) {
@@ -56,9 +42,10 @@ async function shoot(page, name, height) {
   await page.screenshot({ path: path.join(folder, `${name}.png`) });
 }
 
-async function enter(page) {
+async function enter(page, judged) {
   await page.goto(url);
   assert.equal(new URL(page.url()).pathname, "/login");
+  if (judged) await accessible(page, "the form at the door");
   await page.getByLabel("Token").fill(token);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Streamers" }).waitFor();
@@ -88,7 +75,7 @@ async function main() {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => request.url().startsWith(url) || complaints.push(`asks ${request.url()}`));
 
-  await enter(page);
+  await enter(page, true);
   await page.getByText("up to date").waitFor();
   await page.evaluate(() => { window.witness = "the page was not loaded again"; });
   assert.equal(await page.locator("#streamer-tanuki .badge.live").count(), 0);
@@ -116,8 +103,8 @@ async function main() {
 
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    assert.deepEqual(await page.evaluate(faint), [], `hard to read in ${colorScheme} mode`);
     for (const width of [320, 390, 768, 1280]) await fits(page, width);
+    await accessible(page, `in ${colorScheme} mode`);
   }
   const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.ok(ground.match(/\d+/g).every((each) => Number(each) < 60), `dark mode is ${ground}`);
@@ -130,7 +117,7 @@ async function main() {
   const plain = await browser.newContext({ javaScriptEnabled: false });
   plain.setDefaultTimeout(PATIENCE);
   const still = await plain.newPage();
-  await enter(still);
+  await enter(still, false);
   await still.locator("#streamer-tanuki .badge.live").waitFor();
   await still.getByRole("button", { name: "Send a test notification to streamers.tanuki", exact: true }).click();
   await still.getByText("The test notification to streamers.tanuki").waitFor();

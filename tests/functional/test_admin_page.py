@@ -39,13 +39,13 @@ STREAMERS = {
 
 def modules() -> str:
     """
-    Where Playwright is installed.
+    Where Playwright and axe are installed.
     """
     places = (os.environ.get("NODE_PATH", ""), str(ROOT / ".venv" / "tools" / "node_modules"))
     for place in filter(None, places):
-        if (Path(place) / "playwright-core").is_dir():
+        if all((Path(place) / name).is_dir() for name in ("playwright-core", "axe-core")):
             return place
-    return lacking("chromium", "playwright-core is not installed: npm install --prefix .venv/tools playwright-core")
+    return lacking("chromium", "npm install --prefix .venv/tools playwright-core axe-core has not been run")
 
 
 class PageTests(StageCase):
@@ -93,8 +93,8 @@ class PageTests(StageCase):
     def test_a_page_that_is_alive(self) -> Deferred[None]:
         """
         A streamer who goes live appears without a reload, with his picture and his title, whatever it holds. By the
-        keyboard a dead letter is sent again, a click sends a test. Nothing is too faint to be read, in light or in
-        dark, nothing is too wide for 320 pixels, nothing is loaded from elsewhere, and nobody complains. Without
+        keyboard a dead letter is sent again, a click sends a test. axe finds no fault with it, in light or in dark,
+        nothing is too wide for 320 pixels, nothing is loaded from elsewhere, and nobody complains. Without
         scripts it is all there as well.
         """
 

@@ -73,6 +73,7 @@
           const fresh = page.querySelector(name);
           if (fresh) become(document.querySelector(name), fresh);
         }
+        document.body.dataset.version = page.body.dataset.version;
         listening();
         tick();
       } catch {
@@ -95,14 +96,19 @@
     source = new EventSource(`/events?since=${encodeURIComponent(document.body.dataset.version)}`);
     source.addEventListener("open", () => listening());
     source.addEventListener("change", refresh);
-    source.addEventListener("error", () => {
+    source.addEventListener("error", ({ target }) => {
       listening("not up to date: connecting again");
       // A refusal ends it for good: too many pages are open, or the session is over.
-      if (source.readyState === EventSource.CLOSED) {
-        setTimeout(() => { listen(); refresh(); }, 5000);
-      }
+      if (target.readyState === EventSource.CLOSED) setTimeout(() => target === source && (listen(), refresh()), 5000);
     });
   }
+
+  // A page that nobody sees needs no connection, of which a browser has six for all its windows together.
+  document.addEventListener("visibilitychange", () => {
+    if (source) source.close();
+    if (document.hidden) source = null;
+    else listen();
+  });
 
   // Buttons.
   async function press(form) {
