@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import orjson
 from attrs import define, field, frozen
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +32,8 @@ class Limits:
     :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
     :ivar idle: between an answer and the next request.
     :ivar connections: open at once.
+    :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
+        listen afterwards.
     :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
         section 6.3).
     """
@@ -40,6 +42,7 @@ class Limits:
     request: float = 10.0
     idle: float = 60.0
     connections: int = 1000
+    drained: int = 1024 * 1024
     declared: bool = True
 
 
@@ -130,6 +133,7 @@ class Channel(http.HTTPChannel):
     _deadline = inf
     _reading = False
     _leaving = False
+    _drained = 0
     _host: IAddress | None = None
     _peer: IAddress | None = None
 
@@ -176,7 +180,10 @@ class Channel(http.HTTPChannel):
         """
         Read on, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
         """
-        if self._leaving or self._take(data):
+        if self._leaving:
+            self._drain(data)
+            return
+        if self._take(data):
             return
         self._begin()
         try:
@@ -310,9 +317,21 @@ class Channel(http.HTTPChannel):
         """
         self._refuse(http.BAD_REQUEST)
 
+    def _drain(self, data: bytes) -> None:
+        """
+        Throw away what is sent after the end, up to a limit.
+        """
+        self._drained += len(data)
+        if self._drained > self.traffic.limits.drained:
+            self.transport.abortConnection()
+
     def _refuse(self, status: int) -> None:
         """
-        Answer without reading on, and close.
+        Answer without making anything of what follows, and close.
+
+        To close a socket with unread bytes is to reset the connection, which may overtake the answer (RFC 9112, section
+        9.6). So only our half is closed at first: a proxy that is still sending a body hears 413, and not that we are
+        gone. TLS waits for the peer's farewell by itself.
         """
         self.traffic.refused[status] += 1
         reason = http.RESPONSES[status]
@@ -322,4 +341,9 @@ class Channel(http.HTTPChannel):
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             % (status, reason, self.traffic.imprint(), len(body), body)
         )
-        self.loseConnection()
+        if ITCPTransport.providedBy(self.transport):
+            self._leaving = self.paused = True  # what has arrived already is not looked at either
+            self._grant(self.traffic.limits.request)
+            self.transport.loseWriteConnection()
+        else:
+            self.loseConnection()

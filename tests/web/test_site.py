@@ -53,9 +53,11 @@ class Recorder(Protocol):
     A client that keeps what it is sent.
 
     :ivar closed: fires with everything once the server has closed.
+    :ivar reason: how it closed.
     """
 
     transport: Any
+    reason: Failure
 
     def __init__(self) -> None:
         self.received = b""
@@ -65,6 +67,7 @@ class Recorder(Protocol):
         self.received += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.reason = reason
         self.closed.callback(self.received)
 
 
@@ -347,6 +350,24 @@ class SocketTests(TestCase):
         answer = await client.closed
         self.assertTrue(answer.startswith(b"HTTP/1.1 413 "))
         self.assertTrue(answer.endswith(b'{"status":"request entity too large"}'))
+
+    async def test_refusal_reaches_who_sends_first(self) -> None:
+        """
+        Who sends all of a body that is too long before listening gets the answer, and then an orderly end.
+        """
+        self.listen(Limits())
+        for head in (
+            b"POST / HTTP/1.1\r\nContent-Length: 600000\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n927c0\r\n",
+        ):
+            client = await self.connect()
+            client.transport.pauseProducing()
+            client.transport.write(head + b"x" * 600_000)
+            await self.until(lambda: any(channel._drained > 100_000 for channel in self.site.traffic.open))
+            client.transport.resumeProducing()
+            self.assertTrue((await client.closed).startswith(b"HTTP/1.1 413 "))
+            self.assertTrue(client.reason.check(ConnectionDone), client.reason)
+            await self.until(lambda: not self.site.traffic.open)
 
     async def test_one_connection_too_many(self) -> None:
         """
