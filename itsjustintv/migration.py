@@ -118,6 +118,11 @@ def _twitch(config: Config, environ: Mapping[str, str]) -> Iterator[Difference]:
         " is forged is answered 403 instead of 401, streamers that are not configured 200 instead of 410",
     )
     yield Difference(
+        "/health", "is 503 when something is wrong that keeps events from being taken in or sent, and answers HEAD"
+    )
+    if config.telemetry.enabled:
+        yield Difference("telemetry", "metrics and spans have other names: see docs/telemetry.md")
+    yield Difference(
         "answers to Twitch",
         "come once an event is on disk, not once it is delivered, so that a slow receiver costs no subscription",
     )

@@ -56,9 +56,10 @@ class DifferencesTests(SynchronousTestCase):
         self.assertEqual(some & set(self.told()), set())
         more = (
             'additional_tags = ["vip"]\n[server.tls]\nenabled = true\nagree_to_terms = true\ndomains = ["a.example"]\n'
+            '[telemetry]\nenabled = true\nendpoint = "http://127.0.0.1:4318"\n'
         )
         told = self.told(more, {"ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN": "x"})
-        self.assertLessEqual(some | {"catch_up.enabled", "output.file_path"}, set(told))
+        self.assertLessEqual(some | {"catch_up.enabled", "output.file_path", "telemetry"}, set(told))
         quiet = self.told("[catch_up]\nenabled = false\n[output]\nenabled = false\n")
         self.assertEqual({"catch_up.enabled", "output.file_path"} & set(quiet), set())
 
