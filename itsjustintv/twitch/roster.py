@@ -49,15 +49,15 @@ class _Face:
 _NOBODY = _Face("", "")
 
 
-@frozen
+@frozen(kw_only=True)
 class _Heard:
     """
-    A broadcast that has just begun.
+    A broadcast that has just begun: as little of it as is shown, since the enrichment may hold a picture.
     """
 
-    event: Event
-    found: Enrichment
+    stream_id: str
     at: float
+    presence: Presence
 
 
 @define(eq=False)
@@ -111,11 +111,27 @@ class Roster(Service):
 
         :param found: what is known of the broadcast so far.
         """
-        now = self._clock.seconds()
-        self._heard = {each: heard for each, heard in self._heard.items() if now - heard.at < _LAG}
-        self._heard[event.broadcaster_id] = _Heard(event, found, now)
+        now, who = self._clock.seconds(), event.broadcaster_id
         if found.picture is not None:
-            self._faces[event.broadcaster_id] = _Face(event.broadcaster_name, found.picture.url)
+            self._faces[who] = _Face(event.broadcaster_name, found.picture.url)
+        face = self._faces.get(who, _NOBODY)
+        # The oldest stand first.
+        self._heard.pop(who, None)
+        while self._heard and now - next(iter(self._heard.values())).at >= _LAG:
+            del self._heard[next(iter(self._heard))]
+        self._heard[who] = _Heard(
+            stream_id=event.stream_id,
+            at=now,
+            presence=Presence(
+                live=True,
+                name=face.name or event.broadcaster_name,
+                title=found.stream.title,
+                game=found.stream.game_name,
+                viewers=found.stream.viewer_count,
+                started_at=event.started_at,
+                pictured=bool(face.image_url),
+            ),
+        )
         self.version += 1
 
     def live(self) -> Set[str]:
@@ -136,18 +152,9 @@ class Roster(Service):
         What is known of somebody, at once.
         """
         face, stream, heard = self._faces.get(user_id, _NOBODY), self._streams.get(user_id), self._heard.get(user_id)
-        if heard is not None and (self._clock.seconds() - heard.at >= _LAG or _are_same(stream, heard.event)):
-            heard = None
-        if heard is not None:
-            return Presence(
-                live=True,
-                name=face.name or heard.event.broadcaster_name,
-                title=heard.found.stream.title,
-                game=heard.found.stream.game_name,
-                viewers=heard.found.stream.viewer_count,
-                started_at=heard.event.started_at,
-                pictured=bool(face.image_url),
-            )
+        fresh = heard is not None and self._clock.seconds() - heard.at < _LAG
+        if heard is not None and fresh and (stream is None or stream.id != heard.stream_id):
+            return heard.presence
         if stream is not None:
             return Presence(
                 live=True,
@@ -238,7 +245,3 @@ class Overheard:
 
         answer: Deferred[Enrichment] = self._enricher.enrich(event, streamer)
         return answer.addCallback(tell)
-
-
-def _are_same(stream: Stream | None, event: Event) -> bool:
-    return stream is not None and stream.id == event.stream_id

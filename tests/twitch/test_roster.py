@@ -257,6 +257,18 @@ class OverheardTests(RosterCase):
         self.roster.look()
         self.assertEqual(self.roster.presence("1").title, "Today")
 
+    def test_a_crowd_is_forgotten_in_time(self) -> None:
+        """
+        Of a crowd only those are remembered who have just gone live, once each, and nothing of their pictures.
+        """
+        for number in range(100):
+            news = event(broadcaster_id=str(number % 40))
+            self.roster.went_live(news, Enrichment(picture=Picture(url="https://i", data=b"x" * 1000)))
+            self.clock.advance(3)
+        self.assertEqual(len(self.roster.live()), 24)
+        self.assertLessEqual(len(self.roster._heard), 26)
+        self.assertNotIn("xxx", repr(self.roster._heard))
+
     def test_it_ends(self) -> None:
         """
         A broadcast that is listed no more is over.
