@@ -56,7 +56,7 @@ class Query:
 
     def first(self) -> int:
         """
-        How many items a page may have.
+        How many items a page may have: 20 unless it is said (dev.twitch.tv, API reference, "Get Streams").
 
         :raises Rejection: not a number from 1 to 100.
         """
@@ -70,7 +70,7 @@ class Query:
 
 def page(items: Sequence[_Item], size: int, after: str) -> tuple[Sequence[_Item], dict[str, str]]:
     """
-    Cut one page out of a list.
+    Cut one page out of a list (dev.twitch.tv, API guide, "Pagination").
 
     :param after: the cursor that came with the page before; empty for the first one.
     :return: the items, and ``pagination``: empty at the end.

@@ -36,6 +36,7 @@ class Message:
     One message. Sent again, it keeps its id and its body (dev.twitch.tv, "EventSub": delivery is at least once, and the
     id tells a message that came before).
 
+    :ivar id: opaque; that it looks like a UUID is not promised.
     :ivar type: ``notification``, ``webhook_callback_verification`` or ``revocation``.
     :ivar subscription: as it was when the message was made.
     """

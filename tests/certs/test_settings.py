@@ -7,7 +7,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.settings import challenge_types, default_name, directory_url, fingerprint
+from itsjustintv.certs.settings import challenge_types, default_name, directory_url, fingerprint, for_trial
 from itsjustintv.config.sections import TLS
 
 SOUND = TLS(domains=("hooks.example.org", "www.example.org"), agree_to_terms=True)
@@ -26,6 +26,15 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(len(urls), 3)
         self.assertIn("https://ca/dir", urls)
         self.assertTrue(all(url.startswith("https://") for url in urls))
+
+    def test_a_trial_is_at_staging_where_one_is_known(self) -> None:
+        """
+        Nothing else is different about it; any other authority is asked itself.
+        """
+        self.assertEqual(for_trial(SOUND), evolve(SOUND, directory="staging"))
+        for directory in ("staging", "https://ca/dir"):
+            other = evolve(SOUND, directory=directory)
+            self.assertEqual(for_trial(other), other)
 
     def test_both_are_two_challenges(self) -> None:
         """
