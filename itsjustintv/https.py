@@ -22,9 +22,9 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.serving import Way, Ways, identity
-from itsjustintv.web.channel import Limits
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
+from itsjustintv.web.traffic import Limits
 
 __all__ = ["HTTPS"]
 

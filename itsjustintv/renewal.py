@@ -23,9 +23,9 @@ from itsjustintv.inspection import held
 from itsjustintv.services import DiskThreads, Storeys
 from itsjustintv.serving import Ways
 from itsjustintv.watching import FileWatch
-from itsjustintv.web.channel import Limits
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
+from itsjustintv.web.traffic import Limits
 
 __all__ = ["Renewal"]
 

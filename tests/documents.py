@@ -129,7 +129,13 @@ def documents() -> Sequence[Document]:
     Everything that is written for people, the main page first.
     """
     folders = (ROOT / "docs").rglob("*.md")
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(folders), ROOT / "benchmarks" / "README.md"]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *sorted(folders),
+        ROOT / "benchmarks" / "README.md",
+    ]
     return [Document(page) for page in pages]
 
 

@@ -4,18 +4,23 @@ The HTTP clients, against a real listener.
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import time
 from typing import Any
 
 from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
-from twisted.web.client import Agent, readBody
+from twisted.web.client import Agent, ResponseNeverReceived, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from itsjustintv.agents import deliveries_agent, twitch_agent
+from itsjustintv.certs.bundle import KEY_TYPES, key_text
+from tests.certs.authority import DAY, Issuer
 
 CROWD = 20
 
@@ -90,3 +95,41 @@ class ConnectionTests(TestCase):
         """
         self.assertEqual(await self.crowds(twitch_agent(reactor)), CROWD)
         self.assertEqual(await self.crowds(deliveries_agent(reactor)), CROWD)
+
+
+@define(eq=False)
+class Eavesdropper(Protocol):
+    """
+    Keeps what it is told.
+    """
+
+    heard: list[bytes]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard.append(data)
+
+
+class TrustTests(TestCase):
+    """
+    Whom the clients believe.
+    """
+
+    async def test_a_false_twitch_learns_nothing(self) -> None:
+        """
+        Somebody with a certificate of no known authority, where Twitch should be, gets no byte of a request.
+        """
+        key, issuer = KEY_TYPES["p256"](), Issuer()
+        leaf = issuer.issue(["127.0.0.1"], key.public_key(), time() - DAY, time() + DAY)
+        pem = Path(self.mktemp())
+        pem.write_bytes(issuer.chain(leaf) + key_text(key))
+        heard: list[bytes] = []
+        listener = Factory()
+        listener.protocol = lambda: Eavesdropper(heard)  # type: ignore[assignment]
+        endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
+        port: Any = await endpoint.listen(listener)
+        self.addCleanup(port.stopListening)
+        url = f"https://127.0.0.1:{port.getHost().port}/oauth2/token?client_secret=a-secret"
+        with self.assertRaises(ResponseNeverReceived) as caught:
+            await twitch_agent(reactor).request(b"POST", url.encode())
+        self.assertIn("certificate verify failed", str(caught.exception.reasons[0].value))
+        self.assertEqual(heard, [])

@@ -9,9 +9,11 @@ from io import StringIO
 
 import click
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli_text import colour_in, progress, table, tell
+from itsjustintv.cli_text import colour_in, plain, progress, table, tell
 
 
 class Screen(StringIO):
@@ -91,3 +93,19 @@ class ProgressTests(SynchronousTestCase):
         """
         self.assertEqual(self.watched(StringIO(), 3), "")
         self.assertEqual(self.watched(Screen(), 1), "")
+
+
+class PlainTests(SynchronousTestCase):
+    """
+    What strangers have written.
+    """
+
+    @given(st.text())
+    def test_nothing_steers_the_terminal(self, text: str) -> None:
+        """
+        Of any text as many characters are shown, and all of them can be seen.
+        """
+        shown = plain(text)
+        self.assertEqual(len(shown), len(text))
+        self.assertTrue(shown.isprintable())
+        self.assertEqual(plain("\x1b]0;owned\x07"), " ]0;owned ")

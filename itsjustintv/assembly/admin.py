@@ -24,10 +24,10 @@ from itsjustintv.admin.sources import Sources
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
-from itsjustintv.web.channel import Limits
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.site import make_site
+from itsjustintv.web.traffic import Limits
 
 __all__ = ["Admin"]
 

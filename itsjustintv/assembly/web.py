@@ -19,13 +19,13 @@ from itsjustintv.https import HTTPS
 from itsjustintv.serving import Ways
 from itsjustintv.twitch.resource import TwitchResource
 from itsjustintv.watching import FileWatch
-from itsjustintv.web.channel import Limits, Traffic
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.exact import ExactResource
 from itsjustintv.web.health import HealthResource
 from itsjustintv.web.listening import Listener
 from itsjustintv.web.proxies import Introduced
 from itsjustintv.web.site import RootResource, make_site
+from itsjustintv.web.traffic import Limits, Traffic
 
 __all__ = ["Web"]
 

@@ -1,97 +1,24 @@
 """
-One HTTP/1.1 connection, and the limits it is held to before any resource hears of a request.
+One HTTP/1.1 connection, held to limits before any resource hears of a request.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from math import inf
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
-from attrs import define, field, frozen
-from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
 
 from itsjustintv.web.clients import Clients
+from itsjustintv.web.traffic import Traffic
 from itsjustintv.web.whole import read
 
-__all__ = ["Channel", "Limits", "Refusal", "TooLong", "Traffic"]
-
-
-@frozen(kw_only=True)
-class Limits:
-    """
-    What a stranger may cost us. Times are seconds and are kept to within one.
-
-    :ivar body: bytes of a request's body. EventSub's are under 2 KiB.
-    :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
-    :ivar idle: between an answer and the next request.
-    :ivar connections: open at once.
-    :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
-        listen afterwards.
-    :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
-        section 6.3).
-    """
-
-    body: int = 256 * 1024
-    request: float = 10.0
-    idle: float = 60.0
-    connections: int = 1000
-    drained: int = 1024 * 1024
-    declared: bool = True
-
-
-@define(eq=False)
-class Traffic:
-    """
-    The open connections, and what became of those that broke a limit.
-
-    :ivar open: the connections that are open.
-    :ivar turned_away: connections that were one too many.
-    :ivar slow: connections cut because a request took too long to arrive.
-    :ivar refused: requests refused before any resource saw them, by status.
-    """
-
-    log: ClassVar[Logger] = Logger()
-
-    limits: Limits
-    clock: IReactorTime
-    open: set[Channel] = field(init=False, factory=set)
-    turned_away: int = field(init=False, default=0)
-    slow: int = field(init=False, default=0)
-    refused: Counter[int] = field(init=False, factory=Counter)
-
-    _imprinted_at: int = field(init=False, default=-1)
-    _imprint: bytes = field(init=False, default=b"")
-
-    def imprint(self) -> bytes:
-        """
-        Write the headers that every answer has, once a second: ``Server``, without a version, and ``Date``.
-        """
-        now = int(self.clock.seconds())
-        if now != self._imprinted_at:
-            self._imprinted_at = now
-            self._imprint = b"Server: itsjustintv\r\nDate: " + http.datetimeToString(now)
-        return self._imprint
-
-    def sweep(self) -> None:
-        """
-        End every connection whose time is up.
-
-        One look at all of them each second costs less than a timer for each request.
-        """
-        now = self.clock.seconds()
-        for channel in tuple(self.open):
-            try:
-                channel.expire(now)
-            except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
-                self.open.discard(channel)
-                self.log.failure("could not end a connection whose time is up")
+__all__ = ["Channel", "Refusal", "TooLong"]
 
 
 class TooLong(Exception):
@@ -124,11 +51,13 @@ class Channel(http.HTTPChannel):
     :ivar site: what built it.
     :ivar traffic: the connections it is one of.
     :ivar clients: tells whose its requests are.
+    :ivar caller: whose connection it is, for a fair share of them.
     """
 
     site: server.Site
     traffic: Traffic
     clients: Clients
+    caller: str
     transport: Any
     _deadline = inf
     _reading = False
@@ -141,7 +70,7 @@ class Channel(http.HTTPChannel):
         """
         Start the time in which the first request must arrive.
         """
-        self.traffic.open.add(self)
+        self.traffic.enter(self)
         self._grant(self.traffic.limits.request)
         super().connectionMade()
         # Each request asks for these, and each answer would be a system call or an adaptation.
@@ -173,7 +102,7 @@ class Channel(http.HTTPChannel):
         """
         Make room for another connection.
         """
-        self.traffic.open.discard(self)
+        self.traffic.leave(self)
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
@@ -250,6 +179,21 @@ class Channel(http.HTTPChannel):
         self._leaving = True
         self._grant(self.traffic.limits.request)
         super().loseConnection()
+
+    @property
+    def deadline(self) -> float:
+        """
+        When its time is up; infinite while a request is answered.
+        """
+        return self._deadline
+
+    def cut(self) -> None:
+        """
+        End the connection at once.
+        """
+        self._leaving = True
+        self.traffic.leave(self)
+        self.transport.abortConnection()
 
     def expire(self, now: float) -> None:
         """

@@ -18,8 +18,10 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
-from itsjustintv.web.channel import Channel, Limits, Refusal, TooLong, Traffic
+from itsjustintv.web.channel import Channel, Refusal, TooLong
 from itsjustintv.web.clients import NO_PROXIES, Clients
+from itsjustintv.web.shares import neighbourhood
+from itsjustintv.web.traffic import Limits, Traffic
 
 __all__ = ["LimitedSite", "RootResource", "make_site"]
 
@@ -195,12 +197,13 @@ class LimitedSite(server.Site):
         """
         Build a channel, or hang up when there are too many.
         """
-        if len(self.traffic.open) >= self.traffic.limits.connections:
-            self.traffic.turned_away += 1
+        caller = neighbourhood(addr)
+        if not self.traffic.admit(caller):
             return Refusal()
         channel: Channel = super().buildProtocol(addr)
         channel.traffic = self.traffic
         channel.clients = self._clients
+        channel.caller = caller
         return channel
 
     def _sweep(self) -> None:

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.documents import ROOT
+from tests.documents import ROOT, Document
 
 
 class LockTests(SynchronousTestCase):
@@ -52,3 +52,14 @@ class LockTests(SynchronousTestCase):
             if version is None or not requirement.specifier.contains(version[1], prereleases=True):
                 wrong.append(str(requirement))
         self.assertEqual(wrong, [])
+
+    def test_every_licence_is_listed(self) -> None:
+        """
+        docs/licences.md names each package of it, and none else, with a licence; otherwise run scripts/licences.
+        """
+        rows = {
+            row["package"]: row["licence"]
+            for row in Document(ROOT / "docs" / "licences.md").tables("package", "licence")
+        }
+        self.assertEqual(rows.keys(), self.locked.keys())
+        self.assertEqual([name for name, licence in rows.items() if not licence], [])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.channel import Limits
+from itsjustintv.web.traffic import Limits
 from tests.documents import ROOT
 
 

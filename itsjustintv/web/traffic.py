@@ -1,0 +1,149 @@
+"""
+All open connections of a site together: what they may cost, and who has to leave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+from operator import attrgetter
+from typing import ClassVar, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web import http
+
+from itsjustintv.web.shares import Shares
+
+__all__ = ["Connection", "Limits", "Traffic"]
+
+
+class Connection(Protocol):
+    """
+    One of them.
+
+    :ivar caller: as :func:`~itsjustintv.web.shares.neighbourhood` names them.
+    """
+
+    caller: str
+
+    @property
+    def deadline(self) -> float:
+        """
+        When its time is up; infinite while a request is answered.
+        """
+
+    def cut(self) -> None:
+        """
+        End it at once, and leave.
+        """
+
+    def expire(self, now: float) -> None:
+        """
+        End it if its time is up.
+        """
+
+
+@frozen(kw_only=True)
+class Limits:
+    """
+    What a stranger may cost us. Times are seconds and are kept to within one.
+
+    :ivar body: bytes of a request's body. EventSub's are under 2 KiB.
+    :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
+    :ivar idle: between an answer and the next request.
+    :ivar connections: open at once.
+    :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
+        listen afterwards.
+    :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
+        section 6.3).
+    """
+
+    body: int = 256 * 1024
+    request: float = 10.0
+    idle: float = 60.0
+    connections: int = 1000
+    drained: int = 1024 * 1024
+    declared: bool = True
+
+
+@define(eq=False)
+class Traffic:
+    """
+    The open connections, and what became of those that broke a limit.
+
+    :ivar open: the connections that are open.
+    :ivar turned_away: connections that were one too many, or had to give way to somebody who had fewer.
+    :ivar slow: connections cut because a request took too long to arrive.
+    :ivar refused: requests refused before any resource saw them, by status.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    limits: Limits
+    clock: IReactorTime
+    open: set[Connection] = field(init=False, factory=set)
+    turned_away: int = field(init=False, default=0)
+    slow: int = field(init=False, default=0)
+    refused: Counter[int] = field(init=False, factory=Counter)
+
+    _shares: Shares = field(init=False, factory=Shares)
+    _imprinted_at: int = field(init=False, default=-1)
+    _imprint: bytes = field(init=False, default=b"")
+
+    def imprint(self) -> bytes:
+        """
+        Write the headers that every answer has, once a second: ``Server``, without a version, and ``Date``.
+        """
+        now = int(self.clock.seconds())
+        if now != self._imprinted_at:
+            self._imprinted_at = now
+            self._imprint = b"Server: itsjustintv\r\nDate: " + http.datetimeToString(now)
+        return self._imprint
+
+    def enter(self, channel: Connection) -> None:
+        """
+        Take note of a connection.
+        """
+        self.open.add(channel)
+        self._shares.add(channel.caller)
+
+    def leave(self, channel: Connection) -> None:
+        """
+        Forget a connection, if it is still known.
+        """
+        if channel in self.open:
+            self.open.discard(channel)
+            self._shares.remove(channel.caller)
+
+    def admit(self, caller: str) -> bool:
+        """
+        Tell whether there is room for one more connection. When all places are taken, whoever holds the most of them
+        loses one to a caller who holds fewer; behind a proxy all come from one address, and the last comes too late.
+
+        :param caller: as :func:`~itsjustintv.web.shares.neighbourhood` names them.
+        """
+        if len(self.open) < self.limits.connections:
+            return True
+        self.turned_away += 1
+        greediest = self._shares.greediest(caller)
+        waiting = [each for each in self.open if each.caller == greediest and each.deadline < inf]
+        if not waiting:
+            return False
+        min(waiting, key=attrgetter("deadline")).cut()
+        return True
+
+    def sweep(self) -> None:
+        """
+        End every connection whose time is up.
+
+        One look at all of them each second costs less than a timer for each request.
+        """
+        now = self.clock.seconds()
+        for channel in tuple(self.open):
+            try:
+                channel.expire(now)
+            except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
+                self.leave(channel)
+                self.log.failure("could not end a connection whose time is up")

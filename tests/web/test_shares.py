@@ -1,0 +1,130 @@
+"""
+Tests of :mod:`itsjustintv.web.shares`, and of what a full house does with them.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from itsjustintv.web.shares import Shares, neighbourhood
+from itsjustintv.web.site import make_site
+from itsjustintv.web.traffic import Limits
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Patient(Resource):
+    """
+    Never answers.
+    """
+
+    isLeaf = True
+
+    def render(self, request: Request) -> int:
+        return NOT_DONE_YET
+
+
+class NeighbourhoodTests(SynchronousTestCase):
+    """
+    Who counts as one caller.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        Each IPv4 address is somebody, also within IPv6; of IPv6 it is the first half that is.
+        """
+        for host, expected in {
+            "192.0.2.1": "192.0.2.1",
+            "::ffff:192.0.2.1": "192.0.2.1",
+            "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
+            "2001:db8:1:2::1": "2001:db8:1:2::",
+            "fe80::1%lo": "fe80::",
+            "not:an:address": "not:an:address",
+        }.items():
+            kind = IPv6Address if ":" in host else IPv4Address
+            self.assertEqual(neighbourhood(kind("TCP", host, 1)), expected)
+        self.assertEqual(neighbourhood(UNIXAddress(b"/run/socket")), "")
+
+
+class SharesTests(SynchronousTestCase):
+    """
+    Who gives way.
+    """
+
+    @given(st.lists(st.sampled_from("abc"), max_size=20), st.sampled_from("abcd"))
+    def test_nobody_loses_who_has_not_more(self, held: list[str], who: str) -> None:
+        """
+        Only somebody who would still hold as many as the newcomer then has gives way; so no two can take places from
+        each other for ever.
+        """
+        shares = Shares()
+        for each in held:
+            shares.add(each)
+        greediest = shares.greediest(who)
+        if greediest is not None:
+            self.assertGreaterEqual(held.count(greediest) - 1, held.count(who) + 1)
+            self.assertEqual(held.count(greediest), max(map(held.count, held)))
+        for each in held:
+            shares.remove(each)
+        self.assertIsNone(shares.greediest(who))
+
+
+class FullHouseTests(SynchronousTestCase):
+    """
+    A site where all places are taken.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have four places.
+        """
+        self.clock = Clock()
+        self.site = make_site(Patient(), self.clock, Limits(connections=4))
+        self.site.doStart()
+        self.addCleanup(self.site.doStop)
+
+    def connect(self, host: str, data: bytes = b"") -> StringTransport:
+        """
+        Open a connection.
+        """
+        address = IPv4Address("TCP", host, 1)
+        protocol = self.site.buildProtocol(address)
+        transport = StringTransport(peerAddress=address)
+        protocol.makeConnection(transport)
+        if data:
+            protocol.dataReceived(data)
+        self.clock.advance(0.1)
+        return transport
+
+    def test_one_caller_cannot_keep_others_out(self) -> None:
+        """
+        Whoever holds all places loses the oldest of those that wait to whoever comes; a fair share, and no more.
+        """
+        held = [self.connect("192.0.2.1") for _ in range(4)]
+        guests = [self.connect("192.0.2.2"), self.connect("192.0.2.2"), self.connect("192.0.2.2")]
+        self.assertEqual([each.disconnected for each in held], [True, True, False, False])
+        self.assertEqual([each.disconnected for each in guests], [False, False, True])
+        self.assertEqual((len(self.site.traffic.open), self.site.traffic.turned_away), (4, 3))
+
+    def test_nobody_is_interrupted(self) -> None:
+        """
+        A connection whose request is being answered is not cut; when all are, the newcomer is turned away.
+        """
+        busy = [self.connect("192.0.2.1", REQUEST) for _ in range(4)]
+        guest = self.connect("192.0.2.2")
+        self.assertEqual([each.disconnected for each in busy], 4 * [False])
+        self.assertTrue(guest.disconnected)
+
+    def test_behind_a_proxy(self) -> None:
+        """
+        Where all come from one address, the last is turned away.
+        """
+        held = [self.connect("10.0.0.1") for _ in range(5)]
+        self.assertEqual([each.disconnected for each in held], [False, False, False, False, True])
