@@ -69,7 +69,7 @@ class PageResource(Resource):
             state, content = await self._content(query, _MANY if b"more" in arguments else _FEW)
         except JournalUnavailable as error:
             status, state = http.SERVICE_UNAVAILABLE, badge("bad", "unhealthy")
-            content = [_alarm([f"The journal cannot be read: {error}"])]
+            content = [_alarm([f"The journal cannot be read: {error}"], grave=True)]
         body = [
             el("a", "Skip to the content", href="#main", class_="skip"),
             el(
@@ -102,7 +102,9 @@ class PageResource(Resource):
         found, total = ask.streamers(query, _CARDS if most == _FEW else 10 * _CARDS, 0)
         state = badge(_TONES[status.status], status.status)
         return state, [
-            _alarm([f"{each.check}: {each.reason}" for each in status.reasons]) if status.reasons else None,
+            _alarm([f"{each.check}: {each.reason}" for each in status.reasons], grave=status.status == "unhealthy")
+            if status.reasons
+            else None,
             _defect(status.accounting.imbalance) if status.accounting.imbalance else None,
             _tiles(status),
             section("history", "The last hours", "", chart(ask.series(_HOURS * 3600))),
@@ -182,13 +184,14 @@ def _leave() -> Markup:
     return el("form", el("button", "Leave", type="submit"), method="post", action="/logout", class_="leave")
 
 
-def _alarm(reasons: Sequence[str]) -> Markup:
-    return el("div", el("ul", [el("li", each) for each in reasons]), class_="alarm", role="alert", id="alarm")
+def _alarm(reasons: Sequence[str], *, grave: bool) -> Markup:
+    tone = "alarm bad" if grave else "alarm warn"
+    return el("div", el("ul", [el("li", each) for each in reasons]), class_=tone, role="alert", id="alarm")
 
 
 def _defect(imbalance: int) -> Markup:
     words = f"{imbalance:,} deliveries are unaccounted for. That is a defect of itsjustintv: please report it."
-    return el("div", el("p", words), class_="alarm", role="alert", id="defect")
+    return el("div", el("p", words), class_="alarm bad", role="alert", id="defect")
 
 
 def _tiles(status: StatusView) -> Markup:

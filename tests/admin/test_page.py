@@ -247,6 +247,7 @@ class PageTests(PageCase):
         found = self.outline()
         self.assertEqual([each["id"] for each in found.find("div", role="alert")], ["alarm", "defect"])
         self.assertIn("twitch: away", found.texts)
+        self.assertEqual([each["class"] for each in found.find("div", role="alert")], ["alarm warn", "alarm bad"])
 
     def test_the_journal_is_away(self) -> None:
         """
