@@ -157,6 +157,29 @@ class SubscriptionsTests(CommandCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def terminal(self, stage: Stage, *arguments: str) -> Terminal:
+        """
+        A command at a terminal.
+        """
+        terminal = Terminal(stage.reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(terminal.kill()))
+        terminal.start([sys.executable, "-m", "itsjustintv", *arguments], stage.folder, environment(os.environ))
+        return terminal
+
+    def test_somebody_watches(self) -> Deferred[None]:
+        """
+        At a terminal a sync shows for how many streamers it has done its work, up to the last.
+        """
+
+        async def scenario() -> None:
+            stage = await self.prepared()
+            terminal = self.terminal(stage, "subscriptions", "sync")
+            self.assertEqual(await terminal.ended(), 0, terminal.seen)
+            for text in ("0/2", "2/2", "0 current, 1 created, 1 deleted, 0 failed"):
+                self.assertIn(text, terminal.seen)
+
+        return Deferred.fromCoroutine(scenario())
+
     def test_somebody_does_not_wait(self) -> Deferred[None]:
         """
         Ctrl-C while Twitch does not answer ends a command with 130, and says how things stand.
@@ -168,10 +191,7 @@ class SubscriptionsTests(CommandCase):
             stage.configure()
             asked: Deferred[None] = Deferred()
             stage.twitch.faults.plan("token", then=Behaviour(after=asked))
-            terminal = Terminal(stage.reactor)
-            self.addCleanup(lambda: Deferred.fromCoroutine(terminal.kill()))
-            command = [sys.executable, "-m", "itsjustintv", "subscriptions", "list"]
-            terminal.start(command, stage.folder, environment(os.environ))
+            terminal = self.terminal(stage, "subscriptions", "list")
             await stage.until(lambda: "POST /oauth2/token" in stage.twitch.requests)
             await terminal.answer("", "\x03")
             self.assertEqual(await terminal.ended(), 130, terminal.seen)
