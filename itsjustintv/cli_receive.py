@@ -129,7 +129,7 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
 @click.option(
     "--secret",
     metavar="SECRET",
-    envvar="ITSJUSTINTV_RECEIVE_SECRET",
+    envvar="TARGET_WEBHOOK_SECRET",
     show_envvar=True,
     callback=_standard,
     help="target_webhook_secret: what is not signed with it is answered 401.",
@@ -181,7 +181,7 @@ def receive(  # noqa: PLR0917 - click names them
         except CannotListenError as error:
             raise click.ClickException(f"cannot listen on {interface}, port {port}: {error.socketError}") from None
         if not as_json:
-            tell(f"Any path of {listening.url} takes deliveries. Ctrl-C ends it.", "good")
+            tell(f"Any path of http://{interface}:{listening.port} takes deliveries. Ctrl-C ends it.", "good")
         try:
             await showing.over
         except CancelledError:

@@ -22,10 +22,17 @@ from itsjustintv.cli_reactor import in_reactor
 from itsjustintv.cli_text import tell
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
+from itsjustintv.config.values import login
 
 __all__ = ["simulate"]
 
 _PORT = 8090
+
+
+def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
+    if problem := next(filter(None, map(login, value)), None):
+        raise click.BadParameter(problem)
+    return tuple(dict.fromkeys(each.lower() for each in value))
 
 
 @click.command(
@@ -39,7 +46,14 @@ _PORT = 8090
 @click.option(
     "--port", default=_PORT, show_default=True, help="Where it listens on this machine; 0 for any that is free."
 )
-@click.option("--streamer", "streamers", metavar="LOGIN", multiple=True, help="Who streams; may be repeated.")
+@click.option(
+    "--streamer",
+    "streamers",
+    metavar="LOGIN",
+    multiple=True,
+    callback=_logins,
+    help="Who streams; may be repeated.",
+)
 @click.option("--every", type=click.FloatRange(0.1), metavar="SECONDS", help="Let somebody go live again and again.")
 @click.option(
     "--write",
@@ -72,11 +86,9 @@ def simulate(  # noqa: PLR0917 - click names them
         from itsjustintv.simulator.alone import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
 
         def announce(box: Alone, number: int) -> None:
-            login = names[number % len(names)]
-            tell(f"{login} goes live", err=as_json)
-            box.twitch.announce(box.twitch.world.go_live(login)).addErrback(
-                lambda failure: failure.trap(CancelledError)
-            )
+            name = names[number % len(names)]
+            tell(f"{name} goes live", err=as_json)
+            box.twitch.announce(box.twitch.world.go_live(name)).addErrback(lambda failure: failure.trap(CancelledError))
 
         try:
             box = begin(reactor, SystemRandom(), port)
@@ -84,8 +96,8 @@ def simulate(  # noqa: PLR0917 - click names them
             raise click.ClickException(f"somebody else listens on port {port}: choose another with --port") from None
         repeating: LoopingCall | None = None
         try:
-            for login in names:
-                box.twitch.world.add_streamer(login, login.title(), title="A broadcast that nobody makes", game="Art")
+            for name in names:
+                box.twitch.world.add_streamer(name, name.title(), title="A broadcast that nobody makes", game="Art")
             if write is not None and webhook is not None:
                 _write(write, box.told, names, webhook, webhook_secret)
             if as_json:

@@ -161,7 +161,7 @@ class BoxTests(BoxCase):
             )
             url = f"http://127.0.0.1:{receive}/live"
             twitch = self.command(
-                "simulate", "--port", simulate, "--streamer", "tanuki", "--write", "box.toml", "--webhook", url,
+                "simulate", "--port", simulate, "--streamer", "Tanuki", "--write", "box.toml", "--webhook", url,
                 "--webhook-secret", SECRET,
             )  # fmt: skip
             await twitch.answer("itsjustintv run --config box.toml", "")
@@ -214,7 +214,7 @@ class BoxTests(BoxCase):
 
     def test_a_file_is_never_replaced(self) -> Deferred[None]:
         """
-        A configuration that is there stays, and a webhook without one makes no sense.
+        A configuration that is there stays; a webhook without one makes no sense, nor does a login that cannot be one.
         """
 
         async def scenario() -> None:
@@ -222,6 +222,7 @@ class BoxTests(BoxCase):
             for arguments, status in (
                 (("--write", "box.toml", "--webhook", "http://127.0.0.1:9/"), 1),
                 (("--write", "x"), 2),
+                (("--streamer", "not-a-login"), 2),
             ):
                 terminal = self.command("simulate", "--port", "0", *arguments)
                 self.assertEqual(await terminal.ended(), status, terminal.seen)
