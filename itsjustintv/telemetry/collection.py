@@ -24,7 +24,7 @@ __all__ = ["Collection", "InThread"]
 InThread = Callable[..., Deferred[Any]]
 
 # Seconds for which what the journal said is used again, and for which it is waited for at the most.
-_FRESH = 5.0
+_FRESH = 1.0
 _PATIENCE = 2.0
 
 

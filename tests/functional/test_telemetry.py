@@ -4,12 +4,28 @@ Metrics and traces of the real daemon, as Prometheus and a collector get them.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+import re
+import subprocess
+from collections.abc import Mapping
+from itertools import groupby
+from time import time
 
+import treq
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
+from twisted.web.client import ResponseNeverReceived
+
+from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.loopback import listen
+from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess
-from tests.functional.stage import Stage, StageCase
+from itsjustintv.telemetry.catalogue import ALL
+from tests.certs.authority import Issuer
+from tests.documents import ROOT, Document
+from tests.functional.stage import Stage, StageCase, tool
 from tests.otlp import CollectorResource, Kept
 
 QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
@@ -28,9 +44,9 @@ class TelemetryCase(StageCase):
         A collector that the daemon is told of.
         """
         collector = CollectorResource()
-        listening = listen(stage.reactor, collector.resource())
-        self.addCleanup(lambda: Deferred.fromCoroutine(listening.stop()))
-        stage.settings += f'[telemetry]\nenabled = true\nendpoint = "{listening.url}"\n'
+        self.listening: Listening = listen(stage.reactor, collector.resource())
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.listening.stop()))
+        stage.settings += f'[telemetry]\nenabled = true\nendpoint = "{self.listening.url}"\n'
         return collector
 
     async def started(self, stage: Stage, env: dict[str, str] | None = None) -> DaemonProcess:
@@ -91,6 +107,8 @@ class TraceTests(TelemetryCase):
             self.assertEqual(root.resource["service.name"], "itsjustintv")
             self.assertEqual(root.resource["deployment.environment.name"], "stage")
             self.assertNotIn(stage.hook, repr(collector.spans))
+            for span in collector.spans:
+                self.assertLessEqual(set(span.attributes), documented(span.name), span.name)
             self.assertEqual(await daemon.stop(), 0)
 
         return Deferred.fromCoroutine(scenario())
@@ -121,3 +139,236 @@ class TraceTests(TelemetryCase):
             )
 
         return Deferred.fromCoroutine(scenario())
+
+    def test_a_collector_that_hangs_changes_nothing(self) -> Deferred[None]:
+        """
+        While the collector answers nobody, and once it is gone, everything is accepted and delivered as ever; a stop
+        waits for it, but not for long.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage()
+            collector = self.collecting(stage)
+            collector.hangs = True
+            stage.add_streamer("tanuki")
+            daemon = await self.started(stage, {"OTEL_EXPORTER_OTLP_TIMEOUT": "60"})
+            await stage.subscribed()
+            for number in (1, 2, 3):
+                [posted] = (await stage.twitch.announce(stage.twitch.world.go_live("tanuki")))[0].tries
+                self.assertEqual(posted.status, 200)
+                await stage.receiver.delivery("/tanuki", number)
+                if number == 2:
+                    await stage.until(lambda: collector.requests)
+                    await self.listening.stop()
+            account = await stage.settled(stage.reactor)
+            self.assertEqual((account.delivered, account.imbalance), (3, 0))
+            begun = time()
+            self.assertEqual(await daemon.stop(), 0)
+            # Two seconds are its due, the rest is for a machine that is busy with other things.
+            self.assertLess(time() - begun, 2.0 + 8.0)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_followed_while_it_runs(self) -> Deferred[None]:
+        """
+        A reload begins to send, and ends it; a collector that takes nothing is named in the log, once.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage()
+            stage.add_streamer("tanuki")
+            daemon = await self.started(stage)
+            collector = self.collecting(stage)
+            stage.configure()
+            await stage.until(lambda: collector.metrics)
+            collector.status = 401
+            await daemon.said("takes no metrics, they are dropped until it does")
+            stage.settings = ""
+            stage.configure()
+            await stage.until(lambda: daemon.output.count("the configuration was reloaded") == 2)
+            self.assertEqual(daemon.output.count("takes no metrics"), 1)
+
+        return Deferred.fromCoroutine(scenario())
+
+
+def documented(name: str) -> set[str]:
+    """
+    The attributes that docs/telemetry.md gives a span.
+    """
+    for row in Document(ROOT / "docs" / "telemetry.md").tables("span", "kind", "parent"):
+        if f"`{name}`" in row["span"]:
+            found = set(re.findall(r"`([^`]+)`", row["attributes"]))
+            return found | {"itsjustintv.streamer", *({"server.address", "server.port"} if "server.*" in found else ())}
+    raise AssertionError(f"{name} is not documented")
+
+
+class MetricsTests(TelemetryCase):
+    """
+    What Prometheus reads.
+    """
+
+    timeout = 180
+
+    def setUp(self) -> None:
+        self.promtool = tool("promtool")
+        self.port = free_port()
+
+    @property
+    def admin(self) -> str:
+        """
+        The part of the configuration that opens the door for Prometheus.
+        """
+        return f'[admin]\nenabled = true\nlisten = "127.0.0.1:{self.port}"\ntoken = "a-token-for-prometheus"\n'
+
+    async def scrape(self) -> Mapping[str, Mapping[str, float]]:
+        """
+        Read everything, as Prometheus does, and let its own tool look at it.
+
+        :return: by family, the value of each series.
+        """
+        text = await self.text()
+        checked = subprocess.run(
+            [self.promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((checked.returncode, checked.stdout, checked.stderr), (0, "", ""))
+        series = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        names = {
+            f"{family.prometheus}{end}": family.prometheus
+            for family in ALL.values()
+            for end in ("", "_bucket", "_sum", "_count")
+        }
+        families = groupby(series, key=lambda one: names[one[0].partition("{")[0]])
+        return {family: {name: float(value) for name, value in lines} for family, lines in families}
+
+    async def text(self) -> str:
+        """
+        What ``/metrics`` answers.
+        """
+        answer = await treq.get(
+            f"http://127.0.0.1:{self.port}/metrics",
+            headers={"Authorization": "Bearer a-token-for-prometheus"},
+            persistent=False,
+        )
+        text = await answer.text()
+        self.assertEqual(answer.code, 200, text)
+        return text
+
+    def test_strangers_see_nothing(self) -> Deferred[None]:
+        """
+        Without the token there are no metrics, nor at the callback's port.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage(settings=self.admin)
+            stage.add_streamer("tanuki")
+            await stage.started()
+            for url, status in ((f"http://127.0.0.1:{self.port}", 401), (stage.url, 404)):
+                answer = await treq.get(f"{url}/metrics", persistent=False)
+                self.assertNotIn("itsjustintv_", await answer.text())
+                self.assertEqual(answer.code, status)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_everything_moves(self) -> Deferred[None]:
+        """
+        On an eventful day every metric says something else than in the morning, but for those about certificates, the
+        balance of the books, and what never changes.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage(settings=f"{self.admin}[retry]\nmax_attempts = 1\n[catch_up]\nenabled = true\n")
+            self.collecting(stage)
+            for login in ("tanuki", "kitsune", "inari"):
+                stage.add_streamer(login)
+            stage.receiver.script.plan("/kitsune", then=Behaviour(status=503))
+            stage.receiver.script.plan("/inari", then=Behaviour(hang=True))
+            stage.twitch.eventsub.resend_after = ()
+            daemon = await self.started(stage)
+            morning = await self.scrape()
+            await stage.subscribed()
+            await self.live(stage)
+            evening = await self.scrape()
+            still = [name for name, values in evening.items() if values == morning.get(name)]
+            self.assertEqual(
+                sorted(still),
+                [
+                    "itsjustintv_accounting_imbalance",
+                    "itsjustintv_build_info",
+                    "itsjustintv_helix_points_limit",
+                    "itsjustintv_start_timestamp_seconds",
+                ],
+            )
+            self.assertEqual(evening["itsjustintv_accounting_imbalance"], {"itsjustintv_accounting_imbalance": 0})
+            self.assertEqual(
+                sorted({family.prometheus for family in ALL.values()} - set(evening)),
+                ["itsjustintv_certificate_expiry_timestamp_seconds", "itsjustintv_certificate_orders_total"],
+            )
+            messages = evening["itsjustintv_messages_total"]
+            for outcome in ("accepted", "duplicate", "ignored", "challenge", "revocation", "forged", "stale"):
+                self.assertGreater(messages[f'itsjustintv_messages_total{{outcome="{outcome}"}}'], 0, outcome)
+            await daemon.kill()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_certificates_too(self) -> Deferred[None]:
+        """
+        When a certificate expires can be read, and that another one could not be ordered.
+        """
+
+        async def line(stage: Stage, text: str) -> None:
+            while True:
+                try:
+                    if f"\n{text}\n" in await self.text():
+                        return
+                except (ConnectError, ResponseNeverReceived):
+                    pass  # not open yet
+                await deferLater(stage.reactor, 0.1)
+
+        async def scenario() -> None:
+            stage = self.stage()
+            stage.incoming_webhook_url = "https://a.example.test/twitch"
+            stage.add_streamer("tanuki")
+            key, expires = KEY_TYPES["p256"](), int(time()) + 90 * 86400
+            issuer = Issuer()
+            leaf = issuer.issue(["a.example.test"], key.public_key(), time() - 86400, expires)
+            (stage.folder / "served.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
+            tls = '[server.tls]\nenabled = true\ndomains = ["a.example.test"]\n'
+            files = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
+            stage.settings = f"{self.admin}{tls}{files}"
+            stage.daemon().start()
+            await line(stage, f'itsjustintv_certificate_expiry_timestamp_seconds{{name="a.example.test"}} {expires}')
+            nowhere = f'directory = "https://127.0.0.1:{free_port()}/"\nchallenge = "tls-alpn-01"\n'
+            stage.settings = f"{self.admin}{tls}agree_to_terms = true\n{nowhere}"
+            stage.configure()
+            await line(stage, 'itsjustintv_certificate_orders_total{name="a.example.test",outcome="failed"} 1')
+
+        return Deferred.fromCoroutine(scenario())
+
+    async def live(self, stage: Stage) -> None:
+        """
+        Let a day be eventful.
+        """
+        world, eventsub = stage.twitch.world, stage.twitch.eventsub
+        stage.twitch.faults.plan("channels", then=Behaviour(status=500))
+        tanuki = world.go_live("tanuki")
+        message = stage.message(tanuki)
+        for how in ({}, {}, {"forged": True}, {"age": 700.0}):
+            await eventsub.send(message, **how)
+        stranger = world.add_streamer("stranger")
+        await eventsub.send(stage.message(world.go_live(stranger.login)))
+        await stage.receiver.delivery("/tanuki")
+        for login in ("kitsune", "inari"):
+            await eventsub.send(stage.message(world.go_live(login)))
+            await stage.receiver.delivery(f"/{login}")
+        # What nobody tells of is found, when a subscription was broken.
+        [gone] = [each for each in stage.twitch.subscriptions if each.broadcaster_id == tanuki.channel.id]
+        world.go_live("tanuki")
+        await stage.twitch.revoke(gone, "authorization_revoked")
+        await stage.receiver.delivery("/tanuki", 2)
+        await treq.post(stage.callback, data=b"x" * 300_000, persistent=False)
+        stage.settings += "nonsense = 1\n"
+        stage.configure()
+        await connectProtocol(TCP4ClientEndpoint(stage.reactor, "127.0.0.1", stage.port), Protocol())
+        for line in ("itsjustintv_config_last_reload_successful 0", "itsjustintv_dead_letters 1"):
+            while f"\n{line}\n" not in await self.text():
+                await deferLater(stage.reactor, 0.1)
