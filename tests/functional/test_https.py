@@ -435,3 +435,24 @@ class ReloadTests(HttpsCase):
         await daemon.ready()
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
+
+    async def test_twitch_is_told_of_a_callback_once_it_is_served(self) -> None:
+        """
+        While the authority is away Twitch goes on with the callback that it has verified, though another is configured.
+        """
+        stage = self.stage()
+        stage.add_streamer("tanuki")
+        daemon = await stage.started()
+        await stage.subscribed("tanuki")
+        stage.settings = (
+            f'{TLS}directory = "http://127.0.0.1:{free_port()}/dir"\nagree_to_terms = true\n'
+            f'http_listen = "127.0.0.1:{free_port()}"\n'
+        )
+        stage.configure()
+        await daemon.said("next attempt at")
+        stage.settings = ""
+        stage.configure()
+        await daemon.said("connections are served in another way from now on: in plain http")
+        self.assertEqual({each.callback for each in stage.twitch.subscriptions}, {stage.callback})
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
