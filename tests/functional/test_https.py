@@ -4,12 +4,12 @@ The real daemon with certificates, and clients and an authority that nobody here
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import pwd
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -369,7 +369,7 @@ class AcmeTests(HttpsCase):
         owners = {}
         for each in (stage.folder / "data").rglob("*"):
             # Some have a new name by now.
-            with suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
                 owners[each.name] = each.stat().st_uid
         self.assertIn(f"{NAME}.pem", owners)
         self.assertEqual(set(owners.values()), {somebody.pw_uid}, owners)
