@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -191,7 +191,7 @@ class HTTPS(Service):
             self._entrance.admit(self._way, self._reactor)
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class _Entrance:
     """
     Lets each connection in as it is to be served when it comes.

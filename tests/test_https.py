@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -340,6 +341,13 @@ class HttpsTests(SynchronousTestCase):
         self.assertEqual(self.places(), [PLACE, "127.0.0.1:8081"])
         self.change(self.acme)
         self.assertIsNone(self.https._door.port)
+
+    def test_ports_go_by_the_name_of_what_is_inside(self) -> None:
+        """
+        In the lines that Twisted writes about them.
+        """
+        self.start(PLAIN)
+        self.assertEqual(ILoggingContext(self.server._secured).logPrefix(), "EchoFactory")
 
     def request(self, site: Any) -> bytes:
         """

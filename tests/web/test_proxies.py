@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,6 +56,12 @@ class IntroducedTests(SynchronousTestCase):
         self.door = Introduced(self.site, clients, lambda: self.enabled)
         self.door.doStart()
         self.addCleanup(self.door.doStop)
+
+    def test_ports_go_by_the_name_of_what_is_inside(self) -> None:
+        """
+        In the lines that Twisted writes about them.
+        """
+        self.assertEqual(ILoggingContext(self.door).logPrefix(), "http")
 
     def connect(self, peer: str = "10.0.0.1") -> tuple[Callable[[bytes], None], StringTransport]:
         """
