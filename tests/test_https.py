@@ -4,11 +4,13 @@ Tests for :mod:`itsjustintv.https`: connections, settings that change, and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import ILoggingContext
@@ -358,6 +360,47 @@ class HttpsTests(SynchronousTestCase):
         protocol.makeConnection(transport)
         protocol.dataReceived(b"GET /twitch HTTP/1.1\r\nHost: hooks.example.test\r\nConnection: close\r\n\r\n")
         return transport.value()
+
+    @settings(deadline=None, max_examples=40)
+    @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=8), st.integers(0, 6))
+    def test_any_order_of_changes(self, changes: Sequence[tuple[int, bool]], first: int) -> None:
+        """
+        After each of them connections are served as the settings say that were decided for last; what was there for
+        others has ended, and so has everything after the stop.
+        """
+        self.setUp()
+        self.own()
+        self.ordered(self.acme)
+        elsewhere = evolve(self.acme, directory="http://127.0.0.1:2/directory")
+        self.ordered(elsewhere)
+        kinds = [
+            PLAIN,
+            self.files,
+            evolve(self.files, http_listen=PLACE),
+            self.acme,
+            evolve(self.acme, http_listen="127.0.0.1:8081"),
+            elsewhere,
+            evolve(elsewhere, cert_dir=str(self.folder / "empty")),
+        ]
+        current = kinds[first]
+        served = False
+        self.start(current)
+        for kind, taken in [(first, True), *changes]:
+            self.prepare(kinds[kind])(taken)
+            current = kinds[kind] if taken else current
+            self.assertEqual(sum(watch.running for watch in self.watches), current.enabled)
+            self.assertEqual(self.https._door.port is not None, bool(current.http_listen))
+            if taken:
+                # What has no certificate of its own goes on with the one before.
+                served = current.enabled and (served or current is not kinds[-1])
+            if current.enabled:
+                self.assertEqual(self.tls().error is None, served)
+            else:
+                self.assertEqual(self.plain()(b"plain"), b"plain")
+        self.successResultOf(self.https.stopService())
+        self.assertFalse(any(watch.running for watch in self.watches))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertTrue(FolderLock(self.folder / "acme" / "lock").take())
 
     def test_a_stop_in_the_middle(self) -> None:
         """
