@@ -1,0 +1,73 @@
+"""
+Tests for :mod:`itsjustintv.cli_init`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv import cli_init
+from itsjustintv.cli import main
+
+
+class InitTests(SynchronousTestCase):
+    """
+    Everything is said, and believed.
+    """
+
+    def setUp(self) -> None:
+        def at_once(work: Callable[[Any], Coroutine[Deferred[Any], Any, str]], _: str) -> str:
+            return self.successResultOf(Deferred.fromCoroutine(work(None)))
+
+        # Nobody is asked anything that takes a reactor, and there is only one in a process.
+        self.patch(cli_init, "in_reactor", at_once)
+        self.path = Path(self.mktemp()).absolute()
+
+    def init(self, *more: str) -> Result:
+        """
+        Run the command.
+        """
+        arguments = ["--client-id", "an-id", "--client-secret", "a-secret", "--domain", "hooks.example.org"]
+        arguments += ["--streamer", "tanuki", "--webhook", "https://receiver.example.org/live", "--no-check"]
+        return CliRunner().invoke(main, ["init", "--config", str(self.path), *arguments, *more])
+
+    def test_behind_a_proxy(self) -> None:
+        """
+        The proxy is told what to pass on, and where to.
+        """
+        result = self.init("--port", "9000")
+        self.assertIn("Let your proxy pass https://hooks.example.org/twitch on to port 9000", result.stdout)
+        self.assertEqual(tomllib.loads(self.path.read_text())["server"]["port"], 9000)
+
+    def test_without_a_proxy(self) -> None:
+        """
+        What must lead here is told, and how to see whether it does.
+        """
+        result = self.init("--https", "--agree-to-terms")
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertIn("Ports 443 and 80 must lead here: itsjustintv certs check tells.", result.stdout)
+        self.assertEqual(tomllib.loads(self.path.read_text())["server"]["tls"]["domains"], ["hooks.example.org"])
+
+    def test_what_cannot_be(self) -> None:
+        """
+        An option that breaks a rule of the configuration is not understood, and neither are terms nobody agrees to.
+        """
+        for more in (("--streamer", "no login"), ("--webhook", "receiver"), ("--domain", "https://a"), ("--https",)):
+            self.assertEqual(self.init(*more).exit_code, 2, more)
+        self.assertFalse(self.path.exists())
+
+    def test_a_domain_that_no_certificate_can_be_for(self) -> None:
+        """
+        What only the whole configuration shows is told as it is there, and nothing is written.
+        """
+        result = self.init("--https", "--agree-to-terms", "--domain", "hooks.example.org:8443")
+        self.assertEqual(result.exit_code, 1, result.output)
+        self.assertIn("server.tls.domains", result.stderr)
+        self.assertFalse(self.path.exists())
