@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -104,6 +106,7 @@ class Options(usage.Options):
         # Whatever is said from here on waits for the log, which begins later.
         WANTED.follow(self.loaded.config.logging)
         REDACTOR.learn(secrets(self.loaded.config))
+        sys.excepthook = _uncaught
         if self.parent is not None:
             self.log = log_through(log_observer, self.parent, _later)
 
@@ -118,6 +121,13 @@ def log_observer(out: IO[bytes] | None = None) -> ILogObserver:
     out = sys.stdout.buffer if out is None else out
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return logger(out, colour=not plain and hasattr(out, "isatty") and out.isatty())
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """
+    Tell of what ends the process before there is a log, or beside it, without secrets.
+    """
+    print(REDACTOR.redact("".join(format_exception(kind, error, where))), end="", file=sys.__stderr__)
 
 
 def _later(work: Callable[[], Any]) -> None:

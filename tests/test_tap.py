@@ -5,7 +5,10 @@ Tests for :mod:`itsjustintv.tap`.
 from __future__ import annotations
 
 import os
+import sys
 from io import BytesIO
+from pathlib import Path
+from subprocess import run
 from typing import Any, get_type_hints
 
 import attrs
@@ -92,3 +95,19 @@ class LogTests(SynchronousTestCase):
         self.assertIn(b"\x1b[33mwarn", self.written(Screen(), {}))
         for out, environ in ((BytesIO(), {}), (Screen(), {"NO_COLOR": "1"}), (Screen(), {"TERM": "dumb"})):
             self.assertNotIn(b"\x1b", self.written(out, environ))
+
+    def test_what_ends_the_process(self) -> None:
+        """
+        A defect at the start, before there is a log, is told on standard error, without secrets.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "config.toml").write_text(
+            '[twitch]\nclient_id = "x"\nclient_secret = "a-secret-of-this-test"\nwebhook_secret = "0123456789"\n'
+        )
+        code = (
+            "from itsjustintv.tap import Options\noptions = Options()\noptions.parseOptions([])\n"
+            "raise RuntimeError(options.loaded.config.twitch.client_secret)"
+        )
+        done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
+        self.assertEqual(done.stderr.splitlines()[-1], "RuntimeError: [redacted]")
