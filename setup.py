@@ -19,7 +19,7 @@ setup(
     packages=[*find_packages(include=["itsjustintv", "itsjustintv.*"]), "twisted.plugins"],
     package_data={"itsjustintv": ["py.typed", "journal/*.sql", "config/*.toml", "admin/static/*"]},
     install_requires=[
-        "twisted[tls,http2]>=26.4,<27",
+        "twisted[tls]>=26.4,<27",
         "treq>=26.7,<27",
         "klein>=24.8,<27",
         "attrs>=25.4",
@@ -41,6 +41,9 @@ setup(
     extras_require={
         "grpc": ["opentelemetry-exporter-otlp-proto-grpc>=1.45,<2"],
         "dev": [
+            # With it Twisted would speak HTTP/2, and the tests see that it does not.
+            "h2>=4.1,<5",
+            "priority>=1.3,<2",
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import deliveries, intake, report
+from benchmarks import deliveries, footprint, intake, report
 from benchmarks.process import Cores
 
 _HERE = Path(__file__).parent
@@ -26,6 +26,8 @@ async def main(options: argparse.Namespace) -> None:
         await intake.measure(options, cores),
         "## From a notification to the receiver",
         await deliveries.measure(options, cores),
+        "## Footprint",
+        await footprint.measure(options),
     ]
     text = "\n\n".join(parts) + "\n"
     print(text)

@@ -158,6 +158,7 @@ class Helix:
     :ivar exhausted: whether the points of this minute are always spent, by whomever: every question is answered 429.
     :ivar points: what was asked and granted, by path.
     :ivar refused: how often the answer was 429.
+    :ivar subscribed: what was subscribed to, by the id of the subscription.
     """
 
     live: Mapping[str, Message] = field(factory=dict)
@@ -165,7 +166,7 @@ class Helix:
     exhausted: bool = False
     points: Counter[str] = field(factory=Counter, init=False)
     refused: int = field(default=0, init=False)
-    _subscribed: dict[str, dict[str, Any]] = field(factory=dict, init=False)
+    subscribed: dict[str, dict[str, Any]] = field(factory=dict, init=False)
 
     def respond(self, method: str, target: str, body: bytes) -> Answer:
         """
@@ -213,20 +214,20 @@ class Helix:
         List, create and delete subscriptions; a callback is taken to be verified as soon as it is asked for.
         """
         if method == "DELETE":
-            gone = self._subscribed.pop(query["id"][0], None)
+            gone = self.subscribed.pop(query["id"][0], None)
             return Answer(204, headers=headers) if gone else _json(404, _error(404, "not found"), headers)
         if method == "POST":
             made = _subscription(json.loads(body))
-            self._subscribed[made["id"]] = made
+            self.subscribed[made["id"]] = made
             return _json(202, {"data": [made], **self._total()}, headers)
         first = int(query.get("after", ["0"])[0])
-        page = list(itertools.islice(self._subscribed.values(), first, first + _PAGE))
-        more = first + _PAGE < len(self._subscribed)
+        page = list(itertools.islice(self.subscribed.values(), first, first + _PAGE))
+        more = first + _PAGE < len(self.subscribed)
         cursor = {"cursor": str(first + _PAGE)} if more else {}
         return _json(200, {"data": page, "pagination": cursor, **self._total()}, headers)
 
     def _total(self) -> dict[str, int]:
-        return {"total": len(self._subscribed), "total_cost": 0, "max_total_cost": 10_000}
+        return {"total": len(self.subscribed), "total_cost": 0, "max_total_cost": 10_000}
 
 
 def _subscription(wanted: dict[str, Any]) -> dict[str, Any]:

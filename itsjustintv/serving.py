@@ -23,7 +23,6 @@ from itsjustintv.certs.files import FilesService, Watch
 from itsjustintv.certs.on_request import OnRequest
 from itsjustintv.certs.ordering import Ordering
 from itsjustintv.certs.requests import RequestFiles
-from itsjustintv.certs.service import CertificateService
 from itsjustintv.certs.settings import default_name, directory_url, for_trial
 from itsjustintv.certs.store import AccountFiles
 from itsjustintv.config.sections import TLS
@@ -142,6 +141,9 @@ class Ways:
         )
 
     def _ordered(self, tls: TLS, contexts: ContextMap) -> Way:
+        # Brings txacme and all that it stands on, which takes as much memory as a thousand streamers.
+        from itsjustintv.certs.service import CertificateService  # noqa: PLC0415
+
         current = tls
 
         def settings() -> TLS:
