@@ -109,6 +109,7 @@ class FollowTests(StageCase):
         stage = self.stage()
         stage.add_streamer("tanuki")
         daemon = await stage.started()
+        await stage.subscribed()
         before = (await health(stage))["configuration"]["hash"]
         stage.add_streamer("kitsune", 'tag_fliter = ["English"]')
         stage.settings = '[retry]\nconcurrency = "many"\n'
@@ -230,6 +231,7 @@ class MoveTests(StageCase):
         stage = self.stage()
         stage.add_streamer("tanuki")
         daemon = await stage.started()
+        await stage.subscribed()
         old = stage.port
         caller = Caller()
         await connectProtocol(TCP4ClientEndpoint(stage.reactor, "127.0.0.1", old), caller)
@@ -253,6 +255,7 @@ class MoveTests(StageCase):
         stage = self.stage()
         stage.add_streamer("tanuki")
         daemon = await stage.started()
+        await stage.subscribed()
         old = stage.port
         with socket.socket() as holder:
             holder.bind(("127.0.0.1", 0))
