@@ -25,6 +25,9 @@ __all__ = ["Redacted", "log_through"]
 #: Makes an observer that writes to a file.
 Make = Callable[[IO[bytes]], ILogObserver]
 
+# Of syslog (RFC 5424, section 6.2.1).
+_PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+
 
 def log_through(
     make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
@@ -54,7 +57,12 @@ def _twistd(
     if command_line.get("syslog"):
         from twisted.python.syslog import SyslogObserver  # noqa: PLC0415 - not every system has one
 
-        theirs: Any = SyslogObserver(command_line.get("prefix", "")).emit
+        write = SyslogObserver(command_line.get("prefix", "")).emit
+
+        def emit(event: LogEvent) -> None:
+            write({**event, "syslogPriority": _PRIORITIES[event["log_level"].name]})
+
+        theirs: Any = emit
         bridge()
         return Redacted(LegacyLogObserverWrapper(theirs), REDACTOR, WANTED)
     name = command_line.get("logfile")
