@@ -4,7 +4,9 @@ What is measured: looked at where it is, brought together, shown and sent.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from attrs import frozen
 
@@ -18,12 +20,14 @@ from itsjustintv.config.sections import Config
 from itsjustintv.model import Census, State
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.collection import Collection
-from itsjustintv.telemetry.families import Labels
+from itsjustintv.telemetry.families import OTHER, Labels
 from itsjustintv.telemetry.resource import MetricsResource
 from itsjustintv.telemetry.service import TelemetryService
 from itsjustintv.telemetry.settings import Settings
 
 __all__ = ["Telemetry"]
+
+_STATES = ("healthy", "failing", "paused")
 
 _Values = Iterable[tuple[Labels, float]]
 
@@ -97,8 +101,10 @@ def _observe_journal(ground: Ground, collection: Collection) -> None:
 
     def pending() -> _Values:
         waiting = {} if collection.census is None else collection.census.pending
-        for name in dict.fromkeys((*ground.routing.destinations(), *waiting)):
-            yield (name,), waiting.get(name, 0)
+        shown = _shown(ground)
+        yield from (((name,), waiting.get(name, 0)) for name in shown)
+        # Those that are not configured any more, and those of a crowd.
+        yield from (((name,), count) for name, count in waiting.items() if name not in shown)
 
     def oldest() -> float | None:
         census = collection.census
@@ -119,15 +125,27 @@ def _observe_journal(ground: Ground, collection: Collection) -> None:
     registry.observe_one(catalogue.DEAD_LETTERS, lambda: counted(lambda census: census.dead))
 
 
+def _shown(ground: Ground) -> Mapping[str, None]:
+    """
+    The destinations that are told apart, in their order: to look at each of a crowd would hold up the reactor.
+    """
+    return dict.fromkeys(islice(ground.routing.destinations(), catalogue.DESTINATIONS))
+
+
 def _observe_deliveries(ground: Ground, deliveries: Deliveries) -> None:
     registry, queue = ground.metrics.registry, deliveries.queue
 
     def states() -> _Values:
-        paused, failing = set(queue.paused()), ground.metrics.failing
-        for name in ground.routing.destinations():
-            state = "paused" if name in paused else "failing" if name in failing else "healthy"
-            for each in ("healthy", "failing", "paused"):
-                yield (name, each), float(each == state)
+        known = ground.routing.destinations()
+        troubled = {name: "failing" for name in ground.metrics.failing if name in known}
+        troubled.update((name, "paused") for name in queue.paused() if name in known)
+        shown = _shown(ground)
+        for name in shown:
+            state = troubled.pop(name, "healthy")
+            yield from (((name, each), float(each == state)) for each in _STATES)
+        rest = Counter({"healthy": len(known) - len(shown) - len(troubled), **Counter(troubled.values())})
+        if len(known) > len(shown):
+            yield from (((OTHER, each), rest[each]) for each in _STATES)
 
     registry.observe(catalogue.DESTINATION_STATE, states)
     registry.observe_one(catalogue.ATTEMPTS_UNDER_WAY, lambda: queue.under_way)

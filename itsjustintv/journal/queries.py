@@ -187,14 +187,20 @@ def accounting(connection: Connection) -> Accounting:
 
 def census(connection: Connection) -> Census:
     """
-    Look at everything that has not ended. It reads no body, but as many rows as there are.
+    Look at everything that has not ended. It walks through an index with as many entries as there are, and reads one
+    row for each destination: that of the first id, since ids sort by time. It is not the oldest if an operator has sent
+    it again.
     """
     pending = connection.execute(
-        "SELECT destination, count(*) AS count, min(accepted_at) AS oldest FROM deliveries WHERE state = 'pending'"
-        " GROUP BY destination"
+        "SELECT waiting.destination, count, accepted_at FROM"
+        " (SELECT destination, count(*) AS count, min(id) AS first FROM deliveries WHERE state = 'pending'"
+        " GROUP BY destination) AS waiting JOIN deliveries ON id = first"
     ).fetchall()
-    accepted = connection.execute("SELECT min(accepted_at) AS oldest FROM deliveries WHERE state = 'accepted'")
-    oldest = [row["oldest"] for row in (*pending, accepted.fetchone()) if row["oldest"] is not None]
+    accepted = connection.execute(
+        "SELECT accepted_at FROM deliveries WHERE id ="
+        " (SELECT min(id) FROM deliveries INDEXED BY deliveries_unprepared WHERE state = 'accepted')"
+    ).fetchall()
+    oldest = [row["accepted_at"] for row in (*pending, *accepted)]
     return Census(
         accounting=accounting(connection),
         pending={row["destination"]: row["count"] for row in pending},
