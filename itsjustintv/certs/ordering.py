@@ -19,6 +19,7 @@ from itsjustintv.certs.client import AcmeClient
 from itsjustintv.certs.exchange import Exchange
 from itsjustintv.certs.jose import key_authorization
 from itsjustintv.certs.policy import order_of_types
+from itsjustintv.certs.problems import of_replacing
 from itsjustintv.certs.settings import challenge_types, directory_url
 from itsjustintv.certs.store import Account, AccountFiles, InThread
 from itsjustintv.config.sections import TLS
@@ -161,10 +162,10 @@ class Ordering:
         try:
             return await client.new_order([name], profile=profile, replaces=replaces)
         except AcmeProblem as problem:
-            # Authorities differ in the type they give, and in what they remember of other clients.
-            if replaces is None or problem.status != 409:
+            if replaces is None or not of_replacing(problem):
                 raise
-        self.log.info("{directory} has replaced the certificate of {name} before", directory=self._host, name=name)
+            reason = str(problem)
+        self.log.info("ordering for {name} without saying what is replaced: {reason}", name=name, reason=reason)
         return await client.new_order([name], profile=profile)
 
     async def _prove(self, client: AcmeClient, url: str, types: Sequence[str], failures: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from itsjustintv.errors import AcmeProblem
 
-__all__ = ["explained", "is_final"]
+__all__ = ["explained", "is_final", "of_replacing"]
 
 # What will not go away by itself, and who must do what.
 _FINAL: Mapping[str, str] = {
@@ -41,6 +41,15 @@ def is_final(problem: AcmeProblem) -> bool:
     Whether the same order will be refused until somebody changes something.
     """
     return problem.kind in _FINAL
+
+
+def of_replacing(problem: AcmeProblem) -> bool:
+    """
+    Whether an order may have been refused for the certificate that it says it replaces (RFC 9773, section 5): it was
+    replaced before, or is of another account, or not known any more. Authorities differ in the type and the status that
+    they give to this, and Pebble fails.
+    """
+    return problem.status in {404, 409, 500} or problem.kind in {"malformed", "unauthorized"}
 
 
 def explained(error: Exception) -> str:

@@ -569,21 +569,49 @@ class RenewalTests(ServiceCase):
 
     def test_s21_what_was_replaced_before_is_ordered_without_saying_so(self) -> None:
         """
-        Once, and then it works, whatever type of problem it was.
+        Once, and then it works, whatever status and type of problem it was, and whoever replaced it.
+        """
+        for status, kind in (
+            (409, "alreadyReplaced"),
+            (409, "malformed"),
+            (409, "conflict"),
+            (404, "malformed"),
+            (400, "malformed"),
+            (403, "unauthorized"),
+            (500, "serverInternal"),
+        ):
+            self.assertTrue(self.renewed_in_spite_of(problem(status, kind)), kind)
+            self.assertEqual([bool(order.get("replaces")) for order in self.orders()], [False, True, False], kind)
+
+    def test_s21_what_is_refused_for_another_reason_is_not_ordered_twice(self) -> None:
+        """
+        An order without what it replaces would count towards the limits.
+        """
+        for fault in (
+            problem(429, "rateLimited", retry_after=str(int(10 * DAY))),
+            problem(503, "serverInternal", retry_after=str(int(10 * DAY))),
+            problem(403, "userActionRequired"),
+            problem(400, "rejectedIdentifier"),
+        ):
+            self.assertFalse(self.renewed_in_spite_of(fault), fault)
+            self.assertEqual([bool(order.get("replaces")) for order in self.orders()], [False, True], fault)
+
+    def renewed_in_spite_of(self, fault: Fault) -> bool:
+        """
+        Let a certificate be ordered, and the order for the next one be answered with a fault: whether there is another
+        one in the end.
         """
         window = {"start": rfc3339(NOW + 20 * DAY), "end": rfc3339(NOW + 21 * DAY)}
-        for kind in ("alreadyReplaced", "malformed", "conflict"):
-            self.authority = Authority()
-            self.root = Path(self.mktemp())
-            self.authority.ari = lambda _: Fault(200, orjson.dumps({"suggestedWindow": window}))
-            house = self.start()
-            self.pass_time(DAY)
-            before = house.served[NAME]
-            self.authority.fail("newOrder", problem(409, kind))
-            self.pass_time(20 * DAY)
-            self.assertEqual([bool(order.get("replaces")) for order in self.orders()], [False, True, False])
-            self.assertNotEqual(house.served[NAME].leaf, before.leaf)
-            self.stop(house)
+        self.authority = Authority()
+        self.root = Path(self.mktemp())
+        self.authority.ari = lambda _: Fault(200, orjson.dumps({"suggestedWindow": window}))
+        house = self.start()
+        self.pass_time(DAY)
+        before = house.served[NAME]
+        self.authority.fail("newOrder", fault)
+        self.pass_time(20 * DAY)
+        self.stop(house)
+        return house.served[NAME].leaf != before.leaf
 
     def test_s22_advice_is_asked_for_as_often_as_the_authority_likes(self) -> None:
         """
