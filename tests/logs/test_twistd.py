@@ -81,14 +81,15 @@ class ThroughTests(SynchronousTestCase):
         """
         Syslog gets no secrets, and only what is wanted.
         """
-        lines: list[str] = []
-        self.patch(SyslogObserver, "syslog", lambda _, __, line: lines.append(line))
+        lines: list[tuple[int, str]] = []
+        self.patch(SyslogObserver, "syslog", lambda _, priority, line: lines.append((priority, line)))
         REDACTOR.learn(["a-secret-of-syslog"])
         observer = self.through({"syslog": True, "prefix": "x", "nodaemon": True})()
         observer(event(log_format="a-secret-of-syslog"))
         observer(event(log_format="quiet", log_level=LogLevel.debug))
-        self.assertEqual(len(lines), 1, lines)
-        self.assertIn("[redacted]", lines[0])
+        observer(event(log_format="bad", log_level=LogLevel.error))
+        self.assertEqual([priority for priority, _ in lines], [6, 3])
+        self.assertIn("[redacted]", lines[0][1])
 
     def test_named_on_the_command_line(self) -> None:
         """
