@@ -308,7 +308,7 @@ class SimulatedTests(SynchronousTestCase):
             clock=self.clock,
             journal=self.journal,
             seen=SeenEvents(self.clock),
-            match=lambda event: streamer if event.broadcaster_id == self.tanuki.id else None,
+            match=lambda event: (streamer,) if event.broadcaster_id == self.tanuki.id else (),
             enricher=Enricher(),
             submit=lambda delivery: None,
             sinks=(),
