@@ -116,7 +116,9 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
         talk = Interview(given, FirstLook(reactor, addresses) if check else None, asking)
         answers, streamers = await talk.hold()
         if talk.problems:
-            raise click.ClickException("\n  ".join(["nothing was written:", *talk.problems]))
+            raise click.ClickException(
+                "\n  ".join(["nothing was written; correct this, or say --no-check to be believed:", *talk.problems])
+            )
         return filled(example(), answers, streamers)
 
     text = in_reactor(interview, INTERRUPTED)

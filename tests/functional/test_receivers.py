@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
@@ -204,3 +206,17 @@ class ReceiverTests(TestCase):
             self.assertEqual(json.loads(ended.out), [[204, "tanuki"], [204, None], [401, None], [401, None]])
 
         return Deferred.fromCoroutine(scenario())
+
+    def test_home_assistant(self) -> None:
+        """
+        The automation for Home Assistant asks for what a payload has, and is not for everybody who finds the port.
+        """
+        [automation] = yaml.safe_load((RECEIVERS / "home-assistant" / "automation.yaml").read_text(encoding="utf-8"))
+        [trigger] = automation["triggers"]
+        self.assertEqual((trigger["trigger"], trigger["allowed_methods"]), ("webhook", ["POST"]))
+        payload = json.loads(BODY)
+        for path in re.findall(r"trigger\.json\.([\w.]+)", json.dumps(automation)):
+            value = payload
+            for key in path.split("."):
+                value = value[key]
+            self.assertIsInstance(value, str, path)
