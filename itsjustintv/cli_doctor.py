@@ -113,7 +113,8 @@ def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
     if status == 200:
         yield Finding(Verdict.OK, f"it runs at {place.url} and is ready")
         return
-    reasons = said.get("reasons", ()) if isinstance(said, dict) else ()
+    told = said.get("reasons") if isinstance(said, dict) else None
+    reasons = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
     for reason in reasons:
         about = reason.get("check")
         verdict = Verdict.HINT if about in _LOOKED_AT else Verdict.MEND

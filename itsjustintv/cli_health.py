@@ -181,7 +181,8 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
     if not isinstance(said, dict) or "status" not in said:
         raise click.ClickException(f"something else answers at {found.url}, with status {status}")
     click.echo(_plain(said["status"]))
-    for reason in said.get("reasons", ()):
+    reasons = said.get("reasons")
+    for reason in filter(lambda each: isinstance(each, dict), reasons if isinstance(reasons, list) else ()):
         click.echo(f"{_plain(reason.get('check'))}: {_plain(reason.get('reason'))}")
     sys.exit(0 if status == 200 else 1)
 

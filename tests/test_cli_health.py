@@ -106,6 +106,8 @@ class HealthTests(SynchronousTestCase):
         """
         Whoever answers something else is not taken for the daemon.
         """
+        strange, _ = self.ask(said("500 Oh", {"status": "x", "reasons": [7, {"check": "a"}]}))
+        self.assertEqual((strange.exit_code, strange.output), (1, "x\na: None\n"))
         for answer in (said("200 OK", b"hello"), said("200 OK", ["status"]), b"220 welcome\r\n", b""):
             result, _ = self.ask(answer)
             self.assertEqual(result.exit_code, 1)

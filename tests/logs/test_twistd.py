@@ -79,7 +79,7 @@ class ThroughTests(SynchronousTestCase):
 
     def test_syslog(self) -> None:
         """
-        Syslog gets no secrets, and only what is wanted.
+        What goes to syslog has a severity and no secrets, and is only what is wanted.
         """
         lines: list[tuple[int, str]] = []
         self.patch(SyslogObserver, "syslog", lambda _, priority, line: lines.append((priority, line)))
