@@ -54,6 +54,12 @@ class Collection:
         Read everything as it is now; what the journal does not say in time, as it was.
         """
         await self._look()
+        return self.current()
+
+    def current(self) -> Sequence[Reading]:
+        """
+        Read everything at once, as it is now; what the journal says, as it was at the last look.
+        """
         return self._registry.read()
 
     def text(self) -> Deferred[bytes]:

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -153,8 +153,6 @@ class TelemetryService(Service):
     async def _send_metrics(self, sender: Sender) -> None:
         try:
             readings = await self._collection.read()
-        except CancelledError:
-            raise
         except Exception:  # noqa: BLE001 - a loop that raises would never run again
             self.log.failure("the metrics could not be read, will try again")
         else:
@@ -164,19 +162,12 @@ class TelemetryService(Service):
         sender = self._let_go()
         if sender is None:
             return
-        last = Deferred.fromCoroutine(self._send_last(sender))
-        abandoning = self._reactor.callLater(_LAST, last.cancel)
-        await last
+        sender.put_metrics(tuple(self._collection.current()), self._started_at, self._reactor.seconds())
+        closed = self._close(sender)
+        abandoning = self._reactor.callLater(_LAST, closed.cancel)
+        await closed
         if abandoning.active():
             abandoning.cancel()
-
-    async def _send_last(self, sender: Sender) -> None:
-        try:
-            await self._send_metrics(sender)
-        except CancelledError:
-            self._close(sender)
-        else:
-            await self._close(sender)
 
     def _close(self, sender: Sender | None) -> Deferred[None]:
         """

@@ -8,7 +8,7 @@ import re
 
 from attrs import frozen
 
-__all__ = ["Traceparent", "child", "of_event", "parse", "write"]
+__all__ = ["Traceparent", "child", "is_one", "of_event", "parse", "write"]
 
 _EVENT = re.compile(r"(?=.{16}0*[1-9a-f])[0-9a-f]{32}", re.ASCII)
 _FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])", re.ASCII)
@@ -45,6 +45,13 @@ def parse(text: str) -> Traceparent | None:
         return None
     trace_id, span_id = int(found[1], 16), int(found[2], 16)
     return Traceparent(trace_id, span_id, found[3] == "01") if trace_id and span_id else None
+
+
+def is_one(text: str) -> bool:
+    """
+    Whether a text has the form of one: quicker than to read it.
+    """
+    return _FORM.fullmatch(text) is not None
 
 
 def of_event(event_id: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from attrs import define, field
 
 from itsjustintv.telemetry.instruments import Counter
-from itsjustintv.telemetry.traceparent import child, of_event, parse, write
+from itsjustintv.telemetry.traceparent import child, is_one, of_event, write
 
 __all__ = ["Attribute", "Span", "SpanKind", "Spans", "Tracer"]
 
@@ -122,7 +122,7 @@ class Tracer:
 
         :return: its ``traceparent``; empty while nobody collects, or if there is no such trace.
         """
-        if not parent or self.collector is None or parse(parent) is None:
+        if not parent or self.collector is None or not is_one(parent):
             return ""
         return child(parent, self._id(64))
 

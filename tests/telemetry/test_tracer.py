@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.instruments import Counter
-from itsjustintv.telemetry.traceparent import Traceparent, child, parse, write
+from itsjustintv.telemetry.traceparent import Traceparent, child, is_one, parse, write
 from itsjustintv.telemetry.tracer import Span, SpanKind, Tracer
 
 __all__ = ["Shelf", "a_tracer"]
@@ -88,7 +88,10 @@ class TraceparentTests(SynchronousTestCase):
         Whatever else may be in the journal is no trace.
         """
         found = parse(text)
-        if found is not None:
+        if found is None:
+            self.assertFalse(is_one(text) and int(text[3:35], 16) and int(text[36:52], 16))
+        else:
+            self.assertTrue(is_one(text))
             self.assertEqual(text, write(found.trace_id, found.span_id, sampled=found.sampled))
 
     def test_no_identity_is_all_zeros(self) -> None:
