@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -96,5 +96,6 @@ def _fill(hint: Any, filled: dict[Any, Any]) -> Any:
     Put types where a generic class has variables.
     """
     parameters = getattr(hint, "__parameters__", ())
-    pick: Callable[[Any], Any] = lambda each: filled.get(each, each)  # noqa: E731 - short, and typed
-    return hint[tuple(pick(each) for each in parameters)] if parameters else pick(hint)
+    if not parameters:
+        return filled.get(hint, hint)
+    return hint[tuple(filled.get(each, each) for each in parameters)]

@@ -5,6 +5,7 @@ Tests of :mod:`itsjustintv.admin.api`, :mod:`itsjustintv.admin.operations` and :
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jsonschema_rs import Draft202012Validator
@@ -19,6 +20,7 @@ from itsjustintv.admin.api import ApiResource, openapi
 from itsjustintv.admin.operations import OPERATIONS, cursor
 from itsjustintv.model import State
 from tests.admin.values import HOSTILE, House, story
+from tests.documents import ROOT
 
 
 class ApiCase(SynchronousTestCase):
@@ -102,6 +104,15 @@ class DocumentTests(ApiCase):
             if "description" not in value and "$ref" not in value
         ]
         self.assertEqual(silent, [])
+
+    def test_the_page_about_it_names_everything(self) -> None:
+        """
+        docs/admin.md names every operation, and no other.
+        """
+        text = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"`((?:GET|POST) /[^`]+)`", text))
+        there = {f"{each.method} {each.path.replace('{id}', 'ID').replace('{name}', 'NAME')}" for each in OPERATIONS}
+        self.assertEqual(named, there)
 
     def test_it_can_be_read(self) -> None:
         """
