@@ -24,6 +24,7 @@ from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.first_look import FirstLook
 from itsjustintv.inspection import addresses
+from itsjustintv.twitch.preflight import doubts
 
 __all__ = ["init"]
 
@@ -126,6 +127,8 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
         found = parse(text, {}, name=str(path)).config
         write_new(path, text)
     tell(f"{path} is written, with mode 0600: there are secrets in it. Every key is explained there.", "good")
+    for doubt in doubts(callback_url(found)):
+        tell(f"Warning: twitch may refuse the callback: {doubt}", "doubtful", err=True)
     if found.server.tls.enabled:
         tell("Ports 443 and 80 must lead here: itsjustintv certs check tells.")
     else:

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 INTERRUPTED = "interrupted: nothing was written"
 
+_CREDENTIALS = "--client-id, --client-secret"
+
 
 @frozen(kw_only=True)
 class Given:
@@ -121,7 +123,7 @@ class Interview:
             return "" if self._look is None else await self._look.credentials(self._twitch(pair))
 
         whole = (given.client_id, given.client_secret) if given.client_id and given.client_secret else None
-        return await self._settle("--client-id, --client-secret", whole, ask, check)
+        return await self._settle(_CREDENTIALS, whole, ask, check)
 
     async def _domain(self) -> str:
         def ask() -> str:
@@ -156,7 +158,7 @@ class Interview:
             return _logins(_prompt("Streamers (logins, with spaces between them)", _no_logins))
 
         async def check(logins: Sequence[str]) -> str:
-            if self._look is None or self.problems:
+            if self._look is None or any(each.startswith(_CREDENTIALS) for each in self.problems):
                 return ""
             try:
                 ids.update(await self._look.users(twitch, logins))

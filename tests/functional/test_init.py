@@ -77,7 +77,8 @@ class FlagsTests(InitCase):
         async def scenario() -> None:
             stage = self.peopled()
             ended = await self.told(stage, "--streamer", "tanuki")
-            self.assertEqual((ended.status, ended.err), (0, ""), ended)
+            self.assertEqual((ended.status, len(ended.err.splitlines())), (0, 1), ended)
+            self.assertIn("a name that the internet does not know", ended.err)
             self.assertEqual(ended.out.splitlines()[-1], "Next: itsjustintv run")
             self.assertEqual([path.name for path in stage.folder.iterdir()], ["config.toml"])
             found = self.configuration(stage)
