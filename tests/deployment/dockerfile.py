@@ -16,12 +16,14 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-__all__ = ["Image", "context", "image", "instructions"]
+__all__ = ["BASE", "PASSED_ON", "Image", "context", "image", "instructions"]
 
 #: What is not the Dockerfile's business: how packages are reached from here.
-_PASSED_ON = ("PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_FIND_LINKS", "PIP_INDEX_URL", "SSL_CERT_FILE")
+PASSED_ON = ("PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_INDEX_URL", "SSL_CERT_FILE")
 
-_BASE = """
+#: A root file system in memory, as a function of a shell. Its arguments are what is seen in it, and the folder to make
+#: it in; there is nothing in its ``/opt``.
+BASE = """
 lower=$1
 mkdir -p "$2/upper" "$2/work" "$2/root"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$2/upper,workdir=$2/work" "$2/root"
@@ -111,8 +113,8 @@ def image(text: str, files: Path, python: str, environ: Mapping[str, str]) -> Im
     """
     built = Image()
     arguments: dict[str, str] = {}
-    passed = [f"{name}={environ[name]}" for name in _PASSED_ON if environ.get(name)]
-    lines = ["set -eu", "place=$1", f"base() {{ {_BASE.format(python=shlex.quote(python))} }}"]
+    passed = [f"{name}={environ[name]}" for name in PASSED_ON if environ.get(name)]
+    lines = ["set -eu", "place=$1", f"base() {{ {BASE.format(python=shlex.quote(python))} }}"]
     for number, each in enumerate(instructions(text)):
         rest = _filled(each.rest, {**arguments, **built.environment})
         root = f'"$place/{built.stage}/root"'

@@ -126,6 +126,14 @@ class Background:
         self._transport.closeStdin()
 
     @property
+    def pid(self) -> int:
+        """
+        The process.
+        """
+        pid: int = self._transport.pid
+        return pid
+
+    @property
     def running(self) -> bool:
         """
         Whether it has been started and has not ended.
