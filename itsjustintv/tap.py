@@ -144,18 +144,17 @@ def secrets(config: Config) -> Iterator[str]:
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield config.admin.token
-    yield from _told_to_collectors(config)
+    yield from _given_to_collectors(config)
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
 
 
-def _told_to_collectors(config: Config) -> Iterator[str]:
+def _given_to_collectors(config: Config) -> Iterator[str]:
     for name, value in os.environ.items():
         if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
             yield from (pair.partition("=")[2].strip() for pair in value.split(","))
-    if "@" in config.telemetry.endpoint or "?" in config.telemetry.endpoint:
-        yield config.telemetry.endpoint
+    yield config.telemetry.endpoint.partition("?")[2]
 
 
 def _target(url: str, secret: str) -> Iterator[str]:

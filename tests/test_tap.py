@@ -15,7 +15,7 @@ import attrs
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.sections import Config, Logging, StreamerEntry
+from itsjustintv.config.sections import Config, Logging, StreamerEntry, Telemetry
 from itsjustintv.logs import WANTED
 from itsjustintv.tap import log_observer, secrets
 
@@ -62,6 +62,15 @@ class SecretsTests(SynchronousTestCase):
         planted = hidden(config) | hidden(streamer)
         self.assertIn("server-tls-eab_hmac-hidden", planted)
         self.assertEqual(set(), planted - set(secrets(config)))
+
+    def test_what_is_given_to_a_collector_is_not_logged(self) -> None:
+        """
+        The headers that OpenTelemetry's variables add, and what an endpoint is asked with, are secrets.
+        """
+        self.patch(os, "environ", {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=a-secret, other=another", "PATH": "x"})
+        config = Config(telemetry=Telemetry(endpoint="https://otlp.example/v1?key=a-third"))
+        self.assertLessEqual({"a-secret", "another", "key=a-third"}, set(secrets(config)))
+        self.assertNotIn("x", set(secrets(config)))
 
 
 class Screen(BytesIO):
