@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed
+from typing import Any
 
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
@@ -24,7 +25,7 @@ from itsjustintv.cli_explain import explain
 from itsjustintv.cli_health import health
 from itsjustintv.cli_init import init
 from itsjustintv.cli_migrate import migrate
-from itsjustintv.cli_options import chosen, config_option, examples
+from itsjustintv.cli_options import Interrupted, chosen, config_option, examples
 from itsjustintv.cli_receive import receive
 from itsjustintv.cli_simulate import simulate
 from itsjustintv.cli_state import state
@@ -48,6 +49,15 @@ class _Parts(click.Group):
     """
     A group that lists its commands by what they are for.
     """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """
+        Run a command. An interrupt has a status of its own.
+        """
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            raise Interrupted("interrupted") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """

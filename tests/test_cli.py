@@ -14,7 +14,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import __version__
+from itsjustintv import __version__, cli_deliveries
 from itsjustintv.cli import main
 from itsjustintv.journal import operations
 from itsjustintv.journal.accepting import accept
@@ -194,6 +194,18 @@ class DeliveriesTests(SynchronousTestCase):
         """
         self.run_command("retry", "--all", "--destination", "b")
         self.assertEqual(self.states(), {"e1-1": "dead", "e2-1": "pending", "e3-1": "pending"})
+
+    def test_an_interrupt(self) -> None:
+        """
+        Ctrl-C, wherever it meets a command, is status 130 and one line.
+        """
+
+        def interrupted(_: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(cli_deliveries, "ledger_of", interrupted)
+        result = self.run_command("retry", "--all")
+        self.assertEqual((result.exit_code, result.stderr), (130, "Error: interrupted\n"))
 
     def test_all_or_some(self) -> None:
         """
