@@ -252,7 +252,7 @@ class LostTests(SubscribingCase):
         before = self.ours(stage)
         report = await stage.twitch.revoke(before["tanuki"], "user_removed")
         self.assertTrue(report.acknowledged)
-        await stage.until(lambda: self.ours(stage)["tanuki"].id != before["tanuki"].id, patience=5.0)
+        await stage.until(lambda: self.ours(stage).get("tanuki", before["tanuki"]).id != before["tanuki"].id)
         await stage.subscribed()
 
         self.assertEqual(self.ours(stage)["kitsune"], before["kitsune"])
