@@ -1,0 +1,164 @@
+"""
+All groups of parts together: what a change means to each, and the order in which they start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred
+
+from itsjustintv.admin.history import History
+from itsjustintv.assembly.admin import Admin
+from itsjustintv.assembly.deliveries import Deliveries
+from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.showing import Showing
+from itsjustintv.assembly.subscriptions import Subscriptions
+from itsjustintv.assembly.telemetry import Telemetry
+from itsjustintv.assembly.twitch import Twitch
+from itsjustintv.assembly.web import Web
+from itsjustintv.config.callback import callback_url
+from itsjustintv.config.sections import Config
+from itsjustintv.services import Afterwards
+from itsjustintv.supervisor import Supervisor
+from itsjustintv.watching import Hangup
+
+__all__ = ["Whole"]
+
+
+@frozen(kw_only=True)
+class Whole:
+    """
+    Every group.
+    """
+
+    ground: Ground
+    twitch: Twitch
+    deliveries: Deliveries
+    subscriptions: Subscriptions
+    web: Web
+    telemetry: Telemetry
+    admin: Admin
+
+    @classmethod
+    def of(cls, ground: Ground, environ: Mapping[str, str]) -> Whole:
+        """
+        Put them together, from the end of an event's way to its beginning.
+
+        :param environ: the variables ``OTEL_*`` are in it.
+        :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
+        """
+        twitch = Twitch.of(ground)
+        history = History(ground.reactor, ground.journal.outcomes)
+        deliveries = Deliveries.of(ground, twitch.enricher, (history,))
+        subscriptions = Subscriptions.of(ground, twitch, ground.metrics.recovering(deliveries.accept))
+        web = Web.of(ground, twitch, deliveries, subscriptions)
+        telemetry = Telemetry.of(ground, twitch, deliveries, subscriptions, web=web, environ=environ)
+        showing = Showing(ground, twitch, deliveries, subscriptions, web, history)
+        admin = Admin.of(ground, history, showing.sources(), {b"/metrics": telemetry.resource})
+        return cls(
+            ground=ground,
+            twitch=twitch,
+            deliveries=deliveries,
+            subscriptions=subscriptions,
+            web=web,
+            telemetry=telemetry,
+            admin=admin,
+        )
+
+    def follow(self, noted: Callable[[Config], None]) -> None:
+        """
+        Let each part hear of a new configuration.
+
+        :param noted: told first.
+        """
+
+        def follow(old: Config, new: Config) -> None:
+            noted(new)
+            self.ground.routing.configure(new)
+            self.ground.metrics.expect(self.ground.routing.destinations())
+            self.telemetry.service.refresh()
+            self.deliveries.queue.refresh()
+            self.subscriptions.identities.refresh()
+            if old.admin.token != new.admin.token:
+                self.admin.pulse.dismiss()
+            if callback_url(old) == callback_url(new):
+                self.subscriptions.keeper.reconcile("the configuration was reloaded")
+            else:
+                # Twitch verifies the new one at once, so it must be served. Whoever gives up waiting has changed it
+                # again.
+                reachable = self.web.https.when_ready(urlsplit(callback_url(new)).hostname or "")
+                reachable.addCallbacks(lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None)
+
+        def called_back() -> None:
+            self.subscriptions.preflight.look()
+            self.subscriptions.keeper.reconcile("the callback has changed")
+
+        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
+        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
+        # The last one, and it does not wait: nobody may come in at a new port before it is decided how to serve.
+        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
+        self.ground.settings.subscribe(follow)
+
+    def vitals(self) -> Sequence[tuple[str, Callable[[], str | None]]]:
+        """
+        What must live for the daemon to be alive: what only a restart can mend.
+        """
+        return (
+            ("http", self.web.listener.problem),
+            ("pipeline", self.deliveries.pipeline.problem),
+            ("deliveries", self.deliveries.queue.problem),
+            ("journal", self.ground.journal.dead),
+        )
+
+    def storeys(self, supervisor: Supervisor) -> Mapping[str, IService]:
+        """
+        Every service by its name, in the order of the start: each stands on those before it.
+
+        :param supervisor: hears of a reload, and comes last.
+        """
+        keeper, preflight = self.subscriptions.keeper, self.subscriptions.preflight
+
+        def hang_up() -> None:
+            supervisor.reloading(self.ground.settings.request("SIGHUP"))
+            keeper.reconcile("SIGHUP")
+            # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
+            self.web.https.refresh()
+
+        def reachable() -> Deferred[None]:
+            return self.web.https.when_ready(urlsplit(callback_url(self.ground.config())).hostname or "")
+
+        def subscribe() -> None:
+            keeper.startService()
+            self.subscriptions.catch_up.ask(self.ground.routing.wanted())
+
+        return {
+            "journal": self.ground.journal,
+            "disk": self.ground.disk,
+            "telemetry": self.telemetry.service,
+            "output": self.deliveries.output,
+            "ids": self.subscriptions.identities,
+            "followers": self.twitch.followers,
+            "images": self.twitch.images,
+            "deliveries": self.deliveries.queue,
+            "pipeline": self.deliveries.pipeline,
+            "backlog": self.deliveries.backlog,
+            "catch_up": self.subscriptions.catch_up,
+            "https": self.web.https,
+            "http": self.web.listener,
+            "roster": self.twitch.roster,
+            "history": self.admin.history,
+            "pulse": self.admin.pulse,
+            "admin": self.admin.door,
+            "configuration": self.ground.settings,
+            "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),
+            # Twitch verifies a callback at once, so there must be somebody to answer.
+            "subscriptions": Afterwards(
+                (self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService
+            ),
+            "hangup": Hangup(self.ground.reactor, hang_up),
+            "supervisor": supervisor,
+        }

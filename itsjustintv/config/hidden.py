@@ -1,0 +1,42 @@
+"""
+What of a configuration must not be shown to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from itsjustintv.config.sections import Config
+
+__all__ = ["secrets"]
+
+# Characters of a path below which it says nothing: /webhook, /notify.
+_TELLING = 12
+
+
+def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    Everything in a configuration that must not appear in a log. A webhook's address is one of them, and so is what
+    comes after its host, unless it is too short to be a secret.
+
+    :param environ: has what is given to collectors of telemetry.
+    """
+    yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
+    yield config.admin.token
+    yield from _given_to_collectors(config, environ)
+    yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
+    for streamer in config.streamers.values():
+        yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
+
+
+def _given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environ.items():
+        if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
+            yield from (pair.partition("=")[2].strip() for pair in value.split(","))
+    yield config.telemetry.endpoint.partition("?")[2]
+
+
+def _target(url: str, secret: str) -> Iterator[str]:
+    yield from (url, secret)
+    path = "/" + "".join(url.split("/", 3)[3:])
+    yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
