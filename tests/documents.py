@@ -135,6 +135,7 @@ def documents() -> Sequence[Document]:
         ROOT / "SECURITY.md",
         *sorted(folders),
         ROOT / "benchmarks" / "README.md",
+        ROOT / "etc" / "README.md",
     ]
     return [Document(page) for page in pages]
 
