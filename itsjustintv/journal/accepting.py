@@ -50,8 +50,7 @@ class Accept:
     @staticmethod
     def together(connection: Connection, accepts: Sequence[Accept]) -> Sequence[bool]:
         """
-        Do many at once, each table in one go, when all are news. A statement for each would cost as much again, and the
-        interpreter's lock after every one of them.
+        Do many at once, each table in one go, on the assumption that all are news.
 
         :raises Apart: not all are.
         """

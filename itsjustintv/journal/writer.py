@@ -123,7 +123,7 @@ def _run(connection: Connection, together: _Together | None, operations: Sequenc
     """
     Perform neighbours of one kind.
     """
-    if together is None or len(operations) == 1:
+    if together is None:
         return [operation(connection) for operation in operations]
     return together(connection, operations)
 
