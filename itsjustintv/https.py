@@ -146,8 +146,7 @@ class HTTPS(Service):
         way = self._way
         if identity(tls) != way.identity:
             try:
-                way = self._ways.make(tls)
-                await way.load()
+                way = await self._ways.ready(tls)
             except (CertificateUnusable, CertificatesUnsafe) as error:
                 raise ConfigError((Problem("server.tls", str(error)),)) from None
         move = await self._door.prepare(_description(tls))

@@ -6,6 +6,7 @@ themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,6 +121,19 @@ class Ways:
             return Way(identity(tls))
         contexts = ContextMap(self._tls_alpn_01.context_for)
         return self._own(tls, contexts) if tls.mode == "files" else self._ordered(tls, contexts)
+
+    async def ready(self, tls: TLS) -> Way:
+        """
+        Make the one that these settings ask for, ready to be started, without blocking.
+
+        :raises CertificateUnusable: the operator's certificate cannot be served, or ``ca_bundle`` not be used.
+        :raises CertificatesUnsafe: others can read the keys, or nothing can be written where they are.
+        """
+        if identity(tls)[0] == "acme":
+            await self._disk.run(import_module, "itsjustintv.certs.service")
+        way = self.make(tls)
+        await way.load()
+        return way
 
     def _own(self, tls: TLS, contexts: ContextMap) -> Way:
         files = FilesService(

@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.https`: connections, settings that change, and what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,16 @@ class Watching:
 class Disk:
     """
     Threads that take no time.
+
+    :ivar asked: what they have been asked for.
     """
 
-    run = staticmethod(at_once)
+    def __init__(self) -> None:
+        self.asked: list[Callable[..., Any]] = []
+
+    def run(self, work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        self.asked.append(work)
+        return at_once(work, *args)
 
 
 class HttpsTests(SynchronousTestCase):
@@ -73,8 +81,8 @@ class HttpsTests(SynchronousTestCase):
             self.watches.append(Watching())
             return self.watches[-1]
 
-        disk: Any = Disk()
-        self.ways = Ways(self.reactor, disk, lambda: 0.5, watch)
+        self.disk: Any = Disk()
+        self.ways = Ways(self.reactor, self.disk, lambda: 0.5, watch)
         # Nobody is there, and nobody refuses either.
         self.acme = TLS(
             enabled=True,
@@ -232,11 +240,12 @@ class HttpsTests(SynchronousTestCase):
 
     def test_what_is_on_the_disk_is_served_from_the_first_connection_on(self) -> None:
         """
-        It is read before the change.
+        It is read before the change, after the code that orders certificates, and a thread does both.
         """
         made = self.ordered(self.acme)
         self.start(PLAIN)
         self.change(self.acme)
+        self.assertIs(self.disk.asked[0], import_module)
         self.assertEqual(self.tls().certificate, made.leaf)
         self.assertEqual(self.server.connect(None).certificate, made.leaf)
         self.assertEqual([each.name for each in self.https.figures()], [NAME])
