@@ -112,12 +112,12 @@ class OnRequest(Service):
     async def _serve(self) -> None:
         while self._asked:
             self._asked = False
-            if not self._certificates.leads:
-                # Another process orders, or this one will in a moment.
-                if await self._in_thread(self._files.request.exists):
-                    self._look_again()
-                return
             try:
+                if not self._certificates.leads:
+                    # Another process orders, or this one will in a moment.
+                    if await self._in_thread(self._files.request.exists):
+                        self._look_again()
+                    return
                 request: Request | None = await self._in_thread(self._files.take, self._clock.seconds())
                 if request is not None:
                     self._asked = True
