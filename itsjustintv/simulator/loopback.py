@@ -5,6 +5,7 @@ Listening on 127.0.0.1, and letting go of everything afterwards.
 from __future__ import annotations
 
 import socket
+from collections import deque
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +17,10 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 __all__ = ["Listening", "free_port", "listen"]
+
+#: Ports that were found free, the latest at the end.
+_RESERVED: deque[socket.socket] = deque()
+_KEPT = 128
 
 
 @frozen
@@ -75,10 +80,17 @@ def listen(reactor: Any, resource: IResource, port: int = 0, interface: str = "1
 
 def free_port() -> int:
     """
-    Find a port of this machine that nobody listens on, for a process that must be told one. Somebody else may still be
-    quicker to take it.
+    Find a port of this machine that nobody listens on, for a process that must be told one.
+
+    A socket that is bound to it, and does not listen, stays behind for a while. So nobody who asks for any port is
+    given this one, while a server that asks for it gets it: servers allow an address to be used again (socket(7),
+    ``SO_REUSEADDR``).
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    _RESERVED.append(reservation)
+    if len(_RESERVED) > _KEPT:
+        _RESERVED.popleft().close()
+    number: int = reservation.getsockname()[1]
+    return number
