@@ -18,6 +18,7 @@ from attrs import asdict, frozen
 from itsjustintv.cli_options import chosen, config_option, errors, examples, json_option
 from itsjustintv.cli_text import tell, write_json
 from itsjustintv.config.example import write_new
+from itsjustintv.config.load import read
 from itsjustintv.config.original import Accepted, accept
 from itsjustintv.config.routes import Routes
 from itsjustintv.config.sections import Cache, Config, Retry, Twitch
@@ -79,9 +80,8 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     source, target = folder / "config.toml", chosen(config)
     existing = target.exists()
     with errors():
-        text = source.read_text(encoding="utf-8-sig")
-        accepted = accept(text, os.environ, str(source))
-        in_use = accept(target.read_text(encoding="utf-8-sig"), os.environ, str(target)) if existing else accepted
+        accepted = accept(_original(source), os.environ, str(source))
+        in_use = accept(read(target), os.environ, str(target)) if existing else accepted
         # What is there is never changed, not even for the better.
         usable = in_use.loaded is not None and not (existing and in_use.repairs)
         if not dry_run and not existing:
@@ -111,6 +111,12 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
         here = "" if target == Path("config.toml") else f" --config {shlex.quote(str(target))}"
         more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
         tell(f"Next: itsjustintv {more}{here}")
+
+
+def _original(path: Path) -> str:
+    if not path.exists():
+        raise click.ClickException(f"{path} is not there: --from names the folder in which the original ran")
+    return read(path)
 
 
 def _take_over(folder: _Folder, config: Config) -> Mapping[str, Any]:

@@ -117,3 +117,26 @@ class MigrateTests(SynchronousTestCase):
         (self.old / "tokens.json").write_text("theirs", encoding="utf-8")
         self.assertEqual(self.told()["state"]["problems"], [])
         self.assertEqual((self.folder / "tokens.json").read_text(encoding="utf-8"), "mine")
+
+    def test_what_is_no_configuration(self) -> None:
+        """
+        What cannot be read as a configuration is told of in two lines, and nothing is made, whoever's it is.
+        """
+        theirs = self.old / "config.toml"
+        good = theirs.read_bytes()
+        for content, told in (
+            ("title = 'Gr\u00fc\u00dfe'".encode("latin-1"), "is not UTF-8 (at byte 11)"),
+            (b"a = ", "is not TOML"),
+            (b"a = " + b"[" * 5000, "is not TOML"),
+        ):
+            theirs.write_bytes(content)
+            result = self.migrate()
+            self.assertEqual((result.exit_code, len(result.stderr.splitlines())), (1, 2), result.output)
+            self.assertIn(f"{theirs}: {told}", result.stderr)
+            self.assertFalse(self.config.exists())
+        theirs.write_bytes(good)
+        self.config.parent.mkdir()
+        self.config.write_bytes(b"\xff")
+        result = self.migrate()
+        self.assertIn(f"{self.config}: is not UTF-8 (at byte 0)", result.stderr)
+        self.assertEqual(self.config.read_bytes(), b"\xff")

@@ -18,7 +18,7 @@ from itsjustintv.config.sections import Config
 from itsjustintv.config.structure import structure
 from itsjustintv.errors import ConfigError, Problem
 
-__all__ = ["Loaded", "load", "parse"]
+__all__ = ["Loaded", "load", "parse", "read"]
 
 
 @frozen
@@ -42,15 +42,23 @@ def load(path: Path, environ: Mapping[str, str], base: Path = Path()) -> Loaded:
     :param base: where relative paths of files with secrets start, if not at the current directory.
     :raises ConfigError: listing everything that is wrong.
     """
+    return parse(read(path), environ, base, str(path))
+
+
+def read(path: Path) -> str:
+    """
+    Read the text of a configuration.
+
+    :raises ConfigError: it is not there, cannot be read, or is no text.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise _unusable(path, "does not exist; give --config, or set ITSJUSTINTV_CONFIG") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise _unusable(path, f"is not UTF-8 (at byte {error.start})") from None
-    return parse(text, environ, base, str(path))
 
 
 def parse(text: str, environ: Mapping[str, str], base: Path = Path(), name: str = "config.toml") -> Loaded:

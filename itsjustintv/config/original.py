@@ -75,7 +75,7 @@ def accept(text: str, environ: Mapping[str, str], name: str = "config.toml") -> 
     """
     try:
         tables = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError((Problem(name, f"is not TOML: {error}"),)) from None
     repairs: list[Repair] = []
     problems: Sequence[Problem] = ()
