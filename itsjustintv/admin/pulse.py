@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
 
 from itsjustintv.admin.answers import give_problem
 from itsjustintv.admin.sources import Asked
@@ -71,6 +72,7 @@ class Pulse(Service):
         :param known: the version that he knows.
         """
         self._listeners[request] = None
+        request.registerProducer(_Patience(request), True)
         request.notifyFinish().addBoth(lambda _: self._remove(request))
         request.write(b"retry: 2000\n\n")
         if known != self.version:
@@ -85,6 +87,7 @@ class Pulse(Service):
         Tell nobody any more who listens now; whoever still may will come again.
         """
         for request in list(self._listeners):
+            request.unregisterProducer()
             request.finish()
 
     def stopService(self) -> None:
@@ -125,15 +128,42 @@ class Pulse(Service):
             self._last = mark
             self._count += 1
             self._silent = 0
-            for request in self._listeners:
+            for request in list(self._listeners):
                 self._tell(request)
         elif self._silent >= _SILENT:
             self._silent = 0
-            for request in self._listeners:
+            for request in list(self._listeners):
                 request.write(b": nothing new\n\n")
 
     def _tell(self, request: Request) -> None:
         request.write(f"id: {self.version}\nevent: change\ndata: {self.version}\n\n".encode("ascii"))
+
+
+@implementer(IPushProducer)
+@frozen(eq=False)
+class _Patience:
+    """
+    Hangs up on somebody who has not taken what he was told for so long that there is no more room for it: it would wait
+    in memory for ever. A browser comes again by itself.
+    """
+
+    _request: Request
+
+    def pauseProducing(self) -> None:
+        """
+        Hang up. What still waits has as long to be taken as any last words.
+        """
+        self._request.loseConnection()
+
+    def resumeProducing(self) -> None:
+        """
+        There is nothing that waits here.
+        """
+
+    def stopProducing(self) -> None:
+        """
+        Whoever listened is gone, as :class:`Pulse` hears as well.
+        """
 
 
 class EventsResource(Resource):

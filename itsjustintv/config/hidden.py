@@ -5,6 +5,7 @@ What of a configuration must not be shown to anybody.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
 from itsjustintv.config.sections import Config
 
@@ -30,10 +31,19 @@ def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    endpoints = [config.telemetry.endpoint]
     for name, value in environ.items():
         if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
-            yield from (pair.partition("=")[2].strip() for pair in value.split(","))
-    yield config.telemetry.endpoint.partition("?")[2]
+            values = [pair.partition("=")[2].strip() for pair in value.split(",")]
+            # They are written as in an address, and sent as they are meant.
+            yield from (*values, *map(unquote, values))
+        elif name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT"):
+            endpoints.append(value.strip())
+    for url in endpoints:
+        place, _, query = url.partition("?")
+        yield query
+        # The place itself is in the log; a name with a password before it is not.
+        yield place.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
 
 
 def _target(url: str, secret: str) -> Iterator[str]:

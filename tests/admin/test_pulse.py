@@ -17,6 +17,29 @@ from itsjustintv.admin.pulse import EventsResource, Pulse
 from tests.admin.values import House
 
 
+class Stream(DummyRequest):
+    """
+    An answer that somebody may cease to read.
+    """
+
+    producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.producer = producer
+        assert streaming
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def finish(self) -> None:
+        # As Twisted's own requests demand.
+        assert self.producer is None
+        super().finish()
+
+    def loseConnection(self) -> None:
+        self.processingFailed(Failure(ConnectionDone()))
+
+
 class PulseTests(SynchronousTestCase):
     """
     A stream that says when to look again.
@@ -39,7 +62,7 @@ class PulseTests(SynchronousTestCase):
         """
         Somebody begins to listen.
         """
-        request: Any = DummyRequest([b"events"])
+        request: Any = Stream([b"events"])
         request.method = method
         request.args = {b"since": [since.encode()]} if since else {}
         if last:
@@ -119,6 +142,18 @@ class PulseTests(SynchronousTestCase):
         self.assertEqual(refused.responseHeaders.getRawHeaders("Retry-After"), ["10"])
         self.leave(listening[0])
         self.assertIsNone(self.listen().responseCode)
+
+    def test_somebody_who_does_not_read(self) -> None:
+        """
+        Whoever takes nothing of what he is told is hung up on when no more can wait for him; the others go on.
+        """
+        deaf, other = self.listen("p.0"), self.listen("p.1")
+        deaf.producer.resumeProducing()
+        deaf.producer.pauseProducing()
+        deaf.producer.stopProducing()
+        self.house.version += 1
+        self.clock.advance(1)
+        self.assertEqual((self.said(deaf), self.said(other)), (["p.1"], ["p.2"]))
 
     def test_another_method(self) -> None:
         """

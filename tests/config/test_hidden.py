@@ -58,10 +58,17 @@ class SecretsTests(SynchronousTestCase):
 
     def test_what_is_given_to_a_collector_is_not_logged(self) -> None:
         """
-        The headers that OpenTelemetry's variables add, and what an endpoint is asked with, are secrets.
+        The headers that OpenTelemetry's variables add are secrets, in either way of writing them, and so is what an
+        endpoint is asked with, wherever it is named.
         """
-        environ = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=a-secret, other=another", "PATH": "x"}
+        environ = {
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=a-secret, other=another,authorization=Basic%20of-both",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:my-password@otlp.example:4318/v1",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://otlp.example/v1?key=a-fourth",
+            "PATH": "x",
+        }
         config = Config(telemetry=Telemetry(endpoint="https://otlp.example/v1?key=a-third"))
         found = set(secrets(config, environ))
-        self.assertLessEqual({"a-secret", "another", "key=a-third"}, found)
-        self.assertNotIn("x", found)
+        self.assertLessEqual({"a-secret", "another", "Basic of-both", "Basic%20of-both"}, found)
+        self.assertLessEqual({"key=a-third", "my-password", "key=a-fourth"}, found)
+        self.assertEqual({each for each in found if "otlp.example" in each or each == "x"}, set())
