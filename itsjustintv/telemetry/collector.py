@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Event, Thread
-from time import thread_time
+from time import perf_counter, thread_time
 from typing import TypeGuard
 
 from attrs import define, field
@@ -41,6 +41,9 @@ OnSent = Callable[[str, int, str], None]
 # The share of a processor that the making of messages may take. Beyond that spans wait, and then no more traces are
 # begun: what is measured must not be changed by being measured.
 _SHARE = 0.03
+
+# So many times longer it rests at the most, however busy the process is.
+_CROWDED = 5.0
 
 #: Spans that may wait, unless the environment says otherwise: four times what is usual, for a crowd that goes live at
 #: once. They take two kilobytes each.
@@ -115,14 +118,17 @@ class _Spans(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """
-        Send a batch, and rest in proportion to the work.
+        Send a batch, and rest in proportion to the work; the longer, the more the process has to do besides.
         """
         self.taken += len(spans)
-        begun = thread_time()
-        result = self._exporter.export([_readable(each.span, self._resource) for each in spans if _is_ours(each)])
+        began_at, begun = perf_counter(), thread_time()
+        readable = [_readable(each.span, self._resource) for each in spans if _is_ours(each)]
+        # What is nothing but work takes longer than its work when others want the processor, or the interpreter.
+        crowded = (perf_counter() - began_at) / max(thread_time() - begun, 1e-6)
+        result = self._exporter.export(readable)
         sent = result is SpanExportResult.SUCCESS
         self._on_sent("spans", len(spans), "" if sent else self._words.take())
-        self.hurry.wait((thread_time() - begun) * (1 / _SHARE - 1))
+        self.hurry.wait((thread_time() - begun) * (1 / _SHARE - 1) * min(max(crowded, 1.0), _CROWDED))
         return result
 
     def shutdown(self) -> None:
