@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import Resource
@@ -17,6 +18,9 @@ from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.markup import el, page
 
 __all__ = ["LoginResource", "LogoutResource", "form"]
+
+# Seconds in which wrong tokens are logged once, so that a flood of them does not become a flood of lines.
+_QUIET = 10.0
 
 
 def form(request: Request) -> dict[str, str]:
@@ -39,9 +43,12 @@ class LoginResource(Resource):
     isLeaf = True
     log = Logger()
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, clock: IReactorTime) -> None:
         super().__init__()
         self._access = access
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._unsaid = 0
 
     def render(self, request: Request) -> int:
         """
@@ -53,11 +60,7 @@ class LoginResource(Resource):
             request.setHeader(b"Allow", b"GET, HEAD, POST")
             return give_problem(request, http.NOT_ALLOWED, "the form is read with GET and sent with POST")
         if not self._access.is_token(form(request).get("token", "").strip().encode("utf-8")):
-            self.log.warn(
-                "somebody at {peer} gave a wrong token for the admin page; if that was not you, see who can reach"
-                " admin.listen",
-                peer=getattr(request.getClientAddress(), "host", ""),
-            )
+            self._note(getattr(request.getClientAddress(), "host", ""))
             return self._show(request, "That is not the token.", http.FORBIDDEN)
         request.addCookie(
             COOKIE,
@@ -69,6 +72,22 @@ class LoginResource(Resource):
             secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",
         )
         return redirect(request, b"/")
+
+    def _note(self, peer: str) -> None:
+        """
+        Log a wrong token, or count it for the next line.
+        """
+        self._unsaid += 1
+        now = self._clock.seconds()
+        if now < self._quiet_until:
+            return
+        self.log.warn(
+            "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can reach"
+            " admin.listen",
+            count=self._unsaid,
+            peer=peer,
+        )
+        self._unsaid, self._quiet_until = 0, now + _QUIET
 
     def _show(self, request: Request, problem: str, status: int = http.OK) -> int:
         body = el(

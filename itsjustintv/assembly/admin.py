@@ -60,7 +60,7 @@ class Admin:
         actions = ActionResource(sources, access)
         root = AdminResource(
             access,
-            {**ASSETS, b"/login": LoginResource(access)},
+            {**ASSETS, b"/login": LoginResource(access, ground.reactor)},
             {
                 b"/": PageResource(sources, access, pulse),
                 b"/events": EventsResource(pulse),

@@ -49,7 +49,7 @@ class DoorCase(SynchronousTestCase):
         self.treq = StubTreq(
             AdminResource(
                 self.access,
-                {**ASSETS, b"/login": LoginResource(self.access)},
+                {**ASSETS, b"/login": LoginResource(self.access, self.clock)},
                 {b"/": room, b"/metrics": room, b"/logout": LogoutResource()},
                 {b"/api/v1/": room},
             )
@@ -150,6 +150,17 @@ class TokenTests(DoorCase):
             self.assertEqual((answer.code, answer.headers.getRawHeaders("Set-Cookie")), (403, None))
             self.assertIn("wrong token", logs[0]["log_format"])
             self.assertNotIn("token", logs[0].keys())
+            self.clock.advance(10)
+
+    def test_a_flood_of_wrong_tokens_is_few_lines(self) -> None:
+        """
+        Wrong tokens are logged once in ten seconds, and counted in between.
+        """
+        with capturedLogs() as logs:
+            for seconds in (0, 1, 1, 1, 8, 0):
+                self.clock.advance(seconds)
+                self.ask("/login", "POST", data={"token": "wrong"})
+        self.assertEqual([each["count"] for each in logs], [1, 4])
 
     def test_a_session_can_be_ended(self) -> None:
         """

@@ -207,6 +207,33 @@ class ReceiverTests(TestCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_n8n(self) -> Deferred[None]:
+        """
+        The expressions for n8n tell what is genuine from what is not, and name what a payload has.
+        """
+        text = (ROOT / "docs" / "receivers.md").read_text(encoding="utf-8").partition("## n8n")[2]
+        signed, header, once = re.findall(r"\{\{ (.+?) \}\}", text)
+        tries = [{"body": BODY.decode(), "signature": hub(HUB, each)} for each in (BODY, BODY + b" ")]
+        # What the nodes leave behind: Webhook the headers, Crypto the mac, Extract from File the payload.
+        script = """
+            const [secret, tries, signed, header, once] = JSON.parse(process.argv[1]);
+            const of = (expression, $json) => new Function("$json", `return ${expression}`)($json);
+            console.log(JSON.stringify(tries.map(({ body, signature }) => {
+                const mac = require("crypto").createHmac("sha256", secret).update(body).digest("hex");
+                const genuine = { mac, headers: { "x-hub-signature-256": signature } };
+                return [of(signed, genuine) === of(header, genuine), of(once, { data: JSON.parse(body) })];
+            })));
+        """
+
+        async def scenario() -> None:
+            command = [tool("node"), "-e", script, json.dumps([HUB, tries, signed, header, once])]
+            ended = await run(self.reactor, command, ROOT, os.environ)
+            self.assertEqual((ended.status, ended.err), (0, ""), ended)
+            event_id = json.loads(BODY)["id"]
+            self.assertEqual(json.loads(ended.out), [[True, event_id], [False, event_id]])
+
+        return Deferred.fromCoroutine(scenario())
+
     def test_home_assistant(self) -> None:
         """
         The automation for Home Assistant asks for what a payload has, and is not for everybody who finds the port.
