@@ -4,8 +4,11 @@ Tests of docs/install.md.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import load
@@ -35,3 +38,50 @@ class ConfigurationTests(SynchronousTestCase):
             whole = text if "[twitch]" in text else f"{text}\n{rest}"
             path.write_text(whole.replace('"..."', '"something"').replace("/etc/itsjustintv", str(folder)))
             self.assertEqual(load(path, {}).warnings, (), whole)
+
+
+class ComposeTests(SynchronousTestCase):
+    """
+    The folder for docker compose.
+    """
+
+    def test_its_commands_make_all_that_is_mounted(self) -> None:
+        """
+        In a checkout, what is typed before the engine is needed makes every file and folder that the compose file
+        names, and the daemon can use them.
+        """
+        checkout = Path(self.mktemp()).absolute()
+        shutil.copytree(ROOT / "etc", checkout / "etc")
+        blocks = [[line.removeprefix("$ ") for line in block.lines] for block in INSTALL.blocks]
+        (typed,) = [lines for lines in blocks if any("docker compose up" in line for line in lines)]
+        *lines, owned, closed, up = typed
+        self.assertEqual(
+            [each.split()[0] for each in (owned, closed, up)], ["sudo", "sudo", "docker"], "what takes an engine"
+        )
+        (editor,) = [each for each in lines if each.startswith("editor ")]
+        # What is typed there.
+        secret, config = editor.split()[1:]
+        lines[lines.index(editor)] = f"echo a-secret > {secret}"
+        subprocess.run(["/bin/sh", "-ec", "\n".join(lines)], cwd=checkout, check=True, timeout=60)
+        folder = checkout / "itsjustintv"
+        file = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))
+        daemon = file["services"]["itsjustintv"]
+        mounted = dict(each.split(":")[:2] for each in daemon["volumes"] if each.startswith("."))
+        for name in (*mounted, *(each["file"] for each in file["secrets"].values())):
+            self.assertTrue((folder / name).exists(), name)
+        self.assertEqual({f"./{Path(config).parent}": "/etc/itsjustintv"}, mounted)
+        shown = [str(block) for block in INSTALL.blocks if block.language == "toml"]
+        (direct,) = [each for each in shown if "http_listen" in each]
+        streamers = shown[0][shown[0].index("[streamers") :]
+        text = f'{direct}\n[twitch]\nclient_id = "an-id"\n{streamers}'
+        (folder / config).write_text(text, encoding="utf-8")
+        environ = {
+            name: value.replace("/run/secrets", str(folder / "secrets"))
+            for name, value in daemon["environment"].items()
+        }
+        found = load(folder / config, environ)
+        self.assertEqual((found.warnings, found.config.twitch.client_secret), ((), "a-secret"))
+        self.assertEqual(
+            {each.rpartition(":")[2] for each in daemon["ports"]},
+            {str(found.config.server.port), found.config.server.tls.http_listen.rpartition(":")[2]},
+        )

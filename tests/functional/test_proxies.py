@@ -19,11 +19,12 @@ from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
 from tests.certs.authority import DAY, Issuer
-from tests.documents import ROOT
+from tests.documents import ROOT, Document
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
 
-NAME = "hooks.example.org"
+#: What everybody is asked to put in the place of hooks.example.org.
+NAME = "hooks.somebody.example"
 
 #: From where Twitch calls, so that it can be told from the proxy.
 CALLER = "127.0.0.2"
@@ -101,12 +102,33 @@ class ProxyTests(StageCase):
         """
         Copy a file of etc/ into the stage's folder, with other places in it and nothing else changed.
         """
-        text = (ROOT / "etc" / source).read_text(encoding="utf-8")
+        text = (ROOT / "etc" / source).read_text(encoding="utf-8").replace("hooks.example.org", NAME)
         for old, new in changes.items():
             self.assertIn(old, text)
             text = text.replace(old, new)
         path = stage.folder / name
         path.write_text(before + text, encoding="utf-8")
+        return str(path)
+
+    async def installed(self, stage: Stage) -> str:
+        """
+        Run the commands of docs/install.md that put the file for nginx in its place, which here is the stage's folder.
+
+        :return: where it is.
+        """
+        blocks = [each for each in Document(ROOT / "docs" / "install.md").blocks if each.language == "console"]
+        (block,) = [each for each in blocks if "nginx" in str(each)]
+        *commands, check = [line.removeprefix("# ") for line in block.lines]
+        self.assertTrue(check.startswith("nginx -t "))
+        place = stage.folder / "conf.d"
+        place.mkdir()
+        for each in commands:
+            self.assertIn("/etc/nginx/conf.d/", each)
+            typed = each.replace("/etc/nginx/conf.d", str(place)).replace("YOUR.DOMAIN", NAME)
+            ended = await run(stage.reactor, ["/bin/sh", "-c", typed], ROOT, environment(os.environ))
+            self.assertEqual(ended.status, 0, ended)
+        path = place / "itsjustintv.conf"
+        self.assertNotIn("server_name hooks.example.org", path.read_text(encoding="utf-8"))
         return str(path)
 
     async def run_proxy(self, stage: Stage, command: Sequence[str]) -> None:
@@ -179,7 +201,7 @@ class ProxyTests(StageCase):
 
     async def test_nginx(self) -> None:
         """
-        nginx, from etc/nginx; and a daemon that does not trust it takes nobody's word.
+        nginx, from etc/nginx, as docs/install.md installs it; and a daemon that does not trust it takes nobody's word.
         """
         stage = self.house()
         daemon = await self.daemon(stage)
@@ -193,7 +215,8 @@ class ProxyTests(StageCase):
             f"{certificate}/fullchain.pem": str(stage.folder / "chain.pem"),
             f"{certificate}/privkey.pem": str(stage.folder / "key.pem"),
         }
-        self.file(stage, "nginx/itsjustintv.conf", changes, "itsjustintv.conf")
+        installed = await self.installed(stage)
+        self.file(stage, installed, changes, "itsjustintv.conf")
         (stage.folder / "nginx.conf").write_text(NGINX.format(folder=stage.folder))
         await self.run_proxy(stage, [tool("nginx"), "-c", str(stage.folder / "nginx.conf")])
         await self.check(stage, daemon)
