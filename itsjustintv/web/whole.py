@@ -49,12 +49,12 @@ def read(data: bytes) -> Whole | None:
 
     :return: ``None`` when this is not one request, no more and no less, or not one of the plain kind.
     """
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, end, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     line = _LINE.fullmatch(first)
     # Neither a line end that only one of two readers takes for one, nor a byte that no head may have.
     clean = head.count(b"\r") == head.count(b"\n") == len(lines) and b"\x00" not in head
-    if line is None or not clean or len(head) > _LONGEST or len(lines) > _MOST:
+    if line is None or not end or not clean or len(head) > _LONGEST or len(lines) > _MOST:
         return None
     values: dict[bytes, list[bytes]] = {}
     for each in lines:

@@ -105,9 +105,11 @@ class WholeTests(SynchronousTestCase):
         """
         Any part of a request is not one, nor is a request with more behind it.
         """
-        for end in range(len(MESSAGE)):
-            self.assertIsNone(read(MESSAGE[:end]))
-        self.assertIsNone(read(MESSAGE + b"\n"))
+        for message in (MESSAGE, b"POST / HTTP/1.1\r\nContent-Length: 0\r\nX: a\r\n\r\n"):
+            self.assertIsNotNone(read(message))
+            for end in range(len(message)):
+                self.assertIsNone(read(message[:end]), message[:end])
+            self.assertIsNone(read(message + b"\n"))
 
     def test_what_has_another_reading_is_left_alone(self) -> None:
         """
