@@ -19,9 +19,11 @@ __all__ = ["NO_PROXIES", "Clients"]
 _Address = IPv4Address | IPv6Address
 _Networks = tuple[IPv4Network | IPv6Network, ...]
 
-# What commas, and in it semicolons, separate unless they are quoted.
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_PAIR = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
+# What commas, and in it semicolons, separate unless they are quoted. A quote without an end goes on to the end: to look
+# for it again at each place after would take seconds, in which nobody else is served.
+_QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
+_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+')
 
 
 @frozen
@@ -102,7 +104,7 @@ def _forwarded(values: Iterable[str]) -> Iterator[_Address | None]:
         for element in _ELEMENT.findall(value):
             pairs = (each.partition("=") for each in _PAIR.findall(element))
             named = [node for name, _, node in pairs if name.strip().lower() == "for"]
-            yield _node(named[0].strip().strip('"')) if len(named) == 1 else None
+            yield _node(named[0].strip().strip('"')) if len(named) == 1 and named[0].count('"') != 1 else None
 
 
 def _node(text: str) -> _Address | None:

@@ -4,6 +4,8 @@ Tests of :mod:`itsjustintv.web.clients`.
 
 from __future__ import annotations
 
+from time import process_time
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -106,6 +108,16 @@ class ForwardedTests(SynchronousTestCase):
             'for="192.0.2.43': PROXY.host,
         }.items():
             self.assertEqual(host(PROXY, Forwarded=text), expected, text)
+
+    def test_quotes_without_an_end_take_no_time(self) -> None:
+        """
+        Whatever a stranger lets a proxy pass on, reading it takes time in proportion to its length: what takes the
+        square of that would keep everybody waiting, here for minutes.
+        """
+        for text in ('"\\' * 50_000, 'for="' + '\\"' * 50_000, '"a' * 50_001, ',"' * 50_001, "for=" + '"' * 99_999):
+            begun = process_time()
+            self.assertEqual(host(PROXY, Forwarded=text), PROXY.host)
+            self.assertLess(process_time() - begun, 10)
 
     def test_both_headers(self) -> None:
         """
