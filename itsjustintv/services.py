@@ -123,17 +123,29 @@ class Afterwards(Service):
         """
         super().startService()
         self._begun = False
-        self._waiting = Deferred.fromCoroutine(self._wait())
-        self._waiting.addErrback(self._failed)
+        self.again()
 
     def stopService(self) -> Deferred[object]:
         """
         Wait no more, or end what has begun.
         """
         super().stopService()
+        self._cease()
+        return maybeDeferred(self._end) if self._begun else succeed(None)
+
+    def again(self) -> None:
+        """
+        Ask once more for what it needs, which may be something else by now, unless it has begun: what was asked for
+        before may never be there.
+        """
+        if self.running and not self._begun:
+            self._cease()
+            self._waiting = Deferred.fromCoroutine(self._wait())
+            self._waiting.addErrback(self._failed)
+
+    def _cease(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
-        return maybeDeferred(self._end) if self._begun else succeed(None)
 
     async def _wait(self) -> None:
         for need in self._needs:

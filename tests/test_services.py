@@ -217,6 +217,27 @@ class AfterwardsTests(SynchronousTestCase):
         self.assertEqual(self.story, [])
         self.assertTrue(self.needs[0].called, "the wait was given up")
 
+    def test_what_is_needed_may_be_something_else(self) -> None:
+        """
+        Whoever asks again waits for what is needed by now, also when the former was given up; what has begun, or was
+        stopped, has nothing to wait for.
+        """
+        self.afterwards.startService()
+        self.needs[0].callback(None)
+        first, self.needs[1] = self.needs[1], Deferred()
+        self.afterwards.again()
+        self.assertTrue(first.called, "the wait was given up")
+        self.needs[1].cancel()
+        self.needs[1] = Deferred()
+        self.afterwards.again()
+        self.assertEqual(self.story, [])
+        self.needs[1].callback(None)
+        self.afterwards.again()
+        self.assertEqual(self.story, ["begins"])
+        self.successResultOf(self.afterwards.stopService())
+        self.afterwards.again()
+        self.assertEqual(self.story, ["begins", "ends"])
+
     def test_a_defect_is_told(self) -> None:
         """
         A need that fails is a defect, which is logged with the name of what could not begin.

@@ -135,6 +135,16 @@ class Whole:
             keeper.startService()
             self.subscriptions.catch_up.ask(self.ground.routing.wanted())
 
+        examined = Afterwards((reachable,), preflight.startService, preflight.stopService)
+        # Twitch verifies a callback at once, so there must be somebody to answer.
+        subscribed = Afterwards((self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService)
+
+        def again(_old: Config, _new: Config) -> None:
+            examined.again()
+            subscribed.again()
+
+        # There may be another callback by now, or another way to serve it.
+        self.ground.settings.subscribe(again)
         return {
             "journal": self.ground.journal,
             "disk": self.ground.disk,
@@ -154,11 +164,8 @@ class Whole:
             "pulse": self.admin.pulse,
             "admin": self.admin.door,
             "configuration": self.ground.settings,
-            "preflight": Afterwards((reachable,), preflight.startService, preflight.stopService),
-            # Twitch verifies a callback at once, so there must be somebody to answer.
-            "subscriptions": Afterwards(
-                (self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService
-            ),
+            "preflight": examined,
+            "subscriptions": subscribed,
             "hangup": Hangup(self.ground.reactor, hang_up),
             "supervisor": supervisor,
         }

@@ -461,3 +461,22 @@ class ReloadTests(HttpsCase):
         self.assertEqual({each.callback for each in stage.twitch.subscriptions}, {stage.callback})
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
+
+    async def test_whoever_waits_for_what_is_not_wanted_any_more_waits_for_what_is(self) -> None:
+        """
+        Subscriptions that have waited for a certificate from the start are made once none is needed.
+        """
+        stage = self.stage(
+            settings=f'{TLS}directory = "http://127.0.0.1:{free_port()}/dir"\nagree_to_terms = true\n'
+            f'http_listen = "127.0.0.1:{free_port()}"\n'
+        )
+        stage.add_streamer("tanuki")
+        daemon = stage.daemon()
+        daemon.start()
+        await daemon.said("next attempt at")
+        self.assertEqual(list(stage.twitch.subscriptions), [])
+        stage.settings = ""
+        stage.configure()
+        await stage.subscribed("tanuki")
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
