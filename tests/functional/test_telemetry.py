@@ -283,8 +283,13 @@ class MetricsTests(TelemetryCase):
             stage.receiver.script.plan("/kitsune", then=Behaviour(status=503))
             stage.receiver.script.plan("/inari", then=Behaviour(hang=True))
             stage.twitch.eventsub.resend_after = ()
+            # In the morning Twitch has not answered yet.
+            answering: Deferred[None] = Deferred()
+            stage.twitch.faults.plan("token", then=Behaviour(after=answering))
             daemon = await self.started(stage)
             morning = await self.scrape()
+            stage.twitch.faults.plan("token")
+            answering.callback(None)
             await stage.subscribed()
             await self.live(stage)
             evening = await self.scrape()
