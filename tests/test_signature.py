@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -95,6 +96,26 @@ class EventSubTests(SynchronousTestCase):
         ):
             with self.subTest(forged):
                 self.assertRaises(Forged, verify_eventsub, SECRET, message_id, timestamp, body, forged)
+
+    def test_constant_time(self) -> None:
+        """
+        A signature is never compared by ``==``, which takes the longer the more of it is right.
+        """
+        message_id, timestamp, body, signature = NOTIFICATION
+        compared: list[object] = []
+
+        class Watched(bytes):
+            def __eq__(self, other: object) -> bool:
+                compared.append(other)
+                return super().__eq__(other)
+
+            def __getitem__(self, key: Any) -> Any:
+                return Watched(super().__getitem__(key))
+
+            __hash__ = bytes.__hash__
+
+        verify_eventsub(SECRET, message_id, timestamp, body, Watched(signature))
+        self.assertEqual(compared, [])
 
     def test_other_secret(self) -> None:
         """

@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SkipTest
 
 from itsjustintv.certs.store import CertificateStore
 from itsjustintv.errors import AcmeProblem
 from tests.certs.pebble import House, PebbleCase
+from tests.functional.stage import lacking
 
 ONE, TWO = "hooks.example.test", "www.example.test"
 
@@ -233,7 +233,7 @@ class PebbleTests(PebbleCase):
     async def _newer(self, key: str, **changes: Any) -> House:
         await self.pebble.start()
         if await self.pebble.offers(key) is None:
-            raise SkipTest(f"this pebble has no {key}; it takes 2.7 or later")
+            lacking("newer-pebble", f"this pebble has no {key}; it takes 2.7 or later")
         house = self.house(ONE, **changes)
         await house.open()
         await house.ready()
