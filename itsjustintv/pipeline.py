@@ -169,8 +169,8 @@ class Pipeline(Service):
         except BaseException:
             self._seen.release(keys)
             raise
-        self._on_kept(event, now)
         self._seen.confirm(keys, expires_at)
+        self._on_kept(event, now)
         if not kept:
             return Verdict.DUPLICATE
         if len(self._preparing) < self._at_once:

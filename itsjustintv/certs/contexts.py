@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from itsjustintv.certs.bundle import Bundle
+from itsjustintv.errors import CertificateUnusable
 
 __all__ = ["ACME_TLS", "ContextMap", "context_of"]
 
@@ -36,6 +37,8 @@ def context_of(bundle: Bundle) -> SSL.Context:
     """
     Make a context that serves a certificate: TLS 1.2 and 1.3, without sessions, so that nobody who comes back is served
     with an old one.
+
+    :raises CertificateUnusable: OpenSSL would not serve it, because its key is too weak for instance.
     """
     # Twisted's annotations name the types of pyOpenSSL, which deprecates them in favour of these.
     certificates: list[Any] = [bundle.leaf, *bundle.chain]
@@ -45,7 +48,11 @@ def context_of(bundle: Bundle) -> SSL.Context:
         extraCertChain=certificates[1:],
         raiseMinimumTo=TLSVersion.TLSv1_2,
     )
-    return options.getContext()
+    try:
+        return options.getContext()
+    except SSL.Error as error:
+        reasons = ", ".join(reason for _, _, reason in error.args[0]) if error.args else ""
+        raise CertificateUnusable(f"OpenSSL refuses it ({reasons or 'without a reason'})") from None
 
 
 @implementer(IOpenSSLServerConnectionCreator)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.contexts import ContextMap
+from itsjustintv.certs.contexts import ContextMap, context_of
 from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.store import InThread
 from itsjustintv.errors import CertificateUnusable
@@ -44,6 +44,8 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
     try:
         bundle = Bundle.parse(b"\n".join(parts))
         bundle.require((), now)
+        # What is serving would fail in the reactor, where nobody could be told.
+        context_of(bundle)
     except CertificateUnusable as error:
         raise CertificateUnusable(
             f"{certificate} with {key} cannot be served: {error}. See server.tls.cert_file and server.tls.key_file"

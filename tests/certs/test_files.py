@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +18,7 @@ from itsjustintv.certs.contexts import ContextMap
 from itsjustintv.certs.files import FilesService
 from itsjustintv.errors import CertificateUnusable
 from tests.certs.authority import DAY, NOW
-from tests.certs.doubles import NAME, bundle
+from tests.certs.doubles import ISSUER, NAME, bundle
 from tests.certs.tls import Server
 
 
@@ -124,6 +125,24 @@ class FilesTests(SynchronousTestCase):
         self.failing("server.tls.cert_file")
         self.put(bundle(start=NOW - 10 * DAY, life=DAY))
         self.failing("has expired")
+
+    def test_a_certificate_that_openssl_refuses(self) -> None:
+        """
+        A key that OpenSSL takes for too weak is said at a start, and at a change, which leaves the one before served.
+        """
+        key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
+        leaf = ISSUER.issue((NAME,), key.public_key(), NOW, NOW + 90 * DAY)
+        weak = Bundle(key, leaf, (ISSUER.intermediate,))
+        self.put(weak)
+        self.failing("key too small")
+        made = self.put(bundle())
+        self.service.startService()
+        self.put(weak)
+        with capturedLogs() as events:
+            self.change()
+        self.assertIn("key too small", str(events))
+        self.assertIn("cannot be used", self.service.problem() or "")
+        self.assertEqual(self.server.connect(NAME.encode()).certificate, made.leaf)
 
     def failing(self, words: str) -> None:
         with self.assertRaises(CertificateUnusable) as caught:
