@@ -36,9 +36,10 @@ from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 
 __all__ = ["AcmeClient"]
 
-# How often a request is repeated when its nonce is not taken. With three tries one request of three hundred would fail
-# where 15 % of the nonces are refused, as Pebble does for practice.
-_NONCE_TRIES = 10
+# How often a request is sent at the most, when its nonce is not taken. Each refusal brings the next nonce, and an order
+# is a dozen requests of which each must get through: with ten tries, one order in fourteen would fail where 60 % of the
+# nonces are refused, as Pebble does for practice; with thirty, one in three hundred thousand.
+_NONCE_TRIES = 30
 _NONCES_KEPT = 8
 
 # Seconds of polling in all.

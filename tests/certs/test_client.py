@@ -195,11 +195,11 @@ class NonceTests(ClientCase):
 
     def test_it_does_not_try_for_ever(self) -> None:
         """
-        After ten refusals it is a failure.
+        After thirty refusals it is a failure.
         """
         self.authority.fail_always("newAccount", problem(400, "badNonce"))
         self.assertEqual(self.failure(self.client.register(), AcmeProblem).kind, "badNonce")
-        self.assertEqual(self.authority.count("newAccount"), 10)
+        self.assertEqual(self.authority.count("newAccount"), 30)
 
     def test_no_nonce_is_used_twice(self) -> None:
         """

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
 from itsjustintv.simulator.receiver import Received
 from tests.functional.run import Ended, run, until
@@ -66,9 +67,7 @@ class RefusalTests(TestCase):
         """
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.configure(CONFIG.format(port=self.port))
 
     def configure(self, text: str) -> None:
@@ -115,6 +114,7 @@ class RefusalTests(TestCase):
 
         async def scenario() -> None:
             with socket.socket() as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", self.port))
                 taken.listen()
                 await self.assert_refuses(f"cannot listen on 127.0.0.1:{self.port}", "address already in use")
@@ -164,6 +164,7 @@ class RefusalTests(TestCase):
 
         async def scenario() -> None:
             with socket.socket() as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", self.port))
                 taken.listen()
                 self.addCleanup(self.end_what_is_in_the_background)

@@ -121,6 +121,7 @@ class OrderTests(OrderCase):
         stage = self.stage()
         stage.add_streamer("tanuki")
         with socket.socket() as holder:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.bind(("127.0.0.1", stage.port))
             holder.listen()
             daemon = stage.daemon()
