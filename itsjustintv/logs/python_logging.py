@@ -30,7 +30,7 @@ class Bridge(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             failure = Failure(record.exc_info[1], record.exc_info[0], record.exc_info[2])
         Logger(namespace=record.name).emit(
-            _level(record.levelno), "{text}", text=text, **({} if failure is None else {"log_failure": failure})
+            _level(record.levelno), "{log_text}", log_text=text, **({} if failure is None else {"log_failure": failure})
         )
 
 

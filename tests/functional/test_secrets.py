@@ -24,10 +24,11 @@ from zope.interface import implementer
 from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import Message, stream_online
-from itsjustintv.simulator.loopback import free_port
+from itsjustintv.simulator.loopback import free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, twistd
 from tests.documents import ROOT
 from tests.functional.stage import SECRET, Stage, StageCase
+from tests.otlp import CollectorResource
 
 #: Every way to fail that a receiver has, by the streamer it is for; the last one recovers.
 FAILURES = {
@@ -46,6 +47,14 @@ STANDARD = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ADMIN_TOKEN = "a-token-of-the-operators-own"
 
 NEXT_SECRET = "the webhook secret of tomorrow"
+
+#: What a collector of telemetry asks for.
+COLLECTOR = {
+    "ITSJUSTINTV_TELEMETRY_ENABLED": "true",
+    "ITSJUSTINTV_TELEMETRY_ENDPOINT": "{}/?key=key-to-the-collector",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20header-for-the-collector",
+    "OTEL_BSP_SCHEDULE_DELAY": "50",
+}
 
 SETTINGS = """
 [retry]
@@ -190,6 +199,7 @@ class SecretsCase(StageCase):
         for login in (*FAILURES, "tomorrow"):
             yield from (HUB.format(login), f"path-secret-of-{login}", f"query-secret-of-{login}")
         yield from ("moved-to-a-secret-path", "moved-token")
+        yield from ("key-to-the-collector", "header-for-the-collector")
         for received in stage.receiver.received:
             for name, mark in (("x-hub-signature-256", "sha256="), ("webhook-signature", "v1,")):
                 if name in received.headers:
@@ -316,10 +326,15 @@ class LogTests(SecretsCase):
         """
         stage = self.full_stage()
         form = {"ITSJUSTINTV_LOGGING_FORMAT": "text"} if text else {}
-        daemon = stage.daemon(command=[sys.executable, *command], env=form)
+        collector = CollectorResource()
+        collector.status = 401
+        listening = listen(stage.reactor, collector.resource())
+        self.addCleanup(lambda: Deferred.fromCoroutine(listening.stop()))
+        about = {name: value.replace("{}", listening.url) for name, value in COLLECTOR.items()}
+        daemon = stage.daemon(command=[sys.executable, *command], env={**about, **form})
         await self.everything(stage, daemon)
         # It was not silent because it said nothing.
-        for word in ("gave up on", "the signature does not match", "[redacted]", "debug"):
+        for word in ("gave up on", "the signature does not match", "the collector", "[redacted]", "debug"):
             self.assertIn(word, daemon.output)
         self.assert_kept(stage, daemon.output, "the log")
         return daemon.output

@@ -49,6 +49,15 @@ class BridgeTests(SynchronousTestCase):
         )
         self.assertEqual({each["log_namespace"] for each in events}, {"a.library"})
 
+    def test_it_is_said_once(self) -> None:
+        """
+        The text is the message, and no field besides.
+        """
+        with capturedLogs() as events:
+            self.logger.warning("once")
+        fields = [name for name, value in events[0].items() if value == "once" and not name.startswith("log_")]
+        self.assertEqual(fields, [])
+
     def test_traceback(self) -> None:
         """
         An exception comes along.
