@@ -44,6 +44,7 @@ setup(
             # With it Twisted would speak HTTP/2, and the tests see that it does not.
             "h2>=4.1,<5",
             "priority>=1.3,<2",
+            "opentelemetry-exporter-otlp-proto-grpc>=1.45,<2",
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",

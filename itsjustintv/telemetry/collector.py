@@ -261,7 +261,7 @@ def _span_exporter(settings: Settings) -> SpanExporter:
             OTLPSpanExporter as GrpcSpanExporter,
         )
 
-        return GrpcSpanExporter(target)  # type: ignore[no-any-return]
+        return GrpcSpanExporter(target)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
     return OTLPSpanExporter(target)
@@ -274,7 +274,7 @@ def _metric_exporter(settings: Settings) -> MetricExporter:
             OTLPMetricExporter as GrpcMetricExporter,
         )
 
-        return GrpcMetricExporter(target)  # type: ignore[no-any-return]
+        return GrpcMetricExporter(target)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
 
     return OTLPMetricExporter(target)

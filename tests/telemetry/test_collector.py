@@ -5,9 +5,12 @@ over a socket.
 
 from __future__ import annotations
 
+import json
 import os
-from importlib.util import find_spec
+import sys
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -21,7 +24,7 @@ from itsjustintv.telemetry.families import HistogramValue, Reading
 from itsjustintv.telemetry.settings import Settings
 from itsjustintv.telemetry.traceparent import write
 from itsjustintv.telemetry.tracer import Span, SpanKind
-from tests.functional.run import until
+from tests.functional.run import run, until
 from tests.otlp import CollectorResource
 
 ROOT = write(0xABC, 0xDEF, sampled=True)
@@ -238,9 +241,22 @@ class CollectorTests(TestCase):
         """
         Without the extra gRPC cannot be had, for either signal.
         """
-        if find_spec("opentelemetry.exporter.otlp.proto.grpc") is not None:
-            return
-        for signal, other in (("TRACES", "METRICS"), ("METRICS", "TRACES")):
-            with self.assertRaises(ImportError):
+        for signal, module in (("TRACES", "trace_exporter"), ("METRICS", "metric_exporter")):
+            absent = patch.dict(sys.modules, {f"opentelemetry.exporter.otlp.proto.grpc.{module}": None})
+            other = {"TRACES": "METRICS", "METRICS": "TRACES"}[signal]
+            with absent, self.assertRaises(ImportError):
                 self.opened(**{f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL": "grpc", f"OTEL_{other}_EXPORTER": "none"})
             del os.environ[f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"], os.environ[f"OTEL_{other}_EXPORTER"]
+
+    async def test_by_grpc(self) -> None:
+        """
+        With it, both arrive by gRPC.
+        """
+        environ = {**os.environ, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "tests.telemetry.grpc_trip"]
+        ended = await run(reactor, command, Path(), environ, patience=50.0)
+        self.assertEqual(ended.status, 0, ended)
+        arrived = json.loads(ended.out.splitlines()[-1])
+        self.assertEqual(
+            arrived, {"spans": [f"POST {ROOT[3:35]}"], "metrics": ["itsjustintv.oldest_pending.age"]}, ended
+        )
