@@ -98,7 +98,7 @@ class Showing:
         account = await self._ground.journal.accounting()
         failed, degraded = self._web.health.judge()
         return StatusView(
-            status="unhealthy" if failed else "degraded" if degraded else "healthy",
+            status=self._web.health.standing(failed, degraded),
             reasons=[
                 *(ReasonView(**each, grave=True) for each in failed),
                 *(ReasonView(**each, grave=False) for each in degraded),

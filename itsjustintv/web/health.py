@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-import orjson
 from attrs import define
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
@@ -16,14 +15,18 @@ from twisted.web import http
 from twisted.web.iweb import IRequest
 
 from itsjustintv.model import rfc3339
+from itsjustintv.web.checks import answer, asked
 
-__all__ = ["Check", "Detail", "HealthResource"]
+__all__ = ["Check", "Detail", "HealthResource", "Standing"]
 
 #: A name, and a question answered at once: why not, in words fit for strangers, or ``None`` while all is well.
 Check = tuple[str, Callable[[], str | None]]
 
 #: A name, and something fit for strangers that can be made JSON.
 Detail = tuple[str, Callable[[], object]]
+
+#: The whole in a word.
+Standing = Literal["healthy", "degraded", "unhealthy"]
 
 
 @define(eq=False)
@@ -53,17 +56,17 @@ class HealthResource:
         """
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return self._answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
+            return answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
         failed, degraded = self.judge()
         report: dict[str, object] = {
-            "status": "unhealthy" if failed else "degraded" if degraded else "healthy",
+            "status": self.standing(failed, degraded),
             "service": "itsjustintv",
             "timestamp": rfc3339(self._clock.seconds()),
         }
         if reasons := [*failed, *degraded]:
             report["reasons"] = reasons
         report.update((name, detail()) for name, detail in self._details)
-        return self._answer(request, http.SERVICE_UNAVAILABLE if failed else http.OK, report)
+        return answer(request, http.SERVICE_UNAVAILABLE if failed else http.OK, report)
 
     @property
     def checks(self) -> Sequence[Check]:
@@ -78,25 +81,12 @@ class HealthResource:
         """
         return self._reasons(self._checks), self._reasons(self._concerns)
 
+    @staticmethod
+    def standing(failed: Sequence[object], degraded: Sequence[object]) -> Standing:
+        """
+        Say in a word how the daemon is, by what is wrong with it as :meth:`judge` tells it.
+        """
+        return "unhealthy" if failed else "degraded" if degraded else "healthy"
+
     def _reasons(self, checks: Sequence[Check]) -> list[dict[str, str]]:
-        return [{"check": name, "reason": reason} for name, check in checks if (reason := self._ask(name, check))]
-
-    def _ask(self, name: str, check: Callable[[], str | None]) -> str | None:
-        """
-        Ask one check; one that fails is not a sign of health.
-        """
-        try:
-            return check()
-        except Exception:  # noqa: BLE001 - a broken check must not hide the others
-            self.log.failure("the health check {check} failed", check=name)
-            return "the check itself failed; see the log"
-
-    def _answer(self, request: IRequest, status: int, report: dict[str, object]) -> bytes:
-        """
-        Set status and headers and return the body.
-        """
-        body = orjson.dumps(report)
-        request.setResponseCode(status)
-        request.setHeader(b"Content-Type", b"application/json")
-        request.setHeader(b"Content-Length", b"%d" % len(body))
-        return body
+        return [{"check": name, "reason": reason} for name, check in checks if (reason := asked(self.log, name, check))]

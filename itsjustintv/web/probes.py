@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
 from attrs import frozen
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import Resource
+
+from itsjustintv.web.checks import answer, asked
 
 __all__ = ["ProbeResource", "Question"]
 
@@ -54,30 +55,12 @@ class ProbeResource(Resource):
         """
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return _answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
+            return answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
         reasons = [
             {"check": question.name, "reason": question.otherwise}
             for question in self._questions
-            if self._ill_at(question)
+            if asked(self.log, question.name, question.ask) is not None
         ]
         if reasons:
-            return _answer(request, http.SERVICE_UNAVAILABLE, {"status": self._ill, "reasons": reasons})
-        return _answer(request, http.OK, {"status": self._well})
-
-    def _ill_at(self, question: Question) -> bool:
-        """
-        Ask; a question that fails is no sign of health.
-        """
-        try:
-            return question.ask() is not None
-        except Exception:  # noqa: BLE001 - a broken check must not hide the others
-            self.log.failure("the health check {check} failed", check=question.name)
-            return True
-
-
-def _answer(request: Any, status: int, content: object) -> bytes:
-    body = orjson.dumps(content)
-    request.setResponseCode(status)
-    request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Content-Length", b"%d" % len(body))
-    return body
+            return answer(request, http.SERVICE_UNAVAILABLE, {"status": self._ill, "reasons": reasons})
+        return answer(request, http.OK, {"status": self._well})
