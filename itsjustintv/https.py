@@ -10,7 +10,6 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -22,7 +21,7 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.serving import Way, Ways, identity
-from itsjustintv.web.listening import Listener
+from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
 
@@ -237,7 +236,7 @@ def _description(tls: TLS) -> str:
     Where to listen for plain http beside https, as an endpoint's description; empty for nowhere.
     """
     place = http_place(tls)
-    return "" if place is None else f"tcp:{place[1]}:interface={quoteStringArgument(place[0])}"
+    return "" if place is None else tcp(*place)
 
 
 def _words(tls: TLS) -> str:

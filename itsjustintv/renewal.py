@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 
@@ -23,7 +22,7 @@ from itsjustintv.inspection import held
 from itsjustintv.services import DiskThreads, Storeys
 from itsjustintv.serving import Ways
 from itsjustintv.watching import FileWatch
-from itsjustintv.web.listening import Listener
+from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
 
@@ -130,7 +129,6 @@ class Renewal:
         self._storeys = Storeys()
         if "tls-alpn-01" in challenge_types(tls):
             site = https.secure(make_site(Resource(), reactor, Limits()))
-            description = f"tcp:{server.port}:interface={quoteStringArgument(server.listen_addr)}"
-            Listener(lambda: description, site, reactor).setServiceParent(self._storeys)
+            Listener(lambda: tcp(server.listen_addr, server.port), site, reactor).setServiceParent(self._storeys)
         https.setServiceParent(self._storeys)
         self._storeys.startService()

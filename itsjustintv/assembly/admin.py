@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.web.resource import IResource
 
 from itsjustintv.admin.access import Access
@@ -25,7 +24,7 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
 from itsjustintv.web.clients import Clients
-from itsjustintv.web.listening import Listener
+from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
 
@@ -92,4 +91,4 @@ def _description(config: Config) -> str:
     if not config.admin.enabled or place is None:
         return ""
     host, port = place
-    return f"tcp:{port}:interface={quoteStringArgument('127.0.0.1' if host == 'localhost' else host)}"
+    return tcp("127.0.0.1" if host == "localhost" else host, port)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.internet.endpoints import quoteStringArgument
 
 from itsjustintv.assembly.deliveries import Deliveries
 from itsjustintv.assembly.ground import Ground
@@ -22,7 +21,7 @@ from itsjustintv.watching import FileWatch
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.exact import ExactResource
 from itsjustintv.web.health import HealthResource
-from itsjustintv.web.listening import Listener
+from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.proxies import Introduced
 from itsjustintv.web.site import RootResource, make_site
 from itsjustintv.web.traffic import Limits, Traffic
@@ -116,4 +115,4 @@ def _description(config: Config) -> str:
     """
     Where to listen, as an endpoint's description.
     """
-    return f"tcp:{config.server.port}:interface={quoteStringArgument(config.server.listen_addr)}"
+    return tcp(config.server.listen_addr, config.server.port)

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
@@ -19,7 +19,14 @@ from twisted.python.failure import Failure
 
 from itsjustintv.errors import CannotServe, ConfigError, Problem
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "tcp"]
+
+
+def tcp(host: str, port: int) -> str:
+    """
+    Describe a place to listen at, as :func:`~twisted.internet.endpoints.serverFromString` has it.
+    """
+    return f"tcp:{port}:interface={quoteStringArgument(host)}"
 
 
 @define(eq=False)
