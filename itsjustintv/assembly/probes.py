@@ -4,7 +4,7 @@ What must be so for the daemon to be alive, and to be ready.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from itsjustintv.assembly.deliveries import Deliveries
 from itsjustintv.assembly.ground import Ground
@@ -14,22 +14,25 @@ from itsjustintv.https import HTTPS
 from itsjustintv.twitch.standing import Report
 from itsjustintv.web.probes import ProbeResource, Question
 
-__all__ = ["alive", "ready"]
+__all__ = ["alive", "ready", "vitals"]
+
+
+def vitals(ground: Ground, deliveries: Deliveries) -> Sequence[Question]:
+    """
+    What only a restart can mend.
+    """
+    return (
+        Question("journal", "a thread has ended", ground.journal.dead),
+        Question("pipeline", "nothing is prepared", deliveries.pipeline.problem),
+        Question("deliveries", "nothing is sent", deliveries.queue.problem),
+    )
 
 
 def alive(ground: Ground, deliveries: Deliveries) -> ProbeResource:
     """
     Whether only a restart can mend it. Whoever gets an answer knows already that the reactor runs.
     """
-    return ProbeResource(
-        "alive",
-        "dead",
-        (
-            Question("journal", "a thread has ended", ground.journal.dead),
-            Question("pipeline", "nothing is prepared", deliveries.pipeline.problem),
-            Question("deliveries", "nothing is sent", deliveries.queue.problem),
-        ),
-    )
+    return ProbeResource("alive", "dead", vitals(ground, deliveries))
 
 
 def ready(

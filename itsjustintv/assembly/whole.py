@@ -15,6 +15,7 @@ from itsjustintv.admin.history import History
 from itsjustintv.assembly.admin import Admin
 from itsjustintv.assembly.deliveries import Deliveries
 from itsjustintv.assembly.ground import Ground
+from itsjustintv.assembly.probes import vitals
 from itsjustintv.assembly.showing import Showing
 from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.telemetry import Telemetry
@@ -90,8 +91,9 @@ class Whole:
             else:
                 # Twitch verifies the new one at once, so it must be served. Whoever gives up waiting has changed it
                 # again.
-                reachable = self.web.https.when_ready(urlsplit(callback_url(new)).hostname or "")
-                reachable.addCallbacks(lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None)
+                self._reachable(new).addCallbacks(
+                    lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None
+                )
 
         def called_back() -> None:
             self.subscriptions.preflight.look()
@@ -109,9 +111,7 @@ class Whole:
         """
         return (
             ("http", self.web.listener.problem),
-            ("pipeline", self.deliveries.pipeline.problem),
-            ("deliveries", self.deliveries.queue.problem),
-            ("journal", self.ground.journal.dead),
+            *((each.name, each.ask) for each in vitals(self.ground, self.deliveries)),
         )
 
     def storeys(self, supervisor: Supervisor) -> Mapping[str, IService]:
@@ -129,7 +129,7 @@ class Whole:
             self.web.https.refresh()
 
         def reachable() -> Deferred[None]:
-            return self.web.https.when_ready(urlsplit(callback_url(self.ground.config())).hostname or "")
+            return self._reachable(self.ground.config())
 
         def subscribe() -> None:
             keeper.startService()
@@ -169,3 +169,9 @@ class Whole:
             "hangup": Hangup(self.ground.reactor, hang_up),
             "supervisor": supervisor,
         }
+
+    def _reachable(self, config: Config) -> Deferred[None]:
+        """
+        Fires when the callback of a configuration can be served.
+        """
+        return self.web.https.when_ready(urlsplit(callback_url(config)).hostname or "")
