@@ -37,9 +37,10 @@ from itsjustintv.config.names import dns_name
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.journal.database import lock_file
 from itsjustintv.model import rfc3339
 
-__all__ = ["Certificate", "ask_authority", "certificates", "certs", "looked_at"]
+__all__ = ["TONES", "Certificate", "ask_authority", "certificates", "certs", "daemon_runs", "looked_at"]
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ _DAY = 86400.0
 # Seconds for an authority to answer somebody who waits for it.
 _PATIENCE = 10.0
 
-_TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
+#: How what was found is shown.
+TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
 
 
 @frozen(kw_only=True)
@@ -212,7 +214,7 @@ def check(config: str | None, as_json: bool) -> None:
     tls = settings.config.server.tls
     found = [
         *(Finding(Verdict.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
-        *looked_at(settings),
+        *looked_at(settings, daemon_runs(settings)),
     ]
     if tls.mode == "acme":
         found.append(in_reactor(lambda reactor: ask_authority(reactor, tls)))
@@ -220,7 +222,7 @@ def check(config: str | None, as_json: bool) -> None:
         write_json({"findings": [{"verdict": each.verdict.value, "text": each.text} for each in found]})
     else:
         for each in found:
-            tell(str(each), _TONES[each.verdict])
+            tell(str(each), TONES[each.verdict])
     wrong = sum(each.verdict is Verdict.MEND for each in found)
     if wrong:
         raise click.ClickException(f"to be mended: {wrong}")
@@ -271,13 +273,22 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
         raise click.ClickException(f"without a new certificate: {failed} of {len(results)}")
 
 
-def looked_at(settings: Loaded) -> Iterator[Finding]:
+def daemon_runs(settings: Loaded) -> bool | None:
+    """
+    Whether a daemon runs with this configuration; ``None`` when the system does not tell.
+    """
+    return inspection.held(lock_file(Path(settings.config.storage.path)))
+
+
+def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     """
     Look at everything that HTTPS takes on this machine.
+
+    :param running: see :func:`daemon_runs`.
     """
-    server, journal = settings.config.server, Path(settings.config.storage.path)
+    server = settings.config.server
     yield from inspection.keys(server.tls, time.time())
-    yield from inspection.ports(server, inspection.held(journal.with_name(f"{journal.name}.lock")))
+    yield from inspection.ports(server, running)
     yield from inspection.names(server, inspection.addresses)
 
 

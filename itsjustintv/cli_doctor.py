@@ -19,7 +19,7 @@ from treq.client import HTTPClient
 
 from itsjustintv import checkup, inspection
 from itsjustintv.agents import twitch_agent
-from itsjustintv.cli_certs import ask_authority, certificates, looked_at
+from itsjustintv.cli_certs import TONES, ask_authority, certificates, daemon_runs, looked_at
 from itsjustintv.cli_health import door
 from itsjustintv.cli_options import chosen, config_option, examples, json_option
 from itsjustintv.cli_reactor import in_reactor
@@ -33,8 +33,6 @@ from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.twitch.preflight import Preflight, doubts
 
 __all__ = ["doctor"]
-
-_TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
 
 # Checks of /readyz that are looked at here as well, and later than the daemon did.
 _LOOKED_AT = ("subscriptions", "certificates")
@@ -69,12 +67,11 @@ def doctor(config: str | None, as_json: bool) -> None:
         problems = [_Found("configuration", Finding(Verdict.MEND, str(each))) for each in error.problems]
         _end([*problems], as_json)
         return
-    journal = Path(settings.config.storage.path)
-    running = inspection.held(journal.with_name(f"{journal.name}.lock"))
+    running = daemon_runs(settings)
     found = [
         *_all("configuration", _configuration(settings)),
         *_all("disk", checkup.disk(settings.config, path, perf_counter)),
-        *_all("journal", checkup.journal(journal, time.time, running)),
+        *_all("journal", checkup.journal(Path(settings.config.storage.path), time.time, running)),
         *_all("daemon", _daemon(path, running)),
         *_all("https", _https(settings, running)),
     ]
@@ -131,7 +128,7 @@ def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "it is not served here, but by a proxy: server.tls.enabled is false")
         yield from inspection.ports(server, running)
         return
-    yield from looked_at(settings)
+    yield from looked_at(settings, running)
     for each in certificates(server.tls, time.time()):
         state = each.problem or ("a good certificate" if each.expires else "no certificate")
         text = f"{each.name}: {state}; {each.next}"
@@ -203,7 +200,7 @@ def _end(found: Sequence[_Found], as_json: bool) -> None:
     else:
         for each in found:
             about = f"{each.finding.verdict.value}: {each.area}: {each.finding.text}"
-            tell(about, _TONES[each.finding.verdict])
+            tell(about, TONES[each.finding.verdict])
     if mend:
         raise click.ClickException(f"to be mended: {mend}. Begin with the first one, and run this again")
     if not as_json:

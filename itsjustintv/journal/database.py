@@ -25,6 +25,7 @@ __all__ = [
     "explained",
     "identity",
     "lock",
+    "lock_file",
 ]
 
 #: Seconds to wait for another process that is writing.
@@ -156,6 +157,13 @@ def create(path: Path) -> Connection:
         return connection
 
 
+def lock_file(path: Path) -> Path:
+    """
+    Where the lock of a database is.
+    """
+    return path.with_name(f"{path.name}.lock")
+
+
 def lock(path: Path) -> int:
     """
     Become the only daemon on this database. The lock ends with the process, however that ends.
@@ -164,10 +172,9 @@ def lock(path: Path) -> int:
     :raises JournalInUse: when another process holds it.
     :raises JournalUnavailable: when the lock file cannot be used.
     """
-    beside = path.with_name(f"{path.name}.lock")
     with explained(path):
         make_private(path.parent)
-        descriptor = os.open(beside, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock_file(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
         except BlockingIOError:
