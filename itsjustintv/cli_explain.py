@@ -21,9 +21,9 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
 from itsjustintv.config.values import login
 from itsjustintv.errors import JournalUnavailable, TwitchError
-from itsjustintv.journal.chronicle import Course, Step, Story
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
+from itsjustintv.overview import DeliveryStory, EventStory, Step
 
 __all__ = ["explain"]
 
@@ -132,12 +132,12 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
     return said
 
 
-def _tell_event(story: Story) -> None:
+def _tell_event(story: EventStory) -> None:
     event = story.event
     tell(f"event         {event.id}")
     if event.message_id:
         tell(f"message       {event.message_id}")
-    key = story.courses[0].delivery.streamer if story.courses else event.broadcaster_login
+    key = story.deliveries[0].delivery.streamer if story.deliveries else event.broadcaster_login
     tell(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
     tell(f"broadcast     {event.stream_id}, started {event.started_at}")
     click.echo()
@@ -148,12 +148,12 @@ def _tell_event(story: Story) -> None:
     ]
     table(rows, _TONES)
     click.echo()
-    for course in story.courses:
+    for course in story.deliveries:
         about = course.delivery
         tell(f"{about.id} to {about.destination}: {_next(course)}", _TONES.get(about.state.value, ""))
 
 
-def _next(course: Course) -> str:
+def _next(course: DeliveryStory) -> str:
     """
     Where a delivery stands, and what comes next.
     """
@@ -172,11 +172,11 @@ def _next(course: Course) -> str:
             return f"{about.state.value}: {about.reason}; itsjustintv deliveries retry {about.id} sends it again"
 
 
-def _event(story: Story) -> Mapping[str, Any]:
+def _event(story: EventStory) -> Mapping[str, Any]:
     return {
         "event": {**asdict(story.event), "received_at": _precise(story.event.received_at)},
         "steps": [_step(step) for step in story.steps()],
-        "deliveries": [{**_delivery(each.delivery), "next": _next(each)} for each in story.courses],
+        "deliveries": [{**_delivery(each.delivery), "next": _next(each)} for each in story.deliveries],
     }
 
 

@@ -4,16 +4,51 @@ What an operator sees of the journal at a glance.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
+import orjson
 from attrs import frozen
 
-from itsjustintv.model import Attempt, Delivery, Event
+from itsjustintv.model import Attempt, Delivery, Event, State
 
-__all__ = ["DeliveryStory", "EventStory", "Place", "Presence", "Subscribed", "Waiting"]
+__all__ = ["DeliveryStory", "EventStory", "Place", "Presence", "Step", "Subscribed", "Waiting", "seconds"]
 
 #: Where a list that is read in parts goes on: the values that order it, of the last entry read so far.
 Place = tuple[float | str, ...]
+
+
+def seconds(text: str | None) -> float | None:
+    """
+    Seconds since the epoch of a moment that somebody wrote, or ``None`` when it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return None if found.tzinfo is None else found.timestamp()
+
+
+@frozen(kw_only=True)
+class Step:
+    """
+    Something that happened.
+
+    :ivar at: when, in seconds since the epoch.
+    :ivar took: seconds it took, from its beginning or from the step before it; ``None`` when that is not known.
+    :ivar name: ``received``, ``kept``, ``prepared``, ``attempt``, ``again`` or the state in which a delivery ended.
+    :ivar text: what it was, for people.
+    :ivar destination: whom it concerns; empty for all of them.
+    """
+
+    at: float
+    took: float | None
+    name: str
+    text: str
+    destination: str = ""
 
 
 @frozen(kw_only=True)
@@ -30,15 +65,96 @@ class DeliveryStory:
     finished_at: float | None
     attempts: tuple[Attempt, ...] = ()
 
+    @property
+    def revived(self) -> bool:
+        """
+        Whether an operator has sent it once more, so that the moment of its acceptance is not the first one.
+        """
+        return bool(self.attempts) and self.attempts[0].started_at < self.delivery.accepted_at
+
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """
+        Its payload, whoever built it; empty while there is none, and for one from the original program's queue that has
+        another shape.
+        """
+        try:
+            content = orjson.loads(self.delivery.body)
+        except orjson.JSONDecodeError:
+            return {}
+        shaped = isinstance(content, dict) and isinstance(content.get("stream", {}), dict)
+        return content if shaped and isinstance(content.get("timestamp", ""), str) else {}
+
+    @property
+    def prepared_at(self) -> float | None:
+        """
+        When its payload was made, as that says itself.
+        """
+        return seconds(self.content.get("timestamp"))
+
+    def steps(self, received_at: float) -> Iterator[Step]:
+        """
+        Tell it, in the order of time but for an operator's second try.
+
+        :param received_at: when the event was received.
+        """
+        about, name = self.delivery, self.delivery.destination
+        prepared = self.prepared_at
+        if prepared is not None:
+            took = None if self.revived else prepared - about.accepted_at
+            text = "details from twitch, tag filter and payload"
+            yield Step(at=prepared, took=took, name="prepared", text=text, destination=name)
+        for number, attempt in enumerate(self.attempts, 1):
+            yield Step(
+                at=attempt.started_at,
+                took=attempt.duration,
+                name="attempt",
+                text=f"attempt {number}: {attempt.detail or attempt.reason}",
+                destination=name,
+            )
+        if self.revived:
+            text = "the operator has it sent once more"
+            yield Step(at=about.accepted_at, took=None, name="again", text=text, destination=name)
+        if self.finished_at is not None:
+            took = None if self.revived else self.finished_at - received_at
+            ended = {State.DELIVERED: "in all", State.FILTERED: f"not wanted: {about.reason}"}
+            text = ended.get(about.state, about.reason)
+            yield Step(at=self.finished_at, took=took, name=about.state.value, text=text, destination=name)
+
 
 @frozen(kw_only=True)
 class EventStory:
     """
-    An event and what became of it.
+    An event and what became of it: its deliveries, in the order in which they were wanted.
     """
 
     event: Event
     deliveries: tuple[DeliveryStory, ...]
+
+    @property
+    def kept_at(self) -> float:
+        """
+        When it was kept, as far as an operator's second tries let that be known.
+        """
+        kept = [each.delivery.accepted_at for each in self.deliveries if not each.revived]
+        return min(kept, default=self.event.received_at)
+
+    def steps(self) -> Sequence[Step]:
+        """
+        Everything that happened, in the order of time.
+        """
+        event = self.event
+        source = "found by asking twitch who is live" if event.recovered else "told by twitch"
+        count = len(self.deliveries)
+        whom = f"accepted for {count} destination{'s' * (count != 1)}, with its keys against duplicates"
+        began = seconds(event.started_at)
+        since = None if began is None else event.received_at - began
+        told = [
+            Step(at=event.received_at, took=since, name="received", text=f"{source}; since the broadcast began"),
+            Step(at=self.kept_at, took=self.kept_at - event.received_at, name="kept", text=whom),
+        ]
+        later = [step for each in self.deliveries for step in each.steps(event.received_at)]
+        return [*told, *sorted(later, key=lambda step: step.at)]
 
 
 @frozen(kw_only=True)

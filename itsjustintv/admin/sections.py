@@ -12,10 +12,9 @@ from attrs import frozen
 from itsjustintv.admin.chart import took
 from itsjustintv.admin.markup import Markup, el
 from itsjustintv.admin.records import DeliveryView, EventView
-from itsjustintv.admin.telling import seconds
 from itsjustintv.admin.views import DestinationView, StreamerView
 from itsjustintv.model import State
-from itsjustintv.overview import Subscribed
+from itsjustintv.overview import Subscribed, seconds
 
 __all__ = ["Forms", "badge", "dead", "destinations", "section", "streamers", "timeline", "waiting", "when"]
 

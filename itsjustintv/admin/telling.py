@@ -5,16 +5,13 @@ From what the journal holds to what is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
-
-import orjson
 
 from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
 from itsjustintv.model import Attempt, State, rfc3339
-from itsjustintv.overview import DeliveryStory, EventStory
+from itsjustintv.overview import DeliveryStory, EventStory, seconds
 
-__all__ = ["moment", "seconds", "tell_attempt", "tell_delivery", "tell_event"]
+__all__ = ["moment", "tell_attempt", "tell_delivery", "tell_event"]
 
 
 def moment(seconds_: float | None) -> str | None:
@@ -22,17 +19,6 @@ def moment(seconds_: float | None) -> str | None:
     A moment as it is shown, to the millisecond.
     """
     return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
-
-
-def seconds(text: str | None) -> float | None:
-    """
-    Seconds since the epoch of a moment that somebody wrote, or ``None`` when it is none.
-    """
-    try:
-        found = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return None if found.tzinfo is None else found.timestamp()
 
 
 def tell_attempt(attempt: Attempt) -> AttemptView:
@@ -57,7 +43,6 @@ def tell_delivery(story: DeliveryStory, *, payload: bool = False) -> DeliveryVie
     :param payload: the payload as well.
     """
     delivery = story.delivery
-    content = _content(delivery.body)
     waits = delivery.state in (State.ACCEPTED, State.PENDING)
     return DeliveryView(
         id=delivery.id,
@@ -70,9 +55,9 @@ def tell_delivery(story: DeliveryStory, *, payload: bool = False) -> DeliveryVie
         accepted_at=rfc3339(delivery.accepted_at, "milliseconds"),
         next_attempt_at=moment(delivery.next_attempt_at) if waits else None,
         finished_at=moment(story.finished_at),
-        prepared_at=moment(seconds(content.get("timestamp"))),
+        prepared_at=moment(story.prepared_at),
         tries=[tell_attempt(each) for each in story.attempts],
-        payload=content if payload and content else None,
+        payload=story.content if payload and story.content else None,
     )
 
 
@@ -83,9 +68,7 @@ def tell_event(story: EventStory, *, payload: bool = False) -> EventView:
     :param payload: the payloads as well.
     """
     event = story.event
-    stream: Mapping[str, Any] = next(
-        (found for each in story.deliveries if (found := _content(each.delivery.body).get("stream"))), {}
-    )
+    stream: Mapping[str, Any] = next((found for each in story.deliveries if (found := each.content.get("stream"))), {})
     started_at = seconds(event.started_at)
     return EventView(
         id=event.id,
@@ -100,15 +83,3 @@ def tell_event(story: EventStory, *, payload: bool = False) -> EventView:
         received_at=rfc3339(event.received_at, "milliseconds"),
         deliveries=[tell_delivery(each, payload=payload) for each in story.deliveries],
     )
-
-
-def _content(body: bytes) -> Mapping[str, Any]:
-    """
-    A payload, whoever built it: one from the original program's queue may have another shape.
-    """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    shaped = isinstance(content, dict) and isinstance(content.get("stream", {}), dict)
-    return content if shaped and isinstance(content.get("timestamp", ""), str) else {}

@@ -14,7 +14,7 @@ from attrs import asdict, define, field
 from itsjustintv import __version__
 from itsjustintv.admin.history import History
 from itsjustintv.admin.sources import Declined, Sources, Unknown
-from itsjustintv.admin.telling import moment, seconds
+from itsjustintv.admin.telling import moment
 from itsjustintv.admin.views import (
     AccountingView,
     CertificateView,
@@ -34,7 +34,7 @@ from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.assembly.web import Web
 from itsjustintv.journal import ledger, overviews
 from itsjustintv.model import Attempt, State, Streamer
-from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed
+from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed, seconds
 from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 
 __all__ = ["Showing"]

@@ -12,12 +12,12 @@ from sqlite3 import Connection
 from attrs import frozen
 
 from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
-from itsjustintv.journal import operations, queries
-from itsjustintv.journal.chronicle import Story, story
+from itsjustintv.journal import operations, overviews, queries
 from itsjustintv.journal.database import connect, explained
 from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
+from itsjustintv.overview import EventStory
 
 __all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "retry"]
 
@@ -110,14 +110,14 @@ class Ledger:
                 attempts=queries.attempts(connection, delivery_id),
             )
 
-    def story(self, name: str) -> Story | None:
+    def story(self, name: str) -> EventStory | None:
         """
         Tell what happened to an event.
 
         :param name: its id, that of one of its deliveries, or that of the message that told of it.
         """
         with self._reading() as connection:
-            return story(connection, name) if name else None
+            return overviews.story(connection, name) if name else None
 
     def accounting(self) -> Accounting:
         """

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
+from itsjustintv.journal.queries import attempts as get_attempts
 from itsjustintv.journal.queries import event as get_event
 from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
 from itsjustintv.model import State
 from itsjustintv.overview import DeliveryStory, EventStory, Place, Waiting
 
-__all__ = ["deliveries", "delivery", "event", "events", "mark", "waiting"]
+__all__ = ["deliveries", "delivery", "event", "events", "mark", "story", "waiting"]
 
 # Rows that a list with filters looks at, at the most.
 _LOOK = 5_000
@@ -72,6 +73,33 @@ def delivery(connection: Connection, delivery_id: str) -> EventStory | None:
     if row is None:
         return None
     return EventStory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
+
+
+def story(connection: Connection, name: str) -> EventStory | None:
+    """
+    Find an event, and all there is of it, however much that is.
+
+    :param name: its id, that of one of its deliveries, or that of the message that told of it.
+    """
+    row = connection.execute(
+        "SELECT id FROM events WHERE id = :name OR message_id = :name"
+        " UNION SELECT event_id FROM deliveries WHERE id = :name",
+        {"name": name},
+    ).fetchone()
+    if row is None:
+        return None
+    rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
+    return EventStory(
+        event=get_event(connection, row["id"]),
+        deliveries=tuple(
+            DeliveryStory(
+                delivery=to_delivery(each),
+                attempts=get_attempts(connection, each["id"]),
+                finished_at=each["finished_at"],
+            )
+            for each in rows
+        ),
+    )
 
 
 def deliveries(

@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal import operations
 from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.chronicle import Story, story
 from itsjustintv.journal.database import create
+from itsjustintv.journal.overviews import story
 from itsjustintv.journal.queries import get
 from itsjustintv.model import State
+from itsjustintv.overview import EventStory
 from tests.journal.values import attempt, deliveries, event
 
 #: An event that was received at 1000, accepted at 1000.25 and prepared at 1001.
@@ -39,7 +40,7 @@ class StoryTests(SynchronousTestCase):
         news = event("e1", started_at=started_at, recovered=recovered)
         accept(self.connection, news, deliveries(news, *destinations, at=1000.25), 9999.0, 1000.25)
 
-    def told(self, name: str = "e1") -> Story:
+    def told(self, name: str = "e1") -> EventStory:
         """
         The story of an event that is there.
         """
