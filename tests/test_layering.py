@@ -14,7 +14,7 @@ import itsjustintv
 
 PACKAGE = Path(itsjustintv.__file__).parent
 
-GROUND = {"model", "interfaces", "errors", "folders", "overview", "private_files", "reading"}
+GROUND = {"model", "interfaces", "errors", "folders", "overview", "private_files", "reading", "sparing"}
 
 #: What the modules of each part may import of ours, beside those of their own part. The longest name that fits counts.
 MAY_IMPORT = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "folders": set[str](),
     "private_files": {"folders"},
     "reading": set[str](),
+    "sparing": set[str](),
     "interfaces": {"model"},
     "overview": {"model"},
     "services": {"errors"},

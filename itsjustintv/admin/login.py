@@ -16,11 +16,9 @@ from itsjustintv.admin.access import COOKIE, SESSION, Access
 from itsjustintv.admin.answers import give, give_problem, redirect
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.markup import el, page
+from itsjustintv.sparing import Sparing
 
 __all__ = ["LoginResource", "LogoutResource", "form"]
-
-# Seconds in which wrong tokens are logged once, so that a flood of them does not become a flood of lines.
-_QUIET = 10.0
 
 
 def form(request: Request) -> dict[str, str]:
@@ -46,9 +44,7 @@ class LoginResource(Resource):
     def __init__(self, access: Access, clock: IReactorTime) -> None:
         super().__init__()
         self._access = access
-        self._clock = clock
-        self._quiet_until = 0.0
-        self._unsaid = 0
+        self._wrong = Sparing(clock)
 
     def render(self, request: Request) -> int:
         """
@@ -77,17 +73,13 @@ class LoginResource(Resource):
         """
         Log a wrong token, or count it for the next line.
         """
-        self._unsaid += 1
-        now = self._clock.seconds()
-        if now < self._quiet_until:
-            return
-        self.log.warn(
-            "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can reach"
-            " admin.listen",
-            count=self._unsaid,
-            peer=peer,
-        )
-        self._unsaid, self._quiet_until = 0, now + _QUIET
+        if count := self._wrong.count("token"):
+            self.log.warn(
+                "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can"
+                " reach admin.listen",
+                count=count,
+                peer=peer,
+            )
 
     def _show(self, request: Request, problem: str, status: int = http.OK) -> int:
         body = el(

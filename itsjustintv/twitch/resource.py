@@ -17,6 +17,7 @@ from twisted.web.iweb import IRequest
 
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
 from itsjustintv.model import Event, Verdict
+from itsjustintv.sparing import Sparing
 from itsjustintv.twitch.eventsub import Challenge, Notification, Revocation, open_message
 
 __all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
@@ -32,9 +33,6 @@ OnRevocation = Callable[[Revocation], None]
 
 # Twitch sends a message again within a couple of minutes; this is for everybody else.
 _RETRY_AFTER = b"5"
-
-# Seconds in which one reason for refusing messages is logged once.
-_QUIET = 10.0
 
 
 @frozen
@@ -104,9 +102,7 @@ class TwitchResource:
     _clock: IReactorTime
     _new_id: Callable[[], str]
     _count: Count = lambda _: None
-    _refusals: _Refusals = field(
-        init=False, default=Factory(lambda self: _Refusals(self.log, self._clock), takes_self=True)
-    )
+    _refusals: Sparing = field(init=False, default=Factory(lambda self: Sparing(self._clock), takes_self=True))
 
     @app.route("/twitch")
     def receive(self, request: IRequest) -> bytes | Deferred[bytes]:
@@ -122,7 +118,7 @@ class TwitchResource:
         try:
             answer = self._open(request, request_id)
         except Refused as refusal:
-            self._refusals.note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"), request_id)
+            self._note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"), request_id)
             self._count(_REFUSED[type(refusal)])
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
@@ -201,41 +197,22 @@ class TwitchResource:
         )
         self._on_revocation(revocation)
 
-
-@define(eq=False)
-class _Refusals:
-    """
-    Logs refused messages, so that a flood of them does not become a flood of lines.
-
-    The reasons are fixed texts, so there are few.
-    """
-
-    _log: Logger
-    _clock: IReactorTime
-    _quiet_until: dict[str, float] = field(init=False, factory=dict)
-    _unsaid: dict[str, int] = field(init=False, factory=dict)
-
-    def note(self, reason: str, client: str, request_id: str) -> None:
+    def _note(self, reason: str, client: str, request_id: str) -> None:
         """
-        Log a refusal, or count it for the next line about the same reason.
+        Log a refusal, or count it for the next line about the same reason. The reasons are fixed texts, so there are
+        few.
 
         :param client: the address of whoever sent the message.
         :param request_id: of the request; a line about several has that of the last.
         """
-        now = self._clock.seconds()
-        count = self._unsaid.get(reason, 0) + 1
-        if now < self._quiet_until.get(reason, now):
-            self._unsaid[reason] = count
-            return
-        self._unsaid[reason] = 0
-        self._quiet_until[reason] = now + _QUIET
-        self._log.warn(
-            "refused {count} message(s), the last from {client}: {reason}",
-            count=count,
-            client=client,
-            reason=reason,
-            request_id=request_id,
-        )
+        if count := self._refusals.count(reason):
+            self.log.warn(
+                "refused {count} message(s), the last from {client}: {reason}",
+                count=count,
+                client=client,
+                reason=reason,
+                request_id=request_id,
+            )
 
 
 def _uncancelled(decision: Deferred[_Answer]) -> Deferred[_Answer]:
