@@ -10,9 +10,8 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
-from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from itsjustintv.certs.challenge_site import ChallengeResource
 from itsjustintv.certs.endpoint import secured
@@ -22,6 +21,7 @@ from itsjustintv.config.tls import http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.serving import Way, Ways, identity
 from itsjustintv.web.listening import Listener, tcp
+from itsjustintv.web.passage import Passage
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
 
@@ -189,14 +189,13 @@ class HTTPS(Service):
             self._entrance.admit(self._way, self._reactor)
 
 
-@implementer(IProtocolFactory, ILoggingContext)
-class _Entrance:
+class _Entrance(Passage):
     """
     Lets each connection in as it is to be served when it comes.
     """
 
     def __init__(self, factory: Any) -> None:
-        self._factory = factory
+        super().__init__(factory)
         self._current: IProtocolFactory = factory
 
     def admit(self, way: Way, reactor: Any) -> None:
@@ -210,25 +209,6 @@ class _Entrance:
         Serve one connection.
         """
         return self._current.buildProtocol(addr)
-
-    def doStart(self) -> None:
-        """
-        A port more is listened on.
-        """
-        self._factory.doStart()
-
-    def doStop(self) -> None:
-        """
-        A port less.
-        """
-        self._factory.doStop()
-
-    def logPrefix(self) -> str:
-        """
-        Go by the name of the factory, in the lines that Twisted writes about ports.
-        """
-        prefix: str = self._factory.logPrefix()
-        return prefix
 
 
 def _description(tls: TLS) -> str:

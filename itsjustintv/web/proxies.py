@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
-from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol
 
 # What is public wraps a whole endpoint, for whoever connects.
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
-from zope.interface import implementer
 
 from itsjustintv.web.clients import Clients
+from itsjustintv.web.passage import Passage
 
 __all__ = ["Introduced"]
 
@@ -41,51 +40,29 @@ class _Introductions(HAProxyWrappingFactory):
     protocol = _Introduction  # type: ignore[assignment]
 
 
-@implementer(IProtocolFactory, ILoggingContext)
-@define(eq=False)
-class Introduced:
+class Introduced(Passage):
     """
     Lets trusted proxies introduce every connection with a header of the PROXY protocol, version 1 or 2.
 
     The header must be there when it is expected and is never looked for otherwise, as the protocol demands: whoever may
     choose could claim to be anybody. A connection of anybody else begins as usual.
 
-    :ivar factory: of what is inside.
-    :ivar clients: says who is trusted.
-    :ivar enabled: asked for each connection.
+    :param factory: of what is inside.
+    :param clients: says who is trusted.
+    :param enabled: asked for each connection.
     """
 
-    _factory: Any
-    _clients: Clients
-    _enabled: Callable[[], bool]
-    _introduced: _Introductions = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._introduced = _Introductions(self._factory)
-
-    def doStart(self) -> None:
-        """
-        Tell the factory that a port is opened.
-        """
-        self._factory.doStart()
-
-    def doStop(self) -> None:
-        """
-        Tell the factory that a port is closed.
-        """
-        self._factory.doStop()
-
-    def logPrefix(self) -> str:
-        """
-        Go by the name of the factory, in the lines that Twisted writes about ports.
-        """
-        prefix: str = self._factory.logPrefix()
-        return prefix
+    def __init__(self, factory: Any, clients: Clients, enabled: Callable[[], bool]) -> None:
+        super().__init__(factory)
+        self._clients = clients
+        self._enabled = enabled
+        self._introduced = _Introductions(factory)
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """
         Build the protocol of a connection.
         """
-        introduced = self._enabled() and self._clients.trusts(addr)
-        factory: IProtocolFactory = self._introduced if introduced else self._factory
-        return factory.buildProtocol(addr)
+        if self._enabled() and self._clients.trusts(addr):
+            protocol: IProtocol | None = self._introduced.buildProtocol(addr)
+            return protocol
+        return super().buildProtocol(addr)
