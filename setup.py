@@ -27,6 +27,7 @@ setup(
         "service-identity>=24.2",
         "idna>=3.7",
         "pyopenssl>=26.0",
+        "h2>=4.3,<5",
         # The frame of certs/. 0.9.2, to which pip would step back beside a newer acme, cannot be imported; nor might
         # 0.9.3 with the next cryptography or josepy.
         "txacme==0.9.3",
@@ -41,9 +42,6 @@ setup(
     extras_require={
         "grpc": ["opentelemetry-exporter-otlp-proto-grpc>=1.45,<2"],
         "dev": [
-            # With it Twisted would speak HTTP/2, and the tests see that it does not.
-            "h2>=4.1,<5",
-            "priority>=1.3,<2",
             "opentelemetry-exporter-otlp-proto-grpc>=1.45,<2",
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",

@@ -24,6 +24,7 @@ from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.passage import Passage
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
+from itsjustintv.web.versions import Versions
 
 __all__ = ["HTTPS"]
 
@@ -96,7 +97,7 @@ class HTTPS(Service):
         """
         Put before a protocol what each connection is to be served with when it comes. To be called once.
         """
-        self._entrance = _Entrance(factory)
+        self._entrance = _Entrance(factory, lambda: self._tls.http2)
         self._open_entrance()
         return self._entrance
 
@@ -194,15 +195,16 @@ class _Entrance(Passage):
     Lets each connection in as it is to be served when it comes.
     """
 
-    def __init__(self, factory: Any) -> None:
+    def __init__(self, factory: Any, http2: Callable[[], bool]) -> None:
         super().__init__(factory)
         self._current: IProtocolFactory = factory
+        self._versions = Versions(factory, http2)
 
     def admit(self, way: Way, reactor: Any) -> None:
         """
         Serve those who come in this way from now on.
         """
-        self._current = self._factory if way.contexts is None else secured(way.contexts, self._factory, reactor)
+        self._current = self._factory if way.contexts is None else secured(way.contexts, self._versions, reactor)
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """

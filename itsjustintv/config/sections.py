@@ -49,6 +49,7 @@ class TLS:
     :ivar renew_fraction: share of its life that a certificate has left when it is renewed; 0 if the operator leaves
         that to us.
     :ivar default_name: whose certificate those get who name nobody; empty for the first of ``domains``.
+    :ivar http2: whether HTTP/2 is spoken with those who prefer it, beside HTTP/1.1.
     """
 
     enabled: bool = False
@@ -70,6 +71,7 @@ class TLS:
     eab_hmac_file: str = ""
     renew_fraction: float = 0.0
     default_name: str = field(default="", converter=dns_name)
+    http2: bool = True
 
 
 @frozen(kw_only=True)

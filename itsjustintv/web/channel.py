@@ -7,15 +7,13 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-import orjson
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers
 
-from itsjustintv.web.clients import Clients
-from itsjustintv.web.traffic import Traffic
+from itsjustintv.web.guest import Guest
 from itsjustintv.web.whole import read
 
 __all__ = ["Channel", "Refusal", "TooLong"]
@@ -44,27 +42,16 @@ class Refusal(Protocol):
         self.transport.abortConnection()
 
 
-class Channel(http.HTTPChannel):
+class Channel(Guest, http.HTTPChannel):
     """
     Twisted's channel, with a deadline, and with an eye on a request's head before its body is read.
 
     :ivar site: what built it.
-    :ivar traffic: the connections it is one of.
-    :ivar clients: tells whose its requests are.
-    :ivar caller: whose connection it is, for a fair share of them.
     """
 
     site: server.Site
-    traffic: Traffic
-    clients: Clients
-    caller: str
     transport: Any
-    _deadline = inf
     _reading = False
-    _leaving = False
-    _drained = 0
-    _host: IAddress | None = None
-    _peer: IAddress | None = None
 
     def connectionMade(self) -> None:
         """
@@ -73,30 +60,13 @@ class Channel(http.HTTPChannel):
         self.traffic.enter(self)
         self._grant(self.traffic.limits.request)
         super().connectionMade()
-        # Each request asks for these, and each answer would be a system call or an adaptation.
-        self._secure: bool = super().isSecure()
 
-    def getHost(self) -> IAddress:
+    def give_way(self) -> None:
         """
-        Name our end.
+        Be no connection any more: it is to speak another version of HTTP.
         """
-        if self._host is None:
-            self._host = super().getHost()
-        return self._host
-
-    def getPeer(self) -> IAddress:
-        """
-        Name the other end; not before it has said something, since by then a proxy has introduced it.
-        """
-        if self._peer is None:
-            self._peer = super().getPeer()
-        return self._peer
-
-    def isSecure(self) -> bool:
-        """
-        Tell whether this is TLS.
-        """
-        return self._secure
+        self.traffic.leave(self)
+        self.transport.unregisterProducer()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -110,7 +80,7 @@ class Channel(http.HTTPChannel):
         Read on, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
         """
         if self._leaving:
-            self._drain(data)
+            self._drain(len(data))
             return
         if self._take(data):
             return
@@ -148,7 +118,7 @@ class Channel(http.HTTPChannel):
         """
         if not self._leaving:
             self._reading = False
-            self._deadline = inf
+            self._until = inf
             super().allContentReceived()
 
     def requestDone(self, request: http.Request) -> None:
@@ -180,26 +150,11 @@ class Channel(http.HTTPChannel):
         self._grant(self.traffic.limits.request)
         super().loseConnection()
 
-    @property
-    def deadline(self) -> float:
-        """
-        When its time is up; infinite while a request is answered.
-        """
-        return self._deadline
-
-    def cut(self) -> None:
-        """
-        End the connection at once.
-        """
-        self._leaving = True
-        self.traffic.leave(self)
-        self.transport.abortConnection()
-
     def expire(self, now: float) -> None:
         """
         End the connection if its time is up: an idle one politely, a slow one at once.
         """
-        if now < self._deadline:
+        if now < self._until:
             return
         if self._reading or self._leaving:
             self.traffic.slow += not self._leaving
@@ -249,25 +204,11 @@ class Channel(http.HTTPChannel):
             self._reading = True
             self._grant(self.traffic.limits.request)
 
-    def _grant(self, seconds: float) -> None:
-        """
-        Move the deadline.
-        """
-        self._deadline = self.traffic.clock.seconds() + seconds
-
     def _respondToBadRequestAndDisconnect(self) -> None:
         """
         Twisted's hook for broken framing; its own answer has no length.
         """
         self._refuse(http.BAD_REQUEST)
-
-    def _drain(self, data: bytes) -> None:
-        """
-        Throw away what is sent after the end, up to a limit.
-        """
-        self._drained += len(data)
-        if self._drained > self.traffic.limits.drained:
-            self.transport.abortConnection()
 
     def _refuse(self, status: int) -> None:
         """
@@ -277,13 +218,11 @@ class Channel(http.HTTPChannel):
         9.6). So only our half is closed at first: a proxy that is still sending a body hears 413, and not that we are
         gone. TLS waits for the peer's farewell by itself.
         """
-        self.traffic.refused[status] += 1
-        reason = http.RESPONSES[status]
-        body = orjson.dumps({"status": reason.decode("ascii").lower()})
+        body = self.traffic.refuse(status)
         self.transport.write(
             b"HTTP/1.1 %d %b\r\n%b\r\nConnection: close\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (status, reason, self.traffic.imprint(), len(body), body)
+            % (status, http.RESPONSES[status], self.traffic.imprint(), len(body), body)
         )
         if ITCPTransport.providedBy(self.transport):
             self._leaving = self.paused = True  # what has arrived already is not looked at either

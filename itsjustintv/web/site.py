@@ -21,6 +21,7 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from itsjustintv.web.channel import Channel, Refusal, TooLong
 from itsjustintv.web.clients import NO_PROXIES, Clients
 from itsjustintv.web.shares import neighbourhood
+from itsjustintv.web.streams import Stream
 from itsjustintv.web.traffic import Limits, Traffic
 
 __all__ = ["LimitedSite", "RootResource", "make_site"]
@@ -87,7 +88,7 @@ class LimitedRequest(server.Request):
     Twisted's request, without what nobody here needs.
     """
 
-    channel: Channel
+    channel: Channel | Stream  # type: ignore[assignment]
     content: BytesIO
 
     def process(self) -> None:
@@ -133,14 +134,14 @@ class LimitedSite(server.Site):
     """
     A site that keeps strangers within limits.
 
-    HTTP/1.1 only: HTTP/2 would go around the limits, and Twitch does not need it. There is no access log: it costs as
-    much as the answer, and the resources log what they decide.
+    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.versions.Versions`. There is no access log:
+    it costs as much as the answer, and the resources log what they decide.
 
     :ivar traffic: the open connections and the counts.
     """
 
     _log: ClassVar[Logger] = Logger()
-    # Without the wrapper that would switch to HTTP/2.
+    # Without the wrapper that would switch to an HTTP/2 that knows no limits.
     protocol = Channel  # type: ignore[assignment]
     requestFactory = LimitedRequest
     # Whoever listens says where; that there is a factory concerns nobody else.

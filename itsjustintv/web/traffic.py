@@ -5,10 +5,12 @@ All open connections of a site together: what they may cost, and who has to leav
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import inf
 from operator import attrgetter
 from typing import ClassVar, Protocol
 
+import orjson
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -56,6 +58,9 @@ class Limits:
     :ivar connections: open at once.
     :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
         listen afterwards.
+    :ivar streams: requests open at once on one HTTP/2 connection; RFC 9113 recommends 100 or more (section 6.5.2).
+    :ivar crowded: as many, while as many are open on all of them together as there may be connections.
+    :ivar held: bytes of the heads and bodies of those that are open on one HTTP/2 connection.
     :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
         section 6.3).
     """
@@ -65,6 +70,9 @@ class Limits:
     idle: float = 60.0
     connections: int = 1000
     drained: int = 1024 * 1024
+    streams: int = 100
+    crowded: int = 8
+    held: int = 512 * 1024
     declared: bool = True
 
 
@@ -74,6 +82,7 @@ class Traffic:
     The open connections, and what became of those that broke a limit.
 
     :ivar open: the connections that are open.
+    :ivar streams: the requests that are open on HTTP/2 connections.
     :ivar turned_away: connections that were one too many, or had to give way to somebody who had fewer.
     :ivar slow: connections cut because a request took too long to arrive.
     :ivar refused: requests refused before any resource saw them, by status.
@@ -84,6 +93,7 @@ class Traffic:
     limits: Limits
     clock: IReactorTime
     open: set[Connection] = field(init=False, factory=set)
+    streams: int = field(init=False, default=0)
     turned_away: int = field(init=False, default=0)
     slow: int = field(init=False, default=0)
     refused: Counter[int] = field(init=False, factory=Counter)
@@ -91,16 +101,30 @@ class Traffic:
     _shares: Shares = field(init=False, factory=Shares)
     _imprinted_at: int = field(init=False, default=-1)
     _imprint: bytes = field(init=False, default=b"")
+    _imprinted: Sequence[tuple[bytes, bytes]] = field(init=False, default=())
 
     def imprint(self) -> bytes:
         """
         Write the headers that every answer has, once a second: ``Server``, without a version, and ``Date``.
         """
-        now = int(self.clock.seconds())
-        if now != self._imprinted_at:
-            self._imprinted_at = now
-            self._imprint = b"Server: itsjustintv\r\nDate: " + http.datetimeToString(now)
+        self._date()
         return self._imprint
+
+    def imprinted(self) -> Sequence[tuple[bytes, bytes]]:
+        """
+        Name the same headers, as HTTP/2 has them.
+        """
+        self._date()
+        return self._imprinted
+
+    def refuse(self, status: int) -> bytes:
+        """
+        Count a refusal.
+
+        :return: the body to refuse with, in JSON.
+        """
+        self.refused[status] += 1
+        return orjson.dumps({"status": http.RESPONSES[status].decode("ascii").lower()})
 
     def enter(self, channel: Connection) -> None:
         """
@@ -133,6 +157,13 @@ class Traffic:
             return False
         min(waiting, key=attrgetter("deadline")).cut()
         return True
+
+    def _date(self) -> None:
+        now = int(self.clock.seconds())
+        if now != self._imprinted_at:
+            self._imprinted_at = now
+            self._imprinted = ((b"server", b"itsjustintv"), (b"date", http.datetimeToString(now)))
+            self._imprint = b"\r\n".join(b"%b: %b" % (name.title(), value) for name, value in self._imprinted)
 
     def sweep(self) -> None:
         """

@@ -28,7 +28,7 @@ _PLACEHOLDERS = {"client_id", "client_secret", "webhook_secret"}
 
 
 def _uncommented() -> str:
-    return re.sub(r"^#(?=[a-z_]+ = |\[)", "", example(), flags=re.MULTILINE)
+    return re.sub(r"^#(?=[a-z0-9_]+ = |\[)", "", example(), flags=re.MULTILINE)
 
 
 def _value(tables: Any, keys: Keys) -> object:
@@ -69,8 +69,8 @@ class ExampleTests(SynchronousTestCase):
         """
         lines = example().splitlines()
         for before, line in pairwise(lines):
-            if re.match(r"#?[a-z_]+ = ", line):
-                self.assertRegex(before, r"^# |^#?[a-z_]+ = ", line)
+            if re.match(r"#?[a-z0-9_]+ = ", line):
+                self.assertRegex(before, r"^# |^#?[a-z0-9_]+ = ", line)
 
     def test_written_for_its_owner_only(self) -> None:
         """

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.documents import ROOT
 
-#: What takes megabytes and is for those who ask for it: ordering certificates, sending traces, HTTP/2.
+#: What takes megabytes and is for those who ask for it: ordering certificates and sending traces.
 HEAVY = ("acme", "requests", "eliot", "opentelemetry.sdk", "google.protobuf", "itsjustintv.simulator")
 
 PROGRAM = """

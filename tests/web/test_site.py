@@ -178,7 +178,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_speaks_http_1_only(self) -> None:
         """
-        HTTP/2 is not offered to TLS.
+        By itself it offers nothing else, and its requests have limits in no other version.
         """
         self.assertEqual(make_site(Echo(), Clock(), LIMITS).acceptableProtocols(), [b"http/1.1"])
 
