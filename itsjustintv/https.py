@@ -17,7 +17,7 @@ from itsjustintv.certs.challenge_site import ChallengeResource
 from itsjustintv.certs.endpoint import secured
 from itsjustintv.certs.figures import Figures
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import http_place
+from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.serving import Way, Ways, identity
 from itsjustintv.web.listening import Listener, tcp
@@ -52,7 +52,15 @@ class HTTPS(Service):
         self._way = self._ways.make(self._tls)
         site = make_site(ChallengeResource(self._ways.http_01, lambda: self._tls.domains), self._reactor, Limits())
         key = "server.tls.http_listen"
-        self._door = Listener(lambda: _description(self._tls), site, self._reactor, key, (key,))
+        self._door = Listener(
+            lambda: _description(self._tls),
+            site,
+            self._reactor,
+            key,
+            (key,),
+            lambda: http_needed(self._tls),
+            self._do_without,
+        )
 
     # The service
 
@@ -60,7 +68,7 @@ class HTTPS(Service):
         """
         Bind ports and read keys, while the process may still have the privileges for that.
 
-        :raises CannotServe: plain http cannot be listened for where it is to be.
+        :raises CannotServe: plain http cannot be listened for where certificates need it.
         :raises CertificateUnusable: the operator's certificate cannot be served.
         :raises CertificatesUnsafe: others can read the keys.
         """
@@ -131,17 +139,19 @@ class HTTPS(Service):
         Try again what was given up.
         """
         self._way.follow(self._tls)
+        self._door.again()
 
     # Another configuration
 
     async def prepare(self, tls: TLS) -> Callable[[bool], None]:
         """
-        Make ready for other settings, and wait for the decision. Until then everything is served as it was.
+        Make ready for other settings, and wait for the decision. Until then everything is served as it was. With the
+        same settings, what could be done without is tried again.
 
         :return: to be called with ``True`` to follow them, with ``False`` to leave everything as it is.
         :raises ConfigError: they cannot be followed; everything stays as it is.
         """
-        if not self.running or tls == self._tls:
+        if not self.running:
             return lambda _: None
         way = self._way
         if identity(tls) != way.identity:
@@ -149,11 +159,11 @@ class HTTPS(Service):
                 way = await self._ways.ready(tls)
             except (CertificateUnusable, CertificatesUnsafe) as error:
                 raise ConfigError((Problem("server.tls", str(error)),)) from None
-        move = await self._door.prepare(_description(tls))
+        move = await self._door.prepare(_description(tls), needed=http_needed(tls))
 
         def decide(taken: bool) -> None:
             move(taken)
-            if taken and self.running:
+            if taken and self.running and tls != self._tls:
                 self._follow(tls, way)
 
         return decide
@@ -184,6 +194,15 @@ class HTTPS(Service):
                 new.service.startService()
         finally:
             self._changing.release()
+
+    def _do_without(self, place: str, reason: str) -> None:
+        self.log.warn(
+            "cannot listen on {place}: {reason}. https is served all the same, but whoever asks by http:// is not led"
+            " there: free that port, let the daemon bind it, or set server.tls.http_listen to another place, or to"
+            ' "" for none',
+            place=place,
+            reason=reason,
+        )
 
     def _open_entrance(self) -> None:
         if self._entrance is not None:

@@ -22,7 +22,7 @@ from itsjustintv.certs.folder import require_private
 from itsjustintv.certs.settings import directory_url
 from itsjustintv.config.names import is_address
 from itsjustintv.config.sections import TLS, Server
-from itsjustintv.config.tls import http_place
+from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
 
 __all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports"]
@@ -111,15 +111,22 @@ def ports(server: Server, running: bool | None) -> Iterator[Finding]:
 
     :param running: whether a daemon runs, which then has these ports; ``None`` when nobody knows.
     """
-    places = [("server.port", server.listen_addr, server.port)]
+    yield _port("server.port", server.listen_addr, server.port, running)
     place = http_place(server.tls)
-    if place is not None:
-        places.append(("server.tls.http_listen", *place))
-    for key, host, port in places:
-        yield _port(f"{key}: port {port} on {host or 'every interface'}", key, host, port, running)
+    if place is None:
+        return
+    found = _port("server.tls.http_listen", *place, running)
+    if found.verdict is Verdict.MEND and not http_needed(server.tls):
+        found = Finding(
+            Verdict.HINT,
+            f'{found.text}, or set it to "" for none: it only leads those who ask by http:// to https, which is served'
+            " all the same",
+        )
+    yield found
 
 
-def _port(what: str, key: str, host: str, port: int, running: bool | None) -> Finding:
+def _port(key: str, host: str, port: int, running: bool | None) -> Finding:
+    what = f"{key}: port {port} on {host or 'every interface'}"
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             host or "0.0.0.0",  # noqa: S104 - what the daemon would listen on

@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from itsjustintv.certs.requests import Request, RequestFiles, Result
 from itsjustintv.certs.settings import challenge_types
 from itsjustintv.config.sections import Server
+from itsjustintv.config.tls import http_needed
 from itsjustintv.errors import CertificateError
 from itsjustintv.https import HTTPS
 from itsjustintv.inspection import held
@@ -124,6 +125,9 @@ class Renewal:
         server, reactor = self._server, self._reactor
         # A trial must not be an occasion to order what is due.
         tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
+        if not http_needed(tls):
+            # Nobody is to be led to what is open for a moment only.
+            tls = evolve(tls, http_listen="")
         ways = Ways(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
         https = HTTPS(tls, ways, reactor)
         self._storeys = Storeys()

@@ -116,7 +116,7 @@ class HTTPSTests(SynchronousTestCase):
         """
         Before the first start there is none; a daemon that runs should have one.
         """
-        tls = TLS(enabled=True, domains=(NAME,), cert_dir=self.mktemp(), challenge="tls-alpn-01")
+        tls = TLS(enabled=True, domains=(NAME,), cert_dir=self.mktemp(), challenge="tls-alpn-01", http_listen="")
         self.assertEqual(self.verdicts(tls)[NAME], Verdict.HINT)
         self.assertEqual(self.verdicts(tls, running=True)[NAME], Verdict.MEND)
 
@@ -125,10 +125,9 @@ class HTTPSTests(SynchronousTestCase):
         It is as good as its file.
         """
         path = Path(self.mktemp())
-        tls = TLS(enabled=True, mode="files", domains=("other.example.test",), cert_file=str(path), key_file=str(path))
-        path.write_bytes(
-            b"".join(each.as_bytes() for each in bundle("other.example.test", start=time() - DAY).objects())
-        )
-        self.assertEqual(self.verdicts(tls)["other.example.test"], Verdict.OK)
+        name = "other.example.test"
+        tls = TLS(enabled=True, mode="files", domains=(name,), cert_file=str(path), key_file=str(path), http_listen="")
+        path.write_bytes(b"".join(each.as_bytes() for each in bundle(name, start=time() - DAY).objects()))
+        self.assertEqual(self.verdicts(tls)[name], Verdict.OK)
         path.unlink()
-        self.assertEqual(self.verdicts(tls)["other.example.test"], Verdict.MEND)
+        self.assertEqual(self.verdicts(tls)[name], Verdict.MEND)

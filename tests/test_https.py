@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.certs.bundle import Bundle
@@ -26,7 +26,7 @@ from itsjustintv.certs.folder import FolderLock
 from itsjustintv.certs.settings import directory_url
 from itsjustintv.certs.store import CertificateStore
 from itsjustintv.config.sections import TLS
-from itsjustintv.errors import ConfigError
+from itsjustintv.errors import CannotServe, ConfigError
 from itsjustintv.https import HTTPS
 from itsjustintv.serving import Ways
 from tests.certs.doubles import NAME, at_once, bundle
@@ -34,6 +34,7 @@ from tests.certs.tls import Client, EchoFactory, Server, pending
 
 PLAIN = TLS()
 PLACE = "127.0.0.1:8080"
+TAKEN = OSError(98, "Address already in use")
 
 
 class Watching:
@@ -91,6 +92,7 @@ class HttpsTests(SynchronousTestCase):
             cert_dir=str(self.folder / "acme"),
             directory="http://127.0.0.1:1/directory",
             challenge="tls-alpn-01",
+            http_listen="",
         )
         self.files = TLS(
             enabled=True,
@@ -98,6 +100,7 @@ class HttpsTests(SynchronousTestCase):
             domains=(NAME,),
             cert_file=str(self.folder / "own.pem"),
             key_file=str(self.folder / "own.pem"),
+            http_listen="",
         )
 
     def start(self, tls: TLS) -> HTTPS:
@@ -175,6 +178,36 @@ class HttpsTests(SynchronousTestCase):
         """
         return [f"{interface}:{port}" for port, _, _, interface in self.reactor.tcpServers]
 
+    def plain_port(self) -> int | None:
+        """
+        The port on which plain http is listened for beside https.
+        """
+        port = self.https._door.port
+        return None if port is None else int(port.getHost().port)
+
+    def hold(self, *ports: int, reason: OSError = TAKEN) -> None:
+        """
+        Let these ports, and no others, be held by somebody else.
+        """
+        memory = MemoryReactorClock.listenTCP
+
+        def listen(port: int, *more: Any, interface: str, **other: Any) -> Any:
+            if port in ports:
+                raise CannotListenError(interface, port, reason)
+            return memory(self.reactor, port, *more, interface=interface, **other)
+
+        self.patch(self.reactor, "listenTCP", listen)
+
+    def told(self, work: Callable[..., object], *args: Any) -> list[str]:
+        """
+        The places that are done without, as the log tells of them while something is done.
+        """
+        with capturedLogs() as logs:
+            work(*args)
+        lines = [formatEvent(event) for event in logs if event["log_level"] is LogLevel.warn]
+        self.assertTrue(all(line.endswith('or to "" for none') for line in lines), lines)
+        return [line.partition(". ")[0].removeprefix("cannot listen on ") for line in lines]
+
     def test_from_plain_http_to_a_certificate_of_ones_own_and_back(self) -> None:
         """
         Each connection is served as it was configured when it came, to its end.
@@ -224,14 +257,9 @@ class HttpsTests(SynchronousTestCase):
             path.chmod(0o644)
         self.assertIn("chmod 600", self.refused(self.acme))
         self.assertIn("none.pem", self.refused(evolve(self.acme, ca_bundle="none.pem")))
-        self.own()
-
-        def taken(port: int, *_: Any, interface: str, **__: Any) -> None:
-            raise CannotListenError(interface, port, OSError(98, "Address already in use"))
-
-        self.patch(self.reactor, "listenTCP", taken)
+        self.hold(8080)
         self.assertEqual(
-            self.refused(evolve(self.files, http_listen=PLACE)),
+            self.refused(evolve(self.acme, challenge="both", http_listen=PLACE, cert_dir=str(self.folder / "other"))),
             f"server.tls.http_listen: cannot listen on {PLACE}: address already in use;"
             " stop what holds it, or change server.tls.http_listen",
         )
@@ -353,6 +381,126 @@ class HttpsTests(SynchronousTestCase):
         self.change(self.acme)
         self.assertIsNone(self.https._door.port)
 
+    def test_where_certificates_need_it_the_start_fails(self) -> None:
+        """
+        A daemon that could not answer its authority does not begin.
+        """
+        self.hold(8080)
+        for challenge in ("http-01", "both"):
+            with self.assertRaises(CannotServe) as caught:
+                self.start(evolve(self.acme, challenge=challenge, http_listen=PLACE))
+            self.assertIn(f"cannot listen on {PLACE}: address already in use", str(caught.exception))
+
+    def test_where_it_only_leads_to_https_the_daemon_does_without(self) -> None:
+        """
+        It starts all the same, tells once, and serves; and tries again at every reload, in silence until something is
+        new.
+        """
+        made = self.own()
+        for tls in (evolve(self.files, http_listen=PLACE), evolve(self.acme, http_listen=PLACE)):
+            self.hold(8080)
+            self.assertEqual(self.told(self.start, tls), [f"{PLACE}: address already in use"])
+            self.assertIsNone(self.plain_port())
+            self.assertEqual(self.told(self.change, tls) + self.told(self.https.refresh), [])
+            self.hold(8080, reason=OSError(13, "Permission denied"))
+            self.assertEqual(self.told(self.https.refresh), [f"{PLACE}: permission denied"])
+            self.hold()
+            self.https.refresh()
+            self.assertEqual(self.plain_port(), 8080)
+            self.successResultOf(self.https.stopService())
+        self.start(evolve(self.files, http_listen=PLACE))
+        self.assertEqual(self.tls().certificate, made.leaf)
+
+    def test_privileges_that_are_given_up(self) -> None:
+        """
+        What could not be had with them is not tried without them, which would tell another reason.
+        """
+        self.own()
+        https = HTTPS(evolve(self.files, http_listen=PLACE), self.ways, self.reactor)
+        self.hold(8080)
+        self.assertEqual(self.told(https.privilegedStartService), [f"{PLACE}: address already in use"])
+        self.hold(8080, reason=OSError(13, "Permission denied"))
+        self.assertEqual(self.told(https.startService), [])
+        self.successResultOf(https.stopService())
+
+    def test_it_is_found_at_a_reload_of_something_else(self) -> None:
+        """
+        Settings that are the same are another chance, once they are decided for; not for what an authority has refused.
+        """
+        self.own()
+        tls = evolve(self.files, http_listen=PLACE)
+        self.hold(8080)
+        self.start(tls)
+        self.hold()
+        followed: list[TLS] = []
+        self.https._way = evolve(self.https._way, follow=followed.append)
+        self.prepare(tls)(False)
+        self.assertIsNone(self.plain_port())
+        self.change(tls)
+        self.assertEqual((self.plain_port(), followed), (8080, []))
+
+    def test_what_could_be_done_without_and_is_needed_now(self) -> None:
+        """
+        Settings that need it are refused until it can be had; nothing has changed by then.
+        """
+        needed = evolve(self.acme, challenge="http-01", http_listen=PLACE)
+        self.hold(8080)
+        self.start(evolve(self.acme, http_listen=PLACE))
+        self.assertIn(f"cannot listen on {PLACE}", self.refused(needed))
+        self.assertEqual(self.https._tls.challenge, "tls-alpn-01")
+        self.hold()
+        self.change(needed)
+        self.assertEqual(self.plain_port(), 8080)
+        # Whoever has it keeps it, though it could not be had again.
+        self.hold(8080)
+        self.assertEqual(self.told(self.change, evolve(self.acme, http_listen=PLACE)), [])
+        self.change(needed)
+        self.assertEqual(self.plain_port(), 8080)
+
+    def test_a_move_to_where_it_cannot_be(self) -> None:
+        """
+        Where it can be done without the old place is given up all the same, and before it is told: on the same port it
+        was in the way itself. Where it is needed the old place stays.
+        """
+        self.own()
+        self.hold(8081)
+        self.start(evolve(self.files, http_listen=PLACE))
+        self.assertEqual(
+            self.told(self.change, evolve(self.files, http_listen="127.0.0.1:8081")),
+            ["127.0.0.1:8081: address already in use"],
+        )
+        self.assertIsNone(self.plain_port())
+        self.assertEqual(self.told(self.change, evolve(self.files, http_listen=PLACE)), [])
+        self.assertEqual(self.plain_port(), 8080)
+        needed = evolve(self.acme, challenge="http-01", http_listen="127.0.0.1:8081")
+        self.assertIn("cannot listen on 127.0.0.1:8081", self.refused(needed))
+        self.assertEqual(self.plain_port(), 8080)
+
+    def test_off_and_on(self) -> None:
+        """
+        To nowhere and back, without https and with it; what is not wanted any more is not looked for any more.
+        """
+        self.own()
+        wanted = evolve(self.files, http_listen=PLACE)
+        self.hold(8080)
+        for other in (self.files, PLAIN):
+            self.start(other)
+            self.assertEqual(self.told(self.change, wanted), [f"{PLACE}: address already in use"])
+            self.assertEqual(self.told(self.change, other), [])
+            self.hold()
+            self.https.refresh()
+            self.assertIsNone(self.plain_port())
+            self.change(wanted)
+            self.assertEqual(self.plain_port(), 8080)
+            self.change(other)
+            self.hold(8080)
+            self.assertEqual(self.told(self.change, wanted), [f"{PLACE}: address already in use"])
+            self.successResultOf(self.https.stopService())
+            self.hold()
+            self.https.refresh()
+            self.assertIsNone(self.plain_port())
+            self.hold(8080)
+
     def test_ports_go_by_the_name_of_what_is_inside(self) -> None:
         """
         In the lines that Twisted writes about them.
@@ -371,11 +519,12 @@ class HttpsTests(SynchronousTestCase):
         return transport.value()
 
     @settings(deadline=None, max_examples=40)
-    @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=8), st.integers(0, 6))
-    def test_any_order_of_changes(self, changes: Sequence[tuple[int, bool]], first: int) -> None:
+    @given(st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.booleans()), max_size=8), st.integers(0, 6))
+    def test_any_order_of_changes(self, changes: Sequence[tuple[int, bool, bool]], first: int) -> None:
         """
-        After each of them connections are served as the settings say that were decided for last; what was there for
-        others has ended, and so has everything after the stop.
+        After each of them connections are served as the settings say that were decided for last, and plain http is
+        listened for as they say, unless somebody else was there first; what was there for others has ended, and so has
+        everything after the stop.
         """
         self.setUp()
         self.own()
@@ -392,13 +541,17 @@ class HttpsTests(SynchronousTestCase):
             evolve(elsewhere, cert_dir=str(self.folder / "empty")),
         ]
         current = kinds[first]
-        served = False
+        served, place = False, ""
         self.start(current)
-        for kind, taken in [(first, True), *changes]:
+        for kind, taken, held in [(first, True, False), *changes]:
+            self.hold(*([8080, 8081] if held else []))
             self.prepare(kinds[kind])(taken)
             current = kinds[kind] if taken else current
+            wanted = current.http_listen if current.enabled else ""
+            if taken and place != wanted:
+                place = "" if held else wanted
             self.assertEqual(sum(watch.running for watch in self.watches), current.enabled)
-            self.assertEqual(self.https._door.port is not None, bool(current.http_listen))
+            self.assertEqual(self.plain_port(), int(place.rpartition(":")[2]) if place else None)
             if taken:
                 # What has no certificate of its own goes on with the one before.
                 served = current.enabled and (served or current is not kinds[-1])

@@ -105,12 +105,18 @@ class PortsTests(SynchronousTestCase):
         self.addCleanup(self.taken.close)
         self.port: int = self.taken.getsockname()[1]
 
-    def verdicts(self, running: bool | None, **tls: Any) -> Sequence[Verdict]:
+    def found(self, running: bool | None, **tls: Any) -> Sequence[inspection.Finding]:
         """
         What is found of ``server.port``, and of ``http_listen`` if that is looked at.
         """
-        server = Server(listen_addr="127.0.0.1", port=self.port, tls=TLS(enabled=True, **tls))
-        return [each.verdict for each in inspection.ports(server, running)]
+        server = Server(listen_addr="127.0.0.1", port=self.port, tls=TLS(enabled=True, **{"http_listen": "", **tls}))
+        return list(inspection.ports(server, running))
+
+    def verdicts(self, running: bool | None, **tls: Any) -> Sequence[Verdict]:
+        """
+        What is thought of them.
+        """
+        return [each.verdict for each in self.found(running, **tls)]
 
     def test_a_port_that_is_taken(self) -> None:
         """
@@ -128,20 +134,28 @@ class PortsTests(SynchronousTestCase):
         self.assertEqual(self.verdicts(False, mode="files"), [Verdict.OK])
         socket.create_server(("127.0.0.1", self.port)).close()
 
-    def test_where_challenges_are_answered(self) -> None:
+    def test_where_plain_http_is_listened_for(self) -> None:
         """
-        That port is tried where it would be listened on, and not otherwise.
+        Where challenges are answered the port is to be mended if it cannot be had; where it only leads to https that is
+        worth a hint, which says that it can be done without. Nowhere is not tried.
         """
         where = f"127.0.0.1:{self.port}"
-        self.assertEqual(len(self.verdicts(False, http_listen=where)), 2)
-        self.assertEqual(len(self.verdicts(False, http_listen=where, mode="files")), 2)
-        self.assertEqual(len(self.verdicts(False, challenge="tls-alpn-01")), 1)
+        for challenge in ("http-01", "both"):
+            self.assertEqual(self.verdicts(False, http_listen=where, challenge=challenge)[1:], [Verdict.MEND])
+        for place in (where, "192.0.2.1:80"):
+            for tls in ({"mode": "files"}, {"challenge": "tls-alpn-01"}):
+                [_, hint] = self.found(False, http_listen=place, **tls)
+                self.assertEqual(hint.verdict, Verdict.HINT)
+                self.assertIn('server.tls.http_listen, or set it to "" for none', hint.text)
+        self.assertEqual(len(self.verdicts(False, mode="files")), 1)
+        self.taken.close()
+        self.assertEqual(self.verdicts(False, http_listen=where, mode="files")[1:], [Verdict.OK])
 
     def test_an_address_of_another_machine(self) -> None:
         """
         What is not an address of this machine is to be mended.
         """
-        server = Server(listen_addr="192.0.2.1", port=self.port, tls=TLS(enabled=True, mode="files"))
+        server = Server(listen_addr="192.0.2.1", port=self.port, tls=TLS())
         [found] = inspection.ports(server, running=False)
         self.assertEqual(found.verdict, Verdict.MEND)
         self.assertIn("server.port", found.text)

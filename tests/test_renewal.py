@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.certs.folder import FolderLock
@@ -48,6 +49,12 @@ class RenewalTests(TestCase):
             http_listen=f"127.0.0.1:{free_port()}",
         )
         self.server = Server(listen_addr="127.0.0.1", port=free_port(), tls=tls)
+
+    def listening(self, events: Sequence[LogEvent]) -> list[str]:
+        """
+        The lines about a port that was opened.
+        """
+        return [line for line in map(formatEvent, events) if line.startswith("listening on")]
 
     async def results(self, patience: float = 60.0) -> Sequence[Result]:
         """
@@ -123,6 +130,20 @@ class RenewalTests(TestCase):
         self.root.mkdir()
         self.patch(os, "geteuid", lambda: self.root.stat().st_uid + 1)
         self.assertIn("run this as that user", await self.refused())
+
+    async def test_only_what_an_authority_comes_to_is_open(self) -> None:
+        """
+        Nobody is led to https by a process that ends in a moment.
+        """
+        tls = self.server.tls
+        for challenge, places in (
+            ("http-01", [tls.http_listen]),
+            ("tls-alpn-01", [f"127.0.0.1:{self.server.port}"]),
+        ):
+            self.server = evolve(self.server, tls=evolve(tls, challenge=challenge))
+            with capturedLogs() as logs:
+                await self.results()
+            self.assertEqual(self.listening(logs), [f"listening on {place}" for place in places])
 
     async def test_without_a_daemon_the_order_is_made_here(self) -> None:
         """

@@ -41,7 +41,7 @@ class TLS:
     :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
     :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
     :ivar http_listen: ``host:port`` at which http-01 is answered, and everybody else is sent on to https; empty for
-        port 80 where http-01 needs it, and nowhere else. See :func:`~itsjustintv.config.tls.http_place`.
+        nowhere.
     :ivar profile: kind of certificate, by the authority's name for it; empty for what it gives unasked.
     :ivar key_type: ``p256``, ``p384``, ``rsa2048`` or ``rsa3072``.
     :ivar ca_bundle: file of the certificates by which the directory is believed; empty for the system's.
@@ -62,7 +62,7 @@ class TLS:
     agree_to_terms: bool = False
     email: str = ""
     challenge: str = "http-01"
-    http_listen: str = ""
+    http_listen: str = "0.0.0.0:80"
     profile: str = ""
     key_type: str = "p256"
     ca_bundle: str = ""

@@ -14,11 +14,10 @@ from itsjustintv.config.names import is_address, is_name
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.values import Rule, address, between, file_name, host_url, one_of, optional, visible
 
-__all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_place", "no_endpoint", "tls_doubts"]
+__all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_needed", "http_place", "no_endpoint", "tls_doubts"]
 
 _HTTP_01 = ("http-01", "both")
 _HTTPS_PORT = 443
-_HTTP_PLACE = "0.0.0.0:80"
 
 _LOCAL_PART = re.compile(r"[!-~]+")
 _NOT_IN_CONTACT = frozenset('@,:;?<>()"\\')
@@ -56,12 +55,17 @@ def host_and_port(value: str) -> tuple[str, int] | None:
 def http_place(tls: TLS) -> tuple[str, int] | None:
     """
     Where plain http is listened for beside https: for an authority that looks for http-01, and for everybody who is to
-    be sent on. In mode ``files`` port 80 belongs to whoever renews the certificate, unless it is given to us.
+    be sent on. ``None`` for nowhere.
     """
-    if not tls.enabled:
-        return None
-    needed = tls.mode == "acme" and tls.challenge in _HTTP_01
-    return host_and_port(tls.http_listen or (_HTTP_PLACE if needed else ""))
+    return host_and_port(tls.http_listen) if tls.enabled else None
+
+
+def http_needed(tls: TLS) -> bool:
+    """
+    Whether certificates may depend on plain http beside https. Otherwise it only leads people to https, and can be done
+    without.
+    """
+    return tls.enabled and tls.mode == "acme" and tls.challenge in _HTTP_01
 
 
 def _domains(names: tuple[str, ...]) -> str | None:
@@ -204,18 +208,27 @@ def _ordering(server: Server) -> Iterator[Finding]:
             "mode",
             "profile",
         )
+    if http_needed(tls) and not tls.http_listen:
+        yield _finding(
+            "http_listen",
+            "must say where http-01 is answered: leave it out, which stands for 0.0.0.0:80, or set"
+            ' challenge = "tls-alpn-01", which needs no port but that of https',
+            "mode",
+            "challenge",
+        )
     yield from _external_account(tls)
 
 
 def _beside(server: Server) -> Iterator[Finding]:
     place = http_place(server.tls)
     if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
-        finding = _finding(
-            "http_listen",
+        nowhere = "" if http_needed(server.tls) else ', or to "" to do without'
+        yield Finding(
+            "server.tls.http_listen",
             "must not be where HTTPS is served: set server.port to another port, such as 443, or http_listen to one to"
-            " which port 80 is passed on",
+            f" which port 80 is passed on{nowhere}",
+            ("server.port", "server.listen_addr", "server.tls.mode", "server.tls.challenge"),
         )
-        yield Finding(finding.path, finding.message, ("server.port", "server.listen_addr"))
 
 
 def _external_account(tls: TLS) -> Iterator[Finding]:

@@ -37,10 +37,15 @@ class Listener(Service):
     A move listens at the new place before it ceases to listen at the old one, where connections that are open go on
     until they end by themselves: nobody is ever turned away. The factory is that of all of them.
 
+    Where it cannot listen and need not, it does without, and tries again when it is asked to. At a move to such a place
+    the old one is given up all the same, and before another try: it may be what is in the way.
+
     :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it; empty
         for nowhere.
     :ivar section: the part of the configuration that says so.
     :ivar keys: the keys in it that do, that of the port last.
+    :ivar needed: whether it must listen at its start.
+    :ivar without: told where it would listen and why it cannot, when it does without; the same thing only once.
     """
 
     _description: Callable[[], str]
@@ -48,7 +53,11 @@ class Listener(Service):
     _reactor: Any
     _section: str = "server"
     _keys: Sequence[str] = ("server.listen_addr", "server.port")
+    _needed: Callable[[], bool] = lambda: True
+    _without: Callable[[str, str], None] = lambda _place, _reason: None
     _where: str = field(default="", init=False)
+    _missing: str = field(default="", init=False)
+    _told: tuple[str, str] | None = field(default=None, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _closing: set[Deferred[Any]] = field(factory=set, init=False)
 
@@ -71,19 +80,19 @@ class Listener(Service):
         """
         Listen, while the process may still have the privileges for that.
 
-        :raises CannotServe: nobody can listen there, or not we.
+        :raises CannotServe: nobody can listen there, or not we, and it is needed.
         """
         super().privilegedStartService()
         self._open()
 
     def startService(self) -> None:
         """
-        Listen, if that has not been done yet.
+        Listen, if that has not been tried yet.
 
-        :raises CannotServe: nobody can listen there, or not we.
+        :raises CannotServe: nobody can listen there, or not we, and it is needed.
         """
         super().startService()
-        if self._port is None:
+        if self._port is None and not self._missing:
             self._open()
 
     def stopService(self) -> Deferred[None]:
@@ -91,43 +100,46 @@ class Listener(Service):
         Cease to listen. Connections that are open go on.
         """
         super().stopService()
-        port, self._port = self._port, None
+        port, self._port, self._missing = self._port, None, ""
         self._close(port)
         return DeferredList(list(self._closing)).addCallback(lambda _: None)
 
-    async def prepare(self, description: str) -> Callable[[bool], None]:
+    async def prepare(self, description: str, *, needed: bool = True) -> Callable[[bool], None]:
         """
         Listen at a new place as well, and wait for the decision.
 
         :param description: of the new place; empty for nowhere.
+        :param needed: whether it cannot be done without. Otherwise, where nobody can listen, or not we, it is.
         :return: to be called with ``True`` to cease listening at the old place, with ``False`` to stay there.
-        :raises ConfigError: nobody can listen there, or not we; the old place stays.
+        :raises ConfigError: nobody can listen there, or not we, and it is needed; the old place stays.
         """
-        if not self.running or description == self._where:
+        if not self.running or (description == self._where and not self._missing):
             return lambda _: None
+        new, missing = None, ""
         try:
             new = await self._listen(description)
         except CannotListenError as error:
-            raise ConfigError((Problem(self._section, self._why_not(error)),)) from None
+            if needed:
+                raise ConfigError((Problem(self._section, self._why_not(error)),)) from None
+            missing = description
 
         def decide(move: bool) -> None:
             if not move or not self.running:
                 self._close(new)
                 return
-            old, self._port, self._where = self._port, new, description
-            if old is None:
-                self.log.info("listening on {place}", place=_place(new))
-            elif new is None:
-                self.log.info("no longer listening on {place}, where open connections go on", place=_place(old))
-            else:
-                self.log.info(
-                    "listening on {new}, and no longer on {old}, where open connections go on",
-                    new=_place(new),
-                    old=_place(old),
-                )
-            self._close(old)
+            old, self._port, self._where = self._port, new, "" if missing else description
+            self._missing, self._told = missing, self._told if missing else None
+            self._say(old, new)
+            self._close(old).addCallback(lambda _: self.again())
 
         return decide
+
+    def again(self) -> None:
+        """
+        Try once more to listen where that could not be done and is not needed.
+        """
+        if self._missing:
+            self._listen(self._missing).addCallbacks(self._found, self._do_without)
 
     async def move(self, description: str) -> None:
         """
@@ -138,16 +150,43 @@ class Listener(Service):
         (await self.prepare(description))(True)
 
     def _open(self) -> None:
-        self._where = self._description()
+        description = self._description()
         opened: list[Any] = []
-        self._listen(self._where).addBoth(opened.append)
+        self._listen(description).addBoth(opened.append)
         # Nothing there waits: whoever starts us must know now whether it worked.
         assert opened  # noqa: S101
-        if isinstance(opened[0], Failure):
+        if not isinstance(opened[0], Failure):
+            self._port, self._where = opened[0], description
+            self._say(None, self._port)
+        elif self._needed():
             raise self._cannot_serve(opened[0]) from None
-        self._port = opened[0]
-        if self._port is not None:
-            self.log.info("listening on {place}", place=_place(self._port))
+        else:
+            self._missing = description
+            self._do_without(opened[0])
+
+    def _found(self, port: IListeningPort) -> None:
+        self._port, self._where, self._missing = port, self._missing, ""
+        self._say(None, port)
+
+    def _do_without(self, failure: Failure) -> None:
+        failure.trap(CannotListenError)
+        error: Any = failure.value
+        told = _wanted(error), _cause(error)
+        if told != self._told:
+            self._told = told
+            self._without(*told)
+
+    def _say(self, old: IListeningPort | None, new: IListeningPort | None) -> None:
+        if old is None and new is not None:
+            self.log.info("listening on {place}", place=_place(new))
+        elif old is not None and new is None:
+            self.log.info("no longer listening on {place}, where open connections go on", place=_place(old))
+        elif old is not None:
+            self.log.info(
+                "listening on {new}, and no longer on {old}, where open connections go on",
+                new=_place(new),
+                old=_place(old),
+            )
 
     def _listen(self, description: str) -> Deferred[IListeningPort | None]:
         if not description:
@@ -155,13 +194,13 @@ class Listener(Service):
         listening: Deferred[Any] = serverFromString(self._reactor, description).listen(self._factory)
         return listening
 
-    def _close(self, port: IListeningPort | None) -> None:
+    def _close(self, port: IListeningPort | None) -> Deferred[Any]:
         if port is None:
-            return
+            return succeed(None)
         closing = maybeDeferred(port.stopListening)
         self._closing.add(closing)
         closing.addErrback(lambda failure: self.log.failure("a port was not closed cleanly", failure))
-        closing.addCallback(lambda _: self._closing.discard(closing))
+        return closing.addCallback(lambda _: self._closing.discard(closing))
 
     def _cannot_serve(self, failure: Failure) -> CannotServe:
         failure.trap(CannotListenError)
@@ -173,7 +212,7 @@ class Listener(Service):
 
     def _why_not(self, error: CannotListenError) -> str:
         cause = error.socketError
-        place = f"{error.interface or '0.0.0.0'}:{error.port}"  # noqa: S104 - only said
+        place = _wanted(error)
         here = _place(self._port)
         if here.endswith(f":{error.port}") and getattr(cause, "errno", None) == errno.EADDRINUSE:
             return (
@@ -185,6 +224,10 @@ class Listener(Service):
 
 def _cause(error: CannotListenError) -> str:
     return str(getattr(error.socketError, "strerror", None) or error.socketError).lower()
+
+
+def _wanted(error: CannotListenError) -> str:
+    return f"{error.interface or '0.0.0.0'}:{error.port}"  # noqa: S104 - only said
 
 
 def _place(port: IListeningPort | None) -> str:

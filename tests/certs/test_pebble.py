@@ -42,7 +42,7 @@ class PebbleTests(PebbleCase):
         With port 80 closed.
         """
         await self.pebble.start()
-        house = self.house(ONE, TWO, challenge="tls-alpn-01")
+        house = self.house(ONE, TWO, challenge="tls-alpn-01", http_listen="")
         await house.open(port_80=False)
         await house.ready()
         root = await self.pebble.root()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.secret_files import secret_files
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import host_and_port, http_place
+from itsjustintv.config.tls import host_and_port, http_needed, http_place
 from itsjustintv.errors import ConfigError
 
 from .test_load import REQUIRED, document
@@ -72,7 +73,7 @@ class CheckTests(SynchronousTestCase):
             {"directory": "staging", "email": "ops+tls@example.org", "key_type": "rsa3072", "challenge": "both"},
             {"directory": "https://ca.example.org:9000/acme/dir?x=1", "ca_bundle": "ca.pem"},
             *({"directory": f"http://{host}/dir"} for host in ("localhost:14000", "127.0.0.9", "[::1]:14000")),
-            *({"challenge": challenge, "http_listen": ""} for challenge in ("http-01", "tls-alpn-01", "both")),
+            {"challenge": "tls-alpn-01", "http_listen": ""},
             {"profile": "shortlived", "domains": ["192.0.2.1", "2001:db8::1", "a.example.org"]},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXNlY3JldC0_"},
             {"eab_kid": "kid-1", "eab_hmac": "c2VjcmV0LXM="},
@@ -120,8 +121,19 @@ class CheckTests(SynchronousTestCase):
             ("tls.eab_kid", "key id", {**_ENOUGH, "eab_hmac": "c2VjcmV0"}),
             ("tls.default_name", "server.tls.domains", {**_ENOUGH, "default_name": "b.example.org"}),
             ("tls.default_name", "server.tls.domains", {**_FILES, "default_name": "b.example.org"}),
+            ("tls.http_listen", 'challenge = "tls-alpn-01"', {**_ENOUGH, "http_listen": ""}),
+            ("tls.http_listen", "leave it out", {**_ENOUGH, "challenge": "both", "http_listen": ""}),
         ):
             self.only(path, words, tls)
+
+    def test_nowhere_for_plain_http_is_said_in_the_file(self) -> None:
+        """
+        A variable that is set to nothing counts as not set, there as anywhere: it neither takes the place away nor
+        gives one back.
+        """
+        empty = {"ITSJUSTINTV_SERVER_TLS_HTTP_LISTEN": ""}
+        self.assertEqual(parse(_text(_ENOUGH), empty).config.server.tls.http_listen, "0.0.0.0:80")
+        self.assertEqual(parse(_text({**_FILES, "http_listen": ""}), empty).config.server.tls.http_listen, "")
 
     def test_domains(self) -> None:
         """
@@ -198,7 +210,7 @@ class CheckTests(SynchronousTestCase):
     def test_one_place_for_two_servers(self) -> None:
         """
         Plain http cannot be where https is served, in whichever way the address is written, nor at port 80 when that is
-        where it would be unasked.
+        where it would be unasked. Whoever can do without it is told of that as well.
         """
         for http_listen, listen_addr in (
             ("0.0.0.0:443", _EVERYWHERE),
@@ -218,10 +230,12 @@ class CheckTests(SynchronousTestCase):
         ):
             self.assertEqual([], _told({**_ENOUGH, "http_listen": http_listen}, {"listen_addr": listen_addr}))
         for more in ({**_ENOUGH, "challenge": "tls-alpn-01"}, _FILES):
-            self.only("tls.http_listen", "server.port", {**more, "http_listen": "0.0.0.0:443"})
-            self.assertEqual([], _told({**more, "http_listen": "0.0.0.0:80"}))
-            self.assertEqual([], [told for told in _told(more, {"port": 80}) if "http_listen" in told])
-        self.only("tls.http_listen", "server.port", _ENOUGH, {"port": 80})
+            self.only("tls.http_listen", 'or to "" to do without', {**more, "http_listen": "0.0.0.0:443"})
+            self.only("tls.http_listen", "set server.port", more, {"port": 80})
+            self.assertEqual([], _told({**more, "http_listen": ""}, {"port": 80}))
+        for challenge in ("http-01", "both"):
+            [told] = _told({**_ENOUGH, "challenge": challenge}, {"port": 80})
+            self.assertTrue(told.startswith("server.tls.http_listen: ") and '""' not in told, told)
 
     def test_a_wrong_type_is_not_also_missing(self) -> None:
         """
@@ -341,17 +355,27 @@ class HostAndPortTests(SynchronousTestCase):
         ):
             self.assertEqual(expected, host_and_port(value))
 
-    def test_plain_http_is_listened_for_where_it_is_needed_or_wanted(self) -> None:
+    def test_plain_http_is_listened_for_beside_https(self) -> None:
         """
-        At port 80 for http-01, nowhere for what does not need it; where the operator says, in every mode.
+        At port 80 unless the operator says another place or none, whatever certificates are served; and nowhere
+        without https.
         """
-        for challenge, place in (("http-01", (_EVERYWHERE, 80)), ("both", (_EVERYWHERE, 80)), ("tls-alpn-01", None)):
-            self.assertEqual(http_place(TLS(enabled=True, challenge=challenge)), place)
-            given_one = TLS(enabled=True, challenge=challenge, http_listen="[::1]:8080")
-            self.assertEqual(http_place(given_one), ("::1", 8080))
-        self.assertIsNone(http_place(TLS(enabled=True, mode="files")))
-        self.assertEqual(http_place(TLS(enabled=True, mode="files", http_listen="[::1]:8080")), ("::1", 8080))
+        for mode in ("acme", "files"):
+            for challenge in ("http-01", "tls-alpn-01", "both"):
+                tls = TLS(enabled=True, mode=mode, challenge=challenge)
+                self.assertEqual(http_place(tls), (_EVERYWHERE, 80))
+                self.assertEqual(http_place(evolve(tls, http_listen="[::1]:8080")), ("::1", 8080))
+                self.assertIsNone(http_place(evolve(tls, http_listen="")))
         self.assertIsNone(http_place(TLS(http_listen="[::1]:8080")))
+
+    def test_certificates_may_need_it(self) -> None:
+        """
+        Those that are ordered by http-01 do; others do not, and nothing does without https.
+        """
+        for challenge, needed in (("http-01", True), ("both", True), ("tls-alpn-01", False)):
+            self.assertIs(http_needed(TLS(enabled=True, challenge=challenge)), needed)
+            self.assertIs(http_needed(TLS(enabled=True, mode="files", challenge=challenge)), False)
+            self.assertIs(http_needed(TLS(challenge=challenge)), False)
 
     @settings(deadline=None)
     @given(st.ip_addresses(), st.integers(1, 65535))

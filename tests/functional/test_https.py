@@ -8,6 +8,7 @@ import contextlib
 import hmac
 import os
 import pwd
+import signal
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -27,11 +28,13 @@ from tests.certs.authority import DAY, Issuer
 from tests.certs.pebble import Pebble
 from tests.functional.run import Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, lacking, tool
+from tests.functional.test_ports import listening
 from tests.functional.test_reload import Caller
 
 NAME = "hooks.example.test"
 TLS = f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n'
-FILES = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
+OWN = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
+FILES = f'{OWN}http_listen = ""\n'
 
 
 def _serial(shown: str) -> str:
@@ -190,6 +193,47 @@ class FilesTests(HttpsCase):
         for old in ("-tls1", "-tls1_1"):
             self.assertNotIn("BEGIN CERTIFICATE", (await self.served(stage, old)).out)
 
+    async def led(self, stage: Stage, place: str) -> str:
+        """
+        Where whoever asks in plain http at a place is led.
+        """
+        arguments = ["--silent", "--show-error", "--max-time", "10", "--head", "--header", f"Host: {NAME}"]
+        command = [self.curl, *arguments, f"http://{place}/x"]
+        return (await run(stage.reactor, command, stage.folder, environment(os.environ))).out
+
+    async def test_plain_http_leads_to_https(self) -> None:
+        """
+        Beside a certificate of one's own as well.
+        """
+        place = f"127.0.0.1:{free_port()}"
+        stage = self.begin(f'{OWN}http_listen = "{place}"\n')
+        self.issue(stage, Issuer())
+        daemon = await self.started(stage)
+        self.assertIn(f"Location: https://{NAME}/x", await self.led(stage, place))
+        self.assertEqual(await daemon.stop(), 0)
+
+    async def test_where_plain_http_cannot_be_had_https_is_served_all_the_same(self) -> None:
+        """
+        A place that somebody else holds is told in one line, at the start and not at a reload; once it is free the next
+        SIGHUP is enough.
+        """
+        holder = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(holder.close)
+        place = f"127.0.0.1:{holder.getsockname()[1]}"
+        stage = self.begin(f'{OWN}http_listen = "{place}"\n')
+        self.issue(stage, Issuer())
+        daemon = await self.started(stage)
+        await self.deliver(stage)
+        daemon.send_signal(signal.SIGHUP)
+        await daemon.said("it is usable and has not changed")
+        holder.close()
+        daemon.send_signal(signal.SIGHUP)
+        await daemon.said(f"listening on {place}")
+        self.assertIn(f"Location: https://{NAME}/x", await self.led(stage, place))
+        self.assertEqual(daemon.output.count(f"cannot listen on {place}: address already in use"), 1, daemon.output)
+        self.assertEqual(await daemon.stop(), 0)
+        self.assertNotIn("Traceback", daemon.output)
+
     async def test_a_file_that_is_missing_is_named(self) -> None:
         """
         Without the certificate the daemon does not start, and says which file it misses.
@@ -238,6 +282,22 @@ class AcmeTests(HttpsCase):
         daemon = await self.started(stage)
         self.assertEqual(await self.serial(stage), serial)
         await self.deliver(stage)
+        self.assertEqual(await daemon.stop(), 0)
+
+    async def test_s02_no_port_is_open_but_that_of_https(self) -> None:
+        """
+        With tls-alpn-01 and plain http nowhere, a certificate is obtained and an event comes in and is delivered.
+        """
+        stage, pebble = await self.house()
+        stage.settings = stage.settings.replace(f"127.0.0.1:{pebble.http_port}", "") + 'challenge = "tls-alpn-01"\n'
+        stage.port = pebble.tls_port
+        stage.incoming_webhook_url = f"https://{NAME}:{stage.port}/twitch"
+        await pebble.start()
+        (stage.folder / "root.pem").write_bytes((await pebble.root()).dumpPEM())
+        daemon = await self.started(stage)
+        await self.deliver(stage)
+        assert daemon.pid is not None
+        self.assertEqual(listening(daemon.pid), {f"0100007F:{stage.port:04X}"})
         self.assertEqual(await daemon.stop(), 0)
 
     async def test_s17_no_handshake_fails_while_certificates_change(self) -> None:
@@ -337,7 +397,7 @@ class AcmeTests(HttpsCase):
         """
         With ``twistd --uid`` both ports are below 1024, and the process is nobody's from then on: it obtains a
         certificate, delivers, writes files of its own and renews. A reload cannot have another such port, says so, and
-        the one that is there goes on.
+        the one that is there goes on; a port that is not needed is done without.
         """
         if os.geteuid():
             lacking("mount", "only root becomes somebody else")
@@ -377,6 +437,14 @@ class AcmeTests(HttpsCase):
         stage.configure()
         await daemon.said(f"cannot listen on 127.0.0.1:{stage.port}: permission denied")
         stage.port = here
+        await self.deliver(stage)
+        place = f"127.0.0.1:{next(ports)}"
+        stage.settings = stage.settings.replace(f"127.0.0.1:{pebble.http_port}", place)
+        stage.configure()
+        await daemon.said(f"cannot listen on {place}: permission denied; stop what holds it")
+        stage.settings += 'challenge = "tls-alpn-01"\n'
+        stage.configure()
+        await daemon.said(f"cannot listen on {place}: permission denied. https is served all the same")
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
@@ -418,7 +486,7 @@ class ReloadTests(HttpsCase):
         await daemon.said("server.tls: missing.pem cannot be read: No such file or directory")
 
         plain = await self.begun(stage)
-        stage.settings = f'{TLS}{FILES}http_listen = "127.0.0.1:{free_port()}"\n'
+        stage.settings = f'{TLS}{OWN}http_listen = "127.0.0.1:{free_port()}"\n'
         stage.configure()
         await daemon.said("connections are served in another way from now on: with the certificate served.pem")
         await self.ended(plain)

@@ -268,7 +268,7 @@ class ProxyTests(StageCase):
         """
         stage = self.house(
             '[server.tls]\nenabled = true\nmode = "files"\ncert_file = "chain.pem"\nkey_file = "key.pem"\n'
-            f'domains = ["{NAME}"]\n'
+            f'domains = ["{NAME}"]\nhttp_listen = ""\n'
         )
         stage.server = f"{TRUSTING}\nproxy_protocol = true"
         daemon = stage.daemon()

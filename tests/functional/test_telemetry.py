@@ -337,7 +337,7 @@ class MetricsTests(TelemetryCase):
             issuer = Issuer()
             leaf = issuer.issue(["a.example.test"], key.public_key(), time() - 86400, expires)
             (stage.folder / "served.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
-            tls = '[server.tls]\nenabled = true\ndomains = ["a.example.test"]\n'
+            tls = '[server.tls]\nenabled = true\ndomains = ["a.example.test"]\nhttp_listen = ""\n'
             files = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
             stage.settings = f"{self.admin}{tls}{files}"
             stage.daemon().start()

@@ -12,6 +12,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.wire import Echo
 from twisted.python.failure import Failure
@@ -232,6 +233,48 @@ class ListenerTests(TestCase):
         with self.assertRaises(ConfigError) as caught:
             await listener.prepare(f"{taken}:backlog=1")
         self.assertTrue(str(caught.exception).startswith("server.tls.http_listen: cannot listen"), caught.exception)
+
+    async def test_where_it_is_not_needed_it_does_without(self) -> None:
+        """
+        Neither a start nor a move fails for a port that somebody else holds. Who wants to know is told of it, once for
+        each place, and it is had at the next try after the other has left it.
+        """
+        holder = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        held, also = self.number(holder), self.taken()
+        told: list[tuple[str, str]] = []
+        listener = Listener(
+            lambda: f"tcp:{held}:interface=127.0.0.1",
+            self.factory,
+            reactor,
+            needed=lambda: False,
+            without=lambda *what: told.append(what),
+        )
+        self.addCleanup(listener.stopService)
+        listener.privilegedStartService()
+        listener.startService()
+        listener.again()
+        (await listener.prepare(f"tcp:{also}:interface=127.0.0.1", needed=False))(True)
+        (await listener.prepare(f"tcp:{held}:interface=127.0.0.1", needed=False))(True)
+        self.assertEqual(told, [(f"127.0.0.1:{port}", "address already in use") for port in (held, also, held)])
+        self.assertIsNone(listener.port)
+        await holder.stopListening()
+        with capturedLogs() as logs:
+            listener.again()
+        self.assertIn(f"listening on 127.0.0.1:{held}", [formatEvent(event) for event in logs])
+        self.assertEqual(await (await self.call(held)).ask(b"hello"), b"hello")
+
+    async def test_our_own_port_on_every_interface_where_it_is_not_needed(self) -> None:
+        """
+        The same port on other interfaces is had after a moment without.
+        """
+        here, told = self.number(), list[tuple[str, str]]()
+        self.listener._without = lambda *what: told.append(what)
+        (await self.listener.prepare(f"tcp:{here}:interface=0.0.0.0", needed=False))(True)
+        while self.listener.port is None:
+            self.assertEqual(told, [])
+            await deferLater(reactor, 0)
+        self.assertEqual(self.listener.port.getHost().host, "0.0.0.0")  # noqa: S104
+        self.assertEqual(await (await self.call(here)).ask(b"hello"), b"hello")
 
     async def test_a_stop_closes_everything(self) -> None:
         """
