@@ -15,10 +15,10 @@ def main() -> None:
     would take several times as long to import.
     """
     if sys.argv[1:2] == ["health"]:
-        from itsjustintv.cli_health import health  # noqa: PLC0415 - as said
+        from itsjustintv.cli.health import health  # noqa: PLC0415 - as said
 
         health(sys.argv[2:], prog_name="itsjustintv health")
-    from itsjustintv.cli import main as whole  # noqa: PLC0415 - as said
+    from itsjustintv.cli.main import main as whole  # noqa: PLC0415 - as said
 
     whole(prog_name="itsjustintv")
 

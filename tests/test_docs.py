@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv import __version__
-from itsjustintv.cli import main
-from itsjustintv.cli_manual import man, markdown
+from itsjustintv.cli.main import main
+from itsjustintv.cli.manual import man, markdown
 from itsjustintv.config.leaves import leaves
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Config, StreamerEntry

@@ -16,7 +16,8 @@ HEAVY = ("acme", "requests", "eliot", "opentelemetry.sdk", "google.protobuf", "i
 
 PROGRAM = """
 import sys
-from itsjustintv import cli, tap
+from itsjustintv import tap
+from itsjustintv.cli import main
 from itsjustintv.assembly import admin, telemetry, web
 print(*sys.modules)
 """

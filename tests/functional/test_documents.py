@@ -32,7 +32,7 @@ EXCUSED: Mapping[str, str] = {
     r"(.*/)?itsjustintv run( .*)?": "the daemon of these tests; tests.functional.test_start, test_box",
     r"\.venv/bin/(twistd|python) .*itsjustintv.*": "tests.functional.test_start",
     r"(.*/)?itsjustintv init": "asks: tests.functional.test_init answers",
-    r"itsjustintv doctor": "finds fault with a callback on this machine: tests.test_cli_doctor",
+    r"itsjustintv doctor": "finds fault with a callback on this machine: tests.cli.test_doctor",
     r"itsjustintv certs .*": "takes an authority: tests.functional.test_https",
     r"(docker|kubectl|mkdir|cp|cd|openssl|editor|sudo) .*": "takes Docker or Kubernetes",
     r"journalctl .*": "takes a unit of systemd that runs",

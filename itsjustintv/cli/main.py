@@ -17,20 +17,20 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from itsjustintv import __version__
-from itsjustintv.cli_certs import certs
-from itsjustintv.cli_config import config_group
-from itsjustintv.cli_deliveries import deliveries
-from itsjustintv.cli_doctor import doctor
-from itsjustintv.cli_explain import explain
-from itsjustintv.cli_health import health
-from itsjustintv.cli_init import init
-from itsjustintv.cli_migrate import migrate
-from itsjustintv.cli_options import Interrupted, chosen, config_option, examples
-from itsjustintv.cli_receive import receive
-from itsjustintv.cli_simulate import simulate
-from itsjustintv.cli_state import state
-from itsjustintv.cli_subscriptions import subscriptions
-from itsjustintv.cli_text import colour_in
+from itsjustintv.cli.certs import certs
+from itsjustintv.cli.config import config_group
+from itsjustintv.cli.deliveries import deliveries
+from itsjustintv.cli.doctor import doctor
+from itsjustintv.cli.explain import explain
+from itsjustintv.cli.health import health
+from itsjustintv.cli.init import init
+from itsjustintv.cli.migrate import migrate
+from itsjustintv.cli.options import Interrupted, chosen, config_option, examples
+from itsjustintv.cli.receive import receive
+from itsjustintv.cli.simulate import simulate
+from itsjustintv.cli.state import state
+from itsjustintv.cli.subscriptions import subscriptions
+from itsjustintv.cli.text import colour_in
 
 __all__ = ["main"]
 
@@ -87,7 +87,7 @@ class _Parts(click.Group):
 @config_option
 @click.version_option(__version__, message="itsjustintv %(version)s")
 @click.pass_context
-def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see cli_options.chosen
+def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see options.chosen
     """
     Tell webhooks, once and reliably, when a Twitch streamer goes live.
 
@@ -160,7 +160,7 @@ def manual(form: str) -> None:
     """
     Print the manual: for man, or in Markdown.
     """
-    from itsjustintv.cli_manual import man, markdown  # noqa: PLC0415 - nobody needs it but who packages this
+    from itsjustintv.cli.manual import man, markdown  # noqa: PLC0415 - nobody needs it but who packages this
 
     click.echo(man(main, __version__) if form == "man" else markdown(main), nl=False)
 

@@ -13,9 +13,9 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 
-from itsjustintv.cli_options import examples
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import tell, utc
+from itsjustintv.cli.options import examples
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import tell, utc
 from itsjustintv.model import rfc3339
 from itsjustintv.signature import HASHINGS, standard_key
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli_options import chosen, config_option, errors, examples, json_option, loaded
-from itsjustintv.cli_text import tell, write_json
+from itsjustintv.cli.options import chosen, config_option, errors, examples, json_option, loaded
+from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.callback import callback_url
 from itsjustintv.twitch.preflight import doubts
 

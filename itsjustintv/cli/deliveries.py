@@ -13,7 +13,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import (
+from itsjustintv.cli.options import (
     complete_destination,
     complete_streamer,
     config_option,
@@ -22,7 +22,7 @@ from itsjustintv.cli_options import (
     json_option,
     loaded,
 )
-from itsjustintv.cli_text import plain, progress, table, tell, utc, write_json
+from itsjustintv.cli.text import plain, progress, table, tell, utc, write_json
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, rfc3339
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_explain`.
+Tests for :mod:`itsjustintv.cli.explain`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli import main
+from itsjustintv.cli.main import main
 from itsjustintv.journal import operations
 from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create

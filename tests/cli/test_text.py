@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_text`.
+Tests for :mod:`itsjustintv.cli.text`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli_text import colour_in, plain, progress, table, tell
+from itsjustintv.cli.text import colour_in, plain, progress, table, tell
 
 
 class Screen(StringIO):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli_options import config_option, errors, examples, loaded
-from itsjustintv.cli_text import tell
+from itsjustintv.cli.options import config_option, errors, examples, loaded
+from itsjustintv.cli.text import tell
 from itsjustintv.config.routes import Routes
 from itsjustintv.folders import make_private
 from itsjustintv.journal.ledger import Ledger

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from itsjustintv.cli_interview import INTERRUPTED, Given, Interview
-from itsjustintv.cli_options import chosen, config_option, errors, examples
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import tell
+from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
+from itsjustintv.cli.options import chosen, config_option, errors, examples
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import tell
 from itsjustintv.config import values
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.example import example, write_new

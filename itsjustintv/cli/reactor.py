@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
-from itsjustintv.cli_options import Interrupted, errors
+from itsjustintv.cli.options import Interrupted, errors
 
 __all__ = ["in_reactor"]
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 import click
 from attrs import define, field, frozen
 
-from itsjustintv.cli_options import Interrupted
-from itsjustintv.cli_text import tell
+from itsjustintv.cli.options import Interrupted
+from itsjustintv.cli.text import tell
 from itsjustintv.config import values
 from itsjustintv.config.filling import Value
 from itsjustintv.config.leaves import Keys

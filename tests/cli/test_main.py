@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli`.
+Tests for :mod:`itsjustintv.cli.main`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import __version__, cli_deliveries
-from itsjustintv.cli import main
+from itsjustintv import __version__
+from itsjustintv.cli import deliveries as command
+from itsjustintv.cli.main import main
 from itsjustintv.journal import operations
 from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
@@ -203,7 +204,7 @@ class DeliveriesTests(SynchronousTestCase):
         def interrupted(_: object) -> None:
             raise KeyboardInterrupt
 
-        self.patch(cli_deliveries, "ledger_of", interrupted)
+        self.patch(command, "ledger_of", interrupted)
         result = self.run_command("retry", "--all")
         self.assertEqual((result.exit_code, result.stderr), (130, "Error: interrupted\n"))
 

@@ -29,9 +29,9 @@ from itsjustintv.certs.record import Record
 from itsjustintv.certs.requests import Request, Result
 from itsjustintv.certs.settings import directory_url, for_trial
 from itsjustintv.certs.store import CertificateStore
-from itsjustintv.cli_options import config_option, examples, json_option, loaded
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import table, tell, write_json
+from itsjustintv.cli.options import config_option, examples, json_option, loaded
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import table, tell, write_json
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.names import dns_name
 from itsjustintv.config.sections import TLS

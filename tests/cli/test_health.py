@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_health`.
+Tests for :mod:`itsjustintv.cli.health`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from threading import Thread
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli_health import Door, door, health
+from itsjustintv.cli.health import Door, door, health
 from tests.certs.doubles import bundle
 
 

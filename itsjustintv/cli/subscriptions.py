@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import complete_streamer, config_option, examples, json_option
-from itsjustintv.cli_text import progress, table, tell, write_json
-from itsjustintv.cli_twitch import Office, in_office
+from itsjustintv.cli.options import complete_streamer, config_option, examples, json_option
+from itsjustintv.cli.text import progress, table, tell, write_json
+from itsjustintv.cli.twitch import Office, in_office
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.desk import View
 

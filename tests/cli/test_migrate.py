@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_migrate`.
+Tests for :mod:`itsjustintv.cli.migrate`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli import main
+from itsjustintv.cli.main import main
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import State
 

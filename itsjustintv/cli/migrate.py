@@ -15,8 +15,8 @@ from typing import Any
 import click
 from attrs import asdict, frozen
 
-from itsjustintv.cli_options import chosen, config_option, errors, examples, json_option
-from itsjustintv.cli_text import tell, write_json
+from itsjustintv.cli.options import chosen, config_option, errors, examples, json_option
+from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
 from itsjustintv.config.original import Accepted, accept

@@ -12,11 +12,11 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli_options import complete_streamer, config_option, examples, json_option, loaded
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_subscriptions import explained
-from itsjustintv.cli_text import table, tell, utc, write_json
-from itsjustintv.cli_twitch import office_of
+from itsjustintv.cli.options import complete_streamer, config_option, examples, json_option, loaded
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.subscriptions import explained
+from itsjustintv.cli.text import table, tell, utc, write_json
+from itsjustintv.cli.twitch import office_of
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
 from itsjustintv.config.values import login

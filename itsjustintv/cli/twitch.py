@@ -13,9 +13,9 @@ from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 
 from itsjustintv.agents import twitch_agent
-from itsjustintv.cli_options import loaded
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import tell
+from itsjustintv.cli.options import loaded
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import tell
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes

@@ -19,12 +19,12 @@ from treq.client import HTTPClient
 
 from itsjustintv import checkup, inspection
 from itsjustintv.agents import twitch_agent
-from itsjustintv.cli_certs import TONES, ask_authority, certificates, daemon_runs, looked_at
-from itsjustintv.cli_health import door
-from itsjustintv.cli_options import chosen, config_option, examples, json_option
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import tell, write_json
-from itsjustintv.cli_twitch import office_of
+from itsjustintv.cli.certs import TONES, ask_authority, certificates, daemon_runs, looked_at
+from itsjustintv.cli.health import door
+from itsjustintv.cli.options import chosen, config_option, examples, json_option
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import tell, write_json
+from itsjustintv.cli.twitch import office_of
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.errors import ConfigError, TwitchError, TwitchUnavailable

@@ -189,6 +189,6 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
 
 def _plain(text: object) -> str:
     """
-    Keep an answer from steering the terminal; as in cli_text, which imports more than this may.
+    Keep an answer from steering the terminal; as in :mod:`~itsjustintv.cli.text`, which imports more than this may.
     """
     return "".join(each if each.isprintable() else " " for each in str(text))

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_init`.
+Tests for :mod:`itsjustintv.cli.init`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import cli_init
-from itsjustintv.cli import main
+from itsjustintv.cli import init
+from itsjustintv.cli.main import main
 
 
 class InitTests(SynchronousTestCase):
@@ -27,7 +27,7 @@ class InitTests(SynchronousTestCase):
             return self.successResultOf(Deferred.fromCoroutine(work(None)))
 
         # Nobody is asked anything that takes a reactor, and there is only one in a process.
-        self.patch(cli_init, "in_reactor", at_once)
+        self.patch(init, "in_reactor", at_once)
         self.path = Path(self.mktemp()).absolute()
 
     def init(self, *more: str) -> Result:

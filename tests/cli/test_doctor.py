@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_doctor`.
+Tests for :mod:`itsjustintv.cli.doctor`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from time import time
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli import main
-from itsjustintv.cli_doctor import _daemon, _https
+from itsjustintv.cli.doctor import _daemon, _https
+from itsjustintv.cli.main import main
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.simulator.loopback import free_port
 from tests.certs.authority import DAY
 from tests.certs.doubles import NAME, bundle
-from tests.test_cli_health import Counter, said
+from tests.cli.test_health import Counter, said
 
 
 class ConfigurationTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_manual`.
+Tests for :mod:`itsjustintv.cli.manual`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import subprocess
 import click
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli import main
-from itsjustintv.cli_manual import STATUSES, man, markdown
+from itsjustintv.cli.main import main
+from itsjustintv.cli.manual import STATUSES, man, markdown
 from tests.documents import ROOT
 from tests.functional.stage import tool
 

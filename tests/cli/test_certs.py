@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli_certs`.
+Tests for :mod:`itsjustintv.cli.certs`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itsjustintv.certs.bundle import Bundle
 from itsjustintv.certs.record import Record
 from itsjustintv.certs.settings import fingerprint
 from itsjustintv.certs.store import CertificateStore
-from itsjustintv.cli import main
+from itsjustintv.cli.main import main
 from itsjustintv.config.sections import TLS
 from tests.certs.authority import DAY
 from tests.certs.doubles import NAME, bundle

@@ -17,9 +17,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from itsjustintv.cli_options import errors, examples
-from itsjustintv.cli_reactor import in_reactor
-from itsjustintv.cli_text import tell
+from itsjustintv.cli.options import errors, examples
+from itsjustintv.cli.reactor import in_reactor
+from itsjustintv.cli.text import tell
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
 from itsjustintv.config.values import login

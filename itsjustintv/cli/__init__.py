@@ -1,0 +1,3 @@
+"""
+The commands: a module for every noun.
+"""
