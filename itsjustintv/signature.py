@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from itsjustintv.errors import Forged
 
-__all__ = ["HASHINGS", "hub", "standard", "standard_key", "verify_eventsub"]
+__all__ = ["HASHINGS", "hub", "is_standard", "standard", "standard_key", "standard_secret", "verify_eventsub"]
 
 #: The names the original accepts for ``target_webhook_hashing``, and hashlib's for the same thing.
 HASHINGS = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
@@ -49,6 +49,22 @@ def hub(secret: str, body: bytes, hashing: str = "sha256") -> str:
     :return: ``<hashing>=<hex>``.
     """
     return f"{hashing}={hmac.digest(secret.encode('utf-8'), body, hashing).hex()}"
+
+
+def is_standard(secret: str) -> bool:
+    """
+    Whether a secret is meant for Standard Webhooks 1.0.
+    """
+    return secret.startswith(("whsec_", "whsk_"))
+
+
+def standard_secret(key: bytes) -> str:
+    """
+    Write a secret of Standard Webhooks 1.0, for HMAC.
+
+    :param key: 24 to 75 bytes that nobody can guess.
+    """
+    return f"whsec_{b64encode(key).decode('ascii')}"
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import Forged
-from itsjustintv.signature import hub, standard, standard_key, verify_eventsub
+from itsjustintv.signature import hub, is_standard, standard, standard_key, standard_secret, verify_eventsub
 
 SECRET = b"docs-vector-secret-0001"
 
@@ -195,6 +195,21 @@ class StandardTests(SynchronousTestCase):
         verifier = Ed25519PublicKey.from_public_bytes(public)
         verifier.verify(b64decode(signature), b"id.1." + body)
         self.assertRaises(InvalidSignature, verifier.verify, b64decode(signature), b"id.1." + body + b" ")
+
+    @given(st.binary(min_size=24, max_size=75))
+    def test_any_key_makes_a_secret(self, key: bytes) -> None:
+        """
+        Which is read as that key, and seen to be one of these.
+        """
+        self.assertEqual(standard_key(standard_secret(key)), key)
+        self.assertTrue(is_standard(standard_secret(key)))
+
+    def test_what_is_meant_for_it_says_so(self) -> None:
+        """
+        By how it begins, whichever kind of key it is.
+        """
+        said = {"whsec_AAAA": True, "whsk_AAAA": True, "whsec": False, "a whsec_AAAA": False, "": False}
+        self.assertEqual({secret: is_standard(secret) for secret in said}, said)
 
     def test_padding_may_be_missing(self) -> None:
         """

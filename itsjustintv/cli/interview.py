@@ -5,7 +5,6 @@ The questions of ``itsjustintv init``, and how an answer is come to.
 from __future__ import annotations
 
 import signal
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_bytes, token_hex
@@ -23,6 +22,7 @@ from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.errors import TwitchError
 from itsjustintv.first_look import FirstLook
 from itsjustintv.model import Destination
+from itsjustintv.signature import is_standard, standard_secret
 
 __all__ = ["INTERRUPTED", "Given", "Interview"]
 
@@ -174,8 +174,8 @@ class Interview:
 
     async def _webhook(self) -> Destination:
         given = self._given
-        secret = given.webhook_secret or "whsec_" + b64encode(token_bytes(32)).decode()
-        signature = "both" if secret.startswith(("whsec_", "whsk_")) else "hub"
+        secret = given.webhook_secret or standard_secret(token_bytes(32))
+        signature = "both" if is_standard(secret) else "hub"
         sending = given.send_test
 
         def destination(url: str) -> Destination:

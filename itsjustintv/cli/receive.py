@@ -17,7 +17,7 @@ from itsjustintv.cli.options import examples
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell, utc
 from itsjustintv.model import rfc3339
-from itsjustintv.signature import HASHINGS, standard_key
+from itsjustintv.signature import HASHINGS, is_standard, standard_key
 
 __all__ = ["receive"]
 
@@ -106,7 +106,7 @@ def _told(payload: Any, size: int) -> str:
 
 
 def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None and value.startswith(("whsec_", "whsk_")):
+    if value is not None and is_standard(value):
         try:
             standard_key(value)
         except ValueError as error:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
@@ -23,6 +22,7 @@ from itsjustintv.cli.text import tell
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
 from itsjustintv.config.values import login
+from itsjustintv.signature import is_standard, standard_secret
 
 __all__ = ["simulate"]
 
@@ -124,7 +124,7 @@ def _write(path: Path, told: Mapping[str, str], names: Sequence[str], webhook: s
     """
     Write a configuration for a daemon on this machine.
     """
-    secret = secret or "whsec_" + b64encode(token_bytes(32)).decode()
+    secret = secret or standard_secret(token_bytes(32))
     text = filled(
         example(),
         {
@@ -134,7 +134,7 @@ def _write(path: Path, told: Mapping[str, str], names: Sequence[str], webhook: s
             ("global_webhook", "enabled"): True,
             ("global_webhook", "url"): webhook,
             ("global_webhook", "target_webhook_secret"): secret,
-            ("global_webhook", "target_webhook_signature"): "both" if secret.startswith("whsec_") else "hub",
+            ("global_webhook", "target_webhook_signature"): "both" if is_standard(secret) else "hub",
         },
         {name: {"login": name} for name in names},
     )

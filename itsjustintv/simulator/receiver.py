@@ -17,7 +17,7 @@ from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from itsjustintv.signature import hub, standard
+from itsjustintv.signature import hub, is_standard, standard
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
 
 __all__ = ["Expectation", "Received", "Receiver"]
@@ -61,7 +61,7 @@ class Expectation:
         """
         The kinds of signatures that a delivery has and that this secret can verify: ``hub``, ``standard``.
         """
-        standards = "webhook-signature" in headers and self.secret.startswith(("whsec_", "whsk_"))
+        standards = "webhook-signature" in headers and is_standard(self.secret)
         return [*(["hub"] if self.header.lower() in headers else []), *(["standard"] if standards else [])]
 
     def _hub_problem(self, headers: Mapping[str, str], body: bytes) -> str:

@@ -5,7 +5,6 @@ What the demonstration shows: three streamers go live, and the daemon keeps its 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Sequence
 from random import Random
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.web import http
 
+from itsjustintv.signature import standard_secret
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import Report
 from itsjustintv.simulator.process import DaemonProcess
@@ -127,7 +127,7 @@ class Story:
     def _configuration(self) -> Tables:
         tables: dict[str, dict[str, object]] = {"retry": {"initial_delay": "1s", "backoff_factor": 2.0, "jitter": 0.0}}
         for login in ("tanuki", "kitsune", "mujina"):
-            secret = f"whsec_{b64encode(self._random.randbytes(32)).decode()}"
+            secret = standard_secret(self._random.randbytes(32))
             self._stage.receiver.expectations[f"/{login}"] = Expectation(secret=secret, signature="both")
             tables[f"streamers.{login}"] = {
                 "user_id": self._stage.twitch.world.channel(login).id,

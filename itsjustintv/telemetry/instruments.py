@@ -8,7 +8,7 @@ times as long, and several are on the way of each message. Whoever reads gets va
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from attrs import define, field
@@ -76,9 +76,7 @@ class Counter:
         return list(self._values.items())
 
     def _room(self, labels: Labels) -> Labels:
-        if labels in self._values or len(self._values) < self.family.limit:
-            return labels
-        return (OTHER, *labels[1:])
+        return _room(self.family, self._values, labels)
 
 
 @define(eq=False)
@@ -106,8 +104,7 @@ class Histogram:
         value = max(value, 0.0)
         counts = self._counts.get(labels)
         if counts is None:
-            if len(self._counts) >= self.family.limit:
-                labels = (OTHER, *labels[1:])
+            labels = _room(self.family, self._counts, labels)
             counts = self._counts.setdefault(labels, self._empty())
         counts[bisect_left(self.family.bounds, value)] += 1
         self._sums[labels] = self._sums.get(labels, 0.0) + value
@@ -143,12 +140,16 @@ class Observed:
         """
         values = dict.fromkeys(self.family.expected, 0.0)
         for labels, value in self._observe():
-            if labels not in values and len(values) >= self.family.limit:
-                other = (OTHER, *labels[1:])
-                values[other] = values.get(other, 0.0) + value
-            else:
-                values[labels] = value
+            room = _room(self.family, values, labels)
+            values[room] = value if room == labels else values.get(room, 0.0) + value
         return list(values.items())
+
+
+def _room(family: Family, taken: Mapping[Labels, object], labels: Labels) -> Labels:
+    """
+    Where something is counted: by itself, while there is room for it.
+    """
+    return labels if labels in taken or len(taken) < family.limit else (OTHER, *labels[1:])
 
 
 @define(eq=False)
