@@ -1,5 +1,5 @@
 """
-The frames of HTTP/2, with an eye on memory.
+The meaning of frames, as h2 has it, with an eye on memory.
 """
 
 from __future__ import annotations
@@ -13,17 +13,34 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-__all__ = ["Framing"]
+__all__ = ["FRAME", "HEAD", "Framing"]
 
-# Bytes of a head, as Twisted allows them in HTTP/1.1; and of the table that either side keeps of the other's headers.
-_HEAD = 16 * 1024
+#: Bytes of a head, as Twisted allows them in HTTP/1.1, and of a frame (RFC 9113, section 4.2).
+HEAD = 16 * 1024
+FRAME = 16 * 1024
+
+# Bytes of the table that either side keeps of the other's headers.
 _TABLE = 4096
+_KNOWN = frozenset(SettingCodes)
+
+
+class _Settings(Settings):
+    """
+    The peer's: those that mean something, and no more of our memory than we like.
+    """
+
+    def __setitem__(self, key: SettingCodes | int, value: int) -> None:
+        if key == SettingCodes.HEADER_TABLE_SIZE:
+            # It may allow a table of any size, and each answer leaves something in it.
+            value = min(value, _TABLE)
+        # To be told the same size twice, hpack forgets that it has to tell the peer of it.
+        if key in _KNOWN and self.get(key) != value:
+            super().__setitem__(key, value)
 
 
 class Framing(H2Connection):
     """
-    Our end of a connection, as h2 has it. It reads ahead of us: a stream on which we speak may have been closed by what
-    the peer said last.
+    Our end of a connection.
 
     :param streams: requests that may be open at once.
     """
@@ -33,29 +50,30 @@ class Framing(H2Connection):
 
     def __init__(self, streams: int) -> None:
         super().__init__(H2Configuration(client_side=False, header_encoding=None))
+        self.remote_settings = _Settings(client=True)
         self.local_settings = Settings(
             client=False,
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _HEAD,
-                SettingCodes.HEADER_TABLE_SIZE: _TABLE,
+                SettingCodes.MAX_HEADER_LIST_SIZE: HEAD,
             },
         )
         # Otherwise it would hold only once the peer has agreed to it.
-        self.decoder.max_header_list_size = _HEAD
+        self.decoder.max_header_list_size = HEAD
 
-    def keep_small(self) -> None:
+    def settle(self) -> None:
         """
-        Keep the table of our own headers small, after the peer has allowed another size. It may be any, and each answer
-        leaves something in it.
+        After settings of the peer: tell it of the smallest and the last size of its table since the last answer (RFC
+        7541, section 4.2). hpack would tell of each, and the last one may not allow those before it.
         """
-        self.encoder.header_table_size = min(self.encoder.header_table_size, _TABLE)
+        sizes = self.encoder.table_size_changes
+        self.encoder.table_size_changes = sorted({min(sizes), sizes[-1]}) if sizes else []
 
     def say(self, number: int, fields: Sequence[tuple[bytes, bytes]]) -> bool:
         """
         Send a head on a stream.
 
-        :return: whether anybody listens; as with the others.
+        :return: whether it was sent, and not in vain since the stream or the connection is closed; as with the others.
         """
         return _attempt(self.send_headers, number, fields)
 
@@ -91,6 +109,14 @@ class Framing(H2Connection):
         Allow as many bytes more as have been read from a stream.
         """
         return _attempt(self.acknowledge_received_data, much, number)
+
+    def let_end(self, number: int) -> None:
+        """
+        Let a request end anywhere that has been refused; to h2 that would be the end of the connection. curl does so.
+        """
+        stream = self.streams.get(number)
+        if stream is not None:
+            stream._expected_content_length = None  # noqa: SLF001 - nothing else says so
 
 
 def _attempt(send: Callable[..., None], *what: Any) -> bool:

@@ -1,12 +1,13 @@
 """
 One HTTP/2 connection, held to the limits of those in HTTP/1.1.
 
-Frames, the compression of headers and the windows of flow control are those of h2; what a stranger may cost is ours.
+What frames mean, how headers are compressed and windows opened is h2's affair; what a stranger may cost is ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, ClassVar
 
 from h2 import events
@@ -19,21 +20,21 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from zope.interface import implementer
 
-from itsjustintv.web.channel import Channel, TooLong
-from itsjustintv.web.framing import Framing
+from itsjustintv.web import channel
+from itsjustintv.web.channel import Channel
+from itsjustintv.web.frames import Frames, TooLong
+from itsjustintv.web.framing import FRAME, HEAD, Framing
 from itsjustintv.web.guest import Guest
 from itsjustintv.web.patience import Patience
 from itsjustintv.web.streams import Field, Stream
 
 __all__ = ["HTTP2Channel"]
 
-# Bytes that are read before anything is made of them: what is sent to be a burden is noticed in between.
-_AT_ONCE = 16 * 1024
-# A body in smaller parts than this costs more than it brings.
-_SMALL = 512
-# What a stream costs that is given up, and what a request is worth.
+# A part of a body is worth its frame if it is not smaller.
+_WORTH = 512
+# What a stream costs that is given up, and what a request is worth, beside its frame.
 _GIVEN_UP = 10
-_ASKED = 4
+_ASKED = 5
 
 
 @implementer(IPushProducer)
@@ -54,10 +55,13 @@ class HTTP2Channel(Guest, Protocol):
         """
         self.site, self.requestFactory = before.site, before.requestFactory
         self.traffic, self.clients, self.caller = before.traffic, before.clients, before.caller
+        self._frames = Frames(FRAME, HEAD)
         self._framing = Framing(self.traffic.limits.streams)
         self._patience = Patience(self.traffic.clock)
         self._streams: dict[int, Stream] = {}
         self._held = 0
+        # When what has begun to arrive must be there, of a frame or of a head.
+        self._whole_by = inf
 
     def connectionMade(self) -> None:
         """
@@ -83,24 +87,21 @@ class HTTP2Channel(Guest, Protocol):
         """
         Read frames, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
         """
-        for start in range(0, len(data), _AT_ONCE):
-            if self._leaving:
-                self._drain(len(data) - start)
-                return
-            try:
-                heard = self._framing.receive_data(data[start : start + _AT_ONCE])
-            except ProtocolError:
-                self._refuse()
-                return
-            for event in heard:
-                what = self._HEARD.get(type(event))
-                if what is None:
-                    self._patience.wear(1)
-                else:
-                    what(self, event)
-            if self._patience.exhausted:
-                self._framing.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-                self._refuse()
+        if self._leaving:
+            self._drain(len(data))
+            return
+        count = self._frames.count
+        try:
+            for frame in self._frames.cut(data):
+                if not self._hear(frame):
+                    return
+        except TooLong:
+            self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
+            return
+        if not self._frames.unfinished:
+            self._whole_by = inf
+        elif self._frames.count > count or self._whole_by == inf:
+            self._whole_by = self.traffic.clock.seconds() + self.traffic.limits.request
         self._send()
 
     # The flow of bytes: whoever does not read is not read from
@@ -131,7 +132,7 @@ class HTTP2Channel(Guest, Protocol):
         """
         if self._leaving:
             return self._until
-        return min((stream.due for stream in self._streams.values()), default=self._until)
+        return min(self._whole_by, min((stream.due for stream in self._streams.values()), default=self._until))
 
     def expire(self, now: float) -> None:
         """
@@ -144,8 +145,9 @@ class HTTP2Channel(Guest, Protocol):
         self._send()
         if now < self.deadline:
             return
-        if self._leaving or self._streams:
-            self.traffic.slow += not self._leaving and any(not each.answered for each in late)
+        slow = self._whole_by <= now or any(not each.answered for each in late)
+        if self._leaving or self._streams or slow:
+            self.traffic.slow += not self._leaving and slow
             self._leaving = True
             self.transport.abortConnection()
         else:
@@ -160,6 +162,9 @@ class HTTP2Channel(Guest, Protocol):
         """
         if self._framing.say(stream.number, fields):
             self._send()
+        else:
+            # Nobody listens any more, or it is no head that HTTP/2 knows. Without one there is no answer.
+            self._drop(stream)
 
     def pour(self, stream: Stream) -> None:
         """
@@ -167,28 +172,50 @@ class HTTP2Channel(Guest, Protocol):
         """
         if stream.number not in self._streams:
             return
-        limits = self.traffic.limits
-        if stream.answered:
-            stream.due = self.traffic.clock.seconds() + limits.idle
-        if self._framing.pour(stream.number, stream.waiting) and stream.over:
+        waiting = len(stream.waiting)
+        poured = self._framing.pour(stream.number, stream.waiting)
+        if stream.answered and (len(stream.waiting) < waiting or stream.due == inf):
+            # Only to take something of an answer gives more time for the rest.
+            stream.due = self.traffic.clock.seconds() + self.traffic.limits.idle
+        if poured and stream.over:
             self._framing.finish(stream.number)
             if stream.arrived:
                 self._forget(stream)
             else:
                 # What is sent all the same is thrown away: some listen only when they have said everything.
-                stream.due = self.traffic.clock.seconds() + limits.request
+                stream.due = self.traffic.clock.seconds() + self.traffic.limits.request
         self._send()
 
     def reset(self, stream: Stream) -> None:
         """
-        End a stream in the middle of its answer.
+        End a stream in the middle of its answer, or without one.
         """
-        if stream.number in self._streams:
-            self._forget(stream)
-            self._framing.give_up(stream.number, ErrorCodes.INTERNAL_ERROR)
-            self._send()
+        self._drop(stream)
+        gone = Failure(ConnectionLost("the request has ended its connection"))
+        self.traffic.clock.callLater(0, stream.lost, gone)
 
     # What the peer says
+
+    def _hear(self, frame: bytes) -> bool:
+        """
+        Take one frame. Each is borne, and what is of use makes up for it.
+
+        :return: whether to go on.
+        """
+        self._patience.wear(1)
+        try:
+            heard = self._framing.receive_data(frame)
+        except ProtocolError:
+            # That and why it ends the connection is said by h2.
+            self._refuse(None)
+            return False
+        for event in heard:
+            what = self._HEARD.get(type(event))
+            if what is not None:
+                what(self, event)
+        if self._patience.exhausted and not self._leaving:
+            self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
+        return not self._leaving
 
     def _requested(self, event: events.RequestReceived) -> None:
         limits, number = self.traffic.limits, _number(event)
@@ -212,10 +239,10 @@ class HTTP2Channel(Guest, Protocol):
         number, data = _number(event), event.data or b""
         self._framing.taken(number, event.flow_controlled_length or 0)
         stream = self._streams.get(number)
-        if stream is None or len(data) < _SMALL:
-            self._patience.wear(1)
         if stream is None:
             return
+        if len(data) >= _WORTH:
+            self._patience.restore(1)
         if stream.answered:
             stream.drained += len(data)
             if stream.drained > self.traffic.limits.drained:
@@ -224,7 +251,7 @@ class HTTP2Channel(Guest, Protocol):
         before = stream.held
         try:
             stream.take(data)
-        except TooLong:
+        except channel.TooLong:
             self._turn_down(stream, http.REQUEST_ENTITY_TOO_LARGE)
             return
         self._held += stream.held - before
@@ -236,10 +263,13 @@ class HTTP2Channel(Guest, Protocol):
         if stream is None:
             return
         stream.arrived = True
-        if not stream.answered:
+        if stream.answered:
+            if stream.over:
+                self._forget(stream)
+        elif stream.as_declared:
             stream.complete()
-        elif stream.over:
-            self._forget(stream)
+        else:
+            self._turn_down(stream, http.BAD_REQUEST)
 
     def _given_up(self, event: events.StreamReset) -> None:
         self._patience.wear(_GIVEN_UP)
@@ -249,8 +279,7 @@ class HTTP2Channel(Guest, Protocol):
             stream.lost(Failure(ConnectionLost("the peer has given the request up")))
 
     def _opened(self, event: events.WindowUpdated | events.RemoteSettingsChanged) -> None:
-        self._patience.wear(1)
-        self._framing.keep_small()
+        self._framing.settle()
         number = getattr(event, "stream_id", 0)
         for stream in [self._streams.get(number)] if number else tuple(self._streams.values()):
             if stream is not None and stream.waiting:
@@ -258,11 +287,6 @@ class HTTP2Channel(Guest, Protocol):
 
     def _taken_leave(self, _: events.ConnectionTerminated) -> None:
         self._close()
-
-    def _nothing(self, _: events.Event) -> None:
-        """
-        Trailers add nothing to a request, nor does the agreement to our settings.
-        """
 
     _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
         events.RequestReceived: _requested,
@@ -272,8 +296,6 @@ class HTTP2Channel(Guest, Protocol):
         events.WindowUpdated: _opened,
         events.RemoteSettingsChanged: _opened,
         events.ConnectionTerminated: _taken_leave,
-        events.SettingsAcknowledged: _nothing,
-        events.TrailersReceived: _nothing,
     }
 
     # What is said to the peer
@@ -284,6 +306,7 @@ class HTTP2Channel(Guest, Protocol):
         """
         body = self.traffic.refuse(status)
         self._held -= stream.let_go()
+        self._framing.let_end(stream.number)
         head = [
             (b":status", b"%d" % status),
             *self.traffic.imprinted(),
@@ -305,11 +328,15 @@ class HTTP2Channel(Guest, Protocol):
         if stream is not None:
             self._forget(stream)
 
-    def _refuse(self) -> None:
+    def _refuse(self, why: ErrorCodes | None) -> None:
         """
-        Refuse the connection as a whole. That it is to be closed, and why, has been framed already.
+        Refuse the connection as a whole.
+
+        :param why: said to the peer; ``None`` if that has been done.
         """
         self.traffic.refuse(http.BAD_REQUEST)
+        if why is not None:
+            self._framing.close_connection(why)
         self._close()
 
     def _close(self) -> None:
@@ -330,6 +357,12 @@ class HTTP2Channel(Guest, Protocol):
         """
         self._forget(stream)
         self._framing.give_up(stream.number, ErrorCodes.NO_ERROR)
+
+    def _drop(self, stream: Stream) -> None:
+        if stream.number in self._streams:
+            self._forget(stream)
+            self._framing.give_up(stream.number, ErrorCodes.INTERNAL_ERROR)
+            self._send()
 
     def _forget(self, stream: Stream) -> None:
         del self._streams[stream.number]

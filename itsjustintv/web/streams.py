@@ -55,7 +55,8 @@ class _Carrier(Protocol):
 
 class Stream:
     """
-    A request, from its head to the end of its answer.
+    A request, from its head to the end of its answer. An answer is written, and not produced: there is no room for a
+    producer.
 
     :ivar number: as the peer has numbered it.
     :ivar due: when the peer must have sent or taken more; infinite while the request is answered.
@@ -77,6 +78,8 @@ class Stream:
         self.waiting = bytearray()
         self._carrier = carrier
         self._method = self._target = b""
+        self._declared: set[int] = set()
+        self._length = 0
         self.site, self.traffic, self.clients = carrier.site, carrier.traffic, carrier.clients
         self.getPeer, self.getHost, self.isSecure = carrier.getPeer, carrier.getHost, carrier.isSecure
         self._request: Any = carrier.requestFactory(self)
@@ -115,7 +118,8 @@ class Stream:
         lengths = headers.getRawHeaders(b"content-length", ())
         if any(not _LENGTH.fullmatch(each) for each in lengths):
             return http.BAD_REQUEST
-        if any(int(each) > self.traffic.limits.body for each in lengths):
+        self._declared = {int(each) for each in lengths}
+        if any(each > self.traffic.limits.body for each in self._declared):
             return http.REQUEST_ENTITY_TOO_LARGE
         self._request.gotLength(None)
         return None
@@ -135,6 +139,14 @@ class Stream:
         """
         self._request.handleContentChunk(data)
         self.held += len(data)
+        self._length += len(data)
+
+    @property
+    def as_declared(self) -> bool:
+        """
+        Whether the body has the length that the head says, if it says one (RFC 9113, section 8.1.1).
+        """
+        return self._declared <= {self._length}
 
     def complete(self) -> None:
         """

@@ -4,199 +4,27 @@ Tests of :mod:`itsjustintv.web.http2`, driven by the client of h2, and frame by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
-from attrs import define, field
-from h2 import events
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
-    Frame,
-    GoAwayFrame,
     HeadersFrame,
     PingFrame,
-    PriorityFrame,
-    RstStreamFrame,
     SettingsFrame,
-    WindowUpdateFrame,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.http2 import HTTP2Channel
 from itsjustintv.web.traffic import Limits
-from itsjustintv.web.versions import Versions
+from tests.web.peer import Answer, Fields, HTTP2Case, Peer, head
 from tests.web.test_channel import Echo, Server
-
-LIMITS = Limits(body=1000, request=10.0, idle=60.0, connections=5, streams=10, crowded=2, held=3000, drained=5000)
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-Fields = Sequence[tuple[bytes, bytes]]
-
-
-class Secured(StringTransport):
-    """
-    A transport whose two ends have agreed on HTTP/2.
-    """
-
-    negotiatedProtocol = b"h2"
-
-
-def head(method: bytes = b"POST", path: bytes = b"/", *more: tuple[bytes, bytes]) -> Fields:
-    """
-    The head of a request.
-    """
-    named = (b":method", method), (b":scheme", b"https"), (b":authority", b"x.example"), (b":path", path)
-    return [*named, *more]
-
-
-@define(eq=False)
-class Answer:
-    """
-    What has come back on one stream.
-    """
-
-    status: int = 0
-    headers: dict[bytes, bytes] = field(factory=dict)
-    body: bytes = b""
-    ended: bool = False
-    reset: int | None = None
-    invited: bool = False
-
-
-@define(eq=False)
-class Peer:
-    """
-    A connection of a client to a site.
-    """
-
-    server: Server
-    #: Takes what it reads as read, and so lets more come.
-    reads: bool = True
-    answers: dict[int, Answer] = field(factory=dict, init=False)
-    goodbye: int | None = field(default=None, init=False)
-    h2: H2Connection = field(init=False)
-    transport: Secured = field(factory=Secured, init=False)
-    protocol: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # What is malformed must be possible to send.
-        config = H2Configuration(
-            header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
-        )
-        self.h2 = H2Connection(config)
-        site = Versions(self.server.site, lambda: True)
-        self.protocol = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4711))
-        self.protocol.makeConnection(self.transport)
-        self.protocol.handshakeCompleted()
-        self.h2.initiate_connection()
-
-    @property
-    def channel(self) -> HTTP2Channel:
-        """
-        The server's end.
-        """
-        channel: HTTP2Channel = self.protocol._channel
-        return channel
-
-    def flush(self) -> None:
-        """
-        Say what there is to say, and hear the answers.
-        """
-        while data := self.h2.data_to_send():
-            self.protocol.dataReceived(data)
-            self.hear()
-
-    def send(self, *frames: Frame) -> None:
-        """
-        Say something that the client of h2 would not.
-        """
-        self.flush()
-        self.protocol.dataReceived(b"".join(frame.serialize() for frame in frames))
-        self.hear()
-        self.flush()
-
-    def hear(self) -> None:
-        """
-        Hear what there is to hear.
-        """
-        data = self.transport.value()
-        self.transport.clear()
-        for event in self.h2.receive_data(data):
-            number = getattr(event, "stream_id", None)
-            answer = self.answers.setdefault(number, Answer()) if number else Answer()
-            if isinstance(event, events.ResponseReceived):
-                answer.headers = dict(event.headers or ())
-                answer.status = int(answer.headers[b":status"])
-            elif isinstance(event, events.InformationalResponseReceived):
-                answer.invited = True
-            elif isinstance(event, events.DataReceived):
-                answer.body += event.data or b""
-                if self.reads and number:
-                    self.h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
-            elif isinstance(event, events.StreamEnded):
-                answer.ended = True
-            elif isinstance(event, events.StreamReset):
-                answer.reset = int(event.error_code or 0)
-            elif isinstance(event, events.ConnectionTerminated):
-                self.goodbye = int(event.error_code or 0)
-
-    def begin(self, fields: Fields, *, end: bool = False) -> int:
-        """
-        Send a head.
-        """
-        number = self.h2.get_next_available_stream_id()
-        self.h2.send_headers(number, fields, end_stream=end)
-        self.flush()
-        return number
-
-    def data(self, number: int, data: bytes, *, end: bool = False) -> None:
-        """
-        Send a part of a body.
-        """
-        self.h2.send_data(number, data, end_stream=end)
-        self.flush()
-
-    def ask(self, body: bytes = b"", *more: tuple[bytes, bytes], method: bytes = b"POST", path: bytes = b"/") -> Answer:
-        """
-        Send a request, and take what comes back at once.
-        """
-        number = self.begin(head(method, path, *more))
-        self.data(number, body, end=True)
-        return self.answers.get(number, Answer())
-
-    def lose(self) -> None:
-        """
-        Be gone.
-        """
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-
-class HTTP2Case(SynchronousTestCase):
-    """
-    A test with one connection.
-    """
-
-    limits = LIMITS
-    patient = False
-
-    def setUp(self) -> None:
-        self.resource = Echo(self.patient)
-        self.server = Server(self.resource, limits=self.limits)
-        self.peer = Peer(self.server)
-        self.traffic = self.server.site.traffic
 
 
 class RequestTests(HTTP2Case):
@@ -218,11 +46,13 @@ class RequestTests(HTTP2Case):
         """
         What is padding is not of the body.
         """
-        number = self.peer.begin(head())
-        self.peer.data(number, b"he")
-        self.peer.h2.send_data(number, b"llo", end_stream=True, pad_length=50)
-        self.peer.flush()
-        self.assertEqual(self.peer.answers[number].body, b"POST hello")
+        # More of it than a connection may be sent before it is taken.
+        for _ in range(300):
+            number = self.peer.begin(head())
+            self.peer.data(number, b"he")
+            self.peer.h2.send_data(number, b"llo", end_stream=True, pad_length=250)
+            self.peer.flush()
+            self.assertEqual(self.peer.answers[number].body, b"POST hello")
 
     def test_trailers_are_none_of_a_request(self) -> None:
         """
@@ -233,6 +63,59 @@ class RequestTests(HTTP2Case):
         self.peer.h2.send_headers(number, [(b"checksum", b"1")], end_stream=True)
         self.peer.flush()
         self.assertEqual(self.peer.answers[number].body, b"POST hello")
+
+    def test_a_client_may_have_no_room_for_our_headers(self) -> None:
+        """
+        Whatever size its table has, and however often it says so, it can read every answer.
+        """
+        for sizes in (
+            (0,),
+            (100,),
+            (4095,),
+            (4096,),
+            (65_536,),
+            (100, 100),
+            (100, 4096),
+            (65_536, 100),
+            (0, 65_536),
+            (100, 4096, 50),
+        ):
+            peer = Peer(self.server)
+            for size in sizes:
+                peer.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+                peer.flush()
+            for _ in range(3):
+                self.assertEqual(peer.ask(b"hello").body, b"POST hello", sizes)
+            peer.lose()
+
+    def test_a_body_that_is_not_as_long_as_it_is_said_to_be(self) -> None:
+        """
+        Is refused, also where h2 does not notice.
+        """
+        five = (b"content-length", b"5")
+        nothing = self.peer.begin(head(b"POST", b"/", five), end=True)
+        less = self.peer.begin(head(b"POST", b"/", five))
+        self.peer.data(less, b"hell")
+        self.peer.h2.send_headers(less, [(b"checksum", b"1")], end_stream=True)
+        self.peer.flush()
+        self.assertEqual([self.peer.answers[number].status for number in (nothing, less)], [400, 400])
+        self.assertEqual(self.traffic.streams, 0)
+
+    def test_an_answer_that_http_2_does_not_know_is_none(self) -> None:
+        """
+        What has no head has no body either.
+        """
+        self.resource.patient = True
+        number = self.peer.begin(head(b"GET"), end=True)
+        request = self.resource.waiting[0]
+        request.setHeader(b"TE", b"gzip")
+        request.write(b"hello")
+        request.finish()
+        self.peer.hear()
+        answer = self.peer.answers[number]
+        self.assertEqual((answer.status, answer.body, answer.reset), (0, b"", ErrorCodes.INTERNAL_ERROR))
+        self.assertEqual(self.peer.ask(b"", method=b"HEAD", path=b"/").status, 0)
+        self.assertEqual(self.traffic.streams, 1)
 
     def test_answer_to_head_has_no_body(self) -> None:
         """
@@ -393,8 +276,14 @@ class ManyTests(HTTP2Case):
         As it would end its connection in HTTP/1.1.
         """
         number = self.peer.begin(head(b"GET"), end=True)
-        self.resource.waiting[0].loseConnection()
-        self.resource.waiting[0].finish()
+        self.peer.begin(head(b"GET"), end=True)
+        ended, lost = self.resource.waiting
+        told = lost.notifyFinish()
+        ended.loseConnection()
+        ended.finish()
+        lost.loseConnection()
+        self.server.clock.advance(0)
+        self.failureResultOf(told, ConnectionLost)
         self.peer.hear()
         self.assertEqual(self.peer.answers[number].reset, ErrorCodes.INTERNAL_ERROR)
         self.assertFalse(self.peer.transport.disconnecting)
@@ -507,6 +396,40 @@ class RefusalTests(HTTP2Case):
         self.assertIsNone(self.peer.answers[number].reset)
         self.assertEqual(self.traffic.streams, 0)
 
+    def test_a_refused_body_may_end_before_its_length(self) -> None:
+        """
+        As with curl, which says no more once it has been told; other requests go on.
+        """
+        self.resource.patient = True
+        other = self.peer.begin(head(b"GET"), end=True)
+        number = self.peer.begin(head(b"POST", b"/", (b"content-length", b"1001")))
+        self.peer.data(number, b"x", end=True)
+        self.assertEqual(self.peer.answers[number].status, 413)
+        self.assertIsNone(self.peer.goodbye)
+        self.resource.waiting[0].finish()
+        self.peer.hear()
+        self.assertEqual(self.peer.answers[other].status, 200)
+        self.assertEqual(self.traffic.refused, {413: 1})
+
+    def test_what_is_too_long_is_not_waited_for(self) -> None:
+        """
+        Neither a frame nor a head in many of them.
+        """
+        for frames in (
+            [b"\x00\x40\x01" + DataFrame(1).serialize()[3:]],
+            [HeadersFrame(1, b"").serialize(), *[ContinuationFrame(1, b"x" * 4096).serialize()] * 5],
+        ):
+            peer = Peer(self.server)
+            peer.flush()
+            for frame in frames:
+                self.assertFalse(peer.transport.disconnecting)
+                peer.protocol.dataReceived(frame)
+            peer.hear()
+            self.assertEqual(peer.goodbye, ErrorCodes.FRAME_SIZE_ERROR)
+            self.assertTrue(peer.transport.disconnecting)
+            peer.lose()
+        self.assertEqual(self.traffic.refused, {400: 2})
+
     def test_requests_together_hold_no_more_than_they_may(self) -> None:
         """
         Whoever comes too much is asked to come again; the others are answered.
@@ -592,6 +515,37 @@ class TimeTests(HTTP2Case):
         self.assertTrue(self.peer.transport.disconnected)
         self.assertEqual(self.traffic.slow, 1)
 
+    def test_what_arrives_in_time_is_forgiven(self) -> None:
+        """
+        However late in it, and however soon the next thing begins.
+        """
+        self.peer.ask(b"hello")
+        ping = PingFrame(0).serialize()
+        self.peer.protocol.dataReceived(ping[:5])
+        self.server.pass_time(9)
+        self.peer.protocol.dataReceived(ping[5:] + ping[:5])
+        self.server.pass_time(9)
+        self.peer.protocol.dataReceived(ping[5:])
+        self.server.pass_time(20)
+        self.assertFalse(self.peer.transport.disconnecting)
+
+    def test_a_head_has_some_time_to_arrive(self) -> None:
+        """
+        And no more by arriving in many frames, by what is asked before, or after a request was answered.
+        """
+        for part in (HeadersFrame(9, b"").serialize(), PingFrame(0).serialize()[:5]):
+            peer = Peer(self.server)
+            peer.ask(b"hello")
+            self.server.pass_time(30)
+            peer.protocol.dataReceived(PingFrame(0).serialize() + part if len(part) > 5 else part)
+            for _ in range(9):
+                self.server.pass_time(1)
+                peer.protocol.dataReceived(ContinuationFrame(9, b"").serialize() if len(part) > 5 else b"\x00")
+            self.assertFalse(peer.transport.disconnected)
+            self.server.pass_time(1)
+            self.assertTrue(peer.transport.disconnected)
+        self.assertEqual(self.traffic.slow, 2)
+
     def test_between_requests_there_is_more_time(self) -> None:
         """
         Which only a request makes longer.
@@ -631,11 +585,25 @@ class TimeTests(HTTP2Case):
         self.peer.h2.increment_flow_control_window(1000, number)
         self.peer.h2.increment_flow_control_window(1000)
         self.peer.flush()
-        self.server.pass_time(59)
+        for _ in range(59):
+            self.server.pass_time(1)
+            # To allow more is not to have taken any.
+            self.peer.send(SettingsFrame(0, settings={SettingsFrame.MAX_CONCURRENT_STREAMS: 1}))
         self.assertFalse(self.peer.transport.disconnected)
         self.server.pass_time(1)
         self.assertTrue(self.peer.transport.disconnected)
         self.assertEqual(self.traffic.slow, 0)
+
+    def test_an_answer_that_nobody_begins_to_take_ends_the_connection(self) -> None:
+        """
+        As well.
+        """
+        self.peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        self.peer.ask(b"hello")
+        self.server.pass_time(59)
+        self.assertFalse(self.peer.transport.disconnected)
+        self.server.pass_time(1)
+        self.assertTrue(self.peer.transport.disconnected)
 
     def test_who_sends_on_after_a_refusal_is_stopped(self) -> None:
         """
@@ -656,249 +624,3 @@ class TimeTests(HTTP2Case):
         protocol.makeConnection(StringTransport())
         self.assertEqual(sum(peer.transport.disconnected for peer in peers), 1)
         self.assertEqual(len(self.traffic.open), 5)
-
-
-class PatienceTests(HTTP2Case):
-    """
-    What is of no use.
-    """
-
-    limits = Limits(streams=1000)
-
-    def flood(self, *frames: Frame) -> int | None:
-        """
-        Send these as if there was nothing else to do: why the connection was ended, if it was.
-        """
-        peer = Peer(self.server)
-        peer.flush()
-        number = peer.begin(head())
-        for frame in frames:
-            if frame.stream_id:
-                frame.stream_id = number
-        whole = b"".join(frame.serialize() for frame in frames)
-        for _ in range(1100):
-            if not peer.transport.disconnecting:
-                peer.protocol.dataReceived(whole)
-        data = peer.transport.value()
-        peer.transport.clear()
-        self.peer = peer
-        for event in peer.h2.receive_data(data):
-            if isinstance(event, events.ConnectionTerminated):
-                return int(event.error_code or 0)
-        return None
-
-    def test_frames_that_are_no_request_are_borne_up_to_a_point(self) -> None:
-        """
-        Thousands of them, not one after the other without end.
-        """
-        for frames in (
-            (PingFrame(0, b"12345678"),),
-            (SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 100}),),
-            (PriorityFrame(1, depends_on=0, stream_weight=1),),
-            (WindowUpdateFrame(1, window_increment=1),),
-            (WindowUpdateFrame(0, window_increment=1),),
-            (DataFrame(1, b""),),
-            (DataFrame(1, b"x"),),
-        ):
-            self.assertEqual(self.flood(*frames), ErrorCodes.ENHANCE_YOUR_CALM, frames)
-            self.assertTrue(self.peer.transport.disconnecting)
-            self.peer.lose()
-        self.assertEqual(self.traffic.refused, {400: 7})
-
-    def test_requests_that_are_given_up_are_borne_up_to_a_point(self) -> None:
-        """
-        To ask and to give up at once costs us more than it costs the peer (CVE-2023-44487).
-        """
-        encoder = Encoder()
-        self.peer.flush()
-        asked = 0
-        for number in range(1, 2000, 2):
-            if self.peer.transport.disconnecting:
-                break
-            asked += 1
-            frames = (
-                HeadersFrame(number, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"]),
-                RstStreamFrame(number),
-            )
-            self.peer.protocol.dataReceived(b"".join(frame.serialize() for frame in frames))
-        self.assertTrue(100 < asked < 250, asked)
-        self.assertEqual(self.traffic.streams, 0)
-
-    def test_requests_that_we_are_made_to_give_up_are_borne_up_to_a_point(self) -> None:
-        """
-        As when the peer does so itself (CVE-2025-8671).
-        """
-        for wrong in (DataFrame(1, b"x"), WindowUpdateFrame(1, window_increment=2**31 - 1)):
-            peer = Peer(self.server)
-            peer.flush()
-            encoder = Encoder()
-            asked = 0
-            while not peer.transport.disconnecting and asked < 1000:
-                wrong.stream_id = 2 * asked + 1
-                asking = HeadersFrame(wrong.stream_id, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"])
-                self.resource.patient = True
-                peer.protocol.dataReceived(asking.serialize() + wrong.serialize())
-                asked += 1
-            self.assertTrue(100 < asked < 250, asked)
-            self.assertEqual(self.traffic.streams, 0)
-
-    def test_time_restores_patience(self) -> None:
-        """
-        A hundred of a kind each second are no burden.
-        """
-        self.peer.ask()
-        for _ in range(20):
-            self.server.clock.advance(1)
-            self.peer.send(*[PingFrame(0, b"12345678")] * 100)
-        self.assertIsNone(self.peer.goodbye)
-
-    def test_requests_restore_patience(self) -> None:
-        """
-        A client that asks thousands of times may do what clients do.
-        """
-        for _ in range(3000):
-            number = self.peer.h2.get_next_available_stream_id()
-            self.peer.h2.send_headers(number, head(b"GET"), end_stream=True, priority_weight=16)
-            self.peer.h2.increment_flow_control_window(1)
-            self.peer.flush()
-        self.assertIsNone(self.peer.goodbye)
-
-    def test_nothing_is_kept_for_long(self) -> None:
-        """
-        Neither how streams ended, nor the headers of answers, however large a table the peer offers.
-        """
-        self.peer.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**31 - 1})
-        self.peer.flush()
-        for _ in range(600):
-            self.assertEqual(self.peer.ask(b"hello").status, 200)
-            self.server.clock.advance(1)
-        framing = self.peer.channel._framing
-        self.assertLessEqual(framing.encoder.header_table_size, 4096)
-        self.assertLessEqual(len(framing._closed_streams), 512)
-
-    def test_a_farewell_is_returned(self) -> None:
-        """
-        Whoever leaves need not wait, nor say it twice.
-        """
-        self.peer.flush()
-        self.peer.send(GoAwayFrame(0), GoAwayFrame(0))
-        self.assertTrue(self.peer.transport.disconnecting)
-        self.assertEqual(self.traffic.refused, {})
-
-    def test_who_took_leave_and_stays_is_put_out(self) -> None:
-        """
-        Whatever becomes of requests that nobody answers any more.
-        """
-        self.resource.patient = True
-        for _ in range(2):
-            self.peer.begin(head(b"GET"), end=True)
-        self.peer.send(GoAwayFrame(0))
-        self.resource.waiting[0].loseConnection()
-        self.server.pass_time(9)
-        self.assertFalse(self.peer.transport.disconnected)
-        self.server.pass_time(1)
-        self.assertTrue(self.peer.transport.disconnected)
-        self.peer.lose()
-        self.assertEqual(self.traffic.streams, 0)
-
-    def test_what_follows_the_end_is_thrown_away(self) -> None:
-        """
-        Up to a limit.
-        """
-        self.peer.flush()
-        self.peer.send(GoAwayFrame(0))
-        for _ in range(16):
-            self.peer.protocol.dataReceived(b"x" * 65_536)
-        self.assertFalse(self.peer.transport.disconnected)
-        self.peer.protocol.dataReceived(b"x")
-        self.assertTrue(self.peer.transport.disconnected)
-
-    def test_a_head_without_end_is_not_read_for_ever(self) -> None:
-        """
-        However small its parts.
-        """
-        self.peer.flush()
-        self.peer.protocol.dataReceived(HeadersFrame(1, b"").serialize())
-        for _ in range(100):
-            self.peer.protocol.dataReceived(ContinuationFrame(1, b"").serialize())
-        self.assertTrue(self.peer.transport.disconnecting)
-
-
-FRAMES = st.one_of(
-    st.builds(PingFrame, st.just(0), st.binary(min_size=8, max_size=8)),
-    st.builds(
-        HeadersFrame,
-        st.sampled_from([1, 3, 5]),
-        st.sampled_from([Encoder().encode(head()), Encoder().encode(head(b"GET", b"/x")), b"\x3f", b""]),
-        flags=st.sets(st.sampled_from(["END_HEADERS", "END_STREAM"])),
-    ),
-    st.builds(DataFrame, st.sampled_from([1, 3, 5]), st.binary(max_size=1200), flags=st.sets(st.just("END_STREAM"))),
-    st.builds(RstStreamFrame, st.sampled_from([1, 3, 5])),
-    st.builds(WindowUpdateFrame, st.sampled_from([0, 1, 3]), window_increment=st.integers(1, 2**31 - 1)),
-    st.builds(
-        SettingsFrame,
-        st.just(0),
-        settings=st.dictionaries(st.integers(1, 6), st.integers(0, 2**32 - 1), max_size=3),
-    ),
-    st.builds(ContinuationFrame, st.sampled_from([1, 3]), st.binary(max_size=10)),
-    st.builds(GoAwayFrame, st.just(0)),
-    st.builds(PriorityFrame, st.sampled_from([1, 3]), depends_on=st.integers(0, 5), stream_weight=st.just(1)),
-)
-
-
-class AnythingTests(SynchronousTestCase):
-    """
-    Whatever a stranger sends.
-    """
-
-    def hear(self, parts: Sequence[bytes], patient: bool) -> None:
-        """
-        Nothing is raised, nothing logged, and nothing is left when the connection is.
-        """
-        server = Server(Echo(patient), limits=LIMITS)
-        peer = Peer(server)
-        for part in parts:
-            peer.protocol.dataReceived(part)
-        server.pass_time(3)
-        for request in server.resource.waiting:
-            if not request._disconnected:
-                request.write(b"answer")
-                request.finish()
-        server.pass_time(3)
-        peer.lose()
-        self.assertEqual((server.site.traffic.open, server.site.traffic.streams), (set(), 0))
-        self.assertEqual(peer.channel._held, 0)
-        self.assertEqual(self.flushLoggedErrors(), [])
-
-    @settings(max_examples=300)
-    @given(st.lists(FRAMES, max_size=12), st.booleans(), st.booleans())
-    def test_frames_in_any_order(self, frames: list[Frame], together: bool, patient: bool) -> None:
-        """
-        Valid by themselves, and senseless together.
-        """
-        sent = [PREFACE + SettingsFrame(0).serialize(), *(frame.serialize() for frame in frames)]
-        self.hear([b"".join(sent)] if together else sent, patient)
-
-    @settings(max_examples=200)
-    @given(st.data(), st.lists(st.integers(0, 400), max_size=4))
-    def test_bytes_that_are_wrong(self, data: st.DataObject, cuts: list[int]) -> None:
-        """
-        A good conversation in which bytes are others, and that is cut anywhere.
-        """
-        client = H2Connection(H2Configuration(header_encoding=None))
-        client.initiate_connection()
-        client.send_headers(1, head(b"POST", b"/", (b"content-length", b"5"), (b"x-y", b"z")))
-        client.send_data(1, b"hello", end_stream=True)
-        client.send_headers(3, head(b"GET"), end_stream=True)
-        sent = bytearray(client.data_to_send())
-        for place in data.draw(st.lists(st.integers(0, len(sent) - 1), max_size=3)):
-            sent[place] = data.draw(st.integers(0, 255))
-        places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-        self.hear([bytes(sent[start:stop]) for start, stop in pairwise(places)], patient=False)
-
-    @given(st.binary(max_size=300))
-    def test_noise(self, noise: bytes) -> None:
-        """
-        After the greeting.
-        """
-        self.hear([PREFACE + SettingsFrame(0).serialize() + noise], patient=False)

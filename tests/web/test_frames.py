@@ -1,0 +1,94 @@
+"""
+Tests of :mod:`itsjustintv.web.frames`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, PingFrame
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.web.frames import Frames, TooLong
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def bytes_of(*frames: Frame) -> list[bytes]:
+    """
+    Frames as they are sent.
+    """
+    return [frame.serialize() for frame in frames]
+
+
+class FramesTests(SynchronousTestCase):
+    """
+    Where one ends and the next one begins.
+    """
+
+    def setUp(self) -> None:
+        self.frames = Frames(100, 150)
+
+    def cut(self, data: bytes) -> list[bytes]:
+        """
+        What is whole.
+        """
+        return list(self.frames.cut(data))
+
+    @given(
+        st.lists(st.one_of(st.builds(DataFrame, st.just(1), st.binary(max_size=100)), st.just(PingFrame(0)))),
+        st.lists(st.integers(0, 1000)),
+    )
+    def test_however_they_arrive(self, frames: list[Frame], places: list[int]) -> None:
+        """
+        Each comes as it was sent, and comes once.
+        """
+        self.setUp()
+        sent = [PREFACE, *bytes_of(*frames)]
+        whole = b"".join(sent)
+        places = [0, *sorted(min(place, len(whole)) for place in places), len(whole)]
+        found = [frame for start, stop in pairwise(places) for frame in self.cut(whole[start:stop])]
+        self.assertEqual(found, sent)
+        self.assertEqual((self.frames.count, self.frames.unfinished), (len(sent), False))
+
+    def test_a_long_one_is_refused_by_its_head(self) -> None:
+        """
+        Before anything else of it has arrived.
+        """
+        self.cut(PREFACE)
+        just, long = bytes_of(DataFrame(1, b"x" * 100), DataFrame(1, b"x" * 101))
+        self.assertEqual(self.cut(just), [just])
+        self.assertEqual(self.cut(long[:8]), [])
+        self.assertRaises(TooLong, self.cut, long[8:9])
+
+    def test_a_long_head_is_refused_as_a_whole(self) -> None:
+        """
+        However many frames it is in, and the next one has as much room again.
+        """
+        self.cut(PREFACE)
+        for _ in range(2):
+            self.cut(HeadersFrame(1, b"x" * 100).serialize())
+            self.cut(ContinuationFrame(1, b"x" * 50, flags=["END_HEADERS"]).serialize())
+        self.cut(HeadersFrame(1, b"x" * 100).serialize())
+        self.assertRaises(TooLong, self.cut, ContinuationFrame(1, b"x" * 51, flags=["END_HEADERS"]).serialize()[:9])
+
+    def test_a_head_is_whole_with_its_last_frame(self) -> None:
+        """
+        Even one without a byte in it.
+        """
+        self.cut(PREFACE)
+        for number, (frame, whole) in enumerate(
+            (
+                (HeadersFrame(1, b""), False),
+                (ContinuationFrame(1, b""), False),
+                (ContinuationFrame(1, b"", flags=["END_HEADERS"]), True),
+                (HeadersFrame(3, b"", flags=["END_HEADERS"]), True),
+            )
+        ):
+            self.assertEqual(len(self.cut(frame.serialize())), 1)
+            self.assertEqual(self.frames.unfinished, not whole, number)
+        self.assertEqual(self.frames.count, 3)
+        self.cut(PingFrame(0).serialize()[:10])
+        self.assertTrue(self.frames.unfinished)

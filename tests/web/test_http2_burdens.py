@@ -1,0 +1,341 @@
+"""
+Tests of :mod:`itsjustintv.web.http2`: what is of no use, and what makes no sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from struct import pack
+
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+from hpack import Encoder
+from hyperframe.frame import (
+    AltSvcFrame,
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.web.traffic import Limits
+from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
+from tests.web.test_channel import Echo, Server
+
+
+class PatienceTests(HTTP2Case):
+    """
+    What is of no use.
+    """
+
+    limits = Limits(streams=1000)
+
+    def flood(self, *frames: Frame) -> int | None:
+        """
+        Send these as if there was nothing else to do: why the connection was ended, if it was.
+        """
+        peer = Peer(self.server)
+        peer.flush()
+        number = peer.begin(head())
+        for frame in frames:
+            if frame.stream_id:
+                frame.stream_id = number
+        whole = b"".join(frame.serialize() for frame in frames)
+        for _ in range(1100):
+            if not peer.transport.disconnecting:
+                peer.protocol.dataReceived(whole)
+        data = peer.transport.value()
+        peer.transport.clear()
+        self.peer = peer
+        for event in peer.h2.receive_data(data):
+            if isinstance(event, events.ConnectionTerminated):
+                return int(event.error_code or 0)
+        return None
+
+    def test_frames_that_are_no_request_are_borne_up_to_a_point(self) -> None:
+        """
+        Thousands of them, not one after the other without end.
+        """
+        for frames in (
+            (PingFrame(0, b"12345678"),),
+            (PingFrame(0, b"12345678", flags=["ACK"]),),
+            (SettingsFrame(0, flags=["ACK"]),),
+            (AltSvcFrame(0, origin=b"x", field=b"y"),),
+            (SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 100}),),
+            (PriorityFrame(1, depends_on=0, stream_weight=1),),
+            (WindowUpdateFrame(1, window_increment=1),),
+            (WindowUpdateFrame(0, window_increment=1),),
+            (DataFrame(1, b""),),
+            (DataFrame(1, b"x"),),
+        ):
+            self.assertEqual(self.flood(*frames), ErrorCodes.ENHANCE_YOUR_CALM, frames)
+            self.assertTrue(self.peer.transport.disconnecting)
+            self.peer.lose()
+        self.assertEqual(self.traffic.refused, {400: 10})
+
+    def test_frames_for_what_is_over_are_borne_up_to_a_point(self) -> None:
+        """
+        Whether the stream ended, was reset or never was.
+        """
+        for frame in (WindowUpdateFrame(1, window_increment=1), RstStreamFrame(1), DataFrame(3, b"x" * 600)):
+            peer = Peer(self.server)
+            peer.ask(b"hello")
+            peer.h2.reset_stream(peer.begin(head()))
+            peer.flush()
+            sent = 0
+            while not peer.transport.disconnecting and sent < 2000:
+                peer.protocol.dataReceived(frame.serialize())
+                sent += 1
+            self.assertTrue(900 < sent < 1100, (frame, sent))
+            peer.lose()
+
+    def test_settings_that_mean_nothing_are_not_kept(self) -> None:
+        """
+        However many there are.
+        """
+        self.peer.flush()
+        known = len(self.peer.channel._framing.remote_settings)
+        for number in range(1, 11):
+            settings = b"".join(pack(">HL", 1000 * number + each, each) for each in range(900))
+            self.peer.protocol.dataReceived(pack(">L", len(settings) << 8 | 4) + bytes(5) + settings)
+        self.peer.hear()
+        self.assertIsNone(self.peer.goodbye)
+        self.assertEqual(len(self.peer.channel._framing.remote_settings), known)
+
+    def test_who_is_turned_away_again_and_again_has_to_go(self) -> None:
+        """
+        A request for which there is no room is no good deed.
+        """
+        self.server = Server(Echo(), limits=Limits(held=0))
+        peer = Peer(self.server)
+        asked = 0
+        while not peer.transport.disconnecting and asked < 2000:
+            peer.begin(head(), end=True)
+            asked += 1
+        self.assertTrue(asked > 900, asked)
+        self.assertTrue(peer.transport.disconnecting)
+
+    def test_requests_that_are_given_up_are_borne_up_to_a_point(self) -> None:
+        """
+        To ask and to give up at once costs us more than it costs the peer (CVE-2023-44487).
+        """
+        encoder = Encoder()
+        self.peer.flush()
+        self.resource.patient = True
+        asked = 0
+        for number in range(1, 2000, 2):
+            if self.peer.transport.disconnecting:
+                break
+            asked += 1
+            frames = (
+                HeadersFrame(number, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"]),
+                RstStreamFrame(number),
+            )
+            self.peer.protocol.dataReceived(b"".join(frame.serialize() for frame in frames))
+        self.assertTrue(100 < asked < 250, asked)
+        self.assertEqual(self.traffic.streams, 0)
+
+    def test_requests_that_we_are_made_to_give_up_are_borne_up_to_a_point(self) -> None:
+        """
+        As when the peer does so itself (CVE-2025-8671).
+        """
+        for wrong in (DataFrame(1, b"x"), WindowUpdateFrame(1, window_increment=2**31 - 1)):
+            peer = Peer(self.server)
+            peer.flush()
+            encoder = Encoder()
+            asked = 0
+            while not peer.transport.disconnecting and asked < 1000:
+                wrong.stream_id = 2 * asked + 1
+                asking = HeadersFrame(wrong.stream_id, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"])
+                self.resource.patient = True
+                peer.protocol.dataReceived(asking.serialize() + wrong.serialize())
+                asked += 1
+            self.assertTrue(100 < asked < 250, asked)
+            self.assertEqual(self.traffic.streams, 0)
+
+    def test_a_long_body_may_come_in_parts(self) -> None:
+        """
+        If they are not very small.
+        """
+        for _ in range(3):
+            number = self.peer.begin(head())
+            for _ in range(500):
+                self.peer.data(number, b"x" * 512)
+            self.peer.data(number, b"", end=True)
+            self.assertEqual(self.peer.answers[number].status, 200)
+
+    def test_time_restores_patience(self) -> None:
+        """
+        A hundred of a kind each second are no burden.
+        """
+        self.peer.ask()
+        for _ in range(20):
+            self.server.clock.advance(1)
+            self.peer.send(*[PingFrame(0, b"12345678")] * 100)
+        self.assertIsNone(self.peer.goodbye)
+
+    def test_requests_restore_patience(self) -> None:
+        """
+        A client that asks thousands of times may do what clients do.
+        """
+        for _ in range(3000):
+            number = self.peer.h2.get_next_available_stream_id()
+            self.peer.h2.send_headers(number, head(b"GET"), end_stream=True, priority_weight=16)
+            self.peer.h2.increment_flow_control_window(1)
+            self.peer.flush()
+        self.assertIsNone(self.peer.goodbye)
+
+    def test_nothing_is_kept_for_long(self) -> None:
+        """
+        Neither how streams ended, nor the headers of answers, however large a table the peer offers.
+        """
+        self.peer.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**31 - 1})
+        self.peer.flush()
+        for _ in range(600):
+            self.assertEqual(self.peer.ask(b"hello").status, 200)
+            self.server.clock.advance(1)
+        framing = self.peer.channel._framing
+        self.assertLessEqual(framing.encoder.header_table_size, 4096)
+        self.assertLessEqual(len(framing._closed_streams), 512)
+
+    def test_a_farewell_is_returned(self) -> None:
+        """
+        Whoever leaves need not wait, and has done nothing wrong, whatever else is said.
+        """
+        self.peer.flush()
+        self.peer.send(GoAwayFrame(0), GoAwayFrame(0), PingFrame(0))
+        self.assertTrue(self.peer.transport.disconnecting)
+        self.assertEqual(self.traffic.refused, {})
+
+    def test_who_took_leave_and_stays_is_put_out(self) -> None:
+        """
+        Whatever becomes of requests that nobody answers any more.
+        """
+        self.peer.ask(b"hello")
+        self.resource.patient = True
+        for _ in range(2):
+            self.peer.begin(head(b"GET"), end=True)
+        self.server.pass_time(20)
+        self.peer.send(GoAwayFrame(0))
+        self.resource.waiting[0].loseConnection()
+        self.server.pass_time(9)
+        self.assertFalse(self.peer.transport.disconnected)
+        self.server.pass_time(1)
+        self.assertTrue(self.peer.transport.disconnected)
+        self.peer.lose()
+        self.assertEqual(self.traffic.streams, 0)
+
+    def test_what_follows_the_end_is_thrown_away(self) -> None:
+        """
+        Up to a limit.
+        """
+        self.peer.flush()
+        self.peer.send(GoAwayFrame(0))
+        for _ in range(16):
+            self.peer.protocol.dataReceived(b"x" * 65_536)
+        self.assertFalse(self.peer.transport.disconnected)
+        self.peer.protocol.dataReceived(b"x")
+        self.assertTrue(self.peer.transport.disconnected)
+
+    def test_a_head_without_end_is_not_read_for_ever(self) -> None:
+        """
+        However small its parts.
+        """
+        self.peer.flush()
+        self.peer.protocol.dataReceived(HeadersFrame(1, b"").serialize())
+        for _ in range(100):
+            self.peer.protocol.dataReceived(ContinuationFrame(1, b"").serialize())
+        self.assertTrue(self.peer.transport.disconnecting)
+
+
+FRAMES = st.one_of(
+    st.builds(PingFrame, st.just(0), st.binary(min_size=8, max_size=8)),
+    st.builds(
+        HeadersFrame,
+        st.sampled_from([1, 3, 5]),
+        st.sampled_from([Encoder().encode(head()), Encoder().encode(head(b"GET", b"/x")), b"\x3f", b""]),
+        flags=st.sets(st.sampled_from(["END_HEADERS", "END_STREAM"])),
+    ),
+    st.builds(DataFrame, st.sampled_from([1, 3, 5]), st.binary(max_size=1200), flags=st.sets(st.just("END_STREAM"))),
+    st.builds(RstStreamFrame, st.sampled_from([1, 3, 5])),
+    st.builds(WindowUpdateFrame, st.sampled_from([0, 1, 3]), window_increment=st.integers(1, 2**31 - 1)),
+    st.builds(
+        SettingsFrame,
+        st.just(0),
+        settings=st.dictionaries(st.integers(1, 6), st.integers(0, 2**32 - 1), max_size=3),
+    ),
+    st.builds(ContinuationFrame, st.sampled_from([1, 3]), st.binary(max_size=10)),
+    st.builds(GoAwayFrame, st.just(0)),
+    st.builds(PriorityFrame, st.sampled_from([1, 3]), depends_on=st.integers(0, 5), stream_weight=st.just(1)),
+)
+
+
+class AnythingTests(SynchronousTestCase):
+    """
+    Whatever a stranger sends.
+    """
+
+    def hear(self, parts: Sequence[bytes], patient: bool) -> None:
+        """
+        Nothing is raised, nothing logged, and nothing is left when the connection is.
+        """
+        server = Server(Echo(patient), limits=LIMITS)
+        peer = Peer(server)
+        for part in parts:
+            peer.protocol.dataReceived(part)
+        server.pass_time(3)
+        for request in server.resource.waiting:
+            if not request._disconnected:
+                request.write(b"answer")
+                request.finish()
+        server.pass_time(3)
+        peer.lose()
+        self.assertEqual((server.site.traffic.open, server.site.traffic.streams), (set(), 0))
+        self.assertEqual(peer.channel._held, 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    @settings(max_examples=300)
+    @given(st.lists(FRAMES, max_size=12), st.booleans(), st.booleans())
+    def test_frames_in_any_order(self, frames: list[Frame], together: bool, patient: bool) -> None:
+        """
+        Valid by themselves, and senseless together.
+        """
+        sent = [PREFACE + SettingsFrame(0).serialize(), *(frame.serialize() for frame in frames)]
+        self.hear([b"".join(sent)] if together else sent, patient)
+
+    @settings(max_examples=200)
+    @given(st.data(), st.lists(st.integers(0, 400), max_size=4))
+    def test_bytes_that_are_wrong(self, data: st.DataObject, cuts: list[int]) -> None:
+        """
+        A good conversation in which bytes are others, and that is cut anywhere.
+        """
+        client = H2Connection(H2Configuration(header_encoding=None))
+        client.initiate_connection()
+        client.send_headers(1, head(b"POST", b"/", (b"content-length", b"5"), (b"x-y", b"z")))
+        client.send_data(1, b"hello", end_stream=True)
+        client.send_headers(3, head(b"GET"), end_stream=True)
+        sent = bytearray(client.data_to_send())
+        for place in data.draw(st.lists(st.integers(0, len(sent) - 1), max_size=3)):
+            sent[place] = data.draw(st.integers(0, 255))
+        places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+        self.hear([bytes(sent[start:stop]) for start, stop in pairwise(places)], patient=False)
+
+    @given(st.binary(max_size=300))
+    def test_noise(self, noise: bytes) -> None:
+        """
+        After the greeting.
+        """
+        self.hear([PREFACE + SettingsFrame(0).serialize() + noise], patient=False)
