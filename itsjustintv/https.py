@@ -134,6 +134,14 @@ class HTTPS(Service):
         """
         return self._way.figures()
 
+    async def settle(self) -> None:
+        """
+        After everybody has moved, and given up the ports of before: lead people here, if that was not possible until
+        then.
+        """
+        await self._door.settled()
+        self._door.again()
+
     def refresh(self) -> None:
         """
         Try again what was given up.

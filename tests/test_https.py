@@ -125,6 +125,7 @@ class HttpsTests(SynchronousTestCase):
         Let other settings be followed.
         """
         self.prepare(tls)(True)
+        self.successResultOf(Deferred.fromCoroutine(self.https.settle()))
 
     def refused(self, tls: TLS) -> str:
         """

@@ -84,6 +84,13 @@ class Web:
         """
         return await self.listener.prepare(_description(config))
 
+    async def settle(self) -> None:
+        """
+        After that was decided: a port that was given up may be what somebody else waits for.
+        """
+        await self.listener.settled()
+        await self.https.settle()
+
 
 def _health(
     ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, https: HTTPS

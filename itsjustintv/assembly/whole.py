@@ -79,6 +79,7 @@ class Whole:
 
         def follow(old: Config, new: Config) -> None:
             noted(new)
+            Deferred.fromCoroutine(self.web.settle())
             self.ground.routing.configure(new)
             self.ground.metrics.expect(self.ground.routing.destinations())
             self.telemetry.service.refresh()

@@ -6,7 +6,7 @@ What frames mean, how headers are compressed and windows opened is h2's affair; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from itsjustintv.web.channel import Channel
 from itsjustintv.web.frames import Frames, TooLong
 from itsjustintv.web.framing import FRAME, HEAD, Framing
 from itsjustintv.web.guest import Guest
+from itsjustintv.web.inflow import Inflow
 from itsjustintv.web.patience import Patience
 from itsjustintv.web.streams import Field, Stream
 
@@ -32,9 +33,11 @@ __all__ = ["HTTP2Channel"]
 
 # A part of a body is worth its frame if it is not smaller.
 _WORTH = 512
-# What a stream costs that is given up, and what a request is worth, beside its frame.
+# What a stream costs that is given up, and what a request is worth, beside its frame. A head that is longer than usual
+# costs more; a few bytes may stand for all of it.
 _GIVEN_UP = 10
 _ASKED = 5
+_USUAL, _MORE = 1024, 256
 
 
 @implementer(IPushProducer)
@@ -60,8 +63,7 @@ class HTTP2Channel(Guest, Protocol):
         self._patience = Patience(self.traffic.clock)
         self._streams: dict[int, Stream] = {}
         self._held = 0
-        # When what has begun to arrive must be there, of a frame or of a head.
-        self._whole_by = inf
+        self._parting = False
 
     def connectionMade(self) -> None:
         """
@@ -69,6 +71,8 @@ class HTTP2Channel(Guest, Protocol):
         """
         self.traffic.enter(self)
         self._grant(self.traffic.limits.request)
+        limits, clock = self.traffic.limits, self.traffic.clock
+        self._inflow = Inflow(self._frames, self._listen, self.transport, clock, limits.request)
         self.transport.registerProducer(self, True)
         self._framing.initiate_connection()
         self._send()
@@ -79,6 +83,7 @@ class HTTP2Channel(Guest, Protocol):
         """
         self._leaving = True
         self.traffic.leave(self)
+        self._inflow.lose()
         for stream in tuple(self._streams.values()):
             self._forget(stream)
             stream.lost(reason)
@@ -90,19 +95,7 @@ class HTTP2Channel(Guest, Protocol):
         if self._leaving:
             self._drain(len(data))
             return
-        count = self._frames.count
-        try:
-            for frame in self._frames.cut(data):
-                if not self._hear(frame):
-                    return
-        except TooLong:
-            self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
-            return
-        if not self._frames.unfinished:
-            self._whole_by = inf
-        elif self._frames.count > count or self._whole_by == inf:
-            self._whole_by = self.traffic.clock.seconds() + self.traffic.limits.request
-        self._send()
+        self._inflow.add(data)
 
     # The flow of bytes: whoever does not read is not read from
 
@@ -110,13 +103,13 @@ class HTTP2Channel(Guest, Protocol):
         """
         Read no more until the peer has read.
         """
-        self.transport.pauseProducing()
+        self._inflow.block()
 
     def resumeProducing(self) -> None:
         """
         Read on.
         """
-        self.transport.resumeProducing()
+        self._inflow.unblock()
 
     def stopProducing(self) -> None:
         """
@@ -132,7 +125,14 @@ class HTTP2Channel(Guest, Protocol):
         """
         if self._leaving:
             return self._until
-        return min(self._whole_by, min((stream.due for stream in self._streams.values()), default=self._until))
+        return min(self._inflow.due, min((stream.due for stream in self._streams.values()), default=self._until))
+
+    def cut(self) -> None:
+        """
+        End the connection at once.
+        """
+        self._inflow.lose()
+        super().cut()
 
     def expire(self, now: float) -> None:
         """
@@ -145,14 +145,12 @@ class HTTP2Channel(Guest, Protocol):
         self._send()
         if now < self.deadline:
             return
-        slow = self._whole_by <= now or any(not each.answered for each in late)
+        slow = self._inflow.due <= now or any(not each.answered for each in late)
         if self._leaving or self._streams or slow:
             self.traffic.slow += not self._leaving and slow
-            self._leaving = True
-            self.transport.abortConnection()
+            self.cut()
         else:
-            self._framing.close_connection()
-            self._close()
+            self._close(ErrorCodes.NO_ERROR)
 
     # What streams ask of it
 
@@ -196,31 +194,41 @@ class HTTP2Channel(Guest, Protocol):
 
     # What the peer says
 
-    def _hear(self, frame: bytes) -> bool:
+    def _listen(self, frames: Iterable[bytes]) -> None:
+        try:
+            for frame in frames:
+                self._hear(frame)
+        except TooLong:
+            self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
+            return
+        self._send()
+
+    def _hear(self, frame: bytes) -> None:
         """
         Take one frame. Each is borne, and what is of use makes up for it.
-
-        :return: whether to go on.
         """
         self._patience.wear(1)
+        if self._frames.is_farewell(frame):
+            # After it h2 would say nothing more, and there may be answers that are waited for (RFC 9113, section 6.8).
+            self._parting = True
+            self._part()
+            return
         try:
             heard = self._framing.receive_data(frame)
         except ProtocolError:
             # That and why it ends the connection is said by h2.
             self._refuse(None)
-            return False
+            return
         for event in heard:
             what = self._HEARD.get(type(event))
             if what is not None:
                 what(self, event)
         if self._patience.exhausted and not self._leaving:
             self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
-        return not self._leaving
 
     def _requested(self, event: events.RequestReceived) -> None:
-        limits, number = self.traffic.limits, _number(event)
-        self._patience.restore(_ASKED)
-        if self.traffic.streams >= limits.connections and len(self._streams) >= limits.crowded:
+        limits, number = self.traffic.limits, event.stream_id or 0
+        if self.traffic.streams >= limits.requests and len(self._streams) >= limits.crowded:
             self._turn_away(number)
             return
         stream = Stream(number, self, self.traffic.clock.seconds() + limits.request)
@@ -228,6 +236,7 @@ class HTTP2Channel(Guest, Protocol):
         self.traffic.streams += 1
         refusal = stream.begin(event.headers or ())
         self._held += stream.held
+        self._patience.wear(max(0, stream.held - _USUAL) / _MORE)
         if refusal is not None:
             self._turn_down(stream, refusal)
         elif self._held > limits.held:
@@ -236,7 +245,7 @@ class HTTP2Channel(Guest, Protocol):
             self._framing.say(number, [(b":status", b"100")])
 
     def _got(self, event: events.DataReceived) -> None:
-        number, data = _number(event), event.data or b""
+        number, data = event.stream_id or 0, event.data or b""
         self._framing.taken(number, event.flow_controlled_length or 0)
         stream = self._streams.get(number)
         if stream is None:
@@ -259,7 +268,7 @@ class HTTP2Channel(Guest, Protocol):
             self._turn_away(number)
 
     def _ended(self, event: events.StreamEnded) -> None:
-        stream = self._streams.get(_number(event))
+        stream = self._streams.get(event.stream_id or 0)
         if stream is None:
             return
         stream.arrived = True
@@ -267,13 +276,14 @@ class HTTP2Channel(Guest, Protocol):
             if stream.over:
                 self._forget(stream)
         elif stream.as_declared:
+            self._patience.restore(_ASKED)
             stream.complete()
         else:
             self._turn_down(stream, http.BAD_REQUEST)
 
     def _given_up(self, event: events.StreamReset) -> None:
         self._patience.wear(_GIVEN_UP)
-        stream = self._streams.get(_number(event))
+        stream = self._streams.get(event.stream_id or 0)
         if stream is not None:
             self._forget(stream)
             stream.lost(Failure(ConnectionLost("the peer has given the request up")))
@@ -285,9 +295,6 @@ class HTTP2Channel(Guest, Protocol):
             if stream is not None and stream.waiting:
                 self.pour(stream)
 
-    def _taken_leave(self, _: events.ConnectionTerminated) -> None:
-        self._close()
-
     _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
         events.RequestReceived: _requested,
         events.DataReceived: _got,
@@ -295,7 +302,6 @@ class HTTP2Channel(Guest, Protocol):
         events.StreamReset: _given_up,
         events.WindowUpdated: _opened,
         events.RemoteSettingsChanged: _opened,
-        events.ConnectionTerminated: _taken_leave,
     }
 
     # What is said to the peer
@@ -322,7 +328,6 @@ class HTTP2Channel(Guest, Protocol):
         Refuse a request for which there is no room, so that the peer may send it again (RFC 9113, section 8.7).
         """
         self.traffic.refuse(http.SERVICE_UNAVAILABLE)
-        self._patience.wear(_ASKED)
         self._framing.give_up(number, ErrorCodes.REFUSED_STREAM)
         stream = self._streams.get(number)
         if stream is not None:
@@ -335,20 +340,26 @@ class HTTP2Channel(Guest, Protocol):
         :param why: said to the peer; ``None`` if that has been done.
         """
         self.traffic.refuse(http.BAD_REQUEST)
-        if why is not None:
-            self._framing.close_connection(why)
-        self._close()
+        self._close(why)
 
-    def _close(self) -> None:
+    def _part(self) -> None:
+        """
+        Close once there is nothing left to answer, if the peer is about to leave.
+        """
+        if self._parting and not self._streams and not self._leaving:
+            self._close(ErrorCodes.NO_ERROR)
+
+    def _close(self, why: ErrorCodes | None) -> None:
         """
         Close, and allow the peer some time to take its leave.
         """
-        if self._leaving:
-            return
+        if why is not None:
+            self._framing.close_connection(why)
         self._send()
         self._leaving = True
         self._grant(self.traffic.limits.request)
         self.transport.unregisterProducer()
+        self._inflow.end()
         self.transport.loseConnection()
 
     def _end(self, stream: Stream) -> None:
@@ -370,13 +381,9 @@ class HTTP2Channel(Guest, Protocol):
         self._held -= stream.held
         if not self._leaving:
             self._grant(self.traffic.limits.idle)
+            self._part()
 
     def _send(self) -> None:
         data = self._framing.data_to_send()
         if data and not self._leaving:
             self.transport.write(data)
-
-
-def _number(event: Any) -> int:
-    number: int = event.stream_id
-    return number

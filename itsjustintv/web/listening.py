@@ -38,7 +38,8 @@ class Listener(Service):
     until they end by themselves: nobody is ever turned away. The factory is that of all of them.
 
     Where it cannot listen and need not, it does without, and tries again when it is asked to. At a move to such a place
-    the old one is given up all the same, and before another try: it may be what is in the way.
+    the old one is given up all the same: it may be what is in the way, or somebody else who moves as well. So that is
+    told at the next try only, when all have settled.
 
     :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it; empty
         for nowhere.
@@ -102,7 +103,7 @@ class Listener(Service):
         super().stopService()
         port, self._port, self._missing = self._port, None, ""
         self._close(port)
-        return DeferredList(list(self._closing)).addCallback(lambda _: None)
+        return self.settled()
 
     async def prepare(self, description: str, *, needed: bool = True) -> Callable[[bool], None]:
         """
@@ -130,9 +131,15 @@ class Listener(Service):
             old, self._port, self._where = self._port, new, "" if missing else description
             self._missing, self._told = missing, self._told if missing else None
             self._say(old, new)
-            self._close(old).addCallback(lambda _: self.again())
+            self._close(old)
 
         return decide
+
+    def settled(self) -> Deferred[None]:
+        """
+        Fires when the ports that were given up so far are free.
+        """
+        return DeferredList(list(self._closing)).addCallback(lambda _: None)
 
     def again(self) -> None:
         """
@@ -194,13 +201,13 @@ class Listener(Service):
         listening: Deferred[Any] = serverFromString(self._reactor, description).listen(self._factory)
         return listening
 
-    def _close(self, port: IListeningPort | None) -> Deferred[Any]:
+    def _close(self, port: IListeningPort | None) -> None:
         if port is None:
-            return succeed(None)
+            return
         closing = maybeDeferred(port.stopListening)
         self._closing.add(closing)
         closing.addErrback(lambda failure: self.log.failure("a port was not closed cleanly", failure))
-        return closing.addCallback(lambda _: self._closing.discard(closing))
+        closing.addCallback(lambda _: self._closing.discard(closing))
 
     def _cannot_serve(self, failure: Failure) -> CannotServe:
         failure.trap(CannotListenError)

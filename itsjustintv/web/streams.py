@@ -113,7 +113,7 @@ class Stream:
         if b":authority" in special and not headers.hasHeader(b"host"):
             headers.addRawHeader(b"host", special[b":authority"])
         self._method, self._target = special.get(b":method", b""), special.get(b":path", b"")
-        if not (_METHOD.fullmatch(self._method) and _TARGET.fullmatch(self._target)):
+        if not (_METHOD.fullmatch(self._method) and _TARGET.fullmatch(self._target)) or b":protocol" in special:
             return http.BAD_REQUEST
         lengths = headers.getRawHeaders(b"content-length", ())
         if any(not _LENGTH.fullmatch(each) for each in lengths):

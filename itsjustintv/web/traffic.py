@@ -59,7 +59,8 @@ class Limits:
     :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
         listen afterwards.
     :ivar streams: requests open at once on one HTTP/2 connection; RFC 9113 recommends 100 or more (section 6.5.2).
-    :ivar crowded: as many, while as many are open on all of them together as there may be connections.
+    :ivar requests: those on all HTTP/2 connections together from which on each has a few only.
+    :ivar crowded: how many are a few.
     :ivar held: bytes of the heads and bodies of those that are open on one HTTP/2 connection.
     :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
         section 6.3).
@@ -71,6 +72,7 @@ class Limits:
     connections: int = 1000
     drained: int = 1024 * 1024
     streams: int = 100
+    requests: int = 10_000
     crowded: int = 8
     held: int = 512 * 1024
     declared: bool = True

@@ -509,6 +509,33 @@ class ReloadTests(HttpsCase):
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
 
+    async def test_the_port_of_plain_http_leads_to_https_afterwards(self) -> None:
+        """
+        Who served on one port in plain http, and moves to https on another, finds the first one leading there, and is
+        told of no fault.
+        """
+        stage = self.begin("")
+        stage.settings = ""
+        self.issue(stage, Issuer())
+        before = stage.port
+        daemon = await stage.started()
+        stage.port = free_port()
+        stage.settings = f'{TLS}{OWN}http_listen = "127.0.0.1:{before}"\n'
+        stage.configure()
+        command = [
+            self.curl,
+            "--silent",
+            "--fail",
+            "--head",
+            "--header",
+            f"Host: {NAME}",
+            f"http://127.0.0.1:{before}/x",
+        ]
+        while f"Location: https://{NAME}/x" not in (await run(stage.reactor, command, stage.folder, {})).out:
+            self.assertIsNone(daemon.status, daemon.output)
+        self.assertEqual((await self.ask(stage, "/health")).status, 0)
+        self.assertNotIn("cannot listen", daemon.output)
+
     async def test_twitch_is_told_of_a_callback_once_it_is_served(self) -> None:
         """
         While the authority is away Twitch goes on with the callback that it has verified, though another is configured.

@@ -25,7 +25,9 @@ from itsjustintv.web.traffic import Limits
 from itsjustintv.web.versions import Versions
 from tests.web.test_channel import Echo, Server
 
-LIMITS = Limits(body=1000, request=10.0, idle=60.0, connections=5, streams=10, crowded=2, held=3000, drained=5000)
+LIMITS = Limits(
+    body=1000, request=10.0, idle=60.0, connections=5, requests=5, streams=10, crowded=2, held=3000, drained=5000
+)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -102,6 +104,7 @@ class Peer:
         """
         while data := self.h2.data_to_send():
             self.protocol.dataReceived(data)
+            self.server.clock.pump([0] * 10)
             self.hear()
 
     def send(self, *frames: Frame) -> None:
@@ -110,6 +113,7 @@ class Peer:
         """
         self.flush()
         self.protocol.dataReceived(b"".join(frame.serialize() for frame in frames))
+        self.server.clock.pump([0] * 10)
         self.hear()
         self.flush()
 

@@ -149,12 +149,13 @@ class RequestTests(HTTP2Case):
             head(b"POST", b"/a b"),
             head(b"POST", "/ü".encode()),
             head(b"POST", b"/", (b"x(", b"y")),
+            [*head(b"CONNECT"), (b":protocol", b"websocket")],
             head(b"POST", b"/", (b"content-length", b"9" * 20)),
         ):
             number = self.peer.begin(fields, end=b"content-length" not in dict(fields))
             answer = self.peer.answers[number]
             self.assertEqual((answer.status, answer.body), (400, b'{"status":"bad request"}'), fields)
-        self.assertEqual(self.traffic.refused, {400: 5})
+        self.assertEqual(self.traffic.refused, {400: 6})
         self.assertEqual(self.peer.ask(b"hello").body, b"POST hello")
 
     def test_what_is_no_http_2_ends_the_connection(self) -> None:
@@ -317,11 +318,16 @@ class ManyTests(HTTP2Case):
         """
         Until the transport has written what it has.
         """
+        self.peer.flush()
         producer: Any = self.peer.transport.producer
         producer.pauseProducing()
         self.assertEqual(self.peer.transport.producerState, "paused")
+        self.peer.begin(head(b"GET"), end=True)
+        self.server.pass_time(9)
+        self.assertEqual(self.resource.waiting, [])
         producer.resumeProducing()
         self.assertEqual(self.peer.transport.producerState, "producing")
+        self.assertEqual(len(self.resource.waiting), 1)
 
 
 class RefusalTests(HTTP2Case):

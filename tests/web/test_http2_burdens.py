@@ -220,7 +220,44 @@ class PatienceTests(HTTP2Case):
         self.assertTrue(self.peer.transport.disconnecting)
         self.assertEqual(self.traffic.refused, {})
 
-    def test_who_took_leave_and_stays_is_put_out(self) -> None:
+    def test_answers_that_are_waited_for_come_before_the_farewell(self) -> None:
+        """
+        As with Node, which takes leave as soon as it has nothing more to ask.
+        """
+        self.resource.patient = True
+        numbers = [self.peer.begin(head(b"GET"), end=True) for _ in range(2)]
+        self.peer.send(GoAwayFrame(0))
+        self.server.pass_time(20)
+        for request in self.resource.waiting:
+            self.assertFalse(self.peer.transport.disconnecting)
+            request.write(b"hello")
+            request.finish()
+            self.peer.hear()
+        self.assertEqual([self.peer.answers[number].body for number in numbers], [b"hello"] * 2)
+        self.assertTrue(self.peer.transport.disconnecting)
+        self.assertEqual(self.peer.goodbye, ErrorCodes.NO_ERROR)
+
+    def test_a_farewell_of_no_form_is_none(self) -> None:
+        """
+        On a stream, without all of it, or in the middle of a head.
+        """
+        begun = HeadersFrame(1, b"").serialize()
+        for wrong in (b"\x00\x00\x08\x07" + bytes(4) + b"\x01" + bytes(8), b"\x00\x00\x04\x07" + bytes(9)):
+            self.assert_refused(wrong)
+        self.assert_refused(begun + GoAwayFrame(0).serialize())
+
+    def assert_refused(self, data: bytes) -> None:
+        """
+        A connection on which this is said ends, with a refusal.
+        """
+        before = self.traffic.refused.total()
+        peer = Peer(self.server)
+        peer.flush()
+        peer.protocol.dataReceived(data)
+        self.assertTrue(peer.transport.disconnecting)
+        self.assertEqual(self.traffic.refused.total(), before + 1)
+
+    def test_who_was_refused_and_stays_is_put_out(self) -> None:
         """
         Whatever becomes of requests that nobody answers any more.
         """
@@ -229,7 +266,7 @@ class PatienceTests(HTTP2Case):
         for _ in range(2):
             self.peer.begin(head(b"GET"), end=True)
         self.server.pass_time(20)
-        self.peer.send(GoAwayFrame(0))
+        self.peer.send(ContinuationFrame(1, b"x"))
         self.resource.waiting[0].loseConnection()
         self.server.pass_time(9)
         self.assertFalse(self.peer.transport.disconnected)
@@ -237,6 +274,66 @@ class PatienceTests(HTTP2Case):
         self.assertTrue(self.peer.transport.disconnected)
         self.peer.lose()
         self.assertEqual(self.traffic.streams, 0)
+
+    def test_a_few_bytes_that_are_many_requests_leave_time_for_others(self) -> None:
+        """
+        Some are answered at once, and others when whoever else there is has had a turn; meanwhile nothing is read.
+        """
+        self.resource.patient = True
+        encoder = Encoder()
+        self.peer.flush()
+        asked = [
+            HeadersFrame(2 * n + 1, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"]) for n in range(100)
+        ]
+        self.peer.protocol.dataReceived(b"".join(frame.serialize() for frame in asked))
+        heard = [0]
+        while len(self.resource.waiting) < 100:
+            heard.append(len(self.resource.waiting))
+            self.assertTrue(heard[-2] < heard[-1] <= heard[-2] + 40, heard)
+            self.assertEqual(self.peer.transport.producerState, "paused")
+            self.peer.protocol.dataReceived(b"")
+            self.server.clock.advance(0)
+        self.server.clock.advance(0)
+        self.assertEqual(self.peer.transport.producerState, "producing")
+
+    def test_who_is_gone_in_the_middle_is_heard_no_more(self) -> None:
+        """
+        Of what had arrived, nothing is done when nobody waits for it.
+        """
+        self.resource.patient = True
+        for end in (Peer.lose, lambda peer: peer.channel.cut()):
+            peer = Peer(self.server)
+            peer.flush()
+            encoder = Encoder()
+            asked = [HeadersFrame(2 * n + 1, encoder.encode(head()), flags=["END_HEADERS"]) for n in range(99)]
+            peer.protocol.dataReceived(b"".join(frame.serialize() for frame in asked))
+            before = self.traffic.streams
+            self.assertGreater(before, 0)
+            end(peer)
+            self.server.clock.pump([0] * 10)
+            self.assertIn(self.traffic.streams, (0, before))
+
+    def test_who_does_wrong_in_the_middle_can_take_leave(self) -> None:
+        """
+        Nothing was read while there was more to be looked at; afterwards something is, to be thrown away.
+        """
+        self.peer.flush()
+        self.peer.protocol.dataReceived(PingFrame(0).serialize() * 40 + ContinuationFrame(1, b"x").serialize())
+        self.assertEqual(self.peer.transport.producerState, "paused")
+        self.server.clock.advance(0)
+        self.assertTrue(self.peer.transport.disconnecting)
+        self.assertEqual(self.peer.transport.producerState, "producing")
+
+    def test_a_few_bytes_that_are_long_heads_are_borne_up_to_a_point(self) -> None:
+        """
+        What has been said once can be said again in a byte.
+        """
+        long = (b"x", b"y" * 3000)
+        asked = 0
+        while not self.peer.transport.disconnecting and asked < 1000:
+            self.peer.begin(head(b"GET", b"/", long), end=True)
+            asked += 1
+        self.assertTrue(100 < asked < 400, asked)
 
     def test_what_follows_the_end_is_thrown_away(self) -> None:
         """

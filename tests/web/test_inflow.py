@@ -1,0 +1,116 @@
+"""
+Tests of :mod:`itsjustintv.web.inflow`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from hyperframe.frame import PingFrame
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.web.frames import Frames
+from itsjustintv.web.inflow import Inflow
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PING = PingFrame(0).serialize()
+
+
+class InflowTests(SynchronousTestCase):
+    """
+    What is taken when.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.heard = 0
+        self.turns: list[int] = []
+        self.last = -1
+        self.inflow = Inflow(Frames(100, 100), self.hear, self.transport, self.clock, 10)
+        self.inflow.add(PREFACE)
+        self.heard = 0
+
+    def hear(self, frames: Iterable[bytes]) -> None:
+        """
+        Count them, and have none after the last one.
+        """
+        self.turns.append(0)
+        for _ in frames:
+            self.turns[-1] += 1
+            self.heard += 1
+            if self.heard == self.last:
+                self.inflow.end()
+
+    def test_some_at_once_and_others_in_their_turn(self) -> None:
+        """
+        What comes meanwhile waits behind them, and nothing is read until all were taken.
+        """
+        self.inflow.add(PING * 40)
+        self.inflow.add(PING * 30)
+        self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
+        self.clock.advance(0)
+        self.assertEqual((self.turns, self.transport.producerState), ([1, 32, 32, 6], "producing"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_none_while_the_peer_does_not_read(self) -> None:
+        """
+        Even of those whose turn it would be.
+        """
+        self.inflow.add(PING * 40)
+        self.inflow.block()
+        self.clock.advance(0)
+        self.inflow.add(PING)
+        self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
+        self.inflow.unblock()
+        self.assertEqual((self.heard, self.transport.producerState), (41, "producing"))
+
+    def test_what_has_begun_is_due(self) -> None:
+        """
+        From when it began; not while it is we who have not looked at it.
+        """
+        self.inflow.add(PING * 40 + PING[:5])
+        self.assertEqual(self.inflow.due, inf)
+        self.clock.advance(1)
+        self.assertEqual(self.inflow.due, 11)
+        self.inflow.add(PING[5:6])
+        self.clock.advance(1)
+        self.assertEqual(self.inflow.due, 11)
+        self.inflow.add(PING[6:] + PING[:5])
+        self.assertEqual(self.inflow.due, 12)
+        self.inflow.block()
+        self.inflow.add(PING[5:])
+        self.assertEqual(self.inflow.due, inf)
+        self.inflow.unblock()
+        self.assertEqual(self.inflow.due, inf)
+
+    def test_nothing_after_the_end(self) -> None:
+        """
+        In the middle of some, with the last of them, or later; and what is due then is nothing.
+        """
+        for last in (5, 32):
+            self.setUp()
+            self.last = last
+            self.inflow.add(PING * 40 + PING[:5])
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.inflow.add(PING)
+            self.assertEqual((self.heard, self.inflow.due, self.transport.producerState), (last, inf, "producing"))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.setUp()
+        self.inflow.add(PING[:5])
+        self.inflow.end()
+        self.assertEqual(self.inflow.due, inf)
+
+    def test_after_the_end_all_is_read(self) -> None:
+        """
+        A farewell must be heard by those below; but of a transport that is gone nothing is asked.
+        """
+        self.inflow.add(PING * 40)
+        self.inflow.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.transport.producerState, "paused")
+        self.inflow.end()
+        self.assertEqual(self.transport.producerState, "producing")
