@@ -79,7 +79,7 @@ class Whole:
 
         def follow(old: Config, new: Config) -> None:
             noted(new)
-            Deferred.fromCoroutine(self.web.settle())
+            Deferred.fromCoroutine(settle())
             self.ground.routing.configure(new)
             self.ground.metrics.expect(self.ground.routing.destinations())
             self.telemetry.service.refresh()
@@ -95,6 +95,10 @@ class Whole:
                 self._reachable(new).addCallbacks(
                     lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None
                 )
+
+        async def settle() -> None:
+            await self.admin.door.settled()
+            await self.web.settle()
 
         def called_back() -> None:
             self.subscriptions.preflight.look()

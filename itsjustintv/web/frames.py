@@ -6,12 +6,12 @@ h2 would keep what has arrived of a frame or of a head until the end of it, howe
 
 from __future__ import annotations
 
-__all__ = ["Frames", "TooLong"]
+__all__ = ["HEADERS", "Frames", "TooLong"]
 
 # RFC 9113, sections 3.4, 4.1 and 6: what a connection begins with, the head of a frame, types, and a flag.
 _PREFACE = 24
 _HEAD = 9
-_HEADERS, _GOAWAY, _CONTINUATION = 1, 7, 9
+HEADERS, _GOAWAY, _CONTINUATION = 1, 7, 9
 _END_HEADERS = 4
 
 
@@ -78,7 +78,7 @@ class Frames:
     def _judge(self) -> None:
         length = int.from_bytes(self._arrived[:3], "big")
         kind, flags = self._arrived[3], self._arrived[4]
-        if kind in (_HEADERS, _CONTINUATION):
+        if kind in (HEADERS, _CONTINUATION):
             self._head += length
             if self._head > self._most:
                 raise TooLong

@@ -22,12 +22,12 @@ from zope.interface import implementer
 
 from itsjustintv.web import channel
 from itsjustintv.web.channel import Channel
-from itsjustintv.web.frames import Frames, TooLong
+from itsjustintv.web.frames import HEADERS, Frames, TooLong
 from itsjustintv.web.framing import FRAME, HEAD, Framing
 from itsjustintv.web.guest import Guest
 from itsjustintv.web.inflow import Inflow
 from itsjustintv.web.patience import Patience
-from itsjustintv.web.streams import Field, Stream
+from itsjustintv.web.streams import Field, Stream, size_of
 
 __all__ = ["HTTP2Channel"]
 
@@ -113,7 +113,7 @@ class HTTP2Channel(Guest, Protocol):
 
     def stopProducing(self) -> None:
         """
-        Nothing is produced without being asked for.
+        Nothing is produced unasked.
         """
 
     # One of many connections
@@ -141,7 +141,7 @@ class HTTP2Channel(Guest, Protocol):
         late = [stream for stream in self._streams.values() if stream.due <= now]
         for stream in late:
             if stream.over:
-                self._end(stream)
+                self._drop(stream, ErrorCodes.NO_ERROR)
         self._send()
         if now < self.deadline:
             return
@@ -162,7 +162,7 @@ class HTTP2Channel(Guest, Protocol):
             self._send()
         else:
             # Nobody listens any more, or it is no head that HTTP/2 knows. Without one there is no answer.
-            self._drop(stream)
+            self._drop(stream, ErrorCodes.INTERNAL_ERROR)
 
     def pour(self, stream: Stream) -> None:
         """
@@ -188,7 +188,7 @@ class HTTP2Channel(Guest, Protocol):
         """
         End a stream in the middle of its answer, or without one.
         """
-        self._drop(stream)
+        self._drop(stream, ErrorCodes.INTERNAL_ERROR)
         gone = Failure(ConnectionLost("the request has ended its connection"))
         self.traffic.clock.callLater(0, stream.lost, gone)
 
@@ -212,22 +212,29 @@ class HTTP2Channel(Guest, Protocol):
             # After it h2 would say nothing more, and there may be answers that are waited for (RFC 9113, section 6.8).
             self._parting = True
             self._part()
-            return
+        else:
+            self._understand(frame)
+        if self._patience.exhausted and not self._leaving:
+            self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _understand(self, frame: bytes) -> None:
         try:
             heard = self._framing.receive_data(frame)
         except ProtocolError:
             # That and why it ends the connection is said by h2.
             self._refuse(None)
             return
+        if not heard and frame[3] == HEADERS:
+            # It was read all the same, for a stream that is over.
+            self._patience.wear(_GIVEN_UP)
         for event in heard:
             what = self._HEARD.get(type(event))
             if what is not None:
                 what(self, event)
-        if self._patience.exhausted and not self._leaving:
-            self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _requested(self, event: events.RequestReceived) -> None:
         limits, number = self.traffic.limits, event.stream_id or 0
+        self._bear(event)
         if self.traffic.streams >= limits.requests and len(self._streams) >= limits.crowded:
             self._turn_away(number)
             return
@@ -236,13 +243,18 @@ class HTTP2Channel(Guest, Protocol):
         self.traffic.streams += 1
         refusal = stream.begin(event.headers or ())
         self._held += stream.held
-        self._patience.wear(max(0, stream.held - _USUAL) / _MORE)
         if refusal is not None:
             self._turn_down(stream, refusal)
         elif self._held > limits.held:
             self._turn_away(number)
         elif event.stream_ended is None and stream.invites():
             self._framing.say(number, [(b":status", b"100")])
+
+    def _bear(self, event: events.RequestReceived | events.TrailersReceived) -> None:
+        """
+        Bear a head, or trailers, which are heads as well.
+        """
+        self._patience.wear(max(0, size_of(event.headers or ()) - _USUAL) / _MORE)
 
     def _got(self, event: events.DataReceived) -> None:
         number, data = event.stream_id or 0, event.data or b""
@@ -255,7 +267,7 @@ class HTTP2Channel(Guest, Protocol):
         if stream.answered:
             stream.drained += len(data)
             if stream.drained > self.traffic.limits.drained:
-                self._end(stream)
+                self._drop(stream, ErrorCodes.NO_ERROR)
             return
         before = stream.held
         try:
@@ -297,6 +309,7 @@ class HTTP2Channel(Guest, Protocol):
 
     _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
         events.RequestReceived: _requested,
+        events.TrailersReceived: _bear,
         events.DataReceived: _got,
         events.StreamEnded: _ended,
         events.StreamReset: _given_up,
@@ -362,17 +375,13 @@ class HTTP2Channel(Guest, Protocol):
         self._inflow.end()
         self.transport.loseConnection()
 
-    def _end(self, stream: Stream) -> None:
+    def _drop(self, stream: Stream, why: ErrorCodes) -> None:
         """
-        Have nothing more of a request that has been answered (RFC 9113, section 8.1).
+        Have nothing more to do with a request, whether it has been answered (RFC 9113, section 8.1) or will not be.
         """
-        self._forget(stream)
-        self._framing.give_up(stream.number, ErrorCodes.NO_ERROR)
-
-    def _drop(self, stream: Stream) -> None:
         if stream.number in self._streams:
+            self._framing.give_up(stream.number, why)
             self._forget(stream)
-            self._framing.give_up(stream.number, ErrorCodes.INTERNAL_ERROR)
             self._send()
 
     def _forget(self, stream: Stream) -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from itsjustintv.web.frames import Frames
 
@@ -29,6 +30,8 @@ class Inflow:
     :ivar due: when what has begun must be whole; infinite while nothing has, or it is we who are late.
     """
 
+    _log: ClassVar[Logger] = Logger()
+
     def __init__(
         self,
         frames: Frames,
@@ -43,7 +46,9 @@ class Inflow:
         self._transport = transport
         self._clock = clock
         self._patience = patience
+        self._left = _AT_ONCE
         self._turn: IDelayedCall | None = None
+        self._more = False
         self._blocked = self._paused = self._ended = False
 
     def add(self, data: bytes) -> None:
@@ -87,32 +92,45 @@ class Inflow:
             self._turn = None
 
     def _go_on(self) -> None:
-        if self._turn is None:
+        if not self._more:
             self._read()
 
     def _read(self) -> None:
-        self._turn = None
+        self._more = False
         count = self._frames.count
         self._hear(self._some())
         if self._ended:
             return
-        if not self._frames.unfinished or self._turn is not None or self._blocked:
+        if self._blocked or not self._frames.unfinished:
             self.due = inf
         elif self._frames.count > count or self.due == inf:
-            self.due = self._clock.seconds() + self._patience
+            # What has not been looked at is nobody's fault but ours.
+            self.due = inf if self._more else self._clock.seconds() + self._patience
         self._pace()
 
     def _some(self) -> Iterator[bytes]:
-        for _ in range(_AT_ONCE):
+        while self._left:
             frame = None if self._blocked or self._ended else self._frames.take()
             if frame is None:
                 return
+            self._left -= 1
+            if self._turn is None:
+                # TLS may bring a hundred parts in one turn, so those are counted and not the parts.
+                self._turn = self._clock.callLater(0, self._renew)
             yield frame
-        if not self._ended:
-            self._turn = self._clock.callLater(0, self._read)
+        self._more = True
+
+    def _renew(self) -> None:
+        self._turn, self._left = None, _AT_ONCE
+        if self._more:
+            try:
+                self._read()
+            except Exception:  # noqa: BLE001 - nobody else would end the connection
+                self._log.failure("a connection in HTTP/2 could not be read, and is cut")
+                self._transport.abortConnection()
 
     def _pace(self) -> None:
-        pause = self._blocked or self._turn is not None
+        pause = self._blocked or self._more
         if pause and not self._paused:
             self._transport.pauseProducing()
         elif self._paused and not pause:

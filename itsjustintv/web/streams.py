@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers, InvalidHeaderName
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.traffic import Traffic
 
-__all__ = ["Field", "Stream"]
+__all__ = ["Field", "Stream", "size_of"]
 
 #: A name and its value.
 Field = tuple[bytes, bytes]
@@ -28,6 +28,13 @@ _TARGET = re.compile(rb"[!-~]+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 # What each field costs beside its bytes (RFC 9113, section 6.5.2).
 _FIELD = 32
+
+
+def size_of(fields: Sequence[Field]) -> int:
+    """
+    Bytes of a head, as HTTP/2 counts them.
+    """
+    return sum(len(name) + len(value) + _FIELD for name, value in fields)
 
 
 class _Carrier(Protocol):
@@ -93,7 +100,7 @@ class Stream:
 
     # What arrives
 
-    def begin(self, fields: Iterable[Field]) -> int | None:
+    def begin(self, fields: Sequence[Field]) -> int | None:
         """
         Take the head of a request. What it must have, and nothing that only HTTP/1.1 has, has been seen to by h2.
 
@@ -101,8 +108,8 @@ class Stream:
         """
         headers: Headers = self._request.requestHeaders
         special: dict[bytes, bytes] = {}
+        self.held = size_of(fields)
         for name, value in fields:
-            self.held += len(name) + len(value) + _FIELD
             if name.startswith(b":"):
                 special[name] = value
                 continue

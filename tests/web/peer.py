@@ -107,6 +107,13 @@ class Peer:
             self.server.clock.pump([0] * 10)
             self.hear()
 
+    def give(self, data: bytes) -> None:
+        """
+        Say something in bytes, and let a turn of the reactor go by.
+        """
+        self.protocol.dataReceived(data)
+        self.server.clock.advance(0)
+
     def send(self, *frames: Frame) -> None:
         """
         Say something that the client of h2 would not.

@@ -12,6 +12,7 @@ from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
+    GoAwayFrame,
     HeadersFrame,
     PingFrame,
     SettingsFrame,
@@ -289,6 +290,20 @@ class ManyTests(HTTP2Case):
         self.assertEqual(self.peer.answers[number].reset, ErrorCodes.INTERNAL_ERROR)
         self.assertFalse(self.peer.transport.disconnecting)
         self.assertEqual(self.traffic.streams, 0)
+
+    def test_an_answer_that_breaks_off_says_so_before_the_farewell(self) -> None:
+        """
+        To whoever takes leave, too.
+        """
+        number = self.peer.begin(head(b"GET"), end=True)
+        self.peer.send(GoAwayFrame(0))
+        request = self.resource.waiting[0]
+        request.write(b"hel")
+        request.loseConnection()
+        self.peer.hear()
+        answer = self.peer.answers[number]
+        self.assertEqual((answer.body, answer.ended, answer.reset), (b"hel", False, ErrorCodes.INTERNAL_ERROR))
+        self.assertTrue(self.peer.transport.disconnecting)
 
     def test_an_answer_waits_for_its_reader(self) -> None:
         """

@@ -56,7 +56,7 @@ class PatienceTests(HTTP2Case):
         whole = b"".join(frame.serialize() for frame in frames)
         for _ in range(1100):
             if not peer.transport.disconnecting:
-                peer.protocol.dataReceived(whole)
+                peer.give(whole)
         data = peer.transport.value()
         peer.transport.clear()
         self.peer = peer
@@ -97,10 +97,35 @@ class PatienceTests(HTTP2Case):
             peer.flush()
             sent = 0
             while not peer.transport.disconnecting and sent < 2000:
-                peer.protocol.dataReceived(frame.serialize())
+                peer.give(frame.serialize())
                 sent += 1
             self.assertTrue(900 < sent < 1100, (frame, sent))
             peer.lose()
+
+    def test_farewells_are_borne_up_to_a_point(self) -> None:
+        """
+        Also from whoever still waits for an answer.
+        """
+        self.resource.patient = True
+        self.peer.begin(head(b"GET"), end=True)
+        sent = 0
+        while not self.peer.transport.disconnecting and sent < 2000:
+            self.peer.give(GoAwayFrame(0).serialize())
+            sent += 1
+        self.assertTrue(900 < sent < 1100, sent)
+
+    def test_heads_for_what_is_over_are_borne_up_to_a_point(self) -> None:
+        """
+        They are read all the same, and a few bytes may be a long one.
+        """
+        self.peer.h2.reset_stream(self.peer.begin(head()))
+        self.peer.flush()
+        again = HeadersFrame(1, Encoder().encode([(b"x", b"y")]), flags=["END_HEADERS", "END_STREAM"]).serialize()
+        sent = 0
+        while not self.peer.transport.disconnecting and sent < 2000:
+            self.peer.give(again)
+            sent += 1
+        self.assertTrue(50 < sent < 150, sent)
 
     def test_settings_that_mean_nothing_are_not_kept(self) -> None:
         """
@@ -110,7 +135,7 @@ class PatienceTests(HTTP2Case):
         known = len(self.peer.channel._framing.remote_settings)
         for number in range(1, 11):
             settings = b"".join(pack(">HL", 1000 * number + each, each) for each in range(900))
-            self.peer.protocol.dataReceived(pack(">L", len(settings) << 8 | 4) + bytes(5) + settings)
+            self.peer.give(pack(">L", len(settings) << 8 | 4) + bytes(5) + settings)
         self.peer.hear()
         self.assertIsNone(self.peer.goodbye)
         self.assertEqual(len(self.peer.channel._framing.remote_settings), known)
@@ -144,7 +169,7 @@ class PatienceTests(HTTP2Case):
                 HeadersFrame(number, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"]),
                 RstStreamFrame(number),
             )
-            self.peer.protocol.dataReceived(b"".join(frame.serialize() for frame in frames))
+            self.peer.give(b"".join(frame.serialize() for frame in frames))
         self.assertTrue(100 < asked < 250, asked)
         self.assertEqual(self.traffic.streams, 0)
 
@@ -161,7 +186,7 @@ class PatienceTests(HTTP2Case):
                 wrong.stream_id = 2 * asked + 1
                 asking = HeadersFrame(wrong.stream_id, encoder.encode(head()), flags=["END_HEADERS", "END_STREAM"])
                 self.resource.patient = True
-                peer.protocol.dataReceived(asking.serialize() + wrong.serialize())
+                peer.give(asking.serialize() + wrong.serialize())
                 asked += 1
             self.assertTrue(100 < asked < 250, asked)
             self.assertEqual(self.traffic.streams, 0)
@@ -253,7 +278,7 @@ class PatienceTests(HTTP2Case):
         before = self.traffic.refused.total()
         peer = Peer(self.server)
         peer.flush()
-        peer.protocol.dataReceived(data)
+        peer.give(data)
         self.assertTrue(peer.transport.disconnecting)
         self.assertEqual(self.traffic.refused.total(), before + 1)
 
@@ -335,6 +360,18 @@ class PatienceTests(HTTP2Case):
             asked += 1
         self.assertTrue(100 < asked < 400, asked)
 
+    def test_trailers_are_heads_too(self) -> None:
+        """
+        Borne as those are.
+        """
+        asked = 0
+        while not self.peer.transport.disconnecting and asked < 1000:
+            number = self.peer.begin(head())
+            self.peer.h2.send_headers(number, [(b"x", b"y" * 3000)], end_stream=True)
+            self.peer.flush()
+            asked += 1
+        self.assertTrue(100 < asked < 400, asked)
+
     def test_what_follows_the_end_is_thrown_away(self) -> None:
         """
         Up to a limit.
@@ -342,9 +379,9 @@ class PatienceTests(HTTP2Case):
         self.peer.flush()
         self.peer.send(GoAwayFrame(0))
         for _ in range(16):
-            self.peer.protocol.dataReceived(b"x" * 65_536)
+            self.peer.give(b"x" * 65_536)
         self.assertFalse(self.peer.transport.disconnected)
-        self.peer.protocol.dataReceived(b"x")
+        self.peer.give(b"x")
         self.assertTrue(self.peer.transport.disconnected)
 
     def test_a_head_without_end_is_not_read_for_ever(self) -> None:
@@ -352,9 +389,9 @@ class PatienceTests(HTTP2Case):
         However small its parts.
         """
         self.peer.flush()
-        self.peer.protocol.dataReceived(HeadersFrame(1, b"").serialize())
+        self.peer.give(HeadersFrame(1, b"").serialize())
         for _ in range(100):
-            self.peer.protocol.dataReceived(ContinuationFrame(1, b"").serialize())
+            self.peer.give(ContinuationFrame(1, b"").serialize())
         self.assertTrue(self.peer.transport.disconnecting)
 
 
@@ -392,7 +429,7 @@ class AnythingTests(SynchronousTestCase):
         server = Server(Echo(patient), limits=LIMITS)
         peer = Peer(server)
         for part in parts:
-            peer.protocol.dataReceived(part)
+            peer.give(part)
         server.pass_time(3)
         for request in server.resource.waiting:
             if not request._disconnected:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from hyperframe.frame import PingFrame
+from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,8 +30,10 @@ class InflowTests(SynchronousTestCase):
         self.heard = 0
         self.turns: list[int] = []
         self.last = -1
+        self.broken = False
         self.inflow = Inflow(Frames(100, 100), self.hear, self.transport, self.clock, 10)
         self.inflow.add(PREFACE)
+        self.clock.advance(0)
         self.heard = 0
 
     def hear(self, frames: Iterable[bytes]) -> None:
@@ -40,6 +42,8 @@ class InflowTests(SynchronousTestCase):
         """
         self.turns.append(0)
         for _ in frames:
+            if self.broken:
+                raise ZeroDivisionError
             self.turns[-1] += 1
             self.heard += 1
             if self.heard == self.last:
@@ -55,6 +59,28 @@ class InflowTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.turns, self.transport.producerState), ([1, 32, 32, 6], "producing"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_however_small_the_parts_are(self) -> None:
+        """
+        That many in a turn are counted, not that many of each part.
+        """
+        for _ in range(10):
+            self.inflow.add(PING * 31)
+        self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
+        self.clock.advance(0)
+        self.assertEqual((self.heard, self.transport.producerState), (310, "producing"))
+        self.assertLessEqual(max(self.turns), 32)
+
+    def test_what_cannot_be_heard_ends_the_connection(self) -> None:
+        """
+        Where nobody else would.
+        """
+        self.inflow.add(PING * 32)
+        self.inflow.add(PING)
+        self.broken = True
+        self.clock.advance(0)
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_none_while_the_peer_does_not_read(self) -> None:
         """
@@ -86,6 +112,17 @@ class InflowTests(SynchronousTestCase):
         self.assertEqual(self.inflow.due, inf)
         self.inflow.unblock()
         self.assertEqual(self.inflow.due, inf)
+
+    def test_a_head_gets_no_time_by_being_in_many_frames(self) -> None:
+        """
+        Even if some of them have to wait for their turn.
+        """
+        self.inflow.add(HeadersFrame(1, b"").serialize())
+        self.assertEqual(self.inflow.due, 10)
+        self.clock.advance(5)
+        self.inflow.add(ContinuationFrame(1, b"").serialize() * 40)
+        self.clock.advance(0)
+        self.assertEqual((self.heard, self.inflow.due), (41, 10))
 
     def test_nothing_after_the_end(self) -> None:
         """
