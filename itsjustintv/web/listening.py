@@ -57,7 +57,6 @@ class Listener(Service):
     _needed: Callable[[], bool] = lambda: True
     _without: Callable[[str, str], None] = lambda _place, _reason: None
     _where: str = field(default="", init=False)
-    _missing: str = field(default="", init=False)
     _told: tuple[str, str] | None = field(default=None, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _closing: set[Deferred[Any]] = field(factory=set, init=False)
@@ -101,7 +100,7 @@ class Listener(Service):
         Cease to listen. Connections that are open go on.
         """
         super().stopService()
-        port, self._port, self._missing = self._port, None, ""
+        port, self._port, self._where = self._port, None, ""
         self._close(port)
         return self.settled()
 
@@ -116,20 +115,19 @@ class Listener(Service):
         """
         if not self.running or (description == self._where and not self._missing):
             return lambda _: None
-        new, missing = None, ""
+        new = None
         try:
             new = await self._listen(description)
         except CannotListenError as error:
             if needed:
                 raise ConfigError((Problem(self._section, self._why_not(error)),)) from None
-            missing = description
 
         def decide(move: bool) -> None:
             if not move or not self.running:
                 self._close(new)
                 return
-            old, self._port, self._where = self._port, new, "" if missing else description
-            self._missing, self._told = missing, self._told if missing else None
+            old, self._port, self._where = self._port, new, description
+            self._told = self._told if self._missing else None
             self._say(old, new)
             self._close(old)
 
@@ -168,11 +166,18 @@ class Listener(Service):
         elif self._needed():
             raise self._cannot_serve(opened[0]) from None
         else:
-            self._missing = description
+            self._where = description
             self._do_without(opened[0])
 
+    @property
+    def _missing(self) -> str:
+        """
+        Where it would listen and does not.
+        """
+        return self._where if self._port is None else ""
+
     def _found(self, port: IListeningPort) -> None:
-        self._port, self._where, self._missing = port, self._missing, ""
+        self._port = port
         self._say(None, port)
 
     def _do_without(self, failure: Failure) -> None:
