@@ -6,7 +6,7 @@ h2 would keep what has arrived of a frame or of a head until the end of it, howe
 
 from __future__ import annotations
 
-__all__ = ["HEADERS", "Frames", "TooLong"]
+__all__ = ["HEADERS", "FrameTooLong", "Frames"]
 
 # RFC 9113, sections 3.4, 4.1 and 6: what a connection begins with, the head of a frame, types, and a flag.
 _PREFACE = 24
@@ -15,7 +15,7 @@ HEADERS, _GOAWAY, _CONTINUATION = 1, 7, 9
 _END_HEADERS = 4
 
 
-class TooLong(Exception):
+class FrameTooLong(Exception):
     """
     A frame, or a head in several of them, is longer than it may be.
     """
@@ -56,7 +56,7 @@ class Frames:
         """
         Take the next frame, if it is whole.
 
-        :raises TooLong: what is begun will be too long, which is said when that can be known.
+        :raises FrameTooLong: what is begun will be too long, which is said when that can be known.
         """
         if self._greeted and not self._judged and len(self._arrived) >= _HEAD:
             self._judge()
@@ -81,11 +81,11 @@ class Frames:
         if kind in (HEADERS, _CONTINUATION):
             self._head += length
             if self._head > self._most:
-                raise TooLong
+                raise FrameTooLong
             self._in_head = not flags & _END_HEADERS
             if not self._in_head:
                 self._head = 0
         if length > self._longest:
-            raise TooLong
+            raise FrameTooLong
         self._wanted = _HEAD + length
         self._judged = True

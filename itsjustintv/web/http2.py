@@ -20,9 +20,8 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from zope.interface import implementer
 
-from itsjustintv.web import channel
-from itsjustintv.web.channel import Channel
-from itsjustintv.web.frames import HEADERS, Frames, TooLong
+from itsjustintv.web.channel import Channel, TooLong
+from itsjustintv.web.frames import HEADERS, Frames, FrameTooLong
 from itsjustintv.web.framing import FRAME, HEAD, Framing
 from itsjustintv.web.guest import Guest
 from itsjustintv.web.inflow import Inflow
@@ -70,8 +69,8 @@ class HTTP2Channel(Guest, Protocol):
         Say what may be sent, and start the time in which the first request must begin.
         """
         self.traffic.enter(self)
-        self._grant(self.traffic.limits.request)
         limits, clock = self.traffic.limits, self.traffic.clock
+        self._grant(limits.request)
         self._inflow = Inflow(self._frames, self._listen, self.transport, clock, limits.request)
         self.transport.registerProducer(self, True)
         self._framing.initiate_connection()
@@ -142,7 +141,6 @@ class HTTP2Channel(Guest, Protocol):
         for stream in late:
             if stream.over:
                 self._drop(stream, ErrorCodes.NO_ERROR)
-        self._send()
         if now < self.deadline:
             return
         slow = self._inflow.due <= now or any(not each.answered for each in late)
@@ -198,7 +196,7 @@ class HTTP2Channel(Guest, Protocol):
         try:
             for frame in frames:
                 self._hear(frame)
-        except TooLong:
+        except FrameTooLong:
             self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
             return
         self._send()
@@ -234,15 +232,15 @@ class HTTP2Channel(Guest, Protocol):
 
     def _requested(self, event: events.RequestReceived) -> None:
         limits, number = self.traffic.limits, event.stream_id or 0
-        self._bear(event)
+        size = self._bear(event)
         if self.traffic.streams >= limits.requests and len(self._streams) >= limits.crowded:
             self._turn_away(number)
             return
-        stream = Stream(number, self, self.traffic.clock.seconds() + limits.request)
+        stream = Stream(number, self, self.traffic.clock.seconds() + limits.request, size)
         self._streams[number] = stream
         self.traffic.streams += 1
+        self._held += size
         refusal = stream.begin(event.headers or ())
-        self._held += stream.held
         if refusal is not None:
             self._turn_down(stream, refusal)
         elif self._held > limits.held:
@@ -250,11 +248,15 @@ class HTTP2Channel(Guest, Protocol):
         elif event.stream_ended is None and stream.invites():
             self._framing.say(number, [(b":status", b"100")])
 
-    def _bear(self, event: events.RequestReceived | events.TrailersReceived) -> None:
+    def _bear(self, event: events.RequestReceived | events.TrailersReceived) -> int:
         """
         Bear a head, or trailers, which are heads as well.
+
+        :return: its size, in bytes.
         """
-        self._patience.wear(max(0, size_of(event.headers or ()) - _USUAL) / _MORE)
+        size = size_of(event.headers or ())
+        self._patience.wear(max(0, size - _USUAL) / _MORE)
+        return size
 
     def _got(self, event: events.DataReceived) -> None:
         number, data = event.stream_id or 0, event.data or b""
@@ -272,7 +274,7 @@ class HTTP2Channel(Guest, Protocol):
         before = stream.held
         try:
             stream.take(data)
-        except channel.TooLong:
+        except TooLong:
             self._turn_down(stream, http.REQUEST_ENTITY_TOO_LARGE)
             return
         self._held += stream.held - before
@@ -307,7 +309,7 @@ class HTTP2Channel(Guest, Protocol):
             if stream is not None and stream.waiting:
                 self.pour(stream)
 
-    _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], None]]] = {
+    _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], object]]] = {
         events.RequestReceived: _requested,
         events.TrailersReceived: _bear,
         events.DataReceived: _got,

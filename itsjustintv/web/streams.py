@@ -77,16 +77,16 @@ class Stream:
     #: Requests look for it, and find the channel's own.
     transport = None
 
-    def __init__(self, number: int, carrier: _Carrier, due: float) -> None:
+    def __init__(self, number: int, carrier: _Carrier, due: float, held: int) -> None:
         self.number = number
         self.due = due
-        self.held = self.drained = 0
+        self.held = held
+        self.drained = 0
         self.arrived = self.answered = False
         self.waiting = bytearray()
         self._carrier = carrier
         self._method = self._target = b""
         self._declared: set[int] = set()
-        self._length = 0
         self.site, self.traffic, self.clients = carrier.site, carrier.traffic, carrier.clients
         self.getPeer, self.getHost, self.isSecure = carrier.getPeer, carrier.getHost, carrier.isSecure
         self._request: Any = carrier.requestFactory(self)
@@ -108,7 +108,6 @@ class Stream:
         """
         headers: Headers = self._request.requestHeaders
         special: dict[bytes, bytes] = {}
-        self.held = size_of(fields)
         for name, value in fields:
             if name.startswith(b":"):
                 special[name] = value
@@ -146,14 +145,13 @@ class Stream:
         """
         self._request.handleContentChunk(data)
         self.held += len(data)
-        self._length += len(data)
 
     @property
     def as_declared(self) -> bool:
         """
         Whether the body has the length that the head says, if it says one (RFC 9113, section 8.1.1).
         """
-        return self._declared <= {self._length}
+        return self._declared <= {self._request.content.tell()}
 
     def complete(self) -> None:
         """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.frames import Frames, TooLong
+from itsjustintv.web.frames import Frames, FrameTooLong
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -62,7 +62,7 @@ class FramesTests(SynchronousTestCase):
         just, long = bytes_of(DataFrame(1, b"x" * 100), DataFrame(1, b"x" * 101))
         self.assertEqual(self.cut(just), [just])
         self.assertEqual(self.cut(long[:8]), [])
-        self.assertRaises(TooLong, self.cut, long[8:9])
+        self.assertRaises(FrameTooLong, self.cut, long[8:9])
 
     def test_a_long_head_is_refused_as_a_whole(self) -> None:
         """
@@ -73,7 +73,9 @@ class FramesTests(SynchronousTestCase):
             self.cut(HeadersFrame(1, b"x" * 100).serialize())
             self.cut(ContinuationFrame(1, b"x" * 50, flags=["END_HEADERS"]).serialize())
         self.cut(HeadersFrame(1, b"x" * 100).serialize())
-        self.assertRaises(TooLong, self.cut, ContinuationFrame(1, b"x" * 51, flags=["END_HEADERS"]).serialize()[:9])
+        self.assertRaises(
+            FrameTooLong, self.cut, ContinuationFrame(1, b"x" * 51, flags=["END_HEADERS"]).serialize()[:9]
+        )
 
     def test_a_head_is_whole_with_its_last_frame(self) -> None:
         """
