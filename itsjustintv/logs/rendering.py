@@ -140,8 +140,9 @@ def _value(value: object) -> object:
     """
     Make a plain value fit for JSON.
     """
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
+    if isinstance(value, float):
+        # What writes itself otherwise in a sentence is a number here.
+        return float(value) if isfinite(value) else float.__repr__(value)
     if isinstance(value, int) and value.bit_length() > 63:
         return hex(value)
     return value
