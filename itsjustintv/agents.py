@@ -10,6 +10,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 
 from itsjustintv.certs.trust import policy_for
 from itsjustintv.delivery.connection import FirmEndpoints
+from itsjustintv.support.http_agent import AnyHostEndpoints, ExactAgent
 
 __all__ = ["authority_agent", "deliveries_agent", "twitch_agent"]
 
@@ -19,7 +20,8 @@ def twitch_agent(reactor: Any) -> Agent:
     An agent for Twitch. Connections are kept for a minute, as many as are used at once: with TLS a new one costs more
     than what is asked over it.
     """
-    return Agent(reactor, BrowserLikePolicyForHTTPS(), pool=_quiet_pool(reactor, idle=60, kept=32))
+    endpoints = AnyHostEndpoints(reactor, BrowserLikePolicyForHTTPS())
+    return ExactAgent.connecting(reactor, endpoints, _quiet_pool(reactor, idle=60, kept=32))
 
 
 def deliveries_agent(reactor: Any) -> Agent:
@@ -28,8 +30,7 @@ def deliveries_agent(reactor: Any) -> Agent:
     close would cost an attempt.
     """
     endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
-    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, _quiet_pool(reactor, idle=2, kept=64))
-    return agent
+    return ExactAgent.connecting(reactor, endpoints, _quiet_pool(reactor, idle=2, kept=64))
 
 
 def authority_agent(reactor: Any, ca_bundle: str) -> tuple[Agent, HTTPConnectionPool]:
@@ -40,7 +41,7 @@ def authority_agent(reactor: Any, ca_bundle: str) -> tuple[Agent, HTTPConnection
     :raises CertificateUnusable: that file cannot be used.
     """
     pool = _quiet_pool(reactor, idle=60, kept=2)
-    return Agent(reactor, policy_for(ca_bundle), pool=pool), pool
+    return ExactAgent.connecting(reactor, AnyHostEndpoints(reactor, policy_for(ca_bundle)), pool), pool
 
 
 def _quiet_pool(reactor: Any, idle: int, kept: int) -> HTTPConnectionPool:

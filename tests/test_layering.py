@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "rehearsal": GROUND | {"payload"},
     "pipeline": GROUND | {"dedup", "filters", "payload"},
     "output": GROUND | {"config.sections"},
-    "agents": {"delivery.connection", "certs.trust"},
+    "agents": {"delivery.connection", "certs.trust", "support"},
     "first_look": GROUND | {"agents", "config.sections", "delivery.dispatch", "twitch"},
     "renewal": GROUND | {"certs", "config", "https", "inspection", "services", "serving", "watching", "web"},
     "serving": {"agents", "certs", "config.sections", "services"},

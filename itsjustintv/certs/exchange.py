@@ -17,6 +17,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv import __version__
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.reading import bounded, one_line, read_body
+from itsjustintv.support.http_url import request_url
 
 __all__ = ["Answer", "Exchange", "problem_in"]
 
@@ -141,7 +142,7 @@ class Exchange:
             headers["Content-Type"] = ["application/jose+json"]
         response = await self._http.request(
             method,
-            url,
+            request_url(url),
             headers=Headers(headers),
             data=body,
             allow_redirects=False,

@@ -12,7 +12,6 @@ from typing import cast
 
 from attrs import define
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -24,9 +23,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI
-from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
+
+from itsjustintv.support.http_agent import AnyHostEndpoints
 
 __all__ = ["FirmEndpoints"]
 
@@ -57,12 +57,7 @@ class FirmEndpoints:
 
         :raises SchemeNotSupported: when it is neither ``http`` nor ``https``.
         """
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, uri.host.decode("ascii"), uri.port)
-        if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        elif uri.scheme != b"http":
-            raise SchemeNotSupported("only http and https are supported")
-        return _FirmEndpoint(self._reactor, endpoint)
+        return _FirmEndpoint(self._reactor, AnyHostEndpoints(self._reactor, self._policy).endpointForURI(uri))
 
 
 @implementer(IStreamClientEndpoint)

@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv import __version__
 from itsjustintv.errors import TwitchError, TwitchUnavailable
 from itsjustintv.reading import bounded, one_line, read_body
+from itsjustintv.support.http_url import request_url
 
 __all__ = ["Answer", "exchange", "unavailable"]
 
@@ -87,7 +88,7 @@ async def exchange(
     async def whole() -> Answer:
         response = await http.request(
             method,
-            url,
+            request_url(url),
             headers=Headers(
                 {"User-Agent": [f"itsjustintv/{__version__}"], **{name: [value] for name, value in headers.items()}}
             ),
