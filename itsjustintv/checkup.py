@@ -19,6 +19,7 @@ from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.ledger import Ledger
+from itsjustintv.support.durations import duration
 from itsjustintv.twitch.desk import View
 from itsjustintv.twitch.exchange import exchange
 from itsjustintv.twitch.preflight import Doubt
@@ -113,7 +114,7 @@ def _fsync(folder: Path, timer: Callable[[], float]) -> Finding:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return Finding(Verdict.MEND, f"nothing can be put on stable storage in {folder} ({reason}): look at that disk")
-    text = f"the disk of the journal keeps a write within {took * 1000:.1f} ms"
+    text = f"the disk of the journal keeps a write within {duration(took)}"
     return (
         Finding(Verdict.HINT, f"{text}: every notification waits for that")
         if took > _SLOW
@@ -169,7 +170,7 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
         return Finding(Verdict.HINT, "twitch does not tell what time it is")
     # The header is cut to whole seconds.
     off = reactor.seconds() - theirs - 0.5
-    text = f"the clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} twitch's"
+    text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} twitch's"
     if abs(off) > _FAR_OFF:
         return Finding(
             Verdict.MEND, f"{text}: set it, and keep it set with NTP; messages may be refused as too old or too new"

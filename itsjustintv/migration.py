@@ -12,6 +12,7 @@ from attrs import frozen
 from itsjustintv.config.leaves import dotted
 from itsjustintv.config.routes import Routes
 from itsjustintv.config.sections import Config
+from itsjustintv.support.durations import duration
 
 __all__ = ["Difference", "differences"]
 
@@ -80,14 +81,14 @@ def _retries(tables: Mapping[str, Any], config: Config) -> Iterator[Difference]:
     for key, was in _RETRY.items():
         now = getattr(config.retry, key)
         if key not in said and now != was:
-            unit = "" if key == "max_attempts" else " s"
+            shown = str if key == "max_attempts" else duration
             yield Difference(
                 f"retry.{key}",
-                f"is not set, and is {now:g}{unit} here; the original's default was {was:g}{unit}: set it to keep that",
+                f"is not set, and is {shown(now)} here; the original's default was {shown(was)}: set it to keep that",
             )
     yield Difference(
         "retry.max_age",
-        f"news that is older than {config.retry.max_age / 3600:g} h is not sent any more; the original knew no limit",
+        f"news that is older than {duration(config.retry.max_age)} is not sent any more; the original knew no limit",
     )
     yield Difference(
         "retries",
@@ -133,7 +134,7 @@ def _twitch(config: Config, environ: Mapping[str, str]) -> Iterator[Difference]:
     if config.catch_up.enabled:
         yield Difference(
             "catch_up.enabled",
-            f"what began while nobody listened, {config.catch_up.max_age / 60:g} min ago at the most, is announced"
+            f"what began while nobody listened, {duration(config.catch_up.max_age)} ago at the most, is announced"
             " with recovered = true; set it to false to have it as it was",
         )
     if environ.get("ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN"):

@@ -27,6 +27,7 @@ from itsjustintv.filters import Decision, decide
 from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Enrichment, Event, Notice, Outcome, State, Streamer, Verdict
 from itsjustintv.payload import build
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["Kept", "Match", "OnError", "Pipeline", "Submit"]
 
@@ -283,11 +284,11 @@ class Pipeline(Service):
             )
             return True
         self.log.warn(
-            "the tag filter of {streamer} cannot be decided ({reason}); held for {delay} s, as filter.on_error asks",
+            "the tag filter of {streamer} cannot be decided ({reason}); held for {delay}, as filter.on_error asks",
             streamer=delivery.streamer,
             reason=reason,
             event_id=delivery.event_id,
-            delay=self._hold,
+            delay=Seconds(self._hold),
         )
         await self._later(delivery, reason)
         return False

@@ -15,6 +15,8 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
+from itsjustintv.support.durations import duration
+
 __all__ = ["TooLong", "bounded", "one_line", "read_body"]
 
 T = TypeVar("T")
@@ -50,7 +52,7 @@ async def bounded(
     except Exception as error:
         # What a cancelled request fails with depends on how far it got.
         if not deadline.active():
-            raise failed(f"no answer within {timeout:g} s") from None
+            raise failed(f"no answer within {duration(timeout)}") from None
         cause = _cause(error)
         # Twisted's client wraps the cancelling of whoever waits for us.
         if isinstance(cause, CancelledError):

@@ -19,6 +19,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
+from itsjustintv.support.durations import Seconds
+
 __all__ = ["FileWatch", "Hangup", "Pace", "steps"]
 
 # A chain of symbolic links as long as the kernel would follow.
@@ -246,9 +248,9 @@ class FileWatch:
         if not self._complained:
             self._complained = True
             self.log.warn(
-                "the system does not tell of changes to files ({reason}); looking every {seconds:g} seconds instead",
+                "the system does not tell of changes to files ({reason}); looking every {seconds} instead",
                 reason=reason,
-                seconds=self._pace.poll,
+                seconds=Seconds(self._pace.poll),
             )
 
     # What can be seen

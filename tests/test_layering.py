@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "https": {"serving", "certs", "config", "errors", "web"},
     "checkup": GROUND | {"config.sections", "inspection", "journal", "twitch"},
     "inspection": GROUND | {"certs", "config"},
-    "migration": {"config"},
+    "migration": {"config", "support"},
     "logs": {"model", "interfaces", "config.sections", "support"},
     "telemetry": GROUND,
     "journal": GROUND,

@@ -38,7 +38,7 @@ class DifferencesTests(SynchronousTestCase):
         told = self.told()
         self.assertIn("is 10 here; the original's default was 3", told["retry.max_attempts"])
         self.assertIn("is 30 s here; the original's default was 1 s", told["retry.initial_delay"])
-        self.assertIn("is 1800 s here; the original's default was 300 s", told["retry.max_delay"])
+        self.assertIn("is 30 min here; the original's default was 5 min", told["retry.max_delay"])
         said = self.told('[retry]\nmax_attempts = 5\ninitial_delay = "2s"\n')
         self.assertEqual([key for key in said if key in ("retry.max_attempts", "retry.initial_delay")], [])
 

@@ -33,6 +33,7 @@ from itsjustintv.certs.bundle import general_name
 from itsjustintv.certs.exchange import Answer, Exchange
 from itsjustintv.certs.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.support.durations import duration
 
 __all__ = ["AcmeClient"]
 
@@ -252,7 +253,7 @@ class AcmeClient:
             if done(answer.content()):
                 return answer
             if self._clock.seconds() >= until:
-                raise AcmeUnavailable(f"{url} did not come to an end within {_PATIENCE:g} s")
+                raise AcmeUnavailable(f"{url} did not come to an end within {duration(_PATIENCE)}")
             await self._pause(answer, looks)
             looks += 1
 

@@ -20,6 +20,7 @@ from itsjustintv.certs.figures import Figures
 from itsjustintv.certs.store import InThread
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
+from itsjustintv.support.durations import duration
 
 __all__ = ["FilesService", "Watch", "read_pair"]
 
@@ -144,7 +145,7 @@ class FilesService(Service):
         if self._problem is not None:
             return self._problem
         if left < _LATE * (self._bundle.not_after - self._bundle.not_before):
-            return f"the certificate expires in {left / 86400:.1f} days and has not been replaced"
+            return f"the certificate expires in {duration(left)} and has not been replaced"
         return None
 
     def figures(self) -> Sequence[Figures]:

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from itsjustintv.certs.answers import RenewalInfo
 from itsjustintv.certs.record import Record
+from itsjustintv.support.durations import duration
 
 __all__ = [
     "Health",
@@ -291,11 +292,11 @@ def health(name: str, span: Span | None, record: Record, now: float) -> Health:
     left = span.not_after - now
     if left <= 0:
         return Health(Level.CRITICAL, f"the certificate for {name} has expired")
-    days = f"the certificate for {name} expires in {left / _DAY:.1f} days"
+    left_over = f"the certificate for {name} expires in {duration(left)}"
     if left < span.lead / 4:
-        return Health(Level.CRITICAL, days)
+        return Health(Level.CRITICAL, left_over)
     if record.failures:
-        return Health(Level.DEGRADED, f"{days}, and could not be renewed {record.failures} times")
+        return Health(Level.DEGRADED, f"{left_over}, and could not be renewed {record.failures} times")
     if left < span.lead / 2:
-        return Health(Level.DEGRADED, f"{days}, and its renewal is overdue")
+        return Health(Level.DEGRADED, f"{left_over}, and its renewal is overdue")
     return Health(Level.OK)

@@ -25,6 +25,7 @@ from itsjustintv.cli.options import (
 from itsjustintv.cli.text import plain, progress, table, tell, utc, write_json
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, rfc3339
+from itsjustintv.support.durations import duration
 
 __all__ = ["deliveries", "ledger_of"]
 
@@ -136,7 +137,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     if not about.state.final:
         tell(f"next attempt {utc(about.next_attempt_at)} UTC")
     for number, attempt in enumerate(history.attempts, 1):
-        tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {attempt.duration * 1000:.0f} ms: {attempt.detail}")
+        tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
         if attempt.response:
             tell(f"             answered: {plain(attempt.response)[:200]}")
     if payload is not None:

@@ -24,6 +24,7 @@ from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
 from itsjustintv.overview import DeliveryStory, EventStory, Step
+from itsjustintv.support.durations import duration
 
 __all__ = ["explain"]
 
@@ -217,4 +218,4 @@ def _seconds(took: float | None) -> str:
     """
     if took is None:
         return ""
-    return f"{took * 1000:.0f} ms" if abs(took) < 1 else f"{took:.1f} s" if abs(took) < 600 else f"{took / 60:.0f} min"
+    return duration(took)

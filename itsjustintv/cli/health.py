@@ -22,6 +22,7 @@ from attrs import frozen
 
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay
+from itsjustintv.support.durations import duration
 
 __all__ = ["Door", "door", "health"]
 
@@ -174,7 +175,7 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
     try:
         status, said = found.ask(path or "/health", timeout)
     except TimeoutError:
-        raise click.ClickException(f"no answer from {found.url} within {timeout:g} s") from None
+        raise click.ClickException(f"no answer from {found.url} within {duration(timeout)}") from None
     except (OSError, HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise click.ClickException(f"nobody answers at {found.url}: {reason.lower()}") from None

@@ -12,8 +12,9 @@ from operator import attrgetter
 import attrs
 from attrs import frozen
 
-from itsjustintv.config.leaves import Keys, dotted, leaves
+from itsjustintv.config.leaves import Keys, Leaf, dotted, leaves
 from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.support.durations import duration
 
 __all__ = ["Changes", "changes", "fingerprint"]
 
@@ -73,8 +74,7 @@ def changes(old: Config, new: Config) -> Changes:
     for leaf in leaves():
         before, after = (attrgetter(".".join(leaf.keys))(config) for config in (old, new))
         if before != after:
-            shown = "changed" if _hidden(leaf.keys) else f"{_shown(before)} -> {_shown(after)}"
-            keys.append(f"{dotted(leaf.keys)}: {shown}")
+            keys.append(f"{dotted(leaf.keys)}: {_change(leaf, before, after)}")
     return Changes(
         tuple(keys),
         tuple(key for key in new.streamers if key not in old.streamers),
@@ -111,9 +111,25 @@ def _quoted(keys: Sequence[str]) -> list[str]:
     return [dotted((key,)) for key in keys]
 
 
+def _change(leaf: Leaf, before: object, after: object) -> str:
+    if _hidden(leaf.keys):
+        return "changed"
+    if leaf.is_duration and isinstance(before, float) and isinstance(after, float):
+        return f"{_length(before)} -> {_length(after)}"
+    return f"{_shown(before)} -> {_shown(after)}"
+
+
+def _length(seconds: float) -> str:
+    """
+    Write a duration that the operator has written: to the last digit, or two that differ would read the same.
+    """
+    smallest = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
+    return duration(seconds) if seconds % smallest == 0 else f"{seconds:g} s"
+
+
 def _shown(value: object) -> str:
     """
-    Write a value as TOML would, near enough; a duration is in seconds.
+    Write a value as TOML would, near enough.
     """
     whole = isinstance(value, float) and value.is_integer()
     return json.dumps(int(value) if whole else value, ensure_ascii=False)  # type: ignore[call-overload]

@@ -12,10 +12,13 @@ from attrs import frozen
 
 from itsjustintv.config.sections import Config
 
-__all__ = ["Keys", "Leaf", "dotted", "leaves"]
+__all__ = ["FACTORS", "Keys", "Leaf", "dotted", "leaves"]
 
 #: The way from the top of the file to a value: ``("server", "tls", "enabled")``.
 Keys = tuple[str, ...]
+
+#: The only numbers with a fraction that are not durations.
+FACTORS = frozenset({"backoff_factor", "jitter", "renew_fraction"})
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
@@ -30,6 +33,13 @@ class Leaf:
 
     keys: Keys
     type: Any
+
+    @property
+    def is_duration(self) -> bool:
+        """
+        Whether its number is one of seconds.
+        """
+        return self.type is float and self.keys[-1] not in FACTORS
 
     @property
     def variable(self) -> str:

@@ -19,7 +19,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.durations import seconds
-from itsjustintv.config.leaves import Keys, dotted
+from itsjustintv.config.leaves import FACTORS, Keys, dotted
 from itsjustintv.config.sections import Config, StreamerEntry
 
 __all__ = ["structure"]
@@ -28,9 +28,6 @@ _Hook = Callable[[Any, Any], Any]
 
 #: What v0.1 of the original called some keys.
 _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_secret"}
-
-#: The only numbers with a fraction that are not durations.
-_FACTORS = frozenset({"backoff_factor", "jitter", "renew_fraction"})
 
 # TOML's own range, and SQLite's.
 _LARGEST = 2**63 - 1
@@ -136,7 +133,7 @@ def _converter() -> Converter:
         durations: dict[str, Any] = {
             name: override(struct_hook=_duration)
             for name, kind in get_type_hints(cls).items()
-            if kind is float and name not in _FACTORS
+            if kind is float and name not in FACTORS
         }
         return _table(make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **durations))
 

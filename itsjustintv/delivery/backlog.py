@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.support.durations import duration
 
 __all__ = ["Backlog"]
 
@@ -61,7 +62,7 @@ class Backlog(Service):
         Say for how long something has been due, if that is too long. Answers at once.
         """
         late = 0.0 if self._due_at is None else self._clock.seconds() - self._due_at
-        return f"a delivery has been due for {late / 60:.0f} minutes" if late > self._patience else None
+        return f"a delivery has been due for {duration(late)}" if late > self._patience else None
 
     async def _look(self) -> None:
         """

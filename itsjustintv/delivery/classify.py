@@ -16,6 +16,8 @@ from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from itsjustintv.support.durations import duration
+
 __all__ = ["TIMEOUT", "Meaning", "answered", "failed", "timed_out"]
 
 #: The reason of an attempt that hit its deadline.
@@ -59,7 +61,9 @@ def timed_out(timeout: float, destination: str) -> Meaning:
     """
     Describe an attempt that took too long.
     """
-    return Meaning(TIMEOUT, f"{destination} did not answer within {timeout:g} s: check that it runs and is reachable.")
+    return Meaning(
+        TIMEOUT, f"{destination} did not answer within {duration(timeout)}: check that it runs and is reachable."
+    )
 
 
 def failed(failure: Failure, destination: str) -> Meaning:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from twisted.logger import Logger, LogLevel
 
 from itsjustintv.model import Delivery, Outcome, State
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["report"]
 
 _TOLD = {
     State.DELIVERED: "delivered {event_id} of {streamer} to {destination}, attempt {attempt}",
-    State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay:.0f} s",
+    State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay}",
     State.DEAD: (
         "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} When that is mended:"
         " itsjustintv deliveries retry {delivery}"
@@ -48,5 +49,5 @@ def report(log: Logger, before: Delivery, outcome: Outcome) -> None:
         reason=reason,
         detail="" if attempt is None else attempt.detail,
         status=None if attempt is None else attempt.status,
-        delay=after.next_attempt_at - outcome.at,
+        delay=Seconds(max(0.0, after.next_attempt_at - outcome.at)),
     )

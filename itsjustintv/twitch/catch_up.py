@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
 from itsjustintv.model import Event, Verdict
+from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.batch import all_of
 from itsjustintv.twitch.directory import Directory, Stream
 from itsjustintv.twitch.errand import Errand
@@ -228,10 +229,10 @@ class CatchUp(Service):
         verdict = await self._accept(event)
         if verdict is Verdict.ACCEPTED:
             self.log.info(
-                "recovered {event_id}: {streamer} went live {age:.0f} s ago and nobody told us",
+                "recovered {event_id}: {streamer} went live {age} ago and nobody told us",
                 event_id=event.id,
                 streamer=event.broadcaster_login or event.broadcaster_id,
-                age=_age(stream, now),
+                age=Seconds(_age(stream, now)),
             )
         return verdict
 

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["Backoff", "Errand"]
 
@@ -87,17 +88,17 @@ class Errand:
                 delay = max(delay, error.retry_after)
             if str(error) != self._reason:
                 self.log.warn(
-                    "cannot {what}: {reason}; trying again in {delay:.0f} s, and then until it works",
+                    "cannot {what}: {reason}; trying again in {delay}, and then until it works",
                     what=self._what,
                     reason=str(error),
-                    delay=delay,
+                    delay=Seconds(delay),
                 )
             self._reason = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end this for ever
             if self._stopped:
                 return None
             delay = _LONGEST
-            self.log.failure("cannot {what}, trying again in {delay:.0f} s", what=self._what, delay=delay)
+            self.log.failure("cannot {what}, trying again in {delay}", what=self._what, delay=Seconds(delay))
             self._reason = f"an unexpected {type(error).__name__}, see the log"
         else:
             if self._failures:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.overview import Subscribed
+from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.crew import Crew, Terms, Work
 from itsjustintv.twitch.errand import Errand
 from itsjustintv.twitch.eventsub import Revocation
@@ -131,7 +132,7 @@ class SubscriptionKeeper(Service):
         """
         if not self.running:
             return
-        self.log.debug("looking at the subscriptions in {delay:.0f} s: {reason}", delay=delay, reason=reason)
+        self.log.debug("looking at the subscriptions in {delay}: {reason}", delay=Seconds(delay), reason=reason)
         if self._soon is not None and self._soon.active():
             if self._soon.getTime() <= self._clock.seconds() + delay:
                 return

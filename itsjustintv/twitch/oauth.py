@@ -23,6 +23,7 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.private_files import replace
+from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.exchange import Answer, exchange
 from itsjustintv.twitch.flight import SingleFlight
 
@@ -282,7 +283,7 @@ class AppToken:
             token = _Token.load(answer.body, self._clock.seconds(), owner)
         except ValueError as error:
             raise TwitchUnavailable(f"the token endpoint: the answer cannot be used: {error}") from None
-        self.log.info("twitch gave a token for {delay} s", delay=token.lifetime)
+        self.log.info("twitch gave a token for {delay}", delay=Seconds(token.lifetime))
         return token
 
     async def _save(self, token: _Token) -> None:

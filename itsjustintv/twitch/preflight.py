@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.reading import TooLong
+from itsjustintv.support.durations import duration
 from itsjustintv.twitch.exchange import exchange
 
 __all__ = ["Doubt", "Preflight", "doubts"]
@@ -261,7 +262,7 @@ def _unanswered(host: str, cause: BaseException | None, timeout: float) -> Doubt
         if any(isinstance(each, kinds) for each in causes):
             return Doubt(f"{host} {what}", why, advice)
     return Doubt(
-        f"{host} did not answer within {timeout:g} s" if cause is None else f"{host} cannot be reached from here",
+        f"{host} did not answer within {duration(timeout)}" if cause is None else f"{host} cannot be reached from here",
         "if twitch cannot reach it either, the subscription fails its verification",
         _FROM_OUTSIDE,
     )

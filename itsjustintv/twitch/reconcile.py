@@ -11,6 +11,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from itsjustintv.support.durations import duration
 from itsjustintv.twitch.subscriptions import TYPE, VERSION, Listing, Subscription
 
 __all__ = ["ENABLED", "PATIENCE", "PENDING", "Decision", "Plan", "is_kind", "moment", "plan"]
@@ -187,7 +188,7 @@ class _Drawing:
             return "its callback is not ours any more"
         if subscription.status == PENDING:
             if self._now - moment(subscription.created_at) >= PATIENCE:
-                return f"twitch has not verified the callback within {PATIENCE / 60:.0f} minutes"
+                return f"twitch has not verified the callback within {duration(PATIENCE)}"
         elif subscription.status != ENABLED:
             return _WHY.get(subscription.status, f"its status is {subscription.status or 'unknown'}")
         if not self._is_current(subscription):

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
+from itsjustintv.support.durations import Seconds
 from itsjustintv.web.channel import Channel, Refusal, TooLong
 from itsjustintv.web.clients import NO_PROXIES, Clients
 from itsjustintv.web.shares import neighbourhood
@@ -237,9 +238,9 @@ class LimitedSite(server.Site):
             )
         if cut:
             self._log.info(
-                "cut {count} connection(s): a request had not arrived after {limit:g} s",
+                "cut {count} connection(s): a request had not arrived after {limit}",
                 count=cut,
-                limit=traffic.limits.request,
+                limit=Seconds(traffic.limits.request),
             )
         for status, count in sorted(refused.items()):
             self._log.info(

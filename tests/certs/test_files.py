@@ -205,7 +205,7 @@ class FilesTests(SynchronousTestCase):
         self.put(bundle(life=60 * DAY))
         self.service.startService()
         self.server.clock.advance(51 * DAY)
-        self.assertIn("expires in 9.0 days", self.service.problem() or "")
+        self.assertIn("expires in 9 days", self.service.problem() or "")
         self.server.clock.advance(10 * DAY)
         self.assertIn("has expired", self.service.problem() or "")
 

@@ -70,7 +70,7 @@ class ChangesTests(SynchronousTestCase):
                 "server.port: 8080 -> 9090",
                 "server.tls.enabled: false -> true",
                 'server.tls.domains: [] -> ["example.org"]',
-                "cache.ttl: 7200 -> 90.5",
+                "cache.ttl: 2 h -> 90.5 s",
             ],
         )
         self.assertEqual(changes(PLAIN, new).count, 4)

@@ -4,16 +4,19 @@ Tests for :mod:`itsjustintv.support.durations`.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import math
 import re
+from pathlib import Path
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+import itsjustintv
 from itsjustintv.logs.observer import json_logger
 from itsjustintv.support.durations import Seconds, duration
 
@@ -117,6 +120,31 @@ class DurationTests(SynchronousTestCase):
         text = duration(seconds)
         self.assertLess(len(text), 26)
         self.assertEqual(seconds == 0, text == "0 s")
+
+
+class TextsTests(SynchronousTestCase):
+    """
+    Who writes durations.
+    """
+
+    def test_no_other_text_writes_one(self) -> None:
+        """
+        Nothing in the package puts a unit of time behind a number by itself: that is how 1.5 s became "2 s", or
+        "1 s". The charts of the admin page write in as few letters as fit below a bar, and a change of the
+        configuration to the last digit.
+        """
+        package = Path(itsjustintv.__file__).parent
+        by_hand = re.compile(r"""\{[^{}"']*\} ?(?:ms|s|sec|seconds?|min|minutes?|h|hours?|days?)\b(?!\{)""")
+        wrong = []
+        for path in sorted(package.rglob("*.py")):
+            name = path.relative_to(package).as_posix()
+            if name.startswith("simulator/") or name in ("admin/chart.py", "config/changes.py", "support/durations.py"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = ast.unparse(node) if isinstance(node, ast.JoinedStr) else getattr(node, "value", None)
+                if isinstance(text, str) and by_hand.search(text):
+                    wrong.append(f"{name}:{node.lineno}: {text}")  # type: ignore[attr-defined]
+        self.assertEqual(wrong, [])
 
 
 class SecondsTests(SynchronousTestCase):

@@ -269,7 +269,7 @@ class CatchUpTests(SynchronousTestCase):
         lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.info]
         lines = [line for line in lines if "token" not in line]
         self.assertEqual(len(lines), 3)
-        self.assertRegex(lines[0], "^recovered event1: login1 went live 6[0-9] s ago")
+        self.assertRegex(lines[0], "^recovered event1: login1 went live 1 min( [0-9] s)? ago")
         self.assertIn(
             "3 streamer(s) are live: 2 are, 1 of them announced late, 0 announced before, 1 live for", lines[1]
         )

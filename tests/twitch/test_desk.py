@@ -56,7 +56,7 @@ class ViewTests(SynchronousTestCase):
             self.assertIn(words, told["why not"])
             self.assertIn("replaced by the daemon", told["next"])
         pending = subscription(status="webhook_callback_verification_pending", created_at=ago(5))
-        self.assertIn("10 minutes", self.told(pending)["next"])
+        self.assertIn("10 min", self.told(pending)["next"])
 
     def test_those_of_others_are_named(self) -> None:
         """

@@ -117,7 +117,7 @@ class PlanTests(SynchronousTestCase):
         """
         drawn = self.plan(subscription(status=PENDING, created_at=ago(598)))
         self.assertEqual((ids(drawn.wait), drawn.create, drawn.done), (["sub-1"], (), False))
-        self.assertIn("10 minutes", self.replaced(subscription(status=PENDING, created_at=ago(601))))
+        self.assertIn("10 min", self.replaced(subscription(status=PENDING, created_at=ago(601))))
         self.replaced(subscription(status=PENDING, created_at="yesterday"))
 
     def test_every_other_status_is_replaced(self) -> None:
