@@ -1,0 +1,155 @@
+"""
+Files at paths that an operator names: opened without waiting, regular files only, read up to a size.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+from select import POLLIN, poll
+
+__all__ = ["Unsuitable", "is_descriptor", "read", "read_again", "read_once", "require_regular"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<number>\d{1,9})|stdin)|/proc/self/fd/(?P<process_number>\d{1,9})")
+_MIB = 1024 * 1024
+
+# What was read of the process's own descriptors, by path: there is nothing more to read the second time.
+_streams: dict[str, bytes] = {}
+
+
+class Unsuitable(OSError):
+    """
+    A path names something that cannot be used as a file: not a regular file, or too large. ``strerror`` is a clause
+    that follows "cannot be read:".
+    """
+
+    def __init__(self, number: int, reason: str, path: Path) -> None:
+        super().__init__(number, reason, str(path))
+
+    def __str__(self) -> str:
+        return f"{self.filename} cannot be used: {self.strerror}"
+
+
+def require_regular(path: Path) -> None:
+    """
+    Check that a path, which may be a symbolic link, names a regular file or nothing. Blocks.
+
+    :raises Unsuitable: it names something else: what replaces a file would replace a device too.
+    :raises OSError: the system does not say what it names.
+    """
+    try:
+        _check(path.stat().st_mode, path)
+    except FileNotFoundError:
+        return
+
+
+def read(path: Path, limit: int) -> bytes:
+    """
+    Read a regular file, which a symbolic link may lead to. Anything else is not even opened, since opening alone may
+    wait for another process or make a device do something. Blocks, for as long as the file system does.
+
+    :param limit: in bytes.
+    :raises Unsuitable: it is not a regular file, or it is larger than that.
+    :raises OSError: it is not there, or cannot be read.
+    :raises ValueError: the path holds a NUL character.
+    """
+    _check(path.stat().st_mode, path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        # Another file may have taken its place.
+        _check(about.st_mode, path)
+        if about.st_size > limit:
+            raise _too_large(limit, path)
+        return _all(descriptor, limit, path)
+    except BlockingIOError:
+        # Some files of /proc and /sys pass for regular ones.
+        raise Unsuitable(errno.EAGAIN, "reading it waits for something, use a regular file", path) from None
+    finally:
+        os.close(descriptor)
+
+
+def is_descriptor(path: Path) -> bool:
+    """
+    Whether a path names an open descriptor of this process, as ``/dev/stdin`` and ``<(...)`` in a shell do. What is
+    behind it can be read once only.
+    """
+    return _DESCRIPTOR.fullmatch(str(path)) is not None
+
+
+def read_once(path: Path, limit: int) -> bytes:
+    """
+    Read a regular file, or at the first call all that comes from a descriptor of this process; later calls answer with
+    the same bytes. Waits until the other end of a pipe is closed: not to be called in a daemon that runs.
+
+    :raises OSError: as :func:`read` does.
+    """
+    if not is_descriptor(path):
+        return read(path, limit)
+    if str(path) not in _streams:
+        _streams[str(path)] = _drain(path, limit)
+    return _streams[str(path)]
+
+
+def read_again(path: Path, limit: int) -> bytes:
+    """
+    Read a regular file, or repeat what :func:`read_once` got from a descriptor. Never waits for a descriptor.
+
+    :raises Unsuitable: also when nothing was read from that descriptor before.
+    :raises OSError: as :func:`read` does.
+    """
+    if not is_descriptor(path):
+        return read(path, limit)
+    try:
+        return _streams[str(path)]
+    except KeyError:
+        raise Unsuitable(errno.EINVAL, "it can be read at the start only, use a regular file", path) from None
+
+
+def _drain(path: Path, limit: int) -> bytes:
+    match = _DESCRIPTOR.fullmatch(str(path))
+    number = int(match["number"] or match["process_number"] or 0) if match else 0
+    mode = os.fstat(number).st_mode
+    if stat.S_ISREG(mode):
+        return read(path, limit)
+    if stat.S_ISDIR(mode) or stat.S_ISBLK(mode):
+        _check(mode, path)
+    return _all(number, limit, path, waiting=True)
+
+
+def _all(descriptor: int, limit: int, path: Path, *, waiting: bool = False) -> bytes:
+    ready = poll()
+    ready.register(descriptor, POLLIN)
+    parts: list[bytes] = []
+    room = limit + 1
+    while room > 0:
+        if waiting:
+            ready.poll()
+        part = os.read(descriptor, min(room, _MIB))
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        room -= len(part)
+    raise _too_large(limit, path)
+
+
+def _check(mode: int, path: Path) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for test, name in _KINDS if test(mode)), "something unknown")
+    raise Unsuitable(errno.EINVAL, f"it is {kind}, use a regular file", path)
+
+
+def _too_large(limit: int, path: Path) -> Unsuitable:
+    size = f"{limit // _MIB} MiB" if limit >= _MIB else f"{limit // 1024} KiB"
+    return Unsuitable(errno.EFBIG, f"it is larger than {size}", path)
