@@ -133,7 +133,8 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
         yield Finding(Verdict.OK, f"the journal {path} is made at the first start")
         return
     try:
-        account = Ledger.open(path, now).accounting()
+        ledger = Ledger.open(path, now)
+        account, undelivered = ledger.accounting(), ledger.undelivered()
     except JournalUnavailable as error:
         yield Finding(Verdict.MEND, str(error))
         return
@@ -144,11 +145,11 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
         )
     else:
         yield Finding(Verdict.OK, f"every one of {account.wanted} deliveries is accounted for")
-    if account.dead:
+    if undelivered:
         yield Finding(
             Verdict.HINT,
-            f"deliveries that ended in vain: {account.dead}; itsjustintv deliveries list --state dead tells why, and"
-            " itsjustintv deliveries retry --all sends them again",
+            f"undelivered (dead or expired): {undelivered}; itsjustintv deliveries list --state undelivered shows why,"
+            " itsjustintv deliveries retry --all requeues them",
         )
     waiting = account.accepted + account.pending
     if waiting and running is False:

@@ -93,7 +93,7 @@ def _retries(tables: Mapping[str, Any], config: Config) -> Iterator[Difference]:
     yield Difference(
         "retries",
         "are on disk before Twitch is answered, and survive a crash; each pause varies a little, and Retry-After is"
-        " obeyed; what fails for good is kept: itsjustintv deliveries list --state dead",
+        " obeyed; what ends undelivered is kept: itsjustintv deliveries list --state undelivered",
     )
 
 

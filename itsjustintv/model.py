@@ -15,6 +15,7 @@ from hashlib import sha256
 from attrs import field, frozen
 
 __all__ = [
+    "UNDELIVERED",
     "Accounting",
     "Attempt",
     "Census",
@@ -256,6 +257,17 @@ class State(StrEnum):
         """
         return self not in (State.ACCEPTED, State.PENDING)
 
+    @property
+    def undelivered(self) -> bool:
+        """
+        Whether it ended because it could not be delivered, in time or at all.
+        """
+        return self in UNDELIVERED
+
+
+#: What an operator should know of, and may requeue: given up on, or too old.
+UNDELIVERED = (State.DEAD, State.EXPIRED)
+
 
 @frozen(kw_only=True)
 class Delivery:
@@ -366,6 +378,13 @@ class Accounting:
         ended = self.delivered + self.dead + self.expired + self.filtered + self.cancelled
         return self.wanted - (self.accepted + self.pending + ended)
 
+    @property
+    def undelivered(self) -> int:
+        """
+        How many ended undelivered, ever: those that retention removed included.
+        """
+        return self.dead + self.expired
+
 
 @frozen(kw_only=True)
 class Census:
@@ -375,6 +394,7 @@ class Census:
     :ivar pending: deliveries that wait for an attempt, by destination.
     :ivar oldest_at: when the oldest delivery that has not ended was accepted; ``None`` when all have.
     :ivar dead: deliveries that were given up and are still in the journal.
+    :ivar undelivered: those, and the expired ones that are: what can be requeued.
     :ivar newest_at: when the newest event was received; ``None`` when there is none in the journal.
     """
 
@@ -382,4 +402,5 @@ class Census:
     pending: Mapping[str, int]
     oldest_at: float | None
     dead: int
+    undelivered: int
     newest_at: float | None

@@ -166,6 +166,7 @@ class JournalTests(SynchronousTestCase):
         A journal with one dead delivery and one that waits.
         """
         self.path = Path(self.mktemp()).absolute() / "journal.db"
+        self.ended = State.DEAD
 
     def fill(self, *extra: str) -> None:
         """
@@ -176,7 +177,7 @@ class JournalTests(SynchronousTestCase):
         news = event("e1")
         accept(connection, news, deliveries(news, "a", "b"), 9999.0, 1000.0)
         operations.prepare(connection, "e1-1", b"{}", None, 1000.0)
-        operations.settle(connection, "e1-1", State.DEAD, "gone", 1001.0, attempt())
+        operations.settle(connection, "e1-1", self.ended, "gone", 1001.0, attempt())
         for statement in extra:
             connection.execute(statement)
         connection.commit()
@@ -200,6 +201,17 @@ class JournalTests(SynchronousTestCase):
         self.fill()
         self.assertEqual([each.verdict for each in self.found()], [OK, HINT])
         self.assertEqual([each.verdict for each in self.found(running=False)], [OK, HINT, HINT])
+
+    def test_the_expired_count_as_the_dead_do(self) -> None:
+        """
+        What expired is named as undelivered, with the command that requeues it.
+        """
+        self.ended = State.EXPIRED
+        self.fill()
+        verdict, text = worst(self.found())
+        self.assertEqual(verdict, HINT)
+        self.assertIn("undelivered (dead or expired): 1", text)
+        self.assertIn("itsjustintv deliveries retry --all", text)
 
     def test_something_is_missing(self) -> None:
         """

@@ -75,4 +75,4 @@ class Deliveries:
             ground.following.kept,
         )
         accept = ground.following.accepting(pipeline.accept)
-        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, reactor), accept)
+        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, journal.undelivered, reactor), accept)

@@ -150,7 +150,7 @@ class Showing:
                 overviews.deliveries,
                 after=after,
                 limit=limit,
-                state=state,
+                states=() if state is None else (state,),
                 destination=destination,
                 streamer=streamer,
             )

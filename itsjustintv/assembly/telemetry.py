@@ -123,6 +123,7 @@ def _observe_journal(ground: Ground, collection: Collection) -> None:
     registry.observe_one(catalogue.WANTED, lambda: counted(lambda census: census.accounting.wanted))
     registry.observe_one(catalogue.IMBALANCE, lambda: counted(lambda census: census.accounting.imbalance))
     registry.observe_one(catalogue.DEAD_LETTERS, lambda: counted(lambda census: census.dead))
+    registry.observe_one(catalogue.UNDELIVERED, lambda: counted(lambda census: census.undelivered))
 
 
 def _shown(ground: Ground) -> Mapping[str, None]:

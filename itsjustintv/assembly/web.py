@@ -113,6 +113,7 @@ def _health(
         ),
         details=(
             ("configuration", lambda: ground.settings.status().public()),
+            ("deliveries", deliveries.backlog.public),
             ("subscriptions", lambda: subscriptions.keeper.report().public()),
         ),
     )

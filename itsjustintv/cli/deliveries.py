@@ -24,15 +24,20 @@ from itsjustintv.cli.options import (
 )
 from itsjustintv.cli.text import plain, progress, table, tell, utc, write_json
 from itsjustintv.journal.ledger import Ledger
-from itsjustintv.model import Delivery, State, rfc3339
+from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.durations import duration
 
 __all__ = ["deliveries", "ledger_of"]
 
 _TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful"}
 
+#: What --state says of the dead and the expired together.
+_UNDELIVERED = "undelivered"
+
+_STATES = (*(state.value for state in State), _UNDELIVERED)
+
 #: States that an operator may undo.
-_UNDELIVERED = tuple(state.value for state in State if state.final and state is not State.DELIVERED)
+_RETRYABLE = (_UNDELIVERED, *(state.value for state in State if state.final and state is not State.DELIVERED))
 
 #: Deliveries in one transaction: the daemon writes nothing meanwhile.
 _BATCH = 200
@@ -54,9 +59,13 @@ def ledger_of(config: str | None) -> Ledger:
         return Ledger.open(path, time.time)
 
 
+def _states(word: str | None) -> tuple[State, ...]:
+    return () if word is None else UNDELIVERED if word == _UNDELIVERED else (State(word),)
+
+
 @click.group(
     short_help="See what became of everything; change it.",
-    epilog=examples("deliveries list --state dead", "deliveries show ID", "deliveries retry --all --state dead"),
+    epilog=examples("deliveries list --state undelivered", "deliveries show ID", "deliveries retry --all"),
 )
 def deliveries() -> None:
     """
@@ -68,12 +77,12 @@ def deliveries() -> None:
     "list",
     epilog=examples(
         "deliveries list",
-        "deliveries list --state dead --destination streamers.tanuki",
+        "deliveries list --state undelivered --destination streamers.tanuki",
         "deliveries list --json --limit 10",
     ),
 )
 @config_option
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state; undelivered is dead or expired.")
 @_streamer
 @_destination
 @click.option(
@@ -88,7 +97,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
     """
     ledger = ledger_of(config)
     with errors():
-        found = ledger.list(None if state is None else State(state), destination, streamer, limit)
+        found = ledger.list(*_states(state), destination=destination, streamer=streamer, limit=limit)
         account = ledger.accounting()
     if as_json:
         write_json({"deliveries": [_public(each) for each in found], "accounting": asdict(account)})
@@ -170,9 +179,13 @@ def _public(delivery: Delivery) -> Mapping[str, Any]:
 )
 @config_option
 @click.argument("delivery", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every delivery that ended in --state.")
+@click.option("--all", "everything", is_flag=True, help="Every delivery in --state.")
 @click.option(
-    "--state", type=click.Choice(_UNDELIVERED), default="dead", show_default=True, help="With --all: in this state."
+    "--state",
+    type=click.Choice(_RETRYABLE),
+    default=_UNDELIVERED,
+    show_default=True,
+    help="With --all: in this state; undelivered is dead or expired.",
 )
 @_streamer
 @_destination
@@ -185,7 +198,7 @@ def retry(  # noqa: PLR0917 - click names them
     destination: str | None,
 ) -> None:
     """
-    Send deliveries that ended undelivered once more, with all their attempts before them.
+    Requeue deliveries: each is due at once, with all its attempts and its whole age before it.
     """
     if everything == bool(delivery):
         raise click.UsageError("name deliveries, or say --all")
@@ -196,17 +209,17 @@ def retry(  # noqa: PLR0917 - click names them
         for each in delivery:
             tell(f"{each} is {ledger.retry(each).state.value} again")
         if everything:
-            _retry_all(ledger, ledger.ended(State(state), destination, streamer), state)
+            _retry_all(ledger, ledger.ended(*_states(state), destination=destination, streamer=streamer), state)
 
 
 def _retry_all(ledger: Ledger, found: Sequence[str], state: str) -> None:
     sent = 0
-    with progress(len(found), "sending again") as advance:
+    with progress(len(found), "requeuing") as advance:
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
             sent += ledger.retry_all(batch)
             advance(len(batch))
-    tell(f"{sent} that were {state} are on their way again")
+    tell(f"requeued {sent} {state} {'delivery' if sent == 1 else 'deliveries'}")
 
 
 @deliveries.command(epilog=examples("deliveries cancel ID"))

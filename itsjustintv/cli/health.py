@@ -185,6 +185,10 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
     reasons = said.get("reasons")
     for reason in filter(lambda each: isinstance(each, dict), reasons if isinstance(reasons, list) else ()):
         click.echo(f"{_plain(reason.get('check'))}: {_plain(reason.get('reason'))}")
+    counts = said.get("deliveries")
+    if isinstance(counts, dict) and counts.get("undelivered"):
+        undelivered = _plain(counts["undelivered"])
+        click.echo(f"undelivered: {undelivered}; itsjustintv deliveries list --state undelivered shows why")
     sys.exit(0 if status == 200 else 1)
 
 

@@ -79,7 +79,7 @@ class _Parts(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
-        "init", "", "demo", "config validate", "deliveries list --state dead", "subscriptions explain tanuki"
+        "init", "", "demo", "config validate", "deliveries list --state undelivered", "subscriptions explain tanuki"
     )
     + "\n\nStatus: 0 all went well; 1 something did not, see standard error; 2 the command was not understood; 130 it"
     " was interrupted. Every command has its own --help.",

@@ -1,10 +1,10 @@
 """
-Whether what is due is being sent.
+Whether what is due is being sent, and how much was not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -28,14 +28,17 @@ class Backlog(Service):
     be sent to it, or asked to be left alone for long, is one.
 
     :ivar earliest: when the first delivery that has not ended was, or will be, due; ``None`` when all have ended.
+    :ivar undelivered: counts the dead and the expired deliveries that are kept.
     :ivar patience: seconds for which something may be due.
     """
 
     _earliest: Callable[[], Deferred[float | None]]
+    _undelivered: Callable[[], Deferred[int]]
     _clock: IReactorTime
     _every: float = 15.0
     _patience: float = 300.0
     _due_at: float | None = field(default=None, init=False)
+    _count: int | None = field(default=None, init=False)
     _looking: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
@@ -64,12 +67,19 @@ class Backlog(Service):
         late = 0.0 if self._due_at is None else self._clock.seconds() - self._due_at
         return f"a delivery has been due for {duration(late)}" if late > self._patience else None
 
+    def public(self) -> Mapping[str, object]:
+        """
+        What anyone may know, as of the last look; ``None`` before the first.
+        """
+        return {"undelivered": self._count}
+
     async def _look(self) -> None:
         """
         Look once. Never raises: the loop must not end.
         """
         try:
             self._due_at = await self._earliest()
+            self._count = await self._undelivered()
         except JournalUnavailable:
             # The journal says so itself. What was due is still due.
             pass

@@ -158,6 +158,12 @@ class Journal(Service):
         """
         return self._read(queries.census)
 
+    def undelivered(self) -> Deferred[int]:
+        """
+        Count the dead and the expired deliveries that are kept.
+        """
+        return self._read(queries.undelivered)
+
     def changed(self) -> Deferred[bool]:
         return self._read(queries.signals).addCallback(self._heard)
 

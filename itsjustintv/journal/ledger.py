@@ -82,19 +82,16 @@ class Ledger:
             return ledger
 
     def list(
-        self,
-        state: State | None = None,
-        destination: str | None = None,
-        streamer: str | None = None,
-        limit: int = 100,
+        self, *states: State, destination: str | None = None, streamer: str | None = None, limit: int = 100
     ) -> Sequence[Delivery]:
         """
         List deliveries, the newest first, without their pictures.
 
-        :param state: this state only; likewise the next two.
+        :param states: these states only, either one, or several that are final; all when there are none.
+        :param destination: to this one only; likewise the next.
         """
         with self._reading() as connection:
-            return queries.deliveries(connection, state, destination, streamer, limit)
+            return queries.deliveries(connection, states, destination, streamer, limit)
 
     def show(self, delivery_id: str) -> History:
         """
@@ -126,6 +123,13 @@ class Ledger:
         with self._reading() as connection:
             return queries.accounting(connection)
 
+    def undelivered(self) -> int:
+        """
+        Count the dead and the expired deliveries in the journal.
+        """
+        with self._reading() as connection:
+            return queries.undelivered(connection)
+
     def export(self, directory: Path, resolve: Resolve, embed: Embed) -> Export:
         """
         Write the state into a directory in the form of the original program's files.
@@ -149,14 +153,14 @@ class Ledger:
         with self._writing() as connection:
             return retry(connection, delivery_id, self._now())
 
-    def ended(self, state: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
+    def ended(self, *states: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
         """
-        The ids of all deliveries that ended in a state, those that ended first in front.
+        The ids of all deliveries that ended in one of some states, those that ended first in front.
 
         :param destination: to this one only; likewise the next.
         """
         with self._reading() as connection:
-            return queries.ended(connection, state, destination, streamer)
+            return queries.ended(connection, states, destination, streamer)
 
     def retry_all(self, delivery_ids: Sequence[str]) -> int:
         """

@@ -107,7 +107,7 @@ def deliveries(
     after: Place | None,
     limit: int,
     *,
-    state: State | None = None,
+    states: Sequence[State] = (),
     destination: str | None = None,
     streamer: str | None = None,
 ) -> tuple[Sequence[DeliveryStory], Place | None]:
@@ -116,21 +116,20 @@ def deliveries(
     pending by destination and next attempt; all of them together by acceptance, the latest first.
 
     :param after: where to go on.
-    :param state: this state only; likewise the next two.
+    :param states: these states only, either one, or several that are final; all when there are none.
+    :param destination: to this one only; likewise the next.
     :return: those found, perhaps none, and where to go on, ``None`` at the end.
     """
-    condition, order, names = _order(state)
+    condition, descends, names = _order(states)
     columns = ", ".join(names)
     places = ", ".join("?" * len(names))
     beyond = "" if after is None else f" AND ({columns}) {condition} ({places})"
-    where = "1" if state is None else f"state = '{state.value}'"
-    if state is not None and state.final:
-        where += " AND finished_at IS NOT NULL"
-    direction = " DESC" if order else ""
+    # One part for each state, merged: an index holds the order of each.
+    parts = [f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {_is(state)}{beyond}" for state in states or (None,)]  # noqa: S608 - our own words
+    direction = " DESC" if descends else ""
     looked = connection.execute(
-        f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {where}{beyond}"  # noqa: S608 - our own words
-        f" ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
-        (*(after or ()), _LOOK),
+        f"{' UNION ALL '.join(parts)} ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
+        (*(after or ()) * len(parts), _LOOK),
     )
     found: list[DeliveryStory] = []
     place: Place | None = None
@@ -154,15 +153,21 @@ def waiting(connection: Connection) -> Sequence[Waiting]:
     return [Waiting(destination=row["destination"], count=row["count"], next_at=row["next_at"]) for row in rows]
 
 
-def _order(state: State | None) -> tuple[str, bool, tuple[str, ...]]:
+def _is(state: State | None) -> str:
+    if state is None:
+        return "1"
+    return f"state = '{state.value}'{' AND finished_at IS NOT NULL' if state.final else ''}"
+
+
+def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
     """
     How a list goes on, whether it descends, and by which columns: each the order of an index.
     """
-    if state is State.PENDING:
+    if State.PENDING in states:
         return ">", False, ("destination", "next_attempt_at", "id")
-    if state is State.ACCEPTED:
+    if State.ACCEPTED in states:
         return ">", False, ("next_attempt_at", "id")
-    return "<", True, ("rowid",) if state is None else ("finished_at", "rowid")
+    return "<", True, ("finished_at", "rowid") if states else ("rowid",)
 
 
 def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:

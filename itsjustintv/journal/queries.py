@@ -14,7 +14,7 @@ from sqlite3 import Connection, Row
 from attrs import evolve
 
 from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
-from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import UNDELIVERED, Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
 
 __all__ = [
     "accounting",
@@ -36,6 +36,7 @@ __all__ = [
     "recall_all",
     "seen",
     "signals",
+    "undelivered",
     "unprepared",
 ]
 
@@ -205,9 +206,22 @@ def census(connection: Connection) -> Census:
         accounting=accounting(connection),
         pending={row["destination"]: row["count"] for row in pending},
         oldest_at=min(oldest, default=None),
-        dead=connection.execute("SELECT held FROM states WHERE state = 'dead'").fetchone()["held"],
+        dead=_held(connection, State.DEAD),
+        undelivered=undelivered(connection),
         newest_at=connection.execute("SELECT max(received_at) AS newest FROM events").fetchone()["newest"],
     )
+
+
+def undelivered(connection: Connection) -> int:
+    """
+    Count the dead and the expired deliveries in the journal.
+    """
+    return sum(_held(connection, state) for state in UNDELIVERED)
+
+
+def _held(connection: Connection, state: State) -> int:
+    held: int = connection.execute("SELECT held FROM states WHERE state = ?", (state.value,)).fetchone()["held"]
+    return held
 
 
 def signals(connection: Connection) -> int:
@@ -244,40 +258,45 @@ def is_new(connection: Connection) -> bool:
 
 
 def deliveries(
-    connection: Connection, state: State | None, destination: str | None, streamer: str | None, limit: int
+    connection: Connection, states: Sequence[State], destination: str | None, streamer: str | None, limit: int
 ) -> Sequence[Delivery]:
     """
-    Deliveries without their pictures: those of a final state in the order in which they ended, others in that in which
+    Deliveries without their pictures: those of final states in the order in which they ended, others in that in which
     they were accepted, the latest first.
 
-    :param state: this state only; likewise the next two.
+    :param states: these states only, either one, or several that are final; all when there are none.
+    :param destination: to this one only; likewise the next.
     """
-    conditions = [
-        "(:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
+    condition = "(:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
+    final = bool(states) and all(state.final for state in states)
+    order = "finished_at" if final else "rowid"
+    # One part for each state, merged: an index holds the order of each.
+    parts = [
+        f"SELECT rowid, * FROM deliveries WHERE {condition}"  # noqa: S608 - our own words
+        + (f" AND state = '{state.value}'" if state else "")
+        + (" AND finished_at IS NOT NULL" if final else "")
+        for state in states or (None,)
     ]
-    order = "rowid"
-    if state is not None:
-        conditions.append(f"state = '{state.value}'")
-        if state.final:
-            conditions.append("finished_at IS NOT NULL")
-            order = "finished_at"
     rows = connection.execute(
-        f"SELECT * FROM deliveries WHERE {' AND '.join(conditions)} ORDER BY {order} DESC LIMIT :limit",  # noqa: S608 - our own words
+        f"{' UNION ALL '.join(parts)} ORDER BY {order} DESC LIMIT :limit",
         {"destination": destination, "streamer": streamer, "limit": limit},
     )
     return [to_delivery(row) for row in rows]
 
 
-def ended(connection: Connection, state: State, destination: str | None, streamer: str | None) -> Sequence[str]:
+def ended(
+    connection: Connection, states: Sequence[State], destination: str | None, streamer: str | None
+) -> Sequence[str]:
     """
-    The ids of all deliveries in a final state, those that ended first in front.
+    The ids of all deliveries in final states, those that ended first in front.
 
     :param destination: to this one only; likewise the next.
     """
+    these = ", ".join(f"'{state.value}'" for state in states)
     rows = connection.execute(
-        "SELECT id FROM deliveries WHERE state = :state AND finished_at IS NOT NULL"
+        f"SELECT id FROM deliveries WHERE state IN ({these}) AND finished_at IS NOT NULL"  # noqa: S608 - our own words
         " AND (:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
         " ORDER BY finished_at",
-        {"state": state.value, "destination": destination, "streamer": streamer},
+        {"destination": destination, "streamer": streamer},
     )
     return [row["id"] for row in rows]

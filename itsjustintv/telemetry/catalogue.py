@@ -123,6 +123,7 @@ PENDING = _gauge(
 )
 OLDEST_AGE = _gauge("oldest_pending.age", "s", "Time since the oldest delivery that has not ended was accepted.")
 DEAD_LETTERS = _gauge("dead_letters", "{delivery}", "Deliveries that were given up and can be sent again.")
+UNDELIVERED = _gauge("undelivered", "{delivery}", "Deliveries that ended as dead or expired and can be sent again.")
 
 # What goes out
 

@@ -180,14 +180,17 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual((shown["state"], shown["payload"]), ("dead", {"event": "stream.online"}))
         self.assertEqual(([each["ok"] for each in shown["tries"]], shown["event"]["id"]), ([False], "e1"))
 
-    def test_all_that_died(self) -> None:
+    def test_all_that_was_not_delivered(self) -> None:
         """
-        All that died is on its way again, and nothing else is touched.
+        The dead and the expired are listed under one word and requeued by one command, and nothing else is touched.
         """
+        operations.settle(self.connection, "e2-1", State.EXPIRED, "too old to be news", 1002.0)
+        listed = json.loads(self.run_command("list", "--state", "undelivered", "--json").stdout)
+        self.assertEqual([each["state"] for each in listed["deliveries"]], ["expired", "dead", "dead"])
         result = self.run_command("retry", "--all")
-        self.assertEqual((result.exit_code, result.stdout), (0, "2 that were dead are on their way again\n"))
+        self.assertEqual((result.exit_code, result.stdout), (0, "requeued 3 undelivered deliveries\n"))
         self.assertEqual(set(self.states().values()), {"pending"})
-        self.assertEqual(self.run_command("retry", "--all").stdout, "0 that were dead are on their way again\n")
+        self.assertEqual(self.run_command("retry", "--all").stdout, "requeued 0 undelivered deliveries\n")
 
     def test_all_of_one_destination(self) -> None:
         """

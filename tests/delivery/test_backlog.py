@@ -23,8 +23,9 @@ class BacklogTests(SynchronousTestCase):
         """
         self.clock = Clock()
         self.clock.advance(1000)
+        self.undelivered = 0
         self.answer: Deferred[float | None] = succeed(None)
-        self.backlog = Backlog(lambda: self.answer, self.clock)
+        self.backlog = Backlog(lambda: self.answer, lambda: succeed(self.undelivered), self.clock)
         self.backlog.startService()
 
     def look(self, answer: Deferred[float | None], seconds: float = 15) -> str | None:
@@ -34,6 +35,15 @@ class BacklogTests(SynchronousTestCase):
         self.answer = answer
         self.clock.advance(seconds)
         return self.backlog.problem()
+
+    def test_what_was_not_delivered(self) -> None:
+        """
+        The number of undelivered ones is that of the last look.
+        """
+        self.assertEqual(self.backlog.public(), {"undelivered": 0})
+        self.undelivered = 4
+        self.look(succeed(None))
+        self.assertEqual(self.backlog.public(), {"undelivered": 4})
 
     def test_overdue(self) -> None:
         """

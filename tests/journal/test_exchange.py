@@ -86,7 +86,7 @@ class ExchangeCase(SynchronousTestCase):
         return report
 
     def only(self) -> Delivery:
-        (delivery,) = queries.deliveries(self.connection, None, None, None, 9)
+        (delivery,) = queries.deliveries(self.connection, (), None, None, 9)
         self.assertEqual(queries.accounting(self.connection).imbalance, 0)
         return delivery
 

@@ -247,7 +247,7 @@ class JournalMachine(RuleBasedStateMachine):
         Every delivery, place in line, outcome and key is there as it should be.
         """
         assert {name: queries.load(self.connection, name) for name in self.kept} == self.kept
-        assert {d.id for d in queries.deliveries(self.connection, None, None, None, 999)} == set(self.kept)
+        assert {d.id for d in queries.deliveries(self.connection, (), None, None, 999)} == set(self.kept)
         assert dict(queries.seen(self.connection, self.now)) == {k: at for k, at in self.keys.items() if at > self.now}
         pending = [delivery for delivery in self.kept.values() if delivery.state is State.PENDING]
         assert queries.destinations(self.connection) == sorted({delivery.destination for delivery in pending})

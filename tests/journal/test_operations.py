@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.journal import keys, operations, queries
 from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
-from itsjustintv.model import Due, Outcome, State
+from itsjustintv.model import UNDELIVERED, Due, Outcome, State
 from tests.journal.values import attempt, deliveries, event
 
 
@@ -137,9 +137,10 @@ class CensusTests(OperationsCase):
         for delivery_id in ("e0-1", "e1-1", "e1-2", "e2-1"):
             operations.prepare(self.connection, delivery_id, b"{}", None, 1040.0)
         operations.settle(self.connection, "e0-1", State.DEAD, "exhausted", 1050.0)
-        operations.settle(self.connection, "e0-2", State.FILTERED, "no tag", 1050.0)
+        operations.settle(self.connection, "e0-2", State.EXPIRED, "too old to be news", 1050.0)
         found = queries.census(self.connection)
-        self.assertEqual((found.pending, found.dead, found.newest_at), ({"a": 2, "b": 1}, 1, 1030.0))
+        self.assertEqual((found.pending, found.dead, found.undelivered), ({"a": 2, "b": 1}, 1, 2))
+        self.assertEqual(found.newest_at, 1030.0)
         self.assertEqual(found.oldest_at, 1010.0)
         self.assertEqual((found.accounting.wanted, found.accounting.imbalance), (8, 0))
         for delivery_id in ("e1-1", "e1-2"):
@@ -521,9 +522,8 @@ class PlanTests(OperationsCase):
         queries.seen(self.connection, 0.0)
         operations.settle(self.connection, "e1-1", State.DELIVERED, "", 1.0, attempt(ok=True))
         operations.purge(self.connection, 1e9, 1e9, 100)
-        for state in State:
-            if state.final:
-                queries.deliveries(self.connection, state, None, None, 10)
+        for states in (UNDELIVERED, *((state,) for state in State if state.final)):
+            queries.deliveries(self.connection, states, None, None, 10)
         self.connection.set_trace_callback(None)
 
         # One row for each state, destination and temporary table; of the keys, the expired go within the hour.

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from itsjustintv.journal import ledger, operations, overviews
-from itsjustintv.model import State
+from itsjustintv.journal import ledger, operations, overviews, queries
+from itsjustintv.model import UNDELIVERED, State
 from itsjustintv.overview import Place
 from tests.journal.test_operations import OperationsCase
 from tests.journal.values import attempt, event
@@ -98,17 +98,28 @@ class DeliveriesTests(OperationsCase):
         """
         for limit in (1, 2, 3, 50):
             self.assertEqual(self.read(limit), ["f0-2", "f0-1", "e5-1", "e4-1", "e3-1", "e2-1", "e1-1", "e0-1"], limit)
-            self.assertEqual(self.read(limit, state=State.DEAD), ["e1-1", "e2-1", "e4-1"], limit)
-            self.assertEqual(self.read(limit, state=State.PENDING), ["e0-1", "e3-1", "e5-1"], limit)
-            self.assertEqual(self.read(limit, state=State.ACCEPTED), ["f0-1", "f0-2"], limit)
-            self.assertEqual(self.read(limit, state=State.DELIVERED), [], limit)
+            self.assertEqual(self.read(limit, states=(State.DEAD,)), ["e1-1", "e2-1", "e4-1"], limit)
+            self.assertEqual(self.read(limit, states=(State.PENDING,)), ["e0-1", "e3-1", "e5-1"], limit)
+            self.assertEqual(self.read(limit, states=(State.ACCEPTED,)), ["f0-1", "f0-2"], limit)
+            self.assertEqual(self.read(limit, states=(State.DELIVERED,)), [], limit)
+
+    def test_the_undelivered_are_one_list(self) -> None:
+        """
+        The dead and the expired come in one list by their end, whatever the parts, and are counted together.
+        """
+        operations.settle(self.connection, "e3-1", State.EXPIRED, "too old to be news", 1997.0)
+        operations.settle(self.connection, "e5-1", State.DELIVERED, "delivered", 1997.5)
+        for limit in (1, 2, 3, 50):
+            self.assertEqual(self.read(limit, states=UNDELIVERED), ["e1-1", "e2-1", "e3-1", "e4-1"], limit)
+        self.assertEqual(self.read(2, states=UNDELIVERED, destination="b"), ["e1-1", "e3-1"])
+        self.assertEqual(queries.undelivered(self.connection), 4)
 
     def test_filters(self) -> None:
         """
         Filters can be put together; nobody's name is part of the statement.
         """
         self.assertEqual(self.read(2, destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
-        self.assertEqual(self.read(2, destination="b", state=State.DEAD), ["e1-1"])
+        self.assertEqual(self.read(2, destination="b", states=(State.DEAD,)), ["e1-1"])
         self.assertEqual(self.read(50, streamer="cool"), self.read(50))
         self.assertEqual(self.read(50, streamer="' OR 1 --"), [])
 
@@ -129,8 +140,11 @@ class DeliveriesTests(OperationsCase):
         self.connection.set_trace_callback(asked.append)
         after: dict[State | None, Place] = {None: (5,), State.PENDING: ("a", 1.0, "x"), State.ACCEPTED: (1.0, "x")}
         for state in (None, *State):
-            overviews.deliveries(self.connection, None, 5, state=state)
-            overviews.deliveries(self.connection, after.get(state, (1.0, 5)), 5, state=state)
+            states = () if state is None else (state,)
+            overviews.deliveries(self.connection, None, 5, states=states)
+            overviews.deliveries(self.connection, after.get(state, (1.0, 5)), 5, states=states)
+        overviews.deliveries(self.connection, None, 5, states=UNDELIVERED)
+        overviews.deliveries(self.connection, (1.0, 5), 5, states=UNDELIVERED)
         overviews.events(self.connection, (1000.0, "e1"), 5)
         overviews.mark(self.connection)
         overviews.waiting(self.connection)

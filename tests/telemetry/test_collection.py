@@ -29,7 +29,7 @@ def census(wanted: int) -> Census:
     accounting = Accounting(
         wanted=wanted, accepted=0, pending=0, delivered=wanted, dead=0, expired=0, filtered=0, cancelled=0
     )
-    return Census(accounting=accounting, pending={}, oldest_at=None, dead=0, newest_at=None)
+    return Census(accounting=accounting, pending={}, oldest_at=None, dead=0, undelivered=0, newest_at=None)
 
 
 class CollectionCase(SynchronousTestCase):
