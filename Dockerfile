@@ -35,9 +35,10 @@ COPY --from=build /opt/itsjustintv /opt/itsjustintv
 ENV PATH=/opt/itsjustintv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    ITSJUSTINTV_CONFIG=/etc/itsjustintv/config.toml
+    ITSJUSTINTV_CONFIG=/etc/itsjustintv/config.toml \
+    ITSJUSTINTV_STORAGE_BASE=/
+# With this base, data/ is the volume.
 USER 10001:10001
-# Relative paths of the configuration start here, so that data/ is the volume.
 WORKDIR /
 VOLUME /data
 EXPOSE 8080

@@ -147,7 +147,7 @@ class ConfigService(Service):
     made while one is under way are answered by the next one together.
 
     :ivar path: of the file, absolute, since the current directory may change.
-    :ivar base: where relative paths of files with secrets start, absolute as well.
+    :ivar base: where relative paths start, absolute as well.
     :ivar environ: wins over the file.
     :ivar loaded: the configuration to begin with.
     :ivar in_thread: runs what may block.
@@ -171,7 +171,7 @@ class ConfigService(Service):
 
     def __attrs_post_init__(self) -> None:
         now = self._clock.seconds()
-        self._status = ReloadStatus(fingerprint(self.config), now, now)
+        self._status = ReloadStatus(fingerprint(self.config, self._base), now, now)
         self._report = ReloadReport("start", now)
 
     @property

@@ -25,6 +25,7 @@ from twisted.python import usage
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.config.hidden import secrets
 from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.places import FINDING, find
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.event_ids import EventIds
@@ -54,9 +55,13 @@ _OBJECTS = 20_000
 
 def config_path(given: str | None) -> Path:
     """
-    Where the configuration is: as given, else as ``ITSJUSTINTV_CONFIG`` says, else ``config.toml`` here.
+    Where the configuration is, see :func:`~itsjustintv.config.places.find`. If another one might have been meant,
+    standard error has a line about it.
     """
-    return Path(given or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml")
+    place = find(given, os.environ)
+    if place.note:
+        sys.stderr.write(f"{place.note}\n")
+    return place.path
 
 
 class Options(usage.Options):
@@ -67,12 +72,11 @@ class Options(usage.Options):
     synopsis = "[--config FILE]"
     longdesc = "Tell webhooks, once and reliably, when a Twitch streamer goes live."
     optParameters = [  # noqa: RUF012 - the form usage.Options reads
-        ["config", "c", None, "The configuration file; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml."],
+        ["config", "c", None, FINDING],
     ]
 
     loaded: Loaded
     path: Path
-    base: Path
     log: Callable[[], ILogObserver] | None = None
 
     def postOptions(self) -> None:
@@ -82,11 +86,11 @@ class Options(usage.Options):
         :raises SystemExit: listing every problem. A ``UsageError`` would print twistd's whole usage before it, and one
             raised later, from :func:`makeService`, would be a traceback.
         """
-        path = config_path(self["config"])
-        # twistd changes the current directory later.
-        self.path, self.base = path.absolute(), Path().absolute()
+        self.path = path = config_path(self["config"])
+        # twistd goes there later.
+        here = Path("." if self.parent is None else self.parent.get("rundir") or ".").absolute()
         try:
-            self.loaded = load(path, os.environ)
+            self.loaded = load(path, os.environ, here=here)
         except ConfigError as error:
             problems = "\n".join(f"  {problem}" for problem in error.problems)
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
@@ -163,7 +167,7 @@ def _spare_the_collector() -> None:
 def _ground(options: Options, reactor: Any) -> Ground:
     disk = DiskThreads(reactor)
     settings = ConfigService(
-        options.path, options.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
+        options.path, options.loaded.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
     )
     config = settings.config
     for warning in options.loaded.warnings:

@@ -270,11 +270,23 @@ class ReloadTests(ReloadTestCase):
         self.write("data/journal.db", "data/another.db")
         self.write("[server]", "[server]\nport = 9090")
         said = self.logged(self.reload)
-        self.assertEqual(self.service.config.storage.path, "data/journal.db")
+        self.assertEqual(self.service.config.storage.path, f"{self.base}/data/journal.db")
         self.assertEqual(self.service.config.server.port, 9090)
         self.assertEqual(said[1], "info: server.port: 8080 -> 9090")
         self.assertTrue(said[2].startswith("warn: storage.path: cannot change while the daemon runs"), said[2])
         self.assertEqual(self.logged(self.watch.changed), [], "said once")
+
+    def test_relative_paths_do_not_move(self) -> None:
+        """
+        Another place for relative paths is refused with the reason, and the rest is applied.
+        """
+        self.write("[storage]", '[storage]\nbase = "/elsewhere"')
+        self.write("[server]", "[server]\nport = 9090")
+        said = self.logged(self.reload)
+        config = self.service.config
+        self.assertEqual((config.storage.path, config.server.port), (f"{self.base}/data/journal.db", 9090))
+        self.assertEqual(config.twitch.token_file, f"{self.base}/data/tokens.json")
+        self.assertTrue(said[2].startswith("warn: storage.base: cannot change while the daemon runs"), said[2])
 
     def test_new_doubts_are_told(self) -> None:
         """

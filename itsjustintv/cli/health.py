@@ -22,6 +22,7 @@ from attrs import frozen
 
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay
+from itsjustintv.config.places import FINDING, find
 from itsjustintv.support.durations import duration
 
 __all__ = ["Door", "door", "health"]
@@ -149,7 +150,7 @@ def _door(url: str) -> Door:
     "--config",
     "-c",
     metavar="FILE",
-    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
+    help=FINDING,
 )
 @click.option("--url", metavar="URL", help="Where the daemon is; otherwise where the configuration lets it listen.")
 @click.option("--live", "path", flag_value="/livez", help="Only whether a restart could mend something.")
@@ -161,13 +162,8 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
 
     Without --live or --ready: whether it takes in what Twitch tells, and sends.
     """
-    given = config or click.get_current_context().find_root().params.get("config")
     try:
-        found = (
-            _door(url)
-            if url
-            else door(Path(given or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml"), os.environ)
-        )
+        found = _door(url) if url else door(_chosen(config), os.environ)
     except (TypeError, ValueError, OSError) as error:
         raise click.ClickException(
             f"the configuration does not tell where the daemon is ({error}); give --url"
@@ -190,6 +186,16 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
         undelivered = _plain(counts["undelivered"])
         click.echo(f"undelivered: {undelivered}; itsjustintv deliveries list --state undelivered shows why")
     sys.exit(0 if status == 200 else 1)
+
+
+def _chosen(config: str | None) -> Path:
+    """
+    As in :mod:`~itsjustintv.cli.options`, which imports more than this may.
+    """
+    place = find(config or click.get_current_context().find_root().params.get("config"), os.environ)
+    if place.note:
+        click.echo(place.note, err=True)
+    return place.path
 
 
 def _plain(text: object) -> str:

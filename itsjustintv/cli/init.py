@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
-from itsjustintv.cli.options import chosen, config_option, errors, examples
+from itsjustintv.cli.options import config_option, errors, examples, naming, to_write
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell
 from itsjustintv.config import values
@@ -103,7 +101,7 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
     Write a first configuration. Asks what it is not told, checks the answers, makes up the secrets, and never
     overwrites a file.
     """
-    path = chosen(config)
+    path = to_write(config)
     if path.exists():
         raise click.ClickException(f"{path} is already there, and is left as it is")
     given = Given(**said)
@@ -134,11 +132,4 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
     else:
         callback, port = callback_url(found), found.server.port
         tell(f"Let your proxy pass {callback} on to port {port}, path and body untouched.")
-    tell(f"Next: itsjustintv run{_option(path)}")
-
-
-def _option(path: Path) -> str:
-    """
-    How the daemon is told of this file.
-    """
-    return "" if path == Path("config.toml") else f" --config {shlex.quote(str(path))}"
+    tell(f"Next: itsjustintv run{naming(path)}")

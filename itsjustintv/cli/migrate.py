@@ -15,7 +15,7 @@ from typing import Any
 import click
 from attrs import asdict, frozen
 
-from itsjustintv.cli.options import chosen, config_option, errors, examples, json_option
+from itsjustintv.cli.options import config_option, errors, examples, json_option, naming, to_write
 from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
@@ -77,11 +77,11 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     The configuration is written to --config, unless there is one already: then that one is used as it is. The state
     goes to the journal that it names. Stop the original first, and run this where the daemon will run, as its user.
     """
-    source, target = folder / "config.toml", chosen(config)
+    source, target = folder.absolute() / "config.toml", to_write(config)
     existing = target.exists()
     with errors():
-        accepted = accept(_original(source), os.environ, str(source))
-        in_use = accept(read(target), os.environ, str(target)) if existing else accepted
+        accepted = accept(_original(source), os.environ, target, str(source))
+        in_use = accept(read(target), os.environ, target) if existing else accepted
         # What is there is never changed, not even for the better.
         usable = in_use.loaded is not None and not (existing and in_use.repairs)
         if not dry_run and not existing:
@@ -108,9 +108,8 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     if problems:
         raise click.ClickException("\n  ".join([f"{target} must be mended, then run this again:", *problems]))
     if not as_json:
-        here = "" if target == Path("config.toml") else f" --config {shlex.quote(str(target))}"
         more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
-        tell(f"Next: itsjustintv {more}{here}")
+        tell(f"Next: itsjustintv {more}{naming(target)}")
 
 
 def _original(path: Path) -> str:

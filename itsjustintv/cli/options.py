@@ -8,16 +8,18 @@ was interrupted. What went wrong is one line on standard error.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from itsjustintv.cli.text import tell
 from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.places import FINDING, find
 from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
-from itsjustintv.tap import config_path
 
 __all__ = [
     "Interrupted",
@@ -29,13 +31,17 @@ __all__ = [
     "examples",
     "json_option",
     "loaded",
+    "naming",
+    "to_write",
 ]
+
+_SAID = "itsjustintv.which configuration it is"
 
 config_option = click.option(
     "--config",
     "-c",
     metavar="FILE",
-    help="The configuration; otherwise ITSJUSTINTV_CONFIG, otherwise config.toml.",
+    help=FINDING,
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -77,12 +83,35 @@ def errors() -> Iterator[None]:
 
 def chosen(given: str | None) -> Path:
     """
-    Where the configuration is.
+    Find the configuration. If another one might have been meant, standard error has a line about it, once.
 
     :param given: what ``--config`` of the command says; else that counts which stands before the command's name.
+    :return: an absolute path.
+    """
+    root = click.get_current_context().find_root()
+    place = find(given or root.params.get("config"), os.environ)
+    if place.note and root.meta.setdefault(_SAID, place) is place:
+        tell(place.note, err=True)
+    return place.path
+
+
+def to_write(given: str | None) -> Path:
+    """
+    Say where a new configuration goes: as given, else as ``ITSJUSTINTV_CONFIG`` says, else ``config.toml`` here.
+
+    :param given: as in :func:`chosen`.
+    :return: an absolute path.
     """
     outermost = click.get_current_context().find_root().params.get("config")
-    return config_path(given or outermost)
+    return Path(given or outermost or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml").absolute()
+
+
+def naming(path: Path) -> str:
+    """
+    Write the option that names a configuration to the next command, typed here; nothing if it finds that by itself.
+    """
+    found = find(None, os.environ)
+    return "" if found.path == path and path.exists() else f" --config {shlex.quote(str(path))}"
 
 
 def loaded(given: str | None) -> Loaded:
@@ -115,7 +144,7 @@ def complete_destination(context: click.Context, _: click.Parameter, incomplete:
 def _routes(context: click.Context) -> Routes:
     given = context.params.get("config") or context.find_root().params.get("config")
     try:
-        return Routes.of(load(config_path(given), os.environ).config)
+        return Routes.of(load(find(given, os.environ).path, os.environ).config)
     except (ConfigError, OSError):
         # Nobody is told while he types.
         return Routes((), {}, frozenset())

@@ -8,11 +8,13 @@ import hmac
 import json
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
+from pathlib import Path
 
 import attrs
 from attrs import frozen
 
 from itsjustintv.config.leaves import Keys, Leaf, dotted, leaves
+from itsjustintv.config.places import portable
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.support.durations import duration
 
@@ -87,13 +89,16 @@ def changes(old: Config, new: Config) -> Changes:
     )
 
 
-def fingerprint(config: Config) -> str:
+def fingerprint(config: Config, base: Path = Path()) -> str:
     """
-    Tell configurations apart by sixteen hexadecimal digits, the same on every machine that has the same configuration.
+    Tell configurations apart by sixteen hexadecimal digits, the same on every machine that has the same configuration,
+    wherever its data is.
 
     It is keyed with the secrets: a plain hash would let whoever sees it try guesses at them.
+
+    :param base: where its relative paths start.
     """
-    content = json.dumps(attrs.asdict(config), sort_keys=True).encode("ascii")
+    content = json.dumps(portable(attrs.asdict(config), base), sort_keys=True).encode("ascii")
     key = json.dumps([config.twitch.client_secret, config.twitch.webhook_secret]).encode("ascii")
     return hmac.digest(key, content, "sha256").hex()[:16]
 

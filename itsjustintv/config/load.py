@@ -13,12 +13,13 @@ from attrs import frozen
 from itsjustintv.config.checks import check, doubts
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay, strangers
+from itsjustintv.config.places import base_for, located
 from itsjustintv.config.secret_files import fill
 from itsjustintv.config.sections import Config
 from itsjustintv.config.structure import structure
 from itsjustintv.errors import ConfigError, Problem
 
-__all__ = ["Loaded", "load", "parse", "read"]
+__all__ = ["Loaded", "load", "parse", "parse_for", "read"]
 
 
 @frozen
@@ -27,22 +28,39 @@ class Loaded:
     A configuration that can be used.
 
     :ivar warnings: what is allowed and yet seldom meant.
+    :ivar base: where its relative paths start; they are absolute already.
     """
 
     config: Config
     warnings: tuple[Problem, ...] = ()
+    base: Path = Path()
 
 
-def load(path: Path, environ: Mapping[str, str], base: Path = Path()) -> Loaded:
+def load(path: Path, environ: Mapping[str, str], base: Path | None = None, here: Path = Path()) -> Loaded:
     """
     Read and check the configuration. Nothing is created or changed.
 
-    :param path: of the TOML file. Paths inside it start at the current directory, as the original's do.
+    :param path: of the TOML file.
     :param environ: wins over the file.
-    :param base: where relative paths of files with secrets start, if not at the current directory.
+    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.places.base_for` says.
+    :param here: the current directory of the daemon.
     :raises ConfigError: listing everything that is wrong.
     """
-    return parse(read(path), environ, base, str(path))
+    text = read(path)
+    return parse_for(path, text, environ, here) if base is None else parse(text, environ, base, str(path))
+
+
+def parse_for(path: Path, text: str, environ: Mapping[str, str], here: Path | None = None, name: str = "") -> Loaded:
+    """
+    Check the text of a configuration that is, or will be, at a path.
+
+    :param here: the current directory of the daemon; ``None`` to look for nothing there.
+    :param name: what to call the text when it is not TOML, unless by the path.
+    :raises ConfigError: listing everything that is wrong.
+    """
+    draft = _drafted(text, environ, name or str(path))
+    base, warnings = base_for(draft, path, here)
+    return _judged(draft, environ, base, warnings)
 
 
 def read(path: Path) -> str:
@@ -65,10 +83,14 @@ def parse(text: str, environ: Mapping[str, str], base: Path = Path(), name: str 
     """
     Check the text of a configuration.
 
-    :param base: where relative paths of files with secrets start.
+    :param base: where relative paths start.
     :param name: what to call the text when it is not TOML.
     :raises ConfigError: listing everything that is wrong.
     """
+    return _judged(_drafted(text, environ, name), environ, base, ())
+
+
+def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
     try:
         draft = Draft(tomllib.loads(text))
     except ValueError as error:
@@ -76,12 +98,17 @@ def parse(text: str, environ: Mapping[str, str], base: Path = Path(), name: str 
     except RecursionError:
         raise _unusable(name, "is not TOML that can be read: it is nested too deeply") from None
     overlay(draft, environ)
+    return draft
+
+
+def _judged(draft: Draft, environ: Mapping[str, str], base: Path, warnings: tuple[Problem, ...]) -> Loaded:
     fill(draft, base)
-    config = structure(draft)
+    config = located(structure(draft), base)
     draft.judge(check(config))
     if draft.findings:
         raise ConfigError(tuple(draft.problem(finding) for finding in draft.findings))
-    return Loaded(config, (*strangers(environ), *(draft.problem(finding) for finding in doubts(config))))
+    doubted = (draft.problem(finding) for finding in doubts(config))
+    return Loaded(config, (*warnings, *strangers(environ), *doubted), base)
 
 
 def _unusable(name: object, message: str) -> ConfigError:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field, frozen
 
 from itsjustintv.config.leaves import Keys, leaves
-from itsjustintv.config.load import Loaded, parse
+from itsjustintv.config.load import Loaded, parse_for
 from itsjustintv.config.sections import StreamerEntry
 from itsjustintv.errors import ConfigError, Problem
 
@@ -66,22 +67,24 @@ class _Statement:
     heading: bool = False
 
 
-def accept(text: str, environ: Mapping[str, str], name: str = "config.toml") -> Accepted:
+def accept(text: str, environ: Mapping[str, str], path: Path = Path("config.toml"), name: str = "") -> Accepted:
     """
     Read the original's configuration, and change as little of it as can be.
 
     :param environ: as in :func:`~itsjustintv.config.load.load`.
+    :param path: where the configuration will be.
+    :param name: what to call the text when it is not TOML, unless by this path.
     :raises ConfigError: it is not TOML.
     """
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError((Problem(name, f"is not TOML: {error}"),)) from None
+        raise ConfigError((Problem(name or str(path), f"is not TOML: {error}"),)) from None
     repairs: list[Repair] = []
     problems: Sequence[Problem] = ()
     for _ in range(_ROUNDS):
         try:
-            loaded = parse(text, environ, name=name)
+            loaded = parse_for(path, text, environ, name=name)
         except ConfigError as error:
             problems = error.problems
         else:

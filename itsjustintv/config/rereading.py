@@ -20,6 +20,10 @@ _JOURNAL = Problem(
     "storage.path", "cannot change while the daemon runs, and stays what it was; restart the daemon to move the journal"
 )
 
+_BASE = Problem(
+    "storage.base", "cannot change while the daemon runs, and stays what it was; restart the daemon to move its files"
+)
+
 
 @frozen
 class Found:
@@ -45,4 +49,7 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> F
     if new.storage.path != old.storage.path:
         new = evolve(new, storage=evolve(new.storage, path=old.storage.path))
         refused.append(_JOURNAL)
-    return Found(evolve(loaded, config=new), changes(old, new), fingerprint(new), tuple(refused))
+    if new.storage.base != old.storage.base:
+        new = evolve(new, storage=evolve(new.storage, base=old.storage.base))
+        refused.append(_BASE)
+    return Found(evolve(loaded, config=new), changes(old, new), fingerprint(new, base), tuple(refused))

@@ -206,10 +206,14 @@ class Logging:
 @frozen(kw_only=True)
 class Storage:
     """
-    ``[storage]``: the journal.
+    ``[storage]``: the journal, and where relative paths start.
+
+    :ivar base: an absolute folder; empty for the place that the configuration's own gives, see
+        :func:`~itsjustintv.config.places.base_for`.
     """
 
     path: str = "data/itsjustintv.db"
+    base: str = ""
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,7 @@ __all__ = [
     "LOG_LEVELS",
     "Rule",
     "above",
+    "absolute",
     "address",
     "authority",
     "between",
@@ -176,6 +177,13 @@ def file_name(value: str) -> str | None:
     A path. Whether it can be written shows when it is.
     """
     return None if value and "\0" not in value else "must name a file or folder"
+
+
+def absolute(value: str) -> str | None:
+    """
+    A folder at which other paths start.
+    """
+    return None if value.startswith("/") and "\0" not in value else "must be the whole path of a folder, from / on"
 
 
 def log_levels(value: Sequence[str]) -> str | None:

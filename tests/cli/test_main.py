@@ -241,5 +241,5 @@ class ConfigurationTests(SynchronousTestCase):
         path = Path(self.mktemp())
         path.write_text(CONFIG.format(path="x.db"), encoding="utf-8")
         told = json.loads(CliRunner().invoke(main, ["config", "validate", "--json", "-c", str(path)]).stdout)
-        self.assertEqual((told["path"], told["streamers"]), (str(path), 1))
+        self.assertEqual((told["path"], told["streamers"]), (str(path.absolute()), 1))
         self.assertTrue(any("callback" in each for each in told["warnings"]), told)

@@ -153,7 +153,7 @@ class LoadTests(SynchronousTestCase):
         The mark that some editors put first is not part of the text.
         """
         self.path.write_bytes(b"\xef\xbb\xbf" + REQUIRED.encode())
-        self.assertEqual(Config(twitch=_TWITCH), load(self.path, {}).config)
+        self.assertEqual(Config(twitch=_TWITCH), load(self.path, {}, Path()).config)
 
     def test_nested_too_deeply(self) -> None:
         """

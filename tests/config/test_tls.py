@@ -262,7 +262,7 @@ class CheckTests(SynchronousTestCase):
         """
         Whether certificates can be read is for whoever reads them; checking touches nothing.
         """
-        folder = Path(self.mktemp())
+        folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         path = folder / "config.toml"
         names = {key: str(folder / key) for key in ("cert_dir", "cert_file", "key_file", "ca_bundle")}

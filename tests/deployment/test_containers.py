@@ -117,7 +117,7 @@ class KubernetesTests(SynchronousTestCase):
         """
         The ConfigMap holds one that can be used, at the path that the image looks at.
         """
-        folder = Path(self.mktemp())
+        folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         for name in ("client_secret", "webhook_secret"):
             (folder / name).write_text("something-secret")

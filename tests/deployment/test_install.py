@@ -27,7 +27,7 @@ class ConfigurationTests(SynchronousTestCase):
         Each is enough, once its dots are replaced and its secrets are in their files, and nothing about it is doubtful.
         What is shown of ``[server]`` alone goes with the rest of the first.
         """
-        folder = Path(self.mktemp())
+        folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         for name in ("client_secret", "webhook_secret"):
             (folder / name).write_text("something-secret\n")
