@@ -121,11 +121,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         clock: Any,
         random: Callable[[], float],
         in_thread: InThread,
+        check_interval: timedelta = _EVERY,
         **more: Any,
     ) -> CertificateService:
         """
         Put one together.
 
+        :param check_interval: between two checks of every certificate, at the longest.
         :param more: ``panic``, ``retire`` and ``close``, if they are wanted.
         """
         now = settings()
@@ -137,7 +139,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             clock,
             [],
             email=now.email or None,
-            check_interval=_EVERY,
+            check_interval=check_interval,
             panic=more.pop("panic", alarm),
             root=root,
             settings=settings,

@@ -5,6 +5,7 @@ Certificates that obtain and renew themselves, on a clock and against an authori
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class House:
     retired: list[str] = field(factory=list)
     alarms: list[tuple[str, str, float]] = field(factory=list)
     responder: Http01Responder = field(factory=Http01Responder)
+    check_interval: timedelta = timedelta(hours=6)
     service: CertificateService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -76,6 +78,7 @@ class House:
             clock,
             self.chance,
             self.in_thread,
+            self.check_interval,
             retire=self.retired.append,
             panic=self._panic,
         )
@@ -118,7 +121,7 @@ class ServiceCase(SynchronousTestCase):
         """
         One that has yet to be started.
         """
-        how = {key: changes.pop(key) for key in ("chance", "in_thread") if key in changes}
+        how = {key: changes.pop(key) for key in ("chance", "in_thread", "check_interval") if key in changes}
         settings = TLS(
             domains=names or (NAME,), directory=changes.pop("directory", DIRECTORY), agree_to_terms=True, **changes
         )
@@ -446,7 +449,7 @@ class RestartTests(ServiceCase):
 
             return at_once(doing, *args)
 
-        house = self.start(in_thread=in_thread)
+        house = self.start(in_thread=in_thread, check_interval=timedelta(minutes=10))
         self.pass_time(1)
         self.assertIn(NAME, house.served)
         self.assertEqual(list(self.root.rglob("*.pem")), [])
