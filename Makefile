@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
+# As many workers as there are cores; trial gives each its own folder.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: demo test check coverage bench docs manual pictures lock clean
 
@@ -12,7 +14,7 @@ demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
 
 test: $(INSTALLED)  ## run the tests
-	$(TRIAL) $(TRIALFLAGS) tests
+	$(TRIAL) --jobs=$(JOBS) $(TRIALFLAGS) tests
 
 check: $(INSTALLED)  ## lint, format and types
 	$(BIN)/ruff check .
