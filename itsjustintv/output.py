@@ -25,6 +25,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.folders import make_private
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
+from itsjustintv.support.foreign_text import visible_json
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
 
@@ -285,4 +286,5 @@ def _render(entry: dict[str, Any]) -> bytes:
     image = payload.get("image") if isinstance(payload, dict) else None
     if isinstance(image, dict):
         image.pop("data", None)
-    return b"  " + orjson.dumps(entry, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n  ")
+    text = visible_json(orjson.dumps(entry, option=orjson.OPT_INDENT_2).decode())
+    return b"  " + text.replace("\n", "\n  ").encode()

@@ -16,6 +16,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
 from itsjustintv.support.durations import duration
+from itsjustintv.support.foreign_text import visible
 
 __all__ = ["TooLong", "bounded", "one_line", "read_body"]
 
@@ -65,9 +66,9 @@ async def bounded(
 
 def one_line(text: str) -> str:
     """
-    Make one line of what a stranger wrote, of characters that can be shown.
+    Make one line of what others wrote: line ends and blanks as one blank, and what steers or hides as its code.
     """
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return visible(" ".join(text.split()))
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.support.foreign_text import visible
 
 __all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
 
@@ -238,7 +239,7 @@ def _say(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     if not isinstance(error, ItsJustInTVError):
         sys.__excepthook__(kind, error, traceback)
         return
-    print(f"itsjustintv: {error}", file=sys.stderr if _stderr_leads_nowhere() else sys.__stderr__)
+    print(visible(f"itsjustintv: {error}"), file=sys.stderr if _stderr_leads_nowhere() else sys.__stderr__)
 
 
 def _stderr_leads_nowhere() -> bool:

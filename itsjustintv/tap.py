@@ -37,6 +37,7 @@ from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Daemon, DiskThreads
 from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
+from itsjustintv.support.foreign_text import visible
 from itsjustintv.telemetry.following import Following
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracer import Tracer
@@ -92,7 +93,7 @@ class Options(usage.Options):
         try:
             self.loaded = load(path, os.environ, here=here)
         except ConfigError as error:
-            problems = "\n".join(f"  {problem}" for problem in error.problems)
+            problems = "\n".join(f"  {visible(str(problem))}" for problem in error.problems)
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
         # Whatever is said from here on waits for the log, which begins later.
         _note(self.loaded.config)
@@ -117,7 +118,8 @@ def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackT
     """
     Tell of what ends the process before there is a log, or beside it, without secrets.
     """
-    print(REDACTOR.redact("".join(format_exception(kind, error, where))), end="", file=sys.__stderr__)
+    text = REDACTOR.redact("".join(format_exception(kind, error, where)))
+    print(*map(visible, text.splitlines()), sep="\n", file=sys.__stderr__)
 
 
 def _later(work: Callable[[], Any]) -> None:

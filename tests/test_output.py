@@ -189,6 +189,16 @@ class FormatTests(OutputTestCase):
         self.write(outcome("a", body=b""), outcome("b"))
         self.assertEqual([each["payload"] for each in self.read()], [None, {"streamer_login": "foo"}])
 
+    def test_it_steers_no_terminal(self) -> None:
+        """
+        Whoever prints the file sees what would steer the terminal, and a program reads what was there.
+        """
+        title = "a\x1b[31m\x7f\x9b\u202e\u2028"
+        self.start()
+        self.write(outcome("1", body=json.dumps({"title": title}).encode()))
+        self.assertIn(r"a\u001b[31m\u007f\u009b\u202e\u2028", self.path.read_text(encoding="utf-8"))
+        self.assertEqual(self.read()[0]["payload"]["title"], title)
+
     @settings(max_examples=50)
     @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | st.lists(st.text())), st.text())
     def test_any_text(self, payload: dict[str, Any], detail: str) -> None:

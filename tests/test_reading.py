@@ -18,6 +18,7 @@ from twisted.web.client import ResponseDone
 
 from itsjustintv.errors import AcmeUnavailable, CertificateError
 from itsjustintv.reading import TooLong, bounded, one_line, read_body
+from itsjustintv.support.foreign_text import visible
 
 
 class Source:
@@ -122,5 +123,5 @@ class OneLineTests(SynchronousTestCase):
         Nothing that would steer a terminal or break a line is left.
         """
         line = one_line(text)
-        self.assertTrue(line.isprintable())
+        self.assertEqual(line, visible(line))
         self.assertEqual(line, one_line(line))

@@ -22,7 +22,7 @@ from itsjustintv.cli.options import (
     json_option,
     loaded,
 )
-from itsjustintv.cli.text import plain, progress, table, tell, utc, write_json
+from itsjustintv.cli.text import progress, table, tell, utc, write_json
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.durations import duration
@@ -148,7 +148,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     for number, attempt in enumerate(history.attempts, 1):
         tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
         if attempt.response:
-            tell(f"             answered: {plain(attempt.response)[:200]}")
+            tell(f"             answered: {attempt.response[:200]}")
     if payload is not None:
         write_json(payload)
 

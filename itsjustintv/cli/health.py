@@ -24,6 +24,7 @@ from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay
 from itsjustintv.config.places import FINDING, find
 from itsjustintv.support.durations import duration
+from itsjustintv.support.foreign_text import visible
 
 __all__ = ["Door", "door", "health"]
 
@@ -177,13 +178,13 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
         raise click.ClickException(f"nobody answers at {found.url}: {reason.lower()}") from None
     if not isinstance(said, dict) or "status" not in said:
         raise click.ClickException(f"something else answers at {found.url}, with status {status}")
-    click.echo(_plain(said["status"]))
+    click.echo(visible(str(said["status"])))
     reasons = said.get("reasons")
     for reason in filter(lambda each: isinstance(each, dict), reasons if isinstance(reasons, list) else ()):
-        click.echo(f"{_plain(reason.get('check'))}: {_plain(reason.get('reason'))}")
+        click.echo(visible(f"{reason.get('check')}: {reason.get('reason')}"))
     counts = said.get("deliveries")
     if isinstance(counts, dict) and counts.get("undelivered"):
-        undelivered = _plain(counts["undelivered"])
+        undelivered = visible(str(counts["undelivered"]))
         click.echo(f"undelivered: {undelivered}; itsjustintv deliveries list --state undelivered shows why")
     sys.exit(0 if status == 200 else 1)
 
@@ -194,12 +195,5 @@ def _chosen(config: str | None) -> Path:
     """
     place = find(config or click.get_current_context().find_root().params.get("config"), os.environ)
     if place.note:
-        click.echo(place.note, err=True)
+        click.echo(visible(place.note), err=True)
     return place.path
-
-
-def _plain(text: object) -> str:
-    """
-    Keep an answer from steering the terminal; as in :mod:`~itsjustintv.cli.text`, which imports more than this may.
-    """
-    return "".join(each if each.isprintable() else " " for each in str(text))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
-from itsjustintv.cli.options import config_option, errors, examples, naming, to_write
+from itsjustintv.cli.options import Listed, config_option, errors, examples, naming, to_write
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell
 from itsjustintv.config import values
@@ -115,9 +115,7 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
         talk = Interview(given, FirstLook(reactor, addresses) if check else None, asking)
         answers, streamers = await talk.hold()
         if talk.problems:
-            raise click.ClickException(
-                "\n  ".join(["nothing was written; correct this, or say --no-check to be believed:", *talk.problems])
-            )
+            raise Listed("nothing was written; correct this, or say --no-check to be believed:", talk.problems)
         return filled(example(), answers, streamers)
 
     text = in_reactor(interview, INTERRUPTED)

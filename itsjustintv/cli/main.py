@@ -25,12 +25,13 @@ from itsjustintv.cli.explain import explain
 from itsjustintv.cli.health import health
 from itsjustintv.cli.init import init
 from itsjustintv.cli.migrate import migrate
-from itsjustintv.cli.options import Interrupted, chosen, config_option, examples
+from itsjustintv.cli.options import Interrupted, Listed, chosen, config_option, examples
 from itsjustintv.cli.receive import receive
 from itsjustintv.cli.simulate import simulate
 from itsjustintv.cli.state import state
 from itsjustintv.cli.subscriptions import subscriptions
 from itsjustintv.cli.text import colour_in
+from itsjustintv.support.foreign_text import visible
 
 __all__ = ["main"]
 
@@ -52,10 +53,13 @@ class _Parts(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """
-        Run a command. An interrupt has a status of its own.
+        Run a command. An interrupt has a status of its own, and an error is one line unless it is a list.
         """
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            known = isinstance(error, (click.UsageError, Listed, Interrupted))
+            raise error if known else click.ClickException(visible(error.message)) from None
         except (KeyboardInterrupt, click.Abort):
             raise Interrupted("interrupted") from None
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from attrs import asdict, frozen
 
-from itsjustintv.cli.options import config_option, errors, examples, json_option, naming, to_write
+from itsjustintv.cli.options import Listed, config_option, errors, examples, json_option, naming, to_write
 from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
@@ -106,7 +106,7 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     else:
         _report(in_use, target, told, state=state, existing=existing, dry_run=dry_run)
     if problems:
-        raise click.ClickException("\n  ".join([f"{target} must be mended, then run this again:", *problems]))
+        raise Listed(f"{target} must be corrected, then run this again:", problems)
     if not as_json:
         more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
         tell(f"Next: itsjustintv {more}{naming(target)}")

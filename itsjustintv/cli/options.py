@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.places import FINDING, find
 from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
+from itsjustintv.support.foreign_text import visible
 
 __all__ = [
     "Interrupted",
+    "Listed",
     "chosen",
     "complete_destination",
     "complete_streamer",
@@ -55,6 +57,15 @@ class Interrupted(click.ClickException):
     exit_code = 130
 
 
+class Listed(click.ClickException):
+    """
+    Several things are wrong, and each has a line of its own.
+    """
+
+    def __init__(self, what: str, problems: Iterable[str]) -> None:
+        super().__init__("\n  ".join(map(visible, (what, *problems))))
+
+
 def examples(*lines: str) -> str:
     """
     The end of a command's help: how it is used, a command to a line, with a comment of a few words if need be.
@@ -72,9 +83,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise click.ClickException(
-            "\n  ".join(["the configuration cannot be used:", *map(str, error.problems)])
-        ) from None
+        raise Listed("the configuration cannot be used:", map(str, error.problems)) from None
     except BrokenPipeError:
         raise
     except (ItsJustInTVError, OSError) as error:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from typing import Any
 
@@ -15,7 +14,7 @@ from twisted.internet.error import CannotListenError
 
 from itsjustintv.cli.options import examples
 from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import tell, utc
+from itsjustintv.cli.text import tell, utc, write_json
 from itsjustintv.model import rfc3339
 from itsjustintv.signature import HASHINGS, is_standard, standard_key
 
@@ -66,7 +65,7 @@ class _Showing:
                 "headers": dict(received.headers),
                 "payload": payload,
             }
-            click.echo(json.dumps(about, ensure_ascii=False))
+            write_json(about, indent=None)
         else:
             self._tell(received, payload, signed, again)
         if self._limit is not None and self.count >= self._limit and not self.over.called:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
@@ -18,7 +17,7 @@ from twisted.internet.task import LoopingCall
 
 from itsjustintv.cli.options import errors, examples
 from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import tell
+from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
 from itsjustintv.config.values import login
@@ -101,7 +100,7 @@ def simulate(  # noqa: PLR0917 - click names them
             if write is not None and webhook is not None:
                 _write(write, box.told, names, webhook, webhook_secret)
             if as_json:
-                click.echo(json.dumps(box.told))
+                write_json(box.told, indent=None)
             else:
                 _explain(box.told, names, write)
             if every is not None:

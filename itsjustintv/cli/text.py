@@ -14,7 +14,9 @@ from typing import Protocol, TextIO
 
 import click
 
-__all__ = ["Advance", "colour_in", "plain", "progress", "table", "tell", "utc", "write_json"]
+from itsjustintv.support.foreign_text import visible, visible_json
+
+__all__ = ["Advance", "colour_in", "progress", "table", "tell", "utc", "write_json"]
 
 _TONES = {"good": "green", "bad": "red", "doubtful": "yellow"}
 
@@ -30,13 +32,6 @@ class Advance(Protocol):
         """
 
 
-def plain(text: str) -> str:
-    """
-    Keep a stranger's text from steering the terminal.
-    """
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def utc(seconds: float) -> str:
     """
     Write a moment, given in seconds since the epoch, in UTC and without saying so.
@@ -44,11 +39,13 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def write_json(content: object) -> None:
+def write_json(content: object, indent: int | None = 2) -> None:
     """
-    Write a JSON value, for programs that read on.
+    Write a JSON value, for programs that read on, and so that it steers no terminal.
+
+    :param indent: ``None`` for one line.
     """
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    click.echo(visible_json(json.dumps(content, indent=indent, ensure_ascii=False)))
 
 
 def colour_in(environ: Mapping[str, str]) -> bool | None:
@@ -61,12 +58,12 @@ def colour_in(environ: Mapping[str, str]) -> bool | None:
 
 def tell(text: str, tone: str = "", *, err: bool = False) -> None:
     """
-    Write a line, without whatever in it would steer the terminal.
+    Write one line, whatever is in it.
 
     :param tone: ``good``, ``bad``, ``doubtful``, or nothing in particular.
     """
-    clean = "\n".join(map(plain, text.split("\n")))
-    click.echo(click.style(clean, fg=_TONES[tone]) if tone else clean, err=err)
+    line = visible(text)
+    click.echo(click.style(line, fg=_TONES[tone]) if tone else line, err=err)
 
 
 def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
@@ -76,7 +73,7 @@ def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
     :param rows: cells; the first row is the headings.
     :param tones: of cells that say one of these words.
     """
-    rows = [[plain(cell) for cell in row] for row in rows]
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         # The last cell is not filled up, so that no line ends in blanks.

@@ -263,7 +263,7 @@ def _readable(body: bytes, destination: Destination) -> str:
     text = body.decode("utf-8", "replace")
     for secret in _secrets(destination):
         text = text.replace(secret, "[redacted]")
-    return one_line(text)
+    return one_line(text)[:_KEPT]
 
 
 def _secrets(destination: Destination) -> Sequence[str]:

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from itsjustintv.journal import queries
 from itsjustintv.model import Delivery, Destination, Event, rfc3339
 from itsjustintv.private_files import replace
+from itsjustintv.support.foreign_text import visible_json
 
 __all__ = ["Embed", "Export", "Resolve", "collect"]
 
@@ -149,4 +150,4 @@ def _time(seconds: float) -> str:
 
 
 def _text(content: object) -> bytes:
-    return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8")
+    return visible_json(json.dumps(content, ensure_ascii=False, indent=2)).encode()

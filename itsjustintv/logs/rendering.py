@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from itsjustintv.logs.redaction import Redactor
 from itsjustintv.model import rfc3339
+from itsjustintv.support.foreign_text import visible, visible_json
 
 __all__ = ["JSONLines", "Lines", "TextLines", "fields", "message"]
 
@@ -69,7 +70,7 @@ class JSONLines:
             line = {
                 self._text(name): self._text(value) if isinstance(value, str) else value for name, value in line.items()
             }
-        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        return visible_json(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE).decode()).encode()
 
     def _text(self, text: str) -> str:
         """
@@ -81,7 +82,7 @@ class JSONLines:
 @frozen
 class TextLines:
     """
-    Time, level and message, and below them the traceback, indented. What cannot be printed is written as its code, so
+    Time, level and message, and below them the traceback, indented. What steers or hides is written as its code, so
     that no streamer's title begins a line of its own or steers a terminal.
 
     :ivar colour: whether to write levels in colour.
@@ -104,11 +105,11 @@ class TextLines:
         if failure is not None:
             # All at once: a secret may span lines.
             traceback = self._redactor.redact(failure.getTraceback())
-            lines += [f"    {_visible(line)}" for line in traceback.splitlines()]
+            lines += [f"    {visible(line)}" for line in traceback.splitlines()]
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
     def _text(self, text: str) -> str:
-        return _visible(self._redactor.redact(text))
+        return visible(self._redactor.redact(text))
 
 
 def message(event: LogEvent) -> str:
@@ -146,9 +147,3 @@ def _value(value: object) -> object:
     if isinstance(value, int) and value.bit_length() > 63:
         return hex(value)
     return value
-
-
-def _visible(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)

@@ -19,6 +19,7 @@ from itsjustintv.logs.observer import WANTED, Wanted
 from itsjustintv.logs.python_logging import bridge
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.logs.rendering import fields, message
+from itsjustintv.support.foreign_text import visible
 
 __all__ = ["Redacted", "log_through"]
 
@@ -92,18 +93,19 @@ class Redacted:
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Hand an event on, put into words that are free of secrets: the traceback is one of them.
+        Hand an event on, put into words that are free of secrets and steer no terminal: the traceback is one of them.
         """
         if self._wanted is not None and not self._wanted.wants(event["log_level"], event["log_namespace"]):
             return
-        text = message(event)
+        text = self._clean(message(event))
         if (failure := event.get("log_failure")) is not None:
-            text = f"{text}\n{failure.getTraceback()}"
+            traceback = self._redactor.redact(failure.getTraceback())
+            text = "\n".join([text, *map(visible, traceback.splitlines())])
         clean: dict[str, Any] = {self._clean(name): self._clean(value) for name, value in fields(event)}
         for name in ("log_time", "log_level", "log_namespace", "log_system"):
             if name in event:
                 clean[name] = event[name]
-        self._observer({**clean, "log_format": "{log_text}", "log_text": self._clean(text)})
+        self._observer({**clean, "log_format": "{log_text}", "log_text": text})
 
     def _clean(self, value: Any) -> Any:
-        return self._redactor.redact(value) if isinstance(value, str) else value
+        return visible(self._redactor.redact(value)) if isinstance(value, str) else value

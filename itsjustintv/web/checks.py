@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from twisted.logger import Logger
 
+from itsjustintv.support.foreign_text import visible_json
+
 __all__ = ["answer", "asked"]
 
 
@@ -30,7 +32,7 @@ def answer(request: Any, status: int, content: object) -> bytes:
     """
     Set status and headers and return the body.
     """
-    body = orjson.dumps(content)
+    body = visible_json(orjson.dumps(content).decode()).encode()
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))

@@ -84,7 +84,7 @@ class HealthTests(SynchronousTestCase):
         """
         content = {"status": "not ready", "reasons": [{"check": "journal", "reason": "full\x1b[31m"}]}
         result, asked = self.ask(said("503 Service Unavailable", content), "--ready")
-        self.assertEqual((result.exit_code, result.output), (1, "not ready\njournal: full [31m\n"))
+        self.assertEqual((result.exit_code, result.output), (1, "not ready\njournal: full\\x1b[31m\n"))
         self.assertTrue(asked.startswith(b"GET /readyz "), asked)
         _, asked = self.ask(said("200 OK", {"status": "alive"}), "--live")
         self.assertTrue(asked.startswith(b"GET /livez "), asked)

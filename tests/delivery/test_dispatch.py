@@ -297,7 +297,7 @@ class AnswerTests(DispatcherTestCase):
         self.receiver.status = 500
         self.receiver.answer = b"no \x1b[31m\xff\r\n\x00  such\thook" + b"x" * 5000
         response = self.send().response
-        self.assertTrue(response.startswith("no [31m\ufffd such hookxxx"), response)
+        self.assertTrue(response.startswith("no \\x1b[31m\ufffd \\x00 such hookxxx"), response)
         self.assertLessEqual(len(response), 2048)
 
     def test_quoted_secrets_are_hidden(self) -> None:

@@ -18,13 +18,17 @@ from itsjustintv.signature import hub
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation
 from itsjustintv.simulator.world import Stream
+from itsjustintv.support.foreign_text import visible
 from tests.functional.run import Ended
 from tests.functional.stage import Stage, StageCase
 
 #: Two attempts, and then no more.
 IMPATIENT = '[retry]\nmax_attempts = 2\ninitial_delay = "20ms"\njitter = 0\n'
 
-BROKEN = Behaviour(status=500, body=b"the plough is broken")
+BROKEN = Behaviour(status=500, body=b"the plough is broken\x1b[2J")
+
+#: What a streamer may be called.
+HOSTILE = "Tanuki\x1b[2J\x9b\nFORGED\u202e\u2028FORGED"
 
 
 class CommandCase(StageCase):
@@ -53,9 +57,12 @@ class CommandCase(StageCase):
 
     def assert_done(self, ended: Ended) -> str:
         """
-        A command went well and complained of nothing: what it printed.
+        A command went well and complained of nothing: what it printed, which steers no terminal.
         """
         self.assertEqual((ended.status, ended.err), (0, ""), ended)
+        lines = ended.out.split("\n")
+        self.assertEqual(lines, [visible(line) for line in lines])
+        self.assertFalse([line for line in lines if line.startswith("FORGED")])
         return ended.out
 
     def assert_declined(self, ended: Ended, *expected: str) -> None:
@@ -82,7 +89,7 @@ class DeliveriesTests(CommandCase):
 
         async def scenario() -> None:
             stage = self.stage(settings=IMPATIENT)
-            stage.add_streamer("tanuki")
+            stage.add_streamer("tanuki", name=HOSTILE, title=HOSTILE)
             stage.add_streamer("kitsune")
             await stage.started()
             delivery = await self.dead(stage, "tanuki")
@@ -98,7 +105,7 @@ class DeliveriesTests(CommandCase):
 
             shown = self.assert_done(await stage.command("deliveries", "show", delivery))
             self.assertIn("state        dead", shown)
-            self.assertEqual(shown.count("answered: the plough is broken"), 2)
+            self.assertEqual(shown.count(r"answered: the plough is broken\x1b[2J"), 2)
             self.assertIn('"streamer_login": "tanuki"', shown)
 
             stage.receiver.script.plan("/tanuki")
@@ -227,7 +234,7 @@ class ExplainTests(CommandCase):
 
         async def scenario() -> None:
             stage = self.stage(settings='[retry]\ninitial_delay = "50ms"\n')
-            stage.add_streamer("tanuki")
+            stage.add_streamer("tanuki", name=HOSTILE, title=HOSTILE)
             daemon = await stage.started()
             await stage.subscribed()
             stage.receiver.script.plan("/tanuki", Behaviour(status=503))

@@ -23,6 +23,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Logging
 from itsjustintv.logs import Redactor, Wanted, json_logger, logger
+from itsjustintv.support.foreign_text import visible
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 6, 789_000, tzinfo=UTC).timestamp()
 
@@ -113,6 +114,18 @@ class LineTests(SynchronousTestCase):
         }
         self.assertEqual(line, expected)
         self.assertEqual(list(line), list(expected))
+
+    def test_it_steers_no_terminal(self) -> None:
+        """
+        What would steer a terminal that shows the log, or hide in it, is escaped, and a program reads what was there.
+        """
+        hostile = "a\x1b[31m\x7f\x85\x9b\u200b\u202e\u2028\u2066\U000e0041 👩\u200d💻"
+        out = BytesIO()
+        logger(out, redactor=Redactor(), wanted=wanted(format="json"))(event(log_format="{title}", title=hostile))
+        shown = out.getvalue().decode()
+        self.assertIn(r"a\u001b[31m\u007f\u0085\u009b\u200b\u202e\u2028\u2066\udb40\udc41 👩‍💻", shown)
+        self.assertEqual(shown, f"{visible(shown[:-1])}\n")
+        self.assertEqual(json.loads(shown)["message"], hostile)
 
     def test_formats_of_twisted(self) -> None:
         """
