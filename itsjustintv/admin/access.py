@@ -6,19 +6,53 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from enum import Enum
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.server import Request
 
-__all__ = ["COOKIE", "SESSION", "Access"]
+from itsjustintv.admin.guesses import Guesses
+from itsjustintv.admin.hosts import Authority, authority, origin
+from itsjustintv.sparing import Sparing
+
+__all__ = ["COOKIE", "SESSION", "Access", "Entry", "Hasty"]
 
 COOKIE = b"itsjustintv_admin"
 
 #: Seconds for which a browser that has shown the token need not show it again.
 SESSION = 12 * 3600
+
+# What only proxies write. One that calls us by a name of this machine's, as nginx does unless it is told otherwise,
+# would open to the world what is meant for this machine.
+_PASSED_ON = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+
+
+class Hasty(Exception):
+    """
+    A client has been wrong about the token so often that it has to wait.
+
+    :ivar wait: seconds.
+    """
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
+class Entry(Enum):
+    """
+    What somebody is let in by.
+    """
+
+    OPEN = "there is no token"
+    BEARER = "the token itself"
+    SESSION = "a session"
+
+
+def _peer(request: Request) -> str:
+    return getattr(request.getClientAddress(), "host", "")
 
 
 @define(eq=False)
@@ -28,17 +62,26 @@ class Access:
 
     Without a token everybody is let in who reaches us under a name of the loopback interface. Programs on this machine
     do. A page of somebody else's in a browser on this machine does not, even if the name it came from leads here by now
-    (DNS rebinding), since the browser sends that name in ``Host``.
+    (DNS rebinding), since the browser sends that name in ``Host``. Nor does who comes through a proxy.
 
     Nothing is kept of a session: the cookie is its end and a signature, made with the token, so another token ends it.
 
     :ivar token: of the moment; empty for none.
     :ivar secret: random bytes of this process, to sign forms with where there is no token.
+    :ivar client: names who sends a request, to count wrong tokens by.
     """
 
     _token: Callable[[], str]
     _clock: IReactorTime
     _secret: bytes = field(repr=False)
+    _client: Callable[[Request], str] = _peer
+    _guesses: Guesses = field(init=False)
+    _unsaid: Sparing = field(init=False)
+
+    log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._guesses, self._unsaid = Guesses(self._clock), Sparing(self._clock)
 
     @property
     def open(self) -> bool:
@@ -49,10 +92,13 @@ class Access:
 
     def reached_rightly(self, request: Request) -> bool:
         """
-        Whether ``Host`` is a name under which we are to be reached.
+        Whether a request names one host, and one under which we are to be reached. Where the target is a whole address
+        it would be that one that counts and not ``Host`` (RFC 9112, section 3.2.2); nobody needs to send such here.
         """
-        hosts = request.requestHeaders.getRawHeaders(b"host", [])
-        return len(hosts) == 1 and (not self.open or _is_loopback(hosts[0]))
+        who = _host(request)
+        if who is None or not request.uri.startswith(b"/"):
+            return False
+        return not self.open or (who.is_loopback and not any(map(request.requestHeaders.hasHeader, _PASSED_ON)))
 
     def is_token(self, candidate: bytes) -> bool:
         """
@@ -61,43 +107,73 @@ class Access:
         token = self._token().encode("ascii")
         return bool(token) and hmac.compare_digest(candidate, token)
 
-    def has_bearer(self, request: Request) -> bool:
+    def takes(self, request: Request, candidate: bytes) -> bool:
         """
-        Whether a request brings the token itself.
-        """
-        given = request.requestHeaders.getRawHeaders(b"authorization", [])
-        scheme, _, candidate = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        return scheme.lower() == b"bearer" and self.is_token(candidate.strip())
+        Look at a token that came with a request, unless its client has to wait.
 
-    def admits(self, request: Request) -> bool:
+        :raises Hasty: it has.
         """
-        Whether a request may be answered.
+        client = self._client(request)
+        if wait := self._guesses.wait(client):
+            raise Hasty(wait)
+        if self.is_token(candidate):
+            return True
+        self._guesses.wrong(client)
+        if count := self._unsaid.count("token"):
+            self.log.warn(
+                "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can"
+                " reach admin.listen",
+                count=count,
+                peer=_peer(request),
+            )
+        return False
+
+    def admits(self, request: Request) -> Entry | None:
         """
-        return self.open or self.has_bearer(request) or self._has_session(request)
+        By what a request may be answered, ``None`` if it may not.
+
+        :raises Hasty: it brings a token, and must not yet.
+        """
+        if self.open:
+            return Entry.OPEN
+        bearer = _bearer(request)
+        if self.has_session(request):
+            return Entry.BEARER if bearer is not None and self.is_token(bearer) else Entry.SESSION
+        return Entry.BEARER if bearer is not None and self.takes(request, bearer) else None
 
     def means_it(self, request: Request) -> bool:
         """
         Whether an order comes from our own page, or from no browser at all, and not from somebody else's page.
 
-        Browsers send ``Origin`` with every POST, and with it ``Sec-Fetch-Site`` where the connection can be trusted.
+        Browsers send ``Origin`` with every POST, and with it ``Sec-Fetch-Site`` where the connection can be trusted;
+        old ones ``Referer`` alone.
         """
-        if self.has_bearer(request):
-            return True
         headers = request.requestHeaders
         sites = headers.getRawHeaders(b"sec-fetch-site", [])
         if sites:
             return bool(sites == [b"same-origin"])
-        origins = headers.getRawHeaders(b"origin", [])
-        hosts = headers.getRawHeaders(b"host", [])
-        return not origins or (len(origins) == 1 and _authority(origins[0]) == hosts[0].lower())
+        sources = headers.getRawHeaders(b"origin", []) or headers.getRawHeaders(b"referer", [])
+        return not sources or (len(sources) == 1 and _is_same(origin(sources[0]), _host(request)))
 
     def is_for_us(self, request: Request) -> bool:
         """
         Whether a request for reading is made by our own page, by a person, or by no browser: somebody else's page may
-        lead here, but not load anything from here, whether or not it could read it.
+        lead here, but not load anything from here, nor in a frame, whether or not it could read it.
         """
-        sites = request.requestHeaders.getRawHeaders(b"sec-fetch-site", [b"none"])
-        return sites in ([b"none"], [b"same-origin"]) or request.getHeader(b"sec-fetch-mode") == b"navigate"
+        headers = request.requestHeaders
+        if headers.getRawHeaders(b"sec-fetch-site", [b"none"]) in ([b"none"], [b"same-origin"]):
+            return True
+        target = headers.getRawHeaders(b"sec-fetch-dest", [b"document"])
+        return target == [b"document"] and headers.getRawHeaders(b"sec-fetch-mode") == [b"navigate"]
+
+    def has_session(self, request: Request) -> bool:
+        """
+        Whether a browser has shown the token before.
+        """
+        ends_at, _, signature = (request.getCookie(COOKIE) or b"").partition(b".")
+        if self.open or not hmac.compare_digest(signature, self._signed(b"session " + ends_at)):
+            return False
+        return self._clock.seconds() < int(ends_at)  # the signature holds, so it is a number of ours
 
     def session(self) -> bytes:
         """
@@ -118,27 +194,27 @@ class Access:
         """
         return hmac.compare_digest(candidate.encode("utf-8", "replace"), self._signed(b"form"))
 
-    def _has_session(self, request: Request) -> bool:
-        ends_at, _, signature = (request.getCookie(COOKIE) or b"").partition(b".")
-        if not hmac.compare_digest(signature, self._signed(b"session " + ends_at)):
-            return False
-        return self._clock.seconds() < int(ends_at)  # the signature holds, so it is a number of ours
-
     def _signed(self, what: bytes) -> bytes:
         key = self._token().encode("ascii") or self._secret
         return hmac.digest(key, b"itsjustintv admin " + what, "sha256").hex().encode("ascii")
 
 
-def _is_loopback(host: bytes) -> bool:
-    try:
-        name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
+def _host(request: Request) -> Authority | None:
+    hosts = request.requestHeaders.getRawHeaders(b"host", [])
+    return authority(hosts[0]) if len(hosts) == 1 else None
+
+
+def _bearer(request: Request) -> bytes | None:
+    given = request.requestHeaders.getRawHeaders(b"authorization", [])
+    scheme, _, candidate = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    return candidate.strip() if scheme.lower() == b"bearer" else None
+
+
+def _is_same(source: tuple[Authority, int] | None, host: Authority | None) -> bool:
+    """
+    Whether a page is one of ours. A proxy may or may not write out the port that the scheme has anyway.
+    """
+    if source is None or host is None:
         return False
-
-
-def _authority(origin: bytes) -> bytes:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return b""
+    page, default = source
+    return page.host == host.host and (page.port or default) == (host.port or default)

@@ -14,9 +14,24 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import NOT_DONE_YET, Request
 
-__all__ = ["PROBLEM", "give", "give_json", "give_problem", "harden", "later", "redirect"]
+from itsjustintv.support.durations import duration
+
+__all__ = [
+    "PROBLEM",
+    "TOO_MANY_REQUESTS",
+    "give",
+    "give_json",
+    "give_problem",
+    "give_too_early",
+    "harden",
+    "later",
+    "redirect",
+]
 
 PROBLEM = b"application/problem+json"
+
+#: RFC 6585, section 4; Twisted has no name for it.
+TOO_MANY_REQUESTS = 429
 
 _log = Logger()
 
@@ -52,11 +67,15 @@ def harden(request: Request) -> None:
         request.setHeader(name, value)
 
 
+def _words(status: int) -> bytes:
+    return b"Too Many Requests" if status == TOO_MANY_REQUESTS else http.RESPONSES[status]
+
+
 def give(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
     """
     Answer.
     """
-    request.setResponseCode(status)
+    request.setResponseCode(status, _words(status))
     request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
@@ -77,10 +96,20 @@ def give_problem(request: Request, status: int, detail: str) -> int:
     """
     Answer that something is wrong, as RFC 9457 has it.
     """
-    title = http.RESPONSES[status].decode("ascii")
+    title = _words(status).decode("ascii")
     return give_json(
         request, {"type": "about:blank", "title": title, "status": status, "detail": detail}, status, PROBLEM
     )
+
+
+def give_too_early(request: Request, wait: int) -> int:
+    """
+    Answer that no token is looked at now.
+
+    :param wait: for how many seconds.
+    """
+    request.setHeader(b"Retry-After", b"%d" % wait)
+    return give_problem(request, TOO_MANY_REQUESTS, f"too many wrong tokens: try again in {duration(wait)}")
 
 
 def redirect(request: Request, path: bytes) -> int:

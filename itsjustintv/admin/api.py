@@ -33,6 +33,7 @@ _WORDS = {
     403: "The request came under a name, or from a page, that is not ours.",
     404: "There is no such thing.",
     409: "It makes no sense as things stand.",
+    429: "There were too many wrong tokens; Retry-After says how many seconds to wait.",
     503: "The journal cannot be used.",
 }
 
@@ -52,7 +53,7 @@ def openapi() -> Mapping[str, object]:
     problem = {"content": {PROBLEM.decode("ascii"): {"schema": schemas.of(ProblemView)}}}
     paths: dict[str, dict[str, object]] = {}
     for each in OPERATIONS:
-        errors = {401, 403, 503, *each.errors, *({400} if each.parameters else ())}
+        errors = {401, 403, 429, 503, *each.errors, *({400} if each.parameters else ())}
         paths.setdefault(each.path, {})[each.method.lower()] = {
             "operationId": each.name,
             "summary": each.words,

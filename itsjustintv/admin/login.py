@@ -6,17 +6,15 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import COOKIE, SESSION, Access
-from itsjustintv.admin.answers import give, give_problem, redirect
+from itsjustintv.admin.access import COOKIE, SESSION, Access, Hasty
+from itsjustintv.admin.answers import TOO_MANY_REQUESTS, give, give_problem, redirect
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.markup import el, page
-from itsjustintv.sparing import Sparing
+from itsjustintv.support.durations import duration
 
 __all__ = ["LoginResource", "LogoutResource", "form"]
 
@@ -39,24 +37,28 @@ class LoginResource(Resource):
     """
 
     isLeaf = True
-    log = Logger()
 
-    def __init__(self, access: Access, clock: IReactorTime) -> None:
+    def __init__(self, access: Access) -> None:
         super().__init__()
         self._access = access
-        self._wrong = Sparing(clock)
 
     def render(self, request: Request) -> int:
         """
         Show the form, or read it.
         """
         if request.method in (b"GET", b"HEAD"):
-            return redirect(request, b"/") if self._access.admits(request) else self._show(request, "")
+            known = self._access.open or self._access.has_session(request)
+            return redirect(request, b"/") if known else self._show(request, "")
         if request.method != b"POST":
             request.setHeader(b"Allow", b"GET, HEAD, POST")
             return give_problem(request, http.NOT_ALLOWED, "the form is read with GET and sent with POST")
-        if not self._access.is_token(form(request).get("token", "").strip().encode("utf-8")):
-            self._note(getattr(request.getClientAddress(), "host", ""))
+        try:
+            known = self._access.takes(request, form(request).get("token", "").strip().encode("utf-8"))
+        except Hasty as error:
+            request.setHeader(b"Retry-After", b"%d" % error.wait)
+            words = f"Too many wrong tokens: try again in {duration(error.wait)}."
+            return self._show(request, words, TOO_MANY_REQUESTS)
+        if not known:
             return self._show(request, "That is not the token.", http.FORBIDDEN)
         request.addCookie(
             COOKIE,
@@ -68,18 +70,6 @@ class LoginResource(Resource):
             secure=request.isSecure() or request.getHeader("x-forwarded-proto") == "https",
         )
         return redirect(request, b"/")
-
-    def _note(self, peer: str) -> None:
-        """
-        Log a wrong token, or count it for the next line.
-        """
-        if count := self._wrong.count("token"):
-            self.log.warn(
-                "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can"
-                " reach admin.listen",
-                count=count,
-                peer=peer,
-            )
 
     def _show(self, request: Request, problem: str, status: int = http.OK) -> int:
         body = el(

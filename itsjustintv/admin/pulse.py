@@ -36,13 +36,15 @@ class Pulse(Service):
     :ivar mark: something that is different whenever anything that is shown is.
     :ivar name: of this process, so that a version of another one is never taken for one of ours.
     :ivar most: how many may listen at the same time.
+    :ivar each: how many of these may be of one client.
     """
 
     _mark: Callable[[], Asked[object]]
     _clock: IReactorTime
     _name: str
-    _most: int = 16
-    _listeners: dict[Request, None] = field(factory=dict, init=False)
+    _most: int = 32
+    _each: int = 8
+    _listeners: dict[Request, str] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _last: object = field(default=None, init=False)
     _silent: int = field(default=0, init=False)
@@ -58,20 +60,21 @@ class Pulse(Service):
         """
         return f"{self._name}.{self._count}"
 
-    @property
-    def full(self) -> bool:
+    def is_full(self, client: str) -> bool:
         """
-        Whether one more would be too many.
+        Whether one more would be too many, in all or of this client.
         """
-        return len(self._listeners) >= self._most
+        of_client = sum(each == client for each in self._listeners.values())
+        return len(self._listeners) >= self._most or of_client >= self._each
 
-    def add(self, request: Request, known: str) -> None:
+    def add(self, request: Request, known: str, client: str) -> None:
         """
         Tell somebody from now on, until he leaves.
 
         :param known: the version that he knows.
+        :param client: names who listens.
         """
-        self._listeners[request] = None
+        self._listeners[request] = client
         request.registerProducer(_Patience(request), True)
         request.notifyFinish().addBoth(lambda _: self._remove(request))
         request.write(b"retry: 2000\n\n")
@@ -173,9 +176,13 @@ class EventsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: Pulse, client: Callable[[Request], str]) -> None:
+        """
+        :param client: names who sends a request.
+        """
         super().__init__()
         self._pulse = pulse
+        self._client = client
 
     def render(self, request: Request) -> int:
         """
@@ -185,7 +192,8 @@ class EventsResource(Resource):
         if request.method != b"GET":
             request.setHeader(b"Allow", b"GET")
             return give_problem(request, http.NOT_ALLOWED, "a stream is read with GET")
-        if self._pulse.full:
+        client = self._client(request)
+        if self._pulse.is_full(client):
             request.setHeader(b"Retry-After", b"10")
             return give_problem(request, http.SERVICE_UNAVAILABLE, "too many pages are open")
         since: list[bytes] = (request.args or {}).get(b"since", [b""])
@@ -193,5 +201,5 @@ class EventsResource(Resource):
         request.setHeader(b"Content-Type", b"text/event-stream")
         # nginx would keep events until it has a page full of them.
         request.setHeader(b"X-Accel-Buffering", b"no")
-        self._pulse.add(request, known)
+        self._pulse.add(request, known, client)
         return NOT_DONE_YET

@@ -10,12 +10,18 @@ from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import give_problem, harden, redirect
+from itsjustintv.admin.access import Access, Entry, Hasty
+from itsjustintv.admin.answers import give_problem, give_too_early, harden, redirect
 
 __all__ = ["AdminResource"]
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+_NAME = "Host must be exactly one name with or without a port, and the target of the request a path"
+_NAMES = (
+    "without admin.token the page is served under one name of this machine, such as localhost, in Host, and not through"
+    " a proxy: a proxy must hand the name on, and needs a token"
+)
 
 
 class AdminResource(Resource):
@@ -53,17 +59,16 @@ class AdminResource(Resource):
         harden(request)
         access = self._access
         if not access.reached_rightly(request):
-            return give_problem(
-                request,
-                http.FORBIDDEN,
-                "without admin.token the page is served under names of this machine only, such as localhost; a proxy"
-                " must hand the name on, and needs a token",
-            )
+            return give_problem(request, http.FORBIDDEN, _NAMES if access.open else _NAME)
         public = self._public.get(request.path)
-        if public is None and not access.admits(request):
+        try:
+            entry = None if public else access.admits(request)
+        except Hasty as error:
+            return give_too_early(request, error.wait)
+        if public is None and entry is None:
             return self._turn_away(request)
         rightly = access.is_for_us if request.method in _SAFE else access.means_it
-        if not rightly(request):
+        if entry is not Entry.BEARER and not rightly(request):
             return give_problem(request, http.FORBIDDEN, "this was sent by the page of somebody else")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
 from itsjustintv.admin.access import Access
 from itsjustintv.admin.api import ROOT, ApiResource
@@ -25,13 +26,15 @@ from itsjustintv.config.sections import Config
 from itsjustintv.config.tls import host_and_port
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.listening import Listener, tcp
+from itsjustintv.web.shares import neighbourhood
 from itsjustintv.web.site import make_site
 from itsjustintv.web.traffic import Limits
 
 __all__ = ["Admin"]
 
-#: Nobody but operators comes here, and they have little to say; curl -X POST says nothing at all.
-_LIMITS = Limits(body=16 * 1024, connections=100, declared=False)
+#: Nobody but operators comes here, and they have little to say; curl -X POST says nothing at all. Idle connections are
+#: kept for as long as new ones, so that the one that gives way is the one that has been silent the longest.
+_LIMITS = Limits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
 
 
 @frozen
@@ -54,15 +57,15 @@ class Admin:
         :param more: what else is served here to whoever may see the page, by whole path: ``/metrics`` say.
         """
         config = ground.config
-        access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32))
+        access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32), _client)
         pulse = Pulse(sources.mark, ground.reactor, os.urandom(6).hex())
         actions = ActionResource(sources, access)
         root = AdminResource(
             access,
-            {**ASSETS, b"/login": LoginResource(access, ground.reactor)},
+            {**ASSETS, b"/login": LoginResource(access)},
             {
                 b"/": PageResource(sources, access, pulse),
-                b"/events": EventsResource(pulse),
+                b"/events": EventsResource(pulse, _client),
                 **{f"/actions/{each}".encode("ascii"): actions for each in ACTIONS},
                 b"/logout": LogoutResource(),
                 **more,
@@ -81,6 +84,10 @@ class Admin:
         :raises ConfigError: nobody can listen there, or not we.
         """
         return await self.door.prepare(_description(config))
+
+
+def _client(request: Request) -> str:
+    return neighbourhood(request.getClientAddress())
 
 
 def _description(config: Config) -> str:

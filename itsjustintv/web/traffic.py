@@ -64,6 +64,9 @@ class Limits:
     :ivar held: bytes of the heads and bodies of those that are open on one HTTP/2 connection.
     :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
         section 6.3).
+    :ivar yielding: whether, when all places are taken, a caller can have that of a connection of his own, or of one who
+        holds no more, that waits for a request: its peer has been answered, or has not asked anything yet. Not where
+        many call through one proxy, whose idle connections are soon used again.
     """
 
     body: int = 256 * 1024
@@ -76,6 +79,7 @@ class Limits:
     crowded: int = 8
     held: int = 512 * 1024
     declared: bool = True
+    yielding: bool = False
 
 
 @define(eq=False)
@@ -155,6 +159,8 @@ class Traffic:
         self.turned_away += 1
         greediest = self._shares.greediest(caller)
         waiting = [each for each in self.open if each.caller == greediest and each.deadline < inf]
+        if not waiting and self.limits.yielding:
+            waiting = [each for each in self.open if each.deadline < inf]
         if not waiting:
             return False
         min(waiting, key=attrgetter("deadline")).cut()

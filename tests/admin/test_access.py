@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import SESSION, Access
+from itsjustintv.admin.access import COOKIE, SESSION, Access
 from itsjustintv.admin.answers import give
 from itsjustintv.admin.assets import ASSETS
 from itsjustintv.admin.login import LoginResource, LogoutResource
@@ -44,12 +44,13 @@ class DoorCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.access = Access(lambda: self.token, self.clock, b"a secret of the process")
+        self.clients = ["here"]
+        self.access = Access(lambda: self.token, self.clock, b"a secret of the process", lambda _: self.clients[-1])
         room = Room()
         self.treq = StubTreq(
             AdminResource(
                 self.access,
-                {**ASSETS, b"/login": LoginResource(self.access, self.clock)},
+                {**ASSETS, b"/login": LoginResource(self.access)},
                 {b"/": room, b"/metrics": room, b"/logout": LogoutResource()},
                 {b"/api/v1/": room},
             )
@@ -162,6 +163,36 @@ class TokenTests(DoorCase):
                 self.ask("/login", "POST", data={"token": "wrong"})
         self.assertEqual([each["count"] for each in logs], [1, 4])
 
+    def test_wrong_tokens_are_slowed_down(self) -> None:
+        """
+        After some wrong tokens, in the form or as a bearer token, a client is told how long to wait, and meanwhile not
+        even the right one counts; a session does, and so does every token from elsewhere.
+        """
+        cookie = {"Cookie": f"{COOKIE.decode()}={self.access.session().decode()}"}
+        with capturedLogs() as logs:
+            for number in range(20):
+                if number % 2:
+                    self.assertEqual(self.ask("/login", "POST", data={"token": "wrong"}).code, 403)
+                else:
+                    self.assertEqual(self.status("/metrics", Authorization="Bearer wrong"), 401)
+        self.assertEqual([each["count"] for each in logs], [1])
+        for answer in (
+            self.ask("/login", "POST", data={"token": TOKEN}),
+            self.ask("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}),
+            self.ask("/metrics", "POST", headers={"Authorization": "Bearer wrong"}),
+        ):
+            self.assertEqual((answer.code, answer.headers.getRawHeaders("Retry-After")), (429, ["1"]))
+        self.assertEqual(self.status("/metrics", **cookie), 200)
+        self.assertEqual(self.status("/metrics", **cookie, Authorization="Bearer wrong"), 200)
+        self.assertEqual((self.status("/login"), self.status("/metrics")), (200, 401))
+        self.clients.append("elsewhere")
+        self.assertEqual(self.status("/metrics", Authorization=f"Bearer {TOKEN}"), 200)
+        self.clients.pop()
+        self.clock.advance(1)
+        self.assertEqual(self.status("/metrics", Authorization=f"Bearer {TOKEN}"), 200)
+        self.assertEqual(self.status("/metrics", Authorization="Bearer wrong"), 401)
+        self.assertEqual(self.status("/metrics", Authorization=f"Bearer {TOKEN}"), 429)
+
     def test_a_session_can_be_ended(self) -> None:
         """
         The button at the end of the page takes the cookie away; a link to it does not.
@@ -227,6 +258,8 @@ class ForgeryTests(DoorCase):
             self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors"), 403)
             self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site), 403)
             self.assertEqual(self.status("/", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate"), 200)
+            framed = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}
+            self.assertEqual(self.status("/", **cookie, Sec_Fetch_Site=site, **framed), 403)
         for site in ("same-origin", "none"):
             self.assertEqual(self.status("/metrics", **cookie, Sec_Fetch_Site=site, Sec_Fetch_Mode="cors"), 200)
 

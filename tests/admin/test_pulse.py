@@ -48,9 +48,10 @@ class PulseTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.house, self.clock = House(), Clock()
         self.looks = 0
-        self.pulse = Pulse(self.mark, self.clock, "p", most=3)
+        self.pulse = Pulse(self.mark, self.clock, "p", most=4, each=3)
         self.pulse.startService()
-        self.resource = EventsResource(self.pulse)
+        self.client = "one"
+        self.resource = EventsResource(self.pulse, lambda _: self.client)
 
     async def mark(self) -> object:
         self.looks += 1
@@ -140,6 +141,19 @@ class PulseTests(SynchronousTestCase):
         refused = self.listen()
         self.assertEqual(refused.responseCode, 503)
         self.assertEqual(refused.responseHeaders.getRawHeaders("Retry-After"), ["10"])
+        self.leave(listening[0])
+        self.assertIsNone(self.listen().responseCode)
+
+    def test_too_many_of_one_client(self) -> None:
+        """
+        One client takes so many places, and no more, so that there are some for others.
+        """
+        listening = [self.listen() for _ in range(1000)]
+        self.assertEqual([each.responseCode for each in listening[:4]], [None, None, None, 503])
+        self.assertEqual(sum(each.responseCode == 503 for each in listening), 997)
+        self.client = "another"
+        self.assertIsNone(self.listen().responseCode)
+        self.assertEqual(self.listen().responseCode, 503)
         self.leave(listening[0])
         self.assertIsNone(self.listen().responseCode)
 

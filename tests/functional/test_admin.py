@@ -4,8 +4,10 @@ The admin page of the real daemon.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import sys
 from typing import Any
 
@@ -136,6 +138,34 @@ class AdminTests(StageCase):
             ]
             ended = await run(stage.reactor, command, stage.folder, dict(os.environ), patience=90)
             self.assertEqual(ended.status, 0, ended)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_thousand_streams(self) -> Deferred[None]:
+        """
+        A program that opens a thousand event streams, and leaves them and what refuses them open, gets a few; the page
+        and the API go on to answer others, from the same address too.
+        """
+
+        async def scenario() -> None:
+            stage = self.stage(settings=self.section(""))
+            await stage.started()
+            request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            sockets = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(200)]
+            for _ in range(4):
+                for each in sockets:
+                    with contextlib.suppress(OSError):
+                        each.send(request)
+                sockets += [socket.create_connection(("127.0.0.1", self.port)) for _ in range(200)]
+            self.addCleanup(lambda: [each.close() for each in sockets])
+            for path in ("/api/v1/status", "/", "/api/v1/events"):
+                self.assertEqual((await self.ask(path, token=""))[0], 200)
+            streaming = 0
+            for each in sockets:
+                each.setblocking(False)
+                with contextlib.suppress(OSError):
+                    streaming += b"text/event-stream" in each.recv(4096)
+            self.assertEqual(streaming, 8)
 
         return Deferred.fromCoroutine(scenario())
 

@@ -4,6 +4,7 @@ Tests of :mod:`itsjustintv.web.shares`, and of what a full house does with them.
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -128,3 +129,16 @@ class FullHouseTests(SynchronousTestCase):
         """
         held = [self.connect("10.0.0.1") for _ in range(5)]
         self.assertEqual([each.disconnected for each in held], [False, False, False, False, True])
+
+    def test_where_places_are_yielded(self) -> None:
+        """
+        Where that is so, whoever comes has the place of who has waited the longest, be it another of his own; one who
+        is answered keeps his.
+        """
+        self.site.traffic.limits = evolve(self.site.traffic.limits, yielding=True, idle=10.0)
+        busy = self.connect("10.0.0.1", REQUEST)
+        held = [self.connect("10.0.0.1") for _ in range(1000)]
+        self.assertEqual([each.disconnected for each in held], [True] * 997 + [False] * 3)
+        self.assertFalse(busy.disconnected)
+        self.assertFalse(self.connect("192.0.2.2", REQUEST).disconnected)
+        self.assertEqual(len(self.site.traffic.open), 4)
