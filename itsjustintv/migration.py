@@ -81,14 +81,14 @@ def _retries(tables: Mapping[str, Any], config: Config) -> Iterator[Difference]:
     for key, was in _RETRY.items():
         now = getattr(config.retry, key)
         if key not in said and now != was:
-            shown = str if key == "max_attempts" else duration
+            here = f"is {duration(now)} here" if now else "ends nothing here, retry.max_age does"
+            before = duration(was) if now else f"{was:g}"
             yield Difference(
-                f"retry.{key}",
-                f"is not set, and is {shown(now)} here; the original's default was {shown(was)}: set it to keep that",
+                f"retry.{key}", f"is not set, and {here}; the original's default was {before}: set it to keep that"
             )
     yield Difference(
         "retry.max_age",
-        f"news that is older than {duration(config.retry.max_age)} is not sent any more; the original knew no limit",
+        f"news that is older than {duration(config.retry.max_age)} is not sent; the original had no such limit",
     )
     yield Difference(
         "retries",

@@ -36,7 +36,7 @@ class DifferencesTests(SynchronousTestCase):
         A default that was another is told with both values, unless the file sets it, in whatever case.
         """
         told = self.told()
-        self.assertIn("is 10 here; the original's default was 3", told["retry.max_attempts"])
+        self.assertIn("ends nothing here, retry.max_age does; the original's default was 3", told["retry.max_attempts"])
         self.assertIn("is 30 s here; the original's default was 1 s", told["retry.initial_delay"])
         self.assertIn("is 30 min here; the original's default was 5 min", told["retry.max_delay"])
         said = self.told('[retry]\nmax_attempts = 5\ninitial_delay = "2s"\n')

@@ -52,7 +52,7 @@ _RULES: Mapping[str, Rule] = {
     "twitch.incoming_webhook_url": optional(host_url),
     "twitch.api_url": host_url,
     "twitch.auth_url": host_url,
-    "retry.max_attempts": between(1),
+    "retry.max_attempts": between(0),
     "retry.initial_delay": above(0),
     "retry.backoff_factor": between(1),
     "retry.jitter": between(0, 1),

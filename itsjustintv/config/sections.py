@@ -113,7 +113,7 @@ class Retry:
     """
     ``[retry]``.
 
-    :ivar max_attempts: counts the first one.
+    :ivar max_attempts: counts the first one; 0 for as many as ``max_age`` leaves time for.
     :ivar jitter: share of a delay by which it may vary, 0 to 1.
     :ivar max_age: seconds after which news is no longer worth telling.
     :ivar concurrency: attempts under way at once, for each destination.
@@ -121,12 +121,12 @@ class Retry:
     :ivar state_file: the original's queue, imported once.
     """
 
-    max_attempts: int = 10
+    max_attempts: int = 0
     initial_delay: float = 30.0
     max_delay: float = 1800.0
     backoff_factor: float = 2.0
     jitter: float = 0.2
-    max_age: float = 21600.0
+    max_age: float = 86400.0
     concurrency: int = 2
     timeout: float = 15.0
     state_file: str = "data/retry_state.json"

@@ -26,6 +26,14 @@ _LONGEST_PAUSE = 3600.0
 # that always says 0 would use up all attempts within a second.
 _TRUSTED = 3
 
+# Where only the age ends it, attempts after so many are at least so many seconds apart: an impatient schedule would
+# otherwise make hundreds of thousands a day, each of which the journal keeps.
+_EAGER = 10
+_LEAST_DELAY = 30.0
+
+# So many seconds before a delivery expires comes the last attempt, or a hundredth of its life if that is less.
+_MARGIN = 60.0
+
 
 @frozen(kw_only=True)
 class Next:
@@ -78,8 +86,9 @@ def after(
     Decide what becomes of a delivery.
 
     The next attempt comes after :func:`delay`, or later if the receiver asked for that. A receiver that asks for less
-    than our own delay, as a rate limit does, is believed for the first attempts. A delivery whose next attempt would
-    come too late for news expires at once: its end is certain, and an operator should not have to wait to hear of it.
+    than our own delay, as a rate limit does, is believed for the first attempts. Where the next attempt would come too
+    late, and there is half of the delay left, the last one is made just in time. Otherwise the delivery expires at
+    once: its end is certain, and an operator should not have to wait to learn it.
 
     :param attempts: how many have ended, this one included.
     :param accepted_at: when the event was accepted.
@@ -88,12 +97,19 @@ def after(
         return Next(state=State.DELIVERED, reason=attempt.reason)
     if attempt.final:
         return Next(state=State.DEAD, reason=GONE)
-    if attempts >= retry.max_attempts:
+    if retry.max_attempts and attempts >= retry.max_attempts:
         return Next(state=State.DEAD, reason=EXHAUSTED)
     wait = delay(retry, attempts, random)
+    if not retry.max_attempts and attempts >= _EAGER:
+        wait = max(wait, _LEAST_DELAY)
+    least = wait / 2
     if attempt.retry_after is not None:
         asked = pause(attempt)
         wait = asked if attempts <= _TRUSTED else max(wait, asked)
+        least = asked if attempts <= _TRUSTED else max(least, asked)
+    left = accepted_at + retry.max_age - now - min(_MARGIN, retry.max_age / 100)
+    if left < wait and left >= least:
+        wait = left
     if too_old(retry, accepted_at, now + wait):
         return Next(state=State.EXPIRED, reason=TOO_OLD)
     return Next(state=State.PENDING, reason=attempt.reason, at=now + wait)

@@ -234,7 +234,7 @@ class DeliveryTests(QueueTestCase):
         """
         A delivery that has become too old while it waited expires without a request.
         """
-        self.journal.put(delivery("a", accepted_at=NOW - 21600))
+        self.journal.put(delivery("a", accepted_at=NOW - 86400))
         self.start()
         self.assertEqual(self.receivers.sent, [])
         self.assertEqual(self.state("a"), (State.EXPIRED, "too old to be news"))

@@ -104,15 +104,60 @@ class AfterTests(SynchronousTestCase):
         """
         The last attempt that is configured is the last one.
         """
-        self.assertEqual(decide(FAILED, 9).state, State.PENDING)
-        self.assertEqual(decide(FAILED, 10), Next(state=State.DEAD, reason="exhausted"))
+        bounded = evolve(PLAIN, max_attempts=10)
+        self.assertEqual(decide(FAILED, 9, retry=bounded).state, State.PENDING)
+        self.assertEqual(decide(FAILED, 10, retry=bounded), Next(state=State.DEAD, reason="exhausted"))
+
+    def test_no_number_of_attempts_ends_it(self) -> None:
+        """
+        Unless a number is configured, the age of a delivery alone ends it.
+        """
+        self.assertEqual(decide(FAILED, 10**6), Next(state=State.PENDING, reason="http_503", at=NOW + 1800))
+
+    def test_a_day(self) -> None:
+        """
+        With the defaults a receiver that is away gets attempts for a day: half an hour apart at the most, 60 at the
+        most, and the last one within the last quarter of an hour.
+        """
+        for seed in range(100):
+            random, now, made = Random(seed), NOW, [NOW]
+            while (
+                at := after(FAILED, len(made), accepted_at=NOW, now=now, retry=RETRY, random=random.random).at
+            ) is not None:
+                self.assertLessEqual(at - now, 1800 * 1.2)
+                now = at
+                made.append(at)
+            self.assertLessEqual(len(made), 60)
+            self.assertGreater(now, NOW + 86400 - 1080 - 60)
+            self.assertLess(now, NOW + 86400)
+
+    def test_the_last_attempt_is_made_in_time(self) -> None:
+        """
+        Where the delay leads beyond the end, the last attempt is made before it; a receiver that asked to be left alone
+        until after the end gets none.
+        """
+        self.assertEqual(decide(FAILED, 10, age=86400 - 1000).at, NOW + 940)
+        self.assertEqual(decide(evolve(FAILED, retry_after=500.0), 10, age=86400 - 1000).at, NOW + 940)
+        self.assertEqual(decide(evolve(FAILED, retry_after=1200.0), 10, age=86400 - 1000).state, State.EXPIRED)
+        self.assertEqual(decide(FAILED, 10, age=86400 - 940).state, State.EXPIRED)
+        brief = evolve(PLAIN, max_age=300.0)
+        self.assertEqual(decide(FAILED, 4, age=150.0, retry=brief).at, NOW + 147)
+
+    def test_an_impatient_schedule_has_a_limit(self) -> None:
+        """
+        Where nothing but the age ends it, attempts beyond the tenth are half a minute apart, however short the delay.
+        """
+        hasty = evolve(PLAIN, initial_delay=0.1, max_delay=0.1)
+        self.assertEqual(decide(FAILED, 9, retry=hasty).at, NOW + 0.1)
+        self.assertEqual(decide(FAILED, 10, retry=hasty).at, NOW + 30)
+        self.assertEqual(decide(FAILED, 10, retry=evolve(hasty, max_attempts=11)).at, NOW + 0.1)
 
     def test_expires_at_once(self) -> None:
         """
         A delivery whose next attempt would be too late for news expires now, not when that time comes.
         """
-        self.assertEqual(decide(FAILED, 1, age=21600 - 31).state, State.PENDING)
-        self.assertEqual(decide(FAILED, 1, age=21600 - 30), Next(state=State.EXPIRED, reason="too old to be news"))
+        self.assertEqual(decide(FAILED, 1, age=86400 - 31).state, State.PENDING)
+        self.assertEqual(decide(FAILED, 1, age=86400 - 30), Next(state=State.EXPIRED, reason="too old to be news"))
 
     def test_retry_after_is_exact(self) -> None:
         """
@@ -127,7 +172,7 @@ class AfterTests(SynchronousTestCase):
         Nobody is left alone for more than an hour, nor beyond the age of news.
         """
         self.assertEqual(decide(evolve(FAILED, retry_after=1e300), 1).at, NOW + 3600)
-        self.assertEqual(decide(evolve(FAILED, retry_after=1e300), 1, age=18000.0).state, State.EXPIRED)
+        self.assertEqual(decide(evolve(FAILED, retry_after=1e300), 1, age=83000.0).state, State.EXPIRED)
 
     def test_impatience_does_not_exhaust(self) -> None:
         """

@@ -441,7 +441,7 @@ class ConfigTests(CommandCase):
         """
 
         async def scenario() -> None:
-            stage = self.stage(settings='[retry]\nmax_attempts = 0\n[output]\nfile_pth = "x"\n')
+            stage = self.stage(settings='[retry]\nmax_attempts = -1\n[output]\nfile_pth = "x"\n')
             stage.add_streamer("tanuki", 'target_webhook_hashing = "MD5"')
             path = stage.configure()
             path.write_text(path.read_text().replace(f"port = {stage.port}", "port = 70000"))

@@ -73,7 +73,7 @@ class MigrateTests(OriginalCase):
             for text in (
                 "config.toml is written",
                 "has 1 announced broadcasts and 1 deliveries to be made",
-                "retry.max_attempts: is not set, and is 10 here; the original's default was 3",
+                "retry.max_attempts: is not set, and ends nothing here, retry.max_age does; the original's",
                 "403 instead of 401",
                 "redirects: are failures",
             ):
