@@ -26,6 +26,7 @@ from itsjustintv.folders import make_private
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
 from itsjustintv.support.foreign_text import visible_json
+from itsjustintv.support.regular_files import read, require_regular
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
 
@@ -37,6 +38,9 @@ RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
 # Seconds between the beginnings of two writes.
 _INTERVAL = 1.0
+
+# Bytes; 100,000 outcomes have less.
+_LARGEST = 256 * 1024 * 1024
 
 
 @implementer(IOutcomeSink)
@@ -238,7 +242,7 @@ class _Lines:
 
     def _load(self) -> dict[str, bytes]:
         try:
-            text = self.path.read_bytes()
+            text = read(self.path, _LARGEST)
         except FileNotFoundError:
             return {}
         try:
@@ -261,6 +265,7 @@ class _Lines:
 
     def _save(self, text: bytes) -> None:
         make_private(self.path.parent)
+        require_regular(self.path)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

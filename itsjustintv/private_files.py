@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from itsjustintv.folders import make_private, sync_directory
+from itsjustintv.support.regular_files import require_regular
 
 __all__ = ["replace"]
 
@@ -19,9 +20,11 @@ def replace(path: Path, content: bytes, modified_at: float | None = None) -> Non
     after the return the new one. Creates its directory. Blocks: to be called in a thread.
 
     :param modified_at: the file's time, if it matters.
-    :raises OSError: nothing was changed, unless only the last step failed, which makes the change last.
+    :raises OSError: nothing was changed, unless only the last step failed, which makes the change last. A device, a
+        pipe or a directory is not replaced.
     """
     make_private(path.parent)
+    require_regular(path)
     descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")  # mode 0600
     temporary = Path(name)
     try:

@@ -4,6 +4,7 @@ A tree of services that starts from the ground up and is taken down from the top
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -63,11 +64,21 @@ class DiskThreads(Service):
     answer must not hold up a file, nor the other way round.
 
     :param reactor: hears of the results.
+    :param patience: seconds after which a stop no longer waits for work under way: a network file system that does not
+        answer can hold a thread for ever, and nothing can end that thread.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    log = Logger()
+
+    def __init__(self, reactor: Any, patience: float = 10.0) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(0, 4, "disk")
+        self._patience = patience
+        self._asked: set[Deferred[Any]] = set()
+        self._abandoned = False
+        self._ended: Deferred[None] | None = None
+        # One that hangs must not hold up the others: configuration, certificates, token, pictures and output may each
+        # be on a network file system of their own.
+        self._pool = ThreadPool(0, 16, "disk")
         # Whoever ends the process in good order waits for them; a start that failed must not.
         self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
 
@@ -77,22 +88,71 @@ class DiskThreads(Service):
         """
         super().startService()
         self._pool.start()
+        # What stands above stops first, and may wait for its own work.
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._hurry)
 
     def stopService(self) -> Deferred[None]:
         """
-        End when everything that was asked is done.
+        End when everything that was asked is done, or was abandoned.
         """
         super().stopService()
-        # stop() waits for the threads, so it is called in one of the reactor's.
-        stopped: Deferred[None] = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
-        return stopped
+        if self._abandoned:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+
+        def end() -> None:
+            self._pool.stop()
+            self._reactor.callFromThread(lambda: None if ended.called else ended.callback(None))
+
+        # stop() waits for the threads, and the end of the process would wait for a thread of the reactor.
+        Thread(target=end, daemon=True, name="disk-stop").start()
+        self._ended = ended
+        return ended
 
     def run(self, work: Callable[..., T], *args: object) -> Deferred[T]:
         """
         Run something that may block, and answer with its result.
         """
-        done: Deferred[T] = deferToThreadPool(self._reactor, self._pool, work, *args)
+        if self._abandoned:
+            return fail(_no_answer())
+        done: Deferred[T] = Deferred()
+        self._asked.add(done)
+        done.addBoth(self._over, done)
+
+        def ended(result: Any) -> None:
+            # It may have been cancelled or abandoned.
+            if not done.called:
+                done.callback(result)
+
+        deferToThreadPool(self._reactor, self._pool, work, *args).addBoth(ended)
         return done
+
+    def _over(self, result: Any, done: Deferred[Any]) -> Any:
+        self._asked.discard(done)
+        return result
+
+    def _hurry(self) -> None:
+        self._reactor.callLater(self._patience, self._abandon)
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        left = [each for each in self._asked if not each.called]
+        if left:
+            self.log.warn(
+                "{count} operations on files did not end within {seconds:g} s of the stop: their disk or network file"
+                " system does not answer; stopping without them",
+                count=len(left),
+                seconds=self._patience,
+            )
+        for each in left:
+            if not each.called:
+                each.errback(_no_answer())
+        if self._ended is not None and not self._ended.called:
+            self._ended.callback(None)
+
+
+def _no_answer() -> OSError:
+    return OSError(errno.ETIMEDOUT, "the disk or network file system does not answer")
 
 
 class Afterwards(Service):

@@ -20,11 +20,15 @@ from twisted.logger import Logger
 from twisted.python.filepath import FilePath
 
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.regular_files import is_descriptor, read
 
 __all__ = ["FileWatch", "Hangup", "Pace", "steps"]
 
 # A chain of symbolic links as long as the kernel would follow.
 _LONGEST_CHAIN = 40
+
+# Bytes: no configuration, secret or certificate is larger.
+_LARGEST = 16 * 1024 * 1024
 
 
 @frozen(kw_only=True)
@@ -81,7 +85,7 @@ def _look(files: Iterable[Path]) -> dict[Path, bytes | int]:
     seen: dict[Path, bytes | int] = {}
     for path in files:
         try:
-            seen[path] = sha256(path.read_bytes()).digest()
+            seen[path] = sha256(read(path, _LARGEST)).digest()
         except OSError as error:
             seen[path] = error.errno or 0
     return seen
@@ -186,7 +190,11 @@ class FileWatch:
         return self._deaf or self._everything() <= self._entries
 
     def _everything(self) -> set[tuple[Path, str]]:
-        return set().union(*(steps(path) for path in self._files()))
+        return set().union(*(steps(path) for path in self._watched()))
+
+    def _watched(self) -> Iterable[Path]:
+        # What was read from a descriptor cannot be read again.
+        return (path for path in self._files() if not is_descriptor(path))
 
     def _listen(self, entries: set[tuple[Path, str]]) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
@@ -268,7 +276,7 @@ class FileWatch:
         Look whether something has changed unheard. Never raises: the looking must go on.
         """
         try:
-            seen = await self._in_thread(_look, list(self._files()))
+            seen = await self._in_thread(_look, list(self._watched()))
         except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
             self.log.failure("cannot look at the configuration's files, will try again")
         else:

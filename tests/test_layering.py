@@ -113,6 +113,24 @@ def within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
 
+#: The modules that open files for reading by themselves.
+READERS = {"support.regular_files", "inspection", "config.example", "journal.migrations", "admin.assets"}
+
+
+def _reads_a_file(call: ast.Call) -> bool:
+    """
+    Whether a call opens a file for reading, as far as its text shows.
+    """
+    if isinstance(call.func, ast.Name):
+        return call.func.id == "open"
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    if call.func.attr in ("read_bytes", "read_text", "getContent"):
+        return True
+    modes = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return call.func.attr == "open" and any(mode in ("r", "rb", "r+", "rb+") for mode in modes)
+
+
 class LayeringTests(SynchronousTestCase):
     """
     The arrows between the parts only point down.
@@ -151,6 +169,19 @@ class LayeringTests(SynchronousTestCase):
             found = set(imports(tree)) & reaching
             found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & reaching
             wrong += [f"{name} reaches for {what}" for what in sorted(found)]
+        self.assertEqual(wrong, [])
+
+    def test_files_are_read_in_one_place(self) -> None:
+        """
+        What is at a path may be a named pipe, a device or without end: files are read by ``support.regular_files``
+        alone, but for those that come with the package and what the system tells in /proc.
+        """
+        wrong = [
+            f"{name}, line {node.lineno}: {ast.unparse(node)}"
+            for name, tree in modules()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and name not in READERS and _reads_a_file(node)
+        ]
         self.assertEqual(wrong, [])
 
     def test_no_module_grows_too_long(self) -> None:

@@ -89,6 +89,45 @@ class WatchTestCase(SynchronousTestCase):
         self.assertEqual(self.told, [])
 
 
+class SpecialFileTests(WatchTestCase):
+    """
+    What is in the place of a file may be none.
+    """
+
+    def test_a_named_pipe_in_place_of_the_file(self) -> None:
+        """
+        It is told as any other change, and the look at the files does not wait for a writer; nor does the next one.
+        """
+        watch = self.watch()
+        self.file.unlink()
+        os.mkfifo(self.file)
+        self.settle()
+        self.told.clear()
+        self.reactor.advance(PACE.glance)
+        self.settle()
+        self.assertEqual(len(self.told), 1)
+        self.reactor.advance(PACE.glance)
+        self.settle()
+        self.assertEqual(len(self.told), 1)
+        watch.stop()
+
+    def test_descriptors_are_not_watched(self) -> None:
+        """
+        What was read from a descriptor of the process cannot be read again, and is not looked at.
+        """
+        asked: list[Path] = []
+
+        def remember(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            asked.extend(args[0])
+            return execute(work, *args)
+
+        watch = FileWatch(self.reactor, remember, PACE)
+        watch.start(lambda: [Path("/dev/stdin"), self.file], lambda: None)
+        self.addCleanup(watch.stop)
+        self.reactor.advance(0)
+        self.assertEqual(asked, [self.file])
+
+
 def nothing(_: object) -> object:
     """
     A kernel that tells nothing.

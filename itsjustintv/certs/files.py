@@ -21,11 +21,15 @@ from itsjustintv.certs.store import InThread
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
+from itsjustintv.support.regular_files import read
 
 __all__ = ["FilesService", "Watch", "read_pair"]
 
 # Share of a certificate's life at the end of which it is time to say so.
 _LATE = 1 / 6
+
+# Bytes.
+_LARGEST = 1024 * 1024
 
 
 def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
@@ -39,7 +43,7 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
     parts = []
     for path in dict.fromkeys((key, certificate)):
         try:
-            parts.append(path.read_bytes())
+            parts.append(read(path, _LARGEST))
         except OSError as error:
             raise CertificateUnusable(f"{path} cannot be read: {error.strerror}") from None
     try:

@@ -25,6 +25,7 @@ from attrs import asdict, frozen
 
 from itsjustintv.folders import make_private
 from itsjustintv.private_files import replace
+from itsjustintv.support.regular_files import read
 
 __all__ = ["Request", "RequestFiles", "Result"]
 
@@ -126,8 +127,7 @@ class RequestFiles:
         """
         self._remove(self.request, now - _WAITED)
         try:
-            with self.request.open("rb") as file:
-                text = file.read(_LONGEST)
+            text = read(self.request, _LONGEST)
         except FileNotFoundError:
             return None
         self.request.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ class RequestFiles:
         """
         path = self._answer(request)
         try:
-            text = path.read_bytes()
+            text = read(path, _LONGEST)
         except FileNotFoundError:
             return None
         path.unlink(missing_ok=True)

@@ -36,11 +36,15 @@ from itsjustintv.certs.jose import PrivateKey
 from itsjustintv.certs.record import Record
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.private_files import replace
+from itsjustintv.support.regular_files import read
 
 __all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority_key"]
 
 #: Runs a function with its arguments where it may block.
 InThread = Callable[..., Deferred[Any]]
+
+# Bytes of a file that was written here.
+_LARGEST = 1024 * 1024
 
 
 def authority_key(directory_url: str) -> str:
@@ -272,7 +276,7 @@ class AccountFiles:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read(path, _LARGEST)
     except FileNotFoundError:
         return None
 

@@ -12,8 +12,12 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.support.regular_files import read
 
 __all__ = ["policy_for"]
+
+# Bytes; those of the systems have 300 KiB.
+_LARGEST = 4 * 1024 * 1024
 
 
 def policy_for(ca_bundle: str) -> IPolicyForHTTPS:
@@ -26,7 +30,7 @@ def policy_for(ca_bundle: str) -> IPolicyForHTTPS:
     if not ca_bundle:
         return BrowserLikePolicyForHTTPS()
     try:
-        text = Path(ca_bundle).read_bytes()
+        text = read(Path(ca_bundle), _LARGEST)
         found = [Certificate.loadPEM(each.as_bytes()) for each in pem.parse(text) if isinstance(each, pem.Certificate)]
     except OSError as error:
         raise CertificateUnusable(f"server.tls.ca_bundle {ca_bundle} cannot be read: {error.strerror}") from None

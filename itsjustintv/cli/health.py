@@ -25,11 +25,15 @@ from itsjustintv.config.environment import overlay
 from itsjustintv.config.places import FINDING, find
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.regular_files import read_once
 
 __all__ = ["Door", "door", "health"]
 
 # As much of an answer is read, in bytes.
 _LIMIT = 64 * 1024
+
+# Bytes of a configuration.
+_LARGEST = 16 * 1024 * 1024
 
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound, but reached elsewhere
 
@@ -99,7 +103,7 @@ def door(path: Path, environ: Mapping[str, str]) -> Door:
     :raises OSError: it cannot be read.
     """
     try:
-        draft = Draft(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        draft = Draft(tomllib.loads(read_once(path, _LARGEST).decode("utf-8-sig")))
     except FileNotFoundError:
         draft = Draft({})
     overlay(draft, environ)

@@ -5,7 +5,7 @@ From a file and the environment to a :class:`~itsjustintv.config.sections.Config
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -18,8 +18,15 @@ from itsjustintv.config.secret_files import fill
 from itsjustintv.config.sections import Config
 from itsjustintv.config.structure import structure
 from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.support.regular_files import read_once
 
-__all__ = ["Loaded", "load", "parse", "parse_for", "read"]
+__all__ = ["Loaded", "Opening", "load", "parse", "parse_for", "read"]
+
+#: Answers with what is in a file, up to a number of bytes; see :mod:`~itsjustintv.support.regular_files`.
+Opening = Callable[[Path, int], bytes]
+
+# Bytes; a thousand streamers take a third of one MiB.
+_LARGEST = 16 * 1024 * 1024
 
 
 @frozen
@@ -36,7 +43,13 @@ class Loaded:
     base: Path = Path()
 
 
-def load(path: Path, environ: Mapping[str, str], base: Path | None = None, here: Path = Path()) -> Loaded:
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    base: Path | None = None,
+    here: Path = Path(),
+    opening: Opening = read_once,
+) -> Loaded:
     """
     Read and check the configuration. Nothing is created or changed.
 
@@ -44,50 +57,69 @@ def load(path: Path, environ: Mapping[str, str], base: Path | None = None, here:
     :param environ: wins over the file.
     :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.places.base_for` says.
     :param here: the current directory of the daemon.
+    :param opening: reads the configuration and the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
-    text = read(path)
-    return parse_for(path, text, environ, here) if base is None else parse(text, environ, base, str(path))
+    text = read(path, opening)
+    if base is None:
+        return parse_for(path, text, environ, here, opening=opening)
+    return parse(text, environ, base, str(path), opening)
 
 
-def parse_for(path: Path, text: str, environ: Mapping[str, str], here: Path | None = None, name: str = "") -> Loaded:
+def parse_for(  # noqa: PLR0917 - as load
+    path: Path,
+    text: str,
+    environ: Mapping[str, str],
+    here: Path | None = None,
+    name: str = "",
+    opening: Opening = read_once,
+) -> Loaded:
     """
     Check the text of a configuration that is, or will be, at a path.
 
     :param here: the current directory of the daemon; ``None`` to look for nothing there.
     :param name: what to call the text when it is not TOML, unless by the path.
+    :param opening: reads the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
     draft = _drafted(text, environ, name or str(path))
     base, warnings = base_for(draft, path, here)
-    return _judged(draft, environ, base, warnings)
+    return _judged(draft, environ, base, warnings, opening)
 
 
-def read(path: Path) -> str:
+def read(path: Path, opening: Opening = read_once) -> str:
     """
     Read the text of a configuration.
 
     :raises ConfigError: it is not there, cannot be read, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = opening(path, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
         raise _unusable(path, "does not exist; give --config, or set ITSJUSTINTV_CONFIG") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise _unusable(path, f"is not UTF-8 (at byte {error.start})") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse(text: str, environ: Mapping[str, str], base: Path = Path(), name: str = "config.toml") -> Loaded:
+def parse(
+    text: str,
+    environ: Mapping[str, str],
+    base: Path = Path(),
+    name: str = "config.toml",
+    opening: Opening = read_once,
+) -> Loaded:
     """
     Check the text of a configuration.
 
     :param base: where relative paths start.
     :param name: what to call the text when it is not TOML.
+    :param opening: reads the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
-    return _judged(_drafted(text, environ, name), environ, base, ())
+    return _judged(_drafted(text, environ, name), environ, base, (), opening)
 
 
 def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
@@ -101,8 +133,14 @@ def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
     return draft
 
 
-def _judged(draft: Draft, environ: Mapping[str, str], base: Path, warnings: tuple[Problem, ...]) -> Loaded:
-    fill(draft, base)
+def _judged(
+    draft: Draft,
+    environ: Mapping[str, str],
+    base: Path,
+    warnings: tuple[Problem, ...],
+    opening: Opening = read_once,
+) -> Loaded:
+    fill(draft, base, opening)
     config = located(structure(draft), base)
     draft.judge(check(config))
     if draft.findings:

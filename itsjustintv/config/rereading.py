@@ -13,6 +13,7 @@ from itsjustintv.config.changes import Changes, changes, fingerprint
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
+from itsjustintv.support.regular_files import is_descriptor, read_again
 
 __all__ = ["Found", "reread"]
 
@@ -43,8 +44,12 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> F
 
     :raises ConfigError: listing everything that is wrong.
     """
-    loaded = load(path, environ, base)
+    loaded = load(path, environ, base, opening=read_again)
     refused: list[Problem] = []
+    if is_descriptor(path):
+        refused.append(
+            Problem("--config", f"{path} cannot be read again; restart the daemon to change the configuration")
+        )
     new = loaded.config
     if new.storage.path != old.storage.path:
         new = evolve(new, storage=evolve(new.storage, path=old.storage.path))

@@ -4,12 +4,14 @@ Secrets kept in files of their own: what ``client_secret_file`` names is what ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.leaves import Keys, dotted
 from itsjustintv.config.sections import Config
+from itsjustintv.support.regular_files import Unsuitable, read_once
 
 __all__ = ["counterpart", "fill", "secret_files"]
 
@@ -48,11 +50,12 @@ def secret_files(config: Config) -> Iterator[str]:
     yield from filter(None, (*fixed, *(entry.target_webhook_secret_file for entry in config.streamers.values())))
 
 
-def fill(draft: Draft, base: Path) -> None:
+def fill(draft: Draft, base: Path, opening: Callable[[Path, int], bytes] = read_once) -> None:
     """
     Read the files and put what they hold where the secrets belong, without one newline at the end.
 
     :param base: where relative paths start.
+    :param opening: reads a file, up to a number of bytes.
     """
     streamers = draft.get(("streamers",))
     names = list(streamers) if isinstance(streamers, dict) else []
@@ -65,26 +68,27 @@ def fill(draft: Draft, base: Path) -> None:
             draft.findings.append(Finding(dotted(file_keys), f"must not be given together with {keys[-1]}"))
             continue
         try:
-            secret = _read(base / name)
+            secret = _read(base / name, opening)
         except ValueError as error:
             draft.findings.append(Finding(dotted(file_keys), str(error)))
         else:
             draft.put(keys, secret, draft.sources.get(dotted(file_keys), dotted(file_keys)))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, opening: Callable[[Path, int], bytes]) -> str:
     """
     :raises ValueError: saying why not.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
+        content = opening(path, _LONGEST)
+    except Unsuitable as error:
+        if error.errno == errno.EFBIG:
+            raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
+        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except OSError as error:
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except ValueError:
         raise ValueError("must not hold a NUL character") from None
-    if len(content) > _LONGEST:
-        raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

@@ -20,6 +20,7 @@ from itsjustintv.journal import keys
 from itsjustintv.journal.operations import count_wanted, insert_deliveries, insert_events, mark_imported
 from itsjustintv.journal.queries import is_new
 from itsjustintv.model import Delivery, Event, State
+from itsjustintv.support.regular_files import read
 
 __all__ = ["DestinationFor", "Imported", "Original"]
 
@@ -152,11 +153,7 @@ class _Reading:
 
     def _load(self, path: Path) -> object:
         try:
-            with path.open("rb") as file:
-                data = file.read(_LARGEST + 1)
-            if len(data) > _LARGEST:
-                raise ValueError
-            content: object = json.loads(data, parse_constant=_refuse)
+            content: object = json.loads(read(path, _LARGEST), parse_constant=_refuse)
         except FileNotFoundError:
             return None
         except OSError as error:

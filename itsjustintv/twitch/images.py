@@ -27,6 +27,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.private_files import replace
 from itsjustintv.reading import TooLong, bounded, read_body
+from itsjustintv.support.regular_files import read
 from itsjustintv.twitch.exchange import unavailable
 from itsjustintv.twitch.flight import SingleFlight
 from itsjustintv.twitch.oauth import InThread, Settings
@@ -183,13 +184,12 @@ def _read(path: Path, not_before: float) -> bytes | None:
     Read a picture that was fetched at ``not_before`` or later. One that cannot be read is as good as none.
     """
     try:
-        with path.open("rb") as file:
-            if path.stat().st_mtime < not_before:
-                return None
-            data = file.read(_LIMIT + 1)
+        if path.stat().st_mtime < not_before:
+            return None
+        data = read(path, _LIMIT)
     except OSError:
         return None
-    return data if len(data) <= _LIMIT and _mime_type(data) else None
+    return data if _mime_type(data) else None
 
 
 def _purge(directory: Path, not_before: float) -> None:

@@ -24,6 +24,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.private_files import replace
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.regular_files import read
 from itsjustintv.twitch.exchange import Answer, exchange
 from itsjustintv.twitch.flight import SingleFlight
 
@@ -317,8 +318,7 @@ def _fingerprint(settings: Twitch) -> str:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return file.read(_LIMIT)
+        return read(path, _LIMIT)
     except FileNotFoundError:
         return None
 

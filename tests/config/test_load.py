@@ -130,7 +130,25 @@ class LoadTests(SynchronousTestCase):
         A file that cannot be read is named with the system's reason.
         """
         self.path.mkdir()
-        self.assertEqual((Problem(str(self.path), "cannot be read: Is a directory"),), self._told())
+        self.assertEqual(
+            (Problem(str(self.path), "cannot be read: it is a directory, use a regular file"),), self._told()
+        )
+
+    def test_what_is_not_a_regular_file(self) -> None:
+        """
+        A named pipe, a device and an endless file are one problem each, at once and without memory.
+        """
+        os.mkfifo(self.path)
+        problem = Problem(str(self.path), "cannot be read: it is a named pipe, use a regular file")
+        self.assertEqual((problem,), self._told())
+        self.path.unlink()
+        self.path.symlink_to("/dev/zero")
+        problem = Problem(str(self.path), "cannot be read: it is a device, use a regular file")
+        self.assertEqual((problem,), self._told())
+        self.path.unlink()
+        self.path.touch()
+        os.truncate(self.path, 6 * 1024**3)
+        self.assertEqual((Problem(str(self.path), "cannot be read: it is larger than 16 MiB"),), self._told())
 
     def test_not_utf8(self) -> None:
         """
@@ -497,6 +515,46 @@ class SecretFilesTests(SynchronousTestCase):
         self.assertEqual(f"{where} is empty", self._told(b"\n"))
         self.assertEqual(f"{where} is not UTF-8", self._told(b"\xff"))
         self.assertEqual(f"{where} holds more than 65536 bytes; a secret is shorter", self._told(b"x" * 65537))
+
+    def test_a_secret_that_is_not_in_a_regular_file(self) -> None:
+        """
+        Neither a named pipe nor a device is opened; the problem names the key and the path, for every kind of secret.
+        """
+        os.mkfifo(self.folder / "pipe")
+        (self.folder / "zero").symlink_to("/dev/zero")
+        (self.folder / "folder").mkdir()
+        text = """
+            [server.tls]
+            eab_hmac_file = "pipe"
+            [twitch]
+            client_id = "id"
+            client_secret_file = "zero"
+            webhook_secret_file = "pipe"
+            [global_webhook]
+            target_webhook_secret_file = "folder"
+            [streamers.a]
+            login = "a"
+            target_webhook_url = "https://hooks.example.org/"
+            target_webhook_secret_file = "pipe"
+            [admin]
+            token_file = "pipe"
+        """
+        with self.assertRaises(ConfigError) as caught:
+            parse(text, {}, base=self.folder)
+        told = [str(each) for each in caught.exception.problems if "_file: cannot read" in str(each)]
+        kinds = {"pipe": "a named pipe", "zero": "a device", "folder": "a directory"}
+        expected = [
+            f"{key}_file: cannot read {str(self.folder / name)!r}: it is {kinds[name]}, use a regular file"
+            for key, name in (
+                ("server.tls.eab_hmac", "pipe"),
+                ("twitch.client_secret", "zero"),
+                ("twitch.webhook_secret", "pipe"),
+                ("global_webhook.target_webhook_secret", "folder"),
+                ("admin.token", "pipe"),
+                ("streamers.a.target_webhook_secret", "pipe"),
+            )
+        ]
+        self.assertEqual(sorted(expected), sorted(told))
 
 
 class DoubtTests(SynchronousTestCase):

@@ -265,7 +265,7 @@ class TakeOverTests(ExchangeCase):
         """
         (self.directory / "cache.json").mkdir()
         (problem,) = self.take_over().problems
-        self.assertIn("cache.json cannot be read: is a directory", problem)
+        self.assertIn("cache.json cannot be read: it is a directory, use a regular file", problem)
 
     def test_all_or_nothing(self) -> None:
         """
