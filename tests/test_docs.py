@@ -37,6 +37,7 @@ LOUD = {"warn": "warn", "error": "error", "critical": "critical", "failure": "cr
 #: Exceptions whose text an operator reads.
 TOLD = frozenset(
     {
+        "Absent",
         "CannotServe",
         "Declined",
         "Forged",

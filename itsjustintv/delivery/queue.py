@@ -303,7 +303,7 @@ class DeliveryQueue(Service):
         """
         if not self._silent:
             self.log.warn(
-                "the journal cannot be read or written, deliveries wait for it: {reason}; free its disk",
+                "the journal cannot be read or written, deliveries wait for it: {reason}",
                 reason=str(error),
             )
         self._silent = True

@@ -118,7 +118,7 @@ class Turn:
             except JournalUnavailable as error:
                 if wait == _FIRST_WAIT:
                     self.log.warn(
-                        "the outcome of {event_id} to {destination} waits for the journal: {reason}; free its disk",
+                        "the outcome of {event_id} to {destination} waits for the journal: {reason}",
                         event_id=before.event_id,
                         streamer=before.streamer,
                         destination=before.destination,

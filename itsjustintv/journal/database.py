@@ -23,7 +23,6 @@ __all__ = [
     "create",
     "explain",
     "explained",
-    "identity",
     "lock",
     "lock_file",
 ]
@@ -89,16 +88,6 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalUnavailable(explain(path, error)) from error
-
-
-def identity(path: Path) -> tuple[int, int]:
-    """
-    Which file a path stands for at the moment.
-
-    :raises OSError: when there is none.
-    """
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIMEOUT) -> Connection:

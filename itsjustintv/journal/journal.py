@@ -27,6 +27,7 @@ from itsjustintv.journal import operations, queries
 from itsjustintv.journal.accepting import Accept
 from itsjustintv.journal.database import connect, create, explained, lock
 from itsjustintv.journal.exchange import Imported, Original
+from itsjustintv.journal.presence import COMPANIONS, Presence
 from itsjustintv.journal.reader import Reader
 from itsjustintv.journal.thread import Operation, OperationThread
 from itsjustintv.journal.timing import Committed, Timed
@@ -49,6 +50,7 @@ class Journal(Service):
     :ivar keep: seconds for which what has ended can still be looked at and replayed.
     :ivar purge_every: seconds between removals of what is older.
     :ivar probe_every: seconds between attempts to write while the last one failed.
+    :ivar look_every: seconds between looks whether the files are still at their paths.
     :ivar connect: opens the database for a thread.
     :ivar committed: told of every transaction, in the thread of the writer.
     """
@@ -60,11 +62,14 @@ class Journal(Service):
     _keep: float = 7 * 86400.0
     _purge_every: float = 3600.0
     _probe_every: float = 5.0
+    _look_every: float = 1.0
     _at_once: int = 500
     _limit: int = 10_000
     _connect: Callable[[Path], Connection] = connect
     _committed: Committed = lambda _operations, _seconds: None
     _lock: int | None = field(default=None, init=False)
+    _anchor: Connection | None = field(default=None, init=False)
+    _presence: Presence | None = field(default=None, init=False)
     _writer: Writer | None = field(default=None, init=False)
     _writing: OperationThread | None = field(default=None, init=False)
     _reading: OperationThread | None = field(default=None, init=False)
@@ -85,15 +90,19 @@ class Journal(Service):
         try:
             self._prepare()
         except BaseException:
-            self._unlock()
+            self._release()
             raise
         super().startService()
-        self._writer = Writer(self._path, self._open)
+        self._writer = Writer(self._path, self._open, self._presence)
         self._writing = OperationThread(self._reactor, Timed(self._writer, self._committed), self._report, self._limit)
         self._reading = OperationThread(self._reactor, Reader(self._path, self._open), limit=self._limit)
         self._writing.start("journal-writer")
         self._reading.start("journal-reader")
-        self._loops = [self._every(self._probe_every, self._probe), self._every(self._purge_every, self._purge)]
+        self._loops = [
+            self._every(self._probe_every, self._probe),
+            self._every(self._look_every, self._look),
+            self._every(self._purge_every, self._purge),
+        ]
 
     def stopService(self) -> Deferred[None]:
         """
@@ -211,13 +220,13 @@ class Journal(Service):
 
     def _prepare(self) -> None:
         with explained(self._path):
-            connection = create(self._path)
-            try:
-                if self._original is not None:
-                    self._take_over(connection, self._original)
-                self._signals = queries.signals(connection)
-            finally:
-                connection.close()
+            # It stays open to the end: SQLite removes the log when the last connection is closed, and while this one is
+            # there only others can.
+            self._anchor = create(self._path)
+            if self._original is not None:
+                self._take_over(self._anchor, self._original)
+            self._signals = queries.signals(self._anchor)
+            self._presence = Presence.of(self._path, (*COMPANIONS, ".lock"))
 
     def _take_over(self, connection: Connection, original: Original) -> None:
         report = original.take_over(connection, self._clock.seconds())
@@ -284,6 +293,19 @@ class Journal(Service):
         if self._reported is not None:
             await self._write(operations.probe)
 
+    async def _look(self) -> None:
+        """
+        See whether a file was deleted or replaced, or a quiet journal would not notice.
+        """
+        if self._presence is None or self._reported is not None:
+            return
+        try:
+            problem = await self._read(lambda _: self._presence and self._presence.problem())
+        except JournalUnavailable as error:
+            problem = str(error)
+        if problem is not None:
+            await self._write(operations.nothing)
+
     async def _purge(self) -> None:
         """
         Remove what is too old, a little at a time, so that others are served in between.
@@ -301,9 +323,15 @@ class Journal(Service):
         # All refuse what is new from now on, and then each is waited for.
         for ended in [thread.stop() for thread in (self._reading, self._writing) if thread is not None]:
             await ended
-        self._unlock()
+        self._release()
 
-    def _unlock(self) -> None:
+    def _release(self) -> None:
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            presence.close()
+        anchor, self._anchor = self._anchor, None
+        if anchor is not None:
+            anchor.close()
         descriptor, self._lock = self._lock, None
         if descriptor is not None:
             os.close(descriptor)

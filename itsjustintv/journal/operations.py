@@ -24,6 +24,7 @@ __all__ = [
     "insert_deliveries",
     "insert_events",
     "mark_imported",
+    "nothing",
     "prepare",
     "probe",
     "purge",
@@ -225,6 +226,12 @@ def mark_imported(connection: Connection) -> None:
     Note that the original program's files were taken over, so that it is not done again.
     """
     connection.execute("UPDATE numbers SET value = 1 WHERE name = 'imported'")
+
+
+def nothing(_: Connection) -> None:
+    """
+    See whether a transaction can be made.
+    """
 
 
 def probe(connection: Connection) -> None:

@@ -14,7 +14,8 @@ from attrs import define, field
 from twisted.python.failure import Failure
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.database import concerns_storage, explain, identity
+from itsjustintv.journal.database import concerns_storage, explain
+from itsjustintv.journal.presence import Absent, Presence
 from itsjustintv.journal.thread import Operation
 
 __all__ = ["Apart", "Connect", "Writer"]
@@ -40,14 +41,18 @@ class Writer:
     After anything that went wrong with the file the connection is given up and the next batch begins with a new one,
     so that the writer heals as soon as the file does.
 
+    When a file of the journal was deleted or replaced, the connection is kept: it may be all that still has what was
+    accepted.
+
+    :ivar presence: the files that must stay at their paths; otherwise the database alone.
     :ivar problem: why the last commit did not happen, in one sentence, or ``None`` when it did. Read from any thread.
     """
 
     _path: Path
     _connect: Connect
+    _presence: Presence | None = None
     problem: str | None = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
-    _file: tuple[int, int] | None = field(default=None, init=False)
 
     def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
         """
@@ -62,7 +67,10 @@ class Writer:
         try:
             results = self._commit(operations)
         except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the callers are told
-            self.close()
+            if isinstance(error, Absent) and self._connection is not None:
+                error = self._save(self._connection, error)
+            else:
+                self.close()
             self.problem = str(error) if isinstance(error, JournalUnavailable) else explain(self._path, error)
             return [Failure(JournalUnavailable(self.problem)) for _ in operations]
         self.problem = None
@@ -77,22 +85,38 @@ class Writer:
             connection.close()
 
     def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        if self._presence is not None:
+            self._presence.require()
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
+        if self._presence is None:
+            self._presence = Presence.of(self._path)
         results = _all(connection, operations)
-        if identity(self._path) != self._file:
-            # Somebody moved it away: what is committed now would be gone with the last process that has it open.
-            raise JournalUnavailable(f"{self._path} was replaced while in use: restart itsjustintv")
+        self._presence.require()
         connection.execute("COMMIT")
+        # A file may have gone in the meantime, and nothing may be acknowledged that only a deleted file has.
+        self._presence.require_kept()
         return results
 
     def _open(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
-            current = identity(self._path)
-            if self._file is None:
-                self._file = current
         return self._connection
+
+    def _save(self, connection: Connection, error: Absent) -> Exception:
+        """
+        Save what can be saved, and say what became of it.
+        """
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if self._presence is not None:
+                self._presence.save(connection)
+                return Absent(self._presence.problem() or str(error))
+        except Exception as failed:  # noqa: BLE001 - whatever it was, the thread goes on
+            self.close()
+            return failed
+        return error
 
 
 def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequence[object]:
