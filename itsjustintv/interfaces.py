@@ -86,7 +86,7 @@ class IJournal(Interface):
 
     def load(delivery_id: str) -> Deferred[Delivery | None]:
         """
-        Fetch a delivery, body and picture included.
+        Fetch a delivery, body, picture and broadcaster included.
         """
 
     def outcomes(limit: int) -> Deferred[Sequence[Outcome]]:

@@ -281,6 +281,7 @@ class Delivery:
     :ivar body: the payload without the picture's bytes; empty until it is built.
     :ivar picture: the picture's bytes, put into the payload when it is sent; or ``None``.
     :ivar trace: the trace that its attempts belong to, as a ``traceparent`` (W3C Trace Context); empty for none.
+    :ivar broadcaster_id: whom the event is about; empty unless it was fetched to be sent.
     """
 
     id: str
@@ -295,6 +296,7 @@ class Delivery:
     body: bytes = field(default=b"", repr=False)
     picture: bytes | None = field(default=None, repr=False)
     trace: str = ""
+    broadcaster_id: str = field(default="", eq=False)
 
 
 @frozen(order=True)

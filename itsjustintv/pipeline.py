@@ -57,6 +57,8 @@ class Pipeline(Service):
 
     :ivar ttl: seconds for which a broadcast is remembered.
     :ivar max_age: seconds after which an event is no longer news.
+    :ivar ends: when what was accepted for a streamer who is not configured any more ends, by key, in seconds since the
+        epoch.
     :ivar on_kept: is told of every event that the journal was asked to keep, when it has answered.
     :ivar at_once: how many deliveries are prepared at the same time; more wait in the journal.
     """
@@ -72,6 +74,7 @@ class Pipeline(Service):
     _on_error: Callable[[], OnError]
     _max_age: Callable[[], float]
     _on_kept: Kept = lambda _event, _asked_at: None
+    _ends: Callable[[str], float] = lambda _: 0.0
     _at_once: int = 1000
     _every: float = 2.0
     _hold: float = 30.0
@@ -249,7 +252,10 @@ class Pipeline(Service):
             return
         streamers = self._match(event)
         if not streamers:
-            await self._end(delivery, State.CANCELLED, "streamer removed from the configuration")
+            if self._ends(delivery.streamer) > self._clock.seconds():
+                await self._later(delivery, "streamer not configured")
+            else:
+                await self._end(delivery, State.CANCELLED, "streamer removed from the configuration")
             return
         # The entry may have another name by now.
         streamer = next((each for each in streamers if each.key == delivery.streamer), streamers[0])

@@ -22,6 +22,7 @@ from itsjustintv.config.secret_files import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.model import rfc3339
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber", "Watch"]
 
@@ -368,6 +369,7 @@ class ConfigService(Service):
             )
             for line in report.changes.lines():
                 self.log.info("{change}", change=line)
+            self._doubt(report.changes)
         elif new:
             self.log.info(
                 "the configuration was read again ({reason}), it is usable and has not changed", reason=report.reason
@@ -375,6 +377,20 @@ class ConfigService(Service):
         if new or report.changes:
             for problem in report.refused:
                 self.log.warn("{path}: {problem}", path=problem.path, problem=problem.message)
+
+    def _doubt(self, changes: Changes) -> None:
+        """
+        Warn of a file that may be half of what it should be.
+        """
+        removed, left = len(changes.removed), len(self.config.streamers) - len(changes.added)
+        if removed > 1 and removed >= left:
+            self.log.warn(
+                "the configuration lacks {removed} of the {before} streamers it had: what waits for them ends in"
+                " {grace}, unless they return",
+                removed=removed,
+                before=removed + left,
+                grace=Seconds(self.config.reload.grace),
+            )
 
     def _tell(self, old: Config) -> None:
         for subscriber in self._subscribers:

@@ -25,9 +25,15 @@ class Routing:
 
     _routes: Routes
     _ids: Mapping[str, str] = field(factory=dict, init=False)
+    _renamed: Mapping[str, str] = field(factory=dict, init=False)
     _said: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
+    _keys: frozenset[str] = field(init=False)
 
     log = Logger()
+
+    @_keys.default
+    def _first_keys(self) -> frozenset[str]:
+        return frozenset(each.key for each in self._routes.streamers)
 
     @classmethod
     def of(cls, config: Config) -> Routing:
@@ -40,7 +46,10 @@ class Routing:
         """
         Go by another configuration from now on; ids that are known stay known.
         """
+        before = self._routes
         self._take(Routes.of(config).with_ids(self._ids))
+        renamed = {**self._renamed, **_renamed(before, self._routes)}
+        self._renamed = {old: new for old, new in renamed.items() if new in self._routes.destinations}
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """
@@ -70,9 +79,16 @@ class Routing:
 
     def destination(self, name: str) -> Destination | None:
         """
-        A destination as it is configured now, or ``None``.
+        A destination as it is configured now, or ``None``. That of a streamer whose table was renamed is the new one.
         """
-        return self._routes.destination(name)
+        found = self._routes.destination(name)
+        return self._routes.destination(self._renamed.get(name, name)) if found is None else found
+
+    def has(self, key: str, user_id: str) -> bool:
+        """
+        Whether a streamer is configured, by the key or by the user id.
+        """
+        return key in self._keys or bool(user_id and self._routes.match(user_id, ""))
 
     def destination_for(self, key: str, url: str) -> str | None:
         """
@@ -106,6 +122,7 @@ class Routing:
 
     def _take(self, routes: Routes) -> None:
         self._routes = routes
+        self._keys = frozenset(each.key for each in routes.streamers)
         found = {tuple(each.key for each in twins): twins for twins in routes.twins.values()}
         for keys, twins in found.items():
             if keys not in self._said:
@@ -116,6 +133,21 @@ class Routing:
                     user_id=twins[0].user_id,
                 )
         self._said = frozenset(found)
+
+
+def _renamed(old: Routes, new: Routes) -> Mapping[str, str]:
+    """
+    The destinations of streamers whose table has another name now: the name of the destination before, and now.
+    """
+    before, now = ({each.key: each for each in routes.streamers} for routes in (old, new))
+    fresh = [each for key, each in now.items() if key not in before]
+    by_id = {each.user_id: each for each in fresh if each.user_id}
+    by_login = {each.login: each for each in fresh if each.login}
+    found: dict[str, str] = {}
+    for key, gone in before.items():
+        if key not in now and (other := by_id.get(gone.user_id) or by_login.get(gone.login)) is not None:
+            found.update(zip(gone.destinations, other.destinations, strict=False))
+    return found
 
 
 def _names(twins: Sequence[Streamer]) -> str:

@@ -379,6 +379,29 @@ class PipelineTests(SynchronousTestCase):
             self.outcomes.states, [("event1-1", State.CANCELLED, "streamer removed from the configuration")]
         )
 
+    def test_a_streamer_who_was_removed_may_return(self) -> None:
+        """
+        What was accepted is prepared when the streamer is back within the grace, and cancelled when it is over.
+        """
+        for returns in (True, False):
+            with self.subTest(returns=returns):
+                self.pipeline.stopService()
+                self.setUp()
+                self.pipeline.stopService()
+                ends = self.clock.seconds() + 600
+                self.pipeline = self.build(ends=lambda key, ends=ends: ends if key == "tanuki" else 0.0)
+                self.pipeline.startService()
+                self.successResultOf(self.pipeline.accept(online()))
+                self.streamers.clear()
+                self.clock.pump([10] * 59)
+                self.assertEqual((self.outcomes.states, self.submitted), ([], []))
+                self.assertEqual(self.journal.deliveries["event1-1"].reason, "streamer not configured")
+                if returns:
+                    self.streamers["42"] = TANUKI
+                self.clock.pump([10] * 5)
+                self.assertEqual([each.id for each in self.submitted], ["event1-1"] if returns else [])
+                self.assertEqual([each[1] for each in self.outcomes.states], [] if returns else [State.CANCELLED])
+
     def test_the_journals_unprepared_deliveries_are_taken_up_at_start(self) -> None:
         """
         What a crash left between the door and the queue is prepared by the next process.

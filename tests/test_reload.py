@@ -158,6 +158,23 @@ class ReloadTests(ReloadTestCase):
             ],
         )
 
+    def test_half_a_file_is_doubted(self) -> None:
+        """
+        A file that lacks half of its streamers, or more, is taken up with a warning that says when that takes effect.
+        """
+        names = "abcd"
+        tables = {each: f'[streamers.{each}]\nuser_id = "{number}"\n' for number, each in enumerate(names, 1)}
+        self.path.write_text(TEXT + "".join(tables.values()))
+        self.reload()
+        self.path.write_text(TEXT + tables["a"] + tables["b"])
+        self.assertIn(
+            "warn: the configuration lacks 2 of the 4 streamers it had: what waits for them ends in 10 min, unless they"
+            " return",
+            self.logged(self.reload),
+        )
+        self.path.write_text(TEXT + tables["b"])
+        self.assertEqual([line for line in self.logged(self.reload) if line.startswith("warn")], [])
+
     def test_a_broken_file_changes_nothing(self) -> None:
         """
         Every problem is logged, and the configuration is the very one that it was.

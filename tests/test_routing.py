@@ -53,6 +53,39 @@ class RoutingTests(SynchronousTestCase):
         self.routing.identify({"tanuki": "42"})
         self.assertEqual(self.key(), "tanuki")
 
+    def renamed(self, **entry: str) -> str | None:
+        """
+        Where a delivery to ``streamers.tanuki`` goes when that table has another name.
+        """
+        entries = {**self.config.streamers, "raccoon": StreamerEntry(**entry)}
+        del entries["tanuki"]
+        self.routing.configure(evolve(self.config, streamers=entries))
+        found = self.routing.destination("streamers.tanuki")
+        return None if found is None else found.url
+
+    def test_a_renamed_table_keeps_its_deliveries(self) -> None:
+        """
+        What waits for a streamer goes where the table of another name says, by the same login or the same id; nothing
+        goes to another streamer's receiver.
+        """
+        self.assertEqual(self.renamed(login="tanuki", target_webhook_url="https://c.example/"), "https://c.example/")
+        self.routing.configure(self.config)
+        found = self.routing.destination("streamers.tanuki")
+        self.assertEqual(found and found.url, "https://a.example/")
+        self.routing.identify({"tanuki": "42"})
+        self.assertEqual(self.renamed(user_id="42", target_webhook_url="https://d.example/"), "https://d.example/")
+        self.routing.configure(self.config)
+        self.assertIsNone(self.renamed(user_id="44", login="raccoon", target_webhook_url="https://d.example/"))
+
+    def test_a_streamer_is_there_by_key_or_by_id(self) -> None:
+        """
+        A table that was renamed is still the same streamer.
+        """
+        self.assertTrue(self.routing.has("kitsune", ""))
+        self.assertTrue(self.routing.has("an old name", "43"))
+        self.assertFalse(self.routing.has("an old name", "44"))
+        self.assertFalse(self.routing.has("an old name", ""))
+
     def test_a_new_configuration_keeps_known_ids(self) -> None:
         """
         A streamer that stays, or comes back, is found by the id that was told before.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from itsjustintv.absences import DESTINATIONS, STREAMERS, Absences
 from itsjustintv.agents import deliveries_agent
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.dedup import SeenEvents
@@ -15,6 +16,7 @@ from itsjustintv.delivery.backlog import Backlog
 from itsjustintv.delivery.dispatch import Dispatcher
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
+from itsjustintv.model import Delivery
 from itsjustintv.output import OutputFile
 from itsjustintv.payload import embed
 from itsjustintv.pipeline import OnError, Pipeline
@@ -28,9 +30,12 @@ class Deliveries:
     """
     Its parts, from the end to the beginning.
 
+    :ivar destinations: since when destinations have been missing that deliveries wait for; likewise ``streamers``.
     :ivar accept: where an event enters.
     """
 
+    destinations: Absences
+    streamers: Absences
     output: OutputFile
     dispatch: Dispatcher
     queue: DeliveryQueue
@@ -52,6 +57,22 @@ class Deliveries:
         dispatch = Dispatcher(
             deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed, ground.tracer.begin_span
         )
+        destinations = Absences(
+            DESTINATIONS,
+            journal,
+            reactor,
+            lambda name: routing.destination(name) is None,
+            lambda: config().reload.grace,
+        )
+        streamers = Absences(
+            STREAMERS, journal, reactor, lambda key: not routing.has(key, ""), lambda: config().reload.grace
+        )
+
+        def orphaned(delivery: Delivery) -> float | None:
+            if routing.has(delivery.streamer, delivery.broadcaster_id):
+                return None
+            return streamers.ends(delivery.streamer)
+
         queue = DeliveryQueue(
             journal,
             dispatch,
@@ -60,6 +81,9 @@ class Deliveries:
             sinks,
             reactor,
             ground.random,
+            ends=destinations.ends,
+            forget=destinations.forget,
+            orphaned=orphaned,
         )
         pipeline = Pipeline(
             reactor,
@@ -73,6 +97,20 @@ class Deliveries:
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
             ground.following.kept,
+            streamers.ends,
         )
         accept = ground.following.accepting(pipeline.accept)
-        return cls(output, dispatch, queue, pipeline, Backlog(journal.earliest, journal.undelivered, reactor), accept)
+        return cls(
+            destinations,
+            streamers,
+            output,
+            dispatch,
+            queue,
+            pipeline,
+            Backlog(
+                lambda: journal.earliest(lambda name: routing.destination(name) is not None),
+                journal.undelivered,
+                reactor,
+            ),
+            accept,
+        )

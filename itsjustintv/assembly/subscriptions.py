@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from itsjustintv.absences import CHANNELS, Absences
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.config.callback import callback_url
@@ -24,8 +25,11 @@ __all__ = ["Subscriptions"]
 class Subscriptions:
     """
     Its parts.
+
+    :ivar channels: since when channels have been missing that there are subscriptions for.
     """
 
+    channels: Absences
     catch_up: CatchUp
     identities: Identities
     keeper: SubscriptionKeeper
@@ -41,8 +45,17 @@ class Subscriptions:
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
         catch_up = CatchUp(twitch.directory, accept, reactor, ground.new_id, lambda: CatchUpSettings.of(config()))
 
+        channels = Absences(
+            CHANNELS,
+            journal,
+            reactor,
+            lambda user_id: user_id not in routing.wanted(),
+            lambda: config().reload.grace,
+        )
+
         def identify(ids: Mapping[str, str]) -> None:
             routing.identify(ids)
+            channels.refresh()
             keeper.reconcile("the id of a streamer has changed")
 
         identities = Identities(twitch.directory, journal, reactor, routing.logins, identify)
@@ -56,6 +69,7 @@ class Subscriptions:
             ground.random,
             catch_up.ask,
             identities.certain,
+            channels.ends,
         )
         preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
-        return cls(catch_up, identities, keeper, preflight)
+        return cls(channels, catch_up, identities, keeper, preflight)

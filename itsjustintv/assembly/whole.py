@@ -80,11 +80,16 @@ class Whole:
         def follow(old: Config, new: Config) -> None:
             noted(new)
             Deferred.fromCoroutine(settle())
+            before = self.ground.routing.wanted()
             self.ground.routing.configure(new)
+            for absences in (self.deliveries.destinations, self.deliveries.streamers, self.subscriptions.channels):
+                absences.refresh()
             self.ground.metrics.expect(self.ground.routing.destinations())
             self.telemetry.service.refresh()
             self.deliveries.queue.refresh()
             self.subscriptions.identities.refresh()
+            # What went live while it was not configured was ignored.
+            self.subscriptions.catch_up.ask(self.ground.routing.wanted().keys() - before.keys())
             if old.admin.token != new.admin.token:
                 self.admin.pulse.dismiss()
             if callback_url(old) == callback_url(new):
@@ -154,6 +159,9 @@ class Whole:
             "journal": self.ground.journal,
             "disk": self.ground.disk,
             "telemetry": self.telemetry.service,
+            "destinations": self.deliveries.destinations,
+            "streamers": self.deliveries.streamers,
+            "channels": self.subscriptions.channels,
             "output": self.deliveries.output,
             "ids": self.subscriptions.identities,
             "followers": self.twitch.followers,

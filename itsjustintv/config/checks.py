@@ -60,6 +60,7 @@ _RULES: Mapping[str, Rule] = {
     "retry.concurrency": between(1),
     "retry.timeout": above(0),
     "retry.state_file": file_name,
+    "reload.grace": between(0, 30 * 86400),
     "output.file_path": file_name,
     "output.max_lines": between(1),
     "telemetry.endpoint": optional(host_url),

@@ -21,6 +21,7 @@ __all__ = [
     "GlobalWebhook",
     "Logging",
     "Output",
+    "Reload",
     "Retry",
     "Server",
     "Storage",
@@ -130,6 +131,17 @@ class Retry:
     concurrency: int = 2
     timeout: float = 15.0
     state_file: str = "data/retry_state.json"
+
+
+@frozen(kw_only=True)
+class Reload:
+    """
+    ``[reload]``.
+
+    :ivar grace: seconds after which what waits for something that is not configured any more ends.
+    """
+
+    grace: float = 600.0
 
 
 @frozen(kw_only=True)
@@ -295,6 +307,7 @@ class Config:
     server: Server = Server()
     twitch: Twitch = Twitch()
     retry: Retry = Retry()
+    reload: Reload = Reload()
     output: Output = Output()
     telemetry: Telemetry = Telemetry()
     admin: Admin = Admin()

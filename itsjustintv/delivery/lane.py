@@ -32,7 +32,10 @@ class Lane:
     :ivar size: how many places in line are kept in memory, of each kind.
     :ivar in_flight: attempts under way.
     :ivar paused_until: no attempt before this moment, since the receiver asked for that or the journal was away.
-    :ivar closed: whether the destination is configured no more. What is in line need not wait for its time then.
+    :ivar closed: whether the destination is not configured any more.
+    :ivar kept_until: while it is closed, neither an attempt nor an end before this moment.
+    :ivar ending: whether it is closed and that moment is over. What is in line need not wait for its time then.
+    :ivar announced: whether it was logged that it is closed.
     :ivar reading: whether the journal is being read.
     :ivar timer: the only one, for the next moment at which there is something to do.
     """
@@ -42,6 +45,9 @@ class Lane:
     in_flight: int = 0
     paused_until: float = 0.0
     closed: bool = False
+    kept_until: float = 0.0
+    ending: bool = False
+    announced: bool = False
     reading: bool = False
     timer: IDelayedCall | None = None
     _fresh: deque[Due] = field(factory=deque, init=False)
@@ -107,9 +113,9 @@ class Lane:
         """
         Say whose turn it is, if it is anybody's, without taking it out of the line.
         """
-        if now < self.paused_until:
+        if now < max(self.paused_until, self.kept_until):
             return None
-        due = self._window[0] if self._window and (self.closed or self._window[0].at <= now) else None
+        due = self._window[0] if self._window and (self.ending or self._window[0].at <= now) else None
         if self._fresh and (due is None or self._overtaken < _OVERTAKING):
             return self._fresh[0]
         return due
@@ -129,7 +135,9 @@ class Lane:
         """
         When there will be something to do, ``None`` when nothing is in line.
         """
-        if self._fresh or self.wants or (self.closed and self._window):
+        if self.closed and not self.idle:
+            return max(self.paused_until, self.kept_until)
+        if self._fresh or self.wants:
             return self.paused_until
         if self._window:
             return max(self.paused_until, self._window[0].at)
@@ -141,6 +149,20 @@ class Lane:
         Whether there is nothing in line and nothing under way, here or in the journal.
         """
         return not (self._known or self._more or self.reading or self.in_flight)
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many deliveries are in line here; there may be more in the journal if :attr:`whole` is not set.
+        """
+        return len(self._fresh) + len(self._window)
+
+    @property
+    def whole(self) -> bool:
+        """
+        Whether everything that waits is in line here.
+        """
+        return not (self._more or self.reading)
 
     def forget(self) -> None:
         """

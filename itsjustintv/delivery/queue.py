@@ -8,6 +8,7 @@ An attempt ends, the schedule decides, the journal keeps the decision, and only 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from math import inf
 from typing import Any
 
 from attrs import define, field, frozen
@@ -19,10 +20,10 @@ from twisted.logger import Logger
 
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.lane import Lane
-from itsjustintv.delivery.turn import Attempting, Resolve, Turn
+from itsjustintv.delivery.turn import Attempting, Ends, Orphaned, Resolve, Turn
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
-from itsjustintv.model import Delivery, Due
+from itsjustintv.model import Delivery, Due, rfc3339
 
 __all__ = ["DeliveryQueue", "Limits"]
 
@@ -63,6 +64,10 @@ class DeliveryQueue(Service):
     :ivar policy: the current ``[retry]``.
     :ivar sinks: are told of every outcome, once it is kept.
     :ivar random: answers with a number from 0 to 1.
+    :ivar ends: until when deliveries to a destination that is not configured any more are stored, in seconds since the
+        epoch: until then there is neither an attempt nor an end.
+    :ivar forget: is called when nothing waits for such a destination any more.
+    :ivar orphaned: when a delivery ends because its streamer is not configured; ``None`` while he is.
     """
 
     _journal: IJournal
@@ -74,6 +79,9 @@ class DeliveryQueue(Service):
     _random: Callable[[], float]
     _limits: Limits = Limits()
     _every: float = 1.0
+    _ends: Ends = lambda _: 0.0
+    _forget: Callable[[str], None] = lambda _: None
+    _orphaned: Orphaned = lambda _: None
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _in_flight: int = field(default=0, init=False)
     _turns: set[Deferred[Due | None]] = field(factory=set, init=False)
@@ -99,6 +107,8 @@ class DeliveryQueue(Service):
             self._clock,
             self._random,
             lambda: bool(self.running),
+            self._ends,
+            self._orphaned,
         )
 
     @property
@@ -171,8 +181,8 @@ class DeliveryQueue(Service):
 
     def refresh(self) -> None:
         """
-        Take note that the configuration has changed: deliveries to a destination that is gone end now, not when their
-        next attempt would have been due, and a higher concurrency is used at once. Attempts under way go on.
+        Take note that the configuration has changed: there is no further attempt at a destination that is gone, and
+        what waits for it ends when its grace is over; a higher concurrency is used at once. Attempts under way go on.
         """
         for name, lane in list(self._lanes.items()):
             if lane.closed and lane.idle:
@@ -217,10 +227,7 @@ class DeliveryQueue(Service):
 
     def _serve(self, lane: Lane) -> None:
         now = self._clock.seconds()
-        closed = self._resolve(lane.name) is None
-        if closed and not lane.closed:
-            lane.paused_until = now  # nobody is left who could ask to be left alone
-        lane.closed = closed
+        self._see(lane, now)
         while lane.head(now) is not None and self._has_room(lane):
             self._begin(lane, lane.take(now))
         if lane.paused_until <= now and (limit := lane.wants):
@@ -233,12 +240,41 @@ class DeliveryQueue(Service):
         if lane.in_flight < self._policy().concurrency:
             self._waiting[lane] = None
 
+    def _see(self, lane: Lane, now: float) -> None:
+        """
+        Find out whether the destination of a lane is configured, and until when what waits for it is stored if not.
+        """
+        lane.closed = self._resolve(lane.name) is None
+        lane.kept_until = self._ends(lane.name) if lane.closed and not lane.idle else 0.0
+        ending = lane.closed and lane.kept_until <= now
+        if ending and not lane.ending:
+            lane.paused_until = now  # there is no receiver any more that could ask for a pause
+        lane.ending = ending
+        if lane.closed and lane.idle:
+            self._forget(lane.name)
+        if not lane.closed and lane.announced:
+            lane.announced = False
+            self.log.info(
+                "destination {destination} is configured again: its deliveries continue", destination=lane.name
+            )
+        elif lane.closed and not lane.announced and now < lane.kept_until < inf and lane.waiting and not lane.reading:
+            lane.announced = True
+            self.log.warn(
+                "destination {destination} is not configured any more: its deliveries ({count}) are suspended, and end"
+                " at {end} unless it is configured again",
+                destination=lane.name,
+                count=lane.waiting if lane.whole else f"{lane.waiting} or more",
+                end=rfc3339(lane.kept_until),
+            )
+
     def _wake(self, lane: Lane, at: float | None) -> None:
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
         if at is not None and self.running:
-            lane.timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._woken, lane)
+            # How long a lane is kept may not be known yet.
+            delay = self._every if at == inf else max(0.0, at - self._clock.seconds())
+            lane.timer = self._clock.callLater(delay, self._woken, lane)
 
     def _woken(self, lane: Lane) -> None:
         lane.timer = None

@@ -21,13 +21,26 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Destination, Due, Outcome, State
 
-__all__ = ["Attempting", "Resolve", "Turn"]
+__all__ = ["Attempting", "Ends", "Orphaned", "Resolve", "Turn"]
 
 #: Sends a delivery once and says how that ended; never fails.
 Attempting = Callable[[Delivery, Destination], Deferred[Attempt]]
 
 #: The destination of a name as it is configured now, or ``None``.
 Resolve = Callable[[str], Destination | None]
+
+#: When deliveries to a destination that is not configured end, in seconds since the epoch; infinity if not known yet.
+Ends = Callable[[str], float]
+
+#: When a delivery ends because its streamer is not configured, likewise; ``None`` while the streamer is.
+Orphaned = Callable[[Delivery], float | None]
+
+#: Reasons of ends, stable words for logs and metrics.
+DESTINATION_REMOVED = "destination removed"
+STREAMER_REMOVED = "streamer removed from the configuration"
+
+# Seconds until a delivery is looked at again whose streamer is not configured.
+_HOLD = 30.0
 
 # Seconds between two tries to keep a decision, from the first to the longest.
 _FIRST_WAIT = 1.0
@@ -45,6 +58,8 @@ class Turn:
     :ivar sinks: are told of every outcome, once it is kept.
     :ivar random: answers with a number from 0 to 1.
     :ivar running: whether an attempt may still begin.
+    :ivar ends: when deliveries to a destination that is not configured end.
+    :ivar orphaned: when a delivery whose streamer is not configured ends.
     """
 
     _journal: IJournal
@@ -55,6 +70,8 @@ class Turn:
     _clock: IReactorTime
     _random: Callable[[], float]
     _running: Callable[[], bool]
+    _ends: Ends
+    _orphaned: Orphaned
 
     log = Logger()
 
@@ -70,12 +87,14 @@ class Turn:
         at_hand = delivery is not None
         if delivery is None:
             delivery = await self._journal.load(due.id)
-            if delivery is None or delivery.state is not State.PENDING or not self._running():
-                return None
+        if delivery is None or delivery.state is not State.PENDING or not self._running():
+            return None
         # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
         destination = self._resolve(delivery.destination)
         if destination is None:
-            return await self._settle(delivery, Next(state=State.CANCELLED, reason="destination removed"))
+            return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED)
+        if not at_hand and (end := self._orphaned(delivery)) is not None:
+            return await self._hold(delivery, end, STREAMER_REMOVED)
         if not at_hand and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
             return Due(delivery.next_attempt_at, delivery.id)
         retry = self._policy()
@@ -92,6 +111,20 @@ class Turn:
             random=self._random,
         )
         return await self._settle(delivery, decision, attempt)
+
+    async def _hold(self, delivery: Delivery, end: float, reason: str) -> Due | None:
+        """
+        Leave a delivery as it is until its end, since what it lacks in the configuration may return.
+        """
+        now = self._clock.seconds()
+        if end <= now:
+            return await self._settle(delivery, Next(state=State.CANCELLED, reason=reason))
+        if reason == DESTINATION_REMOVED:
+            # Its lane waits.
+            return Due(delivery.next_attempt_at, delivery.id)
+        later = min(end, max(now + _HOLD, delivery.next_attempt_at))
+        after = await self._journal.settle(delivery.id, delivery.state, delivery.reason, now, None, later)
+        return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
 
     async def _settle(self, before: Delivery, decision: Next, attempt: Attempt | None = None) -> Due | None:
         now = self._clock.seconds()

@@ -146,11 +146,13 @@ class Journal(Service):
     def due(self, destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
         return self._read(lambda connection: queries.due(connection, destination, after, limit))
 
-    def earliest(self) -> Deferred[float | None]:
+    def earliest(self, counts: Callable[[str], bool]) -> Deferred[float | None]:
         """
         When the first delivery that has not ended was, or will be, due, in seconds since the epoch.
+
+        :param counts: whether the pending deliveries to a destination do; called in a thread.
         """
-        return self._read(queries.earliest)
+        return self._read(lambda connection: queries.earliest(connection, counts))
 
     def load(self, delivery_id: str) -> Deferred[Delivery | None]:
         return self._read(lambda connection: queries.load(connection, delivery_id))

@@ -7,7 +7,7 @@ index depends on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
@@ -56,13 +56,14 @@ def get(connection: Connection, delivery_id: str) -> Delivery | None:
 
 def load(connection: Connection, delivery_id: str) -> Delivery | None:
     """
-    Fetch a delivery, body and picture included.
+    Fetch a delivery, body, picture and broadcaster included.
     """
-    row = _delivery(connection, delivery_id)
-    if row is None:
-        return None
-    picture = connection.execute("SELECT data FROM pictures WHERE delivery_id = ?", (delivery_id,)).fetchone()
-    return to_delivery(row, None if picture is None else picture["data"])
+    row = connection.execute(
+        "SELECT deliveries.*, data, broadcaster_id FROM deliveries JOIN events ON events.id = event_id"
+        " LEFT JOIN pictures ON delivery_id = deliveries.id WHERE deliveries.id = ?",
+        (delivery_id,),
+    ).fetchone()
+    return None if row is None else to_delivery(row, row["data"], row["broadcaster_id"])
 
 
 def event(connection: Connection, event_id: str) -> Event:
@@ -132,9 +133,11 @@ def destinations(connection: Connection) -> Sequence[str]:
     return [row["name"] for row in rows]
 
 
-def earliest(connection: Connection) -> float | None:
+def earliest(connection: Connection, counts: Callable[[str], bool] = lambda _: True) -> float | None:
     """
     When the first delivery that has not ended was, or will be, due; one step through the indexes for each destination.
+
+    :param counts: whether the pending deliveries to a destination do.
     """
     times = [
         connection.execute("SELECT min(next_attempt_at) AS at FROM deliveries WHERE state = 'accepted'").fetchone()[
@@ -146,6 +149,7 @@ def earliest(connection: Connection) -> float | None:
             "SELECT min(next_attempt_at) AS at FROM deliveries WHERE state = 'pending' AND destination = ?", (name,)
         ).fetchone()["at"]
         for name in destinations(connection)
+        if counts(name)
     ]
     return min((each for each in times if each is not None), default=None)
 

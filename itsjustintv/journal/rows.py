@@ -23,11 +23,11 @@ def to_event(row: Row) -> Event:
     return Event(**{**{name: row[name] for name in _EVENT}, "recovered": bool(row["recovered"])})
 
 
-def to_delivery(row: Row, picture: bytes | None = None) -> Delivery:
+def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = "") -> Delivery:
     """
     Read a row of ``deliveries``.
 
-    :param picture: what ``pictures`` holds for it, if that was asked for.
+    :param picture: what ``pictures`` holds for it, if that was asked for; likewise ``broadcaster_id`` and ``events``.
     """
     return Delivery(
         id=row["id"],
@@ -42,6 +42,7 @@ def to_delivery(row: Row, picture: bytes | None = None) -> Delivery:
         body=row["body"],
         picture=picture,
         trace=row["trace"],
+        broadcaster_id=broadcaster_id,
     )
 
 

@@ -5,6 +5,7 @@ The subscriptions at Twitch, kept as they are wanted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
@@ -63,6 +64,8 @@ class SubscriptionKeeper(Service):
     :ivar callback: the address of today, asked for at the beginning of each round; so is ``secret``.
     :ivar random: from 0 to 1.
     :ivar certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
+    :ivar ends: until when the subscription for a user id that is not wanted any more is left, in seconds since the
+        epoch; infinity while that is not known.
     """
 
     _api: SubscriptionsAPI
@@ -74,6 +77,7 @@ class SubscriptionKeeper(Service):
     _random: Callable[[], float]
     _on_gap: OnGap
     _certain: Callable[[], bool] = lambda: True
+    _ends: Callable[[str], float] = lambda _: 0.0
     _errand: Errand = field(
         init=False,
         default=Factory(
@@ -260,6 +264,7 @@ class SubscriptionKeeper(Service):
             self._clock.seconds(),
             created_here=self._fingerprints.created_here,
             certain=self._certain(),
+            spared=lambda each: self._ends(each) > self._clock.seconds(),
         )
 
     def _note_enabled(self, drawn: Plan) -> None:
@@ -326,6 +331,10 @@ class SubscriptionKeeper(Service):
         if drawn.wait or work.created or work.adopted:
             self.reconcile("twitch is verifying the callback", self._follow_up * (1 + self._random() / 10))
             self._follow_up = min(self._follow_up * 2, PATIENCE)
+        if drawn.spare:
+            end = min(self._ends(each.broadcaster_id) for each in drawn.spare)
+            left = _UNCERTAIN if end == inf else max(1.0, end - self._clock.seconds())
+            self.reconcile("streamers who were removed have had time to return", left)
         if not self._certain():
             self.reconcile("not everybody is known yet", _UNCERTAIN)
         if work.gave_up:

@@ -54,12 +54,14 @@ class Plan:
 
     :ivar keep: enabled, and as wanted.
     :ivar wait: to be looked at again.
+    :ivar spare: enabled, of a streamer who is not configured any more; to be deleted when the grace is over.
     :ivar delete: to be deleted; where the same streamer is to get another one, that goes first.
     :ivar create: to be created.
     """
 
     keep: tuple[Decision, ...] = ()
     wait: tuple[Decision, ...] = ()
+    spare: tuple[Decision, ...] = ()
     delete: tuple[Decision, ...] = ()
     create: tuple[Decision, ...] = ()
 
@@ -94,6 +96,7 @@ def plan(
     *,
     created_here: Container[str] = frozenset(),
     certain: bool = True,
+    spared: Callable[[str], bool] = lambda _: False,
 ) -> Plan:
     """
     Decide.
@@ -107,17 +110,21 @@ def plan(
     :param now: seconds since the epoch.
     :param created_here: ids of subscriptions that are ours whatever their callback, because we have created them.
     :param certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
+    :param spared: whether what there is for a user id that is not wanted is to be left alone for now.
     """
-    drawing = _Drawing(callback, is_current, now)
+    drawing = _Drawing(callback, is_current, now, spared)
     ours: dict[str, list[Subscription]] = {each: [] for each in wanted}
+    unwanted: list[Subscription] = []
     for subscription in existing.subscriptions:
         if is_kind(subscription) and (subscription.callback == callback or subscription.id in created_here):
             if subscription.broadcaster_id in ours:
                 ours[subscription.broadcaster_id].append(subscription)
             elif certain:
-                drawing.unwanted(subscription)
+                unwanted.append(subscription)
     lacking = sum(1 for mine in ours.values() if not any(each.callback == callback for each in mine))
     room = existing.max_total_cost - existing.total_cost if existing.max_total_cost else lacking
+    for subscription in unwanted:
+        drawing.unwanted(subscription, gently=lacking <= room)
     for broadcaster_id, mine in ours.items():
         drawing.one(broadcaster_id, mine, gently=lacking <= room)
     return drawing.finished()
@@ -132,16 +139,21 @@ class _Drawing:
     _callback: str
     _is_current: Callable[[Subscription], bool]
     _now: float
+    _spared: Callable[[str], bool]
     _keep: list[Decision] = field(factory=list, init=False)
     _wait: list[Decision] = field(factory=list, init=False)
+    _spare: list[Decision] = field(factory=list, init=False)
     _delete: list[Decision] = field(factory=list, init=False)
     _unwanted: list[Decision] = field(factory=list, init=False)
     _create: list[Decision] = field(factory=list, init=False)
 
-    def unwanted(self, subscription: Subscription) -> None:
+    def unwanted(self, subscription: Subscription, *, gently: bool) -> None:
         """
-        Delete what nobody wants any more.
+        Delete what is not configured any more, unless it may return and would have to be created again.
         """
+        if gently and self._fault(subscription) is None and self._spared(subscription.broadcaster_id):
+            self._spare.append(_about(subscription, "this streamer is not configured any more, but may return"))
+            return
         self._unwanted.append(_about(subscription, "nobody wants to know any more when this streamer goes live"))
 
     def one(self, broadcaster_id: str, mine: Sequence[Subscription], *, gently: bool) -> None:
@@ -176,6 +188,7 @@ class _Drawing:
         return Plan(
             keep=tuple(self._keep),
             wait=tuple(self._wait),
+            spare=tuple(self._spare),
             delete=(*self._delete, *self._unwanted),
             create=tuple(self._create),
         )

@@ -25,6 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, readBody
 
+from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess
@@ -131,6 +132,38 @@ class FollowTests(StageCase):
         report = await health(stage)
         self.assertEqual((report["status"], report["configuration"]["problems"]), ("healthy", 0))
         self.assertNotEqual(report["configuration"]["hash"], before)
+
+    async def test_what_a_half_written_file_lacks_continues(self) -> None:
+        """
+        A file that is valid and lacks a streamer stops what waits for that streamer and keeps the subscription; killed
+        and started with it, the daemon has ended nothing. When the file is whole again, the delivery is made.
+        """
+        stage = self.stage()
+        stage.settings = '[retry]\ninitial_delay = "100ms"\nbackoff_factor = 1\n'
+        stage.add_streamer("tanuki")
+        stage.add_streamer("kitsune")
+        stage.receiver.script.plan("/kitsune", then=Behaviour(status=503))
+        daemon = await stage.started()
+        await stage.subscribed()
+        await go_live(stage, "kitsune")
+        await stage.receiver.delivery("/kitsune", 2)
+        subscribed = stage.twitch.subscriptions.enabled_for(stage.callback)
+        kitsune = stage.streamers.pop("kitsune")
+        stage.configure()
+        await daemon.said("destination streamers.kitsune is not configured any more: its deliveries (1) are suspended")
+        attempts = len(stage.receiver.at("/kitsune"))
+        stage.receiver.script.plan("/kitsune")
+        await daemon.kill()
+        daemon = await stage.started()
+        await daemon.said("destination streamers.kitsune is not configured any more: its deliveries (1) are suspended")
+        (waiting,) = stage.ledger.list()
+        self.assertEqual((waiting.state, len(stage.receiver.at("/kitsune"))), (State.PENDING, attempts))
+        self.assertEqual(stage.twitch.subscriptions.enabled_for(stage.callback), subscribed)
+        stage.streamers["kitsune"] = kitsune
+        stage.configure()
+        await daemon.said("destination streamers.kitsune is configured again: its deliveries continue")
+        await stage.settled(stage.reactor)
+        self.assertEqual(stage.accounting().delivered, 1)
 
     async def test_however_the_file_is_replaced(self) -> None:
         """

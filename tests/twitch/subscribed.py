@@ -83,6 +83,7 @@ class Scene:
     Everything, with an hour in no time.
 
     :ivar wanted: the streamers that are wanted, by user id.
+    :ivar ends: until when those who are not wanted any more may return, by user id.
     :ivar gaps: what the keeper told of.
     """
 
@@ -92,6 +93,7 @@ class Scene:
     secret: str = SECRET
     wanted: dict[str, str] = field(factory=dict)
     certain: bool = True
+    ends: dict[str, float] = field(factory=dict)
     last_known: MemoryLastKnown = field(factory=MemoryLastKnown)
     random: Random = field(factory=lambda: Random(7))
     gaps: list[Sequence[str]] = field(factory=list)
@@ -134,6 +136,7 @@ class Scene:
             self.random.random,
             self.gaps.append,
             lambda: self.certain,
+            lambda each: self.ends.get(each, 0.0),
         )
         self.callback.keeper = self.keeper
 

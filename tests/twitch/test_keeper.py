@@ -124,6 +124,46 @@ class ConvergenceTests(KeeperTestCase):
         self.scene.let_pass(60.0)
         self.assertEqual(self.scene.find(), [])
 
+    def test_the_subscription_of_a_removed_streamer_waits_for_the_grace(self) -> None:
+        """
+        Who returns before it is over still has the same one, and is asked about, since what arrived meanwhile was
+        ignored; otherwise it is deleted then. One that does not work is deleted at once.
+        """
+        scene = self.scene
+        tanuki, mujina = scene.streamers("tanuki", "mujina")
+        scene.start(30.0)
+        before = {each.broadcaster_id: each.id for each in scene.find()}
+        scene.wanted.clear()
+        scene.ends = dict.fromkeys((tanuki, mujina), scene.clock.seconds() + 600)
+        broken = scene.subscription(mujina, status="notification_failures_exceeded").id
+        scene.keeper.reconcile("reloaded")
+        scene.let_pass(300.0)
+        self.assertEqual({each.broadcaster_id: each.id for each in scene.find()}, before)
+        self.assertNotIn(broken, [each.id for each in scene.find()])
+        self.assertEqual((scene.keeper.report().wanted, scene.keeper.report().enabled), (0, 0))
+        scene.wanted[tanuki] = "tanuki"
+        scene.gaps.clear()
+        scene.keeper.reconcile("reloaded")
+        scene.let_pass(1.0)
+        self.assertEqual(scene.gaps, [[tanuki]])
+        scene.let_pass(310.0)
+        self.assertEqual([each.id for each in scene.find()], [before[tanuki]])
+
+    def test_what_may_return_does_not_take_the_room_of_others(self) -> None:
+        """
+        Where Twitch allows no more, the subscription of a streamer who was removed makes room at once.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.start(30.0)
+        scene.twitch.subscriptions.max_total_cost = 1
+        scene.wanted.clear()
+        scene.ends[tanuki] = scene.clock.seconds() + 600
+        (mujina,) = scene.streamers("mujina")
+        scene.keeper.reconcile("reloaded")
+        scene.let_pass(60.0)
+        self.assertEqual([each.broadcaster_id for each in scene.find()], [mujina])
+
     def test_every_page_counts(self) -> None:
         """
         What is on the last page is not created again.

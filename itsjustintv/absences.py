@@ -1,0 +1,165 @@
+"""
+Since when names have been missing from the configuration that something waits for, so that a mistake can be undone.
+
+What is no longer configured stops at once, and what waits for it ends after a grace. The moment from which that counts
+is in the journal: a restart neither shortens nor prolongs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.interfaces import ILastKnown
+
+__all__ = ["CHANNELS", "DESTINATIONS", "STREAMERS", "Absences", "Ends"]
+
+#: What the moments are stored as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the name of a destination, by the
+#: key of a streamer, by the user id of a channel.
+DESTINATIONS = "absent_destination"
+STREAMERS = "absent_streamer"
+CHANNELS = "absent_channel"
+
+#: When what waits for a name that is not configured ends, in seconds since the epoch; infinity while that is not known.
+Ends = Callable[[str], float]
+
+# Seconds after its end for which a moment still counts. Whatever is found to wait later has a grace of its own: it was
+# requeued, or the daemon did not run.
+_OVER = 3600.0
+
+# Seconds between two tries to read or to write the moments.
+_AGAIN = 5.0
+
+
+@define(eq=False)
+class Absences(Service):
+    """
+    Remembers the moments of one kind of name.
+
+    :ivar missing: whether a name is not configured now.
+    :ivar grace: seconds, of the moment.
+    """
+
+    _kind: str
+    _last_known: ILastKnown
+    _clock: IReactorTime
+    _missing: Callable[[str], bool]
+    _grace: Callable[[], float]
+    _since: dict[str, float] = field(factory=dict, init=False)
+    _known: bool = field(default=False, init=False)
+    _changed: dict[str, None] = field(factory=dict, init=False)
+    _working: Deferred[None] | None = field(default=None, init=False)
+
+    log = Logger()
+
+    def startService(self) -> None:
+        """
+        Read what was stored.
+        """
+        super().startService()
+        self._known = False
+        self._work()
+
+    def stopService(self) -> Deferred[None] | None:
+        """
+        Wait for nothing any more; what is not stored counts from the next start.
+        """
+        super().stopService()
+        working = self._working
+        if working is not None:
+            working.cancel()
+        return working
+
+    def ends(self, name: str) -> float:
+        """
+        When what waits for a name that is missing ends; the grace begins with the first question. In seconds since the
+        epoch; infinity until it is known what was stored.
+        """
+        if not self._known:
+            return inf
+        now = self._clock.seconds()
+        since = self._since.get(name)
+        if since is None or now > since + self._grace() + _OVER:
+            since = self._note(name, now)
+        return since + self._grace()
+
+    def refresh(self) -> None:
+        """
+        Take note that the configuration has changed: the grace of what is configured again is over.
+        """
+        if self._known:
+            for name in [name for name in self._since if not self._missing(name)]:
+                self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """
+        Take note that nothing waits for a name any more.
+        """
+        if self._since.pop(name, None) is not None:
+            self._store(name)
+
+    def _note(self, name: str, now: float) -> float:
+        self._since[name] = now
+        self._store(name)
+        return now
+
+    def _store(self, name: str) -> None:
+        self._changed[name] = None
+        self._work()
+
+    def _work(self) -> None:
+        if self._working is None and self.running:
+            self._working = Deferred.fromCoroutine(self._bring())
+
+            def ended(_: object) -> None:
+                self._working = None
+
+            self._working.addBoth(ended)
+
+    async def _bring(self) -> None:
+        """
+        Read the moments once, then write what changes. Never raises.
+        """
+        while self.running and not (self._known and not self._changed):
+            try:
+                await (self._write() if self._known else self._read())
+            except CancelledError:
+                return
+            except JournalUnavailable:
+                # The journal says so itself. Until it can be read nothing ends.
+                pass
+            except Exception:  # noqa: BLE001 - a defect here must not end what waits
+                self.log.failure("cannot store since when something has not been configured, will try again")
+            else:
+                continue
+            try:
+                await deferLater(self._clock, _AGAIN)
+            except CancelledError:
+                return
+
+    async def _read(self) -> None:
+        found = await self._last_known.recall_all(self._kind)
+        now = self._clock.seconds()
+        self._since = {name: min(float(since), now) for name, (since, _) in found.items()}
+        self._known = True
+        self.refresh()
+
+    async def _write(self) -> None:
+        names, self._changed = list(self._changed), {}
+        present = {name: int(self._since[name]) for name in names if name in self._since}
+        try:
+            if present:
+                await self._last_known.remember_all(self._kind, present, self._clock.seconds())
+            if gone := [name for name in names if name not in present]:
+                await self._last_known.forget(self._kind, gone)
+        except BaseException:
+            self._changed = {**dict.fromkeys(names), **self._changed}
+            raise
