@@ -15,6 +15,7 @@ from pathlib import Path
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
+from itsjustintv.config.exposure import exposed
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.inspection import Finding, Verdict
@@ -73,8 +74,10 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
         yield _room(kept)
         yield _fsync(kept, timer)
     secrets = (("twitch.token_file", Path(config.twitch.token_file)), ("storage.path", Path(config.storage.path)))
-    for key, file in (("the configuration", path), *secrets):
-        if file.exists() and file.stat().st_mode & (stat.S_IRWXO if file == path else _OTHERS):
+    for problem in exposed(path, config):
+        yield Finding(Verdict.HINT, f"{problem.path} {problem.message}")
+    for key, file in secrets:
+        if file.exists() and file.stat().st_mode & _OTHERS:
             yield Finding(Verdict.HINT, f"{key} {file} can be read by others: chmod 600 {file}")
 
 

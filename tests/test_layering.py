@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "renewal": GROUND | {"certs", "config", "https", "inspection", "services", "serving", "watching", "web"},
     "serving": {"agents", "certs", "config.sections", "services"},
     "https": {"serving", "certs", "config", "errors", "web"},
-    "checkup": GROUND | {"config.sections", "inspection", "journal", "twitch"},
+    "checkup": GROUND | {"config.exposure", "config.sections", "inspection", "journal", "twitch"},
     "inspection": GROUND | {"certs", "config"},
     "migration": {"config", "support"},
     "logs": {"model", "interfaces", "config.sections", "support"},

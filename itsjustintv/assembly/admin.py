@@ -22,8 +22,8 @@ from itsjustintv.admin.pulse import EventsResource, Pulse
 from itsjustintv.admin.resource import AdminResource
 from itsjustintv.admin.sources import Sources
 from itsjustintv.assembly.ground import Ground
+from itsjustintv.config.hosts import host_and_port
 from itsjustintv.config.sections import Config
-from itsjustintv.config.tls import host_and_port
 from itsjustintv.web.clients import Clients
 from itsjustintv.web.listening import Listener, tcp
 from itsjustintv.web.shares import neighbourhood

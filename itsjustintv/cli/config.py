@@ -11,6 +11,7 @@ import click
 from itsjustintv.cli.options import chosen, config_option, errors, examples, json_option, loaded
 from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.callback import callback_url
+from itsjustintv.config.exposure import exposed
 from itsjustintv.twitch.preflight import doubts
 
 __all__ = ["config_group"]
@@ -32,6 +33,7 @@ def validate(config: str | None, as_json: bool) -> None:
     """
     found = loaded(config)
     warnings = [str(warning) for warning in found.warnings]
+    warnings += [f"{problem.path} {problem.message}" for problem in exposed(chosen(config), found.config)]
     warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
     count = len(found.config.streamers)
     if as_json:

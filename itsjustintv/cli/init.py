@@ -14,7 +14,7 @@ from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
 from itsjustintv.cli.options import Listed, config_option, errors, examples, naming, to_write
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell
-from itsjustintv.config import values
+from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
@@ -34,8 +34,8 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
 
     def judge(_: click.Context, __: click.Parameter, value: Any) -> Any:
         for each in value if isinstance(value, tuple) else (value,):
-            if each is not None and (problem := rule(each)):
-                raise click.BadParameter(problem)
+            if each is not None and (problems := list(rule(each))):
+                raise click.BadParameter("; ".join(problems))
         return value
 
     return judge
@@ -66,7 +66,7 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
     help="Its secret; rather set the variable, since others can see what a command is started with.",
 )
 @click.option(
-    "--domain", metavar="NAME", callback=_ruled(values.authority), help="The public name at which Twitch reaches us."
+    "--domain", metavar="NAME", callback=_ruled(hosts.authority), help="The public name at which Twitch reaches us."
 )
 @click.option(
     "--https/--proxy",
@@ -89,7 +89,7 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
     callback=_ruled(values.login),
     help="Whom to announce; may be repeated.",
 )
-@click.option("--webhook", metavar="URL", callback=_ruled(values.host_url), help="Whom to tell.")
+@click.option("--webhook", metavar="URL", callback=_ruled(urls.host_url), help="Whom to tell.")
 @click.option("--webhook-secret", metavar="SECRET", help="What to sign with; made up unless given.")
 @click.option("--test/--no-test", "send_test", default=False, help="Send a test to the webhook.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Ask Twitch and the name servers.")
@@ -120,9 +120,12 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
 
     text = in_reactor(interview, INTERRUPTED)
     with errors():
-        found = parse(text, {}, name=str(path)).config
+        settings = parse(text, {}, name=str(path))
+        found = settings.config
         write_new(path, text)
     tell(f"{path} is written, with mode 0600: there are secrets in it. Every key is explained there.", "good")
+    for warning in settings.warnings:
+        tell(f"Warning: {warning}", "doubtful", err=True)
     for doubt in doubts(callback_url(found)):
         tell(f"Warning: twitch may refuse the callback: {doubt}", "doubtful", err=True)
     if found.server.tls.enabled:

@@ -15,7 +15,8 @@ from attrs import define, field, frozen
 
 from itsjustintv.cli.options import Interrupted
 from itsjustintv.cli.text import tell
-from itsjustintv.config import values
+from itsjustintv.config import hosts, urls, values
+from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.filling import Value
 from itsjustintv.config.leaves import Keys
 from itsjustintv.config.sections import Server, Twitch
@@ -128,7 +129,7 @@ class Interview:
     async def _domain(self) -> str:
         def ask() -> str:
             tell("The public name at which Twitch reaches this machine, by https on port 443: hooks.example.org, say.")
-            return _prompt("Domain", values.authority)
+            return _prompt("Domain", hosts.authority)
 
         async def check(domain: str) -> str:
             return "" if self._look is None else await self._look.name(domain)
@@ -183,11 +184,13 @@ class Interview:
 
         def ask() -> str:
             nonlocal sending
-            url = _prompt("Webhook (the URL that is told when somebody goes live)", values.host_url)
+            url = _prompt("Webhook (the URL that is told when somebody goes live)", urls.host_url)
             sending = self._look is not None and _confirm("Send it a test now?")
             return url
 
         async def check(url: str) -> str:
+            if self._asking and (service := chat_service(url)):
+                return f"it {service.advice}"
             return await self._look.receiver(destination(url)) if self._look is not None and sending else ""
 
         return destination(await self._settle("--webhook", given.webhook, ask, check))
@@ -235,8 +238,8 @@ def _interruptible() -> Iterator[None]:
 
 def _prompt(text: str, rule: values.Rule, *, hide: bool = False) -> str:
     def convert(value: str) -> str:
-        if problem := rule(value.strip()):
-            raise click.BadParameter(problem)
+        if problems := list(rule(value.strip())):
+            raise click.BadParameter("; ".join(problems))
         return value.strip()
 
     with _interruptible():
@@ -253,6 +256,9 @@ def _logins(text: str) -> Sequence[str]:
     return tuple(dict.fromkeys(text.replace(",", " ").lower().split()))
 
 
-def _no_logins(text: str) -> str | None:
+def _no_logins(text: str) -> Iterator[str]:
     logins = _logins(text)
-    return "name at least one" if not logins else next(filter(None, map(values.login, logins)), None)
+    if not logins:
+        yield "name at least one"
+    for login in logins:
+        yield from values.login(login)

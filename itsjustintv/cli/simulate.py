@@ -29,8 +29,8 @@ _PORT = 8090
 
 
 def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
-    if problem := next(filter(None, map(login, value)), None):
-        raise click.BadParameter(problem)
+    if problems := [problem for each in value for problem in login(each)]:
+        raise click.BadParameter("; ".join(problems))
     return tuple(dict.fromkeys(each.lower() for each in value))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
 from itsjustintv.config.draft import Finding
+from itsjustintv.config.hosts import host_and_port, listen
 from itsjustintv.config.names import is_address
 from itsjustintv.config.sections import Admin, Server
-from itsjustintv.config.tls import host_and_port
-from itsjustintv.config.values import Rule, optional
+from itsjustintv.config.values import Rule, optional, token
 
 __all__ = ["ADMIN_RULES", "check_admin"]
 
@@ -41,19 +41,12 @@ def check_admin(admin: Admin, server: Server) -> Iterator[Finding]:
         )
 
 
-def _listen(value: str) -> str | None:
-    return None if host_and_port(value) is not None else 'must be host:port, such as "127.0.0.1:8081" or "[::1]:8081"'
-
-
-def _token(value: str) -> str | None:
-    if value.isascii() and value.isprintable() and " " not in value and len(value) >= _SHORTEST:
-        return None
-    return f"must be at least {_SHORTEST} ASCII characters without spaces: openssl rand -hex 32 makes some"
-
-
 def _is_loopback(host: str) -> bool:
     return ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"
 
 
 #: By key of ``[admin]``.
-ADMIN_RULES: Mapping[str, Rule] = {"listen": _listen, "token": optional(_token)}
+ADMIN_RULES: Mapping[str, Rule] = {
+    "listen": listen('"127.0.0.1:8081" or "[::1]:8081"'),
+    "token": optional(token(_SHORTEST)),
+}

@@ -4,27 +4,29 @@ Whether the values of a configuration can be worked with. Their types are alread
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
+from itsjustintv.config.accidents import accidents, around
 from itsjustintv.config.admin import ADMIN_RULES, check_admin
-from itsjustintv.config.draft import Finding
-from itsjustintv.config.leaves import dotted
-from itsjustintv.config.sections import Config
+from itsjustintv.config.chat_services import chat_service
+from itsjustintv.config.draft import Draft, Finding
+from itsjustintv.config.hosts import address, authority
+from itsjustintv.config.leaves import Keys, dotted, leaves
+from itsjustintv.config.secret_files import secret_keys
+from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
+from itsjustintv.config.urls import base_url, host_url
 from itsjustintv.config.values import (
     LOG_LEVELS,
     Rule,
     above,
     absolute,
-    address,
-    authority,
     between,
     eventsub_secret,
     file_name,
     hashing,
     header,
-    host_url,
     log_levels,
     login,
     networks,
@@ -35,7 +37,7 @@ from itsjustintv.config.values import (
 )
 from itsjustintv.signature import standard_key
 
-__all__ = ["check", "doubts"]
+__all__ = ["check_rules", "check_values", "doubts"]
 
 _SIGNATURES = one_of("hub", "standard", "both")
 
@@ -50,8 +52,8 @@ _RULES: Mapping[str, Rule] = {
     "twitch.webhook_secret": optional(eventsub_secret),
     "twitch.token_file": file_name,
     "twitch.incoming_webhook_url": optional(host_url),
-    "twitch.api_url": host_url,
-    "twitch.auth_url": host_url,
+    "twitch.api_url": base_url,
+    "twitch.auth_url": base_url,
     "retry.max_attempts": between(0),
     "retry.initial_delay": above(0),
     "retry.backoff_factor": between(1),
@@ -93,11 +95,28 @@ _STREAMER_RULES: Mapping[str, Rule] = {
 }
 
 
-def check(config: Config) -> Iterator[Finding]:
+_KEYS = [leaf.keys for leaf in leaves()]
+_STREAMER_KEYS = [leaf.keys[-1] for leaf in leaves(StreamerEntry)]
+
+#: What Twitch, or an authority, has made up.
+_IDS: frozenset[Keys] = frozenset({("twitch", "client_id"), ("server", "tls", "eab_kid")})
+
+
+def check_values(config: Config) -> Iterator[Finding]:
     """
-    Find everything that must be changed.
+    Find every value that breaks a rule of its own.
     """
     yield from _apply(_RULES, config)
+    for name, entry in config.streamers.items():
+        yield from _apply(_STREAMER_RULES, entry, f"{dotted(('streamers', name))}.")
+
+
+def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[Finding]:
+    """
+    Find what one value asks of another, and what is missing.
+
+    :param wrong: keys that hold something which could not be read.
+    """
     for key in ("client_id", "client_secret", "webhook_secret"):
         if not getattr(config.twitch, key):
             variable = f"ITSJUSTINTV_TWITCH_{key}".upper()
@@ -115,13 +134,17 @@ def check(config: Config) -> Iterator[Finding]:
         if not webhook.url:
             yield Finding("global_webhook.url", "must be given when it is enabled", ("global_webhook.enabled",))
         yield from _signing("global_webhook", webhook.target_webhook_signature, webhook.target_webhook_secret)
-    yield from _streamers(config)
+    yield from _streamers(config, wrong)
 
 
-def doubts(config: Config) -> Iterator[Finding]:
+def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
     """
     Find what is allowed and yet seldom meant.
+
+    :param draft: knows where values come from.
     """
+    yield from _accidents(config, draft)
+    yield from _chats(config)
     yield from tls_doubts(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield Finding("server.trusted_proxies", "believes everybody: whoever calls can claim to be anyone")
@@ -132,10 +155,42 @@ def doubts(config: Config) -> Iterator[Finding]:
         )
 
 
+def _accidents(config: Config, draft: Draft) -> Iterator[Finding]:
+    """
+    Find what got into texts by accident. Of secrets and ids, which nobody can check by looking at them, more is said.
+    """
+    secrets = set(secret_keys(config.streamers)) | _IDS
+    streamers = [("streamers", name, key) for name in config.streamers for key in _STREAMER_KEYS]
+    for keys in (*_KEYS, *streamers):
+        yield from _accident(keys, draft.get(keys), secrets, draft)
+
+
+def _accident(keys: Keys, value: object, secrets: Collection[Keys], draft: Draft) -> Iterator[Finding]:
+    path = dotted(keys)
+    if isinstance(value, list):
+        for number, each in enumerate(value, 1):
+            for sentence in around(each):
+                yield Finding(path, f"number {number} {sentence}")
+    elif isinstance(value, str) and value:
+        file = draft.files.get(path)
+        where = f"{file!r}, without the one newline that may end it, " if file else ""
+        for sentence in accidents(value) if keys in secrets else around(value):
+            yield Finding(path, where + sentence)
+
+
+def _chats(config: Config) -> Iterator[Finding]:
+    webhook = config.global_webhook
+    urls = {"global_webhook.url": webhook.url if webhook.enabled else ""}
+    for name, entry in config.streamers.items():
+        urls[dotted(("streamers", name, "target_webhook_url"))] = entry.target_webhook_url
+    for path, url in urls.items():
+        if service := chat_service(url):
+            yield Finding(path, service.advice)
+
+
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[Finding]:
     for path, rule in rules.items():
-        message = rule(attrgetter(path)(section))
-        if message is not None:
+        for message in rule(attrgetter(path)(section)):
             yield Finding(above + path, message)
 
 
@@ -152,16 +207,15 @@ def _signing(above: str, signature: str, secret: str) -> Iterator[Finding]:
         )
 
 
-def _streamers(config: Config) -> Iterator[Finding]:
+def _streamers(config: Config, wrong: Collection[str]) -> Iterator[Finding]:
     seen: dict[tuple[str, str], str] = {}
     for name, entry in config.streamers.items():
         above = dotted(("streamers", name))
         if not name or not name.isprintable():
             yield Finding(above, "must have a name that can be printed")
-        yield from _apply(_STREAMER_RULES, entry, f"{above}.")
         if not entry.user_id and not entry.login:
             yield Finding(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
-        if entry.target_webhook_url:
+        if entry.target_webhook_url or f"{above}.target_webhook_url" in wrong:
             yield from _signing(above, entry.target_webhook_signature, entry.target_webhook_secret)
         elif not config.global_webhook.enabled:
             yield Finding(
@@ -169,8 +223,9 @@ def _streamers(config: Config) -> Iterator[Finding]:
                 "has nowhere to send to: give it a target_webhook_url, or enable global_webhook",
                 (f"{above}.target_webhook_url", "global_webhook.enabled"),
             )
+        told = {above}
         for key, value in (("user_id", entry.user_id), ("login", entry.login.lower())):
             first = seen.setdefault((key, value), above) if value else above
-            if first != above:
+            if first not in told:
+                told.add(first)
                 yield Finding(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
-                break

@@ -38,11 +38,17 @@ class Draft:
     :ivar tables: as TOML has them; changed in place.
     :ivar findings: what is wrong so far, in the order of its discovery.
     :ivar sources: for a value that is not from its own place in the file, where the operator finds it.
+    :ivar files: for a secret that was read from a file, the name of that.
+    :ivar guessed: keys that are misspelt in the file.
+    :ivar unknowable: keys on which no verdict can rest: nobody knows what they were meant to be.
     """
 
     tables: dict[str, Any]
     findings: list[Finding] = field(factory=list)
     sources: dict[str, str] = field(factory=dict)
+    files: dict[str, str] = field(factory=dict)
+    guessed: set[str] = field(factory=set)
+    unknowable: set[str] = field(factory=set)
 
     def get(self, keys: Keys) -> object:
         """
@@ -73,21 +79,45 @@ class Draft:
         if isinstance(table, dict):
             table.pop(keys[-1], None)
 
+    @property
+    def wrong(self) -> set[str]:
+        """
+        The keys on which no further verdict can rest.
+        """
+        return {path for finding in self.findings for path in (finding.path, *finding.involves)} | self.unknowable
+
     def judge(self, findings: Iterable[Finding]) -> None:
         """
         Add findings about values, except those that rest on a key which is already known to be wrong: a key of the
         wrong type is reported as that, not also as missing.
         """
-        wrong = {path for finding in self.findings for path in (finding.path, *finding.involves)}
+        wrong = self.wrong
         for finding in findings:
             if not any(_within(path, wrong) for path in (finding.path, *finding.involves)):
                 self.findings.append(finding)
 
     def problem(self, finding: Finding) -> Problem:
         """
-        Put a finding into the operator's terms: the name of a variable where the value came from one.
+        Put a finding into the operator's terms.
         """
-        return Problem(self.sources.get(finding.path, finding.path), finding.message)
+        return Problem(self.place(finding.path), finding.message)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """
+        Everything that was found, each once.
+        """
+        return tuple(dict.fromkeys(map(self.problem, self.findings)))
+
+    def place(self, path: str) -> str:
+        """
+        Where the operator finds a key: a variable where its value came from one, and as it stands in the file where it
+        is misspelt, or is in a table that is.
+        """
+        above, below = path, ""
+        while above not in self.sources and "." in above:
+            above, dot, last = above.rpartition(".")
+            below = f"{dot}{last}{below}"
+        return f"{self.sources[above]}{below}" if above in self.sources else path
 
 
 def _within(path: str, wrong: set[str]) -> bool:

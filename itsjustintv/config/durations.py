@@ -10,11 +10,8 @@ from decimal import Decimal
 
 __all__ = ["ALLOWED", "seconds"]
 
-#: What :func:`seconds` says to everything that it does not understand.
-ALLOWED = (
-    'must be a duration such as "30s", "1h15m" or "500ms" (units ns, us, ms, s, m, h) or a number of seconds,'
-    " not negative and not above 2562047h"
-)
+#: What :func:`seconds` says to everything that is nothing like a duration.
+ALLOWED = 'must be a duration such as "30s", "1h15m" or "500ms" (units ns, us, ms, s, m, h), or a number of seconds'
 
 # Go's own limit: what fits into 63 bits of nanoseconds.
 _LONGEST = 2562047 * 3600.0
@@ -36,21 +33,41 @@ _PART = re.compile(f"({_NUMBER})({_UNIT})")
 _WHOLE = re.compile(f"(?:{_NUMBER}(?:{_UNIT}))+")
 
 
+# What people write in place of a unit.
+_MEANT = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("msec", "msecs", "millisecond", "milliseconds"), "ms"),
+}
+_DAYS = {"d": 24, "day": 24, "days": 24, "w": 168, "week": 168, "weeks": 168}
+
+_SLIPS = (
+    ("without a sign", re.compile(rf"[+-](?:{_NUMBER}(?:{_UNIT})?)+")),
+    ("without quotes around it", re.compile(r"([\"']).+\1")),
+    ('without blanks, as in "1h15m"', re.compile(r"(?s)(?=.*\S).*\s.*")),
+    ('with a point in its number, as in "1.5h"', re.compile(r"[0-9]+,[0-9]+[a-z]*")),
+    ('with a unit after each number, as in "1h15m"', re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+{_NUMBER}")),
+)
+
+
 def seconds(value: object) -> float:
     """
     Read a duration in the notation of Go's ``time.ParseDuration`` without a sign, or a number of seconds. A text that
     is only a number counts as seconds too, since an environment variable cannot be anything but text.
 
-    :raises ValueError: saying what is allowed.
+    :raises ValueError: saying which rule is broken.
     """
     if isinstance(value, str):
         length = _read(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        length = _float(value)
     else:
-        length = math.nan
-    if not 0 <= length <= _LONGEST:
+        length = _float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if math.isnan(length):
         raise ValueError(ALLOWED)
+    if length < 0:
+        raise ValueError("must not be a negative duration")
+    if length > _LONGEST:
+        raise ValueError("must not be a duration above 2562047h")
     return length
 
 
@@ -59,11 +76,34 @@ def _read(text: str) -> float:
         return float(text)
     if _WHOLE.fullmatch(text):
         return float(sum(Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
-    return math.nan
+    raise ValueError(_unread(text))
+
+
+def _unread(text: str) -> str:
+    """
+    Say what is wrong with a text, once it is no duration.
+    """
+    for sentence, wrong in _SLIPS:
+        if wrong.fullmatch(text):
+            return f"must be a duration {sentence}"
+    parts = re.findall(rf"({_NUMBER})([^0-9.]*)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return ALLOWED
+    number, unit = next((number, unit) for number, unit in parts if unit not in _UNITS)
+    return f"must be a duration {_other_unit(number, unit)}" if unit else ALLOWED
+
+
+def _other_unit(number: str, unit: str) -> str:
+    lower = unit.lower()
+    if lower in _DAYS:
+        whole = f": write {int(number) * _DAYS[lower]}h" if number.isdigit() and len(number) < 6 else ""
+        return f"in hours at the most, since there is no unit {lower}{whole}"
+    meant = _MEANT.get(lower) or (lower if lower in _UNITS else None)
+    return f"with the unit {meant} in place of {unit}" if meant else "with no other units than ns, us, ms, s, m and h"
 
 
 def _float(number: float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.inf
+        return math.inf if number > 0 else -math.inf

@@ -5,12 +5,14 @@ The environment's share of the configuration: every key but those of streamers, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from difflib import get_close_matches
+from string import ascii_uppercase, digits
 
+from itsjustintv.config.accidents import around, core, invisible, listed, strange
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.leaves import Leaf, dotted, leaves
-from itsjustintv.config.secret_files import counterpart
+from itsjustintv.config.secret_files import SECRETS, counterpart
 from itsjustintv.errors import Problem
 
 __all__ = ["overlay", "strangers"]
@@ -22,6 +24,8 @@ _NAMES = {"ITSJUSTINTV_TLS_ENABLED": _LEAVES["ITSJUSTINTV_SERVER_TLS_ENABLED"], 
 
 _PREFIX = "ITSJUSTINTV_"
 _SUFFIXES = [name.removeprefix(_PREFIX) for name in _NAMES]
+_SECRET = [Leaf(keys, str).variable for keys in SECRETS]
+_IN_NAMES = ascii_uppercase + digits + "_"
 _ELSEWHERE = frozenset({"ITSJUSTINTV_CONFIG"})
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
@@ -52,8 +56,15 @@ def strangers(environ: Mapping[str, str]) -> Iterator[Problem]:
     """
     Warn of variables that look like ours and set nothing.
     """
+    for variable in _SECRET:
+        if environ.get(variable) == "":
+            yield Problem(variable, "is set to nothing, which counts as not set")
     for name in sorted(environ):
-        if not name.startswith(_PREFIX) or name in _NAMES or name in _ELSEWHERE:
+        plain = _plain(name)
+        if not plain.startswith(_PREFIX) or name in _NAMES or name in _ELSEWHERE:
+            continue
+        if plain != name:
+            yield _misnamed(name, plain)
             continue
         if name.startswith(f"{_PREFIX}STREAMERS"):
             yield Problem(name, "is ignored: streamers are configured in the file only")
@@ -62,6 +73,25 @@ def strangers(environ: Mapping[str, str]) -> Iterator[Problem]:
         near = get_close_matches(name.removeprefix(_PREFIX), _SUFFIXES, n=1)
         hint = f"; did you mean {_PREFIX}{near[0]}?" if near else ""
         yield Problem(name, f"is ignored: no key has this name{hint}")
+
+
+def _plain(name: str) -> str:
+    """
+    Write a name as those of variables are: in capitals, and without anything but letters, digits and underscores.
+    """
+    bare = re.sub(r"\A(?:export|set)\s+", "", name.strip(), flags=re.IGNORECASE)
+    return re.sub("[^A-Z0-9_]", "", bare.upper().replace("-", "_").replace(".", "_"))
+
+
+def _misnamed(name: str, plain: str) -> Problem:
+    known = plain in _NAMES or plain in _ELSEWHERE
+    meant = f"; the variable is {plain}" if known else ""
+    blanks = [c for c in dict.fromkeys(name) if c == " " or invisible(c)]
+    if blanks:
+        return Problem(dotted((name,)), f"is ignored, since its name holds {listed(blanks)}{meant}")
+    if odd := strange(name.upper(), _IN_NAMES):
+        return Problem(dotted((name,)), f"is ignored, since its name holds {odd}{meant}")
+    return Problem(name, f"is ignored, since its name is not in capitals{meant}")
 
 
 def _value(leaf: Leaf, text: str) -> object:
@@ -75,14 +105,23 @@ def _value(leaf: Leaf, text: str) -> object:
         raise ValueError("must be UTF-8") from None
     if leaf.type is bool:
         if text.lower() not in _TRUTH:
-            raise ValueError("must be true or false (or 1 or 0)")
+            raise ValueError(f"must be true or false (or 1 or 0){_because(text, _TRUTH)}")
         return _TRUTH[text.lower()]
     if leaf.type is int:
         if not _WHOLE.fullmatch(text):
-            raise ValueError("must be a whole number")
+            raise ValueError(f"must be a whole number{_because(text)}")
         return int(text)
     if leaf.type is float:
         return float(text) if _NUMBER.fullmatch(text) else text
     if leaf.type is str:
         return text
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _because(text: str, allowed: Container[str] | None = None) -> str:
+    """
+    Name what got around a value that would be right without it.
+    """
+    inner = core(text).lower()
+    right = inner in allowed if allowed is not None else _WHOLE.fullmatch(inner)
+    return f": it {next(around(text))}" if right else ""

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from itsjustintv.config.checks import check, doubts
+from itsjustintv.config.checks import check_rules, check_values, doubts
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay, strangers
 from itsjustintv.config.places import base_for, located
 from itsjustintv.config.secret_files import fill
 from itsjustintv.config.sections import Config
-from itsjustintv.config.structure import structure
+from itsjustintv.config.structure import respell, structure
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.support.regular_files import read_once
 
@@ -126,11 +126,22 @@ def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
     try:
         draft = Draft(tomllib.loads(text))
     except ValueError as error:
-        raise _unusable(name, f"is not TOML: {error}") from None
+        raise ConfigError((Problem(name, f"is not TOML: {error}"), *_of_environment(environ))) from None
     except RecursionError:
         raise _unusable(name, "is not TOML that can be read: it is nested too deeply") from None
+    respell(draft)
     overlay(draft, environ)
     return draft
+
+
+def _of_environment(environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    """
+    Find what is wrong with the environment alone, when nothing is known of the file.
+    """
+    draft = Draft({})
+    overlay(draft, environ)
+    draft.judge(check_values(structure(draft)))
+    return tuple(draft.problem(each) for each in draft.findings if each.path in draft.sources)
 
 
 def _judged(
@@ -142,10 +153,12 @@ def _judged(
 ) -> Loaded:
     fill(draft, base, opening)
     config = located(structure(draft), base)
-    draft.judge(check(config))
+    # What rests on a value is judged once that is known to be right.
+    draft.judge(check_values(config))
+    draft.judge(check_rules(config, draft.wrong))
     if draft.findings:
-        raise ConfigError(tuple(draft.problem(finding) for finding in draft.findings))
-    doubted = (draft.problem(finding) for finding in doubts(config))
+        raise ConfigError(draft.problems())
+    doubted = (draft.problem(finding) for finding in doubts(config, draft))
     return Loaded(config, (*warnings, *strangers(environ), *doubted), base)
 
 

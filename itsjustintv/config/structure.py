@@ -22,7 +22,15 @@ from itsjustintv.config.durations import seconds
 from itsjustintv.config.leaves import FACTORS, Keys, dotted
 from itsjustintv.config.sections import Config, StreamerEntry
 
-__all__ = ["structure"]
+__all__ = ["respell", "structure"]
+
+# A misspelt table may hold misspelt tables.
+_ROUNDS = 8
+
+#: Where, what, and the key that was meant where this is a misspelt one.
+_Fault = tuple[Keys, str, Keys | None]
+
+_UNKNOWN = "unknown key"
 
 _Hook = Callable[[Any, Any], Any]
 
@@ -33,21 +41,51 @@ _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_
 _LARGEST = 2**63 - 1
 
 
+def respell(draft: Draft) -> None:
+    """
+    Find the keys that nobody knows, all of them. Where one is a misspelt one, what it holds is judged as if it were
+    spelt right; the others are left out.
+    """
+    for _ in range(_ROUNDS):
+        found = [(keys, message, known) for keys, message, known in _faults(draft) if message.startswith(_UNKNOWN)]
+        if not found:
+            return
+        for keys, message, known in found:
+            draft.findings.append(Finding(dotted(keys), message))
+            value = draft.get(keys)
+            draft.drop(keys)
+            if known is not None and draft.get(known) in (None, ""):
+                draft.put(known, value, draft.place(dotted(keys)))
+                draft.guessed.add(dotted(known))
+
+
 def structure(draft: Draft) -> Config:
     """
-    Make the sections. A value of the wrong type and an unknown key are found, all of them, and left out, so that what
-    is right can still be judged.
+    Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
+    judged.
     """
-    try:
-        return _CONVERTER.structure(draft.tables, Config)
-    except BaseValidationError as error:
-        for keys, message, involves in list(_findings(error, ())):
-            draft.findings.append(Finding(dotted(keys), message, involves))
-            draft.drop(keys)
+    for keys, message, _ in _faults(draft):
+        if dotted(keys) in draft.guessed:
+            # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
+            draft.unknowable.add(dotted(keys))
+        else:
+            draft.findings.append(Finding(dotted(keys), message))
+        draft.drop(keys)
     return _CONVERTER.structure(draft.tables, Config)
 
 
-def _findings(error: BaseException, above: Keys) -> Iterator[tuple[Keys, str, tuple[str, ...]]]:
+def _faults(draft: Draft) -> list[_Fault]:
+    try:
+        _CONVERTER.structure(draft.tables, Config)
+    except BaseValidationError as error:
+        return list(_findings(error, ()))
+    return []
+
+
+def _findings(error: BaseException, above: Keys) -> Iterator[_Fault]:
+    """
+    List what is wrong.
+    """
     if isinstance(error, BaseValidationError):
         for each in error.exceptions:
             yield from _findings(each, (*above, *_step(each)))
@@ -55,11 +93,11 @@ def _findings(error: BaseException, above: Keys) -> Iterator[tuple[Keys, str, tu
         for key in sorted(error.extra_fields):
             known = _nearest(key, [attribute.name for attribute in attrs.fields(error.cl)])
             if known is None:
-                yield (*above, key), "unknown key", ()
+                yield (*above, key), _UNKNOWN, None
             else:
-                yield (*above, key), f"unknown key; did you mean {known}?", (dotted((*above, known)),)
+                yield (*above, key), f"{_UNKNOWN}; did you mean {known}?", (*above, known)
     else:
-        yield above, str(error), ()
+        yield above, str(error), None
 
 
 def _step(error: BaseException) -> Keys:
@@ -87,8 +125,11 @@ def _text(value: object, _: object) -> str:
 
 
 def _texts(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError("must be a list of texts in quotes")
+    if not isinstance(value, list):
+        raise TypeError("must be a list of texts in quotes, in square brackets")
+    wrong = [str(number) for number, item in enumerate(value, 1) if not isinstance(item, str)]
+    if wrong:
+        raise ValueError(f"must be a list of texts in quotes: number {' and number '.join(wrong[:5])} is none")
     return tuple(value)
 
 

@@ -5,23 +5,40 @@ Whether HTTPS can be served with what ``[server.tls]`` says: rules for its keys,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from itsjustintv.config.accidents import strange
 from itsjustintv.config.draft import Finding
+from itsjustintv.config.hosts import host_and_port, listen, public_name
 from itsjustintv.config.names import is_address, is_name
 from itsjustintv.config.sections import TLS, Server
-from itsjustintv.config.values import Rule, address, between, file_name, host_url, one_of, optional, visible
+from itsjustintv.config.urls import host_url
+from itsjustintv.config.values import Rule, between, file_name, one_of, optional, visible
 
 __all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_needed", "http_place", "no_endpoint", "tls_doubts"]
 
 _HTTP_01 = ("http-01", "both")
 _HTTPS_PORT = 443
 
+_IN_NAMES = "abcdefghijklmnopqrstuvwxyz0123456789-."
+_NO_NAMES = (
+    ("has https:// or the like before it", re.compile("://")),
+    ("has a path after it", re.compile("/")),
+    ("is an email address", re.compile("@")),
+    ("has a port after it", re.compile(r"\A[^:]+:[0-9]*\Z")),
+    ("has an underscore, and no authority gives a certificate for that", re.compile("_")),
+)
 _LOCAL_PART = re.compile(r"[!-~]+")
 _NOT_IN_CONTACT = frozenset('@,:;?<>()"\\')
 _BASE64URL = re.compile("([A-Za-z0-9_-]+)={0,2}")
+
+
+_TXACME = (
+    "must not be an endpoint of txacme: set server.tls.enabled, list the names in server.tls.domains, and choose the"
+    ' authority with server.tls.directory, "production" or "staging"'
+)
 
 
 def no_endpoint(rule: Rule) -> Rule:
@@ -29,27 +46,12 @@ def no_endpoint(rule: Rule) -> Rule:
     Tell those who come with an endpoint of txacme where the same is said here.
     """
 
-    def check(value: str) -> str | None:
+    def check(value: str) -> Iterable[str]:
         if value.lower().startswith(("le:", "lets:")):
-            return (
-                "must not be an endpoint of txacme: set server.tls.enabled, list the names in server.tls.domains, and"
-                ' choose the authority with server.tls.directory, "production" or "staging"'
-            )
+            return [_TXACME]
         return rule(value)
 
     return check
-
-
-def host_and_port(value: str) -> tuple[str, int] | None:
-    """
-    Take ``host:port`` apart; an IPv6 address stands in brackets, and comes without. ``None`` when it is not that.
-    """
-    host, _, port = value.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if bracketed else host
-    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        return None
-    return None if address(host) is not None or bracketed != (":" in host) else (host, int(port))
 
 
 def http_place(tls: TLS) -> tuple[str, int] | None:
@@ -68,62 +70,75 @@ def http_needed(tls: TLS) -> bool:
     return tls.enabled and tls.mode == "acme" and tls.challenge in _HTTP_01
 
 
-def _domains(names: tuple[str, ...]) -> str | None:
+def _domains(names: tuple[str, ...]) -> Iterator[str]:
     wildcards = [number for number, name in enumerate(names, 1) if "*" in name]
     if wildcards:
-        return (
+        yield (
             f"must not hold a wildcard, as {_numbers(wildcards)}: an authority gives those for the challenge dns-01"
             " only, which is not supported; list each name"
         )
-    wrong = [number for number, name in enumerate(names, 1) if not is_name(name) and not is_address(name)]
-    if wrong:
-        return (
-            f"must be host names such as hooks.example.org, unlike {_numbers(wrong)}: leave out https://, ports and"
-            " paths, and write what is not in this alphabet in its xn-- form"
-        )
+    for number, name in enumerate(names, 1):
+        if number not in wildcards and not is_name(name) and not is_address(name):
+            yield f"must be host names such as hooks.example.org: number {number} {_no_name(name)}"
     first: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if first.setdefault(name, number) != number:
-            return f"must hold each name once: {_numbers([first[name], number])} are the same; leave one of them out"
-    return None
+            yield f"must hold each name once: {_numbers([first[name], number])} are the same; leave one of them out"
 
 
-def _directory(value: str) -> str | None:
+def _no_name(name: str) -> str:
+    """
+    Say why a domain is none, without a subject.
+    """
+    for sentence, wrong in _NO_NAMES:
+        if wrong.search(name):
+            return sentence
+    if odd := strange(name, _IN_NAMES):
+        return f"holds {odd}"
+    return "is no name of letters, digits and inner hyphens, in parts of 63 characters at most"
+
+
+def _directory(value: str) -> Iterator[str]:
     if value in ("production", "staging"):
-        return None
-    if host_url(value) is not None:
-        return 'must be "production" or "staging", which are those of Let\'s Encrypt, or the URL of an ACME directory'
+        return
+    if "://" not in value:
+        yield 'must be "production" or "staging", which are those of Let\'s Encrypt, or the URL of an ACME directory'
+        return
+    faults = list(host_url(value))
+    if faults:
+        yield from faults
+        return
     url = urlsplit(value)
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
-        return (
+        yield (
             "must begin with https://, unless the authority is on this machine: whoever stands between could have"
             " certificates in your name"
         )
-    return None
 
 
 def _is_loopback(host: str) -> bool:
     return ip_address(host).is_loopback if is_address(host) else host == "localhost"
 
 
-def _email(value: str) -> str | None:
-    name, _, host = value.rpartition("@")
-    if _LOCAL_PART.fullmatch(name) and _NOT_IN_CONTACT.isdisjoint(name) and address(host) is None:
-        return None
-    return "must be one address such as ops@example.org, in ASCII and without mailto:"
+def _email(value: str) -> Iterator[str]:
+    if value.lower().startswith("mailto:"):
+        yield "must be an address without mailto:"
+        value = value[len("mailto:") :]
+    name, at, host = value.rpartition("@")
+    if not at or not name:
+        yield "must be one address such as ops@example.org"
+        return
+    if not _LOCAL_PART.fullmatch(name) or not _NOT_IN_CONTACT.isdisjoint(name):
+        yield "must be one address such as ops@example.org, in ASCII, without blanks and without the name of its owner"
+    yield from public_name(host)
 
 
-def _http_listen(value: str) -> str | None:
-    if host_and_port(value) is not None:
-        return None
-    return 'must be host:port, such as "0.0.0.0:80" or "[::]:80"'
-
-
-def _eab_hmac(value: str) -> str | None:
+def _eab_hmac(value: str) -> Iterator[str]:
     match = _BASE64URL.fullmatch(value)
-    if match and len(match[1]) % 4 != 1:
-        return None
-    return "must be the base64url text that the authority shows beside the key id: letters, digits, - and _"
+    if not match:
+        yield "must be the base64url text that the authority shows beside the key id: letters, digits, - and _"
+    elif len(match[1]) % 4 == 1:
+        yield "must be the whole base64url text that the authority shows beside the key id: a part of it is missing"
 
 
 #: By the names of the keys of ``[server.tls]``.
@@ -136,7 +151,7 @@ TLS_RULES: Mapping[str, Rule] = {
     "directory": no_endpoint(_directory),
     "email": optional(_email),
     "challenge": one_of("http-01", "tls-alpn-01", "both"),
-    "http_listen": no_endpoint(optional(_http_listen)),
+    "http_listen": no_endpoint(optional(listen('"0.0.0.0:80" or "[::]:80"'))),
     "profile": optional(visible),
     "key_type": one_of("p256", "p384", "rsa2048", "rsa3072"),
     "ca_bundle": optional(file_name),

@@ -1,15 +1,17 @@
 """
-Rules for single values. Each answers with what is allowed, or ``None`` when the value is; none quotes the value.
+Rules for single values. Each answers with a sentence for every rule that is broken; none quotes more of the value than
+single characters that do not belong there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_network
+from string import ascii_letters, digits
 from typing import Any
-from urllib.parse import urlsplit
 
+from itsjustintv.config.accidents import around, core, invisible, listed, strange
 from itsjustintv.signature import HASHINGS
 
 __all__ = [
@@ -17,39 +19,29 @@ __all__ = [
     "Rule",
     "above",
     "absolute",
-    "address",
-    "authority",
     "between",
     "eventsub_secret",
     "file_name",
     "hashing",
     "header",
-    "host_url",
     "log_levels",
     "login",
     "networks",
     "one_of",
     "optional",
+    "token",
     "user_id",
     "visible",
 ]
 
-Rule = Callable[[Any], str | None]
+Rule = Callable[[Any], Iterable[str]]
 
 #: What Twisted calls the levels of its log, the least first.
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_DIGITS = re.compile("[0-9]+")
-_LOGIN = re.compile("[A-Za-z0-9_]{1,25}")
-_LOG_LEVEL = re.compile(rf"[\w.-]+=(?:{'|'.join(LOG_LEVELS)})")
-_LAST_PORT = 65535
-_URL = (
-    "must be a URL in ASCII: http:// or https://, a host name (an international one in its xn-- form) or an address,"
-    " and no user name"
-)
+_TOKEN = "!#$%&'*+.^_`|~-" + digits + ascii_letters
+_LOGGER = re.compile(r"[\w.-]+")
+_LONGEST_LOGIN = 25
 
 # What a delivery says itself: two values, or ours in their place, would spoil the request.
 _TAKEN = frozenset(
@@ -61,14 +53,14 @@ def optional(rule: Rule) -> Rule:
     """
     Let an empty text through: it stands for "not given".
     """
-    return lambda value: rule(value) if value else None
+    return lambda value: rule(value) if value else ()
 
 
 def above(limit: float) -> Rule:
     """
     A number greater than ``limit``.
     """
-    return lambda value: None if value > limit else f"must be above {limit}"
+    return lambda value: () if value > limit else (f"must be above {limit}",)
 
 
 def between(lowest: float, highest: float | None = None) -> Rule:
@@ -76,11 +68,11 @@ def between(lowest: float, highest: float | None = None) -> Rule:
     A number from ``lowest`` to ``highest``, both included; without ``highest``, there is no upper bound.
     """
     if highest is None:
-        return lambda value: None if value >= lowest else f"must be at least {lowest}"
-    return lambda value: None if lowest <= value <= highest else f"must be from {lowest} to {highest}"
+        return lambda value: () if value >= lowest else (f"must be at least {lowest}",)
+    return lambda value: () if lowest <= value <= highest else (f"must be from {lowest} to {highest}",)
 
 
-def networks(values: tuple[str, ...]) -> str | None:
+def networks(values: tuple[str, ...]) -> Iterator[str]:
     """
     Addresses and networks, as ``192.0.2.1`` or ``192.0.2.0/24``.
     """
@@ -88,11 +80,12 @@ def networks(values: tuple[str, ...]) -> str | None:
         try:
             ip_network(value)
         except ValueError:
-            return (
-                f"must be a list of addresses and networks such as 10.0.0.0/8, without bits beyond the mask; number"
-                f" {number} is none"
-            )
-    return None
+            try:
+                whole = ip_network(value, strict=False)
+            except ValueError:
+                yield f"must be a list of addresses and networks such as 10.0.0.0/8: number {number} is none"
+            else:
+                yield f"must not have bits beyond the mask of a network: write number {number} as {whole}"
 
 
 def one_of(*allowed: str) -> Rule:
@@ -100,114 +93,126 @@ def one_of(*allowed: str) -> Rule:
     One of a few words, as they are written.
     """
     words = " or ".join(f'"{word}"' for word in allowed)
-    return lambda value: None if value in allowed else f"must be {words}"
+    return lambda value: () if value in allowed else (f"must be {words}",)
 
 
-def hashing(value: str) -> str | None:
+def hashing(value: str) -> Iterator[str]:
     """
     The original's names of hash functions, in any case.
     """
-    return None if value.upper() in HASHINGS else f"must be {' or '.join(HASHINGS)}, in any case"
+    if value.upper() not in HASHINGS:
+        yield f"must be {' or '.join(HASHINGS)}, in any case"
 
 
-def header(value: str) -> str | None:
+def header(value: str) -> Iterator[str]:
     """
     The name of a header that a delivery does not carry already (RFC 9110, section 5.6.2, "token").
     """
-    if not _TOKEN.fullmatch(value):
-        return "must be the name of an HTTP header"
-    if value.lower() in _TAKEN or value.lower().startswith("webhook-"):
-        return "must be a header of its own, not one that every delivery carries"
-    return None
+    name, colon, _ = value.partition(":")
+    if colon:
+        yield "must be the name of an HTTP header alone, without a colon and what follows"
+    if odd := strange(name, _TOKEN):
+        yield f"must be the name of an HTTP header, which cannot hold {odd}"
+    elif not name:
+        yield "must be the name of an HTTP header"
+    if name.lower() in _TAKEN:
+        yield f"must be a header of its own: every delivery carries {name.title()} already"
+    if name.lower().startswith("webhook-"):
+        yield "must be a header of its own: those that begin with webhook- belong to Standard Webhooks"
 
 
-def host_url(value: str) -> str | None:
-    """
-    An http or https URL that Twisted's agent can call: it takes ASCII only, and takes a user name for a part of the
-    host name.
-    """
-    try:
-        url = urlsplit(value)
-        host, port = url.hostname or "", url.port
-    except ValueError:
-        return _URL
-    sound = value.isascii() and value.isprintable() and " " not in value and "@" not in url.netloc and port != 0
-    if sound and url.scheme in ("http", "https") and address(host) is None:
-        return None
-    return _URL
-
-
-def address(value: str) -> str | None:
-    """
-    An IP address to listen on, or a name of this machine.
-    """
-    try:
-        ip_address(value)
-    except ValueError:
-        return None if _HOSTNAME.fullmatch(value) else "must be an IP address, such as 127.0.0.1 or ::"
-    return None
-
-
-def authority(value: str) -> str | None:
-    """
-    A host name, perhaps with a port.
-    """
-    name, separator, port = value.partition(":")
-    if _HOSTNAME.fullmatch(name) and (not separator or _is_port(port)):
-        return None
-    return "must be a host name such as hooks.example.org, without https:// and without a path"
-
-
-def eventsub_secret(value: str) -> str | None:
+def eventsub_secret(value: str) -> Iterator[str]:
     """
     What Twitch takes as the secret of a subscription (dev.twitch.tv, "Create EventSub Subscription").
     """
-    return None if value.isascii() and 10 <= len(value) <= 100 else "must be 10 to 100 ASCII characters"
+    if others := [c for c in dict.fromkeys(value) if not c.isascii()]:
+        yield f"must be ASCII, and holds {listed(others)}"
+    if len(value) < 10:
+        yield f"must be at least 10 characters, and has {len(value)}"
+    if len(value) > 100:
+        yield f"must be at most 100 characters, and has {len(value)}"
 
 
-def visible(value: str) -> str | None:
+def visible(value: str) -> Iterator[str]:
     """
     A text that can stand in an HTTP header.
     """
-    return None if value.isascii() and value.isprintable() and " " not in value else "must be ASCII without spaces"
+    if odd := [c for c in dict.fromkeys(value) if c == " " or not c.isascii() or invisible(c)]:
+        yield f"must be ASCII without blanks, and holds {listed(odd)}"
 
 
-def file_name(value: str) -> str | None:
+def token(shortest: int) -> Rule:
+    """
+    A secret that callers send in an HTTP header.
+
+    :param shortest: so many characters at least.
+    """
+
+    def rule(value: str) -> Iterator[str]:
+        yield from visible(value)
+        if len(value) < shortest:
+            yield (f"must be at least {shortest} characters, and has {len(value)}: openssl rand -hex 32 makes some")
+
+    return rule
+
+
+def file_name(value: str) -> Iterator[str]:
     """
     A path. Whether it can be written shows when it is.
     """
-    return None if value and "\0" not in value else "must name a file or folder"
+    if not value:
+        yield "must name a file or folder"
+    if "\0" in value:
+        yield "must name a file or folder, and no name holds U+0000 (NUL)"
 
 
-def absolute(value: str) -> str | None:
+def absolute(value: str) -> Iterator[str]:
     """
     A folder at which other paths start.
     """
-    return None if value.startswith("/") and "\0" not in value else "must be the whole path of a folder, from / on"
+    if not value.startswith("/"):
+        yield "must be the whole path of a folder, from / on"
+    if "\0" in value:
+        yield "must name a folder, and no name holds U+0000 (NUL)"
 
 
-def log_levels(value: Sequence[str]) -> str | None:
+def log_levels(value: Sequence[str]) -> Iterator[str]:
     """
     Loggers and the least level that is written of each.
     """
-    if all(_LOG_LEVEL.fullmatch(each) for each in value):
-        return None
-    return f'must be a list of texts like "twisted=warn"; the levels are {", ".join(LOG_LEVELS)}'
+    for number, each in enumerate(value, 1):
+        logger, equals, level = each.partition("=")
+        wrong = []
+        if not equals:
+            wrong.append("has no =")
+        elif level not in LOG_LEVELS:
+            wrong.append(f"has a level that is none of {', '.join(LOG_LEVELS)}")
+        if not _LOGGER.fullmatch(logger):
+            wrong.append("does not begin with a logger")
+        for sentence in wrong:
+            yield f'must be a list of texts like "twisted=warn": number {number} {sentence}'
 
 
-def user_id(value: str) -> str | None:
+def user_id(value: str) -> Iterator[str]:
     """
     Twitch's id of a user.
     """
-    return None if _DIGITS.fullmatch(value) else "must be digits: the id of the user, not the name"
+    if not strange(value, digits):
+        return
+    if (inner := core(value)) and not strange(inner, digits):
+        yield f"must be digits alone: it {next(around(value))}"
+    else:
+        yield "must be digits: the id of the user, not the name"
 
 
-def login(value: str) -> str | None:
+def login(value: str) -> Iterator[str]:
     """
     Twitch's login name of a user.
     """
-    return None if _LOGIN.fullmatch(value) else "must be 1 to 25 letters, digits and underscores: the name in the URL"
-
-
-def _is_port(text: str) -> bool:
-    return bool(_DIGITS.fullmatch(text)) and len(text) <= 5 and 1 <= int(text) <= _LAST_PORT
+    if "twitch.tv/" in value.lower():
+        yield "must be the login alone: what comes after https://www.twitch.tv/"
+        return
+    if odd := strange(value, ascii_letters + digits + "_"):
+        yield f"must be letters, digits and underscores, the name in the URL, and holds {odd}"
+    if len(value) > _LONGEST_LOGIN:
+        yield f"must be at most {_LONGEST_LOGIN} characters, and has {len(value)}"

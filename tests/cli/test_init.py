@@ -55,6 +55,22 @@ class InitTests(SynchronousTestCase):
         self.assertIn("Ports 443 and 80 must lead here: itsjustintv certs check tells.", result.stdout)
         self.assertEqual(tomllib.loads(self.path.read_text())["server"]["tls"]["domains"], ["hooks.example.org"])
 
+    def test_an_address_of_a_chat_service(self) -> None:
+        """
+        What cannot work is warned of, once the file is written.
+        """
+        result = self.init("--webhook", "https://hooks.slack.com/services/T/B/q7Z")
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertIn("Warning: global_webhook.url: leads to Slack, which takes messages", result.stderr)
+        self.assertNotIn("q7Z", result.output)
+
+    def test_a_secret_in_quotes(self) -> None:
+        """
+        So is a secret that cannot be meant as it is.
+        """
+        result = self.init("--client-secret", "'a-secret'")
+        self.assertIn("Warning: twitch.client_secret: stands in quotes (')", result.stderr)
+
     def test_what_cannot_be(self) -> None:
         """
         An option that breaks a rule of the configuration is not understood, and neither are terms nobody agrees to.

@@ -68,6 +68,15 @@ class InterviewTests(SynchronousTestCase):
             values, streamers = self.successResultOf(Deferred.fromCoroutine(talk.hold()))
             return talk, values, streamers, out.getvalue().decode()
 
+    def test_an_address_of_a_chat_service(self) -> None:
+        """
+        Somebody who gives an address of Discord is told that it cannot work, and asked again.
+        """
+        chat = evolve(GIVEN, streamers=("tanuki",), webhook="https://discord.com/api/webhooks/1/a", https=False)
+        _, values, _, shown = self.hold(chat, "y\nn\nhttps://receiver.example.org/live\nn\n")
+        self.assertIn("leads to Discord, which takes messages of its own form", shown)
+        self.assertEqual(values["global_webhook", "url"], "https://receiver.example.org/live")
+
     def test_nobody_to_ask(self) -> None:
         """
         What cannot be checked is a problem where nobody can say that it is right all the same.

@@ -234,6 +234,38 @@ class ConfigurationTests(SynchronousTestCase):
         for arguments in (["-c", str(path), "config", "validate"], ["-c", "no", "config", "validate", "-c", str(path)]):
             self.assertIn("is valid", CliRunner().invoke(main, arguments).stdout)
 
+    def validated(self, text: str) -> Result:
+        """
+        Check a configuration that only its owner can read.
+        """
+        self.path = Path(self.mktemp()).absolute()
+        self.path.write_text(text, encoding="utf-8")
+        self.path.chmod(0o600)
+        return CliRunner().invoke(main, ["config", "validate", "-c", str(self.path)])
+
+    def test_what_others_can_read(self) -> None:
+        """
+        A configuration that others can read is remarked upon, and one for its owner and group is not.
+        """
+        self.assertNotIn("by others", self.validated(CONFIG.format(path="x.db")).stderr)
+        self.path.chmod(0o644)
+        result = CliRunner().invoke(main, ["config", "validate", "-c", str(self.path)])
+        words = f"Warning: the configuration {self.path} can be read by others: chmod 600 {self.path}\n"
+        self.assertIn(words, result.stderr)
+        self.assertEqual(result.exit_code, 0)
+
+    def test_what_is_seldom_meant(self) -> None:
+        """
+        An address of a chat service and a secret in quotes are warned of, and the configuration is valid.
+        """
+        text = CONFIG.format(path="x.db").replace('webhook_secret = "', "webhook_secret = \"'")
+        text += '[streamers.chat]\nlogin = "chat"\ntarget_webhook_url = "https://discord.com/api/webhooks/1/q7Z"\n'
+        result = self.validated(text)
+        self.assertIn("Warning: streamers.chat.target_webhook_url: leads to Discord", result.stderr)
+        self.assertIn("Warning: twitch.webhook_secret: begins with a quote", result.stderr)
+        self.assertNotIn("q7Z", result.output)
+        self.assertEqual(result.exit_code, 0)
+
     def test_for_programs(self) -> None:
         """
         As JSON a valid configuration is its path, the number of streamers and the warnings.

@@ -105,13 +105,17 @@ class CopiesTests(SynchronousTestCase):
 
     def test_environment_file(self) -> None:
         """
-        The environment file in etc/ makes an empty configuration valid, without a variable that sets nothing.
+        The environment file in etc/ makes an empty configuration valid, without a variable that sets nothing. Its
+        placeholders are warned of.
         """
         text = (_ROOT / "etc" / "itsjustintv.env").read_text(encoding="utf-8")
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         environ = {"ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN": "hooks.example.org"}
         environ |= dict(line.split("=", 1) for line in lines)
-        self.assertEqual((), parse("", environ).warnings)
+        told = {(each.path, each.message) for each in parse("", environ).warnings}
+        names = ("CLIENT_ID", "CLIENT_SECRET", "WEBHOOK_SECRET")
+        wanted = "is a placeholder: put the real value there"
+        self.assertEqual({(f"ITSJUSTINTV_TWITCH_{name}", wanted) for name in names}, told)
 
 
 class ReferenceTests(SynchronousTestCase):

@@ -1,0 +1,184 @@
+"""
+Rules for hosts and ports: in URLs, where to listen, and the public name. Each rule that is broken is one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+
+import idna
+
+from itsjustintv.config.accidents import strange
+from itsjustintv.config.names import is_address, is_name
+
+__all__ = ["address", "authority", "host_and_port", "host_faults", "listen", "port_faults", "public_name"]
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+_NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LAST_PORT = 65535
+
+
+def host_faults(host: str) -> Iterator[str]:
+    """
+    Find what keeps a host, without brackets, from being looked up. Whatever the resolver takes is taken: underscores,
+    which Compose puts into names, and a dot at the end. Letters of other alphabets it does not take the same way
+    everywhere, so these are written in their ``xn--`` form (RFC 5890).
+    """
+    if not host.isascii():
+        yield from _alphabet(host)
+    elif ":" in host:
+        if not _is_ip(host):
+            yield "must have an IPv6 address that is one, such as ::1"
+    elif _NUMBERS.fullmatch(host):
+        if not _is_ip(host):
+            yield "must have an IPv4 address of four numbers from 0 to 255, without zeros in front"
+    else:
+        yield from _name(host)
+
+
+def port_faults(port: str) -> Iterator[str]:
+    """
+    Find what is wrong with the port after a colon.
+    """
+    if not re.fullmatch("[0-9]+", port):
+        yield "must have a port in digits after the colon"
+    elif not 1 <= int(port[:20]) <= _LAST_PORT:
+        yield f"must have a port from 1 to {_LAST_PORT}"
+
+
+def address(value: str) -> Iterator[str]:
+    """
+    An IP address to listen on, or a name of this machine.
+    """
+    if found := _SCHEME.match(value):
+        yield f"must be an address alone, without {found[0].lower()}"
+        return
+    if value.startswith("[") or value.endswith("]"):
+        yield "must be an address without brackets"
+        return
+    if value.count(":") == 1:
+        yield "must be an address alone, without a port: that has a key of its own"
+        value = value.partition(":")[0]
+    if value:
+        yield from host_faults(value)
+
+
+def listen(example: str) -> Callable[[str], Iterator[str]]:
+    """
+    A place to listen on, ``host:port``, with an IPv6 address in brackets.
+
+    :param example: shown where there is none to be seen.
+    """
+
+    def rule(value: str) -> Iterator[str]:
+        if found := _SCHEME.match(value):
+            yield f"must be host:port, without {found[0].lower()}"
+            value = value[found.end() :]
+        value, slash, path = value.partition("/")
+        if path or slash:
+            yield "must be host:port, without a path"
+        if value.count(":") > 1 and not value.startswith("["):
+            yield 'must have brackets around its IPv6 address, as in "[::1]:8081"'
+            return
+        host, colon, port = value.rpartition(":")
+        if not colon or port.endswith("]"):
+            missing = "host" if re.fullmatch("[0-9]+", value) else "port"
+            yield f"must be host:port, such as {example}: the {missing} is missing"
+            return
+        yield from port_faults(port)
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not host.strip("[]"):
+            yield f"must be host:port, such as {example}: the host is missing"
+        elif bracketed != (":" in host):
+            yield "must have brackets around an IPv6 address only"
+        else:
+            yield from host_faults(host[1:-1] if bracketed else host)
+
+    return rule
+
+
+def host_and_port(value: str) -> tuple[str, int] | None:
+    """
+    Take ``host:port`` apart; an IPv6 address stands in brackets, and comes without. ``None`` when it is not that.
+    """
+    if next(iter(listen("")(value)), None) is not None:
+        return None
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def authority(value: str) -> Iterator[str]:
+    """
+    A public host name, perhaps with a port: one that an authority gives a certificate for.
+    """
+    if found := _SCHEME.match(value):
+        yield f"must be a host name alone, without {found[0].lower()}"
+        value = value[found.end() :]
+    name, user, rest = value.rpartition("@")
+    if user or name:
+        yield "must be a host name alone, without a user name"
+    host, mark, rest = re.fullmatch(r"(?s)([^/?#]*)([/?#]?)(.*)", rest).groups()  # type: ignore[union-attr]
+    if mark:
+        yield "must be a host name alone, without a path: /twitch is added to it"
+    if host.startswith("[") or host.count(":") > 1:
+        yield "must be a host name, not an IPv6 address"
+        return
+    name, colon, port = host.partition(":")
+    if colon:
+        yield from port_faults(port)
+    yield from public_name(name)
+
+
+def public_name(name: str) -> Iterator[str]:
+    """
+    A name of DNS, by the stricter rules for public ones (RFC 1123, section 2.1).
+    """
+    if not name:
+        yield "must have a host name such as hooks.example.org"
+    elif name.endswith(".") and name.strip("."):
+        yield "must have its host name without a dot at the end"
+    elif "_" in name:
+        yield "must not hold an underscore in its host name: no public name has one"
+    elif "*" in name:
+        yield "must not hold a wildcard: Twitch needs one name to call"
+    elif faults := list(host_faults(name)):
+        yield from faults
+    elif not is_name(name.lower()) and not is_address(name):
+        yield "must have a host name such as hooks.example.org, in parts of letters, digits and inner hyphens"
+
+
+def _alphabet(host: str) -> Iterator[str]:
+    try:
+        parts = (each if each.isascii() else idna.encode(each, uts46=True).decode("ascii") for each in host.split("."))
+        name = ".".join(parts).lower()
+    except UnicodeError:
+        name = ""
+    if name and not list(host_faults(name)):
+        yield f"must have its host name in ASCII: write {name}"
+    else:
+        yield f"must not hold {strange(host, _LETTERS)} in its host name: write it in ASCII"
+
+
+def _name(host: str) -> Iterator[str]:
+    if odd := strange(host, _LETTERS):
+        yield f"must not hold {odd} in its host name"
+    parts = host.removesuffix(".").split(".")
+    if not all(parts):
+        yield "must not have an empty part in its host name: there is a dot too many"
+    if any(len(part) > 63 for part in parts):
+        yield "must not have a part of more than 63 characters in its host name"
+    if len(host.removesuffix(".")) > 253:
+        yield "must not have more than 253 characters in its host name"
+    if host.startswith("-"):
+        yield "must not have a hyphen at the beginning of its host name"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

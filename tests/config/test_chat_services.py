@@ -1,0 +1,101 @@
+"""
+Tests for :mod:`itsjustintv.config.chat_services`.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.config.chat_services import chat_service
+from itsjustintv.config.load import parse
+
+from .test_load import REQUIRED, document
+
+KNOWN = {
+    "Discord": (
+        "https://discord.com/api/webhooks/1/a",
+        "https://discordapp.com/api/webhooks/1/a",
+        "https://ptb.discord.com/api/webhooks/1/a",
+        "https://canary.discord.com/api/webhooks/1/a?wait=true",
+        "https://canary.discordapp.com/api/v10/webhooks/1/a",
+        "https://discord.com/api/v10/webhooks/1/a?thread_id=2",
+        "https://Discord.com:443//api/webhooks/1/a",
+        "https://discord.com./api/webhooks/1/a/",
+        "https://discord.com/api/webhooks/1/a/slack",
+        "https://discord.com/api/webhooks/1/a/github",
+    ),
+    "Slack": ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack-gov.com/services/T/B/x"),
+    "a workflow of Slack": ("https://hooks.slack.com/triggers/T/1/x", "https://hooks.slack.com/workflows/T/A/1/x"),
+    "Microsoft Teams": (
+        "https://contoso.webhook.office.com/webhookb2/x@y/IncomingWebhook/z/w",
+        "https://outlook.office.com/webhook/x@y/IncomingWebhook/z/w".replace("x@y", "x%40y"),
+        "https://outlook.office365.com/webhook/x",
+    ),
+    "a Power Automate workflow of Microsoft, as Teams has them": (
+        "https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y",
+        "https://d.e1.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x/triggers/manual/paths/invoke",
+    ),
+    "Telegram": ("https://api.telegram.org/bot1:a/sendMessage?chat_id=2", "https://API.telegram.org/bot1:a/"),
+}
+
+UNKNOWN = (
+    "https://hooks.example.org/discord.com/api/webhooks/1/a",
+    "https://discord.com.example.org/api/webhooks/1/a",
+    "https://notdiscord.com/api/webhooks/1/a",
+    "https://discord.com/",
+    "https://example.org/?https://hooks.slack.com/services/",
+    "https://telegram.example.org/bot1/sendMessage",
+    "https://api.example.logic.azure.com/other",
+    "http://discord-bridge:8080/api/webhooks/1/a",
+    "not a URL",
+    "https://[::1",
+)
+
+
+class ChatServiceTests(SynchronousTestCase):
+    """
+    Addresses.
+    """
+
+    def test_every_spelling(self) -> None:
+        """
+        Each service is known by all of its addresses.
+        """
+        for name, urls in KNOWN.items():
+            for url in urls:
+                service = chat_service(url)
+                self.assertEqual(name, None if service is None else service.name, url)
+
+    def test_others(self) -> None:
+        """
+        What only looks like one of them is an address like any other.
+        """
+        for url in UNKNOWN:
+            self.assertIsNone(chat_service(url), url)
+
+    def test_a_configuration_is_warned(self) -> None:
+        """
+        A streamer's address and the one for everybody are warned of, with the service, what to do, and no secret.
+        """
+        url = "https://discord.com/api/webhooks/1/q7ZsecretZ7q"
+        text = document(
+            {
+                "global_webhook": {"enabled": True, "url": url},
+                "streamers": {"a": {"login": "a", "target_webhook_url": url}, "b": {"login": "b"}},
+            }
+        )
+        warnings = parse(text + REQUIRED, {}).warnings
+        self.assertEqual(
+            ["global_webhook.url", "streamers.a.target_webhook_url"], [warning.path for warning in warnings]
+        )
+        for warning in warnings:
+            self.assertIn("leads to Discord, which takes messages of its own form", warning.message)
+            self.assertIn("send to a bridge", warning.message)
+            self.assertNotIn("q7Z", str(warning))
+
+    def test_what_is_not_sent_to(self) -> None:
+        """
+        An address for everybody that is not enabled is not warned of.
+        """
+        text = document({"global_webhook": {"url": "https://hooks.slack.com/services/a"}})
+        self.assertEqual((), parse(text + REQUIRED, {}).warnings)
