@@ -24,6 +24,7 @@ from itsjustintv.config.names import is_address
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
+from itsjustintv.support.causes import cause
 
 __all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports"]
 
@@ -138,23 +139,29 @@ def _port(key: str, host: str, port: int, running: bool | None) -> Finding:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(where)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            if running:
-                return Finding(Verdict.OK, f"{what} is taken, and a daemon runs with this configuration")
-            if running is None:
-                return Finding(Verdict.HINT, f"{what} is taken: `ss -ltnp` names who has it; a running daemon is fine")
-            return Finding(
-                Verdict.MEND,
-                f"{what} is taken, and not by the daemon: `ss -ltnp` names who has it; end it or change {key}",
-            )
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return Finding(
-                Verdict.MEND,
-                f"{what} may not be bound by this user: give it CAP_NET_BIND_SERVICE, or start as root with"
-                " twistd --uid",
-            )
-        return Finding(Verdict.MEND, f"{what} cannot be bound: {(error.strerror or str(error)).lower()}; correct {key}")
+        return _unbound(what, key, error, running)
     return Finding(Verdict.OK, f"{what} can be bound")
+
+
+def _unbound(what: str, key: str, error: OSError, running: bool | None) -> Finding:
+    if error.errno == errno.EADDRINUSE:
+        if running:
+            return Finding(Verdict.OK, f"{what} is taken, and a daemon runs with this configuration")
+        if running is None:
+            return Finding(Verdict.HINT, f"{what} is taken: `ss -ltnp` names who has it; a running daemon is fine")
+        return Finding(
+            Verdict.MEND,
+            f"{what} is taken, and not by the daemon: `ss -ltnp` names who has it; end it or change {key}",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        if running:
+            return Finding(Verdict.OK, f"{what} takes a privilege, which the running daemon has")
+        return Finding(
+            Verdict.HINT,
+            f"{what} takes a privilege that this user does not have: the unit of systemd gives it to the daemon;"
+            " otherwise give it CAP_NET_BIND_SERVICE, or start it as root with twistd --uid",
+        )
+    return Finding(Verdict.MEND, f"{what} cannot be bound: {cause(error)}; correct {key}")
 
 
 def held(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:

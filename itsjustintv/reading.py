@@ -15,6 +15,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
+from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible
 
@@ -54,11 +55,11 @@ async def bounded(
         # What a cancelled request fails with depends on how far it got.
         if not deadline.active():
             raise failed(f"no answer within {duration(timeout)}") from None
-        cause = _cause(error)
+        first = _first(error)
         # Twisted's client wraps the cancelling of whoever waits for us.
-        if isinstance(cause, CancelledError):
-            raise cause from None
-        raise failed(one_line(str(cause)).rstrip(".") or type(cause).__name__) from error
+        if isinstance(first, CancelledError):
+            raise first from None
+        raise failed(one_line(cause(first))) from error
     finally:
         if deadline.active():
             deadline.cancel()
@@ -71,12 +72,12 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def _cause(error: BaseException) -> BaseException:
+def _first(error: BaseException) -> BaseException:
     """
     Take an error out of the lists of failures in which Twisted's HTTP client wraps it.
     """
     reasons = getattr(error, "reasons", None)
-    return _cause(reasons[0].value) if reasons else error
+    return _first(reasons[0].value) if reasons else error
 
 
 def read_body(response: IResponse, limit: int) -> Deferred[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-__all__ = ["ROOT", "Document", "documents"]
+__all__ = ["ROOT", "Document", "asked_from_outside", "documents"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,6 +19,8 @@ _FENCE = re.compile(r"^ *(`{3,}|~{3,}) *(\w*)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _LINK = re.compile(r"\]\(([^()\s]+)(?: \"[^\"]*\")?\)|^\[[^\]]+\]: +(\S+)", re.MULTILINE)
+# A command that asks the public name for something: its path.
+_ASKED = re.compile(r"\b(?:curl|wget)\b[^`\n]*?(?:YOUR\.DOMAIN|hooks\.example\.org)(/[^\s`\"']*)?")
 # What stands between two commands of a shell.
 _BETWEEN = re.compile(r"\$\(|[()|;]|&&")
 _SHELL = ("", "console", "sh", "bash", "shell")
@@ -138,6 +140,19 @@ def documents() -> Sequence[Document]:
         ROOT / "etc" / "README.md",
     ]
     return [Document(page) for page in pages]
+
+
+def asked_from_outside() -> Sequence[str]:
+    """
+    What an operator is told to ask the public name for, anywhere: in the documents, by commands, alerts and the page.
+
+    :return: paths.
+    """
+    files = [each.path for each in documents()]
+    files += [path for path in (ROOT / "etc").rglob("*") if path.is_file()]
+    files += [path for path in (ROOT / "itsjustintv").rglob("*") if path.suffix in (".py", ".js", ".toml")]
+    texts = (path.read_text(encoding="utf-8") for path in files)
+    return sorted({match[1] for text in texts for match in _ASKED.finditer(text)})
 
 
 def _split(lines: Sequence[str]) -> tuple[Sequence[Block], Sequence[str]]:

@@ -20,6 +20,7 @@ from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.places import FINDING, find
 from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.errors import ConfigError, ItsJustInTVError
+from itsjustintv.support.causes import cause
 from itsjustintv.support.foreign_text import visible
 
 __all__ = [
@@ -86,7 +87,9 @@ def errors() -> Iterator[None]:
         raise Listed("the configuration cannot be used:", map(str, error.problems)) from None
     except BrokenPipeError:
         raise
-    except (ItsJustInTVError, OSError) as error:
+    except OSError as error:
+        raise click.ClickException(cause(error)) from None
+    except ItsJustInTVError as error:
         raise click.ClickException(str(error)) from None
 
 

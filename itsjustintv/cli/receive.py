@@ -17,6 +17,7 @@ from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell, utc, write_json
 from itsjustintv.model import rfc3339
 from itsjustintv.signature import HASHINGS, is_standard, standard_key
+from itsjustintv.support.causes import cause
 
 __all__ = ["receive"]
 
@@ -178,7 +179,10 @@ def receive(  # noqa: PLR0917 - click names them
         try:
             listening = listen(reactor, receiver.resource(), port, interface)
         except CannotListenError as error:
-            raise click.ClickException(f"cannot listen on {interface}, port {port}: {error.socketError}") from None
+            where = f"{interface}, port {port}"
+            raise click.ClickException(
+                f"cannot listen on {where}: {cause(error)}; choose another --port or --listen"
+            ) from None
         if not as_json:
             tell(f"Any path of http://{interface}:{listening.port} takes deliveries. Ctrl-C ends it.", "good")
         try:

@@ -22,6 +22,7 @@ from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
 from itsjustintv.config.values import login
 from itsjustintv.signature import is_standard, standard_secret
+from itsjustintv.support.causes import cause
 
 __all__ = ["simulate"]
 
@@ -91,8 +92,10 @@ def simulate(  # noqa: PLR0917 - click names them
 
         try:
             box = begin(reactor, SystemRandom(), port)
-        except CannotListenError:
-            raise click.ClickException(f"somebody else listens on port {port}: choose another with --port") from None
+        except CannotListenError as error:
+            raise click.ClickException(
+                f"cannot listen on port {port}: {cause(error)}; choose another with --port"
+            ) from None
         repeating: LoopingCall | None = None
         try:
             for name in names:

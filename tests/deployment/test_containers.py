@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.leaves import leaves
 from itsjustintv.config.load import load
 from tests.deployment.dockerfile import Image, image
-from tests.documents import ROOT
+from tests.documents import ROOT, asked_from_outside
 from tests.functional.stage import tool
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -141,6 +141,8 @@ class KubernetesTests(SynchronousTestCase):
         self.assertIn(service["targetPort"], ports)
         labels = self.objects["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
         self.assertEqual(self.objects["Service"]["spec"]["selector"], labels)
+        (path,) = every(self.objects["Ingress"], "path")
+        self.assertEqual([path], asked_from_outside(), "what the runbook asks for from outside reaches the daemon")
         (backend,) = every(self.objects["Ingress"], "backend")
         self.assertEqual(backend["service"]["name"], self.objects["Service"]["metadata"]["name"])
         self.assertEqual(backend["service"]["port"]["name"], service["name"])

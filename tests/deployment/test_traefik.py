@@ -8,7 +8,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.web.traffic import Limits
-from tests.documents import ROOT
+from tests.documents import ROOT, asked_from_outside
 
 
 class TraefikTests(SynchronousTestCase):
@@ -28,4 +28,6 @@ class TraefikTests(SynchronousTestCase):
         balancer = http["services"][router["service"]]["loadBalancer"]
         timeouts = http["serversTransports"][balancer["serversTransport"]]["forwardingTimeouts"]
         self.assertLess(int(timeouts["idleConnTimeout"].removesuffix("s")), Limits().idle)
-        self.assertIn("Path(`/twitch`)", router["rule"])
+        for path in asked_from_outside():
+            # In every method: what the runbook asks for is answered by the daemon as well.
+            self.assertEqual(router["rule"], f"Host(`hooks.example.org`) && Path(`{path}`)")

@@ -137,7 +137,7 @@ class ReceiveTests(BoxCase):
                 terminal = self.command(command, "--port", str(port))
                 self.assertEqual(await terminal.ended(), 1, terminal.seen)
                 self.assertEqual(len(terminal.seen.splitlines()), 1, terminal.seen)
-                self.assertIn(f"port {port}", terminal.seen)
+                self.assertIn(f"port {port}: address already in use; choose another", terminal.seen)
 
         return Deferred.fromCoroutine(scenario())
 

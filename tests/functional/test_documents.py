@@ -138,7 +138,7 @@ class DocumentTests(StageCase):
         for printed, real in (
             (".venv/bin/itsjustintv", "itsjustintv"),
             ("/opt/itsjustintv/bin/itsjustintv", "itsjustintv"),
-            ("/etc/itsjustintv.toml", "written.toml"),
+            (" itsjustintv.toml", " written.toml"),
             ("http://127.0.0.1:8080", stage.url),
             (" ID", f" {delivery}"),
             (" STREAMER", " tanuki"),

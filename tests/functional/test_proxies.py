@@ -19,7 +19,7 @@ from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
 from tests.certs.authority import DAY, Issuer
-from tests.documents import ROOT, Document
+from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
 
@@ -184,11 +184,25 @@ class ProxyTests(StageCase):
         """
         Hold a proxy, and the daemon behind it, to everything that is promised.
         """
+        asked = asked_from_outside()
+        self.assertTrue(asked, "the runbook begins with a look from outside")
+        for path in asked:
+            (status, *_), body = self.answer(await self.ask(stage, path, "--include"))
+            self.assertIn(" 405", status, path)
+            self.assertEqual(body, '{"status":"method not allowed"}', path)
         self.assertEqual(await self.tell(stage), '200 {"status":"processed"}')
         await stage.receiver.delivery("/tanuki").addTimeout(30, stage.reactor)
         self.assertEqual(await self.tell(stage, "a forger's secret", **CLAIMS), '403 {"status":"forbidden"}')
         await daemon.said(f"the last from {CALLER}: ").addTimeout(30, stage.reactor)
         self.assertNotIn("192.0.2.66", daemon.output)
+
+    @staticmethod
+    def answer(ended: Ended) -> tuple[Sequence[str], str]:
+        """
+        Take what curl has shown of an answer apart: the head, and the body.
+        """
+        head, _, rest = ended.out.replace("\r\n", "\n").partition("\n\n")
+        return head.splitlines(), rest.splitlines()[0]
 
     async def check_door(self, stage: Stage) -> None:
         """

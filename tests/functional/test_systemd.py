@@ -24,7 +24,7 @@ from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.process import environment
 from tests.certs.authority import DAY, Issuer
 from tests.deployment.dockerfile import BASE, PASSED_ON
-from tests.documents import ROOT, Document
+from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import lacking, tool
 
@@ -223,6 +223,32 @@ class SystemdTests(TestCase):
         self.assertEqual(ended.status, 0, f"{command}: {ended}\n{journal}")
         return ended.out
 
+    async def check_runbook(self, machine: Machine) -> None:
+        """
+        Type what docs/operations.md has first, and what docs/install.md has last, as they say: in any directory.
+        """
+        first = next(each for each in Document(ROOT / "docs" / "operations.md").blocks if each.language == "console")
+        typed = [f"runuser -u itsjustintv -- {line.removeprefix('$ ')}" for line in first.lines]
+        for command in [*typed, *commands()[2]]:
+            words = shlex.split(command.replace("STREAMER", "tanuki"))
+            ended = await machine.run("sh", "-c", f"cd /tmp && {shlex.join(words)}")
+            self.assertIn("the configuration is /etc/itsjustintv/itsjustintv.toml\n", ended.err, command)
+            if "doctor" in words:
+                # Twitch is not there, and that has to be mended.
+                self.assertEqual((ended.status, ended.err.count("Error: ")), (1, 1), ended)
+                told = ended.out.splitlines()
+                self.assertIn("mend: daemon: it is not ready: twitch: twitch cannot be asked; its log tells more", told)
+                self.assertIn("ok: journal: every one of 0 deliveries is accounted for", told)
+                for place in (
+                    "disk: storage.path: the folder /var/lib/itsjustintv/data ",
+                    "https: server.port: port 443 ",
+                ):
+                    self.assertTrue([line for line in told if line.startswith(f"ok: {place}")], ended)
+                mend = {line.split(": ")[1] for line in told if line.startswith("mend")}
+                self.assertEqual(mend, {"daemon", "https", "twitch"}, "Twitch is not there, and the name is nobody's")
+            else:
+                self.assertEqual(ended.status, 0, f"{command}: {ended}")
+
     async def test_as_the_document_says(self) -> None:
         """
         Its commands install the daemon and start it. Within everything that the unit takes from it, it serves HTTPS on
@@ -249,6 +275,10 @@ class SystemdTests(TestCase):
             f"{NAME}:443:127.0.0.1",
         ]
         self.assertIn("alive", await self.succeed(machine, *ask, f"https://{NAME}/livez"))
+        for path in asked_from_outside():
+            asking = [each for each in ask if each != "--fail"]
+            answer = await self.succeed(machine, *asking, "--include", f"https://{NAME}{path}")
+            self.assertIn(" 405", answer.splitlines()[0])
         status = await self.succeed(machine, "cat", f"/proc/{await machine.show('MainPID')}/status")
         facts = dict(re.findall(r"^(\w+):\s+(\S+)", status, re.MULTILINE))
         self.assertGreater(int(facts["Uid"]), 0)
@@ -259,8 +289,7 @@ class SystemdTests(TestCase):
         log = ("journalctl", "--no-pager", "--output=cat", "--unit=itsjustintv")
         while "was read again (SIGHUP)" not in await self.succeed(machine, *log):
             pass
-        go, *command = commands()[2]
-        self.assertIn(NAME, await self.succeed(machine, "sh", "-c", f"{go} && {command[0]}"))
+        await self.check_runbook(machine)
 
         drop_in = "/etc/systemd/system/itsjustintv.service.d"
         write = f"mkdir {drop_in} && printf {shlex.quote(IMPATIENT)} > {drop_in}/test.conf && systemctl daemon-reload"

@@ -266,7 +266,7 @@ class HelixTests(SynchronousTestCase):
         client = HTTPClient(cast("Any", Refusing()))
         helix = Helix(client, lambda: self.world.settings, self.world.token, self.world.bucket, self.world.clock)
         error = self.failureResultOf(run(helix.get("/users")), TwitchUnavailable).value
-        self.assertEqual(str(error), "GET /users: Connection was refused by other side")
+        self.assertEqual(str(error), "GET /users: connection refused")
 
     def test_an_answer_without_end_is_cut_off(self) -> None:
         """

@@ -1,0 +1,48 @@
+"""
+Numbers of things, as people read them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Count", "count"]
+
+
+def count(number: int, noun: str, verbs: tuple[str, str] | None = None) -> str:
+    """
+    Write how many there are: ``1 streamer``, ``2 deliveries``, ``1,000 attempts``.
+
+    :param noun: in the singular; the words before the noun belong to it: ``configured streamer``.
+    :param verbs: what follows, for one and for many: ``("has", "have")``.
+    """
+    one = number == 1
+    words = f"{number:,} {noun if one else _plural(noun)}"
+    return words if verbs is None else f"{words} {verbs[not one]}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+class Count(int):
+    """
+    A number of things as a field of a log line: its sentence has it as :func:`count` writes it, its field is the
+    number.
+    """
+
+    _noun: str
+
+    def __new__(cls, number: int, noun: str) -> Count:
+        """
+        Take the number, and what is counted in the singular.
+        """
+        made = super().__new__(cls, number)
+        made._noun = noun
+        return made
+
+    def __str__(self) -> str:
+        return count(int(self), self._noun)
+
+    def __format__(self, form: str) -> str:
+        return format(int(self), form) if form else str(self)

@@ -1,0 +1,64 @@
+"""
+Tests for :mod:`itsjustintv.support.causes`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from http.client import BadStatusLine, RemoteDisconnected
+from ssl import SSLError
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import error
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.support.causes import cause
+
+KNOWN = (
+    (OSError(errno.EADDRINUSE, "Address already in use"), "address already in use"),
+    (PermissionError(errno.EACCES, "Permission denied", "/etc/x"), "/etc/x: permission denied"),
+    (OSError(errno.EIO, "I/O error"), "I/O error"),
+    (socket.gaierror(-2, "Name or service not known"), "name or service not known"),
+    (error.CannotListenError("", 80, OSError(errno.EACCES, "Permission denied")), "permission denied"),
+    (error.getConnectError(OSError(errno.ECONNREFUSED, "Connection refused")), "connection refused"),
+    (error.getConnectError(OSError(errno.EHOSTUNREACH, "No route to host")), "no route to host"),
+    (error.getConnectError(OSError(errno.ENETUNREACH, "Network is unreachable")), "no route to that address"),
+    (error.ConnectionLost(), "the connection was closed"),
+    (error.DNSLookupError("no results for hostname lookup: x"), "the name cannot be resolved"),
+    (BadStatusLine("SSH-2.0"), "the answer is not HTTP"),
+    (RemoteDisconnected("x"), "the connection was closed without an answer"),
+    (SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "wrong version number"),
+    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), "not UTF-8 (at byte 0)"),
+    (BrokenPipeError(), "broken pipe"),
+    (TimeoutError(), "timeout"),
+    (ValueError("Twitch says no."), "Twitch says no"),
+)
+
+
+class CauseTests(SynchronousTestCase):
+    """
+    What a person is told.
+    """
+
+    def test_known(self) -> None:
+        """
+        Of what happens most often, the reason in words alone.
+        """
+        for raised, words in KNOWN:
+            self.assertEqual(cause(raised), words, repr(raised))
+
+    @given(st.sampled_from(sorted(errno.errorcode)), st.booleans())
+    def test_no_number_of_the_system(self, number: int, listening: bool) -> None:
+        """
+        Of no error of the system the number is shown, nor the name of a class.
+        """
+        raised: Exception = OSError(number, os.strerror(number))
+        for each in (raised, error.CannotListenError("", 80, raised) if listening else error.getConnectError(raised)):
+            text = cause(each)
+            self.assertNotIn("Errno", text)
+            self.assertNotIn(f"{number}:", text)
+            self.assertNotIn("Error", text.replace("Error 0", ""))
+            self.assertTrue(text)
