@@ -360,7 +360,7 @@ class Accounting:
     """
     The conservation law in numbers: ``wanted`` equals the sum of all the others.
 
-    :ivar wanted: (event, destination) pairs ever accepted.
+    :ivar wanted: (event, destination) pairs ever accepted, each counted again when an operator had it sent again.
     """
 
     wanted: int

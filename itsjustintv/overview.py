@@ -58,19 +58,21 @@ class DeliveryStory:
 
     :ivar delivery: without its picture; its payload is there only where a single event or delivery was asked for.
     :ivar finished_at: when it ended, or ``None``.
+    :ivar resent: whether it is not the first of its event to its destination: an operator had it sent again.
     :ivar attempts: in order, those of earlier rounds included; of very many the last, in lists of deliveries only one.
     """
 
     delivery: Delivery
     finished_at: float | None
     attempts: tuple[Attempt, ...] = ()
+    resent: bool = False
 
     @property
     def revived(self) -> bool:
         """
-        Whether an operator has sent it once more, so that the moment of its acceptance is not the first one.
+        Whether an operator has requeued it or had it sent again, so that it was not accepted with its event.
         """
-        return bool(self.attempts) and self.attempts[0].started_at < self.delivery.accepted_at
+        return self.resent or (bool(self.attempts) and self.attempts[0].started_at < self.delivery.accepted_at)
 
     @cached_property
     def content(self) -> Mapping[str, Any]:
@@ -100,7 +102,7 @@ class DeliveryStory:
         """
         about, name = self.delivery, self.delivery.destination
         prepared = self.prepared_at
-        if prepared is not None:
+        if prepared is not None and not self.resent:
             took = None if self.revived else prepared - about.accepted_at
             text = "details from twitch, tag filter and payload"
             yield Step(at=prepared, took=took, name="prepared", text=text, destination=name)
@@ -113,7 +115,7 @@ class DeliveryStory:
                 destination=name,
             )
         if self.revived:
-            text = "the operator has it sent once more"
+            text = f"sent again as {about.id} by an operator" if self.resent else "requeued by an operator"
             yield Step(at=about.accepted_at, took=None, name="again", text=text, destination=name)
         if self.finished_at is not None:
             took = None if self.revived else self.finished_at - received_at
@@ -145,7 +147,7 @@ class EventStory:
         """
         event = self.event
         source = "found by asking twitch who is live" if event.recovered else "told by twitch"
-        count = len(self.deliveries)
+        count = sum(not each.resent for each in self.deliveries)
         whom = f"accepted for {count} destination{'s' * (count != 1)}, with its keys against duplicates"
         began = seconds(event.started_at)
         since = None if began is None else event.received_at - began

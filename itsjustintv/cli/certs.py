@@ -39,6 +39,7 @@ from itsjustintv.errors import CertificateUnusable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.database import lock_file
 from itsjustintv.model import rfc3339
+from itsjustintv.support.nearest import did_you_mean
 
 __all__ = ["TONES", "Certificate", "ask_authority", "certificates", "certs", "daemon_runs", "looked_at"]
 
@@ -246,7 +247,7 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
         raise click.ClickException(f"server.tls.mode is {server.tls.mode}: the certificate is yours to replace")
     if strangers := [name for name in wanted if name not in server.tls.domains]:
         raise click.ClickException(
-            f"not in server.tls.domains: {', '.join(strangers)}; there are: {', '.join(server.tls.domains)}"
+            f"not in server.tls.domains: {', '.join(strangers)}{did_you_mean(strangers[0], server.tls.domains)}"
         )
     request = Request(id=os.urandom(8).hex(), asked_at=time.time(), names=wanted, trial=staging)
 

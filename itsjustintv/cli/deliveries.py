@@ -13,6 +13,7 @@ from typing import Any
 import click
 from attrs import asdict
 
+from itsjustintv.cli.names import destination_named, streamer_named
 from itsjustintv.cli.options import (
     complete_destination,
     complete_streamer,
@@ -23,6 +24,8 @@ from itsjustintv.cli.options import (
     loaded,
 )
 from itsjustintv.cli.text import progress, table, tell, utc, write_json
+from itsjustintv.config.load import Loaded
+from itsjustintv.journal.ids import brief
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.durations import duration
@@ -45,18 +48,22 @@ _BATCH = 200
 _destination = click.option(
     "--destination", metavar="NAME", shell_complete=complete_destination, help="Only those to this destination."
 )
-_streamer = click.option("--streamer", metavar="KEY", shell_complete=complete_streamer, help="Only this streamer's.")
+_streamer = click.option(
+    "--streamer",
+    metavar="KEY",
+    shell_complete=complete_streamer,
+    help="Only this streamer's: its key, login or user id.",
+)
 
 
-def ledger_of(config: str | None) -> Ledger:
+def ledger_of(settings: Loaded) -> Ledger:
     """
     The journal that a configuration names.
 
-    :raises click.ClickException: the configuration or the journal cannot be used.
+    :raises click.ClickException: it cannot be used.
     """
-    path = Path(loaded(config).config.storage.path)
     with errors():
-        return Ledger.open(path, time.time)
+        return Ledger.open(Path(settings.config.storage.path), time.time)
 
 
 def _states(word: str | None) -> tuple[State, ...]:
@@ -93,27 +100,51 @@ def list_deliveries(  # noqa: PLR0917 - click names them
     config: str | None, state: str | None, streamer: str | None, destination: str | None, limit: int, as_json: bool
 ) -> None:
     """
-    List deliveries and count all there are.
+    List deliveries and count them: all there ever were, or those in the journal that the options ask for.
     """
-    ledger = ledger_of(config)
+    settings = loaded(config)
+    ledger = ledger_of(settings)
     with errors():
+        streamer = streamer_named(settings, ledger, streamer)
+        destination = destination_named(settings, ledger, destination)
         found = ledger.list(*_states(state), destination=destination, streamer=streamer, limit=limit)
         account = ledger.accounting()
+        counts = ledger.count(destination, streamer)
+        length = ledger.brief(each.event_id for each in found)
+    wanted = {each: count for each, count in counts.items() if not state or each in _states(state)}
     if as_json:
-        write_json({"deliveries": [_public(each) for each in found], "accounting": asdict(account)})
+        write_json(
+            {
+                "deliveries": [_public(each) for each in found],
+                "matching": {each.value: count for each, count in wanted.items()},
+                "accounting": asdict(account),
+            }
+        )
     else:
         if found:
-            rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "STREAMER", "DELIVERY", "REASON")]
+            rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "STREAMER", "DESTINATION", "DELIVERY", "REASON")]
             rows += [
-                (utc(each.accepted_at), each.state.value, f"{each.attempts:>5}", each.streamer, each.id, each.reason)
+                (
+                    utc(each.accepted_at),
+                    each.state.value,
+                    f"{each.attempts:>5}",
+                    each.streamer,
+                    each.destination,
+                    brief(each.id, each.event_id, length),
+                    each.reason,
+                )
                 for each in found
             ]
             table(rows, _TONES)
-        tell(
-            f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired} expired"
-            f" + {account.filtered} filtered + {account.cancelled} cancelled"
-            f" + {account.accepted + account.pending} on their way"
-        )
+        if state or streamer or destination:
+            each = ", ".join(f"{count} {each.value}" for each, count in wanted.items())
+            tell(f"matching: {sum(wanted.values())}{f' ({each})' if each else ''}; listed: {len(found)}")
+        else:
+            tell(
+                f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired}"
+                f" expired + {account.filtered} filtered + {account.cancelled} cancelled"
+                f" + {account.accepted + account.pending} on their way"
+            )
     if account.imbalance:
         raise click.ClickException(f"{account.imbalance} deliveries are unaccounted for; this is a defect")
 
@@ -126,9 +157,9 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     """
     Show a delivery, every attempt and the payload.
     """
-    ledger = ledger_of(config)
+    ledger = ledger_of(loaded(config))
     with errors():
-        history = ledger.show(delivery)
+        history = ledger.show(ledger.named(delivery))
     about, event = history.delivery, history.event
     payload = json.loads(about.body) if about.body else None
     if as_json:
@@ -204,11 +235,14 @@ def retry(  # noqa: PLR0917 - click names them
         raise click.UsageError("name deliveries, or say --all")
     if not everything and (streamer or destination):
         raise click.UsageError("--streamer and --destination go with --all")
-    ledger = ledger_of(config)
+    settings = loaded(config)
+    ledger = ledger_of(settings)
     with errors():
-        for each in delivery:
+        for each in _named(ledger, delivery):
             tell(f"{each} is {ledger.retry(each).state.value} again")
         if everything:
+            streamer = streamer_named(settings, ledger, streamer)
+            destination = destination_named(settings, ledger, destination)
             _retry_all(ledger, ledger.ended(*_states(state), destination=destination, streamer=streamer), state)
 
 
@@ -229,7 +263,30 @@ def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
     """
     End deliveries that are on their way.
     """
-    ledger = ledger_of(config)
+    ledger = ledger_of(loaded(config))
     with errors():
-        for each in delivery:
+        for each in _named(ledger, delivery):
             tell(f"{each} is {ledger.cancel(each).state.value}")
+
+
+@deliveries.command(epilog=examples("deliveries resend ID"))
+@config_option
+@click.argument("delivery", nargs=-1, required=True)
+def resend(config: str | None, delivery: tuple[str, ...]) -> None:
+    """
+    Send delivered deliveries again, each as a new delivery of the same event.
+
+    The receiver sees the same id as before, and drops it if it remembers it. The new delivery has all its attempts and
+    its whole age before it; images are sent as their address only.
+    """
+    ledger = ledger_of(loaded(config))
+    with errors():
+        for each in _named(ledger, delivery):
+            tell(f"{each} is sent again as {ledger.resend(each).id}")
+
+
+def _named(ledger: Ledger, given: Sequence[str]) -> Sequence[str]:
+    """
+    Find all that are meant, before anything is changed.
+    """
+    return list(dict.fromkeys([ledger.named(each) for each in given]))

@@ -12,19 +12,20 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli.options import complete_streamer, config_option, examples, json_option, loaded
+from itsjustintv.cli.names import configured, streamer_names
+from itsjustintv.cli.options import complete_streamer, config_option, errors, examples, json_option, loaded
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.subscriptions import explained
 from itsjustintv.cli.text import table, tell, utc, write_json
 from itsjustintv.cli.twitch import office_of
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
-from itsjustintv.config.values import login
 from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
 from itsjustintv.overview import DeliveryStory, EventStory, Step
 from itsjustintv.support.durations import duration
+from itsjustintv.support.nearest import did_you_mean
 
 __all__ = ["explain"]
 
@@ -45,27 +46,28 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     """
     Tell what happened to an event, or how things stand with a streamer.
 
-    An event goes by its id, which Twitch was told as X-Request-Id, by that of one of its deliveries, or by Twitch's
-    own id of the message; a streamer by key, login or user id.
+    An event goes by its id, which Twitch was told as X-Request-Id, by that of one of its deliveries, by the first
+    8 or more characters of these, or by Twitch's own id of the message; a streamer by key, login or user id.
     """
     settings = loaded(config)
     ledger, reason = _ledger(settings)
-    story = ledger.story(what) if ledger is not None else None
+    found = configured(Routes.of(settings.config), what)
+    with errors():
+        # Whole ids come before streamers, and these before beginnings of ids.
+        story = None if ledger is None else ledger.story(what)
+        if story is None and found is None and ledger is not None:
+            story = ledger.story(what, prefix=True)
+        past = ledger.streamers() if ledger is not None and story is None and found is None else ()
     if story is not None:
         write_json(_event(story)) if as_json else _tell_event(story)
         return
-    routes = Routes.of(settings.config)
-    found = next(
-        (each for each in routes.streamers if what.lower() in (each.key.lower(), each.login, each.user_id)), None
-    )
     if ledger is None and found is None:
         raise click.ClickException(reason)
-    if found is None and login(what) is not None:
-        raise click.ClickException(
-            f"there is no event and no streamer {what}; what has ended is removed after seven days"
-        )
-    answers = in_reactor(lambda reactor: _ask(reactor, settings, what))
-    deliveries = [] if ledger is None or found is None else ledger.list(streamer=found.key, limit=_LATEST)
+    if found is None and what not in past:
+        raise click.ClickException(_unknown(what, Routes.of(settings.config), ledger, past))
+    answers = [] if found is None else in_reactor(lambda reactor: _ask(reactor, settings, found.key))
+    key = what if found is None else found.key
+    deliveries = [] if ledger is None else ledger.list(streamer=key, limit=_LATEST)
     about = [*_configured(found, settings), *answers]
     if as_json:
         write_json(
@@ -78,7 +80,8 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         return
     for label, text in about:
         tell(f"{label + ':':14}{text}")
-    if deliveries:
+    if deliveries and ledger is not None:
+        length = ledger.brief(each.event_id for each in deliveries)
         click.echo()
         rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "DESTINATION", "EVENT", "REASON")]
         rows += [
@@ -87,14 +90,14 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
                 each.state.value,
                 f"{each.attempts:>5}",
                 each.destination,
-                each.event_id,
+                each.event_id[:length],
                 each.reason,
             )
             for each in deliveries
         ]
         table(rows, _TONES)
     elif ledger is None:
-        tell(f"{'deliveries:':14}none can be told: {reason}")
+        tell(f"{'deliveries:':14}unavailable: {reason}")
     else:
         tell(f"{'deliveries:':14}none")
 
@@ -104,6 +107,15 @@ def _ledger(settings: Loaded) -> tuple[Ledger | None, str]:
         return Ledger.open(Path(settings.config.storage.path), time.time), ""
     except JournalUnavailable as error:
         return None, str(error)
+
+
+def _unknown(what: str, routes: Routes, ledger: Ledger | None, past: Sequence[str]) -> str:
+    """
+    Say that a name is neither an event's nor a streamer's, and what is like it.
+    """
+    near = [] if ledger is None else ledger.near(what)
+    suggestion = did_you_mean(what, near or [*streamer_names(routes), *past])
+    return f"there is no event and no streamer {what}; what ended is kept for seven days{suggestion}"
 
 
 async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[str, str]]:
@@ -121,7 +133,7 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
     What the configuration says of a streamer; addresses are secrets.
     """
     if found is None:
-        return [("configured", "no")]
+        return [("configured", "no; the journal still has deliveries of it")]
     entry = settings.config.streamers[found.key]
     names = [f"login {entry.login}"] * bool(entry.login) + [f"user_id {entry.user_id}"] * bool(entry.user_id)
     said = [

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import click
 from attrs import asdict
 
+from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.options import complete_streamer, config_option, examples, json_option
 from itsjustintv.cli.text import progress, table, tell, write_json
 from itsjustintv.cli.twitch import Office, in_office
+from itsjustintv.config.values import login
+from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.desk import View
 
@@ -147,9 +150,16 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
     Answer about one streamer what an operator would ask of its subscription.
 
     :param streamer: by key, login or user id.
+    :raises click.ClickException: it is not configured, and has no subscription either.
     """
     view = await office.look()
-    user_id = await _user_id(office, streamer)
+    found = configured(office.routes, streamer)
+    user_id = await _user_id(office, streamer) if found is None else found.user_id
+    if found is None and not any(user_id == each.broadcaster_id for each in view.listing.subscriptions if user_id):
+        suggestion = did_you_mean(streamer, streamer_names(office.routes))
+        raise click.ClickException(
+            f"there is no streamer {streamer} in the configuration, and no subscription of it{suggestion}"
+        )
     said = list(view.explain(user_id))
     if others := office.routes.twins.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
@@ -159,13 +169,12 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
 
 async def _user_id(office: Office, streamer: str) -> str:
     """
-    Find somebody by key, login or user id; empty when there is nobody.
+    Find out the user id of a login or user id that is not configured; empty when there is none.
     """
-    for each in office.routes.streamers:
-        if streamer.lower() in (each.key.lower(), each.login, each.user_id):
-            return each.user_id
     if streamer.isascii() and streamer.isdecimal():
         return streamer
+    if any(login(streamer)):
+        return ""
     user = await office.directory.user_by_login(streamer)
     return "" if user is None else user.id
 

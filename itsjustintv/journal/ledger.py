@@ -4,7 +4,7 @@ The journal for the command line: the same file, at once, whether the daemon run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection
@@ -12,14 +12,15 @@ from sqlite3 import Connection
 from attrs import frozen
 
 from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
-from itsjustintv.journal import operations, overviews, queries
+from itsjustintv.journal import ids, operations, overviews, queries
 from itsjustintv.journal.database import connect, explained
 from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.overview import EventStory
+from itsjustintv.support.nearest import did_you_mean
 
-__all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "retry"]
+__all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "resend", "retry"]
 
 
 #: What an operator does to one delivery at some moment.
@@ -97,7 +98,7 @@ class Ledger:
         """
         Show a delivery, its event and every attempt.
 
-        :raises Declined: when there is no such delivery.
+        :raises Missing: when there is no such delivery.
         """
         with self._reading() as connection:
             delivery = _find(connection, delivery_id)
@@ -107,14 +108,69 @@ class Ledger:
                 attempts=queries.attempts(connection, delivery_id),
             )
 
-    def story(self, name: str) -> EventStory | None:
+    def named(self, text: str) -> str:
+        """
+        The id of the delivery that is meant: the whole of it, or a prefix as in :mod:`itsjustintv.journal.ids`.
+
+        :raises Missing: there is none.
+        :raises Ambiguous: there are several.
+        """
+        with self._reading() as connection:
+            if found := ids.deliveries(connection, text):
+                return found
+            if len(text) < ids.SHORTEST:
+                raise Missing(f"there is no delivery {text}; of an id at least {ids.SHORTEST} characters are needed")
+            suggestion = did_you_mean(text, ids.near(connection, "deliveries", text))
+            raise Missing(f"there is no delivery {text}{suggestion}")
+
+    def brief(self, event_ids: Iterable[str]) -> int:
+        """
+        How much of these events' ids names each of them in the whole journal, as
+        :func:`itsjustintv.journal.ids.length` has it.
+        """
+        with self._reading() as connection:
+            return ids.length(connection, event_ids)
+
+    def near(self, text: str) -> Sequence[str]:
+        """
+        The ids of events that an unknown one may have been meant to be.
+        """
+        with self._reading() as connection:
+            return ids.near(connection, "events", text)
+
+    def streamers(self) -> Sequence[str]:
+        """
+        The keys of all streamers with a delivery in the journal, configured or not.
+        """
+        with self._reading() as connection:
+            return queries.streamers_ever(connection)
+
+    def destinations(self) -> Sequence[str]:
+        """
+        The names of all destinations with a delivery in the journal, configured or not.
+        """
+        with self._reading() as connection:
+            return queries.destinations_ever(connection)
+
+    def count(self, destination: str | None = None, streamer: str | None = None) -> Mapping[State, int]:
+        """
+        Count the deliveries in the journal by state; those that retention removed are not in it.
+
+        :param destination: those to this one only; likewise the next.
+        """
+        with self._reading() as connection:
+            return queries.count(connection, destination, streamer)
+
+    def story(self, name: str, *, prefix: bool = False) -> EventStory | None:
         """
         Tell what happened to an event.
 
         :param name: its id, that of one of its deliveries, or that of the message that told of it.
+        :param prefix: whether it may also be the beginning of the first two.
+        :raises Ambiguous: several begin so.
         """
         with self._reading() as connection:
-            return overviews.story(connection, name) if name else None
+            return overviews.story(connection, name, prefix=prefix) if name else None
 
     def accounting(self) -> Accounting:
         """
@@ -152,6 +208,16 @@ class Ledger:
         """
         with self._writing() as connection:
             return retry(connection, delivery_id, self._now())
+
+    def resend(self, delivery_id: str) -> Delivery:
+        """
+        Send what was delivered again, as another delivery of its event; see :func:`resend`.
+
+        :return: the new delivery.
+        :raises Declined: when it was not delivered, or another one is on its way there.
+        """
+        with self._writing() as connection:
+            return resend(connection, delivery_id, self._now())
 
     def ended(self, *states: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
         """
@@ -246,9 +312,35 @@ def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
     :param connection: in a transaction.
     """
     delivery = _find(connection, delivery_id)
-    if delivery.state is State.DELIVERED or not delivery.state.final:
-        raise Declined(f"{delivery_id} is {delivery.state.value}: only what ended undelivered can be sent again")
+    if delivery.state is State.DELIVERED:
+        raise Declined(f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} sends it again")
+    if not delivery.state.final:
+        raise Declined(f"{delivery_id} is {delivery.state.value}: it is sent without being requeued")
     return operations.retry(connection, delivery, now)
+
+
+def resend(connection: Connection, delivery_id: str, now: float) -> Delivery:
+    """
+    Send what was delivered again, under the same event id, as a further delivery: wanted once more, and counted by what
+    becomes of it. What was delivered stays so.
+
+    :param connection: in a transaction.
+    :return: the new delivery.
+    :raises Missing: there is no such delivery.
+    :raises Declined: it was not delivered, has no payload, or another one is on its way to the same destination.
+    """
+    delivery = _find(connection, delivery_id)
+    if not delivery.state.final:
+        raise Declined(f"{delivery_id} is {delivery.state.value} already")
+    if delivery.state is not State.DELIVERED:
+        raise Declined(
+            f"{delivery_id} is {delivery.state.value}: itsjustintv deliveries retry {delivery_id} requeues it"
+        )
+    if not delivery.body:
+        raise Declined(f"{delivery_id} has no payload that could be sent again")
+    if other := queries.on_its_way(connection, delivery.event_id, delivery.destination):
+        raise Declined(f"{delivery_id} is being sent again already, as {other}")
+    return operations.resend(connection, delivery, now)
 
 
 def cancel(connection: Connection, delivery_id: str, now: float, reason: str = _CANCELLED) -> Delivery:

@@ -30,6 +30,7 @@ __all__ = [
     "purge",
     "remember",
     "remember_all",
+    "resend",
     "retry",
     "settle",
 ]
@@ -201,6 +202,33 @@ def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     )
     _signal(connection)
     return revived
+
+
+def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
+    """
+    Want a delivered delivery once again, as a further one of the same event to the same destination: what was delivered
+    stays delivered, whatever becomes of this one. It is due at once; its attempts and its age count from now.
+
+    :return: the new delivery; its payload is that of the first, without the picture's bytes, which are not kept.
+    """
+    numbers = [
+        int(number)
+        for row in connection.execute("SELECT id FROM deliveries WHERE event_id = ?", (delivery.event_id,))
+        if (number := row["id"].removeprefix(f"{delivery.event_id}-")).isdecimal()
+    ]
+    again = evolve(
+        delivery,
+        id=f"{delivery.event_id}-{max(numbers, default=0) + 1}",
+        state=State.PENDING,
+        reason="",
+        attempts=0,
+        accepted_at=now,
+        next_attempt_at=now,
+    )
+    insert_deliveries(connection, [again])
+    count_wanted(connection, 1)
+    _signal(connection)
+    return again
 
 
 def cancel(connection: Connection, delivery: Delivery, reason: str, now: float) -> Delivery:

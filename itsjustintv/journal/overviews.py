@@ -7,10 +7,13 @@ filters looks at a limited number of rows, and then says where it goes on, howev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
+from attrs import evolve
+
+from itsjustintv.journal import ids
 from itsjustintv.journal.queries import attempts as get_attempts
 from itsjustintv.journal.queries import event as get_event
 from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
@@ -75,12 +78,16 @@ def delivery(connection: Connection, delivery_id: str) -> EventStory | None:
     return EventStory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
 
 
-def story(connection: Connection, name: str) -> EventStory | None:
+def story(connection: Connection, name: str, *, prefix: bool = False) -> EventStory | None:
     """
     Find an event, and all there is of it, however much that is.
 
     :param name: its id, that of one of its deliveries, or that of the message that told of it.
+    :param prefix: whether it may also be the beginning of the first two, see :mod:`itsjustintv.journal.ids`.
+    :raises Ambiguous: several begin so.
     """
+    if prefix:
+        name = ids.event(connection, name) or name
     row = connection.execute(
         "SELECT id FROM events WHERE id = :name OR message_id = :name"
         " UNION SELECT event_id FROM deliveries WHERE id = :name",
@@ -91,7 +98,7 @@ def story(connection: Connection, name: str) -> EventStory | None:
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
     return EventStory(
         event=get_event(connection, row["id"]),
-        deliveries=tuple(
+        deliveries=_told(
             DeliveryStory(
                 delivery=to_delivery(each),
                 attempts=get_attempts(connection, each["id"]),
@@ -172,7 +179,19 @@ def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
 
 def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
-    return tuple(_story(connection, row) for row in rows.fetchall())
+    return _told(_story(connection, row) for row in rows.fetchall())
+
+
+def _told(deliveries: Iterable[DeliveryStory]) -> tuple[DeliveryStory, ...]:
+    """
+    Mark those that are not the first to their destination.
+    """
+    seen: set[str] = set()
+    found: list[DeliveryStory] = []
+    for each in deliveries:
+        found.append(evolve(each, resent=each.delivery.destination in seen))
+        seen.add(each.delivery.destination)
+    return tuple(found)
 
 
 def _brief(connection: Connection, row: Row) -> DeliveryStory:

@@ -20,8 +20,10 @@ __all__ = [
     "accounting",
     "attempts",
     "census",
+    "count",
     "deliveries",
     "destinations",
+    "destinations_ever",
     "due",
     "earliest",
     "ended",
@@ -30,12 +32,14 @@ __all__ = [
     "get",
     "is_new",
     "load",
+    "on_its_way",
     "outcomes",
     "pending",
     "recall",
     "recall_all",
     "seen",
     "signals",
+    "streamers_ever",
     "undelivered",
     "unprepared",
 ]
@@ -166,6 +170,17 @@ def due(connection: Connection, destination: str, after: Due | None, limit: int)
     return [Due(at=row["next_attempt_at"], id=row["id"]) for row in rows]
 
 
+def on_its_way(connection: Connection, event_id: str, destination: str) -> str | None:
+    """
+    The id of a delivery of an event to a destination that has not ended, or ``None``.
+    """
+    row = connection.execute(
+        "SELECT id FROM deliveries WHERE event_id = ? AND destination = ? AND state IN ('accepted', 'pending')",
+        (event_id, destination),
+    ).fetchone()
+    return None if row is None else row["id"]
+
+
 def outcomes(connection: Connection, limit: int) -> Sequence[Outcome]:
     """
     The last deliveries on which an attempt has ended, oldest first, each with its last attempt.
@@ -286,6 +301,36 @@ def deliveries(
         {"destination": destination, "streamer": streamer, "limit": limit},
     )
     return [to_delivery(row) for row in rows]
+
+
+def count(connection: Connection, destination: str | None, streamer: str | None) -> Mapping[State, int]:
+    """
+    Count the deliveries in the journal by state; reads all of them.
+
+    :param destination: those to this one only; likewise the next.
+    """
+    rows = connection.execute(
+        "SELECT state, count(*) AS count FROM deliveries WHERE (:destination IS NULL OR destination = :destination)"
+        " AND (:streamer IS NULL OR streamer = :streamer) GROUP BY state",
+        {"destination": destination, "streamer": streamer},
+    )
+    found = {row["state"]: row["count"] for row in rows}
+    return {state: found[state] for state in State if state in found}
+
+
+def streamers_ever(connection: Connection) -> Sequence[str]:
+    """
+    The keys of all streamers with a delivery in the journal; reads all of them.
+    """
+    return [row["streamer"] for row in connection.execute("SELECT DISTINCT streamer FROM deliveries ORDER BY streamer")]
+
+
+def destinations_ever(connection: Connection) -> Sequence[str]:
+    """
+    The names of all destinations with a delivery in the journal; reads all of them.
+    """
+    rows = connection.execute("SELECT DISTINCT destination FROM deliveries ORDER BY destination")
+    return [row["destination"] for row in rows]
 
 
 def ended(

@@ -162,12 +162,12 @@ class RenewTests(CertsCase):
 
     def test_a_name_that_is_not_configured(self) -> None:
         """
-        It is refused with the names that there are, and nothing is made.
+        It is refused with the name that is like it, and nothing is made.
         """
         result = self.run_command("renew", "stranger.example.test")
         self.assertEqual(
             (result.exit_code, result.stderr.strip()),
-            (1, f"Error: not in server.tls.domains: stranger.example.test; there are: {NAME}"),
+            (1, f"Error: not in server.tls.domains: stranger.example.test; did you mean {NAME}?"),
         )
         self.assertFalse(self.root.exists())
 

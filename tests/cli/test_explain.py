@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from attrs import evolve
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,7 +29,7 @@ class EventTests(SynchronousTestCase):
         A journal with an event to five destinations, each of which came to something else.
         """
         self.folder = Path(self.mktemp()).absolute()
-        connection = create(self.folder / "journal.db")
+        self.connection = connection = create(self.folder / "journal.db")
         self.addCleanup(connection.close)
         news = event("e1")
         accept(connection, news, deliveries(news, "done", "again", "held", "filtered", "dead"), 9999.0, 1000.0)
@@ -95,6 +96,42 @@ class EventTests(SynchronousTestCase):
         result = self.explain("01a21230bc74a19bf90afa6300000003")
         self.assertEqual(result.exit_code, 1)
         self.assertIn("there is no event and no streamer 01a2", result.output)
+
+    def test_a_name_that_is_nearly_right(self) -> None:
+        """
+        What is neither an event nor a streamer is an error with the nearest name, and Twitch is not asked.
+        """
+        for what, meant in (("nosuch", "known: cool, cool_user"), ("cool_usr", "did you mean cool_user?")):
+            result = self.explain(what)
+            self.assertEqual((result.exit_code, result.stdout), (1, ""), result.output)
+            self.assertIn(
+                f"there is no event and no streamer {what}; what ended is kept for seven days; {meant}", result.stderr
+            )
+
+    def test_no_longer_configured(self) -> None:
+        """
+        A streamer that only the journal has is told of as far as the journal goes.
+        """
+        news = event("f1", message_id="m", stream_id="s", broadcaster_id="7")
+        gone = [evolve(each, streamer="gone") for each in deliveries(news, "there")]
+        accept(self.connection, news, gone, 9999.0, 1000.0)
+        result = self.explain("gone")
+        self.assertEqual(result.exit_code, 0, result.output)
+        for text in ("configured:   no", "there", "f1"):
+            self.assertIn(text, result.output)
+
+    def test_the_beginning_of_an_id(self) -> None:
+        """
+        An event goes by the beginning of its id or of a delivery's, if there is but one.
+        """
+        for name in ("019b7c9f0f3e0001", "019b7c9f0f3e0002"):
+            news = event(name)
+            accept(self.connection, news, deliveries(news, "a"), 9999.0, 1000.0)
+        for what in ("019b7c9f0f3e0002", "019b7c9f0f3e0002-1", "019b7c9f0f3e0002-"):
+            self.assertIn("event         019b7c9f0f3e0002", self.explain(what).output, what)
+        result = self.explain("019b7c9f")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("019b7c9f is ambiguous", result.stderr)
 
     def test_without_a_journal(self) -> None:
         """

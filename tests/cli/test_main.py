@@ -139,7 +139,11 @@ class DeliveriesTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         self.config, journal = folder / "config.toml", folder / "journal.db"
-        self.config.write_text(CONFIG.format(path=journal), encoding="utf-8")
+        self.config.write_text(
+            CONFIG.format(path=journal)
+            + '[streamers.tanuki]\nlogin = "tanuki"\ntarget_webhook_url = "https://receiver.example.org/tanuki"\n',
+            encoding="utf-8",
+        )
         self.connection = create(journal)
         self.addCleanup(self.connection.close)
         for number, destination in enumerate("aab", 1):
@@ -210,6 +214,86 @@ class DeliveriesTests(SynchronousTestCase):
         self.patch(command, "ledger_of", interrupted)
         result = self.run_command("retry", "--all")
         self.assertEqual((result.exit_code, result.stderr), (130, "Error: interrupted\n"))
+
+    def test_a_name_that_is_not_known(self) -> None:
+        """
+        A streamer or destination that neither configuration nor journal knows is an error with the nearest, and
+        changes nothing; one that only the journal knows is found.
+        """
+        for arguments, meant in (
+            (("list", "--streamer", "coool"), "did you mean cool?"),
+            (("list", "--destination", "streamers.tanku"), "did you mean streamers.tanuki?"),
+            (("retry", "--all", "--streamer", "tanuki_"), "did you mean tanuki?"),
+            (("retry", "--all", "--destination", "tanuki"), "did you mean streamers.tanuki?"),
+        ):
+            result = self.run_command(*arguments)
+            self.assertEqual((result.exit_code, result.stdout), (1, ""), arguments)
+            self.assertIn(meant, result.stderr)
+        self.assertEqual(self.states(), {"e1-1": "dead", "e2-1": "pending", "e3-1": "dead"})
+        for arguments, count in (
+            (("--streamer", "cool"), 3),
+            (("--destination", "a"), 2),
+            (("--streamer", "tanuki"), 0),
+            (("--streamer", "TANUKI"), 0),
+        ):
+            result = self.run_command("list", *arguments)
+            self.assertEqual(result.exit_code, 0, result.output)
+            self.assertIn(f"matching: {count}", result.stdout)
+
+    def test_what_is_counted_is_what_was_asked_for(self) -> None:
+        """
+        With a filter the count is that of the filter, whatever the limit; without one it is that of everything.
+        """
+        result = self.run_command("list", "--destination", "a", "--limit", "1")
+        self.assertEqual(result.stdout.splitlines()[-1], "matching: 2 (1 pending, 1 dead); listed: 1")
+        self.assertNotIn("wanted", result.stdout)
+        result = self.run_command("list", "--state", "undelivered", "--destination", "b")
+        self.assertEqual(result.stdout.splitlines()[-1], "matching: 1 (1 dead); listed: 1")
+        self.assertIn("3 wanted = 0 delivered + 2 dead", self.run_command("list").stdout)
+        listed = json.loads(self.run_command("list", "--destination", "b", "--json").stdout)
+        self.assertEqual(listed["matching"], {"dead": 1})
+
+    def test_short_ids(self) -> None:
+        """
+        The list shows as much of an id as is needed, and that is taken by every command; what is not unambiguous is
+        refused, and then nothing is changed.
+        """
+        long = ["019b7c9f0f3e0001", "019b7c9f0f3e0002", "029b7c9f0f3e0001"]
+        for name in long:
+            news = event(name)
+            accept(self.connection, news, deliveries(news, "a", "b"), 9999.0, 1000.0)
+        listed = self.run_command("list").stdout
+        for shown in ("019b7c9f0f3e0001-1", "029b7c9f0f3e0001-2"):
+            self.assertIn(f" {shown}\n", listed)
+        alone = self.run_command("list", "--limit", "2").stdout
+        self.assertIn(" 029b7c9f-1\n", alone)
+        self.assertIn(long[2], self.run_command("list", "--json").stdout)
+        self.assertIn(f"delivery     {long[2]}-2", self.run_command("show", "029b7c9f-2").stdout)
+        result = self.run_command("cancel", "029b7c9f-1", "019b7c9f")
+        self.assertEqual((result.exit_code, result.stdout), (1, ""))
+        self.assertIn(f"019b7c9f is ambiguous, type more of it: {long[0]}-1, {long[0]}-2", result.stderr)
+        result = self.run_command("cancel", "029b7c9f-1")
+        self.assertEqual((result.exit_code, result.stdout), (0, f"{long[2]}-1 is cancelled\n"))
+        self.assertEqual(self.run_command("retry", "029b7c9f-1").stdout, f"{long[2]}-1 is accepted again\n")
+        result = self.run_command("show", f"{long[2]}-7")
+        self.assertIn("did you mean 029b7c9f0f3e0001-", result.stderr)
+        self.assertIn("at least 8 characters", self.run_command("show", "029b").stderr)
+
+    def test_delivered_and_sent_again(self) -> None:
+        """
+        What was delivered is sent again on purpose, as one more delivery; nothing else is, and the accounts balance.
+        """
+        operations.settle(self.connection, "e2-1", State.DELIVERED, "", 1002.0, attempt(ok=True))
+        result = self.run_command("retry", "e2-1")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("itsjustintv deliveries resend e2-1 sends it again", result.stderr)
+        result = self.run_command("resend", "e2-1")
+        self.assertEqual((result.exit_code, result.stdout), (0, "e2-1 is sent again as e2-2\n"))
+        self.assertEqual(self.states()["e2-2"], "pending")
+        self.assertIn("4 wanted = 1 delivered + 2 dead", self.run_command("list").stdout)
+        result = self.run_command("resend", "e1-1")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("itsjustintv deliveries retry e1-1 requeues it", result.stderr)
 
     def test_all_or_some(self) -> None:
         """

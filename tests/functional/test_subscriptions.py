@@ -121,7 +121,8 @@ class SubscriptionsTests(CommandCase):
 
     def test_explain(self) -> Deferred[None]:
         """
-        Of a streamer it says whether it is wanted, what there is, since when, why not, and what comes next.
+        Of a streamer it says whether it is wanted, what there is, since when, why not, and what comes next; what is
+        neither configured nor subscribed to is an error with the nearest name.
         """
 
         async def scenario() -> None:
@@ -132,8 +133,9 @@ class SubscriptionsTests(CommandCase):
             told = self.assert_done(await stage.command("subscriptions", "explain", "tanuki"))
             for text in ("wanted:       no", "enabled", "since:", "nobody wants to know", "subscriptions prune"):
                 self.assertIn(text, told)
-            told = self.assert_done(await stage.command("subscriptions", "explain", "nobody_at_all"))
-            self.assertIn("twitch knows nobody", told)
+            declined = await stage.command("subscriptions", "explain", "kitsun")
+            self.assert_declined(declined, "no streamer kitsun in the configuration")
+            self.assertIn("did you mean kitsune?", declined.err)
 
         return Deferred.fromCoroutine(scenario())
 

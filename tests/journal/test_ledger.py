@@ -95,6 +95,25 @@ class LedgerTests(SynchronousTestCase):
         self.assertIn("accepted", str(self.assertRaises(Declined, self.ledger.retry, "e2-1")))
         self.assertEqual(queries.signals(self.connection), 0)
 
+    def test_resend(self) -> None:
+        """
+        What was delivered stays so, and a further delivery of the same event is wanted and due at once; one at a time.
+        """
+        self.end("e1-1", State.DELIVERED)
+        again = self.ledger.resend("e1-1")
+        self.assertEqual(again, queries.get(self.connection, "e1-2"))
+        self.assertEqual((again.event_id, again.body, again.attempts, again.accepted_at), ("e1", b"{}", 0, 5000.0))
+        accounting = self.ledger.accounting()
+        self.assertEqual((accounting.imbalance, accounting.wanted), (0, 4))
+        self.assertEqual((accounting.delivered, accounting.pending), (1, 1))
+        self.assertIn("as e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-1")))
+        operations.settle(self.connection, "e1-2", State.DEAD, "exhausted", 5001.0, attempt())
+        self.connection.commit()
+        self.assertIn("retry e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-2")))
+        self.assertIn("accepted already", str(self.assertRaises(Declined, self.ledger.resend, "e2-1")))
+        self.assertEqual(self.ledger.resend("e1-1").id, "e1-3")
+        self.assertEqual(self.ledger.accounting().delivered, 1)
+
     def test_cancel(self) -> None:
         """
         What has not ended is cancelled with a reason; once.

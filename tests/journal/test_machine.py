@@ -178,6 +178,43 @@ class JournalMachine(RuleBasedStateMachine):
                 )
             )
 
+    @rule(target=ids, name=ids)
+    def resend(self, name: str) -> str:
+        """
+        The operator wants again what was delivered: one more is wanted, and what was delivered stays delivered.
+        """
+        delivery = self.kept.get(name)
+        under_way = delivery is not None and any(
+            each.event_id == delivery.event_id and each.destination == delivery.destination and not each.state.final
+            for each in self.kept.values()
+        )
+        possible = delivery is not None and delivery.state is State.DELIVERED and delivery.body and not under_way
+        signals = queries.signals(self.connection)
+        try:
+            again = Ledger.open(self.path, lambda: self.now).resend(name)
+        except Declined:
+            assert not possible
+            return name
+        assert possible
+        assert delivery is not None
+        assert queries.signals(self.connection) == signals + 1
+        assert again.id not in self.kept
+        self.wanted += 1
+        self._keep(
+            evolve(
+                delivery,
+                id=again.id,
+                state=State.PENDING,
+                reason="",
+                attempts=0,
+                accepted_at=self.now,
+                next_attempt_at=self.now,
+            )
+        )
+        self.attempts.pop(again.id, None)
+        assert again == self.kept[again.id]
+        return again.id
+
     @rule(seconds=st.sampled_from([1.0, 60.0, TTL, KEEP]))
     def wait(self, seconds: float) -> None:
         """

@@ -112,6 +112,23 @@ class StoryTests(SynchronousTestCase):
             ],
         )
 
+    def test_delivered_again(self) -> None:
+        """
+        What was delivered and is sent again is a step of its own with its own id, and no further destination.
+        """
+        self.accept("a")
+        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        operations.settle(self.connection, "e1-1", State.DELIVERED, "", 1002.0, attempt(True, started_at=1001.5))
+        done = get(self.connection, "e1-1")
+        assert done is not None
+        operations.resend(self.connection, done, 5000.0)
+        told = self.told().steps()
+        self.assertIn("accepted for 1 destination,", told[1].text)
+        self.assertEqual(
+            [step.name for step in told], ["received", "kept", "prepared", "attempt", "delivered", "again"]
+        )
+        self.assertIn("e1-2", told[-1].text)
+
     def test_what_is_not_known(self) -> None:
         """
         A broadcast whose beginning is no time, and a payload of the original program, are told without.

@@ -1,0 +1,128 @@
+"""
+Ids as people type them: whole, or the beginning of one.
+
+An event's id begins with its time, so that events of one moment share a long prefix; a delivery's is the event's with
+a number, ``<event id>-<n>``, and may be cut before the number: ``019b7c9f-1``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
+
+from itsjustintv.errors import ItsJustInTVError
+
+__all__ = ["SHORTEST", "Ambiguous", "brief", "deliveries", "event", "length", "near"]
+
+#: Characters that a prefix needs.
+SHORTEST = 8
+
+# Candidates that an error lists.
+_LISTED = 10
+
+_CUT = re.compile(rf"(.{{{SHORTEST},}})-([0-9]+)\Z", re.DOTALL)
+
+
+class Ambiguous(ItsJustInTVError):
+    """
+    Several ids begin so; the text lists them.
+    """
+
+    def __init__(self, text: str, candidates: Sequence[str]) -> None:
+        listed = ", ".join([*candidates[:_LISTED], *["..."] * (len(candidates) > _LISTED)])
+        super().__init__(f"{text} is ambiguous, type more of it: {listed}")
+
+
+def deliveries(connection: Connection, text: str) -> str | None:
+    """
+    Find a delivery by its id, by a prefix, or by a prefix of its event's id with its own number.
+
+    :return: its id, or ``None``.
+    :raises Ambiguous: there are several.
+    """
+    if connection.execute("SELECT 1 FROM deliveries WHERE id = ?", (text,)).fetchone():
+        return text
+    found = set(_beginning(connection, "deliveries", text))
+    if cut := _CUT.match(text):
+        # Exact, unless so many events begin so that one delivery could not be meant anyway.
+        found.update(
+            each for each in _beginning(connection, "deliveries", cut[1], most=1000) if each.endswith(f"-{cut[2]}")
+        )
+    return _only(text, found)
+
+
+def event(connection: Connection, text: str) -> str | None:
+    """
+    Find an event by its id, by a prefix, or by whatever finds one of its deliveries.
+
+    :return: its id, or ``None``.
+    :raises Ambiguous: there are several.
+    """
+    if connection.execute("SELECT 1 FROM events WHERE id = ?", (text,)).fetchone():
+        return text
+    found = _only(text, set(_beginning(connection, "events", text)))
+    if found is None and (delivery := deliveries(connection, text)) is not None:
+        found = connection.execute("SELECT event_id FROM deliveries WHERE id = ?", (delivery,)).fetchone()["event_id"]
+    return found
+
+
+def near(connection: Connection, table: str, text: str) -> Sequence[str]:
+    """
+    The ids beside where an unknown one would stand that share enough with it to have been meant.
+
+    :param table: ``events`` or ``deliveries``.
+    """
+    beside = [each for each in _beside(connection, table, text) if _common(each, text) >= SHORTEST]
+    return sorted(beside, key=lambda each: -_common(each, text))[:1]
+
+
+def length(connection: Connection, event_ids: Iterable[str]) -> int:
+    """
+    How much of these events' ids tells each of them from every other event in the journal, and is no less than
+    :data:`SHORTEST`.
+    """
+    needed = [_common(each, other) + 1 for each in set(event_ids) for other in _beside(connection, "events", each)]
+    return max((SHORTEST, *needed))
+
+
+def brief(delivery_id: str, event_id: str, length: int) -> str:
+    """
+    A delivery's id, cut before its number to so much of the event's.
+    """
+    if len(event_id) <= length or not delivery_id.startswith(f"{event_id}-"):
+        return delivery_id
+    return event_id[:length] + delivery_id[len(event_id) :]
+
+
+def _beginning(connection: Connection, table: str, prefix: str, most: int = _LISTED + 1) -> Sequence[str]:
+    if len(prefix) < SHORTEST:
+        return ()
+    rows = connection.execute(
+        f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - our own words
+        (prefix, f"{prefix}\U0010ffff", most),
+    )
+    return [row["id"] for row in rows]
+
+
+def _beside(connection: Connection, table: str, text: str) -> Sequence[str]:
+    rows = connection.execute(
+        f"SELECT max(id) AS id FROM {table} WHERE id < :text UNION ALL"  # noqa: S608 - our own words
+        f" SELECT min(id) FROM {table} WHERE id > :text",
+        {"text": text},
+    )
+    return [row["id"] for row in rows if row["id"] is not None]
+
+
+def _common(one: str, other: str) -> int:
+    """
+    How many characters two texts begin with together.
+    """
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _only(text: str, found: set[str]) -> str | None:
+    if len(found) > 1:
+        raise Ambiguous(text, sorted(found))
+    return next(iter(found), None)
