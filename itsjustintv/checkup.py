@@ -184,23 +184,25 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
     return Finding(Verdict.OK, "the clock agrees with twitch's")
 
 
-def subscriptions(view: View, lost: Sequence[str], running: bool | None) -> Iterator[Finding]:
+def subscriptions(view: View, lost: Mapping[str, str], running: bool | None) -> Iterator[Finding]:
     """
     See whether there is a working subscription for everybody.
 
-    :param lost: keys of streamers whose login nobody has.
+    :param lost: why Twitch has no user for a streamer, by key.
     :param running: whether a daemon looks after them; ``None`` when nobody knows.
     """
-    for key in lost:
-        yield Finding(Verdict.MEND, f"streamers.{key}: twitch knows nobody with that login; correct it")
-    plan, wanted = view.plan, len(view.wanted)
-    without = len({each.broadcaster_id for each in plan.create})
+    for key, reason in lost.items():
+        yield Finding(Verdict.MEND, f"streamers.{key}: {reason}; correct the configuration")
+    unknown = lost.keys() - view.wanted.values()
+    plan, wanted = view.plan, len(view.wanted) + len(unknown)
+    create = [each for each in plan.create if view.streamer(each.broadcaster_id) not in lost]
+    without = len({each.broadcaster_id for each in create})
     if plan.wait:
         yield Finding(
             Verdict.HINT, f"twitch is verifying {len(plan.wait)} of {wanted} subscriptions: look again in a minute"
         )
     if without and running:
-        first = view.streamer(plan.create[0].broadcaster_id)
+        first = view.streamer(create[0].broadcaster_id)
         yield Finding(
             Verdict.MEND,
             f"{without} of {wanted} streamers have no working subscription: itsjustintv subscriptions explain {first}"
@@ -211,7 +213,7 @@ def subscriptions(view: View, lost: Sequence[str], running: bool | None) -> Iter
             Verdict.HINT, f"{without} of {wanted} streamers have no subscription yet: the daemon creates them"
         )
     elif not plan.wait:
-        yield Finding(Verdict.OK, f"streamers with a working subscription: {wanted} of {wanted}")
+        yield Finding(Verdict.OK, f"streamers with a working subscription: {wanted - len(lost)} of {wanted}")
     listing = view.listing
     if listing.max_total_cost and listing.total_cost + without > listing.max_total_cost:
         yield Finding(

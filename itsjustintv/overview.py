@@ -201,3 +201,4 @@ class Subscribed(StrEnum):
     PENDING = "pending"
     BROKEN = "broken"
     UNKNOWN = "unknown"
+    UNKNOWN_LOGIN = "unknown login"

@@ -120,6 +120,12 @@ class Routing:
         """
         return self._routes.unidentified
 
+    def ids(self) -> Sequence[str]:
+        """
+        The user ids of streamers that are configured with one.
+        """
+        return self._routes.identified
+
     def _take(self, routes: Routes) -> None:
         self._routes = routes
         self._keys = frozenset(each.key for each in routes.streamers)

@@ -297,7 +297,7 @@ class SubscriptionTests(SynchronousTestCase):
     What there is at Twitch.
     """
 
-    def verdict(self, *existing: str, lost: tuple[str, ...] = (), running: bool | None = True) -> tuple[Verdict, str]:
+    def verdict(self, *existing: str, lost: Mapping[str, str] = {}, running: bool | None = True) -> tuple[Verdict, str]:
         """
         What is found, of the worst kind, when there are subscriptions in these states.
         """
@@ -329,14 +329,14 @@ class SubscriptionTests(SynchronousTestCase):
         """
         A streamer whom Twitch does not know is to be corrected.
         """
-        self.assertIn("streamers.kitsune", self.verdict("enabled", lost=("kitsune",))[1])
+        self.assertIn("streamers.kitsune", self.verdict("enabled", lost={"kitsune": "no such user at Twitch"})[1])
 
     def test_too_many(self) -> None:
         """
         More than Twitch allows is to be mended.
         """
         full = evolve(view(), listing=Listing(subscriptions=(), total=10, total_cost=10, max_total_cost=10))
-        self.assertIn("11 of 10 points", worst(checkup.subscriptions(full, (), False))[1])
+        self.assertIn("11 of 10 points", worst(checkup.subscriptions(full, {}, False))[1])
 
 
 class CallbackTests(SynchronousTestCase):

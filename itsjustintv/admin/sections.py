@@ -32,6 +32,7 @@ _SUBSCRIBED = {
     Subscribed.PENDING: ("warn", "being verified"),
     Subscribed.BROKEN: ("bad", "not subscribed"),
     Subscribed.UNKNOWN: ("warn", "not known yet"),
+    Subscribed.UNKNOWN_LOGIN: ("bad", "unknown login"),
 }
 
 

@@ -54,6 +54,7 @@ def ready(
             Question("deliveries", "nothing is sent", deliveries.queue.problem),
             Question("backlog", "deliveries are long overdue", deliveries.backlog.problem),
             Question("twitch", "twitch cannot be asked", asked),
+            Question("logins", "some streamers are unknown to twitch", subscriptions.unknown_users.problem),
             Question("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
             Question("certificates", "a certificate is missing or about to expire", tls.critical),
             Question("configuration", "the configuration on disk cannot be used", ground.settings.problem),
@@ -66,8 +67,9 @@ def _missing(subscriptions: Subscriptions) -> Callable[[], str | None]:
         report: Report = subscriptions.keeper.report()
         if report.at is None:
             return "nobody has looked yet"
+        possible = report.wanted - report.unknown
         return subscriptions.keeper.problem() or (
-            f"{report.enabled} of {report.wanted} enabled" if report.enabled < report.wanted else None
+            f"{report.enabled} of {possible} enabled" if report.enabled < possible else None
         )
 
     return missing

@@ -39,7 +39,13 @@ from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 
 __all__ = ["Showing"]
 
-_ORDER = {Subscribed.BROKEN: 1, Subscribed.UNKNOWN: 2, Subscribed.PENDING: 2, Subscribed.ENABLED: 3}
+_ORDER = {
+    Subscribed.BROKEN: 1,
+    Subscribed.UNKNOWN_LOGIN: 1,
+    Subscribed.UNKNOWN: 2,
+    Subscribed.PENDING: 2,
+    Subscribed.ENABLED: 3,
+}
 
 
 @define(eq=False)
@@ -285,9 +291,14 @@ class Showing:
         return any(query in text.casefold() for text in (streamer.key, streamer.login, streamer.user_id, name))
 
     def _state(self, streamer: Streamer) -> tuple[Subscribed, str]:
+        absence = self._subscriptions.unknown_users.reason(streamer)
         if not streamer.user_id:
-            return Subscribed.UNKNOWN, "twitch has not told the id of this login"
-        return self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
+            if absence is not None:
+                return Subscribed.UNKNOWN_LOGIN, f"{absence}; correct the login in the configuration"
+            why = self._subscriptions.identities.problem() or "twitch has not been asked for the id of this login yet"
+            return Subscribed.UNKNOWN, why
+        found = self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
+        return found if absence is None or found[0] is Subscribed.ENABLED else (Subscribed.BROKEN, absence)
 
     def _streamer(self, streamer: Streamer) -> StreamerView:
         presence = self._twitch.roster.presence(streamer.user_id)

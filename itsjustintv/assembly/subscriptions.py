@@ -17,6 +17,7 @@ from itsjustintv.twitch.identities import Identities
 from itsjustintv.twitch.keeper import SubscriptionKeeper
 from itsjustintv.twitch.preflight import Preflight
 from itsjustintv.twitch.subscriptions import SubscriptionsAPI
+from itsjustintv.twitch.unknown_users import UnknownUsers
 
 __all__ = ["Subscriptions"]
 
@@ -29,6 +30,7 @@ class Subscriptions:
     :ivar channels: since when channels have been missing that there are subscriptions for.
     """
 
+    unknown_users: UnknownUsers
     channels: Absences
     catch_up: CatchUp
     identities: Identities
@@ -58,7 +60,8 @@ class Subscriptions:
             channels.refresh()
             keeper.reconcile("the id of a streamer has changed")
 
-        identities = Identities(twitch.directory, journal, reactor, routing.logins, identify)
+        identities = Identities(twitch.directory, journal, reactor, routing.logins, identify, routing.ids)
+        unknown_users = UnknownUsers(identities, routing.streamers)
         keeper = SubscriptionKeeper(
             SubscriptionsAPI(twitch.helix),
             routing.wanted,
@@ -70,6 +73,7 @@ class Subscriptions:
             catch_up.ask,
             identities.certain,
             channels.ends,
+            unknown_users.logins,
         )
         preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
-        return cls(channels, catch_up, identities, keeper, preflight)
+        return cls(unknown_users, channels, catch_up, identities, keeper, preflight)

@@ -157,7 +157,7 @@ def _observe_twitch(ground: Ground, twitch: Twitch, subscriptions: Subscriptions
 
     def standing() -> _Values:
         report = keeper.report()
-        for state in ("wanted", "enabled", "pending", "broken"):
+        for state in ("wanted", "enabled", "pending", "broken", "unknown"):
             yield (state,), getattr(report, state)
 
     registry.observe(catalogue.SUBSCRIPTIONS, standing)

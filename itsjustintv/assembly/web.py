@@ -106,6 +106,7 @@ def _health(
             ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
             ("streamers", ground.routing.problem),
+            ("logins", subscriptions.unknown_users.problem),
             ("subscriptions", subscriptions.keeper.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", ground.settings.problem),

@@ -134,6 +134,7 @@ class Whole:
 
         def hang_up() -> None:
             supervisor.reloading(self.ground.settings.request("SIGHUP"))
+            self.subscriptions.identities.refresh()
             keeper.reconcile("SIGHUP")
             # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
             self.web.https.refresh()

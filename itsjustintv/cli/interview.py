@@ -166,7 +166,7 @@ class Interview:
             except TwitchError as error:
                 return f"they cannot be looked up: {error}"
             unknown = [login for login in logins if ids[login] is None]
-            return f"twitch knows nobody called {' or '.join(unknown)}" if unknown else ""
+            return f"no such user at Twitch: {', '.join(unknown)}" if unknown else ""
 
         logins = await self._settle("--streamer", self._given.streamers or None, ask, check)
         return {

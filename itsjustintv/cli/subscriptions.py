@@ -5,7 +5,7 @@ runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from attrs import asdict
@@ -36,13 +36,14 @@ def subscriptions() -> None:
 @json_option
 def list_subscriptions(config: str | None, as_json: bool) -> None:
     """
-    List every subscription of the application, those of other programs included.
+    List every subscription of the application, those of other programs included, and streamers that Twitch has no user
+    for.
     """
 
-    async def work(office: Office) -> View:
-        return await office.look()
+    async def work(office: Office) -> tuple[View, Mapping[str, str]]:
+        return await office.look(), office.lost
 
-    view = in_office(config, work)
+    view, lost = in_office(config, work)
     listing = view.listing
     totals = {
         "total": listing.total,
@@ -54,7 +55,8 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             {**asdict(each), "streamer": view.wanted.get(each.broadcaster_id), "ours": view.is_ours(each)}
             for each in listing.subscriptions
         ]
-        write_json({"subscriptions": found, **totals})
+        absent = [{"streamer": key, "reason": reason} for key, reason in lost.items()]
+        write_json({"subscriptions": found, **totals, "unknown": absent})
         return
     rows = [("ID", "STREAMER", "TYPE", "STATUS", "CREATED", "CALLBACK")]
     for each in listing.subscriptions:
@@ -69,7 +71,8 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             callback,
         )
         rows.append(row)
-    table(rows, {"enabled": "good", "webhook_callback_verification_pending": "doubtful"})
+    rows += [("", key, "", "unknown login", "", reason) for key, reason in lost.items()]
+    table(rows, {"enabled": "good", "unknown login": "bad", "webhook_callback_verification_pending": "doubtful"})
     click.echo()
     tell(f"{totals['total']} subscriptions, which cost {totals['total_cost']} of {totals['max_total_cost']}")
 
@@ -161,6 +164,9 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
             f"there is no streamer {streamer} in the configuration, and no subscription of it{suggestion}"
         )
     said = list(view.explain(user_id))
+    keys = [each.key for each in office.routes.streamers if each.user_id and each.user_id == user_id]
+    if reason := next((office.lost[key] for key in keys if key in office.lost), None):
+        said[-1:] = [("why not", reason), ("next", "correct user_id in the configuration, or wait until it is back")]
     if others := office.routes.twins.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
         said.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))

@@ -4,7 +4,7 @@ What asks Twitch on behalf of a command, with the credentials of the configurati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from itsjustintv.cli.text import tell
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
+from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.journal.kept import Kept
 from itsjustintv.twitch.batch import all_of
@@ -43,21 +44,21 @@ class Office:
     """
     Everything a command needs.
 
-    :ivar lost: keys of streamers whose login nobody has.
+    :ivar lost: why Twitch has no user for a streamer, by key.
     """
 
     desk: Desk
     directory: Directory
     routes: Routes
-    lost: Sequence[str]
+    lost: Mapping[str, str]
     kept: Kept
 
     async def look(self) -> View:
         """
         See how things stand, and name who is left out of it.
         """
-        for key in self.lost:
-            tell(f"Warning: streamers.{key}: twitch knows nobody with that login", "doubtful", err=True)
+        for key, reason in self.lost.items():
+            tell(f"Warning: streamers.{key}: {reason}", "doubtful", err=True)
         return await self.desk.look()
 
 
@@ -85,9 +86,10 @@ async def office_of(reactor: Any, settings: Loaded) -> Office:
     return Office(desk, directory, routes, lost, kept)
 
 
-async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) -> tuple[Routes, Sequence[str]]:
+async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
     """
-    Find the ids of those who are configured by login: as the daemon keeps them, else as Twitch says.
+    Find the ids of those who are configured by login: as the daemon keeps them, else as Twitch says; and why Twitch has
+    no user for a streamer, by key.
     """
     ids = {login: str(user_id) for login, (user_id, _) in (await kept.recall_all(KIND)).items()}
     asked = [
@@ -98,7 +100,24 @@ async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) ->
     users = await all_of(directory.user_by_login(login) for login in asked)
     ids.update((login, user.id) for login, user in zip(asked, users, strict=True) if user is not None)
     routes = routes.with_ids(ids)
-    return routes, [each.key for each in routes.streamers if not each.user_id]
+    unknown = {each.key: f"no such user at Twitch: {each.login}" for each in routes.streamers if not each.user_id}
+    return routes, {**unknown, **await _gone(routes, directory)}
+
+
+async def _gone(routes: Routes, directory: Directory) -> Mapping[str, str]:
+    """
+    Whose id Twitch does not have; none, when Twitch does not tell.
+    """
+    known = [each for each in routes.streamers if each.user_id]
+    try:
+        users = await all_of(directory.user(each.user_id) for each in known)
+    except TwitchError:
+        return {}
+    return {
+        each.key: f"no such user at Twitch: id {each.user_id} is wrong, or the channel is closed or suspended"
+        for each, user in zip(known, users, strict=True)
+        if user is None
+    }
 
 
 def in_office(given: str | None, work: Callable[[Office], Coroutine[Deferred[Any], Any, T]]) -> T:

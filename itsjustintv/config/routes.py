@@ -54,6 +54,13 @@ class Routes:
         """
         return [streamer.login for streamer in self.streamers if streamer.key not in self._configured]
 
+    @property
+    def identified(self) -> Sequence[str]:
+        """
+        The ids that are in the configuration.
+        """
+        return [streamer.user_id for streamer in self.streamers if streamer.key in self._configured]
+
     @classmethod
     def of(cls, config: Config) -> Routes:
         """

@@ -194,9 +194,10 @@ GAPS = _counter(
 SUBSCRIPTIONS = _gauge(
     "subscriptions",
     "{streamer}",
-    "Streamers wanted, and of these: those whose events arrive, whose subscription is being verified, and the rest.",
+    "Streamers wanted, and of these: those whose events arrive, whose subscription is being verified, that have none,"
+    " and whose login Twitch does not know.",
     "state",
-    expected=_each("wanted", "enabled", "pending", "broken"),
+    expected=_each("wanted", "enabled", "pending", "broken", "unknown"),
 )
 SUBSCRIPTIONS_CHECKED = _gauge(
     "subscriptions.checked.timestamp", "s", "When the subscriptions were last looked at, since the epoch."

@@ -68,7 +68,7 @@ class View:
         wanted = broadcaster_id in self.wanted
         said = [
             ("wanted", f"yes, by streamers.{self.wanted[broadcaster_id]}" if wanted else "no"),
-            ("user id", broadcaster_id or "not known: twitch knows nobody with that login"),
+            ("user id", broadcaster_id or "unknown login: no such user at Twitch"),
             ("callback", self._callback),
         ]
         about = [each for each in self.listing.subscriptions if is_kind(each) and each.broadcaster_id == broadcaster_id]

@@ -1,10 +1,11 @@
 """
-Which ids the configured logins stand for: a login can change, the id of a user never does.
+Which ids the configured logins stand for, and which of the configured users Twitch does not have: a login can change,
+the id of a user never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, field
@@ -22,10 +23,14 @@ from itsjustintv.twitch.errand import Errand
 
 __all__ = ["KIND", "Identities", "Logins", "OnIds"]
 
-#: The logins that are configured at this moment, in any case.
+#: The logins that are configured at this moment, in any case; or the ids.
 Logins = Callable[[], Sequence[str]]
 #: Is told the id of every configured login that is known, whenever something about it has changed.
 OnIds = Callable[[Mapping[str, str]], None]
+
+# What is configured: "login" in lower case, or "id".
+_Key = tuple[str, str]
+_Find = Callable[[str], Coroutine[Deferred[Any], Any, None]]
 
 #: What ids are kept as, in :class:`~itsjustintv.interfaces.ILastKnown`: by lower-case login.
 KIND = "user_id"
@@ -46,7 +51,9 @@ class Identities(Service):
     a user with the kept id, it wins over whoever has the login now.
 
     :ivar on_ids: returns at once and never raises.
+    :ivar ids: the user ids that are configured, which are looked up only to see whether there are such users.
     :ivar fresh_for: seconds after which all of them are looked up again.
+    :ivar missing_for: seconds after which those that Twitch does not have are.
     """
 
     _directory: Directory
@@ -54,7 +61,9 @@ class Identities(Service):
     _clock: IReactorTime
     _logins: Logins
     _on_ids: OnIds
+    _ids: Logins = lambda: ()
     _fresh_for: float = 86400.0
+    _missing_for: float = 600.0
     _errand: Errand = field(
         default=Factory(
             lambda self: Errand(self._clock, "look up the ids of the streamers", self._round), takes_self=True
@@ -65,11 +74,13 @@ class Identities(Service):
     _kept: dict[str, str] = field(factory=dict, init=False)
     _recalled: bool = field(default=False, init=False)
     _told: dict[str, str] = field(factory=dict, init=False)
-    _checked: set[str] = field(factory=set, init=False)
+    _checked: set[_Key] = field(factory=set, init=False)
     _said: dict[str, str] = field(factory=dict, init=False)
     _ready: bool = field(default=False, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
+    _absent: dict[_Key, str] = field(factory=dict, init=False)
+    _by_id: frozenset[str] = field(default=frozenset(), init=False)
+    _loops: Sequence[LoopingCall] = field(default=(), init=False)
 
     log = Logger()
 
@@ -79,17 +90,19 @@ class Identities(Service):
         """
         super().startService()
         self._errand.go()
-        self._loop = LoopingCall(self._look_again)
-        self._loop.clock = self._clock
-        self._loop.start(self._fresh_for, now=False)
+        self._loops = LoopingCall(self._look_again), LoopingCall(self._look_for_the_absent)
+        for loop, interval in zip(self._loops, (self._fresh_for, self._missing_for), strict=True):
+            loop.clock = self._clock
+            loop.start(interval, now=False)
 
     def stopService(self) -> None:
         """
         Look up nothing more.
         """
         super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
         self._errand.stop()
 
     def known(self) -> Mapping[str, str]:
@@ -121,6 +134,23 @@ class Identities(Service):
         """
         return self._errand.problem()
 
+    def absence(self, login: str, user_id: str) -> str | None:
+        """
+        Why Twitch has no user for a streamer, as Twitch said the last time it was asked; ``None`` while it has one, or
+        has not said.
+
+        :param login: in lower case.
+        :param user_id: as configured, or as found out; empty while it is not known.
+        """
+        key: _Key = ("id", user_id) if user_id in self._by_id else ("login", login)
+        return self._absent.get(key)
+
+    def any_absent(self) -> bool:
+        """
+        Whether there is a streamer for whom :meth:`absence` has a reason.
+        """
+        return bool(self._absent)
+
     def certain(self) -> bool:
         """
         Whether everybody who is configured is known, or known not to exist.
@@ -132,6 +162,10 @@ class Identities(Service):
         self._checked.clear()
         self._errand.go()
 
+    def _look_for_the_absent(self) -> None:
+        if self._absent:
+            self._errand.go()
+
     async def _round(self) -> None:
         """
         Look up everybody who has not been.
@@ -141,14 +175,19 @@ class Identities(Service):
         """
         await self._recall()
         wanted = list(dict.fromkeys(login.lower() for login in self._logins()))
+        ids = list(dict.fromkeys(self._ids()))
+        self._by_id = frozenset(ids)
+        keys: set[_Key] = {*(("login", each) for each in wanted), *(("id", each) for each in ids)}
         for about in (self._known, self._said):
             for login in about.keys() - wanted:
                 del about[login]
-        self._checked.intersection_update(wanted)
+        for key in self._absent.keys() - keys:
+            del self._absent[key]
+        self._checked.intersection_update(keys)
         self._tell()
         problem: TwitchError | None = None
         try:
-            await self._look_up([login for login in wanted if login not in self._checked])
+            await self._look_up(self._find, [each for each in wanted if ("login", each) not in self._checked])
         except TwitchError as error:
             problem = error
         self._tell()
@@ -157,6 +196,8 @@ class Identities(Service):
         await self._keep()
         if problem is not None:
             raise problem
+        # Nothing waits for these: who is configured by id is subscribed to whether Twitch says who it is or not.
+        await self._look_up(self._find_id, [each for each in ids if ("id", each) not in self._checked])
 
     async def _recall(self) -> None:
         if not self._recalled:
@@ -165,14 +206,15 @@ class Identities(Service):
             self._known = dict(self._kept)
             self._recalled = True
 
-    async def _look_up(self, logins: Sequence[str]) -> None:
+    @staticmethod
+    async def _look_up(find: _Find, names: Sequence[str]) -> None:
         """
         Look up some, a full call at a time. A call that Twitch finds fault with does not stop the others.
         """
         fault: TwitchRejected | None = None
-        for start in range(0, len(logins), _AT_ONCE):
+        for start in range(0, len(names), _AT_ONCE):
             try:
-                await all_of(Deferred.fromCoroutine(self._find(login)) for login in logins[start : start + _AT_ONCE])
+                await all_of(Deferred.fromCoroutine(find(each)) for each in names[start : start + _AT_ONCE])
             except TwitchRejected as error:
                 if error.status != _BAD_REQUEST:
                     raise
@@ -183,29 +225,48 @@ class Identities(Service):
     async def _find(self, login: str) -> None:
         kept = self._known.get(login)
         if kept is not None and await self._still(login, kept):
-            self._checked.add(login)
+            self._present(("login", login))
             return
         user = await self._directory.user_by_login(login)
         if user is not None and user.id:
             self._known[login] = user.id
-            self._checked.add(login)
+            self._present(("login", login))
             if kept in (None, user.id):
                 self._said.pop(login, None)
             else:
                 self._say(login, "the user {kept} who was {login} is gone; somebody else is called that now", kept=kept)
         elif kept is None:
+            self._absent["login", login] = f"no such user at Twitch: {login}"
             self._say(
                 login,
-                "twitch knows nobody called {login}: nothing will be announced for that streamer until the login in"
-                " the configuration is right",
+                "twitch has no user called {login}: nothing is announced for this streamer; correct the login in the"
+                " configuration",
             )
         else:
+            self._absent["login", login] = f"closed or suspended: Twitch does not have {login}, user {kept}, any more"
             self._say(
                 login,
                 "twitch does not know {login} any more, neither by that name nor as user {kept}: the channel is closed"
                 " or suspended; should it come back, it is known by its id",
                 kept=kept,
             )
+
+    async def _find_id(self, user_id: str) -> None:
+        key: _Key = ("id", user_id)
+        if await self._directory.user(user_id) is not None:
+            self._present(key)
+        elif key not in self._absent:
+            self._absent[key] = f"no such user at Twitch: id {user_id} is wrong, or the channel is closed or suspended"
+            self.log.warn(
+                "twitch has no user with the id {user_id}: nothing is announced for this streamer; correct user_id in"
+                " the configuration, unless the channel is closed or suspended for a while",
+                user_id=user_id,
+            )
+
+    def _present(self, key: _Key) -> None:
+        self._checked.add(key)
+        if self._absent.pop(key, None) is not None:
+            self.log.info("twitch has the user {name} now", name=key[1])
 
     async def _still(self, login: str, user_id: str) -> bool:
         """

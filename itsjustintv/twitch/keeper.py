@@ -66,6 +66,7 @@ class SubscriptionKeeper(Service):
     :ivar certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
     :ivar ends: until when the subscription for a user id that is not wanted any more is left, in seconds since the
         epoch; infinity while that is not known.
+    :ivar unknown: why those have no id for whom there can be no subscription, by their keys in the configuration.
     """
 
     _api: SubscriptionsAPI
@@ -78,6 +79,7 @@ class SubscriptionKeeper(Service):
     _on_gap: OnGap
     _certain: Callable[[], bool] = lambda: True
     _ends: Callable[[str], float] = lambda _: 0.0
+    _unknown: Callable[[], Mapping[str, str]] = dict
     _errand: Errand = field(
         init=False,
         default=Factory(
@@ -101,7 +103,9 @@ class SubscriptionKeeper(Service):
     _follow_up: float = field(default=_FOLLOW_UP, init=False)
     _gathering: float = field(default=_GATHERING, init=False)
     _revoked_at: float | None = field(default=None, init=False)
-    _standing: Standing = field(init=False, default=Factory(lambda self: Standing(self._clock), takes_self=True))
+    _standing: Standing = field(
+        init=False, default=Factory(lambda self: Standing(self._clock, self._unknown), takes_self=True)
+    )
 
     log = Logger()
 
@@ -169,7 +173,7 @@ class SubscriptionKeeper(Service):
         Tell how the subscriptions stand.
         """
         soon = self._soon.getTime() if self._soon is not None and self._soon.active() else None
-        report = self._standing.report
+        report = self._standing.current()
         return evolve(report, last_error=self._errand.problem() or report.last_error, next_at=soon or self._hour_at)
 
     def state(self, broadcaster_id: str) -> tuple[Subscribed, str] | None:
@@ -182,7 +186,7 @@ class SubscriptionKeeper(Service):
         """
         Why events may not arrive, or ``None``.
         """
-        report = self._standing.report
+        report = self._standing.current()
         if (problem := self._errand.problem()) or not report.broken:
             return problem
         return (

@@ -4,9 +4,9 @@ How the subscriptions stand, in numbers and in the log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
@@ -15,6 +15,7 @@ from itsjustintv.overview import Subscribed
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.reconcile import ENABLED, PENDING, Plan
 from itsjustintv.twitch.subscriptions import Listing
+from itsjustintv.twitch.unknown_users import listed
 
 __all__ = ["Report", "Round", "Standing"]
 
@@ -31,10 +32,11 @@ class Report:
     How the subscriptions stand.
 
     :ivar at: when they were last looked at, in seconds since the epoch; ``None`` before the first time.
-    :ivar wanted: streamers that somebody wants to hear of.
+    :ivar wanted: streamers that are configured, each channel once.
     :ivar enabled: streamers of those whose events arrive.
     :ivar pending: those whose subscription Twitch is verifying.
-    :ivar broken: the others.
+    :ivar broken: the others that Twitch has, or had.
+    :ivar unknown: those whose login Twitch does not know.
     :ivar created: subscriptions created since the start of the process; likewise the next two.
     :ivar deleted: subscriptions deleted.
     :ivar failed: creations and deletions that failed.
@@ -49,6 +51,7 @@ class Report:
     enabled: int = 0
     pending: int = 0
     broken: int = 0
+    unknown: int = 0
     created: int = 0
     deleted: int = 0
     failed: int = 0
@@ -66,6 +69,7 @@ class Report:
             "enabled": self.enabled,
             "pending": self.pending,
             "broken": self.broken,
+            "unknown": self.unknown,
             "checked_at": None if self.at is None else rfc3339(self.at),
         }
 
@@ -102,12 +106,23 @@ class Standing:
     """
 
     _clock: IReactorTime
+    _unknown: Callable[[], Mapping[str, str]]
     report: Report = field(default=Report(), init=False)
     states: Mapping[str, tuple[Subscribed, str]] = field(factory=dict, init=False)
     _refused: dict[str, str] = field(factory=dict, init=False)
     _costly: bool = field(default=False, init=False)
 
     log = Logger()
+
+    def current(self) -> Report:
+        """
+        How things stand by now: who is unknown is found out between the rounds.
+        """
+        report = self.report
+        if report.at is None:
+            return report
+        unknown = len(self._unknown())
+        return evolve(report, wanted=report.wanted - report.unknown + unknown, unknown=unknown)
 
     def cost(self, drawn: Plan, listing: Listing) -> None:
         """
@@ -135,12 +150,14 @@ class Standing:
         enabled = {each.broadcaster_id for each in found.drawn.keep}
         enabled |= {each.broadcaster_id for each in work.adopted if each.status == ENABLED}
         pending = {each.broadcaster_id for each in there if each is not None and each.status == PENDING} - enabled
+        unknown = self._unknown()
         self.report = Report(
             at=self._clock.seconds(),
-            wanted=len(found.wanted),
+            wanted=len(found.wanted) + len(unknown),
             enabled=len(enabled),
             pending=len(pending),
             broken=len(found.wanted.keys() - enabled - pending),
+            unknown=len(unknown),
             created=before.created + len(work.created),
             deleted=before.deleted + len(work.deleted),
             failed=before.failed + work.failed,
@@ -159,17 +176,19 @@ class Standing:
             for each in found.wanted
         }
         nothing_new = before.at is not None and not (work.created or work.deleted or work.failed)
-        if nothing_new and (before.enabled, before.broken) == (self.report.enabled, self.report.broken):
+        now, then = ((each.enabled, each.broken, each.unknown) for each in (self.report, before))
+        if nothing_new and now == then:
             return
         self.log.info(
             "subscriptions: {current} of {wanted} enabled, {pending} being verified; {created} created, {deleted}"
-            " deleted, {failed} failed",
+            " deleted, {failed} failed{unknown}",
             current=self.report.enabled,
             wanted=self.report.wanted,
             pending=self.report.pending,
             created=len(work.created),
             deleted=len(work.deleted),
             failed=work.failed,
+            unknown=f"; {listed(unknown)}" if unknown else "",
         )
 
     def _tell_each(self, found: Round) -> None:

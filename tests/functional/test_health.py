@@ -60,13 +60,17 @@ class HealthTests(StageCase):
             stage.configure_streamer("kitsune", 'user_id = "987654321"')
             path = stage.configure()
             await daemon.said("1 streamer added: kitsune")
-            await self.comes_to(stage, ["subscriptions"])
-            expected = ["not ready", "subscriptions: some streamers have no working subscription"]
+            await self.comes_to(stage, ["logins", "subscriptions"])
+            expected = [
+                "not ready",
+                "logins: some streamers are unknown to twitch",
+                "subscriptions: some streamers have no working subscription",
+            ]
             self.assertEqual(await self.says(stage, "--ready"), (1, expected))
             # Not even a file that cannot be used keeps the command from finding the daemon.
             path.write_text(path.read_text().replace("user_id", "usr_id"))
             await daemon.said("Nothing was changed")
-            self.assertEqual(await self.ready(stage), ["subscriptions", "configuration"])
+            self.assertEqual(await self.ready(stage), ["logins", "subscriptions", "configuration"])
             self.assertEqual(await self.says(stage, "--live"), (0, ["alive"]))
             status, lines = await self.says(stage)
             self.assertEqual((status, lines[0]), (0, "degraded"))

@@ -106,7 +106,7 @@ class FlagsTests(InitCase):
             stage.receiver.script.plan("/live", Behaviour(status=500))
             ended = await self.told(stage, "--streamer", "tanuki", "--streamer", "nobody")
             self.assertEqual((ended.status, ended.out), (1, ""), ended)
-            self.assertIn("nobody called nobody", ended.err)
+            self.assertIn("no such user at Twitch: nobody", ended.err)
             self.assertIn("answered 500", ended.err)
             self.assertEqual(list(stage.folder.iterdir()), [])
 
@@ -176,7 +176,7 @@ class TerminalTests(InitCase):
             await terminal.answer("Send it a test now? [y/N]: ", "y\n")
             self.assertEqual(await terminal.ended(), 0, terminal.seen)
             self.assertNotIn(stage.twitch.client_secret, terminal.seen)
-            self.assertIn("nobody called nobody", terminal.seen)
+            self.assertIn("no such user at Twitch: nobody", terminal.seen)
             found = self.configuration(stage)
             self.assertEqual(found["streamers"], {"tanuki": {"login": "tanuki", "user_id": "42"}})
             self.assertEqual(found["twitch"]["client_secret"], stage.twitch.client_secret)

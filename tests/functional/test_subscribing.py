@@ -4,6 +4,10 @@ The real daemon keeps its subscriptions at a simulated Twitch as the configurati
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
+import treq
 from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.behaviour import Behaviour
@@ -56,6 +60,13 @@ class SubscribingCase(StageCase):
         The subscriptions of other programs.
         """
         return [each for each in stage.twitch.subscriptions if each.callback == OTHER]
+
+    async def answer(self, daemon: DaemonProcess, path: str) -> tuple[int, Any]:
+        """
+        The status and the content of an answer of the daemon.
+        """
+        response = await treq.get(f"{daemon.url}{path}", persistent=False)
+        return response.code, await response.json()
 
     def changed(self, stage: Stage) -> tuple[int, int]:
         """
@@ -125,8 +136,9 @@ class StartTests(SubscribingCase):
 
     async def test_an_unknown_login_is_one_warning_and_stops_nobody(self) -> None:
         """
-        A login that Twitch does not know is named in one warning; everybody else is subscribed to, and nothing is wrong
-        with the daemon.
+        A login that Twitch does not know is named in one warning, in the summary, by ``/health`` and in the list; the
+        daemon is not ready; everybody else is subscribed to. Once there is such a user and the configuration is read
+        again, all is well.
         """
         stage = self.stage()
         for login in ("tanuki", "kitsune"):
@@ -135,12 +147,30 @@ class StartTests(SubscribingCase):
             stage.configure_streamer(login)
         daemon = await stage.started()
         await stage.subscribed("tanuki", "kitsune")
-        await daemon.said(LOOKED)
+        await daemon.said(
+            "2 of 3 enabled, 0 being verified; 0 created, 0 deleted, 0 failed; streamers.nobody_at_all: no such"
+        )
 
         self.assertEqual(set(self.ours(stage)), {"tanuki", "kitsune"})
-        warnings = [line for line in daemon.output.splitlines() if "nobody_at_all" in line]
+        warnings = [line for line in daemon.output.splitlines() if '"warn"' in line and "nobody_at_all" in line]
         self.assertEqual(len(warnings), 1, daemon.output)
-        self.assertIn("twitch knows nobody called nobody_at_all", warnings[0])
+        self.assertIn("twitch has no user called nobody_at_all", warnings[0])
+
+        status, health = await self.answer(daemon, "/health")
+        self.assertEqual((status, health["status"], health["subscriptions"]["wanted"]), (200, "degraded", 3))
+        self.assertEqual(health["subscriptions"]["unknown"], 1)
+        reason = "1 of 3 streamers cannot be announced: streamers.nobody_at_all: no such user at Twitch: nobody_at_all"
+        self.assertEqual(health["reasons"], [{"check": "logins", "reason": reason}])
+        status, ready = await self.answer(daemon, "/readyz")
+        self.assertEqual((status, [each["check"] for each in ready["reasons"]]), (503, ["logins"]))
+        listed = await stage.command("subscriptions", "list")
+        self.assertIn("nobody_at_all", next(line for line in listed.out.splitlines() if "unknown login" in line))
+
+        stage.twitch.world.add_streamer("nobody_at_all")
+        daemon.send_signal(signal.SIGHUP)
+        await stage.subscribed("tanuki", "nobody_at_all", "kitsune")
+        status, health = await self.answer(daemon, "/health")
+        self.assertEqual((status, health["status"], health["subscriptions"]["unknown"]), (200, "healthy", 0))
 
     async def test_a_restart_changes_nothing(self) -> None:
         """

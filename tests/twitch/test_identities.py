@@ -16,8 +16,10 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.model import Streamer
 from itsjustintv.twitch.directory import Directory, User
 from itsjustintv.twitch.identities import KIND, Identities
+from itsjustintv.twitch.unknown_users import UnknownUsers
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, Reply, World, token
 
@@ -32,6 +34,7 @@ class IdentitiesCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.users = {"1": "alder", "2": "birch", "3": "cedar"}
         self.logins = ["alder", "birch", "cedar"]
+        self.ids: list[str] = []
         self.last_known = MemoryLastKnown()
         self.begin()
 
@@ -50,6 +53,7 @@ class IdentitiesCase(SynchronousTestCase):
             self.clock,
             lambda: self.logins,
             self.told.append,
+            lambda: self.ids,
         )
         self.addCleanup(self.identities.stopService)
 
@@ -110,7 +114,7 @@ class LookUpTests(IdentitiesCase):
         self.assertEqual(self.identities.known(), {"alder": "1", "birch": "2"})
         named = [each["login"] for each in logged if each["log_level"] is LogLevel.warn]
         self.assertEqual(sorted(named), ["no-such-login", "nobody"])
-        self.assertIn("nobody called no", self.warnings(logged)[0])
+        self.assertIn("twitch has no user called no", self.warnings(logged)[0])
         self.assertIsNone(self.identities.problem())
         self.successResultOf(self.identities.whenReady())
 
@@ -225,6 +229,112 @@ class LookUpTests(IdentitiesCase):
         asked = len(self.twitch.asked)
         self.after(DAY)
         self.assertEqual(len(self.twitch.asked), asked)
+
+
+class AbsenceTests(IdentitiesCase):
+    """
+    Who Twitch has no user for.
+    """
+
+    def unknown_users(self) -> UnknownUsers:
+        """
+        What is told of the configuration by now.
+        """
+        known = self.identities.known()
+        streamers = [
+            Streamer(key=f"{each}_key", login=each.lower(), user_id=known.get(each.lower(), "")) for each in self.logins
+        ]
+        streamers += [Streamer(key=f"id_{each}", user_id=each) for each in self.ids]
+        return UnknownUsers(self.identities, lambda: streamers)
+
+    def test_only_what_twitch_said_counts(self) -> None:
+        """
+        Before Twitch was asked, and while it does not answer, nobody is called unknown; then exactly those are whom it
+        does not have, by login and by id.
+        """
+        self.logins, self.ids = ["alder", "NoSuchUser", "birch"], ["3", "404"]
+        self.twitch.then("/helix/users", Reply(503), Reply(503))
+        self.assertEqual(self.unknown_users().everyone(), {})
+        self.start()
+        self.assertEqual((self.unknown_users().everyone(), self.unknown_users().problem()), ({}, None))
+        with capturedLogs() as logged:
+            self.after(30.0)
+        self.assertEqual(
+            self.unknown_users().everyone(),
+            {
+                "NoSuchUser_key": "no such user at Twitch: nosuchuser",
+                "id_404": "no such user at Twitch: id 404 is wrong, or the channel is closed or suspended",
+            },
+        )
+        self.assertEqual([*self.unknown_users().logins()], ["NoSuchUser_key"])
+        self.assertIn(
+            "2 of 5 streamers cannot be announced: streamers.NoSuchUser_key", self.unknown_users().problem() or ""
+        )
+        self.assertEqual(len([each for each in self.warnings(logged) if "twitch has no user" in each]), 2)
+
+    def test_it_heals_when_the_user_appears(self) -> None:
+        """
+        Within ten minutes, for one call, and without another look at those who are known.
+        """
+        self.logins, self.ids = ["alder", "late"], ["404"]
+        self.start()
+        self.assertEqual(len(self.unknown_users().everyone()), 2)
+        asked = len(self.twitch.asked)
+        self.users.update({"9": "late", "404": "back"})
+        with capturedLogs() as logged:
+            self.after(601.0)
+        self.assertEqual((self.unknown_users().everyone(), self.told[-1]), ({}, {"alder": "1", "late": "9"}))
+        names = {value for asked in self.twitch.asked[asked:] for _, value in asked.params}
+        self.assertEqual(names, {"late", "404"})
+        self.assertEqual([each["name"] for each in logged if "name" in each], ["late", "404"])
+
+    def test_it_heals_by_a_reload(self) -> None:
+        """
+        What is not configured any more is not complained about, and the corrected login is looked up at once.
+        """
+        self.logins, self.ids = ["aldr"], ["404"]
+        self.start()
+        self.assertEqual(len(self.unknown_users().everyone()), 2)
+        self.logins, self.ids = ["alder"], ["1"]
+        self.identities.refresh()
+        self.after(1.0)
+        self.assertEqual((self.unknown_users().everyone(), self.identities.any_absent()), ({}, False))
+
+    def test_who_is_suspended_later_is_no_unknown_login(self) -> None:
+        """
+        The id is known, and the reason is another one; it ends when the channel is back.
+        """
+        self.start()
+        del self.users["1"]
+        self.after(DAY + 1)
+        self.assertEqual(
+            self.unknown_users().everyone(),
+            {"alder_key": "closed or suspended: Twitch does not have alder, user 1, any more"},
+        )
+        self.assertEqual(self.unknown_users().logins(), {})
+        self.users["1"] = "alder"
+        self.after(601.0)
+        self.assertEqual(self.unknown_users().everyone(), {})
+
+    def test_two_streamers_with_one_login(self) -> None:
+        """
+        Both are named.
+        """
+        self.start()
+        self.logins = ["same", "Same"]
+        self.identities.refresh()
+        self.after(1.0)
+        self.assertEqual([*self.unknown_users().everyone()], ["same_key", "Same_key"])
+
+    def test_who_is_configured_by_id_waits_for_nothing(self) -> None:
+        """
+        The subscriptions may begin while Twitch cannot say whether there is a user with an id.
+        """
+        self.logins, self.ids = [], ["1"]
+        self.twitch.usual["/helix/users"] = Reply(503)
+        self.start()
+        self.successResultOf(self.identities.whenReady())
+        self.assertTrue(self.unknown_users().everyone() == {})
 
 
 class KeptTests(IdentitiesCase):
