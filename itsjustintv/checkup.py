@@ -9,7 +9,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from treq.client import HTTPClient
@@ -21,7 +20,9 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.support.durations import duration
+from itsjustintv.twitch.dates import ADVICE, FAR_OFF, dated
 from itsjustintv.twitch.desk import View
+from itsjustintv.twitch.eventsub import WINDOW
 from itsjustintv.twitch.exchange import exchange
 from itsjustintv.twitch.preflight import Doubt
 
@@ -36,10 +37,11 @@ _NO_ROOM = 50 * _MIB
 # Seconds for one fsync, above which it is told.
 _SLOW = 0.1
 
-# Seconds by which the clock may differ without a word, and without harm. Twitch dates messages, and those that seem to
-# be ten minutes old are refused; receivers of Standard Webhooks refuse what seems to be five minutes old.
+# Seconds by which the clock may differ without a word.
 _OFF = 5.0
-_FAR_OFF = 120.0
+
+# Seconds by which a clock must have been set to be worth a word.
+_SET = 1.0
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -138,6 +140,7 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
     try:
         ledger = Ledger.open(path, now)
         account, undelivered = ledger.accounting(), ledger.undelivered()
+        ahead = ledger.ahead()
     except JournalUnavailable as error:
         yield Finding(Verdict.MEND, str(error))
         return
@@ -154,6 +157,13 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
             f"undelivered (dead or expired): {undelivered}; itsjustintv deliveries list --state undelivered shows why,"
             " itsjustintv deliveries retry --all requeues them",
         )
+    if running and abs(ahead) >= _SET:
+        jump = f"{'forward' if ahead > 0 else 'back'} by {duration(round(abs(ahead), 1))}"
+        yield Finding(
+            Verdict.HINT,
+            f"the clock of this machine was set {jump} since the daemon started: nothing waits longer or expires"
+            " because of that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
+        )
     waiting = account.accepted + account.pending
     if waiting and running is False:
         yield Finding(Verdict.HINT, f"deliveries that wait for a daemon: {waiting}; start it")
@@ -167,20 +177,16 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
     """
     url = f"{twitch.auth_url.rstrip('/')}/validate"
     answer = await exchange(http, reactor, "GET", url, what="the token endpoint", timeout=10.0, limit=_MIB)
-    [date, *_] = answer.headers.getRawHeaders("Date") or [""]
-    try:
-        theirs = parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    theirs = dated(answer.headers)
+    if theirs is None:
         return Finding(Verdict.HINT, "twitch does not tell what time it is")
-    # The header is cut to whole seconds.
-    off = reactor.seconds() - theirs - 0.5
+    off = reactor.seconds() - theirs
     text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} twitch's"
-    if abs(off) > _FAR_OFF:
-        return Finding(
-            Verdict.MEND, f"{text}: set it, and keep it set with NTP; messages may be refused as too old or too new"
-        )
+    if abs(off) > FAR_OFF:
+        limit = f"messages that seem to be {duration(WINDOW)} old, or from the future, are refused"
+        return Finding(Verdict.MEND, f"{text}: {ADVICE}; {limit}")
     if abs(off) > _OFF:
-        return Finding(Verdict.HINT, f"{text}: keep it set with NTP")
+        return Finding(Verdict.HINT, f"{text}: {ADVICE}")
     return Finding(Verdict.OK, "the clock agrees with twitch's")
 
 

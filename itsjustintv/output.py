@@ -56,6 +56,7 @@ class OutputFile(Service):
 
     :ivar settings: the current ``[output]``.
     :ivar run_in_thread: runs something that may block.
+    :ivar ahead: by how many seconds the clock of the machine is ahead of that of outcomes.
     :ivar recent: asks the journal for the last outcomes, so many of them, oldest first.
     """
 
@@ -63,6 +64,7 @@ class OutputFile(Service):
     _clock: IReactorTime
     _run_in_thread: RunInThread
     _recent: Recent
+    _ahead: Callable[[], float] = lambda: 0.0
     _lines: _Lines | None = field(default=None, init=False)
     _fresh: dict[str, _Line] = field(factory=dict, init=False)
     _writing: Deferred[Any] | None = field(default=None, init=False)
@@ -100,9 +102,13 @@ class OutputFile(Service):
         if not self._settings().enabled:
             self._lines = None
             return
-        self._fresh[outcome.delivery.id] = _Line.of(outcome, attempt)
+        self._fresh[outcome.delivery.id] = self._line(outcome, attempt)
         if self.running:
             self._soon()
+
+    def _line(self, outcome: Outcome, attempt: Attempt) -> _Line:
+        at = outcome.at + self._ahead()
+        return _Line(at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
 
     def _soon(self) -> None:
         if self._writing is None and self._timer is None:
@@ -152,7 +158,7 @@ class OutputFile(Service):
                 reason=str(error),
             )
             return {}
-        return {each.delivery.id: _Line.of(each, each.attempt) for each in outcomes if each.attempt is not None}
+        return {each.delivery.id: self._line(each, each.attempt) for each in outcomes if each.attempt is not None}
 
     def _written(self, done: bool) -> None:
         self._writing = None
@@ -189,13 +195,6 @@ class _Line:
     body: bytes
     success: bool
     error: str | None
-
-    @classmethod
-    def of(cls, outcome: Outcome, attempt: Attempt) -> _Line:
-        """
-        Take it from an outcome that has an attempt.
-        """
-        return cls(outcome.at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
 
     def render(self, delivery: str) -> bytes:
         """

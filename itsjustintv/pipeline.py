@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -60,6 +60,7 @@ class Pipeline(Service):
     :ivar ends: when what was accepted for a streamer who is not configured any more ends, by key, in seconds since the
         epoch.
     :ivar on_kept: is told of every event that the journal was asked to keep, when it has answered.
+    :ivar wall: the time of the machine, in seconds since the epoch, for payloads.
     :ivar at_once: how many deliveries are prepared at the same time; more wait in the journal.
     """
 
@@ -78,6 +79,7 @@ class Pipeline(Service):
     _at_once: int = 1000
     _every: float = 2.0
     _hold: float = 30.0
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _accepting: set[Deferred[Verdict]] = field(factory=set, init=False)
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
@@ -270,7 +272,7 @@ class Pipeline(Service):
 
     async def _queue(self, event: Event, streamer: Streamer, enrichment: Enrichment, delivery: Delivery) -> None:
         now = self._clock.seconds()
-        body = build(Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=now))
+        body = build(Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall()))
         picture = None if enrichment.picture is None else enrichment.picture.data
         prepared = await self._journal.prepare(delivery.id, body, picture, now)
         self._away = False

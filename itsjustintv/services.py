@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.support.durations import Seconds
 from itsjustintv.support.foreign_text import visible
 
 __all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
@@ -139,10 +140,10 @@ class DiskThreads(Service):
         left = [each for each in self._asked if not each.called]
         if left:
             self.log.warn(
-                "{count} operations on files did not end within {seconds:g} s of the stop: their disk or network file"
+                "{count} operations on files did not end within {seconds} of the stop: their disk or network file"
                 " system does not answer; stopping without them",
                 count=len(left),
-                seconds=self._patience,
+                seconds=Seconds(self._patience),
             )
         for each in left:
             if not each.called:

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.agents import authority_agent
 from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
@@ -99,12 +100,14 @@ class Ways:
     :ivar random: answers with a number from 0 to 1.
     :ivar watch: looks after the files of a certificate of the operator's own, or after requests for another one; a new
         one each time.
+    :ivar clock: tells the time of the machine, by which certificates are valid.
     """
 
     _reactor: Any
     _disk: DiskThreads
     _random: Callable[[], float]
     _watch: Callable[[], Watch]
+    _clock: IReactorTime = field(default=Factory(lambda self: self._reactor, takes_self=True))
     http_01: Http01Responder = field(factory=Http01Responder, init=False)
     _tls_alpn_01: TlsAlpn01Responder = field(init=False)
 
@@ -141,7 +144,7 @@ class Ways:
             Path(tls.key_file),
             contexts,
             self._watch(),
-            self._reactor,
+            self._clock,
             self._disk.run,
         )
         return Way(
@@ -165,12 +168,12 @@ class Ways:
 
         root = Path(tls.cert_dir)
         agent, pool = authority_agent(self._reactor, tls.ca_bundle)
-        exchange = Exchange(HTTPClient(agent), self._reactor)
+        exchange = Exchange(HTTPClient(agent), self._clock)
 
         def ordering_as(settings: Callable[[], TLS]) -> Ordering:
             accounts = AccountFiles.of(root, directory_url(settings()), self._disk.run)
             responders = {each.challenge_type: each for each in (self.http_01, self._tls_alpn_01)}
-            return Ordering(settings, exchange, accounts, responders, self._reactor, self._disk.run)
+            return Ordering(settings, exchange, accounts, responders, self._clock, self._disk.run)
 
         ordering = ordering_as(settings)
         # Two that speak for one account would register it twice.
@@ -180,7 +183,7 @@ class Ways:
             settings,
             ordering,
             contexts.put,
-            self._reactor,
+            self._clock,
             self._random,
             self._disk.run,
             retire=contexts.drop,
@@ -207,7 +210,7 @@ class Ways:
             certificates,
             trial.issue,
             self._watch(),
-            self._reactor,
+            self._clock,
             self._disk.run,
         )
         service = Storeys()

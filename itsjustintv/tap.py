@@ -31,12 +31,14 @@ from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.event_ids import EventIds
 from itsjustintv.journal.exchange import Original
 from itsjustintv.journal.journal import Journal
+from itsjustintv.jumps import Jumps
 from itsjustintv.logs import REDACTOR, WANTED, logger
 from itsjustintv.logs.twistd import log_through
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import Daemon, DiskThreads
 from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
+from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
 from itsjustintv.support.foreign_text import visible
 from itsjustintv.telemetry.following import Following
 from itsjustintv.telemetry.metrics import Metrics
@@ -139,8 +141,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
     from itsjustintv.assembly.whole import Whole  # noqa: PLC0415 - imports Klein
 
+    steady = SteadyClock(time.time, uptime, boot_id())
+    # Whoever asks the reactor for a timer wants to wait so long, whatever becomes of the time of the machine.
+    reactor.seconds = steady.seconds
     try:
-        whole = Whole.of(_ground(options, reactor), os.environ)
+        whole = Whole.of(_ground(options, reactor, steady), os.environ)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
     whole.follow(_note)
@@ -166,7 +171,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_OBJECTS)
 
 
-def _ground(options: Options, reactor: Any) -> Ground:
+def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Ground:
     disk = DiskThreads(reactor)
     settings = ConfigService(
         options.path, options.loaded.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
@@ -177,14 +182,18 @@ def _ground(options: Options, reactor: Any) -> Ground:
     reactor.suggestThreadPoolSize(_NAME_THREADS)
     routing = Routing.of(config)
     metrics = Metrics()
-    tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans)
+    tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans, steady.ahead)
     original = Original(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
+    journal = Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed, steady=steady)
     return Ground(
         reactor=reactor,
+        steady=steady,
+        wall=WallClock(time.time, reactor),
+        jumps=Jumps(steady, reactor, journal.note),
         random=random.random,
         disk=disk,
         settings=settings,
-        journal=Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed),
+        journal=journal,
         routing=routing,
         new_id=EventIds(reactor, os.urandom(6).hex()),
         hide=REDACTOR.learn,

@@ -188,6 +188,15 @@ class JournalTests(SynchronousTestCase):
         """
         return list(checkup.journal(self.path, lambda: 1000.0, running))
 
+    def test_a_clock_that_was_set(self) -> None:
+        """
+        A running daemon whose clock was set since its start is told of, with the size; one that does not run is not.
+        """
+        self.fill("INSERT INTO known (kind, key, value, at) VALUES ('clock', 'ahead', -7200000000, 0)")
+        [hint] = [each.text for each in self.found() if "clock" in each.text]
+        self.assertIn("the clock of this machine was set back by 2 h since the daemon started: nothing waits", hint)
+        self.assertEqual([each for each in self.found(running=False) if "clock" in each.text], [])
+
     def test_none_yet(self) -> None:
         """
         A journal that is not there is made.

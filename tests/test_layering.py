@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "absences": {"errors", "interfaces"},
     "reload": {"config", "errors", "model", "support"},
     "supervisor": {"support"},
+    "jumps": {"errors", "support"},
     "watching": {"support"},
     "admin": GROUND,
     "web": GROUND | {"signature", "config.sections", "telemetry"},
@@ -61,7 +62,17 @@ MAY_IMPORT = {
     "certs": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},
     "simulator": {"model", "signature"},
-    "assembly.ground": {"config", "event_ids", "journal", "reload", "routing", "services", "telemetry"},
+    "assembly.ground": {
+        "config",
+        "event_ids",
+        "journal",
+        "jumps",
+        "reload",
+        "routing",
+        "services",
+        "support",
+        "telemetry",
+    },
     "assembly.deliveries": {
         "absences",
         "assembly.ground",
@@ -117,7 +128,14 @@ def within(name: str, part: str) -> bool:
 
 
 #: The modules that open files for reading by themselves.
-READERS = {"support.regular_files", "inspection", "config.example", "journal.migrations", "admin.assets"}
+READERS = {
+    "support.clocks",
+    "support.regular_files",
+    "inspection",
+    "config.example",
+    "journal.migrations",
+    "admin.assets",
+}
 
 
 def _reads_a_file(call: ast.Call) -> bool:

@@ -52,10 +52,15 @@ class Deliveries:
         :param listeners: who else hears of every outcome.
         """
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
-        output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes)
+        output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes, ground.steady.ahead)
         sinks = (output, ground.metrics, ground.following, *listeners)
         dispatch = Dispatcher(
-            deliveries_agent(reactor), reactor, lambda: config().retry.timeout, embed, ground.tracer.begin_span
+            deliveries_agent(reactor),
+            reactor,
+            lambda: config().retry.timeout,
+            embed,
+            ground.tracer.begin_span,
+            ground.wall.seconds,
         )
         destinations = Absences(
             DESTINATIONS,
@@ -98,6 +103,7 @@ class Deliveries:
             lambda: config().retry.max_age,
             ground.following.kept,
             streamers.ends,
+            wall=ground.wall.seconds,
         )
         accept = ground.following.accepting(pipeline.accept)
         return cls(

@@ -12,9 +12,11 @@ from attrs import frozen
 from itsjustintv.config.sections import Config
 from itsjustintv.event_ids import EventIds
 from itsjustintv.journal.journal import Journal
+from itsjustintv.jumps import Jumps
 from itsjustintv.reload import ConfigService
 from itsjustintv.routing import Routing
 from itsjustintv.services import DiskThreads
+from itsjustintv.support.clocks import SteadyClock, WallClock
 from itsjustintv.telemetry.following import Following
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracer import Tracer
@@ -27,6 +29,10 @@ class Ground:
     """
     Handed to each group.
 
+    :ivar reactor: its time is steady: waits and ages go by it, and whatever is dated within the daemon.
+    :ivar steady: the same time, and what the wall clock makes of it.
+    :ivar wall: the time of the machine, for what is compared with what others date.
+    :ivar jumps: hears of it when the clock of the machine is set.
     :ivar random: answers with a number from 0 up to 1.
     :ivar disk: runs what may block on files.
     :ivar settings: the configuration and its changes.
@@ -38,6 +44,9 @@ class Ground:
     """
 
     reactor: Any
+    steady: SteadyClock
+    wall: WallClock
+    jumps: Jumps
     random: Callable[[], float]
     disk: DiskThreads
     settings: ConfigService

@@ -71,7 +71,7 @@ class Showing:
             ground.routing.destination,
             ground.routing.streamers,
             ground.new_id,
-            ground.reactor,
+            ground.wall,
         )
 
     def sources(self) -> Sources:
@@ -110,8 +110,8 @@ class Showing:
                 *(ReasonView(**each, grave=False) for each in degraded),
             ],
             version=__version__,
-            now=moment(self._ground.reactor.seconds()) or "",
-            started_at=moment(self._started_at) or "",
+            now=moment(self._ground.wall.seconds()) or "",
+            started_at=moment(self._started_at + self._ground.steady.ahead()) or "",
             streamers=len(self._ground.routing.streamers()),
             live=len(self._twitch.roster.live()),
             under_way=self._deliveries.queue.under_way,

@@ -45,7 +45,14 @@ class Subscriptions:
         :param accept: takes an event that no message told of.
         """
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
-        catch_up = CatchUp(twitch.directory, accept, reactor, ground.new_id, lambda: CatchUpSettings.of(config()))
+        catch_up = CatchUp(
+            twitch.directory,
+            accept,
+            reactor,
+            ground.new_id,
+            lambda: CatchUpSettings.of(config()),
+            wall=twitch.time.now,
+        )
 
         channels = Absences(
             CHANNELS,
@@ -74,6 +81,7 @@ class Subscriptions:
             identities.certain,
             channels.ends,
             unknown_users.logins,
+            wall=twitch.time.now,
         )
         preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
         return cls(unknown_users, channels, catch_up, identities, keeper, preflight)

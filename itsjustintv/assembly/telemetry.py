@@ -68,6 +68,7 @@ class Telemetry:
             metrics.spans,
             ground.reactor,
             ground.disk.run,
+            ahead=ground.steady.ahead,
         )
         metrics.expect(ground.routing.destinations())
         _observe_journal(ground, collection)
@@ -161,10 +162,18 @@ def _observe_twitch(ground: Ground, twitch: Twitch, subscriptions: Subscriptions
             yield (state,), getattr(report, state)
 
     registry.observe(catalogue.SUBSCRIPTIONS, standing)
-    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: keeper.report().at)
-    registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: twitch.token.expires_at)
+    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: _wall(ground, keeper.report().at))
+    registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: _wall(ground, twitch.token.expires_at))
+    registry.observe_one(catalogue.CLOCK_AHEAD, twitch.time.ahead)
     registry.observe_one(catalogue.HELIX_POINTS, lambda: twitch.bucket.points)
     registry.observe_one(catalogue.HELIX_LIMIT, lambda: twitch.bucket.limit)
+
+
+def _wall(ground: Ground, at: float | None) -> float | None:
+    """
+    A moment as the clock of the machine has it.
+    """
+    return None if at is None else at + ground.steady.ahead()
 
 
 def _observe_daemon(ground: Ground, web: Web, service: TelemetryService) -> None:
@@ -197,7 +206,8 @@ def _observe_daemon(ground: Ground, web: Web, service: TelemetryService) -> None
     registry.observe_one(catalogue.HTTP_CONNECTIONS, lambda: len(traffic.open))
     registry.observe(catalogue.RELOADS, lambda: ((("applied",), status().applied), (("failed",), status().failed)))
     registry.observe_one(catalogue.RELOAD_SUCCESSFUL, lambda: float(not status().problems))
-    registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: status().succeeded_at)
+    registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: _wall(ground, status().succeeded_at))
     registry.observe(catalogue.PROBLEM, problems)
     registry.observe(catalogue.BUILD, lambda: (((__version__,), 1.0),))
-    registry.observe_one(catalogue.STARTED, lambda: started_at)
+    registry.observe_one(catalogue.STARTED, lambda: _wall(ground, started_at))
+    registry.observe_one(catalogue.CLOCK_SET, lambda: ground.jumps.count)

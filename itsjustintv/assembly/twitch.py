@@ -13,6 +13,7 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.telemetry.calls import ApiCall
 from itsjustintv.telemetry.following import FollowedEnricher
 from itsjustintv.twitch.bucket import RateBucket
+from itsjustintv.twitch.dates import TwitchTime
 from itsjustintv.twitch.directory import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
 from itsjustintv.twitch.followers import Followers
@@ -31,6 +32,7 @@ class Twitch:
     Its parts, all behind one token and one rate limit.
     """
 
+    time: TwitchTime
     http: HTTPClient
     bucket: RateBucket
     token: AppToken
@@ -55,14 +57,15 @@ class Twitch:
         reactor, config = ground.reactor, ground.config
         agent = twitch_agent(reactor)
         http = HTTPClient(agent)
-        bucket = RateBucket(reactor)
-        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run, ground.hide)
+        time = TwitchTime(reactor, ground.wall.seconds)
+        bucket = RateBucket(reactor, wall=time.now)
+        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run, ground.hide, time.heard)
 
         def called(call: ApiCall) -> None:
             ground.metrics.called(call)
             ground.following.called(call)
 
-        helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called)
+        helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called, time.heard)
         pace = Pace(bucket, reactor)
         directory = Directory(helix, reactor, pace)
         followers = Followers(directory.followers, bucket, pace, ground.journal, reactor)
@@ -78,4 +81,4 @@ class Twitch:
         )
         followed = FollowedEnricher(enricher, ground.following, ground.tracer, reactor)
         roster = Roster(directory, ground.routing.wanted, images.get, reactor)
-        return cls(http, bucket, token, helix, directory, followers, images, roster, Overheard(followed, roster))
+        return cls(time, http, bucket, token, helix, directory, followers, images, roster, Overheard(followed, roster))

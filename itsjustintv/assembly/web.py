@@ -51,7 +51,7 @@ class Web:
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
         reactor, config, disk = ground.reactor, ground.config, ground.disk
-        ways = Ways(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run))
+        ways = Ways(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run), ground.wall)
         https = HTTPS(config().server.tls, ways, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
@@ -60,6 +60,7 @@ class Web:
             reactor,
             ground.new_id,
             ground.metrics.message,
+            ground.wall.seconds,
         )
         health = _health(ground, twitch, deliveries, subscriptions, https)
         root = RootResource(
@@ -72,6 +73,7 @@ class Web:
         )
         clients = Clients(lambda: config().server.trusted_proxies)
         site = make_site(root, reactor, Limits(), clients)
+        site.traffic.wall = ground.wall.seconds
         door = Introduced(https.secure(site), clients, lambda: config().server.proxy_protocol)
         return cls(https, Listener(lambda: _description(config()), door, reactor), health, site.traffic)
 
@@ -101,8 +103,9 @@ def _health(
             ("pipeline", deliveries.pipeline.problem),
             ("deliveries", deliveries.queue.problem),
         ),
-        ground.reactor,
+        ground.wall,
         concerns=(
+            ("clock", twitch.time.problem),
             ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
             ("streamers", ground.routing.problem),

@@ -156,8 +156,10 @@ class Whole:
 
         # There may be another callback by now, or another way to serve it.
         self.ground.settings.subscribe(again)
+        self.ground.jumps.subscribe(self._clock_was_set)
         return {
             "journal": self.ground.journal,
+            "jumps": self.ground.jumps,
             "disk": self.ground.disk,
             "telemetry": self.telemetry.service,
             "destinations": self.deliveries.destinations,
@@ -183,6 +185,16 @@ class Whole:
             "hangup": Hangup(self.ground.reactor, hang_up),
             "supervisor": supervisor,
         }
+
+    def _clock_was_set(self) -> None:
+        """
+        See what was judged by the wrong time anew: whether messages are refused, who has gone live while they were,
+        what subscriptions and certificates are worth.
+        """
+        self.twitch.time.look()
+        self.subscriptions.catch_up.ask(self.ground.routing.wanted())
+        self.subscriptions.keeper.reconcile("the clock was set")
+        self.web.https.refresh()
 
     def _reachable(self, config: Config) -> Deferred[None]:
         """

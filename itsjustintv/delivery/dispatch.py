@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from attrs import define
+from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -55,6 +55,7 @@ class Dispatcher:
     :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte of the answer.
     :ivar embed: puts the picture into the payload. This and the signature take about a millisecond for a picture of
         half a megabyte, which is less than a trip to a thread is worth.
+    :ivar wall: the time of the machine, in seconds since the epoch, which receivers compare with theirs.
     :ivar begin_span: makes the span of an attempt; the receiver is told it, to go on with it.
     """
 
@@ -63,6 +64,7 @@ class Dispatcher:
     _timeout: Callable[[], float]
     _embed: Embed
     _begin_span: BeginSpan = lambda _: ""
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
 
     log = Logger()
 
@@ -130,7 +132,7 @@ class Dispatcher:
         if destination.signature != "standard" and destination.secret:
             headers.addRawHeader(destination.header, hub(destination.secret, body, destination.hashing))
         if destination.signature != "hub":
-            now = int(self._clock.seconds())
+            now = int(self._wall())
             headers.addRawHeader("webhook-id", delivery.event_id)
             headers.addRawHeader("webhook-timestamp", str(now))
             headers.addRawHeader("webhook-signature", standard(destination.secret, delivery.event_id, now, body))
@@ -147,7 +149,7 @@ class Dispatcher:
             duration=max(0.0, now - started_at),
             status=None if response is None else response.code,
             response=_readable(exchange.body[:_KEPT], destination),
-            retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), now),
+            retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), self._wall()),
             final=meaning.reason == "gone",
             trace=exchange.trace,
         )

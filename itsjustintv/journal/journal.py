@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
-from itsjustintv.journal import operations, queries
+from itsjustintv.journal import operations, queries, timeline
 from itsjustintv.journal.accepting import Accept
 from itsjustintv.journal.database import connect, create, explained, lock
 from itsjustintv.journal.exchange import Imported, Original
@@ -33,6 +33,8 @@ from itsjustintv.journal.thread import Operation, OperationThread
 from itsjustintv.journal.timing import Committed, Timed
 from itsjustintv.journal.writer import Writer
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
+from itsjustintv.support.clocks import SteadyClock
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["Journal"]
 
@@ -53,6 +55,7 @@ class Journal(Service):
     :ivar look_every: seconds between looks whether the files are still at their paths.
     :ivar connect: opens the database for a thread.
     :ivar committed: told of every transaction, in the thread of the writer.
+    :ivar steady: what ``clock`` goes by, which may differ from the clock on the wall.
     """
 
     _path: Path
@@ -67,6 +70,7 @@ class Journal(Service):
     _limit: int = 10_000
     _connect: Callable[[Path], Connection] = connect
     _committed: Committed = lambda _operations, _seconds: None
+    _steady: SteadyClock | None = None
     _lock: int | None = field(default=None, init=False)
     _anchor: Connection | None = field(default=None, init=False)
     _presence: Presence | None = field(default=None, init=False)
@@ -207,9 +211,17 @@ class Journal(Service):
 
     def ask(self, question: Operation[_T]) -> Deferred[_T]:
         """
-        Let somebody read who has questions of his own; they must be short, since the deliveries read there too.
+        Let somebody read who has questions of his own; they must be short, since the deliveries read there too. The
+        moments in the answer are those of the clock on the wall.
         """
-        return self._read(question)
+        ahead = 0.0 if self._steady is None else self._steady.ahead()
+        return self._read(lambda connection: timeline.moved(question(connection), ahead))
+
+    def note(self, ahead: float) -> Deferred[None]:
+        """
+        Write down by how many seconds the clock on the wall is ahead, for a restart of the machine.
+        """
+        return self._write(partial(timeline.note, seconds=ahead, now=self._clock.seconds()))
 
     def order(self, change: Operation[_T]) -> Deferred[_T]:
         """
@@ -225,10 +237,24 @@ class Journal(Service):
             # It stays open to the end: SQLite removes the log when the last connection is closed, and while this one is
             # there only others can.
             self._anchor = create(self._path)
+            if self._steady is not None:
+                self._resume(self._anchor, self._steady)
             if self._original is not None:
                 self._take_over(self._anchor, self._original)
             self._signals = queries.signals(self._anchor)
             self._presence = Presence.of(self._path, (*COMPANIONS, ".lock"))
+
+    def _resume(self, connection: Connection, clock: SteadyClock) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            by = timeline.resume(connection, clock)
+        if by:
+            self.log.warn(
+                "the clock of this machine was set {direction} by {by} since the journal was opened last: every time in"
+                " the journal was moved with it, so that nothing waits or expires because of that",
+                direction="forward" if by > 0 else "back",
+                by=Seconds(round(abs(by), 1)),
+            )
 
     def _take_over(self, connection: Connection, original: Original) -> None:
         report = original.take_over(connection, self._clock.seconds())

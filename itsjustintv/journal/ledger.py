@@ -16,8 +16,10 @@ from itsjustintv.journal import ids, operations, overviews, queries
 from itsjustintv.journal.database import connect, explained
 from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
+from itsjustintv.journal.timeline import ahead, moved
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.overview import EventStory
+from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from itsjustintv.support.nearest import did_you_mean
 
 __all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "resend", "retry"]
@@ -61,7 +63,8 @@ class History:
 class Ledger:
     """
     Looks at the journal and changes it on behalf of an operator. Each method opens the file and closes it again, and
-    raises :class:`~itsjustintv.errors.JournalUnavailable` when it cannot be used.
+    raises :class:`~itsjustintv.errors.JournalUnavailable` when it cannot be used. What it tells is in the time of the
+    clock on the wall, what it writes in that of the journal.
 
     A daemon that runs on the same file learns of a change by asking its journal whether it has
     :meth:`~itsjustintv.interfaces.IJournal.changed`.
@@ -92,7 +95,7 @@ class Ledger:
         :param destination: to this one only; likewise the next.
         """
         with self._reading() as connection:
-            return queries.deliveries(connection, states, destination, streamer, limit)
+            return moved(queries.deliveries(connection, states, destination, streamer, limit), self._ahead(connection))
 
     def show(self, delivery_id: str) -> History:
         """
@@ -102,11 +105,12 @@ class Ledger:
         """
         with self._reading() as connection:
             delivery = _find(connection, delivery_id)
-            return History(
+            history = History(
                 event=queries.event(connection, delivery.event_id),
                 delivery=delivery,
                 attempts=queries.attempts(connection, delivery_id),
             )
+            return moved(history, self._ahead(connection))
 
     def named(self, text: str) -> str:
         """
@@ -170,7 +174,8 @@ class Ledger:
         :raises Ambiguous: several begin so.
         """
         with self._reading() as connection:
-            return overviews.story(connection, name, prefix=prefix) if name else None
+            found = overviews.story(connection, name, prefix=prefix) if name else None
+            return moved(found, self._ahead(connection))
 
     def accounting(self) -> Accounting:
         """
@@ -195,7 +200,7 @@ class Ledger:
         :raises OSError: when the files cannot be written.
         """
         with self._reading() as connection:
-            export = collect(connection, self._now(), resolve, embed)
+            export = collect(connection, self._time(connection), resolve, embed)
         export.write(directory)
         return export
 
@@ -207,7 +212,7 @@ class Ledger:
         :raises Declined: when it was delivered or has not ended.
         """
         with self._writing() as connection:
-            return retry(connection, delivery_id, self._now())
+            return retry(connection, delivery_id, self._time(connection))
 
     def resend(self, delivery_id: str) -> Delivery:
         """
@@ -217,7 +222,7 @@ class Ledger:
         :raises Declined: when it was not delivered, or another one is on its way there.
         """
         with self._writing() as connection:
-            return resend(connection, delivery_id, self._now())
+            return resend(connection, delivery_id, self._time(connection))
 
     def ended(self, *states: State, destination: str | None = None, streamer: str | None = None) -> Sequence[str]:
         """
@@ -239,8 +244,9 @@ class Ledger:
             found = [queries.get(connection, each) for each in delivery_ids]
             again = [each for each in found if each is not None and each.state.final]
             again = [each for each in again if each.state is not State.DELIVERED]
+            now = self._time(connection)
             for each in again:
-                operations.retry(connection, each, self._now())
+                operations.retry(connection, each, now)
             return len(again)
 
     def cancel(self, delivery_id: str, reason: str = _CANCELLED) -> Delivery:
@@ -251,7 +257,7 @@ class Ledger:
         :raises Declined: when it has ended.
         """
         with self._writing() as connection:
-            return cancel(connection, delivery_id, self._now(), reason)
+            return cancel(connection, delivery_id, self._time(connection), reason)
 
     def recall_all(self, kind: str) -> Mapping[str, tuple[int, float]]:
         """
@@ -259,14 +265,15 @@ class Ledger:
         :meth:`~itsjustintv.interfaces.ILastKnown.recall_all`.
         """
         with self._reading() as connection:
-            return queries.recall_all(connection, kind)
+            ahead = self._ahead(connection)
+            return {key: (value, at + ahead) for key, (value, at) in queries.recall_all(connection, kind).items()}
 
     def remember_all(self, kind: str, values: Mapping[str, int]) -> None:
         """
         Keep small numbers, all or nothing.
         """
         with self._writing() as connection:
-            operations.remember_all(connection, kind, values, self._now())
+            operations.remember_all(connection, kind, values, self._time(connection))
 
     def forget(self, kind: str, keys: Sequence[str]) -> None:
         """
@@ -274,6 +281,22 @@ class Ledger:
         """
         with self._writing() as connection:
             operations.forget(connection, kind, keys)
+
+    def ahead(self) -> float:
+        """
+        By how many seconds the clock on the wall is ahead of the daemon's, or was of that of the last one.
+        """
+        with self._reading() as connection:
+            return self._ahead(connection)
+
+    def _ahead(self, connection: Connection) -> float:
+        return ahead(connection, SteadyClock(self._now, uptime, boot_id()))
+
+    def _time(self, connection: Connection) -> float:
+        """
+        What time it is in the journal.
+        """
+        return self._now() - self._ahead(connection)
 
     @contextmanager
     def _opened(self, *, writable: bool) -> Iterator[Connection]:

@@ -228,6 +228,14 @@ RELOAD_SUCCESS = _gauge(
 PROBLEM = _gauge("problem", "", "Whether a check of /health finds something wrong: 1, or 0 while all is well.", "check")
 BUILD = _gauge("build_info", "", "1, for the version that runs.", "version")
 STARTED = _gauge("start.timestamp", "s", "When the daemon was started, since the epoch.")
+CLOCK_AHEAD = _gauge(
+    "clock.ahead",
+    "s",
+    "By how much this machine's clock is ahead of Twitch's, negative if behind, as Twitch last said.",
+)
+CLOCK_SET = _counter(
+    "clock.sets", "{set}", "How often the clock of this machine was set, by a second or more, since the daemon started."
+)
 SPANS = _counter(
     "telemetry.spans",
     "{span}",

@@ -4,7 +4,7 @@ When telemetry is sent: from the start to the last moment of a stop, while it is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import Any, Protocol
 
@@ -59,6 +59,7 @@ class TelemetryService(Service):
     :param settings: as they are at this moment; :meth:`refresh` tells that they may have changed.
     :param sent: counts spans by what became of them.
     :param open_collector: makes ready to send.
+    :param ahead: by how many seconds the clock of the machine is ahead of the reactor's.
     """
 
     log = Logger()
@@ -72,6 +73,7 @@ class TelemetryService(Service):
         reactor: Any,
         in_thread: InThread,
         open_collector: OpenCollector = _open,
+        ahead: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._settings = settings
         self._tracer = tracer
@@ -80,6 +82,7 @@ class TelemetryService(Service):
         self._reactor = reactor
         self._in_thread = in_thread
         self._open_collector = open_collector
+        self._ahead = ahead
         self._current = Settings()
         self._sender: Sender | None = None
         self._loop: LoopingCall | None = None
@@ -156,13 +159,17 @@ class TelemetryService(Service):
         except Exception:  # noqa: BLE001 - a loop that raises would never run again
             self.log.failure("the metrics could not be read, will try again")
         else:
-            sender.put_metrics(tuple(readings), self._started_at, self._reactor.seconds())
+            self._put(sender, readings)
+
+    def _put(self, sender: Sender, readings: Iterable[Reading]) -> None:
+        ahead = self._ahead()
+        sender.put_metrics(tuple(readings), self._started_at + ahead, self._reactor.seconds() + ahead)
 
     async def _finish(self) -> None:
         sender = self._let_go()
         if sender is None:
             return
-        sender.put_metrics(tuple(self._collection.current()), self._started_at, self._reactor.seconds())
+        self._put(sender, self._collection.current())
         closed = self._close(sender)
         abandoning = self._reactor.callLater(_LAST, closed.cancel)
         await closed

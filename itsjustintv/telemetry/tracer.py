@@ -34,7 +34,7 @@ class SpanKind(Enum):
 @define(eq=False, kw_only=True)  # not frozen, which takes thrice as long to make
 class Span:
     """
-    Something that was done for an event, and is over. Nobody changes it.
+    Something that was done for an event, and is over.
 
     :ivar name: says what kind of thing; there are few.
     :ivar context: its own ``traceparent``.
@@ -91,12 +91,14 @@ class Tracer:
     :ivar bits: answers with so many random bits.
     :ivar traces: counts events by what was decided.
     :ivar spans: counts those that had to be dropped.
+    :ivar ahead: by how many seconds the clock of the machine is ahead of that of the spans.
     :ivar collector: takes the spans; ``None`` while nobody does.
     """
 
     _bits: Callable[[int], int]
     _traces: Counter
     _spans: Counter
+    _ahead: Callable[[], float] = lambda: 0.0
     collector: Spans | None = field(default=None, init=False)
 
     def begin(self, event_id: str) -> str:
@@ -130,7 +132,12 @@ class Tracer:
         """
         Hand on a span that has ended.
         """
-        if self.collector is not None and not self.collector.put(span):
+        if self.collector is None:
+            return
+        ahead = self._ahead()
+        span.started_at += ahead
+        span.ended_at += ahead
+        if not self.collector.put(span):
             self._spans.add("dropped")
 
     def _id(self, bits: int) -> int:

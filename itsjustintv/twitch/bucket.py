@@ -5,9 +5,10 @@ Helix's rate limit, seen from outside.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable
 from math import inf
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -57,10 +58,13 @@ class RateBucket:
     Helix says in ``Ratelimit-Limit``, ``-Remaining`` and ``-Reset`` (the Unix second at which the bucket is full again)
     what there is; an answer is no news about requests that were under way beside it, so those are subtracted. Between
     answers, and with a server that sends no such headers, the bucket is reckoned to refill evenly within a minute.
+
+    :ivar wall: the time by which Helix names that second.
     """
 
     _clock: IReactorTime
     _limit: int = 800
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _points: float = field(init=False)
     _since: float = field(init=False)
     _rate: float = field(init=False)
@@ -128,7 +132,7 @@ class RateBucket:
         self._learn(fare, answer)
         now = self._clock.seconds()
         reset = answer.number("Ratelimit-Reset")
-        delay = 1.0 if reset is None else min(max(reset - now, 1.0), _MINUTE)
+        delay = 1.0 if reset is None else min(max(reset - self._wall(), 1.0), _MINUTE)
         self._closed_until = max(self._closed_until, now + delay)
         self._serve()
         return delay
@@ -151,7 +155,7 @@ class RateBucket:
         self._limit = limit
         self._points = float(remaining - beside)
         self._rate = limit / _MINUTE
-        ahead = (answer.number("Ratelimit-Reset") or 0) - self._since
+        ahead = (answer.number("Ratelimit-Reset") or 0) - self._wall()
         if ahead > 0 and limit > remaining:
             # Not slower than half the documented rate: that would be two clocks that disagree.
             self._rate = min(self._rate, max((limit - remaining) / ahead, self._rate / 2))

@@ -81,6 +81,7 @@ class CatchUp(Service):
 
     :ivar accept: knows what was announced already.
     :ivar new_id: makes the ids of events.
+    :ivar wall: the time by which Twitch dates broadcasts, in seconds since the epoch.
     """
 
     _directory: Directory
@@ -92,6 +93,7 @@ class CatchUp(Service):
         default=Factory(lambda self: Errand(self._clock, "ask twitch who is live", self._round), takes_self=True),
         kw_only=True,
     )
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _wanted: dict[str, None] = field(factory=dict, init=False)
     _tally: _Tally = field(factory=_Tally, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
@@ -203,7 +205,7 @@ class CatchUp(Service):
         if not settings.enabled:
             return
         found = await all_of(self._directory.stream(each) for each in ids)
-        now = self._clock.seconds()
+        now = self._wall()
         live = [stream for stream in found if stream is not None and stream.id and stream.type == "live"]
         young = [stream for stream in live if _age(stream, now) <= settings.max_age]
         verdicts = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
@@ -223,7 +225,7 @@ class CatchUp(Service):
             broadcaster_name=stream.user_name,
             type=stream.type,
             started_at=stream.started_at,
-            received_at=now,
+            received_at=self._clock.seconds(),
             recovered=True,
         )
         verdict = await self._accept(event)

@@ -18,6 +18,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv.errors import Forged, Stale, Unreadable
 from itsjustintv.model import Event
 from itsjustintv.signature import verify_eventsub
+from itsjustintv.support.durations import duration
 
 __all__ = ["WINDOW", "Challenge", "Message", "Notification", "Other", "Revocation", "open_message"]
 
@@ -104,8 +105,13 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
     :raises Unreadable: authentic, but not what EventSub documents.
     """
     message_id, timestamp = _authenticate(headers, body, secrets)
-    if abs(now - _moment(timestamp)) > WINDOW:
-        raise Stale("the message was sent more than ten minutes before or after now")
+    age = now - _moment(timestamp)
+    if age > WINDOW:
+        raise Stale(f"the message was sent {duration(age)} ago (limit {duration(WINDOW)}): check this machine's clock")
+    if age < -WINDOW:
+        raise Stale(
+            f"the message is dated {duration(-age)} from now (limit {duration(WINDOW)}): check this machine's clock"
+        )
     kind = _single(headers, _TYPE)
     content = _object(_parse(body), "the body")
     if "challenge" in content:

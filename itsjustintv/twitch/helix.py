@@ -4,7 +4,7 @@ Requests to Helix, Twitch's API (dev.twitch.tv, "API guide").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from attrs import define, field
 from treq.client import HTTPClient
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.telemetry.calls import ApiCall, OnCall, requesters
@@ -47,6 +48,7 @@ class Helix:
     :ivar http: must not follow redirects on its own.
     :ivar settings: where Helix is, and who asks.
     :ivar on_call: is told of every request that was sent, with its answer or without.
+    :ivar on_answer: is shown the headers of every answer.
     """
 
     _http: HTTPClient
@@ -55,6 +57,7 @@ class Helix:
     _bucket: RateBucket
     _clock: IReactorTime
     _on_call: OnCall = lambda _: None
+    _on_answer: Callable[[Headers], None] = lambda _: None
     _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
     _heard: bool = field(default=False, init=False)
 
@@ -136,6 +139,7 @@ class Helix:
         try:
             answer = await request.send(token)
             status = answer.status
+            self._on_answer(answer.headers)
         finally:
             self._on_call(
                 ApiCall(

@@ -63,6 +63,7 @@ class SubscriptionKeeper(Service):
 
     :ivar callback: the address of today, asked for at the beginning of each round; so is ``secret``.
     :ivar random: from 0 to 1.
+    :ivar wall: the time by which Twitch dates subscriptions, in seconds since the epoch.
     :ivar certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
     :ivar ends: until when the subscription for a user id that is not wanted any more is left, in seconds since the
         epoch; infinity while that is not known.
@@ -80,6 +81,7 @@ class SubscriptionKeeper(Service):
     _certain: Callable[[], bool] = lambda: True
     _ends: Callable[[str], float] = lambda _: 0.0
     _unknown: Callable[[], Mapping[str, str]] = dict
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _errand: Errand = field(
         init=False,
         default=Factory(
@@ -265,7 +267,7 @@ class SubscriptionKeeper(Service):
             listing,
             terms.callback,
             lambda each: self._fingerprints.matches(each.id, terms.secret),
-            self._clock.seconds(),
+            self._wall(),
             created_here=self._fingerprints.created_here,
             certain=self._certain(),
             spared=lambda each: self._ends(each) > self._clock.seconds(),
@@ -350,4 +352,4 @@ class SubscriptionKeeper(Service):
             self.reconcile("what failed may be tried again", min(pauses))
 
     def _age(self, subscription: Subscription) -> float:
-        return self._clock.seconds() - moment(subscription.created_at)
+        return self._wall() - moment(subscription.created_at)

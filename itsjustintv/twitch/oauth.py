@@ -18,6 +18,7 @@ from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.web.http_headers import Headers
 
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
@@ -152,6 +153,7 @@ class AppToken:
         others is not used. It is kept in ``token_file``.
     :ivar in_thread: reads and writes the file. The file is small, but a write waits for the disk.
     :ivar hide: is told of each token, as of something that must appear nowhere.
+    :ivar on_answer: is shown the headers of every answer.
     """
 
     _http: HTTPClient
@@ -159,6 +161,7 @@ class AppToken:
     _clock: IReactorTime
     _in_thread: InThread
     _hide: Callable[[Sequence[str]], object] = lambda _: None
+    _on_answer: Callable[[Headers], None] = lambda _: None
     _token: _Token | None = field(default=None, init=False)
     _loaded: bool = field(default=False, init=False)
     _failed: _Failed | None = field(default=None, init=False)
@@ -278,6 +281,7 @@ class AppToken:
             },
             hide=(settings.client_secret,),
         )
+        self._on_answer(answer.headers)
         if answer.status != 200:
             raise _refusal(answer)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -86,11 +86,12 @@ class TwitchResource:
 
     :ivar secrets: asked for at each message.
     :ivar accept: what it started goes on when the peer hangs up.
-    :ivar clock: tells the age of messages.
+    :ivar clock: tells when an event was received.
     :ivar new_id: makes the ids of requests. That of a notification is its event's, so that one id leads from Twitch's
         own record to the last attempt. An id that a request brings along is not looked at: anybody can say anything.
     :ivar count: is told ``accepted``, ``duplicate``, ``ignored``, ``challenge``, ``revocation``, ``other``, ``forged``,
         ``stale``, ``unreadable``, ``unavailable`` or ``failed`` of each message.
+    :ivar wall: tells the age of messages: the time of the machine, in seconds since the epoch.
     """
 
     app: ClassVar[Klein] = Klein()
@@ -102,6 +103,7 @@ class TwitchResource:
     _clock: IReactorTime
     _new_id: Callable[[], str]
     _count: Count = lambda _: None
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
     _refusals: Sparing = field(init=False, default=Factory(lambda self: Sparing(self._clock), takes_self=True))
 
     @app.route("/twitch")
@@ -118,7 +120,7 @@ class TwitchResource:
         try:
             answer = self._open(request, request_id)
         except Refused as refusal:
-            self._note(str(refusal), getattr(request.getClientAddress(), "host", "nobody"), request_id)
+            self._note(refusal, getattr(request.getClientAddress(), "host", "nobody"), request_id)
             self._count(_REFUSED[type(refusal)])
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
         except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
@@ -135,10 +137,11 @@ class TwitchResource:
         """
         Decide what becomes of a message.
         """
-        now = self._clock.seconds()
+        now = self._wall()
         message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, request_id)
         if isinstance(message, Notification):
-            return _uncancelled(Deferred.fromCoroutine(self._take(message.event)))
+            event = evolve(message.event, received_at=self._clock.seconds())
+            return _uncancelled(Deferred.fromCoroutine(self._take(event)))
         if isinstance(message, Challenge):
             self._count("challenge")
             self.log.info(
@@ -197,20 +200,20 @@ class TwitchResource:
         )
         self._on_revocation(revocation)
 
-    def _note(self, reason: str, client: str, request_id: str) -> None:
+    def _note(self, refusal: Refused, client: str, request_id: str) -> None:
         """
-        Log a refusal, or count it for the next line about the same reason. The reasons are fixed texts, so there are
-        few.
+        Log a refusal, or count it for the next line about the same reason. But for the age of a message the reasons
+        are fixed texts, so there are few.
 
         :param client: the address of whoever sent the message.
         :param request_id: of the request; a line about several has that of the last.
         """
-        if count := self._refusals.count(reason):
+        if count := self._refusals.count("stale" if isinstance(refusal, Stale) else str(refusal)):
             self.log.warn(
                 "refused {count} message(s), the last from {client}: {reason}",
                 count=count,
                 client=client,
-                reason=reason,
+                reason=str(refusal),
                 request_id=request_id,
             )
 

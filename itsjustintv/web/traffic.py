@@ -5,13 +5,13 @@ All open connections of a site together: what they may cost, and who has to leav
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from operator import attrgetter
 from typing import ClassVar, Protocol
 
 import orjson
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
@@ -87,6 +87,7 @@ class Traffic:
     """
     The open connections, and what became of those that broke a limit.
 
+    :ivar wall: the time of the machine, in seconds since the epoch, for ``Date``.
     :ivar open: the connections that are open.
     :ivar streams: the requests that are open on HTTP/2 connections.
     :ivar turned_away: connections that were one too many, or had to give way to somebody who had fewer.
@@ -98,6 +99,7 @@ class Traffic:
 
     limits: Limits
     clock: IReactorTime
+    wall: Callable[[], float] = field(default=Factory(lambda self: self.clock.seconds, takes_self=True))
     open: set[Connection] = field(init=False, factory=set)
     streams: int = field(init=False, default=0)
     turned_away: int = field(init=False, default=0)
@@ -167,7 +169,7 @@ class Traffic:
         return True
 
     def _date(self) -> None:
-        now = int(self.clock.seconds())
+        now = int(self.wall())
         if now != self._imprinted_at:
             self._imprinted_at = now
             self._imprinted = ((b"server", b"itsjustintv"), (b"date", http.datetimeToString(now)))

@@ -181,6 +181,16 @@ class RequestTests(DispatcherTestCase):
         self.assertEqual(self.header("webhook-id"), "e1")
         self.assertEqual(self.header("webhook-timestamp"), "1700000000")
 
+    def test_the_time_of_the_signature_is_that_on_the_wall(self) -> None:
+        """
+        A receiver compares it with its own clock, whatever ours was set by since the daemon started; when the
+        attempt was made is told by the journal's.
+        """
+        dispatcher = Dispatcher(self.agent, self.clock, lambda: 15.0, embed, wall=lambda: NOW + 86400.0)
+        attempt = self.successResultOf(dispatcher(WHAT, evolve(WHERE, signature="standard")))
+        self.assertEqual(self.header("webhook-timestamp"), str(int(NOW) + 86400))
+        self.assertEqual(attempt.started_at, NOW)
+
     def test_picture_is_signed_too(self) -> None:
         """
         A picture is put into the payload before that is signed.

@@ -147,7 +147,7 @@ class PresenceTests(JournalCase):
         self.assertIsNone(self.journal.problem())
         self.clock.advance(1)
         while self.journal.problem() is None:
-            await self.journal.earliest()
+            await self.journal.earliest(lambda _: True)
         self.assertEqual(kept(self.path), {"e1"})
 
     async def test_a_database_that_was_written_by_others(self) -> None:

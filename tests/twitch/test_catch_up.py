@@ -104,6 +104,17 @@ class CatchUpTests(SynchronousTestCase):
     def announced(self) -> list[str]:
         return [event.broadcaster_id for event in self.accepted]
 
+    def test_age_is_told_by_the_time_that_twitch_dates_with(self) -> None:
+        """
+        A machine whose clock is a day ahead announces what has just begun, and not what is a day old.
+        """
+        self.catch_up._wall = lambda: self.clock.seconds() - 86400.0
+        self.streams = [stream("1", age=86400.0 + 60.0), stream("2", age=60.0 + 2 * 86400.0)]
+        self.catch_up.ask(["1", "2"])
+        self.after(2.0)
+        self.assertEqual(self.announced(), ["1"])
+        self.assertLess(abs(self.accepted[0].received_at - self.clock.seconds()), 5.0)
+
     def test_a_missed_broadcast_becomes_an_event(self) -> None:
         """
         Everything a message would have told is in the event, and that none did.

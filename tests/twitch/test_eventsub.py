@@ -205,6 +205,18 @@ class AgeTests(SynchronousTestCase):
         for now in (NOW - WINDOW - 1, NOW + WINDOW + 1):
             self.assertRaises(Stale, sent, ONLINE, now=now)
 
+    def test_how_old_is_said(self) -> None:
+        """
+        The refusal has what was measured, the limit, and what to look at.
+        """
+        for off, when in (
+            (660.0, "was sent 11 min ago"),
+            (600.4, "was sent 10 min 1 s ago"),
+            (-30 * 86400.0, "is dated 30 days from now"),
+        ):
+            refusal = self.assertRaises(Stale, sent, ONLINE, now=NOW + off)
+            self.assertEqual(str(refusal), f"the message {when} (limit 10 min): check this machine's clock")
+
     @given(fraction=st.text("0123456789", max_size=40), zone=st.sampled_from((b"Z", b"+00:00", b"-00:00")))
     def test_any_number_of_fraction_digits(self, fraction: str, zone: bytes) -> None:
         """

@@ -72,6 +72,7 @@ class Door:
     revocations: list[Revocation] = field(factory=list)
     counts: list[str] = field(factory=list)
     clock: Clock = field(factory=Clock)
+    ahead: float = 0.0
     ids: Iterator[int] = field(factory=lambda: count(1))
     client: StubTreq = field(init=False)
 
@@ -84,6 +85,7 @@ class Door:
             clock=self.clock,
             new_id=lambda: f"event-{next(self.ids)}",
             count=self.counts.append,
+            wall=lambda: self.clock.seconds() + self.ahead,
         )
         self.client = StubTreq(resource.app.resource())
 
@@ -268,6 +270,17 @@ class AnswerTests(SynchronousTestCase):
         door = Door()
         door.clock.advance(WINDOW + 1)
         self.assert_answer(door.send(ONLINE), 403, "forbidden")
+
+    def test_age_is_told_by_the_clock_on_the_wall(self) -> None:
+        """
+        A clock that is set wrong keeps messages out, one that is set right lets them in at once; when an event was
+        received is told by the steady one.
+        """
+        door = Door()
+        for ahead, status in ((-30 * 86400.0, 403), (86400.0, 403), (0.0, 200), (300.0, 200)):
+            door.ahead = ahead
+            self.assertEqual(door.send(ONLINE).status, status)
+        self.assertEqual([each.received_at for each in door.events], [NOW, NOW])
 
     def test_unreadable_message_is_a_bad_request(self) -> None:
         """

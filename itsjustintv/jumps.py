@@ -1,0 +1,107 @@
+"""
+The clock on the wall, when it is set while the daemon runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.support.clocks import SteadyClock
+from itsjustintv.support.durations import Seconds
+
+__all__ = ["Jumps"]
+
+
+@define(eq=False)
+class Jumps(Service):
+    """
+    Notices that the clock of the machine was set, and passes it on. Waits and ages go by the steady clock and are not
+    affected.
+
+    :ivar note: writes down by how many seconds the clock is ahead of the steady one.
+    :ivar least: seconds; a clock that is moved by less is being kept right.
+    :ivar count: how often it was set.
+    """
+
+    _steady: SteadyClock
+    _clock: IReactorTime
+    _note: Callable[[float], Deferred[None]]
+    _every: float = 1.0
+    _least: float = 1.0
+    count: int = field(default=0, init=False)
+    _ahead: float = field(default=0.0, init=False)
+    _noted: float = field(default=0.0, init=False)
+    _listeners: list[Callable[[], Any]] = field(factory=list, init=False)
+    _loop: LoopingCall | None = field(default=None, init=False)
+
+    log = Logger()
+
+    @property
+    def ahead(self) -> float:
+        """
+        By how many seconds the clock was set forward in all, as last looked; negative if back.
+        """
+        return self._ahead
+
+    def subscribe(self, listener: Callable[[], Any]) -> None:
+        """
+        Call something after each time that the clock was set.
+        """
+        self._listeners.append(listener)
+
+    def startService(self) -> None:
+        """
+        Look every second.
+        """
+        super().startService()
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
+        self._loop.clock = self._clock
+        self._loop.start(self._every)
+
+    def stopService(self) -> None:
+        """
+        Look no more.
+        """
+        super().stopService()
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+
+    async def _look(self) -> None:
+        """
+        Look once. Never raises: the loop must not end.
+        """
+        ahead = self._steady.ahead()
+        by = ahead - self._ahead
+        if abs(by) >= self._least:
+            self._ahead = ahead
+            self.count += 1
+            self.log.warn(
+                "the clock of this machine was set {direction} by {by}: nothing waits longer or expires because of"
+                " that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
+                direction="forward" if by > 0 else "back",
+                by=Seconds(round(abs(by), 1)),
+            )
+            for listener in self._listeners:
+                try:
+                    listener()
+                except Exception:  # noqa: BLE001 - the others must hear of it all the same
+                    self.log.failure("{listener} has not followed the clock; restart the daemon", listener=listener)
+        if self._noted != self._ahead:
+            ahead = self._ahead
+            try:
+                await self._note(ahead)
+            except JournalUnavailable:
+                return  # the journal says so itself; the next look tries again
+            except Exception:  # noqa: BLE001 - as above
+                self.log.failure("cannot write down that the clock was set, will try again")
+                return
+            self._noted = ahead

@@ -1,0 +1,112 @@
+"""
+Two clocks: one that passes evenly, for waits and ages, and that on the wall, for what others date.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+__all__ = ["SteadyClock", "WallClock", "boot_id", "uptime"]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+# Two looks at a clock that are further apart, in seconds, had the process stopped in between.
+_TOGETHER = 0.1
+_LOOKS = 5
+
+
+def uptime() -> float:
+    """
+    Seconds since the machine started, those in which it was suspended included where the system counts them (Linux:
+    clock_gettime(2), ``CLOCK_BOOTTIME``). Nobody can set this clock.
+    """
+    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+def boot_id() -> str:
+    """
+    Name the run of the machine in which :func:`uptime` counts; empty where the system does not tell (Linux: random(4)).
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+@define(eq=False)
+class SteadyClock:
+    """
+    Seconds since the epoch by the wall clock as it was at the start, and by what has passed since: whatever is done to
+    the wall clock, a second takes a second.
+
+    :ivar wall: the time of the machine, in seconds since the epoch.
+    :ivar uptime: see :func:`uptime`; it is the same clock for every process of one ``boot``.
+    :ivar boot: see :func:`boot_id`.
+    :ivar origin: what this clock showed when ``uptime`` was 0.
+    """
+
+    wall: Callable[[], float]
+    uptime: Callable[[], float]
+    boot: str = ""
+    origin: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.origin = 0.0
+        self.origin = self.ahead()
+
+    def seconds(self) -> float:
+        """
+        Seconds since the epoch, never less than before.
+        """
+        return self.origin + self.uptime()
+
+    def ahead(self) -> float:
+        """
+        By how many seconds the wall clock is ahead: by how much it was set forward since the start, negative if back.
+        """
+        for _ in range(_LOOKS):
+            before = self.seconds()
+            wall = self.wall()
+            after = self.seconds()
+            if after - before < _TOGETHER:
+                break
+        return wall - (before + after) / 2
+
+
+@implementer(IReactorTime)
+@define(eq=False)
+class WallClock:
+    """
+    The time of the machine, with a reactor's timers, for what deals with moments that others have named. A timer takes
+    as many seconds as it was asked for, whatever the time is by then.
+    """
+
+    _wall: Callable[[], float]
+    _reactor: Any
+
+    def seconds(self) -> float:
+        """
+        Seconds since the epoch; may jump.
+        """
+        return self._wall()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:  # noqa: A002
+        """
+        Call something after so many seconds.
+        """
+        call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kwargs)
+        return call
+
+    def getDelayedCalls(self) -> Any:
+        """
+        Those of the reactor.
+        """
+        return self._reactor.getDelayedCalls()
