@@ -24,6 +24,8 @@ The exceptions of itsjustintv. Each says by its class what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
 __all__ = [
@@ -73,11 +75,21 @@ class Problem:
 class ConfigError(ItsJustInTVError):
     """
     The configuration cannot be used; ``problems`` lists everything that is wrong with it, not only the first thing.
+
+    :ivar warnings: what is allowed and yet seldom meant; it may be why something is missing.
     """
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.warnings = warnings
+
+    def lines(self) -> Iterator[str]:
+        """
+        Everything an operator should read, one line each.
+        """
+        yield from map(str, self.problems)
+        yield from (f"warning: {warning}" for warning in self.warnings)
 
 
 class JournalUnavailable(ItsJustInTVError):

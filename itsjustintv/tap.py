@@ -95,7 +95,7 @@ class Options(usage.Options):
         try:
             self.loaded = load(path, os.environ, here=here)
         except ConfigError as error:
-            problems = "\n".join(f"  {visible(str(problem))}" for problem in error.problems)
+            problems = "\n".join(f"  {visible(line)}" for line in error.lines())
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
         # Whatever is said from here on waits for the log, which begins later.
         _note(self.loaded.config)

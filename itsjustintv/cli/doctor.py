@@ -65,7 +65,8 @@ def doctor(config: str | None, as_json: bool) -> None:
         settings = load(path, os.environ)
     except ConfigError as error:
         problems = [_Found("configuration", Finding(Verdict.MEND, str(each))) for each in error.problems]
-        _end([*problems], as_json)
+        problems += [_Found("configuration", Finding(Verdict.HINT, str(each))) for each in error.warnings]
+        _end(problems, as_json)
         return
     running = daemon_runs(settings)
     found = [

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
-from itsjustintv.cli.options import Listed, config_option, errors, examples, naming, to_write
+from itsjustintv.cli.options import Listed, config_option, errors, examples, naming, ruled, to_write
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell
 from itsjustintv.config import hosts, urls, values
@@ -27,20 +26,6 @@ from itsjustintv.twitch.preflight import doubts
 __all__ = ["init"]
 
 
-def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """
-    Hold an option to a rule of the configuration.
-    """
-
-    def judge(_: click.Context, __: click.Parameter, value: Any) -> Any:
-        for each in value if isinstance(value, tuple) else (value,):
-            if each is not None and (problems := list(rule(each))):
-                raise click.BadParameter("; ".join(problems))
-        return value
-
-    return judge
-
-
 @click.command(
     epilog=examples(
         "init",
@@ -54,7 +39,7 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
     metavar="ID",
     envvar="ITSJUSTINTV_TWITCH_CLIENT_ID",
     show_envvar=True,
-    callback=_ruled(values.visible),
+    callback=ruled(values.visible),
     help="Of the application at Twitch.",
 )
 @click.option(
@@ -62,11 +47,11 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
     metavar="SECRET",
     envvar="ITSJUSTINTV_TWITCH_CLIENT_SECRET",
     show_envvar=True,
-    callback=_ruled(values.visible),
+    callback=ruled(values.visible),
     help="Its secret; rather set the variable, since others can see what a command is started with.",
 )
 @click.option(
-    "--domain", metavar="NAME", callback=_ruled(hosts.authority), help="The public name at which Twitch reaches us."
+    "--domain", metavar="NAME", callback=ruled(hosts.authority), help="The public name at which Twitch reaches us."
 )
 @click.option(
     "--https/--proxy",
@@ -86,10 +71,10 @@ def _ruled(rule: values.Rule) -> Callable[[click.Context, click.Parameter, Any],
     "streamers",
     metavar="LOGIN",
     multiple=True,
-    callback=_ruled(values.login),
+    callback=ruled(values.login),
     help="Whom to announce; may be repeated.",
 )
-@click.option("--webhook", metavar="URL", callback=_ruled(urls.host_url), help="Whom to tell.")
+@click.option("--webhook", metavar="URL", callback=ruled(urls.host_url), help="Whom to tell.")
 @click.option("--webhook-secret", metavar="SECRET", help="What to sign with; made up unless given.")
 @click.option("--test/--no-test", "send_test", default=False, help="Send a test to the webhook.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Ask Twitch and the name servers.")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from itsjustintv.cli.text import tell
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.places import FINDING, find
 from itsjustintv.config.routes import GLOBAL, Routes
+from itsjustintv.config.values import Rule
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.support.causes import cause
 from itsjustintv.support.foreign_text import visible
@@ -35,6 +37,7 @@ __all__ = [
     "json_option",
     "loaded",
     "naming",
+    "ruled",
     "to_write",
 ]
 
@@ -67,6 +70,20 @@ class Listed(click.ClickException):
         super().__init__("\n  ".join(map(visible, (what, *problems))))
 
 
+def ruled(rule: Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """
+    Hold an option to a rule of the configuration.
+    """
+
+    def judge(_: click.Context, __: click.Parameter, value: Any) -> Any:
+        for each in value if isinstance(value, tuple) else (value,):
+            if each is not None and (problems := list(rule(each))):
+                raise click.BadParameter("; ".join(problems))
+        return value
+
+    return judge
+
+
 def examples(*lines: str) -> str:
     """
     The end of a command's help: how it is used, a command to a line, with a comment of a few words if need be.
@@ -84,7 +101,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise Listed("the configuration cannot be used:", map(str, error.problems)) from None
+        raise Listed("the configuration cannot be used:", error.lines()) from None
     except BrokenPipeError:
         raise
     except OSError as error:

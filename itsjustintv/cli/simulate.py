@@ -15,11 +15,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from itsjustintv.cli.options import errors, examples
+from itsjustintv.cli.options import errors, examples, ruled
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.example import example, write_new
 from itsjustintv.config.filling import filled
+from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
 from itsjustintv.signature import is_standard, standard_secret
 from itsjustintv.support.causes import cause
@@ -61,7 +62,7 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     metavar="FILE",
     help="Write a configuration for a daemon beside it.",
 )
-@click.option("--webhook", metavar="URL", help="With --write: whom to tell.")
+@click.option("--webhook", metavar="URL", callback=ruled(host_url), help="With --write: whom to tell.")
 @click.option("--webhook-secret", metavar="SECRET", help="With --write: what to sign with; made up unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Only one line of JSON: where it is, and with which credentials.")
 def simulate(  # noqa: PLR0917 - click names them

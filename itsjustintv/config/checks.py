@@ -4,6 +4,7 @@ Whether the values of a configuration can be worked with. Their types are alread
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
@@ -36,8 +37,9 @@ from itsjustintv.config.values import (
     visible,
 )
 from itsjustintv.signature import standard_key
+from itsjustintv.support.http_url import after_host
 
-__all__ = ["check_rules", "check_values", "doubts"]
+__all__ = ["check_rules", "check_values", "doubts", "slips"]
 
 _SIGNATURES = one_of("hub", "standard", "both")
 
@@ -95,8 +97,14 @@ _STREAMER_RULES: Mapping[str, Rule] = {
 }
 
 
+# In the place of a part of a URL: <token>, {token}, ...
+_LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
+
 _KEYS = [leaf.keys for leaf in leaves()]
 _STREAMER_KEYS = [leaf.keys[-1] for leaf in leaves(StreamerEntry)]
+
+# In the place of a part of a URL: <token>, {token}, ...
+_LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
 
 #: What Twitch, or an authority, has made up.
 _IDS: frozenset[Keys] = frozenset({("twitch", "client_id"), ("server", "tls", "eab_kid")})
@@ -137,14 +145,25 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[Finding
     yield from _streamers(config, wrong)
 
 
+def slips(config: Config, draft: Draft) -> Iterator[Finding]:
+    """
+    Find what is doubtful about single values, also of a configuration that cannot be used.
+
+    :param draft: knows where values come from.
+    """
+    wrong = draft.wrong
+    for finding in (*_accidents(config, draft), *_addresses(config)):
+        if finding.path not in wrong:
+            yield finding
+
+
 def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
     """
     Find what is allowed and yet seldom meant.
 
     :param draft: knows where values come from.
     """
-    yield from _accidents(config, draft)
-    yield from _chats(config)
+    yield from slips(config, draft)
     yield from tls_doubts(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield Finding("server.trusted_proxies", "believes everybody: whoever calls can claim to be anyone")
@@ -178,7 +197,7 @@ def _accident(keys: Keys, value: object, secrets: Collection[Keys], draft: Draft
             yield Finding(path, where + sentence)
 
 
-def _chats(config: Config) -> Iterator[Finding]:
+def _addresses(config: Config) -> Iterator[Finding]:
     webhook = config.global_webhook
     urls = {"global_webhook.url": webhook.url if webhook.enabled else ""}
     for name, entry in config.streamers.items():
@@ -186,6 +205,8 @@ def _chats(config: Config) -> Iterator[Finding]:
     for path, url in urls.items():
         if service := chat_service(url):
             yield Finding(path, service.advice)
+        if _LEFT_OPEN.search(after_host(url)):
+            yield Finding(path, "holds a placeholder after its host: put the real value there")
 
 
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[Finding]:

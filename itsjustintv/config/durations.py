@@ -96,7 +96,7 @@ def _unread(text: str) -> str:
 def _other_unit(number: str, unit: str) -> str:
     lower = unit.lower()
     if lower in _DAYS:
-        whole = f": write {int(number) * _DAYS[lower]}h" if number.isdigit() and len(number) < 6 else ""
+        whole = ": write " + str(int(number) * _DAYS[lower]) + "h" if number.isdigit() and len(number) < 6 else ""
         return f"in hours at the most, since there is no unit {lower}{whole}"
     meant = _MEANT.get(lower) or (lower if lower in _UNITS else None)
     return f"with the unit {meant} in place of {unit}" if meant else "with no other units than ns, us, ms, s, m and h"

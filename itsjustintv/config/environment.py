@@ -45,6 +45,7 @@ def overlay(draft: Draft, environ: Mapping[str, str]) -> None:
             draft.drop(other)
     for variable, leaf in given.items():
         draft.drop(leaf.keys)
+        draft.guessed.discard(dotted(leaf.keys))
         try:
             draft.put(leaf.keys, _value(leaf, environ[variable]), variable)
         except ValueError as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from itsjustintv.config.sections import Config
+from itsjustintv.support.http_url import after_host
 
 __all__ = ["secrets"]
 
@@ -48,5 +49,5 @@ def _given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator
 
 def _target(url: str, secret: str) -> Iterator[str]:
     yield from (url, secret)
-    path = "/" + "".join(url.split("/", 3)[3:])
+    path = after_host(url)
     yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from itsjustintv.config.checks import check_rules, check_values, doubts
+from itsjustintv.config.checks import check_rules, check_values, doubts, slips
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay, strangers
 from itsjustintv.config.places import base_for, located
@@ -126,7 +126,8 @@ def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
     try:
         draft = Draft(tomllib.loads(text))
     except ValueError as error:
-        raise ConfigError((Problem(name, f"is not TOML: {error}"), *_of_environment(environ))) from None
+        problems = (Problem(name, f"is not TOML: {error}"), *_of_environment(environ))
+        raise ConfigError(problems, tuple(strangers(environ))) from None
     except RecursionError:
         raise _unusable(name, "is not TOML that can be read: it is nested too deeply") from None
     respell(draft)
@@ -157,7 +158,7 @@ def _judged(
     draft.judge(check_values(config))
     draft.judge(check_rules(config, draft.wrong))
     if draft.findings:
-        raise ConfigError(draft.problems())
+        raise ConfigError(draft.problems(), (*warnings, *strangers(environ), *map(draft.problem, slips(config, draft))))
     doubted = (draft.problem(finding) for finding in doubts(config, draft))
     return Loaded(config, (*warnings, *strangers(environ), *doubted), base)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -23,6 +24,7 @@ from itsjustintv.delivery.retry_after import retry_after
 from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.reading import one_line
 from itsjustintv.signature import hub, standard
+from itsjustintv.support.http_url import HttpUrl, after_host
 
 __all__ = ["BeginSpan", "Dispatcher", "Embed"]
 
@@ -270,9 +272,12 @@ def _readable(body: bytes, destination: Destination) -> str:
 
 def _secrets(destination: Destination) -> Sequence[str]:
     """
-    List what an answer may quote, the longest first: the URL, its path with the query, long parts of these, the secret.
+    List what an answer may quote, the longest first: the URL, its path with the query, as written and as sent, long
+    parts of these, the secret.
     """
-    path = "/" + "".join(destination.url.split("/", 3)[3:])
-    parts = [part for part in _SEPARATORS.split(path) if len(part) >= _SECRET_LENGTH]
-    whole = [each for each in (destination.url, path, destination.secret) if len(each) > 1]
+    paths = [after_host(destination.url)]
+    with suppress(ValueError):
+        paths.append(HttpUrl.parse(destination.url).target)
+    parts = [part for path in paths for part in _SEPARATORS.split(path) if len(part) >= _SECRET_LENGTH]
+    whole = [each for each in (destination.url, *paths, destination.secret) if len(each) > 1]
     return sorted({*whole, *parts}, key=len, reverse=True)

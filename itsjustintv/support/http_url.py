@@ -11,7 +11,7 @@ from urllib.parse import quote
 from attrs import frozen
 from hyperlink import EncodedURL
 
-__all__ = ["HttpUrl", "request_url"]
+__all__ = ["HttpUrl", "after_host", "request_url"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -75,6 +75,16 @@ class HttpUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def after_host(url: str) -> str:
+    """
+    What follows the host of a URL as it is written, with the ``/`` or ``?`` that it begins with; empty for nothing.
+    """
+    _, scheme, rest = url.partition("://")
+    rest = rest if scheme else url
+    found = re.search("[/?#]", rest)
+    return rest[found.start() :] if found else ""
 
 
 def request_url(text: str) -> EncodedURL:

@@ -215,6 +215,32 @@ class EverythingTests(SynchronousTestCase):
         tables["twich"] = tables.pop("twitch")
         self.assertEqual(["twich"], told(World(tables=tables)))
 
+    def test_a_variable_overrides_what_is_misspelt(self) -> None:
+        """
+        What is wrong with a variable is told although the file has its key misspelt.
+        """
+        world = World(environ={"ITSJUSTINTV_RETRY_MAX_AGE": "soon"})
+        world.set("retry.max_agee", "1h")
+        self.assertEqual(["ITSJUSTINTV_RETRY_MAX_AGE", "retry.max_agee"], told(world))
+
+    def test_what_may_be_why(self) -> None:
+        """
+        What is seldom meant is told beside what is wrong: a blank in the name of a variable may be why another value is
+        missing.
+        """
+        tables = World().tables
+        del tables["twitch"]["client_secret"]
+        tables["twitch"]["webhook_secret"] = "'webhook secret'"
+        tables["streamers"]["a"] = {"login": "a", "target_webhook_url": "https://hooks.slack.com/services/<token>"}
+        tables["cache"] = {"ttl": "1 h"}
+        with self.assertRaises(ConfigError) as caught:
+            parse(document(tables), {"ITSJUSTINTV_TWITCH_CLIENT_SECRET ": "x"})
+        self.assertEqual(["cache.ttl", "twitch.client_secret"], [each.path for each in caught.exception.problems])
+        url = "streamers.a.target_webhook_url"
+        expected = ['"ITSJUSTINTV_TWITCH_CLIENT_SECRET "', "twitch.webhook_secret", url, url]
+        self.assertEqual(expected, [each.path for each in caught.exception.warnings])
+        self.assertEqual(6, len(list(caught.exception.lines())))
+
     def test_what_is_no_toml(self) -> None:
         """
         A file that is no TOML does not hide what is wrong with the environment.

@@ -56,6 +56,14 @@ class SecretsTests(SynchronousTestCase):
         self.assertIn("server-tls-eab_hmac-hidden", planted)
         self.assertEqual(set(), planted - set(secrets(config, {})))
 
+    def test_an_address_without_a_path(self) -> None:
+        """
+        The query of an address is hidden whether or not there is a path before it.
+        """
+        for url in ("https://hooks.example.org?token=0123456789", "https://hooks.example.org/a?token=0123456789"):
+            config = Config(streamers={"a": StreamerEntry(target_webhook_url=url)})
+            self.assertIn("token=0123456789", set(secrets(config, {})))
+
     def test_what_is_given_to_a_collector_is_not_logged(self) -> None:
         """
         The headers that OpenTelemetry's variables add are secrets, in either way of writing them, and so is what an

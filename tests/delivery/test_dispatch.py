@@ -323,6 +323,19 @@ class AnswerTests(DispatcherTestCase):
             self.assertNotIn(secret, response)
         self.assertTrue(response.startswith("Cannot POST [redacted]"), response)
 
+    def test_the_address_in_each_form(self) -> None:
+        """
+        It is hidden without a path before the query as well, and in the form in which it is sent.
+        """
+        self.receiver.status = 404
+        for url, quoted in (
+            ("https://example.org?token=zyxwvuts", "/?token=zyxwvuts, zyxwvuts"),
+            ("https://example.org/a/../hooks/{zyxwvuts}", "/hooks/%7Bzyxwvuts%7D, %7Bzyxwvuts%7D"),
+            ("https://example.org//zyxwvuts//", "//zyxwvuts//, zyxwvuts"),
+        ):
+            self.receiver.answer = f"Cannot POST {quoted}".encode()
+            self.assertNotIn("zyxwvuts", self.send(destination=evolve(WHERE, url=url)).response or "", url)
+
 
 @implementer(IAgent)
 @define(eq=False)
