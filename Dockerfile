@@ -23,7 +23,7 @@ FROM python:${PYTHON}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="itsjustintv" \
-      org.opencontainers.image.description="Tells your webhooks, once and reliably, when a Twitch streamer goes live." \
+      org.opencontainers.image.description="Sends a webhook when a Twitch streamer goes live, and again until it is received." \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

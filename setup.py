@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 setup(
     name="itsjustintv",
     version="0.1.0",
-    description="Tells your webhooks, once and reliably, when a Twitch streamer goes live.",
+    description="Sends a webhook when a Twitch streamer goes live, and again until it is received.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

@@ -1,7 +1,8 @@
 """
-itsjustintv learns from Twitch EventSub the moment a streamer goes live and tells every configured webhook, once.
+itsjustintv learns from Twitch EventSub when a streamer goes live and sends a webhook to every configured receiver.
 
-Three promises outrank every feature: nothing accepted is lost, everything is announced once, and it is announced now.
+Three promises outrank every feature: nothing accepted is lost, a broadcast (a stream id) is announced once, and it is
+announced now.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -73,7 +73,7 @@ class Options(usage.Options):
     """
 
     synopsis = "[--config FILE]"
-    longdesc = "Tell webhooks, once and reliably, when a Twitch streamer goes live."
+    longdesc = "Send a webhook when a Twitch streamer goes live, and again until it is received."
     optParameters = [  # noqa: RUF012 - the form usage.Options reads
         ["config", "c", None, FINDING],
     ]

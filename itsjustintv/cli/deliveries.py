@@ -23,6 +23,7 @@ from itsjustintv.cli.options import (
     json_option,
     loaded,
 )
+from itsjustintv.cli.suspensions import Suspension, Suspensions
 from itsjustintv.cli.text import progress, table, tell, utc, write_json
 from itsjustintv.config.load import Loaded
 from itsjustintv.journal.ids import brief
@@ -111,11 +112,12 @@ def list_deliveries(  # noqa: PLR0917 - click names them
         account = ledger.accounting()
         counts = ledger.count(destination, streamer)
         length = ledger.brief(each.event_id for each in found)
+        suspensions = Suspensions.of(ledger, settings.config)
     wanted = {each: count for each, count in counts.items() if not state or each in _states(state)}
     if as_json:
         write_json(
             {
-                "deliveries": [_public(each) for each in found],
+                "deliveries": [_public(each, suspensions.find(each)) for each in found],
                 "matching": {each.value: count for each, count in wanted.items()},
                 "accounting": asdict(account),
             }
@@ -131,7 +133,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
                     each.streamer,
                     each.destination,
                     brief(each.id, each.event_id, length),
-                    each.reason,
+                    str(suspensions.find(each) or each.reason),
                 )
                 for each in found
             ]
@@ -157,15 +159,17 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     """
     Show a delivery, every attempt and the payload.
     """
-    ledger = ledger_of(loaded(config))
+    settings = loaded(config)
+    ledger = ledger_of(settings)
     with errors():
         history = ledger.show(ledger.named(delivery))
+        suspension = Suspensions.of(ledger, settings.config).find(history.delivery)
     about, event = history.delivery, history.event
     payload = json.loads(about.body) if about.body else None
     if as_json:
         tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in history.attempts]
         news = {**asdict(event), "received_at": rfc3339(event.received_at)}
-        write_json({**_public(about), "event": news, "tries": tries, "payload": payload})
+        write_json({**_public(about, suspension), "event": news, "tries": tries, "payload": payload})
         return
     tell(f"delivery     {about.id}")
     tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
@@ -174,7 +178,9 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     tell(f"destination  {about.destination}")
     tell(f"accepted     {utc(about.accepted_at)} UTC")
     tell(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
-    if not about.state.final:
+    if suspension is not None:
+        tell(f"next attempt none, {suspension}", "doubtful")
+    elif not about.state.final:
         tell(f"next attempt {utc(about.next_attempt_at)} UTC")
     for number, attempt in enumerate(history.attempts, 1):
         tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
@@ -184,7 +190,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         write_json(payload)
 
 
-def _public(delivery: Delivery) -> Mapping[str, Any]:
+def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, Any]:
     """
     What a program is told of a delivery.
     """
@@ -197,7 +203,8 @@ def _public(delivery: Delivery) -> Mapping[str, Any]:
         "reason": delivery.reason,
         "attempts": delivery.attempts,
         "accepted_at": rfc3339(delivery.accepted_at),
-        "next_attempt_at": None if delivery.state.final else rfc3339(delivery.next_attempt_at),
+        "next_attempt_at": None if delivery.state.final or suspension else rfc3339(delivery.next_attempt_at),
+        "suspended_until": None if suspension is None else rfc3339(suspension.end),
     }
 
 

@@ -16,6 +16,7 @@ from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.options import complete_streamer, config_option, errors, examples, json_option, loaded
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.subscriptions import explained
+from itsjustintv.cli.suspensions import Suspensions
 from itsjustintv.cli.text import table, tell, utc, write_json
 from itsjustintv.cli.twitch import office_of
 from itsjustintv.config.load import Loaded
@@ -58,8 +59,9 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         if story is None and found is None and ledger is not None:
             story = ledger.story(what, prefix=True)
         past = ledger.streamers() if ledger is not None and story is None and found is None else ()
-    if story is not None:
-        write_json(_event(story)) if as_json else _tell_event(story)
+        suspensions = None if ledger is None else Suspensions.of(ledger, settings.config)
+    if story is not None and suspensions is not None:
+        write_json(_event(story, suspensions)) if as_json else _tell_event(story, suspensions)
         return
     if ledger is None and found is None:
         raise click.ClickException(reason)
@@ -91,7 +93,7 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
                 f"{each.attempts:>5}",
                 each.destination,
                 each.event_id[:length],
-                each.reason,
+                str((suspensions and suspensions.find(each)) or each.reason),
             )
             for each in deliveries
         ]
@@ -145,7 +147,7 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
     return said
 
 
-def _tell_event(story: EventStory) -> None:
+def _tell_event(story: EventStory, suspensions: Suspensions) -> None:
     event = story.event
     tell(f"event         {event.id}")
     if event.message_id:
@@ -163,14 +165,16 @@ def _tell_event(story: EventStory) -> None:
     click.echo()
     for course in story.deliveries:
         about = course.delivery
-        tell(f"{about.id} to {about.destination}: {_next(course)}", _TONES.get(about.state.value, ""))
+        tell(f"{about.id} to {about.destination}: {_next(course, suspensions)}", _TONES.get(about.state.value, ""))
 
 
-def _next(course: DeliveryStory) -> str:
+def _next(course: DeliveryStory, suspensions: Suspensions) -> str:
     """
     Where a delivery stands, and what comes next.
     """
     about = course.delivery
+    if (suspension := suspensions.find(about)) is not None:
+        return str(suspension)
     match about.state:
         case State.DELIVERED:
             return f"delivered, attempt {len(course.attempts)}"
@@ -185,11 +189,11 @@ def _next(course: DeliveryStory) -> str:
             return f"{about.state.value}: {about.reason}; itsjustintv deliveries retry {about.id} sends it again"
 
 
-def _event(story: EventStory) -> Mapping[str, Any]:
+def _event(story: EventStory, suspensions: Suspensions) -> Mapping[str, Any]:
     return {
         "event": {**asdict(story.event), "received_at": _precise(story.event.received_at)},
         "steps": [_step(step) for step in story.steps()],
-        "deliveries": [{**_delivery(each.delivery), "next": _next(each)} for each in story.deliveries],
+        "deliveries": [{**_delivery(each.delivery), "next": _next(each, suspensions)} for each in story.deliveries],
     }
 
 

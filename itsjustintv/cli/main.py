@@ -93,7 +93,7 @@ class _Parts(click.Group):
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see options.chosen
     """
-    Tell webhooks, once and reliably, when a Twitch streamer goes live.
+    Send a webhook when a Twitch streamer goes live, and again until it is received.
 
     Without a command, run the daemon.
     """

@@ -11,10 +11,12 @@ from attrs import evolve
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.absences import DESTINATIONS, STREAMERS
 from itsjustintv.cli.main import main
 from itsjustintv.journal import operations
 from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import create
+from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
@@ -70,6 +72,27 @@ class EventTests(SynchronousTestCase):
         ):
             self.assertIn(text, result.output)
         self.assertNotIn("receiver.example.org", result.output)
+
+    def test_what_a_reload_took_away(self) -> None:
+        """
+        A delivery that the daemon has suspended says what is missing, and when it ends.
+        """
+        ledger = Ledger.open(self.folder / "journal.db", lambda: 1100.0)
+        ledger.remember_all(DESTINATIONS, {"again": 1100})
+        ledger.remember_all(STREAMERS, {"e1": 1100, "tanuki": 1100})
+        result = self.explain("e1")
+        self.assertIn(
+            "e1-2 to again: suspended: destination again is not configured; ends at 1970-01-01 00:28:20 UTC unless it",
+            result.output,
+        )
+        self.assertIn("e1-1 to done: delivered, attempt 1", result.output)
+        path = self.folder / "config.toml"
+        for arguments in (["list"], ["show", "e1-2"], ["list", "--json"], ["show", "--json", "e1-2"]):
+            with self.subTest(arguments):
+                shown = CliRunner().invoke(main, ["deliveries", *arguments, "--config", str(path)])
+                self.assertEqual(shown.exit_code, 0, shown.output)
+                when = "1970-01-01T00:28:20Z" if "--json" in arguments else "1970-01-01 00:28:20"
+                self.assertIn(when, shown.output)
 
     def test_for_programs(self) -> None:
         """

@@ -108,7 +108,7 @@ class DocumentTests(StageCase):
             stage = self.stage(settings='[retry]\nmax_attempts = 1\ninitial_delay = "1h"\nmax_delay = "1h"\n')
             for login in ("tanuki", "kitsune"):
                 stage.add_streamer(login)
-            stage.receiver.script.plan("/kitsune", then=Behaviour(status=500))
+            stage.receiver.script.plan("/kitsune", then=Behaviour(status=410))
             await stage.started()
             await stage.subscribed()
             for login in ("tanuki", "kitsune"):

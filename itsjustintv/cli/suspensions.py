@@ -1,0 +1,81 @@
+"""
+Which deliveries wait because a reload took away what they need, and until when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from itsjustintv.absences import DESTINATIONS, STREAMERS
+from itsjustintv.cli.text import utc
+from itsjustintv.config.routes import Routes
+from itsjustintv.config.sections import Config
+from itsjustintv.journal.ledger import Ledger
+from itsjustintv.model import Delivery, State
+
+__all__ = ["Suspension", "Suspensions"]
+
+
+@frozen
+class Suspension:
+    """
+    Why a delivery is suspended.
+
+    :ivar what: is not configured.
+    :ivar end: when it is cancelled unless that returns, in seconds since the epoch.
+    """
+
+    what: str
+    end: float
+
+    def __str__(self) -> str:
+        return f"suspended: {self.what} is not configured; ends at {utc(self.end)} UTC unless it is"
+
+
+@frozen
+class Suspensions:
+    """
+    The moments that the daemon stored, beside the configuration on disk.
+    """
+
+    _routes: Routes
+    _grace: float
+    _destinations: Mapping[str, tuple[int, float]]
+    _streamers: Mapping[str, tuple[int, float]]
+
+    @classmethod
+    def of(cls, ledger: Ledger, config: Config) -> Suspensions:
+        """
+        Read them.
+
+        :raises JournalUnavailable: the journal cannot be read.
+        """
+        return cls(
+            Routes.of(config), config.reload.grace, ledger.recall_all(DESTINATIONS), ledger.recall_all(STREAMERS)
+        )
+
+    def find(self, delivery: Delivery) -> Suspension | None:
+        """
+        Why a delivery is suspended, or ``None``. Only the daemon suspends: where it has not noticed yet, nothing is.
+        """
+        if delivery.state.final:
+            return None
+        for what, name, configured, moments in (
+            (
+                f"destination {delivery.destination}",
+                delivery.destination,
+                delivery.state is State.ACCEPTED or self._routes.destination(delivery.destination) is not None,
+                self._destinations,
+            ),
+            (
+                f"streamer {delivery.streamer}",
+                delivery.streamer,
+                any(each.key == delivery.streamer for each in self._routes.streamers),
+                self._streamers,
+            ),
+        ):
+            if not configured and name in moments:
+                return Suspension(what, moments[name][0] + self._grace)
+        return None
