@@ -17,6 +17,7 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from itsjustintv import __version__
+from itsjustintv.cli.backup import backup, restore
 from itsjustintv.cli.certs import certs
 from itsjustintv.cli.config import config_group
 from itsjustintv.cli.deliveries import deliveries
@@ -39,7 +40,7 @@ __all__ = ["main"]
 _PARTS: Mapping[str, Sequence[str]] = {
     "Begin": ("init", "migrate", "config", "demo"),
     "Run": ("run", "health", "doctor"),
-    "Look and mend": ("explain", "deliveries", "subscriptions", "certs"),
+    "Look and mend": ("explain", "deliveries", "subscriptions", "certs", "backup", "restore"),
     "Practise": ("simulate", "receive"),
 }
 
@@ -171,5 +172,5 @@ def manual(form: str) -> None:
 
 for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)
-for _command in (health, explain, doctor):
+for _command in (health, explain, doctor, backup, restore):
     main.add_command(_command)

@@ -12,9 +12,17 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from sqlite3 import Connection
 
+from twisted.logger import Logger
+
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.folders import make_private, sync_directory
-from itsjustintv.journal.migrations import migrate
+from itsjustintv.journal.copying import copy
+from itsjustintv.journal.migrations import STEPS, check, migrate
+from itsjustintv.journal.presence import companion
+from itsjustintv.journal.space import lacking
+from itsjustintv.support.regular_files import require_regular
+
+_log = Logger()
 
 __all__ = [
     "BUSY_TIMEOUT",
@@ -51,6 +59,11 @@ _MEANING = {
 }
 
 
+#: Codes that SQLite has for a disk without room, too: for the index of its log, and for what only fails when it is
+#: synced or truncated.
+_MAYBE_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
+
 def _primary(error: BaseException) -> int | None:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
@@ -68,11 +81,16 @@ def explain(path: Path, error: BaseException) -> str:
     """
     Say in one sentence what went wrong with the file and what to do about it.
     """
-    meaning = _MEANING.get(_primary(error) or 0)
+    code = _primary(error)
+    if code in _MAYBE_FULL or isinstance(error, OSError):
+        full = lacking(path, error)
+        if full is not None:
+            return full
+    meaning = _MEANING.get(code or 0)
     if meaning is not None:
         return meaning.format(path=path, name=getattr(error, "sqlite_errorname", ""))
     if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
+        where = f" ({error.filename})" if error.filename and str(error.filename) != str(path) else ""
         return f"{path} cannot be used: {(error.strerror or str(error)).lower()}{where}"
     return f"{path} cannot be used: {error}"
 
@@ -129,14 +147,20 @@ def create(path: Path) -> Connection:
     """
     with explained(path):
         make_private(path.parent)
+        require_regular(path)
+        _require_no_orphan(path)
         try:
             # SQLite gives its companions, -wal and -shm, the mode of the database.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             sync_directory(path.parent)
         except FileExistsError:
-            pass
+            if not path.stat().st_size:
+                _log.warn(
+                    "{path} was empty, the journal begins anew: if it had been in use, restore a backup", path=str(path)
+                )
         connection = connect(path)
         try:
+            _keep_old(connection, path)
             migrate(connection, path)
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise JournalUnavailable(f"{path} is on a filesystem without shared memory: put it on a local disk")
@@ -144,6 +168,42 @@ def create(path: Path) -> Connection:
             connection.close()
             raise
         return connection
+
+
+def _require_no_orphan(path: Path) -> None:
+    """
+    See that no log is beside a database that is not there: SQLite would remove it, and it may have all that was
+    accepted.
+    """
+    log = companion(path, "-wal")
+    if not (log.exists() and log.stat().st_size) or (path.exists() and path.stat().st_size):
+        return
+    raise JournalUnavailable(
+        f"{path} is missing or empty, but {log} is not and may have all that was accepted: put the file back that"
+        f" belongs to it, restore a backup, or move {log} away to begin anew"
+    )
+
+
+def _keep_old(connection: Connection, path: Path) -> None:
+    """
+    Keep a copy of a journal that is about to be upgraded, and say so.
+    """
+    version = check(connection, path)
+    if not 0 < version < len(STEPS):
+        return
+    kept = companion(path, f".v{version}-backup")
+    try:
+        copy(path, kept, replace=True)
+    except (JournalUnavailable, sqlite3.Error, OSError) as error:
+        reason = str(error) if isinstance(error, JournalUnavailable) else explain(path, error)
+        raise JournalUnavailable(f"{path} is not upgraded, because no copy of it can be kept: {reason}") from error
+    _log.info(
+        "the journal {path} is upgraded from version {old} to version {new}; {kept} is a copy of what it was",
+        path=str(path),
+        old=version,
+        new=len(STEPS),
+        kept=str(kept),
+    )
 
 
 def lock_file(path: Path) -> Path:
@@ -163,6 +223,7 @@ def lock(path: Path) -> int:
     """
     with explained(path):
         make_private(path.parent)
+        require_regular(lock_file(path))
         descriptor = os.open(lock_file(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)

@@ -33,6 +33,7 @@ EXCUSED: Mapping[str, str] = {
     r"\.venv/bin/(twistd|python) .*itsjustintv.*": "tests.functional.test_start",
     r"(.*/)?itsjustintv init": "asks: tests.functional.test_init answers",
     r"itsjustintv doctor": "finds fault with a callback on this machine: tests.cli.test_doctor",
+    r"itsjustintv restore .*": "takes a daemon that was stopped: tests.cli.test_backup",
     r"itsjustintv certs .*": "takes an authority: tests.functional.test_https",
     r"(docker|kubectl|mkdir|cp|cd|openssl|editor|sudo) .*": "takes Docker or Kubernetes",
     r"journalctl .*": "takes a unit of systemd that runs",

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from stat import S_IMODE
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
@@ -102,7 +103,7 @@ class CreateTests(SynchronousTestCase):
         A directory in the place of the file is refused.
         """
         self.path.mkdir(parents=True)
-        self.assert_refused("cannot be opened")
+        self.assert_refused("cannot be used: it is a directory, use a regular file")
 
     def test_lock_without_a_directory(self) -> None:
         """
@@ -132,6 +133,44 @@ class CreateTests(SynchronousTestCase):
         self.addCleanup(connection.close)
         self.patch(sqlite3, "connect", lambda *args, **kwargs: connection)
         self.assert_refused("local disk")
+
+    def test_an_empty_file(self) -> None:
+        """
+        It is begun anew, and a line says so: it may have been in use.
+        """
+        self.path.parent.mkdir(parents=True)
+        self.path.touch()
+        with capturedLogs() as events:
+            create(self.path).close()
+        self.assertEqual(
+            [each["log_format"] for each in events],
+            ["{path} was empty, the journal begins anew: if it had been in use, restore a backup"],
+        )
+
+    def test_a_log_without_its_database(self) -> None:
+        """
+        Where a log has something and the database is missing or empty nothing is begun: SQLite would remove the log.
+        """
+        connection = create(self.path)
+        self.addCleanup(connection.close)
+        log = self.path.with_name("journal.db-wal")
+        connection.execute("UPDATE numbers SET value = 1 WHERE name = 'probes'")
+        content = log.read_bytes()
+        self.path.unlink()
+        self.assert_refused("is missing or empty, but")
+        self.path.touch()
+        self.assert_refused("is missing or empty, but")
+        self.assertEqual(log.read_bytes(), content)
+
+    def test_what_is_not_a_regular_file(self) -> None:
+        """
+        Neither a named pipe nor a device is taken for a journal, or for its lock.
+        """
+        self.path.parent.mkdir(parents=True)
+        os.mkfifo(self.path)
+        self.assert_refused("cannot be used: it is a named pipe, use a regular file")
+        os.mkfifo(self.path.with_name("journal.db.lock"))
+        self.assertIn("named pipe", str(self.assertRaises(JournalUnavailable, lock, self.path)))
 
     def test_unexpected_errors_are_explained(self) -> None:
         """

@@ -192,7 +192,8 @@ class WriterTests(SynchronousTestCase):
         """
         self.writer.perform([remember("a")])
         self.path.rename(self.path.with_name("aside"))
-        create(self.path).close()
+        create(self.path.with_name("other")).close()
+        self.path.with_name("other").rename(self.path)
         for _ in range(2):
             self.assert_refused(self.writer.perform([remember("b")]), "was replaced")
 

@@ -1,0 +1,56 @@
+"""
+Whether a disk has room. SQLite says so for some of its files only: for the others it reports an input/output error, or
+that a file cannot be opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+__all__ = ["lacking", "room_for"]
+
+# Bytes: more than any file of the journal grows by at once while the daemon starts.
+_PROBE = 64 * 1024
+
+_MEANING = {
+    errno.ENOSPC: "the disk that holds {path} is full: free some space",
+    errno.EDQUOT: "the quota of this user for the disk that holds {path} is used up: free some space",
+}
+
+
+def lacking(path: Path, error: BaseException | None = None) -> str | None:
+    """
+    Say that there is no room for a file, if that is so, and what to do. Tries it, unless an error says it already.
+
+    :param error: what the system said.
+    """
+    number = error.errno if isinstance(error, OSError) else _try(path.parent)
+    meaning = _MEANING.get(number or 0)
+    return None if meaning is None else meaning.format(path=path)
+
+
+def room_for(path: Path, size: int) -> str | None:
+    """
+    Say that a file of so many bytes has no room, if that is so, and what to do.
+
+    :raises OSError: the folder is not there.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free >= size:
+        return None
+    return f"the disk that holds {path} has {free // 1024} KiB free of {size // 1024 + 1} KiB needed: free some space"
+
+
+def _try(folder: Path) -> int | None:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno
+    return None

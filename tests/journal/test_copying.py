@@ -1,0 +1,326 @@
+"""
+Copies of a journal, the way back, and what an upgrade keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from signal import SIG_IGN, SIGXFSZ, signal
+from stat import S_IMODE
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.errors import JournalInUse, JournalUnavailable
+from itsjustintv.journal import copying, database, operations
+from itsjustintv.journal.copying import copy
+from itsjustintv.journal.database import create, lock
+from itsjustintv.journal.migrations import STEPS
+from itsjustintv.journal.restoring import contents, restore
+from itsjustintv.journal.space import lacking, room_for
+from tests.journal.values import deliveries, event
+
+#: Makes a copy, and is killed before it is in its place.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from itsjustintv.journal import copying
+copying._place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+copying.copy(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+class CopyTestCase(SynchronousTestCase):
+    """
+    A journal in use, with one event that only its log has.
+    """
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.path = self.folder / "journal.db"
+        self.connection = create(self.path)
+        self.addCleanup(self.connection.close)
+        self.accept("e1")
+        self.target = self.folder / "copy.db"
+
+    def accept(self, name: str) -> None:
+        """
+        Accept an event with two deliveries.
+        """
+        news = event(name)
+        with self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            operations.insert_events(self.connection, [news])
+            operations.insert_deliveries(self.connection, deliveries(news, "a", "b"))
+
+    def beside(self) -> set[str]:
+        """
+        The names of all files in the folder.
+        """
+        return {each.name for each in self.folder.iterdir()}
+
+    def refused(self, reason: str) -> None:
+        """
+        A copy is refused, and leaves nothing.
+        """
+        before = self.beside()
+        error = self.assertRaises(JournalUnavailable, copy, self.path, self.target)
+        self.assertIn(reason, str(error))
+        self.assertEqual(self.beside(), before)
+
+
+class CopyTests(CopyTestCase):
+    """
+    Copies.
+    """
+
+    def test_while_it_is_in_use(self) -> None:
+        """
+        A copy has everything that was committed, is one file of mode 0600, and is a sound journal.
+        """
+        self.addCleanup(os.umask, os.umask(0))
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.assertEqual(copy(self.path, self.target), len(STEPS))
+        self.connection.execute("ROLLBACK")
+        self.assertEqual(self.beside(), {"journal.db", "journal.db-wal", "journal.db-shm", "copy.db"})
+        self.assertEqual(S_IMODE(self.target.stat().st_mode), 0o600)
+        found = contents(self.target)
+        self.assertEqual((found.deliveries, found.unfinished, found.newest), (2, 2, 1000.0))
+        self.assertFalse(found.outdated)
+
+    def test_nothing_is_replaced(self) -> None:
+        """
+        What is there already stays, a link that leads nowhere too.
+        """
+        self.target.write_text("precious")
+        self.refused("is already there, and is left as it is")
+        self.assertEqual(self.target.read_text(), "precious")
+        self.target.unlink()
+        self.target.symlink_to("nowhere")
+        self.refused("is already there, and is left as it is")
+
+    def test_a_folder_that_is_not_there(self) -> None:
+        """
+        The reason names the file that cannot be written.
+        """
+        self.target = self.folder / "none" / "copy.db"
+        self.refused(f"{self.target} cannot be written: no such file or directory")
+
+    def test_no_journal(self) -> None:
+        """
+        Without a journal, with an empty one or with a file of another kind there is no copy.
+        """
+        self.path = self.folder / "none.db"
+        self.refused("there is no journal at")
+        self.path.touch()
+        self.refused("is empty: it is not a journal")
+        with closing(sqlite3.connect(self.path)) as other:
+            other.execute("CREATE TABLE theirs (x)")
+        self.refused("is a database of another program")
+
+    def test_a_damaged_journal(self) -> None:
+        """
+        A copy that is not sound is not kept.
+        """
+        for number in range(50):
+            self.accept(f"more{number}")
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = self.path.stat().st_size
+        with self.path.open("r+b") as file:
+            file.seek(size - 3 * 4096)
+            file.write(b"\xff" * 4096)
+        before = self.beside()
+        self.assertRaises((JournalUnavailable, sqlite3.DatabaseError), copy, self.path, self.target)
+        self.assertEqual(self.beside(), before)
+
+    def test_no_room(self) -> None:
+        """
+        A disk without room for the copy is named before anything is written.
+        """
+        self.patch(copying, "room_for", lambda path, size: room_for(path, 1 << 60))
+        self.refused(f"the disk that holds {self.target} has ")
+
+    def test_killed(self) -> None:
+        """
+        A copy that is killed leaves nothing under its name, and the next one removes what it left.
+        """
+        ended = subprocess.run([sys.executable, "-c", KILLED, str(self.path), str(self.target)], check=False)
+        self.assertEqual(ended.returncode, -9)
+        self.assertFalse(self.target.exists())
+        self.assertTrue(list(self.folder.glob(".copy.db.*.tmp")))
+        copy(self.path, self.target)
+        self.assertFalse(list(self.folder.glob(".copy.db.*.tmp")))
+
+    def test_a_limit_while_it_is_written(self) -> None:
+        """
+        A copy that cannot be finished leaves nothing, and the reason names the copy.
+        """
+        self.addCleanup(signal, SIGXFSZ, signal(SIGXFSZ, SIG_IGN))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        self.refused(f"{self.target} cannot be written")
+
+
+class RestoreTests(CopyTestCase):
+    """
+    The way back.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        copy(self.path, self.target)
+        self.accept("e2")
+
+    def test_what_is_there_is_kept(self) -> None:
+        """
+        The journal is the copy again, and what was there can still be read under its new name, the log included.
+        """
+        aside = restore(self.target, self.path, "before")
+        self.assertEqual(aside, [self.folder / f"journal.db.before{ending}" for ending in ("", "-wal", "-shm")])
+        self.assertEqual(contents(self.path).deliveries, 2)
+        self.assertEqual(contents(aside[0]).deliveries, 4)
+        self.assertEqual(S_IMODE(self.path.stat().st_mode), 0o600)
+        create(self.path).close()
+        self.assertEqual(contents(self.target).deliveries, 2)
+
+    def test_without_a_journal(self) -> None:
+        """
+        Nothing has to be there.
+        """
+        other = self.folder / "elsewhere" / "journal.db"
+        self.assertEqual(restore(self.target, other, "before"), [])
+        self.assertEqual(contents(other).deliveries, 2)
+
+    def test_while_a_daemon_runs(self) -> None:
+        """
+        Nothing is touched.
+        """
+        held = lock(self.path)
+        self.addCleanup(os.close, held)
+        before = self.beside()
+        self.assertRaises(JournalInUse, restore, self.target, self.path, "before")
+        self.assertEqual(self.beside(), before)
+
+    def test_what_is_no_copy(self) -> None:
+        """
+        A file that is missing, of another program, newer, not a file, or the journal itself is refused before anything
+        is touched, and the reason does not blame the configuration.
+        """
+        other = self.folder / "other"
+        with closing(sqlite3.connect(other)) as connection:
+            connection.execute("CREATE TABLE theirs (x)")
+        newer = self.folder / "newer"
+        copy(self.path, newer)
+        with closing(sqlite3.connect(newer)) as connection:
+            connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+        text = self.folder / "text"
+        text.write_text("no database\n" * 500)
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        before = self.beside() | {"journal.db.lock"}
+        for source, reason in (
+            (self.folder / "none", "there is no file"),
+            (other, "is a database of another program: name one that itsjustintv backup has written"),
+            (newer, "was written by a newer itsjustintv"),
+            (text, "is not a journal of itsjustintv: name one that itsjustintv backup has written"),
+            (pipe, "it is a named pipe, use a regular file"),
+            (self.path, "is the journal itself"),
+        ):
+            error = self.assertRaises(JournalUnavailable, restore, source, self.path, "before")
+            self.assertIn(reason, str(error))
+            self.assertNotIn("storage.path", str(error))
+            self.assertEqual(self.beside(), before)
+
+    def test_killed_in_the_middle(self) -> None:
+        """
+        When only the database was set aside so far, the next start refuses to begin anew beside its log.
+        """
+        self.path.rename(self.folder / "aside")
+        self.assertIn("is missing or empty", str(self.assertRaises(JournalUnavailable, create, self.path)))
+        restore(self.target, self.path, "before")
+        create(self.path).close()
+        self.assertEqual(contents(self.path).deliveries, 2)
+
+
+class UpgradeTests(CopyTestCase):
+    """
+    A journal of an older version.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection.close()
+        self.patch(database, "STEPS", (*STEPS, "more"))
+
+        def migrate(connection: sqlite3.Connection, _: Path) -> None:
+            connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+
+        self.patch(database, "migrate", migrate)
+        self.patch(database, "check", lambda connection, path: connection.execute("PRAGMA user_version").fetchone()[0])
+        self.kept = self.folder / f"journal.db.v{len(STEPS)}-backup"
+
+    def test_a_copy_is_kept(self) -> None:
+        """
+        Before the first step a verified copy is made, of mode 0600, one for each version, and a line says so.
+        """
+        self.kept.write_text("of an earlier try")
+        with capturedLogs() as events:
+            create(self.path).close()
+        self.assertEqual(contents(self.kept).version, len(STEPS))
+        self.assertEqual(contents(self.kept).deliveries, 2)
+        self.assertEqual(S_IMODE(self.kept.stat().st_mode), 0o600)
+        [line] = events
+        self.assertEqual((line["old"], line["new"], line["kept"]), (len(STEPS), len(STEPS) + 1, str(self.kept)))
+        with capturedLogs() as events:
+            create(self.path).close()
+        self.assertEqual(events, [])
+
+    def test_no_copy_no_upgrade(self) -> None:
+        """
+        Without room for the copy the journal stays what it is, and the reason says both.
+        """
+        self.patch(copying, "room_for", lambda path, size: room_for(path, 1 << 60))
+        error = self.assertRaises(JournalUnavailable, create, self.path)
+        self.assertIn(
+            f"{self.path} is not upgraded, because no copy of it can be kept: the disk that holds", str(error)
+        )
+        self.assertEqual(contents(self.path).version, len(STEPS))
+
+
+class SpaceTests(SynchronousTestCase):
+    """
+    Disks without room.
+    """
+
+    def test_what_the_system_says(self) -> None:
+        """
+        A full disk and a used up quota are told apart, and from everything else.
+        """
+        path = Path("/somewhere/journal.db")
+        self.assertEqual(
+            lacking(path, OSError(28, "")), "the disk that holds /somewhere/journal.db is full: free some space"
+        )
+        self.assertEqual(
+            lacking(path, OSError(122, "")),
+            "the quota of this user for the disk that holds /somewhere/journal.db is used up: free some space",
+        )
+        self.assertIsNone(lacking(path, OSError(5, "")))
+
+    def test_what_is_tried(self) -> None:
+        """
+        Where the error does not say it, a file is written; it leaves nothing.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.assertIsNone(lacking(folder / "journal.db"))
+        self.assertEqual(list(folder.iterdir()), [])
+        full = Path("/dev/full")
+        if full.exists():
+            error = self.assertRaises(OSError, full.write_bytes, b"x")
+            self.assertIn("is full", str(lacking(full, error)))
