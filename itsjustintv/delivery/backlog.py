@@ -5,6 +5,7 @@ Whether what is due is being sent, and how much was not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -65,7 +66,10 @@ class Backlog(Service):
         Say for how long something has been due, if that is too long. Answers at once.
         """
         late = 0.0 if self._due_at is None else self._clock.seconds() - self._due_at
-        return f"a delivery has been due for {duration(late)}" if late > self._patience else None
+        if late <= self._patience:
+            return None
+        # By the minute, so that it is not something else at every look.
+        return f"a delivery has been due for {duration(ceil(late / 60) * 60)} (limit {duration(self._patience)})"
 
     def public(self) -> Mapping[str, object]:
         """

@@ -18,17 +18,21 @@ _TOLD = {
         "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} When that is mended:"
         " itsjustintv deliveries retry {delivery}"
     ),
-    State.EXPIRED: "{event_id} of {streamer} is too old to be news and does not go to {destination}. {detail}",
+    State.EXPIRED: (
+        "{event_id} of {streamer} is too old to be news and does not go to {destination}: accepted {age} ago (limit"
+        " {limit}). {detail} If it is still news: itsjustintv deliveries retry {delivery}"
+    ),
     State.CANCELLED: "{event_id} of {streamer} does not go to {destination}: {reason}",
 }
 
 
-def report(log: Logger, before: Delivery, outcome: Outcome) -> None:
+def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> None:
     """
     Log an outcome: a failure is a warning unless the attempt before failed in the same way, and an end always is one,
     unless it is a delivery or was asked for.
 
     :param before: the delivery as it was.
+    :param limit: ``retry.max_age``, in seconds.
     """
     after, attempt = outcome.delivery, outcome.attempt
     reason = after.reason if attempt is None else attempt.reason
@@ -49,5 +53,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome) -> None:
         reason=reason,
         detail="" if attempt is None else attempt.detail,
         status=None if attempt is None else attempt.status,
+        age=Seconds(max(0.0, outcome.at - after.accepted_at)),
+        limit=Seconds(limit),
         delay=Seconds(max(0.0, after.next_attempt_at - outcome.at)),
     )

@@ -130,7 +130,7 @@ class Turn:
         now = self._clock.seconds()
         after = await self._keep(before, decision, attempt, now)
         outcome = Outcome(delivery=after, attempt=attempt, at=now)
-        report(self.log, before, outcome)
+        report(self.log, before, outcome, self._policy().max_age)
         for sink in self._sinks:
             try:
                 sink.record(outcome)

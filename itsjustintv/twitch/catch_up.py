@@ -192,12 +192,13 @@ class CatchUp(Service):
         if tally.asked:
             self.log.info(
                 "asked twitch whether {asked} streamer(s) are live: {live} are, {recovered} of them announced late,"
-                " {known} announced before, {old} live for too long to be news",
+                " {known} announced before, {old} live for more than {limit}",
                 asked=tally.asked,
                 live=tally.live,
                 recovered=tally.recovered,
                 known=tally.known,
                 old=tally.old,
+                limit=Seconds(self._settings().max_age),
             )
 
     async def _recover(self, ids: Sequence[str]) -> None:

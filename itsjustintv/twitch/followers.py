@@ -104,7 +104,9 @@ class Followers(Service):
         reserve = int(self._bucket.limit * _RESERVE)
         if not self._pace.generous():
             if last is None:
-                raise TwitchUnavailable("the rate limit has no point to spare")
+                raise TwitchUnavailable(
+                    f"the rate limit has no point to spare: {self._bucket.points} of {self._bucket.limit} left"
+                )
             return last.value
         asking = self._asking.join(user_id, lambda: self._ask(user_id, reserve))
         if last is None:

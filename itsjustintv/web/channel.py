@@ -110,7 +110,8 @@ class Channel(Guest, http.HTTPChannel):
         if refusal is None:
             super().allHeadersReceived()
         else:
-            self._refuse(refusal)
+            too_large = refusal == http.REQUEST_ENTITY_TOO_LARGE
+            self._refuse(refusal, (self.length or 0) if too_large else 0)
 
     def allContentReceived(self) -> None:
         """
@@ -210,7 +211,7 @@ class Channel(Guest, http.HTTPChannel):
         """
         self._refuse(http.BAD_REQUEST)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, size: int = 0) -> None:
         """
         Answer without making anything of what follows, and close.
 
@@ -218,7 +219,7 @@ class Channel(Guest, http.HTTPChannel):
         9.6). So only our half is closed at first: a proxy that is still sending a body hears 413, and not that we are
         gone. TLS waits for the peer's farewell by itself.
         """
-        body = self.traffic.refuse(status)
+        body = self.traffic.refuse(status, size)
         self.transport.write(
             b"HTTP/1.1 %d %b\r\n%b\r\nConnection: close\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"

@@ -325,7 +325,7 @@ class HTTP2Channel(Guest, Protocol):
         """
         Refuse a request by its head or its length.
         """
-        body = self.traffic.refuse(status)
+        body = self.traffic.refuse(status, stream.announced if status == http.REQUEST_ENTITY_TOO_LARGE else 0)
         self._held -= stream.let_go()
         self._framing.let_end(stream.number)
         head = [

@@ -244,9 +244,19 @@ class LimitedSite(server.Site):
             )
         for status, count in sorted(refused.items()):
             self._log.info(
-                "refused {count} request(s) by their head or framing alone: {status} {reason}",
+                "refused {count} request(s) by their head or framing alone: {status} {reason}{measured}",
                 count=count,
                 status=status,
                 reason=http.RESPONSES[status].decode("ascii").lower(),
+                measured=self._measured() if status == http.REQUEST_ENTITY_TOO_LARGE else "",
             )
         return bool(away or cut or refused)
+
+    def _measured(self) -> str:
+        """
+        How large the largest body was that was refused since the last line, as far as a head said, and the limit.
+        """
+        traffic = self.traffic
+        largest, traffic.largest = traffic.largest, 0
+        announced = f"{largest:,} bytes announced, " if largest else ""
+        return f" ({announced}limit {traffic.limits.body:,} bytes)"

@@ -100,6 +100,13 @@ class Stream:
 
     # What arrives
 
+    @property
+    def announced(self) -> int:
+        """
+        How many bytes its head says that its body has; 0 if it does not.
+        """
+        return max(self._declared, default=0)
+
     def begin(self, fields: Sequence[Field]) -> int | None:
         """
         Take the head of a request. What it must have, and nothing that only HTTP/1.1 has, has been seen to by h2.

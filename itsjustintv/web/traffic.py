@@ -92,6 +92,7 @@ class Traffic:
     :ivar streams: the requests that are open on HTTP/2 connections.
     :ivar turned_away: connections that were one too many, or had to give way to somebody who had fewer.
     :ivar slow: connections cut because a request took too long to arrive.
+    :ivar largest: bytes of the largest body that was announced and refused, until somebody sets it to 0.
     :ivar refused: requests refused before any resource saw them, by status.
     """
 
@@ -105,6 +106,7 @@ class Traffic:
     turned_away: int = field(init=False, default=0)
     slow: int = field(init=False, default=0)
     refused: Counter[int] = field(init=False, factory=Counter)
+    largest: int = field(init=False, default=0)
 
     _shares: Shares = field(init=False, factory=Shares)
     _imprinted_at: int = field(init=False, default=-1)
@@ -125,13 +127,15 @@ class Traffic:
         self._date()
         return self._imprinted
 
-    def refuse(self, status: int) -> bytes:
+    def refuse(self, status: int, size: int = 0) -> bytes:
         """
         Count a refusal.
 
+        :param size: bytes of the body that was too large, as far as its head says.
         :return: the body to refuse with, in JSON.
         """
         self.refused[status] += 1
+        self.largest = max(self.largest, size)
         return orjson.dumps({"status": http.RESPONSES[status].decode("ascii").lower()})
 
     def enter(self, channel: Connection) -> None:

@@ -52,7 +52,7 @@ class BacklogTests(SynchronousTestCase):
         self.assertIsNone(self.backlog.problem())
         self.assertIsNone(self.look(succeed(800.0)))
         self.assertIsNone(self.look(succeed(2000.0)))
-        self.assertEqual(self.look(succeed(700.0)), "a delivery has been due for 5 min 45 s")
+        self.assertEqual(self.look(succeed(700.0)), "a delivery has been due for 6 min (limit 5 min)")
         self.assertIsNone(self.look(succeed(None)))
 
     def test_grows_between_two_looks(self) -> None:

@@ -34,7 +34,9 @@ class ReportTests(SynchronousTestCase):
         """
         events: list[LogEvent] = []
         after = evolve(BEFORE, attempts=1, reason="5xx", next_attempt_at=1000.0 + wait)
-        report(Logger("test", observer=events.append), BEFORE, Outcome(delivery=after, attempt=FAILED, at=1000.0))
+        report(
+            Logger("test", observer=events.append), BEFORE, Outcome(delivery=after, attempt=FAILED, at=1000.0), 21600.0
+        )
         (event,) = events
         return formatEvent(event), float(event["delay"])
 
@@ -47,3 +49,15 @@ class ReportTests(SynchronousTestCase):
                 line, delay = self.said(wait)
                 self.assertTrue(line.endswith(f"main answered 503. Trying again in {text}"), line)
                 self.assertAlmostEqual(wait, float(str(delay)))
+
+    def test_how_old_is_too_old(self) -> None:
+        """
+        The end for its age has the age, the limit, and what sends it all the same.
+        """
+        events: list[LogEvent] = []
+        after = evolve(BEFORE, state=State.EXPIRED, reason="too old to be news")
+        outcome = Outcome(delivery=after, attempt=None, at=1000.0 + 21660.0)
+        report(Logger("test", observer=events.append), BEFORE, outcome, 21600.0)
+        line = formatEvent(events[0])
+        self.assertIn("does not go to main: accepted 6 h 1 min ago (limit 6 h).", line)
+        self.assertTrue(line.endswith("itsjustintv deliveries retry event1-1"), line)

@@ -39,7 +39,7 @@ class CatchUpCase(StageCase):
         """
         await daemon.said(
             f"asked twitch whether 2 streamer(s) are live: {live} are, {recovered} of them announced late,"
-            f" {known} announced before, {old} live for too long to be news"
+            f" {known} announced before, {old} live for more than "
         )
 
     async def late(self, stage: Stage, stream: Stream, **changes: str) -> None:
