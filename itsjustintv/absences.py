@@ -20,13 +20,14 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import ILastKnown
 
-__all__ = ["CHANNELS", "DESTINATIONS", "STREAMERS", "Absences", "Ends"]
+__all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "Absences", "Ends"]
 
 #: What the moments are stored as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the name of a destination, by the
-#: key of a streamer, by the user id of a channel.
+#: key of a streamer, by the user id of a channel, by a login in lower case.
 DESTINATIONS = "absent_destination"
 STREAMERS = "absent_streamer"
 CHANNELS = "absent_channel"
+LOGINS = "absent_login"
 
 #: When what waits for a name that is not configured ends, in seconds since the epoch; infinity while that is not known.
 Ends = Callable[[str], float]

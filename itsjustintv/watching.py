@@ -8,7 +8,9 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from itsjustintv.support.durations import Seconds
 from itsjustintv.support.regular_files import is_descriptor, read
 
 __all__ = ["FileWatch", "Hangup", "Pace", "steps"]
+
+# So many files are watched for writers; the configuration is the first.
+_MOST_WRITTEN = 16
 
 # A chain of symbolic links as long as the kernel would follow.
 _LONGEST_CHAIN = 40
@@ -41,12 +46,15 @@ class Pace:
     :ivar glance: between two looks at the files while the kernel tells of changes; on some file systems, such as NFS,
         it does not tell of those made elsewhere.
     :ivar poll: between two looks while it does not.
+    :ivar written: so long a file that is being written is left alone, from what was written last, even if it is not
+        closed.
     """
 
     quiet: float = 0.3
     patience: float = 2.0
     glance: float = 30.0
     poll: float = 2.0
+    written: float = 600.0
 
 
 def steps(path: Path) -> set[tuple[Path, str]]:
@@ -108,8 +116,9 @@ class FileWatch:
     Tells when files have changed: saved in place, replaced by a rename, through a symbolic link that was switched (as
     Kubernetes does), or with a directory that was deleted and made anew.
 
-    Linux tells of changes to directories; elsewhere, and where it does not, the files are read every few seconds. What
-    is told is that something may have changed: whoever hears of it must compare.
+    Linux tells of changes, and a file that is being written in place is left alone until it is closed. Elsewhere, and
+    where nothing is told, the files are read every few seconds. What is told is that something may have changed:
+    whoever hears of it must compare.
 
     :ivar in_thread: runs what may block.
     :ivar notifier: opens the kernel's notifications.
@@ -124,6 +133,8 @@ class FileWatch:
     _running: bool = field(default=False, init=False)
     _notices: Any = field(default=None, init=False)
     _entries: set[tuple[Path, str]] = field(factory=set, init=False)
+    _writing: dict[Path, float] = field(factory=dict, init=False)
+    _awaited: Path | None = field(default=None, init=False)
     _told: IDelayedCall | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
     _next_look: IDelayedCall | None = field(default=None, init=False)
@@ -183,6 +194,7 @@ class FileWatch:
             # A link may be switched between finding out where it leads and watching that.
             while not self._covers():
                 self._listen(self._everything() - self._entries)
+            self._listen_for_writers()
         if self._deaf and not was_deaf and self._next_look is not None:
             self._next_look.reset(self._pace.poll)
 
@@ -217,6 +229,35 @@ class FileWatch:
                     self._go_deaf(str(error))
                 # Otherwise the directory above will tell when it comes into being.
 
+    def _listen_for_writers(self) -> None:
+        from twisted.internet import inotify  # noqa: PLC0415 - as above
+
+        # The files themselves: their directories may be full of others that are written all the time.
+        for path in islice(self._watched(), _MOST_WRITTEN) if self._notices is not None else ():
+            # What does not exist is noticed when it is created.
+            with suppress(Exception):
+                self._notices.watch(
+                    FilePath(bytes(path.resolve())),
+                    inotify.IN_MODIFY | inotify.IN_CLOSE_WRITE,
+                    callbacks=[self._heard_writer],
+                )
+
+    def _heard_writer(self, _: object, path: FilePath[bytes], mask: int) -> None:
+        from twisted.internet import inotify  # noqa: PLC0415 - as above
+
+        where = Path(os.fsdecode(path.path))
+        if mask & inotify.IN_CLOSE_WRITE:
+            self._writing.pop(where, None)
+        elif mask & inotify.IN_MODIFY:
+            self._writing[where] = self._reactor.seconds()
+
+    def _being_written(self) -> Path | None:
+        """
+        A file that may be half of what it is going to be.
+        """
+        since = self._reactor.seconds() - self._pace.written
+        return next((path for path, at in self._writing.items() if at > since), None)
+
     def _disarm(self) -> None:
         notices, self._notices = self._notices, None
         self._entries = set()
@@ -229,7 +270,13 @@ class FileWatch:
         where = Path(os.fsdecode(path.path))
         if mask & (inotify.IN_DELETE_SELF | inotify.IN_UNMOUNT) or (where.parent, where.name) in self._entries:
             if mask & inotify.IN_CREATE and _is_being_written(where):
+                self._writing[where] = self._reactor.seconds()
                 return
+            if mask & inotify.IN_CLOSE_WRITE:
+                self._writing.pop(where, None)
+            elif not mask & inotify.IN_ATTRIB:
+                # Another file is there now, whoever goes on writing into the old one.
+                self._writing.clear()
             self._stir()
 
     def _stir(self) -> None:
@@ -247,6 +294,18 @@ class FileWatch:
 
     def _tell(self) -> None:
         self._told = None
+        if (path := self._being_written()) is not None:
+            # Its closing is told; a look finds out if that never comes.
+            self._seen = None
+            if path != self._awaited:
+                self._awaited = path
+                self.log.info(
+                    "{path} is being written: it is read when it is closed, or {delay} after the last change",
+                    path=str(path),
+                    delay=Seconds(self._pace.written),
+                )
+            return
+        self._awaited = None
         # Before the files are read, so that nothing can change unseen in between.
         self._arm()
         self._changed()
@@ -280,7 +339,7 @@ class FileWatch:
         except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
             self.log.failure("cannot look at the configuration's files, will try again")
         else:
-            if self._seen != seen:
+            if self._seen != seen and self._being_written() is None:
                 self._seen = seen
                 self._stir()
         self._look_later(self._pace.poll if self._deaf else self._pace.glance)

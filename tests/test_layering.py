@@ -92,7 +92,7 @@ MAY_IMPORT = {
     "assembly.showing": GROUND | {"admin", "assembly", "journal", "rehearsal"},
     "assembly.admin": {"admin", "assembly", "config", "web"},
     "assembly.probes": {"assembly", "https", "twitch.standing", "web.probes"},
-    "assembly.whole": {"admin.history", "assembly", "config", "services", "supervisor", "watching"},
+    "assembly.whole": {"absences", "admin.history", "assembly", "config", "services", "supervisor", "watching"},
     "assembly.web": {"assembly", "config", "https", "serving", "twitch.resource", "watching", "web"},
     "__main__": {"cli"},
     "cli": {"*"},

@@ -168,6 +168,56 @@ class NoticeTests(WatchTestCase):
         self.settle()
         self.assertEqual(len(self.told), 1)
 
+    def test_a_writer_that_stalls(self) -> None:
+        """
+        However long a file stays half written, no look at the files takes it for whole; nor does a change of another
+        file. It is read when it is closed.
+        """
+        other = self.folder / "secret"
+        other.write_text("one")
+        self.files.append(other)
+        self.watch()
+        for again in range(2):
+            with self.subTest(again=again):
+                self.told.clear()
+                with self.file.open("w") as file:
+                    for _ in range(5):
+                        file.write("half")
+                        file.flush()
+                        self.settle()
+                        self.reactor.pump([PACE.glance, PACE.quiet] * 4)
+                    other.write_text(f"two {again}")
+                    self.settle()
+                    self.reactor.pump([PACE.glance, PACE.quiet])
+                    self.assertEqual(self.told, [])
+                self.settle()
+                self.assertEqual(len(self.told), 1)
+
+    def test_a_writer_that_never_closes(self) -> None:
+        """
+        A program that keeps the file open is waited for ten minutes from what it wrote last.
+        """
+        self.watch()
+        with self.file.open("w") as file:
+            file.write("two")
+            file.flush()
+            self.settle()
+            self.reactor.pump([PACE.glance] * 19)
+            self.assertEqual(self.told, [])
+            self.reactor.pump([PACE.glance, PACE.glance, PACE.quiet])
+            self.assertEqual(len(self.told), 1)
+
+    def test_a_writer_of_a_file_that_was_replaced(self) -> None:
+        """
+        Another file in the place of the one that is being written is complete.
+        """
+        self.watch()
+        with self.file.open("w") as file:
+            file.write("half")
+            file.flush()
+            self.settle()
+            self.assert_tells(lambda: self.replace("two"))
+
     def test_a_new_file_that_is_still_open(self) -> None:
         """
         A file that was deleted and is being written anew is left alone until it is complete.

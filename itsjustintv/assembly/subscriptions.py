@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from itsjustintv.absences import CHANNELS, Absences
+from itsjustintv.absences import CHANNELS, LOGINS, Absences
 from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.config.callback import callback_url
@@ -27,11 +27,13 @@ class Subscriptions:
     """
     Its parts.
 
-    :ivar channels: since when channels have been missing that there are subscriptions for.
+    :ivar channels: since when channels have been missing that there are subscriptions for; likewise ``logins``, whose
+        ids are known.
     """
 
     unknown_users: UnknownUsers
     channels: Absences
+    logins: Absences
     catch_up: CatchUp
     identities: Identities
     keeper: SubscriptionKeeper
@@ -62,12 +64,22 @@ class Subscriptions:
             lambda: config().reload.grace,
         )
 
+        logins = Absences(
+            LOGINS,
+            journal,
+            reactor,
+            lambda login: all(login != each.lower() for each in routing.logins()),
+            lambda: config().reload.grace,
+        )
+
         def identify(ids: Mapping[str, str]) -> None:
             routing.identify(ids)
             channels.refresh()
             keeper.reconcile("the id of a streamer has changed")
 
-        identities = Identities(twitch.directory, journal, reactor, routing.logins, identify, routing.ids)
+        identities = Identities(
+            twitch.directory, journal, reactor, routing.logins, identify, routing.ids, ends=logins.ends
+        )
         unknown_users = UnknownUsers(identities, routing.streamers)
         keeper = SubscriptionKeeper(
             SubscriptionsAPI(twitch.helix),
@@ -84,4 +96,4 @@ class Subscriptions:
             wall=twitch.time.now,
         )
         preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
-        return cls(unknown_users, channels, catch_up, identities, keeper, preflight)
+        return cls(unknown_users, channels, logins, catch_up, identities, keeper, preflight)

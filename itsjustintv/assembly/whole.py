@@ -11,6 +11,7 @@ from attrs import frozen
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred
 
+from itsjustintv.absences import Absences
 from itsjustintv.admin.history import History
 from itsjustintv.assembly.admin import Admin
 from itsjustintv.assembly.deliveries import Deliveries
@@ -82,7 +83,7 @@ class Whole:
             Deferred.fromCoroutine(settle())
             before = self.ground.routing.wanted()
             self.ground.routing.configure(new)
-            for absences in (self.deliveries.destinations, self.deliveries.streamers, self.subscriptions.channels):
+            for absences in self._absences.values():
                 absences.refresh()
             self.ground.metrics.expect(self.ground.routing.destinations())
             self.telemetry.service.refresh()
@@ -162,9 +163,7 @@ class Whole:
             "jumps": self.ground.jumps,
             "disk": self.ground.disk,
             "telemetry": self.telemetry.service,
-            "destinations": self.deliveries.destinations,
-            "streamers": self.deliveries.streamers,
-            "channels": self.subscriptions.channels,
+            **self._absences,
             "output": self.deliveries.output,
             "ids": self.subscriptions.identities,
             "followers": self.twitch.followers,
@@ -195,6 +194,15 @@ class Whole:
         self.subscriptions.catch_up.ask(self.ground.routing.wanted())
         self.subscriptions.keeper.reconcile("the clock was set")
         self.web.https.refresh()
+
+    @property
+    def _absences(self) -> Mapping[str, Absences]:
+        return {
+            "destinations": self.deliveries.destinations,
+            "streamers": self.deliveries.streamers,
+            "channels": self.subscriptions.channels,
+            "logins": self.subscriptions.logins,
+        }
 
     def _reachable(self, config: Config) -> Deferred[None]:
         """

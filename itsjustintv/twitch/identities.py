@@ -54,6 +54,7 @@ class Identities(Service):
     :ivar ids: the user ids that are configured, which are looked up only to see whether there are such users.
     :ivar fresh_for: seconds after which all of them are looked up again.
     :ivar missing_for: seconds after which those that Twitch does not have are.
+    :ivar ends: until when the id of a login that is not configured any more is kept, in seconds since the epoch.
     """
 
     _directory: Directory
@@ -64,6 +65,7 @@ class Identities(Service):
     _ids: Logins = lambda: ()
     _fresh_for: float = 86400.0
     _missing_for: float = 600.0
+    _ends: Callable[[str], float] = lambda _: 0.0
     _errand: Errand = field(
         default=Factory(
             lambda self: Errand(self._clock, "look up the ids of the streamers", self._round), takes_self=True
@@ -107,7 +109,7 @@ class Identities(Service):
 
     def known(self) -> Mapping[str, str]:
         """
-        The id of every configured login, in lower case, that is known.
+        The id of every configured login, in lower case, that is known, and of those removed a short while ago.
         """
         return dict(self._known)
 
@@ -178,9 +180,12 @@ class Identities(Service):
         ids = list(dict.fromkeys(self._ids()))
         self._by_id = frozenset(ids)
         keys: set[_Key] = {*(("login", each) for each in wanted), *(("id", each) for each in ids)}
-        for about in (self._known, self._said):
-            for login in about.keys() - wanted:
-                del about[login]
+        now = self._clock.seconds()
+        for login in self._said.keys() - wanted:
+            del self._said[login]
+        for login in self._known.keys() - wanted:
+            if self._ends(login) <= now:
+                del self._known[login]
         for key in self._absent.keys() - keys:
             del self._absent[key]
         self._checked.intersection_update(keys)

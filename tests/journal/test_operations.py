@@ -358,6 +358,7 @@ class QueueTests(OperationsCase):
         self.pending("e1", "b", at=1003.0)
         self.pending("e2", "a", at=1002.0)
         self.assertEqual(queries.earliest(self.connection), 1002.0)
+        self.assertIsNone(queries.earliest(self.connection, lambda _: False), "nothing that is suspended is overdue")
         self.accept("e3", "c")
         self.accept("e4", "c", at=1009.0)
         self.assertEqual(queries.earliest(self.connection), 1000.0)

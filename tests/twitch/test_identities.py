@@ -35,6 +35,7 @@ class IdentitiesCase(SynchronousTestCase):
         self.users = {"1": "alder", "2": "birch", "3": "cedar"}
         self.logins = ["alder", "birch", "cedar"]
         self.ids: list[str] = []
+        self.ends: dict[str, float] = {}
         self.last_known = MemoryLastKnown()
         self.begin()
 
@@ -54,6 +55,7 @@ class IdentitiesCase(SynchronousTestCase):
             lambda: self.logins,
             self.told.append,
             lambda: self.ids,
+            ends=lambda login: self.ends.get(login, 0.0),
         )
         self.addCleanup(self.identities.stopService)
 
@@ -355,6 +357,30 @@ class KeptTests(IdentitiesCase):
         self.after(6.0)
         self.assertEqual(self.identities.known(), expected)
         self.assertNoResult(self.identities.whenReady())
+
+    def test_a_login_that_was_removed_by_mistake_is_known_when_it_returns(self) -> None:
+        """
+        Its id is kept for the grace, and with it who was renamed; after the grace it is forgotten.
+        """
+        self.start()
+        self.users["1"] = "elder"
+        self.logins.remove("alder")
+        self.ends["alder"] = NOW + 600
+        self.identities.refresh()
+        self.after(1.0)
+        self.identities.stopService()
+        self.begin()
+        self.start()
+        self.assertEqual(self.kept()["alder"], 1)
+        self.logins.append("alder")
+        self.identities.refresh()
+        self.after(1.0)
+        self.assertEqual(self.identities.known()["alder"], "1")
+        self.logins.remove("alder")
+        self.after(600.0)
+        self.identities.refresh()
+        self.after(1.0)
+        self.assertNotIn("alder", self.kept())
 
     def test_who_was_renamed_is_followed_by_id(self) -> None:
         """
