@@ -15,8 +15,10 @@ from twisted.web import http
 from twisted.web.server import NOT_DONE_YET, Request
 
 from itsjustintv.support.durations import duration
+from itsjustintv.support.foreign_text import visible_json
 
 __all__ = [
+    "HTML",
     "PROBLEM",
     "TOO_MANY_REQUESTS",
     "give",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 PROBLEM = b"application/problem+json"
+HTML = b"text/html; charset=utf-8"
 
 #: RFC 6585, section 4; Twisted has no name for it.
 TOO_MANY_REQUESTS = 429
@@ -89,7 +92,7 @@ def give_json(
     """
     Answer in JSON.
     """
-    return give(request, orjson.dumps(content), content_type, status)
+    return give(request, visible_json(orjson.dumps(content).decode()).encode(), content_type, status)
 
 
 def give_problem(request: Request, status: int, detail: str) -> int:

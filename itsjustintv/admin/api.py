@@ -21,6 +21,7 @@ from itsjustintv.admin.schema import Schemas
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import ProblemView
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.support.foreign_text import visible_json
 
 __all__ = ["ROOT", "ApiResource", "dumps", "openapi"]
 
@@ -40,9 +41,9 @@ _WORDS = {
 
 def dumps(content: object) -> bytes:
     """
-    Write what is shown as JSON.
+    Write what is shown as JSON, with what steers a terminal or hides text in it as escapes.
     """
-    return orjson.dumps(content, default=_plain)
+    return visible_json(orjson.dumps(content, default=_plain).decode()).encode()
 
 
 def openapi() -> Mapping[str, object]:

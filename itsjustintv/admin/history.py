@@ -28,6 +28,9 @@ _DAY = 24 * 3600
 _SAMPLE = 128
 _BEFORE = 1_000
 
+# Characters of the last answer of each destination that are remembered.
+_WORDS = 200
+
 # Destinations whose last attempt is remembered, at the most: more than are ever configured.
 _DESTINATIONS = 50_000
 
@@ -83,7 +86,7 @@ class History(Service):
             span.latencies.append(max(0.0, outcome.at - outcome.delivery.accepted_at))
         elif attempt is not None and not attempt.ok:
             span.failed += 1
-        if state in (State.DEAD, State.EXPIRED):
+        if state.undelivered:
             span.undelivered += 1
         if attempt is not None:
             self._remember(outcome.delivery.destination, attempt, outcome.at)
@@ -127,6 +130,7 @@ class History(Service):
             detail=attempt.detail,
             status=attempt.status,
             duration=round(attempt.duration, 4),
+            response=attempt.response[:_WORDS],
         )
 
     def _forget(self) -> None:

@@ -1,5 +1,6 @@
 """
-HTML put together so that nothing in it is taken for markup but what was written as such.
+HTML put together so that nothing in it is taken for markup but what was written as such, and nothing is hidden in it:
+what steers or hides text is shown as an escape.
 """
 
 from __future__ import annotations
@@ -7,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Markup", "el", "page"]
+from itsjustintv.support.foreign_text import visible
+
+__all__ = ["Markup", "el", "foreign", "page"]
 
 
 _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
@@ -26,10 +29,10 @@ def el(name: str, /, *content: object, **attributes: object) -> Markup:
     Write an element. Texts in it are escaped, lists are joined, ``None`` and truth values are left out.
 
     :param attributes: ``class_`` is ``class``, and an underscore in a name a hyphen; ``True`` writes the name alone,
-        ``None`` and ``False`` leave it out. Values are escaped.
+        ``None`` and ``False`` leave it out. Values are escaped, and nothing is hidden in them either.
     """
     written = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(visible(str(value)))}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -38,9 +41,16 @@ def el(name: str, /, *content: object, **attributes: object) -> Markup:
     return Markup(f"<{name}{written}>{''.join(_written(content))}</{name}>")
 
 
+def foreign(text: str) -> Markup:
+    """
+    Write a text of somebody else's so that the direction it is read in ends with it.
+    """
+    return el("bdi", text)
+
+
 def page(title: str, head: Iterable[Markup], body: Iterable[Markup], **attributes: object) -> bytes:
     """
-    Write a whole page, in UTF-8. What has no form in it, half a surrogate pair say, becomes ``?``.
+    Write a whole page, in UTF-8.
 
     :param attributes: of the body.
     """
@@ -50,7 +60,7 @@ def page(title: str, head: Iterable[Markup], body: Iterable[Markup], **attribute
         el("body", *body, **attributes),
         lang="en",
     )
-    return f"<!doctype html>\n{whole}\n".encode("utf-8", "replace")
+    return f"<!doctype html>\n{whole}\n".encode()
 
 
 def _written(content: Iterable[object]) -> Iterable[str]:
@@ -58,7 +68,7 @@ def _written(content: Iterable[object]) -> Iterable[str]:
         if isinstance(each, Markup):
             yield each
         elif isinstance(each, str):
-            yield escape(each)
+            yield escape(visible(each))
         elif each is None or isinstance(each, bool):
             continue
         elif isinstance(each, int | float):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
 from itsjustintv.admin.sources import Asked, Sources, Unknown
@@ -26,10 +26,10 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
-from itsjustintv.model import State
+from itsjustintv.model import UNDELIVERED, State
 from itsjustintv.overview import Place
 
-__all__ = ["OPERATIONS", "BadRequest", "Operation", "Parameter", "cursor", "place"]
+__all__ = ["OPERATIONS", "STATES", "BadRequest", "Operation", "Parameter", "cursor", "place"]
 
 _NO_PLACE = "this list goes on nowhere at this cursor: it must be what next said with the same filters"
 _LIMIT = 200
@@ -147,12 +147,27 @@ _NAME = Parameter(
     read=_text,
     where="path",
 )
+#: What can be looked for by state.
+STATES: Mapping[str, tuple[State, ...]] = {
+    **{each.value: (each,) for each in State},
+    "undelivered": UNDELIVERED,
+}
+
+
+def _states(text: str) -> tuple[State, ...]:
+    if text not in STATES:
+        raise ValueError
+    return STATES[text]
+
+
 _STATE = Parameter(
     name="state",
-    words="Only what is in this state.",
-    schema={"type": "string", "enum": [each.value for each in State]},
-    read=State,
+    words="Only what is in this state; undelivered is dead or expired.",
+    schema={"type": "string", "enum": list(STATES)},
+    read=_states,
+    default=(),
 )
+_DESTINATION = Parameter(name="destination", words="Only those to this destination.", schema=_TEXT, read=_text)
 
 
 async def _status(ask: Sources) -> object:
@@ -176,9 +191,17 @@ def _numbered(kind: str, found: Sequence[object], end: int, total: int) -> objec
     return Page(items=found, next=cursor(kind, (end,)) if end < total else None)
 
 
-async def _events(ask: Sources, limit: int, cursor_: str | None) -> object:
+async def _events(
+    ask: Sources,
+    *,
+    limit: int,
+    cursor_: str | None,
+    state: tuple[State, ...],
+    destination: str | None,
+    streamer: str | None,
+) -> object:
     after = None if cursor_ is None else place("events", cursor_, "nt")
-    found, goes_on = await ask.events(after, limit)
+    found, goes_on = await ask.events(after, limit, state, destination, streamer)
     return Page(items=[tell_event(each) for each in found], next=cursor("events", goes_on))
 
 
@@ -186,14 +209,20 @@ async def _event(ask: Sources, id_: str) -> object:
     found = await ask.event(id_)
     if found is None:
         raise Unknown(f"there is no event {id_}")
-    return tell_event(found, payload=True)
+    return tell_event(found, ask.signing)
 
 
 async def _deliveries(
-    ask: Sources, *, limit: int, cursor_: str | None, state: State | None, destination: str | None, streamer: str | None
+    ask: Sources,
+    *,
+    limit: int,
+    cursor_: str | None,
+    state: tuple[State, ...],
+    destination: str | None,
+    streamer: str | None,
 ) -> object:
-    kind = "all" if state is None else state.value
-    shape = {State.PENDING: "tnt", State.ACCEPTED: "nt", None: "n"}.get(state, "nn")
+    kind = "+".join(state) or "all"
+    shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
     after = None if cursor_ is None else place(kind, cursor_, shape)
     found, goes_on = await ask.deliveries(after, limit, state, destination, streamer)
     return Page(items=[tell_delivery(each) for each in found], next=cursor(kind, goes_on))
@@ -203,7 +232,7 @@ async def _delivery(ask: Sources, id_: str) -> object:
     found = await ask.delivery(id_)
     if found is None:
         raise Unknown(f"there is no delivery {id_}")
-    return tell_delivery(found.deliveries[0], payload=True)
+    return tell_delivery(found.deliveries[0], ask.signing)
 
 
 async def _retry(ask: Sources, id_: str) -> object:
@@ -271,17 +300,29 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path="/events",
         name="listEvents",
-        words="Events, the latest first, with every attempt.",
+        words="Events, the latest first, with every attempt. With filters it looks at so many at a time: there may be"
+        " none, and yet more behind the cursor.",
         answer=Page[EventView],
         act=_events,
-        parameters=(_AT_MOST, _CURSOR),
+        parameters=(
+            _AT_MOST,
+            _CURSOR,
+            evolve(_STATE, words="Only events with a delivery in this state; undelivered is dead or expired."),
+            evolve(_DESTINATION, words="Only events with a delivery to this destination."),
+            Parameter(
+                name="streamer",
+                words="Only those of streamers in whose key, login or name this is, or whose id it is.",
+                schema=_TEXT,
+                read=_text,
+            ),
+        ),
         errors=(404,),
     ),
     Operation(
         method="GET",
         path="/events/{id}",
         name="getEvent",
-        words="One event, with its payloads.",
+        words="One event, with its payloads and requests.",
         answer=EventView,
         act=_event,
         parameters=(_ID,),
@@ -299,7 +340,7 @@ OPERATIONS: tuple[Operation, ...] = (
             _AT_MOST,
             _CURSOR,
             _STATE,
-            Parameter(name="destination", words="Only those to this destination.", schema=_TEXT, read=_text),
+            _DESTINATION,
             Parameter(name="streamer", words="Only those of this streamer, by key.", schema=_TEXT, read=_text),
         ),
         errors=(404,),
@@ -308,7 +349,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         path="/deliveries/{id}",
         name="getDelivery",
-        words="One delivery, with its payload.",
+        words="One delivery, with its payload and what was sent in each attempt.",
         answer=DeliveryView,
         act=_delivery,
         parameters=(_ID,),

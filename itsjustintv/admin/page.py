@@ -4,38 +4,92 @@ The page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
 
+from attrs import frozen
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import give, give_problem, later
+from itsjustintv.admin.answers import HTML, give, give_problem, later
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.chart import chart
 from itsjustintv.admin.login import form
-from itsjustintv.admin.markup import Markup, el, page
+from itsjustintv.admin.markup import Markup, el, foreign, page
+from itsjustintv.admin.operations import STATES, cursor, place
 from itsjustintv.admin.pulse import Pulse
-from itsjustintv.admin.sections import Forms, badge, dead, destinations, section, streamers, timeline, waiting, when
+from itsjustintv.admin.sections import (
+    Choice,
+    Forms,
+    badge,
+    destinations,
+    quoted,
+    section,
+    streamers,
+    timeline,
+    undelivered,
+    waiting,
+    when,
+)
 from itsjustintv.admin.sources import Asked, Declined, Sources, Unknown
 from itsjustintv.admin.telling import tell_delivery, tell_event
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.model import State
+from itsjustintv.model import UNDELIVERED, State
+from itsjustintv.overview import Place
 
 __all__ = ["ACTIONS", "ActionResource", "PageResource"]
 
 #: What can be done without scripts.
 ACTIONS = ("retry", "cancel", "test")
 
-_HTML = b"text/html; charset=utf-8"
 _TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 _HOURS = 6
 
-# How much of each list is shown: at first, and to those who want more.
-_FEW, _MANY = 20, 200
+# How much of each list is shown.
+_FEW = 20
 _CARDS = 60
+
+# Destinations that a filter offers, of which any can be typed.
+_OFFERED = 200
+
+
+@frozen(kw_only=True)
+class _Asked:
+    """
+    What the address of the page says.
+
+    :ivar query: what is looked for among the streamers.
+    :ivar after: where the timeline goes on.
+    """
+
+    query: str
+    choice: Choice
+    after: Place | None
+
+    @classmethod
+    def of(cls, arguments: Mapping[bytes, Sequence[bytes]]) -> _Asked:
+        """
+        Read it; what cannot be used is left out, since it is a person who reads the answer.
+        """
+
+        def text(name: bytes, longest: int = 200) -> str:
+            return arguments.get(name, [b""])[0].decode("utf-8", "replace").replace("\0", "").strip()[:longest]
+
+        state, where = text(b"state"), text(b"cursor", 1000)
+        try:
+            after = place("events", where, "nt") if where else None
+        except Unknown:
+            after = None
+        choice = Choice(
+            streamer=text(b"streamer"),
+            destination=text(b"destination"),
+            state=state if state in STATES else "",
+            cursor=where if after else "",
+        )
+        return cls(query=text(b"query"), choice=choice, after=after)
 
 
 class PageResource(Resource):
@@ -61,12 +115,10 @@ class PageResource(Resource):
         return later(request, self._answer(request))
 
     async def _answer(self, request: Request) -> None:
-        arguments: dict[bytes, list[bytes]] = request.args or {}
-        query = arguments.get(b"query", [b""])[0].decode("utf-8", "replace").strip()[:100]
         version = self._pulse.version
         status = http.OK
         try:
-            state, content = await self._content(query, _MANY if b"more" in arguments else _FEW)
+            state, content = await self._content(_Asked.of(request.args or {}))
         except JournalUnavailable as error:
             status, state = http.SERVICE_UNAVAILABLE, badge("bad", "unhealthy")
             content = [_alarm([f"The journal cannot be read: {error}"], grave=True)]
@@ -82,44 +134,54 @@ class PageResource(Resource):
             el("div", id="said", role="status", aria_live="polite"),
             el(
                 "footer",
-                el("a", "The same as JSON", href="/api/v1/openapi.json"),
+                el("a", "API", href="/api/v1/openapi.json"),
                 None if self._access.open else _leave(),
             ),
         ]
-        give(request, page("itsjustintv", HEAD, body, data_version=version), _HTML, status)
+        give(request, page("itsjustintv", HEAD, body, data_version=version), HTML, status)
 
-    async def _content(self, query: str, most: int) -> tuple[Markup, Sequence[Markup | None]]:
+    async def _content(self, asked: _Asked) -> tuple[Markup, Sequence[Markup | None]]:
         """
-        Ask for everything.
+        Ask for everything. What needs somebody comes first: on a phone that is all that is seen.
 
         :raises JournalUnavailable: nothing can be shown.
         """
-        ask, forms = self._sources, Forms(self._access.form_proof())
+        ask, forms, choice = self._sources, Forms(self._access.form_proof()), asked.choice
         status = await ask.status()
-        events, goes_on = await ask.events(None, most)
-        pending, _ = await ask.deliveries(None, most, State.PENDING, None, None)
-        letters, _ = await ask.deliveries(None, most, State.DEAD, None, None)
-        found, total = ask.streamers(query, _CARDS if most == _FEW else 10 * _CARDS, 0)
-        state = badge(_TONES[status.status], status.status)
-        return state, [
+        events, goes_on = await ask.events(
+            asked.after, _FEW, STATES.get(choice.state, ()), choice.destination or None, choice.streamer or None
+        )
+        pending, _ = await ask.deliveries(None, _FEW, (State.PENDING,), None, None)
+        lost, _ = await ask.deliveries(None, _FEW, UNDELIVERED, None, None)
+        everywhere, total = await ask.destinations(_OFFERED, 0)
+        found, count = ask.streamers(asked.query, _CARDS, 0)
+        return _standing(status), [
             _alarm([f"{each.check}: {each.reason}" for each in status.reasons], grave=status.status == "unhealthy")
             if status.reasons
             else None,
             _defect(status.accounting.imbalance) if status.accounting.imbalance else None,
             _tiles(status),
-            section("history", "The last hours", "", chart(ask.series(_HOURS * 3600))),
+            undelivered([tell_delivery(each) for each in lost], status.undelivered, forms),
+            waiting([tell_delivery(each) for each in pending], status.accounting.pending, forms),
+            section("history", "The last hours", "", chart(ask.series(_HOURS * 3600)), api=f"/history?hours={_HOURS}"),
             el(
                 "div",
                 el(
                     "div",
-                    streamers(found, total, query),
-                    timeline([tell_event(each) for each in events], more=goes_on is not None and most == _FEW),
+                    streamers(found, count, asked.query, choice.filters),
+                    timeline(
+                        [tell_event(each) for each in events],
+                        choice,
+                        goes_on=cursor("events", goes_on),
+                        limit=_FEW,
+                        names=[each.name for each in everywhere],
+                        states=list(STATES),
+                        query=asked.query,
+                    ),
                 ),
                 el(
                     "div",
-                    dead([tell_delivery(each) for each in letters], forms),
-                    waiting([tell_delivery(each) for each in pending], status.accounting.pending, forms),
-                    destinations(*await ask.destinations(_CARDS, 0), forms),
+                    destinations(everywhere[:_CARDS], total, forms),
                     _certificates(ask.certificates()),
                     _configuration(ask.configuration()),
                     _twitch(ask.rate(), status),
@@ -155,19 +217,27 @@ class ActionResource(Resource):
             return give_problem(
                 request, http.FORBIDDEN, "this form is not one of ours, or is too old: load the page again"
             )
-        return later(request, self._answer(request, self._do(what, fields.get("about", ""))))
+        return later(request, self._answer(request, self._do(what, unquote(fields.get("about", ""), errors="replace"))))
 
-    async def _do(self, what: str, about: str) -> str:
+    async def _do(self, what: str, about: str) -> Sequence[object]:
         if what == "retry":
             await self._sources.retry(about)
-            return f"{about} is sent again."
+            return [foreign(about), " is sent again."]
         if what == "cancel":
             await self._sources.cancel(about)
-            return f"{about} is cancelled."
+            return [foreign(about), " is cancelled."]
         attempt = await self._sources.test(about)
-        return f"The test notification to {about}: {attempt.detail}"
+        return [
+            "The test notification to ",
+            foreign(about),
+            ": ",
+            foreign(attempt.detail),
+            " ",
+            quoted(attempt.response),
+        ]
 
-    async def _answer(self, request: Request, doing: Asked[str]) -> None:
+    async def _answer(self, request: Request, doing: Asked[Sequence[object]]) -> None:
+        said: object
         try:
             status, said = http.OK, await doing
         except Unknown as error:
@@ -177,7 +247,16 @@ class ActionResource(Resource):
         except JournalUnavailable as error:
             status, said = http.SERVICE_UNAVAILABLE, f"Nothing was done: {error}."
         body = el("main", el("p", said, role="status"), el("p", el("a", "Back to the page", href="/")), class_="login")
-        give(request, page("itsjustintv", HEAD, [body]), _HTML, status)
+        give(request, page("itsjustintv", HEAD, [body]), HTML, status)
+
+
+def _standing(status: StatusView) -> Markup:
+    """
+    The whole in a word; not the good one while there is something that nobody got.
+    """
+    if status.status == "healthy" and status.undelivered:
+        return badge("warn", f"healthy, {status.undelivered:,} undelivered")
+    return badge(_TONES[status.status], status.status)
 
 
 def _leave() -> Markup:
@@ -186,7 +265,7 @@ def _leave() -> Markup:
 
 def _alarm(reasons: Sequence[str], *, grave: bool) -> Markup:
     tone = "alarm bad" if grave else "alarm warn"
-    return el("div", el("ul", [el("li", each) for each in reasons]), class_=tone, role="alert", id="alarm")
+    return el("div", el("ul", [el("li", foreign(each)) for each in reasons]), class_=tone, role="alert", id="alarm")
 
 
 def _defect(imbalance: int) -> Markup:
@@ -196,15 +275,18 @@ def _defect(imbalance: int) -> Markup:
 
 def _tiles(status: StatusView) -> Markup:
     account, subscriptions = status.accounting, status.subscriptions
+    ever = account.dead + account.expired
     on_the_way = account.pending + account.accepted
     tiles = (
         ("Live now", f"{status.live:,}", f"of {status.streamers:,}", "#streamers", ""),
         ("Subscribed", f"{subscriptions.enabled:,}", f"of {status.streamers:,}", "#streamers",
          "bad" if subscriptions.broken else ""),
         ("Delivered", f"{account.delivered:,}", "", "#timeline", ""),
-        ("On the way", f"{on_the_way:,}", "", "#waiting" if account.pending else "#destinations",
+        ("On the way", f"{on_the_way:,}", "", "#waiting" if account.pending else "/?state=accepted#timeline",
          "warn" if on_the_way else ""),
-        ("Given up", f"{account.dead + account.expired:,}", "", "#dead", "bad" if account.dead else ""),
+        ("Undelivered", f"{status.undelivered:,}", f"of {ever:,} ever" if ever != status.undelivered else "",
+         "#undelivered" if status.undelivered else "/?state=undelivered#timeline",
+         "bad" if status.undelivered else ""),
     )  # fmt: skip
     return el(
         "ul",
@@ -249,7 +331,7 @@ def _certificates(found: Sequence[CertificateView]) -> Markup | None:
         )
         for each in found
     ]
-    return section("certificates", "Certificates", "", el("ul", rows, class_="rows"))
+    return section("certificates", "Certificates", "", el("ul", rows, class_="rows"), api="/certificates")
 
 
 def _configuration(found: ConfigurationView) -> Markup:
@@ -269,6 +351,7 @@ def _configuration(found: ConfigurationView) -> Markup:
                 ("Hash", el("code", found.hash)),
             )
         ),
+        api="/configuration",
     )
 
 
@@ -305,6 +388,7 @@ def _twitch(rate: RateView, status: StatusView) -> Markup:
                 ("Looked at", when(subscriptions.checked_at)),
             )
         ),
+        api="/rate",
     )
 
 
@@ -321,4 +405,5 @@ def _daemon(status: StatusView) -> Markup:
                 ("Filtered, cancelled", f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}"),
             )
         ),
+        api="/status",
     )

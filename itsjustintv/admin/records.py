@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+from itsjustintv.admin.requests import RequestView
 from itsjustintv.model import State
 
 __all__ = ["AttemptView", "DeliveryView", "EventView"]
@@ -25,7 +26,10 @@ class AttemptView:
     :ivar reason: a word: delivered, http_503, timeout, refused, reset, dns, tls, redirect, gone, error.
     :ivar detail: for a person.
     :ivar status: of the answer, if one came.
-    :ivar response: the beginning of the answer.
+    :ivar response: the beginning of the answer's body on one line, without what of it is secret. Its headers are not
+        stored.
+    :ivar retry_after: seconds the receiver asked to be left alone; null if it did not.
+    :ivar request: what was sent; null in every list, and for a test notification.
     """
 
     started_at: str
@@ -35,6 +39,8 @@ class AttemptView:
     detail: str
     status: int | None
     response: str
+    retry_after: float | None
+    request: RequestView | None = None
 
 
 @frozen(kw_only=True)

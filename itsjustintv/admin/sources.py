@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from itsjustintv.admin.requests import Signing
 from itsjustintv.admin.views import (
     CertificateView,
     ConfigurationView,
@@ -49,8 +50,10 @@ class Sources:
 
     :ivar streamers: those that match a text, empty for all, those who are live first and then those who need attention:
         so many from a position on, and how many there are in all.
-    :ivar events: the latest first, from a place on.
-    :ivar deliveries: from a place on, so many, of a state, to a destination, of a streamer.
+    :ivar events: the latest first, from a place on, so many, with a delivery in one of these states, to a destination,
+        of streamers in whose names a text is; perhaps none, even if there are more.
+    :ivar deliveries: from a place on, so many, in one of these states, to a destination, of a streamer.
+    :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
     :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
         two.
@@ -63,13 +66,17 @@ class Sources:
 
     status: Callable[[], Asked[StatusView]]
     streamers: Callable[[str, int, int], tuple[Sequence[StreamerView], int]]
-    events: Callable[[Place | None, int], Asked[tuple[Sequence[EventStory], Place | None]]]
+    events: Callable[
+        [Place | None, int, Sequence[State], str | None, str | None],
+        Asked[tuple[Sequence[EventStory], Place | None]],
+    ]
     event: Callable[[str], Asked[EventStory | None]]
     deliveries: Callable[
-        [Place | None, int, State | None, str | None, str | None],
+        [Place | None, int, Sequence[State], str | None, str | None],
         Asked[tuple[Sequence[DeliveryStory], Place | None]],
     ]
     delivery: Callable[[str], Asked[EventStory | None]]
+    signing: Callable[[str], Signing | None]
     destinations: Callable[[int, int], Asked[tuple[Sequence[DestinationView], int]]]
     certificates: Callable[[], Sequence[CertificateView]]
     configuration: Callable[[], ConfigurationView]

@@ -4,14 +4,17 @@ From what the journal holds to what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
+from itsjustintv.admin.requests import RequestView, Signing, tell_request
 from itsjustintv.model import Attempt, State, rfc3339
 from itsjustintv.overview import DeliveryStory, EventStory, seconds
 
 __all__ = ["moment", "tell_attempt", "tell_delivery", "tell_event"]
+
+Signings = Callable[[str], Signing | None]
 
 
 def moment(seconds_: float | None) -> str | None:
@@ -21,9 +24,11 @@ def moment(seconds_: float | None) -> str | None:
     return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
 
 
-def tell_attempt(attempt: Attempt) -> AttemptView:
+def tell_attempt(attempt: Attempt, request: RequestView | None = None) -> AttemptView:
     """
     Tell of an attempt.
+
+    :param request: what was sent, if that is to be told as well.
     """
     return AttemptView(
         started_at=rfc3339(attempt.started_at, "milliseconds"),
@@ -33,14 +38,16 @@ def tell_attempt(attempt: Attempt) -> AttemptView:
         detail=attempt.detail,
         status=attempt.status,
         response=attempt.response,
+        retry_after=attempt.retry_after,
+        request=request,
     )
 
 
-def tell_delivery(story: DeliveryStory, *, payload: bool = False) -> DeliveryView:
+def tell_delivery(story: DeliveryStory, whole: Signings | None = None) -> DeliveryView:
     """
     Tell of a delivery.
 
-    :param payload: the payload as well.
+    :param whole: how destinations are signed for, to tell payload and requests as well.
     """
     delivery = story.delivery
     waits = delivery.state in (State.ACCEPTED, State.PENDING)
@@ -56,16 +63,19 @@ def tell_delivery(story: DeliveryStory, *, payload: bool = False) -> DeliveryVie
         next_attempt_at=moment(delivery.next_attempt_at) if waits else None,
         finished_at=moment(story.finished_at),
         prepared_at=moment(story.prepared_at),
-        tries=[tell_attempt(each) for each in story.attempts],
-        payload=story.content if payload and story.content else None,
+        tries=[
+            tell_attempt(each, None if whole is None else tell_request(delivery, each, whole(delivery.destination)))
+            for each in story.attempts
+        ],
+        payload=story.content if whole is not None and story.content else None,
     )
 
 
-def tell_event(story: EventStory, *, payload: bool = False) -> EventView:
+def tell_event(story: EventStory, whole: Signings | None = None) -> EventView:
     """
     Tell of an event and its deliveries. Title and category are those of the payload, if one was built.
 
-    :param payload: the payloads as well.
+    :param whole: as for a delivery.
     """
     event = story.event
     stream: Mapping[str, Any] = next((found for each in story.deliveries if (found := each.content.get("stream"))), {})
@@ -81,5 +91,5 @@ def tell_event(story: EventStory, *, payload: bool = False) -> EventView:
         recovered=event.recovered,
         started_at=moment(started_at),
         received_at=rfc3339(event.received_at, "milliseconds"),
-        deliveries=[tell_delivery(each, payload=payload) for each in story.deliveries],
+        deliveries=[tell_delivery(each, whole) for each in story.deliveries],
     )

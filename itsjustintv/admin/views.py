@@ -146,6 +146,7 @@ class StatusView:
     :ivar streamers: how many are configured.
     :ivar live: how many of them are live, as far as it is known.
     :ivar under_way: attempts that are being made at this moment.
+    :ivar undelivered: deliveries in the journal that ended as dead or expired, and can be sent again.
     """
 
     status: Literal["healthy", "degraded", "unhealthy"]
@@ -156,6 +157,7 @@ class StatusView:
     streamers: int
     live: int
     under_way: int
+    undelivered: int
     subscriptions: SubscriptionsView
     accounting: AccountingView
 
@@ -216,6 +218,7 @@ class LastAttemptView:
     :ivar detail: for a person.
     :ivar status: of the answer, if one came.
     :ivar duration: how long it took.
+    :ivar response: the beginning of the answer.
     """
 
     at: str
@@ -224,6 +227,7 @@ class LastAttemptView:
     detail: str
     status: int | None
     duration: float
+    response: str
 
 
 @frozen(kw_only=True)

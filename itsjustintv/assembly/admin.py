@@ -15,6 +15,7 @@ from itsjustintv.admin.access import Access
 from itsjustintv.admin.api import ROOT, ApiResource
 from itsjustintv.admin.assets import ASSETS
 from itsjustintv.admin.avatars import AvatarResource
+from itsjustintv.admin.delivery_page import DeliveryResource
 from itsjustintv.admin.history import History
 from itsjustintv.admin.login import LoginResource, LogoutResource
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
@@ -70,7 +71,11 @@ class Admin:
                 b"/logout": LogoutResource(),
                 **more,
             },
-            {f"{ROOT}/".encode("ascii"): ApiResource(sources), b"/avatars/": AvatarResource(sources)},
+            {
+                f"{ROOT}/".encode("ascii"): ApiResource(sources),
+                b"/avatars/": AvatarResource(sources),
+                b"/deliveries/": DeliveryResource(sources, access),
+            },
         )
         site = make_site(root, ground.reactor, _LIMITS, Clients(lambda: config().server.trusted_proxies))
         key = "admin.listen"

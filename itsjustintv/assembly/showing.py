@@ -13,6 +13,7 @@ from attrs import asdict, define, field
 
 from itsjustintv import __version__
 from itsjustintv.admin.history import History
+from itsjustintv.admin.requests import Signing
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.telling import moment
 from itsjustintv.admin.views import (
@@ -38,6 +39,9 @@ from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed, s
 from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 
 __all__ = ["Showing"]
+
+# How often the journal is asked for one list of events that few fit into, at the most.
+_QUESTIONS = 20
 
 _ORDER = {
     Subscribed.BROKEN: 1,
@@ -85,6 +89,7 @@ class Showing:
             event=self.event,
             deliveries=self.deliveries,
             delivery=self.delivery,
+            signing=self.signing,
             destinations=self.destinations,
             certificates=self.certificates,
             configuration=self.configuration,
@@ -102,6 +107,7 @@ class Showing:
         The whole in short.
         """
         account = await self._ground.journal.accounting()
+        undelivered = await self._ground.journal.undelivered()
         failed, degraded = self._web.health.judge()
         return StatusView(
             status=self._web.health.standing(failed, degraded),
@@ -116,6 +122,7 @@ class Showing:
             live=len(self._twitch.roster.live()),
             under_way=self._deliveries.queue.under_way,
             subscriptions=self._subscriptions_view(),
+            undelivered=undelivered,
             accounting=AccountingView(**asdict(account), imbalance=account.imbalance),
         )
 
@@ -133,11 +140,34 @@ class Showing:
         found = [each for rank in ranked for each in rank]
         return [self._streamer(each) for each in found[start : start + limit]], len(found)
 
-    async def events(self, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
+    async def events(
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State] = (),
+        destination: str | None = None,
+        streamer: str | None = None,
+    ) -> tuple[Sequence[EventStory], Place | None]:
         """
-        Some of the events.
+        Some of the events. Where few of them are looked for the journal is asked several times, so that deliveries,
+        which are read in the same thread, get their turn in between.
         """
-        return await self._ground.journal.ask(partial(overviews.events, after=after, limit=limit))
+        found: list[EventStory] = []
+        for _ in range(_QUESTIONS):
+            part, after = await self._ground.journal.ask(
+                partial(
+                    overviews.events,
+                    after=after,
+                    limit=limit - len(found),
+                    states=states,
+                    destination=destination,
+                    streamer=streamer,
+                )
+            )
+            found += part
+            if after is None or len(found) >= limit:
+                break
+        return found, after
 
     async def event(self, event_id: str) -> EventStory | None:
         """
@@ -146,7 +176,12 @@ class Showing:
         return await self._ground.journal.ask(partial(overviews.event, event_id=event_id))
 
     async def deliveries(
-        self, after: Place | None, limit: int, state: State | None, destination: str | None, streamer: str | None
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State],
+        destination: str | None,
+        streamer: str | None,
     ) -> tuple[Sequence[DeliveryStory], Place | None]:
         """
         Some of the deliveries.
@@ -156,7 +191,7 @@ class Showing:
                 overviews.deliveries,
                 after=after,
                 limit=limit,
-                states=() if state is None else (state,),
+                states=states,
                 destination=destination,
                 streamer=streamer,
             )
@@ -167,6 +202,15 @@ class Showing:
         One delivery.
         """
         return await self._ground.journal.ask(partial(overviews.delivery, delivery_id=delivery_id))
+
+    def signing(self, name: str) -> Signing | None:
+        """
+        How deliveries to a destination are signed.
+        """
+        found = self._ground.routing.destination(name)
+        if found is None:
+            return None
+        return Signing(kind=found.signature, signed=bool(found.secret), header=found.header, hashing=found.hashing)
 
     async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
         """

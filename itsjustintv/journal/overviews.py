@@ -22,8 +22,9 @@ from itsjustintv.overview import DeliveryStory, EventStory, Place, Waiting
 
 __all__ = ["deliveries", "delivery", "event", "events", "mark", "story", "waiting"]
 
-# Rows that a list with filters looks at, at the most.
+# Rows that a list with filters looks at, at the most; each event is several.
 _LOOK = 5_000
+_LOOK_AT_EVENTS = 1_000
 
 # Attempts of one delivery that are told, at the most.
 _TOLD = 50
@@ -45,19 +46,56 @@ def mark(connection: Connection) -> Sequence[object]:
     return [*(tuple(row) for row in states), last, latest, signals]
 
 
-def events(connection: Connection, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
+def events(
+    connection: Connection,
+    after: Place | None,
+    limit: int,
+    *,
+    states: Sequence[State] = (),
+    destination: str | None = None,
+    streamer: str | None = None,
+) -> tuple[Sequence[EventStory], Place | None]:
     """
-    Events with their deliveries and attempts, the latest first.
+    Events with all their deliveries and attempts, the latest first.
 
     :param after: where to go on.
-    :return: the events, and where to go on, ``None`` at the end.
+    :param states: only events of which a delivery is in one of these; to ``destination``, if one is given as well.
+    :param streamer: only those of one whose key, login or name holds this, whatever its case, or whose id it is.
+    :return: the events, perhaps none, and where to go on, ``None`` at the end.
     """
-    rows = connection.execute(
+    filtered = bool(states or destination or streamer)
+    most = _LOOK_AT_EVENTS if filtered else limit
+    looked = connection.execute(
         "SELECT * FROM events WHERE (received_at, id) < (?, ?) ORDER BY received_at DESC, id DESC LIMIT ?",
-        (*(after or (inf, "")), limit),
+        (*(after or (inf, "")), most),
+    )
+    found: list[EventStory] = []
+    for count, row in enumerate(looked.fetchall(), 1):
+        if not filtered or _fits(connection, row, states, destination, (streamer or "").casefold()):
+            found.append(EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
+        if len(found) == limit or count == most:
+            return found, (row["received_at"], row["id"])
+    return found, None
+
+
+def _fits(connection: Connection, row: Row, states: Sequence[State], destination: str | None, streamer: str) -> bool:
+    """
+    Whether an event is among those that are looked for.
+
+    :param streamer: in lower case; empty for any.
+    """
+    its = connection.execute(
+        "SELECT streamer, destination, state FROM deliveries WHERE event_id = ? LIMIT 100", (row["id"],)
     ).fetchall()
-    place = (rows[-1]["received_at"], rows[-1]["id"]) if len(rows) == limit else None
-    return [EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])) for row in rows], place
+    names = (row["broadcaster_login"], row["broadcaster_name"], *(each["streamer"] for each in its))
+    if streamer and streamer != row["broadcaster_id"] and not any(streamer in name.casefold() for name in names):
+        return False
+    if not states and not destination:
+        return True
+    return any(
+        (not states or each["state"] in states) and (not destination or each["destination"] == destination)
+        for each in its
+    )
 
 
 def event(connection: Connection, event_id: str) -> EventStory | None:

@@ -18,7 +18,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.admin.api import ApiResource, openapi
 from itsjustintv.admin.operations import OPERATIONS, cursor
-from itsjustintv.model import State
+from itsjustintv.model import UNDELIVERED, State
 from tests.admin.values import HOSTILE, House, story
 from tests.documents import ROOT
 
@@ -132,14 +132,20 @@ class RequestTests(ApiCase):
         What a list says as next is where it goes on, with all its filters.
         """
         for path, place, shown in (
-            ("/events", (1000.5, "e1"), ((1000.5, "e1"), 50)),
-            ("/deliveries", (17,), ((17,), 50, None, None, None)),
-            ("/deliveries?state=dead&limit=7", (2000.0, 3), ((2000.0, 3), 7, State.DEAD, None, None)),
-            ("/deliveries?state=accepted", (1.0, "x"), ((1.0, "x"), 50, State.ACCEPTED, None, None)),
+            ("/events", (1000.5, "e1"), ((1000.5, "e1"), 50, (), None, None)),
+            (
+                "/events?state=undelivered&destination=a&streamer=b",
+                (1000.5, "e1"),
+                ((1000.5, "e1"), 50, UNDELIVERED, "a", "b"),
+            ),
+            ("/deliveries", (17,), ((17,), 50, (), None, None)),
+            ("/deliveries?state=dead&limit=7", (2000.0, 3), ((2000.0, 3), 7, (State.DEAD,), None, None)),
+            ("/deliveries?state=undelivered", (2000.0, 3), ((2000.0, 3), 50, UNDELIVERED, None, None)),
+            ("/deliveries?state=accepted", (1.0, "x"), ((1.0, "x"), 50, (State.ACCEPTED,), None, None)),
             (
                 "/deliveries?state=pending&destination=streamers.tanuk%C3%AD&streamer=a",
                 ("a", 1.5, "x"),
-                (("a", 1.5, "x"), 50, State.PENDING, "streamers.tanuk\u00ed", "a"),
+                (("a", 1.5, "x"), 50, (State.PENDING,), "streamers.tanuk\u00ed", "a"),
             ),
         ):
             self.house.goes_on = place  # type: ignore[assignment]
@@ -248,12 +254,29 @@ class RequestTests(ApiCase):
         self.assertEqual(self.ask("/events/e1")[1]["deliveries"][0]["payload"]["stream"]["title"], "Pottery")
         self.assertIsNone(self.ask("/events")[1]["items"][0]["deliveries"][0]["payload"])
 
+    def test_requests_are_for_those_who_ask(self) -> None:
+        """
+        What was sent in each attempt is told of one delivery or one event, and in no list.
+        """
+        for path in ("/deliveries/e1-1", "/events/e1"):
+            found = self.ask(path)[1]
+            request = (found.get("tries") or found["deliveries"][0]["tries"])[0]["request"]
+            self.assertEqual((request["method"], request["target"]), ("POST", "[redacted]"))
+            self.assertIn({"name": "webhook-id", "value": "e1"}, request["headers"])
+        for path in ("/deliveries", "/events"):
+            [found] = self.ask(path)[1]["items"]
+            self.assertIsNone((found.get("tries") or found["deliveries"][0]["tries"])[0]["request"])
+
     def test_what_a_streamer_says(self) -> None:
         """
-        Texts are told as they are: JSON has no markup.
+        Texts are told as they are: JSON has no markup. What would steer a terminal is written as an escape.
         """
         self.house.stories = [story(broadcaster_name=HOSTILE)]
         self.assertEqual(self.ask("/events")[1]["items"][0]["name"], HOSTILE)
+        answer = self.successResultOf(self.treq.get("http://localhost/api/v1/events"))
+        text = self.successResultOf(answer.text())
+        self.assertIn(r"\u202e\u001b[2J\u0085", text)
+        self.assertNotRegex(text, "[\x00-\x1f\x7f-\x9f\u202e]")
 
     def test_a_defect(self) -> None:
         """

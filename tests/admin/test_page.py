@@ -4,7 +4,6 @@ Tests of :mod:`itsjustintv.admin.page` and its parts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -17,15 +16,19 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.admin.access import Access
+from itsjustintv.admin.api import ApiResource
 from itsjustintv.admin.avatars import AvatarResource
-from itsjustintv.admin.chart import chart, took
+from itsjustintv.admin.chart import chart, decades, top
+from itsjustintv.admin.delivery_page import DeliveryResource
 from itsjustintv.admin.markup import Markup, el, page
+from itsjustintv.admin.operations import cursor
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.pulse import Pulse
 from itsjustintv.admin.resource import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
-from itsjustintv.model import State
+from itsjustintv.model import UNDELIVERED, State
 from itsjustintv.overview import Subscribed
+from itsjustintv.support.foreign_text import visible
 from tests.admin.values import AT, HOSTILE, House, story, streamer
 
 HOME = "http://localhost:8081"
@@ -37,6 +40,7 @@ class Outline(HTMLParser):
 
     :ivar tags: every element with its attributes.
     :ivar texts: every text.
+    :ivar isolated: those in an element whose direction ends with it.
     :ivar open: elements that are open; none must be at the end.
     """
 
@@ -46,6 +50,7 @@ class Outline(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self.isolated: list[str] = []
         self.open: list[str] = []
         self.feed(content)
         self.close()
@@ -61,6 +66,8 @@ class Outline(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+        if "bdi" in self.open:
+            self.isolated.append(data)
 
     def find(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
         """
@@ -91,7 +98,7 @@ class PageCase(SynchronousTestCase):
                     b"/": PageResource(sources, self.access, self.pulse),
                     **{f"/actions/{each}".encode(): actions for each in ACTIONS},
                 },
-                {b"/avatars/": AvatarResource(sources)},
+                {b"/avatars/": AvatarResource(sources), b"/deliveries/": DeliveryResource(sources, self.access)},
             )
         )
 
@@ -128,7 +135,7 @@ class PageTests(PageCase):
         text = " ".join(self.outline().texts)
         for words in (
             "healthy", "Tanuki", "live", "Pottery", "1,234 viewers", "subscribed", "Cool_User", "went live",
-            "received", "+500 ms", "first attempt", "delivered", "Dead letters", "Send again", "On the way", "Cancel",
+            "received", "+500 ms", "first attempt", "delivered", "Undelivered", "Send again", "On the way", "Cancel",
             "the receiver answered", "streamers.tanuki", "Send a test", "1 waiting", "global_webhook",
             "Nothing was sent yet", "hooks.example.org", "server.port: wrong", "storage.path: later", "x: doubtful",
             "790 of 800 points", "1 of 10,000", "Version",
@@ -171,11 +178,14 @@ class PageTests(PageCase):
             for name, value in attributes.items():
                 self.assertFalse(name == "style" or name.startswith("on"), (tag, name))
                 if name in ("src", "href", "action"):
-                    self.assertRegex(value or "", r"^(/[a-z0-9]|/$|/\?|#)")
+                    self.assertRegex(value or "", r"^(/[a-z0-9]|/$|/\?|/?#|https://www\.twitch\.tv/[a-z0-9_]+$)")
+                if (value or "").startswith("https://"):
+                    self.assertEqual(attributes["rel"], "noopener noreferrer")
 
     def test_nobody_is_taken_for_markup(self) -> None:
         """
-        Whatever a streamer, a receiver or an operator calls something, it is shown as a text.
+        Whatever a streamer, a receiver or an operator calls something, it is shown as a text, with a direction of its
+        own, and with what steers or hides text in it as escapes.
         """
         self.house.streamers = [
             streamer(
@@ -185,7 +195,7 @@ class PageTests(PageCase):
         ]  # fmt: skip
         tale = story("e1", State.DEAD, broadcaster_name=HOSTILE)
         [one] = tale.deliveries
-        tried = evolve(one.attempts[0], detail=HOSTILE, reason=HOSTILE)
+        tried = evolve(one.attempts[0], detail=HOSTILE, reason=HOSTILE, response=HOSTILE)
         hostile = evolve(
             one,
             delivery=evolve(one.delivery, id=HOSTILE, destination=HOSTILE, streamer=HOSTILE, reason=HOSTILE),
@@ -197,14 +207,16 @@ class PageTests(PageCase):
         self.assertEqual([attributes for tag, attributes in found.tags if tag == "script"], [
             {"src": found.find("script")[0]["src"], "defer": None}
         ])  # fmt: skip
-        self.assertGreater(sum(HOSTILE in each for each in found.texts), 8)
+        self.assertGreater(sum(visible(HOSTILE) in each for each in found.texts), 8)
+        self.assertEqual(found.isolated.count(visible(HOSTILE)), sum(visible(HOSTILE) == each for each in found.texts))
+        self.assertNotRegex(self.ask()[1], "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029]")
 
     def test_half_a_character(self) -> None:
         """
-        A text that has no form in UTF-8 does not take the page down.
+        A text that has no form in UTF-8 is shown as an escape.
         """
         self.house.streamers = [streamer(name="a\ud800b")]
-        self.assertIn("a?b", "".join(self.outline().texts))
+        self.assertIn("a\\ud800b", "".join(self.outline().texts))
 
     def test_searching(self) -> None:
         """
@@ -217,16 +229,125 @@ class PageTests(PageCase):
         self.assertEqual(len(self.outline("/?query=s77").find("li", **{"class": "card streamer"})), 1)
         found = self.outline("/?query=%22%3E%3Cb%3E")
         self.assertEqual(found.find("input", name="query")[0]["value"], '"><b>')
-        self.assertIn("Nobody like that is configured.", found.texts)
+        self.assertIn("No configured streamer matches.", found.texts)
 
-    def test_more(self) -> None:
+    def test_paging(self) -> None:
         """
-        A list that goes on says so, and shows more when it is asked to.
+        A timeline that goes on leads to what is older, and back to the latest, with all that is looked for; each is a
+        link, so that it works without scripts.
         """
-        self.house.goes_on = (1.0, "x")
-        self.assertTrue(self.outline().find("a", href="/?more=1#timeline"))
-        self.assertFalse(self.outline("/?more=1").find("a", href="/?more=1#timeline"))
-        self.assertIn((None, 200), self.house.asked)
+        self.house.goes_on = (1.5, "x")
+        [older] = [
+            each["href"] or "" for each in self.outline("/?query=a&state=dead").find("a") if "cursor" in str(each)
+        ]
+        self.assertTrue(older.startswith("/?state=dead&query=a&cursor=") and older.endswith("#timeline"), older)
+        found = self.outline(older.partition("#")[0])
+        self.assertIn(((1.5, "x"), 20, (State.DEAD,), None, None), self.house.asked)
+        self.assertTrue(found.find("a", href="/?state=dead&query=a#timeline"))
+        self.house.asked.clear()
+        for wrong in ("x", "%00", "é", cursor("streamers", (1,))):
+            self.outline(f"/?cursor={wrong}")
+            self.assertIn((None, 20, (), None, None), self.house.asked)
+
+    def test_filters(self) -> None:
+        """
+        The timeline is asked for what the form says, which is shown again; a state that there is not is none. JSON is
+        linked to with the very same filters and place.
+        """
+        house = self.house
+        house.stories, house.goes_on = [story("e1", State.DEAD)], (1.5, "x")
+        query = "streamer=%22%3Ek%C3%A9y&destination=streamers.tanuki&state=undelivered"
+        found = self.outline(f"/?{query}&cursor={cursor('events', (2.5, 'y'))}")
+        asked = ((2.5, "y"), 20, UNDELIVERED, "streamers.tanuki", '">k\u00e9y')
+        self.assertIn(asked, house.asked)
+        self.assertEqual(found.find("input", id="by-streamer")[0]["value"], '">k\u00e9y')
+        self.assertEqual(found.find("input", id="by-destination")[0]["value"], "streamers.tanuki")
+        self.assertTrue(found.find("option", value="undelivered", selected=None) and found.find("option", value="dead"))
+        [json] = [each["href"] or "" for each in found.find("a", **{"aria-label": "Timeline as JSON"})]
+        house.asked.clear()
+        StubTreq(ApiResource(house.sources())).get(f"http://localhost{json}")
+        self.assertEqual(house.asked, [asked])
+        house.asked.clear()
+        self.outline("/?state=gone&streamer=%00&destination=+")
+        self.assertIn((None, 20, (), None, None), house.asked)
+
+    def test_the_same_as_json(self) -> None:
+        """
+        Each part of the page has a link to the same as JSON, with as many and the same filters, and each is answered.
+        """
+        self.house.stories = [story("e1", State.DEAD), story("e2", State.EXPIRED), story("e3", State.PENDING)]
+        found = self.outline("/?query=tanu")
+        links = {each["aria-label"]: each["href"] or "" for each in found.find("a", **{"class": "json"})}
+        self.assertEqual(len(links), len(found.find("section")))
+        api = StubTreq(ApiResource(self.house.sources()))
+        answers = {}
+        for name, link in links.items():
+            answer = self.successResultOf(api.get(f"http://localhost{link}"))
+            self.assertEqual(answer.code, 200, link)
+            answers[name] = self.successResultOf(answer.json())
+        self.assertEqual([each["id"] for each in answers["Undelivered as JSON"]["items"]], ["e1-1", "e2-1"])
+        self.assertEqual([each["id"] for each in answers["On the way as JSON"]["items"]], ["e3-1"])
+        self.assertEqual(len(answers["The last hours as JSON"]), 12)
+        self.assertIn("query=tanu", links["Streamers as JSON"])
+
+    def test_what_needs_somebody_comes_first(self) -> None:
+        """
+        In the document, and so on a phone, what ended undelivered and what waits stand before the charts and the lists.
+        """
+        self.house.stories = [story("e1", State.EXPIRED), story("e2", State.PENDING)]
+        self.house.reasons = [ReasonView(check="twitch", reason="away", grave=False)]
+        places = [each["id"] for _, each in self.outline().tags if "id" in each]
+        order = ("alarm", "undelivered", "waiting", "history", "streamers", "timeline", "destinations")
+        self.assertEqual([each for each in places if each in order], list(order))
+
+    def test_undelivered_is_one_notion(self) -> None:
+        """
+        The dead and the expired are one list with one count and the same button, and while there are any the page does
+        not call itself healthy in green.
+        """
+        self.house.stories = [story("e1", State.DEAD), story("e2", State.EXPIRED), story("e3", State.CANCELLED)]
+        found = self.outline()
+        self.assertEqual(len(found.find("form", action="/actions/retry")), 2)
+        self.assertIn((None, 20, UNDELIVERED, None, None), self.house.asked)
+        self.assertIn("healthy, 2 undelivered", found.texts)
+        self.assertTrue(found.find("span", **{"class": "badge warn"}))
+        self.assertTrue(found.find("a", href="#undelivered"))
+        self.house.stories = [story("e1")]
+        found = self.outline()
+        self.assertEqual((found.find("section", id="undelivered"), "healthy" in found.texts), ([], True))
+
+    def test_more_than_are_shown(self) -> None:
+        """
+        Of a long list some are shown, how many there are is said, and a link leads to all of them.
+        """
+        self.house.stories = [story(f"e{number}", State.EXPIRED) for number in range(30)]
+        found = self.outline()
+        self.assertIn("20 of 30", found.texts)
+        self.assertTrue(found.find("a", href="/?state=undelivered#timeline"))
+
+    def test_the_receivers_own_words(self) -> None:
+        """
+        Beside what was not delivered, and beside a destination that failed, the beginning of the answer is quoted: 200
+        characters, in one line, with what cannot be seen as escapes.
+        """
+        tale = story("e1", State.DEAD)
+        [one] = tale.deliveries
+        words = "no <b>tea</b>\x1b[2J\u202e" + "x" * 300
+        tried = evolve(one.attempts[0], response=words)
+        self.house.stories = [evolve(tale, deliveries=(evolve(one, attempts=(tried,)),))]
+        found = self.outline()
+        quoted = visible(f"{words[:200]}\u2026")
+        self.assertEqual(found.texts.count(quoted), 2)
+        self.assertIn("out of tea", found.isolated)
+
+    def test_the_channel(self) -> None:
+        """
+        A name leads to the channel at Twitch, if its login is one that Twitch can have.
+        """
+        self.house.streamers = [streamer(login="Tanu_ki1"), streamer("b", login='../x"><b>'), streamer("c", login="")]
+        self.house.stories = [story(broadcaster_login="kitsune")]
+        links = [each["href"] or "" for each in self.outline().find("a") if "twitch.tv" in (each["href"] or "")]
+        self.assertEqual(links, ["https://www.twitch.tv/tanu_ki1", "https://www.twitch.tv/kitsune"])
 
     def test_nothing_yet(self) -> None:
         """
@@ -234,7 +355,7 @@ class PageTests(PageCase):
         """
         self.house.streamers, self.house.stories = [], []
         text = " ".join(self.outline().texts)
-        for words in ("No streamer is configured.", "Nobody has gone live yet.", "None. Every delivery"):
+        for words in ("No streamer is configured.", "No streamer has gone live yet."):
             self.assertIn(words, text)
         self.assertNotIn("On the way Cancel", text)
 
@@ -365,13 +486,12 @@ class MarkupTests(SynchronousTestCase):
     @given(st.text(), st.text())
     def test_any_text(self, inside: str, value: str) -> None:
         """
-        Whatever is put into an element, it is one element with one text and one value.
+        Whatever is put into an element, it is one element with one text and one value, and nothing in it is hidden.
         """
         written: Callable[[str], Markup] = lambda text: el("b", text, title=value)  # noqa: E731
         found = Outline(written(inside))
         self.assertEqual([tag for tag, _ in found.tags], ["b"])
-        newlines = re.compile("\r\n?")
-        self.assertEqual(newlines.sub("\n", "".join(found.texts)), newlines.sub("\n", inside))
+        self.assertEqual(("".join(found.texts), found.tags[0][1]["title"]), (visible(inside), visible(value)))
 
     def test_a_page(self) -> None:
         """
@@ -387,15 +507,17 @@ class ChartTests(SynchronousTestCase):
     Bars.
     """
 
-    def test_times(self) -> None:
+    @given(st.integers(0, 10**9), st.floats(0, 1e7))
+    def test_scales(self, most: int, slowest: float) -> None:
         """
-        A length of time is told in as few letters as tell it.
+        A scale of counts ends at a round number with a whole half, not much above the highest; one of times at a power
+        of ten, with one in the middle.
         """
-        for seconds, told in (
-            (0.0, "0 ms"), (0.0421, "42 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (12.34, "12.3 s"),
-            (99.96, "2 min"), (3600, "60 min"), (7200, "2 h"), (86400 * 3, "3 d"),
-        ):  # fmt: skip
-            self.assertEqual(took(seconds), told)
+        end = top(most)
+        self.assertTrue(end >= most and end % 2 == 0 and (end <= 2 * most or end == 2), (end, most))
+        self.assertEqual(int(str(end).rstrip("0")) in (1, 2, 4, 6), True)
+        low, high = decades(slowest)
+        self.assertTrue(10**high >= slowest * 0.999999 and (high - low) % 2 == 0 and high > low)
 
     @given(
         st.lists(
@@ -420,13 +542,96 @@ class ChartTests(SynchronousTestCase):
 
     def test_in_words(self) -> None:
         """
-        What the bars show is said above them, and of each bar when somebody points at it.
+        What the bars show is said above them, for those who hear it in one sentence each, of each bar when somebody
+        points at it, and in a table; nothing of it takes colours.
         """
         self.assertIn("nothing was delivered", chart([]))
         drawn = chart(House().series(3600))
         for words in (
-            "66 delivered, 12 attempts failed",
+            "66 delivered",
+            "12 attempts failed",
             "1.1 s lately, the slowest 2.2 s",
-            "03:55 UTC: 11 delivered, 2 failed",
+            "03:55 UTC: 11 deliveries",
+            "Deliveries in the last hour: at most 11 in five minutes, at 03:55 UTC",
+            "How long deliveries took in the last hour, at most 2.2 s",
         ):
             self.assertIn(words, drawn)
+        found = Outline(drawn)
+        self.assertEqual(len(found.find("svg", role="img")), 3)
+        cells = "|".join(found.texts)
+        self.assertIn("From, UTC|Delivered|Failed attempts|Undelivered|Median|Slowest twentieth", cells)
+        self.assertIn("03:55|11|2|0|1.1 s|2.2 s", cells)
+        self.assertEqual(len(found.find("th", scope="row")), 11)
+
+    def test_values_on_the_axes(self) -> None:
+        """
+        Each drawing says what its highest, middle and lowest line stand for, and which times its ends are.
+        """
+        texts = Outline(chart(House().series(3600))).texts
+        found = "|".join(each for each in texts if " UTC: " not in each)
+        for axis in ("20|10|0|1 h ago|0.5 h ago|now", "2|1|0|1 h ago", "100 s|1 s|10 ms|1 h ago"):
+            self.assertIn(axis, found)
+        self.assertIn("03:05 UTC: 1 delivery", texts)
+
+
+class DeliveryTests(PageCase):
+    """
+    One delivery, and what was sent and answered.
+    """
+
+    def test_payload_request_and_answer(self) -> None:
+        """
+        Its page has the payload, and for each attempt the request and the answer: what is secret or is not stored is
+        named as such.
+        """
+        tale = story("e1", State.DEAD)
+        [one] = tale.deliveries
+        first = evolve(one.attempts[0], response="no <b>tea</b>\x1b", retry_after=1.5, status=503)
+        second = evolve(first, status=None, response="", reason="timeout", started_at=1_767_323_099.9)
+        self.house.stories = [evolve(tale, deliveries=(evolve(one, attempts=(first, second)),))]
+        found = self.outline("/deliveries/e1-1")
+        text = "".join(found.texts)
+        for words in (
+            "Delivery", "dead", "streamers.tanuki", "Cool_User", '"title": "Pottery"', "POST [redacted] HTTP/1.1",
+            "Content-Type: application/json", "X-Hub-Signature-256: sha256=[not stored]", "webhook-id: e1",
+            "webhook-timestamp: 1767323046", "webhook-timestamp: 1767323099", "webhook-signature: v1,[not stored]",
+            "HTTP 503", "Retry-After: 1.5 s", "no <b>tea</b>\\x1b", "No answer came.", "configured now", "Send again",
+        ):  # fmt: skip
+            self.assertIn(words, text)
+        self.assertTrue(found.find("a", href="/api/v1/deliveries/e1-1"))
+        del self.house.signings["streamers.tanuki"]
+        text = "".join(self.outline("/deliveries/e1-1").texts)
+        self.assertNotIn("webhook-signature", text)
+        self.assertIn("how it was signed is not known", text)
+
+    def test_it_leads_there(self) -> None:
+        """
+        Every delivery on the page leads to its own.
+        """
+        self.house.stories = [story("e1", State.DEAD), story("e2")]
+        links = [each["href"] for each in self.outline().find("a") if (each["href"] or "").startswith("/deliveries/")]
+        self.assertEqual(links, ["/deliveries/e1-1", "/deliveries/e1-1", "/deliveries/e2-1"])
+
+    def test_what_is_not_there(self) -> None:
+        """
+        What is not there is 404, a journal that cannot be read 503, another method 405; nothing is taken for markup.
+        """
+        status, content = self.ask("/deliveries/%3Cb%3E%1b")
+        self.assertEqual(status, 404)
+        self.assertIn("&lt;b&gt;\\x1b", content)
+        self.assertEqual(self.ask("/deliveries/%ff")[0], 404)
+        self.assertEqual(self.ask("/deliveries/e1-1", "POST")[0], 405)
+        self.house.away = True
+        self.assertEqual(self.ask("/deliveries/e1-1")[0], 503)
+
+    def test_before_anything_was_tried(self) -> None:
+        """
+        A delivery without a payload and without attempts says so.
+        """
+        tale = story("e1", State.ACCEPTED)
+        [one] = tale.deliveries
+        bare = evolve(one, delivery=evolve(one.delivery, body=b""), attempts=())
+        self.house.stories = [evolve(tale, deliveries=(bare,))]
+        text = "".join(self.outline("/deliveries/e1-1").texts)
+        for words in ("None was made yet.", "it was not built yet", "Cancel"):
+            self.assertIn(words, text)

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
+from itsjustintv.admin.requests import Signing
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import (
     AccountingView,
@@ -33,7 +34,7 @@ from tests.journal.values import attempt, deliveries, event
 __all__ = ["HOSTILE", "House", "story", "streamer"]
 
 #: What a streamer may call himself.
-HOSTILE = "<script>alert(1)</script>\"'&\u202e\U0001f3ba"
+HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[2J\x85\U0001f3ba"
 AT = "2026-01-02T03:04:05.000Z"
 
 
@@ -98,6 +99,11 @@ class House:
     reasons: Sequence[ReasonView] = ()
     goes_on: Place | None = None
     hold: Deferred[None] | None = None
+    signings: dict[str, Signing] = field(
+        factory=lambda: {
+            "streamers.tanuki": Signing(kind="both", signed=True, header="X-Hub-Signature-256", hashing="sha256")
+        }
+    )
     hours: list[float] = field(factory=list)
 
     def sources(self) -> Sources:
@@ -111,6 +117,7 @@ class House:
             event=self.event,
             deliveries=self.deliveries,
             delivery=self.delivery,
+            signing=self.signings.get,
             destinations=self.destinations,
             certificates=lambda: [
                 CertificateView(
@@ -160,6 +167,7 @@ class House:
             streamers=len(self.streamers),
             live=1,
             under_way=0,
+            undelivered=sum(one.delivery.state.undelivered for each in self.stories for one in each.deliveries),
             subscriptions=SubscriptionsView(
                 wanted=1,
                 enabled=1,
@@ -188,27 +196,48 @@ class House:
         found = [each for each in self.streamers if query in each.key]
         return found[start : start + limit], len(found)
 
-    async def events(self, after: Place | None, limit: int) -> tuple[Sequence[EventStory], Place | None]:
+    async def events(
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State],
+        destination: str | None,
+        streamer: str | None,
+    ) -> tuple[Sequence[EventStory], Place | None]:
         self._ask()
-        self.asked.append((after, limit))
+        self.asked.append((after, limit, states, destination, streamer))
         return self.stories[:limit], self.goes_on
 
     async def event(self, event_id: str) -> EventStory | None:
         return next((each for each in self.stories if each.event.id == event_id), None)
 
     async def deliveries(
-        self, after: Place | None, limit: int, state: State | None, destination: str | None, streamer: str | None
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State],
+        destination: str | None,
+        streamer: str | None,
     ) -> tuple[Sequence[DeliveryStory], Place | None]:
         self._ask()
-        self.asked.append((after, limit, state, destination, streamer))
-        found = [one for each in self.stories for one in each.deliveries if state in (None, one.delivery.state)]
+        self.asked.append((after, limit, states, destination, streamer))
+        found = [one for each in self.stories for one in each.deliveries if not states or one.delivery.state in states]
         return found[:limit], self.goes_on
 
     async def delivery(self, delivery_id: str) -> EventStory | None:
+        self._ask()
         return next((each for each in self.stories if each.deliveries[0].delivery.id == delivery_id), None)
 
     async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
-        last = LastAttemptView(at=AT, ok=False, reason="http_503", detail="It answered 503.", status=503, duration=0.1)
+        last = LastAttemptView(
+            at=AT,
+            ok=False,
+            reason="http_503",
+            detail="It answered 503.",
+            status=503,
+            duration=0.1,
+            response="out of tea",
+        )
         found = [
             DestinationView(
                 name="streamers.tanuki",

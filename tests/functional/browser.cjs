@@ -51,6 +51,41 @@ async function enter(page, judged) {
   await page.getByRole("heading", { name: "Streamers" }).waitFor();
 }
 
+// Whether what is said covers what it speaks of.
+async function apart(page, row) {
+  const [said, about] = await Promise.all([page.locator("#said").boundingBox(), row.boundingBox()]);
+  assert.ok(said.y >= about.y + about.height || said.y + said.height <= about.y, "it covers what it is about");
+}
+
+// One delivery with its requests and answers, and the timeline with a filter, in a window of their own.
+async function look(context) {
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.locator("#undelivered").getByRole("link", { name: "details" }).click();
+  await page.getByText("POST [redacted] HTTP/1.1").waitFor();
+  await page.getByText("out of tea").first().waitFor();
+  await page.getByText('"timestamp"').first().waitFor();
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [320, 390, 1280]) await fits(page, width);
+    await accessible(page, `a delivery in ${colorScheme} mode`);
+  }
+  await page.goto(url);
+  const all = await page.locator(".timeline > li").count();
+  assert.equal(all, 20);
+  await page.getByRole("link", { name: "Older" }).click();
+  await page.getByRole("link", { name: "Latest" }).waitFor();
+  await page.getByLabel("State").selectOption("undelivered");
+  await page.getByRole("searchbox", { name: "Streamer", exact: true }).fill("KITSU");
+  await page.getByRole("button", { name: "Filter" }).click();
+  await page.waitForURL(/state=undelivered/);
+  assert.equal(await page.locator(".timeline > li").count(), 1);
+  const link = await page.getByRole("link", { name: "Timeline as JSON" }).getAttribute("href");
+  const { items } = await page.evaluate(async (where) => (await fetch(where)).json(), link);
+  assert.deepEqual(items.map(({ login }) => login), ["kitsune"]);
+  await page.close();
+}
+
 // Goes from one thing to the next, as far as the Tab key leads, until the focus is on a button.
 async function tabTo(page, name) {
   for (let presses = 0; presses < 200; presses += 1) {
@@ -82,20 +117,36 @@ async function main() {
   say("ready");
 
   await page.locator("#streamer-tanuki .badge.live").waitFor();
-  await page.locator("#dead .row").waitFor();
+  await page.locator("#undelivered .row").waitFor();
   await page.waitForFunction(() => document.querySelector("#streamer-tanuki img.avatar")?.naturalWidth > 0);
   await page.locator("#streamer-tanuki").getByText("subscribed").waitFor();
   await shoot(page, "admin", 1000);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  const { y } = await page.locator("#undelivered").getByRole("button").boundingBox();
+  assert.ok(y < 844, "on a phone what needs somebody is not on the first screen");
+  await shoot(page, "admin-phone", 844);
+  await page.emulateMedia({ colorScheme: "light" });
+  await look(context);
   say("live");
 
   await page.setViewportSize({ width: 1280, height: 844 });
   await tabTo(page, "Send again");
   await page.keyboard.press("Enter");
-  await page.locator("#dead .row").waitFor({ state: "detached" });
+  await page.locator("#undelivered .row").waitFor({ state: "detached" });
+  await page.locator("#said.good").getByText("streamers.kitsune").waitFor();
   say("retried");
 
   await page.getByRole("button", { name: "Send a test notification to streamers.tanuki", exact: true }).click();
   await page.locator("#said.good").getByText("streamers.tanuki").waitFor();
+  await apart(page, page.locator("#destinations li", { hasText: "streamers.tanuki" }));
+  await page.setViewportSize({ width: 390, height: 500 });
+  for (const name of ["kitsune", "tanuki", "neko"]) {
+    const row = page.locator("#destinations li", { hasText: `streamers.${name}` });
+    await row.getByRole("button").click();
+    await page.locator("#said.good").getByText(`streamers.${name}`).waitFor();
+    await apart(page, row);
+  }
   say("tested");
 
   await page.locator("#streamer-mujina").getByText("<img src=x onerror=alert(1)>").waitFor();
@@ -108,9 +159,6 @@ async function main() {
   }
   const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.ok(ground.match(/\d+/g).every((each) => Number(each) < 60), `dark mode is ${ground}`);
-  await page.evaluate(() => { document.getElementById("said").textContent = ""; });
-  await page.setViewportSize({ width: 390, height: 844 });
-  await shoot(page, "admin-phone", 844);
   assert.equal(await page.evaluate(() => window.witness), "the page was not loaded again");
   assert.deepEqual(complaints, []);
 

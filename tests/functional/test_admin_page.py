@@ -95,7 +95,9 @@ class PageTests(StageCase):
         A streamer who goes live appears without a reload, with his picture and his title, whatever it holds. By the
         keyboard a dead letter is sent again, a click sends a test. axe finds no fault with it, in light or in dark,
         nothing is too wide for 320 pixels, nothing is loaded from elsewhere, and nobody complains. Without
-        scripts it is all there as well.
+        scripts it is all there as well. The requests and answers of a delivery can be looked at, the timeline can be
+        searched and paged through, what is said covers nothing that it speaks of, and on a phone what needs somebody is
+        on the first screen.
         """
 
         async def scenario() -> None:
@@ -105,7 +107,7 @@ class PageTests(StageCase):
             stage = self.stage(settings=f"{admin}[retry]\nmax_attempts = 1\n")
             for login, (title, game, viewers) in STREAMERS.items():
                 stage.add_streamer(login, name=login.title(), title=title, game=game, viewers=viewers)
-            stage.receiver.script.plan("/kitsune", Behaviour(status=503))
+            stage.receiver.script.plan("/kitsune", Behaviour(status=503, body=b"out of tea\x1b[2J"))
             self.seed(stage)
             world, announce = stage.twitch.world, stage.twitch.announce
             await stage.started()
@@ -133,6 +135,7 @@ class PageTests(StageCase):
             await says("tested")
             sent = await stage.receiver.delivery("/tanuki", 2)
             self.assertEqual(sent.payload["test"], True)
+            await stage.receiver.delivery("/neko", 1)
             await announce(world.go_live("mujina"))
             await says("plain")
             account = stage.accounting()

@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from itsjustintv.journal import ledger, operations, overviews, queries
+from itsjustintv.journal.accepting import accept
 from itsjustintv.model import UNDELIVERED, State
 from itsjustintv.overview import Place
+from tests.journal import values
 from tests.journal.test_operations import OperationsCase
 from tests.journal.values import attempt, event
 
@@ -63,6 +67,87 @@ class EventsTests(OperationsCase):
                 if after is None:
                     break
             self.assertEqual(found, [f"e{number}" for number in reversed(range(7))], limit)
+
+
+class FilteredEventsTests(OperationsCase):
+    """
+    Events that are looked for.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        for number in range(12):
+            key = ("tanuki", "kitsune", "mujina")[number % 3]
+            news = event(
+                f"e{number:02}",
+                received_at=1000.0 + number // 2,
+                broadcaster_login=f"login_of_{key}",
+                broadcaster_name=f"NAME {key.upper()} \u00df",
+                broadcaster_id=str(number % 3),
+            )
+            where = ("a", "b") if number % 2 else ("a",)
+            wanted = [evolve(each, streamer=key) for each in values.deliveries(news, *where)]
+            accept(self.connection, news, wanted, 1000.0, 1000.0)
+        for number, state in ((1, State.DEAD), (2, State.EXPIRED), (7, State.DEAD)):
+            operations.prepare(self.connection, f"e{number:02}-1", b"{}", None, 1001.0)
+            operations.settle(self.connection, f"e{number:02}-1", state, "x", 2000.0, attempt())
+
+    def read(self, limit: int = 50, **filters: Any) -> list[int]:
+        """
+        The whole list, in parts of a size.
+        """
+        found: list[int] = []
+        after: Place | None = None
+        while True:
+            part, after = overviews.events(self.connection, after, limit, **filters)
+            self.assertLessEqual(len(part), limit)
+            found += [int(each.event.id[1:]) for each in part]
+            if after is None:
+                return found
+
+    def test_filters(self) -> None:
+        """
+        By any name of a streamer, by destination and by state, and by all of them together: of one and the same
+        delivery. Parts of any size make the same list.
+        """
+        for filters, expected in (
+            ({}, [*range(11, -1, -1)]),
+            ({"streamer": "tanuki"}, [9, 6, 3, 0]),
+            ({"streamer": "LOGIN_OF_TAN"}, [9, 6, 3, 0]),
+            ({"streamer": "name kitsune ss"}, [10, 7, 4, 1]),
+            ({"streamer": "2"}, [11, 8, 5, 2]),
+            ({"streamer": "%"}, []),
+            ({"destination": "b"}, [11, 9, 7, 5, 3, 1]),
+            ({"destination": "B"}, []),
+            ({"states": (State.DEAD,)}, [7, 1]),
+            ({"states": UNDELIVERED}, [7, 2, 1]),
+            ({"states": UNDELIVERED, "destination": "b"}, []),
+            ({"states": UNDELIVERED, "destination": "a", "streamer": "kitsune"}, [7, 1]),
+            ({"states": (State.ACCEPTED,), "destination": "b", "streamer": "tanuki"}, [9, 3]),
+        ):
+            for limit in (1, 2, 3, 50):
+                self.assertEqual(self.read(limit, **filters), expected, (filters, limit))
+
+    def test_so_much_at_a_time(self) -> None:
+        """
+        However rare what is looked for, only so many events are read at a time; the list then says where it goes on.
+        """
+        self.patch(overviews, "_LOOK_AT_EVENTS", 5)
+        part, after = overviews.events(self.connection, None, 50, states=(State.EXPIRED,))
+        self.assertEqual((part, bool(after)), ([], True))
+        self.assertEqual(self.read(states=(State.EXPIRED,)), [2])
+
+    def test_it_reads_no_more_than_that(self) -> None:
+        """
+        Neither the beginning nor the end of a long list is sorted or scanned: each step is one of an index.
+        """
+        asked: list[str] = []
+        self.connection.set_trace_callback(asked.append)
+        overviews.events(self.connection, (1003.0, "e07"), 5, states=UNDELIVERED, streamer="x", destination="a")
+        self.connection.set_trace_callback(None)
+        for statement in asked:
+            for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                self.assertIn("SEARCH", row["detail"], statement)
 
 
 class DeliveriesTests(OperationsCase):

@@ -4,7 +4,7 @@
 (() => {
   const stream = document.getElementById("stream");
   const said = document.getElementById("said");
-  if (!stream || !said) return;
+  if (!said) return;
 
   // Times, as somebody would say them.
   const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
@@ -69,15 +69,15 @@
         const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
         if (answer.type === "opaqueredirect") return location.reload();
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        for (const name of ["header", "main"]) {
+        for (const name of stream ? ["header", "main"] : ["main"]) {
           const fresh = page.querySelector(name);
           if (fresh) become(document.querySelector(name), fresh);
         }
-        document.body.dataset.version = page.body.dataset.version;
-        listening();
+        if (stream) document.body.dataset.version = page.body.dataset.version;
+        if (stream) listening();
         tick();
       } catch {
-        listening("not up to date: the daemon does not answer");
+        if (stream) listening("not up to date: the daemon does not answer");
       }
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
@@ -105,6 +105,7 @@
 
   // A page that nobody sees needs no connection, of which a browser has six for all its windows together.
   document.addEventListener("visibilitychange", () => {
+    if (!stream) return;
     if (source) source.close();
     if (document.hidden) source = null;
     else listen();
@@ -113,29 +114,68 @@
   // Buttons.
   async function press(form) {
     const button = form.querySelector("button");
+    const place = form.closest("li, section") || form;
+    const name = button.getAttribute("aria-label") || button.textContent;
     button.disabled = true;
     say("", "");
     try {
       const answer = await fetch(form.dataset.api, { method: "POST" });
       const content = await answer.json();
-      const name = button.getAttribute("aria-label") || button.textContent;
-      const sent = "detail" in content ? content.detail : "done.";
-      say(`${name}: ${sent}`, answer.ok && content.ok !== false ? "good" : "bad");
+      if ("detail" in content) say(`${name}: ${ended(content)}`, answer.ok && content.ok !== false ? "good" : "bad", place);
+      else {
+        say(`${name}: done.`, "good", place);
+        if (content.state === "pending") follow(name, content, place);
+      }
     } catch {
-      say("The daemon does not answer.", "bad");
+      say("The daemon does not answer.", "bad", place);
     }
     button.disabled = false;
     button.focus();
     refresh();
   }
 
+  // How an attempt ended, with the receiver's own words.
+  function ended({ detail, response }) {
+    const words = (response || "").trim();
+    if (!words) return detail;
+    return `${detail} \u201c${words.length > 200 ? `${words.slice(0, 200)}\u2026` : words}\u201d`;
+  }
+
+  // What is sent again is sent in a moment: says how that ended, unless it takes long.
+  async function follow(name, { id, tries }, place) {
+    const before = tries.length;
+    for (let looks = 0; looks < 20; looks += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      try {
+        const answer = await fetch(`/api/v1/deliveries/${encodeURIComponent(id)}`);
+        if (!answer.ok) return;
+        const now = await answer.json();
+        if (now.tries.length > before) {
+          const last = now.tries[now.tries.length - 1];
+          say(`${name}: ${ended(last)}`, last.ok ? "good" : "bad", place);
+          return;
+        }
+      } catch {
+        return;
+      }
+    }
+  }
+
   let hiding;
 
-  function say(words, tone) {
+  // Says something where it does not cover what it is about.
+  function say(words, tone, place) {
     clearTimeout(hiding);
     said.textContent = words;
     said.className = tone;
-    if (words) hiding = setTimeout(() => say("", ""), 15000);
+    if (!words) return;
+    hiding = setTimeout(() => say("", ""), 15000);
+    if (!place || !place.isConnected) return;
+    const { top, bottom } = place.getBoundingClientRect();
+    said.dataset.at = top + bottom > innerHeight ? "top" : "bottom";
+    // Where there is no room beside it, the page makes some.
+    const own = said.getBoundingClientRect();
+    if (own.top < bottom && own.bottom > top) scrollBy(0, said.dataset.at === "top" ? top - own.bottom - 8 : bottom - own.top + 8);
   }
 
   document.addEventListener("submit", (event) => {
@@ -150,7 +190,7 @@
     if (event.target.classList && event.target.classList.contains("avatar")) event.target.hidden = true;
   }, true);
 
-  listen();
+  if (stream) listen();
   tick();
   setInterval(tick, 1000);
 })();
