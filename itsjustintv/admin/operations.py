@@ -240,6 +240,10 @@ async def _retry(ask: Sources, id_: str) -> object:
     return await _delivery(ask, id_)
 
 
+async def _resend(ask: Sources, id_: str) -> object:
+    return await _delivery(ask, await ask.resend(id_))
+
+
 async def _cancel(ask: Sources, id_: str) -> object:
     await ask.cancel(id_)
     return await _delivery(ask, id_)
@@ -362,6 +366,17 @@ OPERATIONS: tuple[Operation, ...] = (
         words="Send what has ended undelivered again, at once and with all its attempts before it.",
         answer=DeliveryView,
         act=_retry,
+        parameters=(_ID,),
+        errors=(404, 409),
+    ),
+    Operation(
+        method="POST",
+        path="/deliveries/{id}/resend",
+        name="resendDelivery",
+        words="Send what was delivered again, as another delivery of its event: the answer is that one. The first stays"
+        " delivered.",
+        answer=DeliveryView,
+        act=_resend,
         parameters=(_ID,),
         errors=(404, 409),
     ),

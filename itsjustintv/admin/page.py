@@ -43,7 +43,7 @@ from itsjustintv.overview import Place
 __all__ = ["ACTIONS", "ActionResource", "PageResource"]
 
 #: What can be done without scripts.
-ACTIONS = ("retry", "cancel", "test")
+ACTIONS = ("retry", "resend", "cancel", "test")
 
 _TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 _HOURS = 6
@@ -223,6 +223,8 @@ class ActionResource(Resource):
         if what == "retry":
             await self._sources.retry(about)
             return [foreign(about), " is sent again."]
+        if what == "resend":
+            return [foreign(about), " is sent again, as ", foreign(await self._sources.resend(about)), "."]
         if what == "cancel":
             await self._sources.cancel(about)
             return [foreign(about), " is cancelled."]

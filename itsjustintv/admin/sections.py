@@ -473,13 +473,16 @@ def orders(each: DeliveryView, forms: Forms) -> Markup | None:
         words, what = "Cancel", "cancel"
     elif each.state.undelivered:
         words, what = "Send again", "retry"
+    elif each.state is State.DELIVERED:
+        words, what = "Send again", "resend"
     else:
         return None
+    though = ", though it was delivered" if what == "resend" else ""
     return forms.button(
         words,
         what,
         each.id,
-        f"{words}: {each.streamer} to {each.destination}",
+        f"{words}{though}: {each.streamer} to {each.destination}",
         f"/deliveries/{_quoted(each.id)}/{what}",
     )
 

@@ -56,7 +56,8 @@ class Sources:
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
     :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
-        two.
+        three.
+    :ivar resend: sends what was delivered again, as another delivery whose id it answers with.
     :ivar cancel: ends what has not ended.
     :ivar test: sends a test notification.
     :ivar series: so many seconds of the recent past.
@@ -83,6 +84,7 @@ class Sources:
     rate: Callable[[], RateView]
     series: Callable[[float], Sequence[PointView]]
     retry: Callable[[str], Asked[None]]
+    resend: Callable[[str], Asked[str]]
     cancel: Callable[[str], Asked[None]]
     test: Callable[[str], Asked[Attempt]]
     picture: Callable[[str], Asked[Picture | None]]

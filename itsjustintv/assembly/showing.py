@@ -34,7 +34,7 @@ from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.assembly.web import Web
 from itsjustintv.journal import ledger, overviews
-from itsjustintv.model import Attempt, State, Streamer
+from itsjustintv.model import Attempt, Delivery, State, Streamer
 from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed, seconds
 from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 
@@ -96,6 +96,7 @@ class Showing:
             rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
             series=self._history.series,
             retry=self.retry,
+            resend=self.resend,
             cancel=self.cancel,
             test=self.test,
             picture=self._twitch.roster.picture,
@@ -275,6 +276,14 @@ class Showing:
         """
         await self._order(ledger.retry, delivery_id)
 
+    async def resend(self, delivery_id: str) -> str:
+        """
+        Send what was delivered again, as another delivery.
+
+        :return: its id.
+        """
+        return (await self._order(ledger.resend, delivery_id)).id
+
     async def cancel(self, delivery_id: str) -> None:
         """
         End what has not ended.
@@ -307,10 +316,10 @@ class Showing:
             self._twitch.roster.version,
         )
 
-    async def _order(self, change: ledger.Change, delivery_id: str) -> None:
+    async def _order(self, change: ledger.Change, delivery_id: str) -> Delivery:
         now = self._ground.reactor.seconds()
         try:
-            await self._ground.journal.order(lambda connection: change(connection, delivery_id, now))
+            return await self._ground.journal.order(lambda connection: change(connection, delivery_id, now))
         except ledger.Missing as error:
             raise Unknown(str(error)) from None
         except ledger.Declined as error:

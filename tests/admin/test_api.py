@@ -242,9 +242,10 @@ class RequestTests(ApiCase):
         An order is carried out, and answered with how things stand.
         """
         self.assertEqual(self.ask("/deliveries/e1-1/retry", "POST")[1]["id"], "e1-1")
+        self.assertEqual(self.ask("/deliveries/e1-1/resend", "POST")[1]["id"], "e1-1")
         self.assertEqual(self.ask("/deliveries/e1-1/cancel", "POST")[1]["id"], "e1-1")
         self.assertEqual(self.ask("/destinations/a/test", "POST")[1]["ok"], True)
-        self.assertEqual(self.house.orders, [("retry", "e1-1"), ("cancel", "e1-1"), ("test", "a")])
+        self.assertEqual(self.house.orders, [("retry", "e1-1"), ("resend", "e1-1"), ("cancel", "e1-1"), ("test", "a")])
 
     def test_payloads_are_for_those_who_ask(self) -> None:
         """

@@ -412,11 +412,16 @@ class ActionTests(PageCase):
         """
         Each button does what it says, and a page tells how that went.
         """
-        for what, words in (("retry", "is sent again"), ("cancel", "is cancelled"), ("test", "the receiver answered")):
+        for what, words in (
+            ("retry", "is sent again"),
+            ("resend", "is sent again, as"),
+            ("cancel", "is cancelled"),
+            ("test", "the receiver answered"),
+        ):
             status, content = self.press(what, "e1-1")
             self.assertEqual(status, 200)
             self.assertIn(words, content)
-        self.assertEqual(self.house.orders, [("retry", "e1-1"), ("cancel", "e1-1"), ("test", "e1-1")])
+        self.assertEqual(self.house.orders, [(what, "e1-1") for what in ACTIONS])
 
     def test_what_makes_no_sense(self) -> None:
         """
@@ -603,6 +608,23 @@ class DeliveryTests(PageCase):
         text = "".join(self.outline("/deliveries/e1-1").texts)
         self.assertNotIn("webhook-signature", text)
         self.assertIn("how it was signed is not known", text)
+
+    def test_what_can_be_done(self) -> None:
+        """
+        What is on its way can be cancelled, what ended undelivered and what was delivered can be sent again; what was
+        filtered or cancelled has no button.
+        """
+        for state, action in (
+            (State.PENDING, "cancel"),
+            (State.DEAD, "retry"),
+            (State.EXPIRED, "retry"),
+            (State.DELIVERED, "resend"),
+            (State.FILTERED, None),
+            (State.CANCELLED, None),
+        ):
+            self.house.stories = [story("e1", state)]
+            forms = [each["data-api"] for each in self.outline("/deliveries/e1-1").find("form")]
+            self.assertEqual(forms, [f"/api/v1/deliveries/e1-1/{action}"] if action else [], state)
 
     def test_it_leads_there(self) -> None:
         """

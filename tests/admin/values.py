@@ -144,6 +144,7 @@ class House:
             rate=lambda: RateView(limit=800, points=790),
             series=self.series,
             retry=self.retry,
+            resend=self.resend,
             cancel=self.cancel,
             test=self.test,
             picture=self.picture,
@@ -277,6 +278,10 @@ class House:
 
     async def retry(self, delivery_id: str) -> None:
         self._order("retry", delivery_id)
+
+    async def resend(self, delivery_id: str) -> str:
+        self._order("resend", delivery_id)
+        return f"{delivery_id.rpartition('-')[0]}-2" if delivery_id == "e3-1" else delivery_id
 
     async def cancel(self, delivery_id: str) -> None:
         self._order("cancel", delivery_id)

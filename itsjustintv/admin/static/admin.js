@@ -111,8 +111,11 @@
     else listen();
   });
 
-  // Buttons.
+  // Buttons. What was pressed last is what is spoken of.
+  let pressed = 0;
+
   async function press(form) {
+    pressed += 1;
     const button = form.querySelector("button");
     const place = form.closest("li, section") || form;
     const name = button.getAttribute("aria-label") || button.textContent;
@@ -144,13 +147,15 @@
   // What is sent again is sent in a moment: says how that ended, unless it takes long.
   async function follow(name, { id, tries }, place) {
     const before = tries.length;
+    const turn = pressed;
     for (let looks = 0; looks < 20; looks += 1) {
       await new Promise((resolve) => setTimeout(resolve, 500));
+      if (turn !== pressed) return;
       try {
         const answer = await fetch(`/api/v1/deliveries/${encodeURIComponent(id)}`);
         if (!answer.ok) return;
         const now = await answer.json();
-        if (now.tries.length > before) {
+        if (turn === pressed && now.tries.length > before) {
           const last = now.tries[now.tries.length - 1];
           say(`${name}: ${ended(last)}`, last.ok ? "good" : "bad", place);
           return;
