@@ -54,10 +54,9 @@ async function enter(page, judged) {
 // Whether what is said covers what it speaks of.
 async function apart(page, name) {
   await page.waitForFunction((text) => {
-    const said = document.querySelector("#said.good").getBoundingClientRect();
     const row = [...document.querySelectorAll("#destinations li")].find((each) => each.dataset.key === text);
-    const about = row.getBoundingClientRect();
-    return said.height > 0 && (said.top >= about.bottom || said.bottom <= about.top);
+    const [said, about] = [document.querySelector("#said.good"), row].map((each) => each?.getBoundingClientRect());
+    return said && about && said.height > 0 && (said.top >= about.bottom || said.bottom <= about.top);
   }, `destination-${name}`);
 }
 
