@@ -18,6 +18,7 @@ from itsjustintv.config.exposure import exposed
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.journal.database import explain
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.dates import ADVICE, FAR_OFF, dated
@@ -134,15 +135,15 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
     :param now: tells the time, in seconds since the epoch.
     :param running: whether a daemon uses it; ``None`` when nobody knows.
     """
-    if not path.exists():
-        yield Finding(Verdict.OK, f"the journal {path} is made at the first start")
-        return
     try:
+        if not path.exists():
+            yield Finding(Verdict.OK, f"the journal {path} is made at the first start")
+            return
         ledger = Ledger.open(path, now)
         account, undelivered = ledger.accounting(), ledger.undelivered()
         ahead = ledger.ahead()
-    except JournalUnavailable as error:
-        yield Finding(Verdict.MEND, str(error))
+    except (JournalUnavailable, OSError) as error:
+        yield Finding(Verdict.MEND, str(error) if isinstance(error, JournalUnavailable) else explain(path, error))
         return
     if account.imbalance:
         yield Finding(

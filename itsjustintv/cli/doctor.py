@@ -19,7 +19,7 @@ from treq.client import HTTPClient
 
 from itsjustintv import checkup, inspection
 from itsjustintv.agents import twitch_agent
-from itsjustintv.cli.certs import TONES, ask_authority, certificates, daemon_runs, looked_at
+from itsjustintv.cli.certs import TONES, Certificate, ask_authority, certificates, daemon_runs, looked_at
 from itsjustintv.cli.health import door
 from itsjustintv.cli.options import chosen, config_option, examples, json_option
 from itsjustintv.cli.reactor import in_reactor
@@ -27,9 +27,12 @@ from itsjustintv.cli.text import tell, write_json
 from itsjustintv.cli.twitch import office_of
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.errors import ConfigError, TwitchError, TwitchUnavailable
+from itsjustintv.config.sections import TLS
+from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.first_look import FirstLook
 from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.journal.ledger import Ledger
+from itsjustintv.support.durations import duration
 from itsjustintv.twitch.preflight import Preflight, doubts
 
 __all__ = ["doctor"]
@@ -131,12 +134,26 @@ def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
         return
     yield from looked_at(settings, running)
     for each in certificates(server.tls, time.time()):
-        state = each.problem or ("a good certificate" if each.expires else "no certificate")
-        text = f"{each.name}: {state}; {each.next}"
+        text = f"{each.name}: {_certificate(each, server.tls)}"
         # A daemon that does not run cannot have ordered any.
         waits = each.level == "critical" and not running and not each.problem
         verdict = {"ok": Verdict.OK, "degraded": Verdict.HINT}.get(each.level, Verdict.MEND)
         yield Finding(Verdict.HINT if waits else verdict, text)
+
+
+def _certificate(found: Certificate, tls: TLS) -> str:
+    """
+    Say how it stands with a certificate, until when, and what happens or who must act.
+    """
+    if found.problem or found.days_left is None:
+        return f"{found.problem or 'no certificate'}; {found.next}"
+    if found.level == "ok":
+        return f"a certificate that is good until {found.expires}; {found.next}"
+    left = f"in {duration(found.days_left * 86400)}" if found.days_left > 0 else "already"
+    until = f"the certificate expires {left}, at {found.expires}"
+    if tls.mode == "files":
+        return f"{until}: replace {tls.cert_file} and {tls.key_file}; the daemon does not renew them in this mode"
+    return f"{until}, and was not renewed in time; {found.next}"
 
 
 async def _abroad(reactor: Any, settings: Loaded, running: bool | None) -> Sequence[_Found]:
@@ -177,6 +194,13 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
 
 
 async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -> Iterator[Finding]:
+    path = Path(settings.config.storage.path)
+    try:
+        if path.exists():
+            Ledger.open(path, time.time)
+    except (JournalUnavailable, OSError):
+        text = "whether they work cannot be said: with which secret they were made is in the journal, see there"
+        return iter((Finding(Verdict.HINT, text),))
     with TemporaryDirectory(prefix="itsjustintv-") as folder:
         # Whoever runs this may not be the one who must be able to read the daemon's own.
         twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))

@@ -8,10 +8,14 @@ import json
 from pathlib import Path
 from time import time
 
+from attrs import evolve
 from click.testing import CliRunner
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.doctor import _daemon, _https
+from itsjustintv import checkup
+from itsjustintv.cli.certs import certificates
+from itsjustintv.cli.doctor import _certificate, _daemon, _https, _subscriptions
 from itsjustintv.cli.main import main
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
@@ -131,3 +135,41 @@ class HTTPSTests(SynchronousTestCase):
         self.assertEqual(self.verdicts(tls)[name], Verdict.OK)
         path.unlink()
         self.assertEqual(self.verdicts(tls)[name], Verdict.MEND)
+
+    def test_one_that_expires_soon(self) -> None:
+        """
+        It is said when, and who must replace it: the operator a file, the daemon what it ordered.
+        """
+        path = Path(self.mktemp())
+        name = "other.example.test"
+        tls = TLS(enabled=True, mode="files", domains=(name,), cert_file=str(path), key_file=str(path), http_listen="")
+        path.write_bytes(b"".join(each.as_bytes() for each in bundle(name, start=time() - 88 * DAY).objects()))
+        [found] = [each for each in certificates(tls, time()) if each.name == name]
+        text = _certificate(found, tls)
+        self.assertTrue(text.startswith("the certificate expires in 2 days, at 20"), text)
+        self.assertTrue(
+            text.endswith(f": replace {path} and {path}; the daemon does not renew them in this mode"), text
+        )
+        ordered = _certificate(found, evolve(tls, mode="acme"))
+        self.assertEqual(ordered, f"{text.partition(': ')[0]}, and was not renewed in time; {found.next}")
+        self.assertNotIn("good", text)
+
+
+class SubscriptionsTests(SynchronousTestCase):
+    """
+    What cannot be known without the journal.
+    """
+
+    def test_a_damaged_journal(self) -> None:
+        """
+        Nothing is said of subscriptions when the journal, which knows their secrets, cannot be read.
+        """
+        path = Path(self.mktemp())
+        path.write_text("damaged " * 1000)
+        settings = Loaded(Config(storage=Storage(path=str(path))))
+        [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
+        self.assertEqual(found.verdict, Verdict.HINT)
+        self.assertTrue(found.text.startswith("whether they work cannot be said"), found.text)
+        [found] = checkup.journal(path, time, running=True)
+        self.assertEqual(found.verdict, Verdict.MEND)
+        self.assertNotIn("free", found.text)

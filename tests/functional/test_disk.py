@@ -217,6 +217,28 @@ class FullDiskTests(DiskCase):
         await self.healed(stage, daemon, message)
         self.assertEqual([each["success"] for each in self.output(data)], [True, True])
 
+    async def test_a_start_on_a_full_disk(self) -> None:
+        """
+        A daemon that finds no room at its start says so, whatever SQLite calls it, both with a journal and without;
+        with room again it starts.
+        """
+        stage = self.stage()
+        data = self.mount(stage)
+        daemon = await stage.started()
+        self.assertEqual(await daemon.stop(), 0)
+        ballast = self.fill(data)
+        for journal in (True, False):
+            if not journal:
+                for each in data.glob("itsjustintv.db*"):
+                    each.unlink()
+                self.fill(data)
+            refused = stage.daemon()
+            refused.start()
+            self.assertEqual(await refused.ended(), 1)
+            self.assertIn("is full: free some space", refused.output)
+        ballast.unlink()
+        self.assertEqual(await (await stage.started()).stop(), 0)
+
 
 class FailingDiskTests(DiskCase):
     """
