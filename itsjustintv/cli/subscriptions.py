@@ -164,6 +164,8 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
             f"there is no streamer {streamer} in the configuration, and no subscription of it{suggestion}"
         )
     said = list(view.explain(user_id))
+    if found is not None and not user_id:
+        said[0] = ("wanted", f"yes, by streamers.{found.key}")
     keys = [each.key for each in office.routes.streamers if each.user_id and each.user_id == user_id]
     if reason := next((office.lost[key] for key in keys if key in office.lost), None):
         said[-1:] = [("why not", reason), ("next", "correct user_id in the configuration, or wait until it is back")]

@@ -25,6 +25,7 @@ from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.reading import one_line
 from itsjustintv.signature import hub, standard
 from itsjustintv.support.http_url import HttpUrl, after_host
+from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
 
 __all__ = ["BeginSpan", "Dispatcher", "Embed"]
 
@@ -40,9 +41,24 @@ _KEPT = 2 * 1024
 
 _NOTHING = Meaning("error", "")
 
-# Shorter parts of a URL say nothing that must be hidden.
-_SECRET_LENGTH = 8
-_SEPARATORS = re.compile("[/?&=#]")
+# Parts of a URL that are shorter are in too many words, and are no secrets: "v1", "id".
+_SHORTEST_PART = 4
+
+# A part of a path that is no secret as far as its pieces go: "my-receiver".
+_WORDS = re.compile("[A-Z]?[a-z]{1,11}([._-][A-Z]?[a-z]{1,11})*")
+
+# What addresses and error pages both are full of.
+# fmt: off
+_ORDINARY = frozenset({
+    "alert", "alerts", "announce", "announcements", "api", "auth", "bots", "callback", "channel", "channels",
+    "discord", "event", "events", "hook", "hooks", "http", "https", "incoming", "index", "json", "live", "message",
+    "messages", "notification", "notifications", "notify", "password", "post", "push", "receive", "receiver",
+    "secret", "send", "service", "services", "slack", "stream", "streamer", "streamers", "streams", "teams",
+    "telegram", "test", "token", "true", "twitch", "webhook", "webhooks", "workflows",
+})
+# fmt: on
+
+_SEPARATORS = re.compile("[/&#;,]")
 
 
 @define(eq=False)
@@ -150,7 +166,7 @@ class Dispatcher:
             started_at=started_at,
             duration=max(0.0, now - started_at),
             status=None if response is None else response.code,
-            response=_readable(exchange.body[:_KEPT], destination),
+            response=_readable(exchange.body, destination),
             retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), self._wall()),
             final=meaning.reason == "gone",
             trace=exchange.trace,
@@ -263,21 +279,31 @@ def _values(response: IResponse, name: bytes) -> Sequence[str]:
 def _readable(body: bytes, destination: Destination) -> str:
     """
     Make a line of text of an answer, without the secrets that error pages like to quote ("Cannot POST /hooks/...").
+    More is looked at than is kept, so that none is cut before it is found.
     """
-    text = body.decode("utf-8", "replace")
-    for secret in _secrets(destination):
-        text = text.replace(secret, "[redacted]")
-    return one_line(text)[:_KEPT]
+    return one_line(_quoted(destination).hide(body[: 2 * _KEPT]).decode("utf-8", "replace"))[:_KEPT]
 
 
-def _secrets(destination: Destination) -> Sequence[str]:
+def _quoted(destination: Destination) -> QuotedSecrets:
     """
-    List what an answer may quote, the longest first: the URL, its path with the query, as written and as sent, long
-    parts of these, the secret.
+    What an answer may quote: the secret; the URL, its path and its query as a whole, as written and as sent; and their
+    parts, of which those that are no words are secrets of which not even a piece is shown.
     """
     paths = [after_host(destination.url)]
     with suppress(ValueError):
         paths.append(HttpUrl.parse(destination.url).target)
-    parts = [part for path in paths for part in _SEPARATORS.split(path) if len(part) >= _SECRET_LENGTH]
-    whole = [each for each in (destination.url, *paths, destination.secret) if len(each) > 1]
-    return sorted({*whole, *parts}, key=len, reverse=True)
+    wholes, words, secrets = {destination.url, *paths}, set[str](), {destination.secret}
+    for place, _, query in (path.partition("?") for path in paths):
+        # What names a value is no secret, unless there is no value.
+        pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))
+        values = set(filter(_telling, (value or name for name, _, value in pairs)))
+        steps = set(filter(_telling, _SEPARATORS.split(place)))
+        wholes |= {place, query}
+        words |= values | steps
+        secrets |= {each for each in values if len(each) >= SHORTEST}
+        secrets |= {each for each in steps if len(each) >= SHORTEST and not _WORDS.fullmatch(each)}
+    return QuotedSecrets(secrets, [each for each in wholes if len(each) > 1], words)
+
+
+def _telling(part: str) -> bool:
+    return len(part) >= _SHORTEST_PART and part.lower() not in _ORDINARY

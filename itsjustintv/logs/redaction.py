@@ -4,7 +4,10 @@ Secrets, and texts without them.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
+from html import escape
 from urllib.parse import quote
 
 from attrs import define, field
@@ -37,12 +40,13 @@ class Redactor:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """
-        Add secrets, as they are and as they look inside an address. Those shorter than six characters are not taken.
+        Add secrets, as they are and as they look inside an address, a page or a text in quotes. Those shorter than six
+        characters are not taken.
         """
         for secret in secrets:
             if len(secret) < _SHORTEST:
                 continue
-            for form in {secret, quote(secret, safe="", errors="backslashreplace")} - self._known:
+            for form in _forms(secret) - self._known:
                 self._known.add(form)
                 (self._long if len(form) >= self._long.shortest else self._short).add(form)
 
@@ -61,6 +65,12 @@ class Redactor:
                 parts += [text[rest:begin], _MASK]
             rest = max(rest, end)
         return "".join([*parts, text[rest:]])
+
+
+def _forms(secret: str) -> set[str]:
+    encoded = quote(secret, safe="", errors="backslashreplace")
+    lower = re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    return {secret, encoded, lower, escape(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
 
 
 @define(eq=False)

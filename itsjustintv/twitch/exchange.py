@@ -17,6 +17,7 @@ from itsjustintv import __version__
 from itsjustintv.errors import TwitchError, TwitchUnavailable
 from itsjustintv.reading import bounded, one_line, read_body
 from itsjustintv.support.http_url import request_url
+from itsjustintv.support.quoted_secrets import QuotedSecrets
 
 __all__ = ["Answer", "exchange", "unavailable"]
 
@@ -49,9 +50,9 @@ class Answer:
         message = content.get("message") if isinstance(content, dict) else None
         if not isinstance(message, str):
             return ""
-        for secret in filter(None, self.hide):
-            message = message.replace(secret, "[redacted]")
-        return one_line(message)[:_QUOTED]
+        # More is looked at than is shown, so that nothing is cut before it is found.
+        hidden = QuotedSecrets(self.hide).hide(message[: 4 * _QUOTED].encode("utf-8", "replace"))
+        return one_line(hidden.decode("utf-8", "replace"))[:_QUOTED]
 
     def number(self, header: str) -> int | None:
         """

@@ -8,6 +8,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from attrs import define, evolve, field
 from hypothesis import given
@@ -335,6 +336,43 @@ class AnswerTests(DispatcherTestCase):
         ):
             self.receiver.answer = f"Cannot POST {quoted}".encode()
             self.assertNotIn("zyxwvuts", self.send(destination=evolve(WHERE, url=url)).response or "", url)
+
+    def test_quoted_secrets_are_hidden_in_every_notation(self) -> None:
+        """
+        Percent-encoded, as HTML or JSON, in base64, in other case, in pieces, and where the limit of what is kept cuts.
+        """
+        self.receiver.status = 400
+        path = "/hooks/abcdefghijklmnop?key=zyxwvuts"
+        for quoted in (
+            quote(path, safe=""),
+            quote(quote(WHERE.url, safe=""), safe=""),
+            path.upper(),
+            path.replace("/", "&#x2F;").replace("=", "&#61;"),
+            path.replace("/", "\\/"),
+            b64encode(f"POST {path}".encode()).decode(),
+            "bcdefghijkl... yxwvut",
+            SECRET.lower(),
+            quote(SECRET, safe="").lower(),
+        ):
+            for room in (0, 2000, 2030, 2043):
+                with self.subTest(quoted=quoted, room=room):
+                    self.receiver.answer = b"-" * room + b" " + quoted.encode()
+                    response = self.send().response
+                    self.assertNotRegex(response.lower(), "bcdefg|ghijkl|yxwvut|whsec_|a2tr|ywjj|ymnk|bmnkz|pqrstu")
+                    if not room:
+                        self.assertIn("[redacted]", response)
+
+    def test_short_parts_of_the_address_are_hidden(self) -> None:
+        """
+        Down to four characters, where they stand alone; what is in every address and is a word stays.
+        """
+        where = evolve(WHERE, url="https://example.org/api/webhooks/k7q2/kiwi?token=abcd&x=12", secret="")
+        self.receiver.status = 404
+        self.receiver.answer = b"unknown webhooks K7Q2 of kiwi: bad token 'abcd', abcde and kiwis are fine"
+        self.assertEqual(
+            self.send(destination=where).response,
+            "unknown webhooks [redacted] of [redacted]: bad token '[redacted]', abcde and kiwis are fine",
+        )
 
 
 @implementer(IAgent)

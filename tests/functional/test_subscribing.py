@@ -165,6 +165,9 @@ class StartTests(SubscribingCase):
         self.assertEqual((status, [each["check"] for each in ready["reasons"]]), (503, ["logins"]))
         listed = await stage.command("subscriptions", "list")
         self.assertIn("nobody_at_all", next(line for line in listed.out.splitlines() if "unknown login" in line))
+        explained = await stage.command("subscriptions", "explain", "nobody_at_all")
+        for text in ("yes, by streamers.nobody_at_all", "unknown login: no such user at Twitch", "correct the login"):
+            self.assertIn(text, explained.out)
 
         stage.twitch.world.add_streamer("nobody_at_all")
         daemon.send_signal(signal.SIGHUP)

@@ -4,6 +4,10 @@ Tests for :mod:`itsjustintv.logs.redaction`.
 
 from __future__ import annotations
 
+import json
+from html import escape
+from urllib.parse import quote
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,6 +66,21 @@ class RedactorTests(SynchronousTestCase):
         redactor.learn(["old-secret"])
         redactor.learn(["new-secret"])
         self.assertEqual(redactor.redact("old-secret new-secret"), "[redacted] [redacted]")
+
+    def test_as_texts_quote_it(self) -> None:
+        """
+        Inside an address, a page, JSON or a text in quotes it is a secret too.
+        """
+        redactor = Redactor()
+        redactor.learn([self.secret])
+        for form in (
+            quote(self.secret, safe=""),
+            escape(self.secret),
+            json.dumps(self.secret),
+            repr(f"'{self.secret}"),
+        ):
+            self.assertIn("[redacted]", redactor.redact(form))
+            self.assertNotIn("p4ss", redactor.redact(form))
 
     def test_tiny_secret_is_left_alone(self) -> None:
         """

@@ -1,0 +1,237 @@
+r"""
+Secrets that others quote back, taken out of what they said, in the notations that error pages and logs of others use.
+
+Looked through are, in any order and up to four deep: percent-encoding (RFC 3986, in either case of its digits, and
+``%uXXXX``), references of HTML, escapes of JSON and JavaScript (``\/``, ``\u0026``, ``\x26``), ``+`` for a blank,
+base64 in both of its alphabets (RFC 4648) at any alignment and broken into lines, and hexadecimal digits. Case does not
+matter.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
+from html import unescape
+
+from attrs import define, field
+
+__all__ = ["SHORTEST", "QuotedSecrets"]
+
+#: As many characters in a row of a secret are hidden, wherever it was cut.
+SHORTEST = 6
+
+_MASK = b"[redacted]"
+
+# Below this many characters something is looked for between other characters than letters and digits only.
+_LONG = 8
+
+_DEEPEST = 4
+_DEEPEST_ENCODED = 2
+
+# So many bytes are looked through for one text; who answers in a way that takes more is not quoted at all.
+_MOST = 512 * 1024
+
+_ESCAPE = re.compile(
+    rb"%u[0-9a-f]{4}|%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}|\\x[0-9a-f]{2}|\\."
+    rb"|&#x[0-9a-f]{1,6};?|&#[0-9]{1,7};?|&[a-z][a-z0-9]{1,30};",
+    re.IGNORECASE | re.DOTALL,
+)
+_BLANKS = re.compile(rb"\s+")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{12,}")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+_CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b" ", b"f": b" "}
+
+_Span = tuple[int, int]
+
+
+class _TooMuch(Exception):
+    """
+    There is more to look through than is worth it.
+    """
+
+
+@define
+class _View:
+    """
+    A text as it reads once some of its escapes are resolved.
+
+    :ivar begins: of each byte the place in the text before, where what it stands for begins; ``ends``, where that ends.
+    """
+
+    text: bytes
+    begins: array[int]
+    ends: array[int]
+
+    @classmethod
+    def of(cls, text: bytes) -> _View:
+        """
+        The text as it is.
+        """
+        return cls(text, array("L", range(len(text))), array("L", range(1, len(text) + 1)))
+
+    def replaced(self, pattern: re.Pattern[bytes], means: Iterable[bytes]) -> _View:
+        """
+        The text with something else where a pattern matches, each in turn.
+        """
+        parts: list[bytes] = []
+        begins, ends = array("L"), array("L")
+        rest = 0
+        for found, meaning in zip(pattern.finditer(self.text), means, strict=True):
+            start, end = found.span()
+            parts += self.text[rest:start], meaning
+            begins += self.begins[rest:start] + array("L", [self.begins[start]]) * len(meaning)
+            ends += self.ends[rest:start] + array("L", [self.ends[end - 1]]) * len(meaning)
+            rest = end
+        parts.append(self.text[rest:])
+        return _View(b"".join(parts), begins + self.begins[rest:], ends + self.ends[rest:])
+
+    def span(self, begin: int, end: int) -> _Span:
+        """
+        Where a part of this view, which is not empty, stands in the text.
+        """
+        return self.begins[begin], self.ends[end - 1]
+
+
+@define(eq=False)
+class QuotedSecrets:
+    """
+    Takes some secrets out of texts of others.
+
+    :ivar secrets: of these any :data:`SHORTEST` characters in a row are hidden.
+    :ivar wholes: these are hidden as a whole, wherever they stand.
+    :ivar words: likewise, but short ones only where they are a word.
+    """
+
+    _secrets: Iterable[str] = field(repr=False)
+    _wholes: Iterable[str] = field(default=(), repr=False)
+    _words: Iterable[str] = field(default=(), repr=False)
+    _pieces: frozenset[bytes] = field(init=False, repr=False)
+    _pattern: re.Pattern[bytes] | None = field(init=False, repr=False)
+    _left: int = field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        secrets = [each for each in self._secrets if each]
+        self._pieces = frozenset(
+            form[at : at + SHORTEST]
+            for each in secrets
+            for form in _forms(each)
+            for at in range(len(form) - SHORTEST + 1)
+        )
+        short = [each for each in secrets if len(each) < SHORTEST]
+        wholes = {re.escape(form) for each in (*self._wholes, *short) if each for form in _forms(each)}
+        words = {
+            re.escape(form) if len(each) >= _LONG else rb"(?<![0-9a-z])" + re.escape(form) + rb"(?![0-9a-z])"
+            for each in self._words
+            if each
+            for form in _forms(each)
+        }
+        # The longest first, since what is found does not overlap.
+        every = sorted(wholes | words, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(every)) if every else None
+
+    def hide(self, text: bytes) -> bytes:
+        """
+        Put a mask in the place of each.
+
+        :param text: in UTF-8, or whatever it is. The time it takes grows with its length; some KiB are meant.
+        """
+        self._left = _MOST
+        try:
+            spans = sorted(self._find(text, 0))
+        except _TooMuch:
+            return _MASK
+        parts, rest, masked = [], 0, -1
+        for begin, end in spans:
+            if begin > masked:
+                parts += [text[rest:begin], _MASK]
+            rest = masked = max(rest, end)
+        return b"".join([*parts, text[rest:]])
+
+    def _find(self, text: bytes, depth: int) -> Iterator[_Span]:
+        for view in _views(text):
+            self._left -= len(view.text)
+            if self._left < 0:
+                raise _TooMuch
+            yield from (view.span(*each) for each in self._plain(view.text))
+            if depth < _DEEPEST_ENCODED:
+                yield from (view.span(*each) for each in self._encoded(view.text, depth))
+
+    def _plain(self, text: bytes) -> Iterator[_Span]:
+        folded, pieces = _folded(text), self._pieces
+        if pieces:
+            for at in range(len(folded) - SHORTEST + 1):
+                if folded[at : at + SHORTEST] in pieces:
+                    yield at, at + SHORTEST
+        if self._pattern is not None:
+            yield from (found.span() for found in self._pattern.finditer(folded))
+
+    def _encoded(self, text: bytes, depth: int) -> Iterator[_Span]:
+        joined = _without_blanks(_View.of(text))
+        for run in _BASE64.finditer(joined.text):
+            for shift in range(4):
+                begin = run.start() + shift
+                length = run.end() - begin
+                length -= length % 4 == 1
+                if length < _LONG:
+                    continue
+                piece = joined.text[begin : begin + length].translate(_URL_SAFE)
+                for start, end in self._find(b64decode(piece + b"=" * (-length % 4)), depth + 1):
+                    yield joined.span(begin + start // 3 * 4, begin + min(length, (end + 2) // 3 * 4))
+        for run in _HEXADECIMAL.finditer(joined.text):
+            for shift in range(2):
+                begin = run.start() + shift
+                length = (run.end() - begin) // 2 * 2
+                for start, end in self._find(bytes.fromhex(joined.text[begin : begin + length].decode()), depth + 1):
+                    yield joined.span(begin + 2 * start, begin + 2 * end)
+
+
+def _views(text: bytes) -> Iterator[_View]:
+    """
+    The text, and as it reads with its escapes resolved, once, twice, and so on.
+    """
+    view = _View.of(text)
+    for _ in range(_DEEPEST):
+        yield view
+        escapes = [_meaning(found[0]) for found in _ESCAPE.finditer(view.text)]
+        if not escapes:
+            return
+        view = view.replaced(_ESCAPE, escapes)
+    yield view
+
+
+def _without_blanks(view: _View) -> _View:
+    blanks = sum(1 for _ in _BLANKS.finditer(view.text))
+    return view.replaced(_BLANKS, [b""] * blanks) if blanks else view
+
+
+def _meaning(escape: bytes) -> bytes:
+    """
+    What an escape stands for, in UTF-8; a byte that is given by its number is that byte.
+    """
+    if escape[:1] == b"&":
+        return unescape(escape.decode()).encode("utf-8", "replace")
+    if escape[:2].lower() in (b"%u", b"\\u", b"\\x") and len(escape) > 2:
+        return _character(escape[2:].strip(b"{}").decode())
+    if escape[:1] == b"%":
+        return bytes.fromhex(escape[1:].decode())
+    return _CONTROLS.get(escape[1:], escape[1:])
+
+
+def _character(digits: str) -> bytes:
+    number = int(digits, 16)
+    return chr(number).encode("utf-8", "replace") if number < 0x110000 else b""
+
+
+def _forms(secret: str) -> set[bytes]:
+    """
+    A secret as it may stand in a view: as it is, and with escapes of its own resolved.
+    """
+    return {_folded(view.text) for view in _views(secret.encode("utf-8", "backslashreplace"))} - {b""}
+
+
+def _folded(text: bytes) -> bytes:
+    return text.lower().replace(b"+", b" ")
