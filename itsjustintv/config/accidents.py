@@ -49,7 +49,8 @@ def accidents(value: str) -> Iterator[str]:
     yield from around(value)
     _, inner, _ = _split(value)
     bare = inner[len(_quote(inner)) : len(inner) - len(_quote(inner[::-1]))]
-    if odd := [c for c in dict.fromkeys(bare) if invisible(c) or c in _TYPESET]:
+    odd = [] if _plain(bare) else [c for c in dict.fromkeys(bare) if invisible(c) or c in _TYPESET]
+    if odd:
         yield f"holds {listed(odd)}: type it anew, or copy it from where it is shown"
     _, bare, _ = _split(bare)
     if _PLACEHOLDER.fullmatch(bare):
@@ -95,10 +96,19 @@ def _split(value: str) -> tuple[str, str, str]:
     """
     Take the blanks, and what looks like them or like nothing, from both ends.
     """
+    if _plain(value) and not value.startswith(" ") and not value.endswith(" "):
+        return "", value, ""
     blanks = "".join(c for c in set(value) if c == " " or invisible(c))
     begin = len(value) - len(value.lstrip(blanks))
     inner = value.strip(blanks)
     return value[:begin], inner, value[begin + len(inner) :]
+
+
+def _plain(value: str) -> bool:
+    """
+    Whether there is nothing to look for. A configuration may have thousands of values.
+    """
+    return value.isascii() and value.isprintable()
 
 
 def _quote(text: str) -> str:

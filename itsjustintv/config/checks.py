@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
-from itsjustintv.config.accidents import accidents, around
+from itsjustintv.config.accidents import accidents, around, listed
 from itsjustintv.config.admin import ADMIN_RULES, check_admin
 from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.draft import Draft, Finding
@@ -232,8 +232,11 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[Finding]:
     seen: dict[tuple[str, str], str] = {}
     for name, entry in config.streamers.items():
         above = dotted(("streamers", name))
-        if not name or not name.isprintable():
-            yield Finding(above, "must have a name that can be printed")
+        if not name:
+            yield Finding(above, "must have a name")
+        elif not name.isprintable():
+            odd = listed(dict.fromkeys(c for c in name if not c.isprintable()))
+            yield Finding(above, f"must have a name that can be printed, and holds {odd}")
         if not entry.user_id and not entry.login:
             yield Finding(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
         if entry.target_webhook_url or f"{above}.target_webhook_url" in wrong:

@@ -45,7 +45,7 @@ _DAYS = {"d": 24, "day": 24, "days": 24, "w": 168, "week": 168, "weeks": 168}
 _SLIPS = (
     ("without a sign", re.compile(rf"[+-](?:{_NUMBER}(?:{_UNIT})?)+")),
     ("without quotes around it", re.compile(r"([\"']).+\1")),
-    ('without blanks, as in "1h15m"', re.compile(r"(?s)(?=.*\S).*\s.*")),
+    ("without blanks", re.compile(r"(?s)(?=.*\S).*\s.*")),
     ('with a point in its number, as in "1.5h"', re.compile(r"[0-9]+,[0-9]+[a-z]*")),
     ('with a unit after each number, as in "1h15m"', re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+{_NUMBER}")),
 )
@@ -85,12 +85,26 @@ def _unread(text: str) -> str:
     """
     for sentence, wrong in _SLIPS:
         if wrong.fullmatch(text):
-            return f"must be a duration {sentence}"
+            return f"must be a duration {sentence}{_without(text)}"
     parts = re.findall(rf"({_NUMBER})([^0-9.]*)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return ALLOWED
     number, unit = next((number, unit) for number, unit in parts if unit not in _UNITS)
     return f"must be a duration {_other_unit(number, unit)}" if unit else ALLOWED
+
+
+def _without(text: str) -> str:
+    """
+    Go on with what is wrong beside blanks and quotes, or say that nothing else is.
+    """
+    rest = re.sub(r"[\s\"']", "", text)
+    if rest == text:
+        return ""
+    try:
+        _read(rest)
+    except ValueError as error:
+        return "" if str(error) == ALLOWED else f" and{str(error).removeprefix('must be a duration')}"
+    return f": write {rest}"
 
 
 def _other_unit(number: str, unit: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from itsjustintv.config.accidents import strange
+from itsjustintv.config.accidents import around, strange
 from itsjustintv.config.draft import Finding
 from itsjustintv.config.hosts import host_and_port, listen, public_name
 from itsjustintv.config.names import is_address, is_name
@@ -90,6 +90,8 @@ def _no_name(name: str) -> str:
     """
     Say why a domain is none, without a subject.
     """
+    for sentence in around(name):
+        return sentence
     for sentence, wrong in _NO_NAMES:
         if wrong.search(name):
             return sentence

@@ -36,6 +36,9 @@ def host_url(value: str) -> Iterator[str]:
             yield "must begin with https:// or http://"
         return
     scheme, place, rest = found.groups()
+    if place.lower() in ("http:", "https:") and rest.startswith("//"):
+        yield "must have http:// or https:// once"
+        return
     yield from _place(place, scheme.lower())
     yield from _rest(rest)
 

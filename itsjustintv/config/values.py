@@ -83,7 +83,8 @@ def networks(values: tuple[str, ...]) -> Iterator[str]:
             try:
                 whole = ip_network(value, strict=False)
             except ValueError:
-                yield f"must be a list of addresses and networks such as 10.0.0.0/8: number {number} is none"
+                why = next(around(value), "is none")
+                yield f"must be a list of addresses and networks such as 10.0.0.0/8: number {number} {why}"
             else:
                 yield f"must not have bits beyond the mask of a network: write number {number} as {whole}"
 

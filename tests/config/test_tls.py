@@ -144,7 +144,7 @@ class CheckTests(SynchronousTestCase):
             ("number 1 and number 2", ["*.a.example", "*.b.example"]),
             ("dns-01", ["*"]),
             ("number 2 has https://", ["a.example.org", "https://a.example.org/"]),
-            ("number 1 is no name", [""]),
+            ("number 1 is empty", [""]),
             ("number 1 has a port", ["a:80", "a"]),
             ("number 2 has an underscore", ["a", "a_b.example.org"]),
             ("number 1 holds U+2603 (snowman) and U+200D (zero width joiner)", ["☃\u200d.example"]),

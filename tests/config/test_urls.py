@@ -46,6 +46,7 @@ class UrlTests(SynchronousTestCase):
             "https:/h.example/": "must have :// after http or https",
             "https//h.example/": "must have :// after http or https",
             "http:h.example": "must have :// after http or https",
+            "https://https://h.example/": "must have http:// or https:// once",
             "https:///a": "must name a host after https://",
             "http://:80/": "must name a host after http://",
             "http://?a": "must name a host after http://",
