@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 from attrs import define, field
+from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
@@ -18,9 +19,12 @@ from twisted.web.client import Agent, ResponseNeverReceived, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from itsjustintv.agents import deliveries_agent, twitch_agent
+from itsjustintv.agents import authority_agent, deliveries_agent, twitch_agent
 from itsjustintv.certs.bundle import KEY_TYPES, key_text
+from itsjustintv.certs.exchange import Exchange
+from itsjustintv.twitch.exchange import exchange
 from tests.certs.authority import DAY, Issuer
+from tests.support.test_http_agent import Hearing, Here, Resolving
 
 CROWD = 20
 
@@ -95,6 +99,36 @@ class ConnectionTests(TestCase):
         """
         self.assertEqual(await self.crowds(twitch_agent(reactor)), CROWD)
         self.assertEqual(await self.crowds(deliveries_agent(reactor)), CROWD)
+
+
+class NameTests(TestCase):
+    """
+    Whom the clients find.
+    """
+
+    timeout = 20
+
+    async def test_a_name_that_only_the_resolver_knows(self) -> None:
+        """
+        Twitch, an authority and a receiver are found in Compose, by names that are none on the internet; what is asked
+        of them is a path, also when their address has a query only.
+        """
+        heard: list[bytes] = []
+        listener = Factory()
+        listener.noisy = False
+        listener.protocol = lambda: Hearing(heard)  # type: ignore[assignment]
+        port: Any = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(listener)
+        self.addCleanup(port.stopListening)
+        url = f"http://the_twitch_1:{port.getHost().port}?a=b"
+        resolving: Any = Resolving(Here())
+
+        http = HTTPClient(twitch_agent(resolving))
+        await exchange(http, resolving, "GET", url, what="twitch", timeout=5.0, limit=100, params=[("c", "d")])
+        agent, _ = authority_agent(resolving, "")
+        await Exchange(HTTPClient(agent), resolving).ask("GET", url)
+        await readBody(await deliveries_agent(resolving).request(b"POST", url.encode()))
+        lines = [head.split(b"\r\n")[0] for head in heard]
+        self.assertEqual(lines, [b"GET /?a=b&c=d HTTP/1.1", b"GET /?a=b HTTP/1.1", b"POST /?a=b HTTP/1.1"])
 
 
 @define(eq=False)

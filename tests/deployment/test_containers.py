@@ -115,7 +115,7 @@ class KubernetesTests(SynchronousTestCase):
 
     def test_its_configuration(self) -> None:
         """
-        The ConfigMap holds one that can be used, at the path that the image looks at.
+        The ConfigMap holds one that can be used, at the path that the image looks at, once it has an id.
         """
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
@@ -123,7 +123,8 @@ class KubernetesTests(SynchronousTestCase):
             (folder / name).write_text("something-secret")
         ((name, text),) = self.objects["ConfigMap"]["data"].items()
         (folder / name).write_text(text.replace("/run/secrets/itsjustintv", str(folder)))
-        self.assertEqual(load(folder / name, {}).warnings, ())
+        self.assertEqual([each.path for each in load(folder / name, {}).warnings], ["twitch.client_id"])
+        self.assertEqual(load(folder / name, {"ITSJUSTINTV_TWITCH_CLIENT_ID": "an-id"}).warnings, ())
         mounted = {each["name"]: each["mountPath"] for each in self.container["volumeMounts"]}
         self.assertEqual(f"{mounted['config']}/{name}", built().environment["ITSJUSTINTV_CONFIG"])
         self.assertEqual(mounted["data"], built().volumes[0])

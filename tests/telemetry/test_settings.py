@@ -43,6 +43,8 @@ class SettingsTests(SynchronousTestCase):
             "https://otlp.example/otlp/v1/traces": "https://otlp.example/otlp/v1/traces",
             "https://otlp.example/v1/metrics/": "https://otlp.example/v1/traces",
             "https://otlp.example/?key=x": "https://otlp.example/v1/traces?key=x",
+            "https://otlp.example?key=x": "https://otlp.example/v1/traces?key=x",
+            "http://otel_collector:4318": "http://otel_collector:4318/v1/traces",
         }
         self.assertEqual({given: settings(given).target("traces") for given in cases}, cases)
         self.assertEqual(
