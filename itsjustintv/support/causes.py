@@ -48,6 +48,8 @@ def cause(error: BaseException) -> str:
     known = {"twisted.internet.error": _OF_TWISTED, "http.client": _OF_HTTP}.get(module, {}).get(name)
     if known is not None:
         return known
+    if module == "OpenSSL.SSL":
+        return _of_openssl(error.args)
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 (at byte {error.start})"
     if isinstance(error, OSError) and error.strerror:
@@ -55,6 +57,18 @@ def cause(error: BaseException) -> str:
         return reason if error.filename is None else f"{error.filename}: {reason}"
     text = _plain(str(error))
     return (_small(text) if module.startswith("twisted.") else text) or _words(name)
+
+
+def _of_openssl(args: tuple[object, ...]) -> str:
+    """
+    Take the reasons out of pyOpenSSL's list of library, function and reason.
+    """
+    found = args[0] if args and isinstance(args[0], list) else []
+    reasons = ", ".join(str(each[-1]) for each in found if isinstance(each, tuple) and each)
+    if "certificate verify failed" in reasons:
+        # OpenSSL knows which, and tells it to a callback only.
+        return "its certificate cannot be verified: no known authority, not valid now, or this machine's clock is wrong"
+    return f"TLS failed: {reasons}" if reasons else "TLS failed"
 
 
 def _plain(text: str) -> str:

@@ -12,6 +12,7 @@ from ssl import SSLError
 
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet import error
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +33,12 @@ KNOWN = (
     (RemoteDisconnected("x"), "the connection was closed without an answer"),
     (SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "wrong version number"),
     (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), "not UTF-8 (at byte 0)"),
+    (
+        SSL.Error([("SSL routines", "", "certificate verify failed")]),
+        "its certificate cannot be verified: no known authority, not valid now, or this machine's clock is wrong",
+    ),
+    (SSL.Error([("SSL routines", "", "wrong version number")]), "TLS failed: wrong version number"),
+    (SSL.ZeroReturnError(), "TLS failed"),
     (BrokenPipeError(), "broken pipe"),
     (TimeoutError(), "timeout"),
     (ValueError("Twitch says no."), "Twitch says no"),
