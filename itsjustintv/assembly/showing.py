@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 from attrs import asdict, define, field
 
@@ -34,11 +35,14 @@ from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.assembly.web import Web
 from itsjustintv.journal import ledger, overviews
+from itsjustintv.journal.timeline import moved
 from itsjustintv.model import Attempt, Delivery, State, Streamer
 from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed, seconds
 from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 
 __all__ = ["Showing"]
+
+_T = TypeVar("_T")
 
 # How often the journal is asked for one list of events that few fit into, at the most.
 _QUESTIONS = 20
@@ -257,7 +261,7 @@ class Showing:
         """
         Where the configuration stands. Its problems and warnings quote no value.
         """
-        status, loaded = self._ground.settings.status(), self._ground.settings.loaded
+        status, loaded = self._on_the_wall(self._ground.settings.status()), self._ground.settings.loaded
         return ConfigurationView(
             hash=status.hash,
             changed_at=moment(status.changed_at) or "",
@@ -325,8 +329,14 @@ class Showing:
         except ledger.Declined as error:
             raise Declined(str(error)) from None
 
+    def _on_the_wall(self, value: _T) -> _T:
+        """
+        With its moments as the clock of the machine has them.
+        """
+        return moved(value, self._ground.steady.ahead())
+
     def _subscriptions_view(self) -> SubscriptionsView:
-        report = self._subscriptions.keeper.report()
+        report = self._on_the_wall(self._subscriptions.keeper.report())
         return SubscriptionsView(
             wanted=report.wanted,
             enabled=report.enabled,

@@ -15,6 +15,7 @@ from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.config.sections import Config
 from itsjustintv.https import HTTPS
+from itsjustintv.journal.timeline import moved
 from itsjustintv.serving import Ways
 from itsjustintv.twitch.resource import TwitchResource
 from itsjustintv.watching import FileWatch
@@ -116,9 +117,9 @@ def _health(
             ("certificates", https.problem),
         ),
         details=(
-            ("configuration", lambda: ground.settings.status().public()),
+            ("configuration", lambda: moved(ground.settings.status(), ground.steady.ahead()).public()),
             ("deliveries", deliveries.backlog.public),
-            ("subscriptions", lambda: subscriptions.keeper.report().public()),
+            ("subscriptions", lambda: moved(subscriptions.keeper.report(), ground.steady.ahead()).public()),
         ),
     )
 

@@ -16,7 +16,7 @@ from itsjustintv.journal import ids, operations, overviews, queries
 from itsjustintv.journal.database import connect, explained
 from itsjustintv.journal.export import Embed, Export, Resolve, collect
 from itsjustintv.journal.migrations import STEPS, check
-from itsjustintv.journal.timeline import ahead, moved
+from itsjustintv.journal.timeline import MOMENTS, ahead, moved
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.overview import EventStory
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
@@ -266,7 +266,8 @@ class Ledger:
         """
         with self._reading() as connection:
             ahead = self._ahead(connection)
-            return {key: (value, at + ahead) for key, (value, at) in queries.recall_all(connection, kind).items()}
+            by = round(ahead) if kind in MOMENTS else 0
+            return {key: (value + by, at + ahead) for key, (value, at) in queries.recall_all(connection, kind).items()}
 
     def remember_all(self, kind: str, values: Mapping[str, int]) -> None:
         """

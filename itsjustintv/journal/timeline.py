@@ -86,7 +86,8 @@ def ahead(connection: Connection, clock: SteadyClock) -> float:
 
 def moved(value: _T, by: float) -> _T:
     """
-    What was read from the journal, or a sequence of it, with every moment in it moved by so many seconds.
+    A value, or a sequence of values, with every moment in it moved by so many seconds: what is called ``at``, or
+    something that ends so.
     """
     if abs(by) < _LEAST:
         return value
@@ -94,14 +95,16 @@ def moved(value: _T, by: float) -> _T:
     if isinstance(value, tuple | list):
         found = type(value)(moved(each, by) for each in value)
     elif attrs.has(type(value)):
-        content = {each.name: getattr(value, each.name) for each in attrs.fields(type(value))}  # type: ignore[arg-type]
-        found = attrs.evolve(value, **{name: _moved(name, each, by) for name, each in content.items()})  # type: ignore[misc]
+        content = {each.alias: getattr(value, each.name) for each in attrs.fields(type(value)) if each.init}  # type: ignore[arg-type]
+        changed = {name: _moved(name, each, by) for name, each in content.items()}
+        found = attrs.evolve(value, **{name: each for name, each in changed.items() if each is not content[name]})  # type: ignore[misc]
     return found  # type: ignore[no-any-return]
 
 
 def _moved(name: str, value: Any, by: float) -> Any:
     if isinstance(value, float):
-        return value + by if name == "at" or name.endswith("_at") else value
+        # 0 stands for a moment that is not known.
+        return value + by if value and (name == "at" or name.endswith("_at")) else value
     return moved(value, by)
 
 

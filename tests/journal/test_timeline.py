@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv import absences
@@ -14,6 +15,8 @@ from itsjustintv.journal.accepting import accept
 from itsjustintv.journal.database import connect, create
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State
+from itsjustintv.overview import Step
+from itsjustintv.reload import ReloadStatus
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from tests.journal.values import attempt, deliveries, event
 from tests.support.test_clocks import NOON, Machine
@@ -42,8 +45,6 @@ class TimelineTests(SynchronousTestCase):
             operations.remember(self.connection, "followers", "1", 5, now)
 
     def accepted(self, now: float) -> list[Delivery]:
-        from attrs import evolve  # noqa: PLC0415
-
         return [evolve(each, accepted_at=now, next_attempt_at=now) for each in deliveries(event("e1"), "a")]
 
     def start(self, boot: str = "boot") -> SteadyClock:
@@ -188,6 +189,25 @@ class TimelineTests(SynchronousTestCase):
             queries.recall(self.connection, absences.STREAMERS, "tanuki"), (int(NOON) - 60 + 86400, clock.seconds())
         )
         self.assertEqual(queries.recall(self.connection, "followers", "1"), (5, clock.seconds()))
+
+
+class MovedTests(SynchronousTestCase):
+    """
+    What is shown of a moment.
+    """
+
+    def test_moments_and_nothing_else(self) -> None:
+        """
+        What is nested moves too; durations, texts and what is not known stay.
+        """
+        step = Step(at=NOON, took=3.0, name="kept", text="a text")
+        status = ReloadStatus("hash", NOON, NOON, None)
+        found = timeline.moved([(step, 5.0), status], 60.0)
+        self.assertEqual(
+            found, [(evolve(step, at=NOON + 60.0), 5.0), ReloadStatus("hash", NOON + 60.0, NOON + 60.0, None)]
+        )
+        self.assertEqual(timeline.moved(evolve(step, at=0.0), 60.0).at, 0.0)
+        self.assertIs(timeline.moved(status, 0.5), status)
 
 
 class CommandTests(SynchronousTestCase):

@@ -4,6 +4,8 @@ Tests for :mod:`itsjustintv.support.clocks`.
 
 from __future__ import annotations
 
+import time
+
 from attrs import define
 from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock, LoopingCall
@@ -86,6 +88,9 @@ class SteadyClockTests(SynchronousTestCase):
         """
         first = uptime()
         self.assertGreaterEqual(uptime(), first)
+        if hasattr(time, "CLOCK_BOOTTIME"):
+            # The one that goes on while the machine is suspended.
+            self.assertLess(abs(time.clock_gettime(time.CLOCK_BOOTTIME) - first), 5.0)
         self.assertEqual(boot_id(), boot_id())
 
 
