@@ -104,7 +104,7 @@ class FirstLook:
         )
         send = Dispatcher(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT, lambda sent, _: sent)
         attempt = await send(delivery, destination)
-        return "" if attempt.ok else f"the test did not arrive: {attempt.detail}"
+        return "" if attempt.ok else f"the test did not arrive: {attempt.told}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))

@@ -14,6 +14,8 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
+from itsjustintv.support.quotes import quote
+
 __all__ = [
     "UNDELIVERED",
     "Accounting",
@@ -338,6 +340,14 @@ class Attempt:
     retry_after: float | None = None
     final: bool = False
     trace: str = ""
+
+    @property
+    def told(self) -> str:
+        """
+        The detail, and of a failed attempt the receiver's own words.
+        """
+        words = "" if self.ok else quote(self.response)
+        return f"{self.detail} It said: {words}." if words else self.detail
 
 
 @frozen(kw_only=True)

@@ -111,7 +111,7 @@ class DeliveryStory:
                 at=attempt.started_at,
                 took=attempt.duration,
                 name="attempt",
-                text=f"attempt {number}: {attempt.detail or attempt.reason}",
+                text=f"attempt {number}: {attempt.told or attempt.reason}",
                 destination=name,
             )
         if self.revived:

@@ -326,13 +326,27 @@ class Pipeline(Service):
         now = self._clock.seconds()
         settled = await self._journal.settle(delivery.id, state, reason, now)
         self._away = False
+        self._report_end(settled)
+        for sink in self._sinks:
+            sink.record(Outcome(delivery=settled, attempt=None, at=now))
+
+    def _report_end(self, delivery: Delivery) -> None:
+        if delivery.state.undelivered:
+            self.log.warn(
+                "{event_id} of {streamer} to {destination} expired before it was prepared: {reason}. To requeue it:"
+                " itsjustintv deliveries retry {delivery}",
+                event_id=delivery.event_id,
+                delivery=delivery.id,
+                streamer=delivery.streamer,
+                destination=delivery.destination,
+                reason=delivery.reason,
+            )
+            return
         self.log.info(
             "{state}: {event_id} of {streamer} is not sent to {destination}: {reason}",
-            state=settled.state.value,
+            state=delivery.state.value,
             event_id=delivery.event_id,
             streamer=delivery.streamer,
             destination=delivery.destination,
-            reason=settled.reason,
+            reason=delivery.reason,
         )
-        for sink in self._sinks:
-            sink.record(Outcome(delivery=settled, attempt=None, at=now))

@@ -76,7 +76,7 @@ class Rehearsal:
             "sent a test notification to {destination}: {reason}. {detail}",
             destination=name,
             reason=attempt.reason,
-            detail=attempt.detail,
+            detail=attempt.told,
             status=attempt.status,
         )
         return attempt

@@ -20,7 +20,7 @@ GROUND = {"model", "interfaces", "errors", "folders", "overview", "private_files
 MAY_IMPORT = {
     "": set[str](),
     "assembly": set[str](),
-    "model": set[str](),
+    "model": {"support"},
     "errors": set[str](),
     "folders": {"support"},
     "private_files": {"folders", "support"},

@@ -16,12 +16,16 @@ from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from itsjustintv.delivery.head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 from itsjustintv.support.durations import duration
 
-__all__ = ["TIMEOUT", "Meaning", "answered", "failed", "timed_out"]
+__all__ = ["RESET", "TIMEOUT", "Meaning", "answered", "broken", "failed", "found_broken", "timed_out"]
 
 #: The reason of an attempt that hit its deadline.
 TIMEOUT = "timeout"
+
+#: That of one whose connection was closed by the other side.
+RESET = "reset"
 
 
 @frozen
@@ -51,15 +55,46 @@ def answered(status: int, destination: str) -> Meaning:
     :param destination: its name.
     """
     family = status // 100
-    if family not in _ADVICE:
-        return Meaning("error", f"{destination} answered with a status that HTTP does not have: check its URL.")
+    if family not in _FAMILIES:
+        return Meaning("error", f"{destination} answered {status:03}, a status that HTTP does not have: check its URL.")
     reason = _REASONS.get(status) or _REASONS.get(family) or f"http_{status}"
     return Meaning(reason, f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}.")
 
 
+def broken(answer: BrokenAnswer, destination: str, timeout: float | None = None) -> Meaning:
+    """
+    Classify an answer without a whole head: by its status, if it came as far as that, whatever is wrong after it.
+
+    :param timeout: seconds, if it was cut short by the deadline.
+    """
+    fault = answer.fault
+    if answer.status is not None and answer.final:
+        meaning = answered(answer.status, destination)
+        why = _AFTER_STATUS.get(fault, _AFTER_STATUS[Fault.MALFORMED])
+        if fault is Fault.INCOMPLETE and timeout is not None:
+            why = f"was not complete within {duration(timeout)}"
+        return Meaning(meaning.reason, f"{meaning.detail} The head of that answer {why}; its status counts.")
+    if fault is Fault.INTERIM_ONLY:
+        text = f"{destination} sent {answer.status}, which is an interim answer, and"
+        if timeout is not None:
+            return Meaning(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_LOOK}.")
+        return Meaning(RESET, f"{text} closed the connection before the final one: {_LOOK}.")
+    if fault is Fault.SWITCHED:
+        text = f"{destination} answered 101, which nothing had asked for: check its URL, it may be for WebSocket only."
+        return Meaning("http_101", text)
+    return Meaning("error", f"{destination} {_WITHOUT_STATUS.get(fault, _WITHOUT_STATUS[Fault.NOT_HTTP])}")
+
+
+def found_broken(failure: Failure) -> BrokenAnswer | None:
+    """
+    What came of an answer, if that is why a request failed.
+    """
+    return next((cause for cause in _causes(failure) if isinstance(cause, BrokenAnswer)), None)
+
+
 def timed_out(timeout: float, destination: str) -> Meaning:
     """
-    Describe an attempt that took too long.
+    Describe an attempt that took too long, and to which nothing was answered.
     """
     return Meaning(
         TIMEOUT, f"{destination} did not answer within {duration(timeout)}: check that it runs and is reachable."
@@ -71,16 +106,17 @@ def failed(failure: Failure, destination: str) -> Meaning:
     Classify a request that got no answer.
     """
     causes = list(_causes(failure))
+    if answer := found_broken(failure):
+        return broken(answer, destination)
     for kinds, reason, sentence in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):
             return Meaning(reason, f"{destination} {sentence}")
     for cause in causes:
         if isinstance(cause, error.ConnectError) and cause.osError:
             return Meaning("error", f"{destination} cannot be reached ({strerror(cause.osError).lower()}).")
-    name = type(causes[0]).__name__
     if causes[0] is failure.value:
-        return Meaning("error", f"nothing can be sent to {destination} ({name}): check its URL.")
-    return Meaning("error", f"{destination} did not answer in HTTP ({name}): check its URL.")
+        return Meaning("error", f"nothing can be sent to {destination}: check its URL.")
+    return Meaning("error", f"{destination} {_WITHOUT_STATUS[Fault.NOT_HTTP]}")
 
 
 def _causes(failure: Failure) -> Iterator[BaseException]:
@@ -94,17 +130,43 @@ def _causes(failure: Failure) -> Iterator[BaseException]:
         yield from _causes(each)
 
 
+_LOOK = "look at the receiver's own log"
+
+_KIB = 1024
+
+_WITHOUT_STATUS = {
+    Fault.NOT_HTTP: "did not answer in HTTP: check its URL and its port.",
+    Fault.HTTP2: "speaks HTTP/2 only, and this daemon sends HTTP/1.1: enable HTTP/1.1 there.",
+    Fault.TLS: "speaks TLS at that port: begin its URL with https://.",
+    Fault.ENDLESS_INTERIM: (
+        f"sent more than {LIMIT // _KIB} KiB of interim answers (1xx) and no final one, and the daemon cut the"
+        f" connection: {_LOOK}."
+    ),
+}
+
+_AFTER_STATUS = {
+    Fault.LARGE: f"is larger than {LIMIT // _KIB} KiB, and the daemon cut the connection",
+    Fault.LONG_LINE: f"has a line of more than {LINE_LIMIT // _KIB} KiB, and the daemon cut the connection",
+    Fault.MALFORMED: "is not as HTTP has it, and the daemon cut the connection",
+    Fault.INCOMPLETE: "broke off",
+}
+
 # By status, or by its first digit.
+_FAMILIES = (2, 3, 4, 5)
 _REASONS = {2: "delivered", 3: "redirect", http.GONE: "gone"}
 
 _ADVICE = {
     2: "",
     3: " and pointed elsewhere; redirects are not followed: configure its final URL",
-    4: ": it does not accept what it was sent; look at the receiver's own log",
-    5: ": look at the receiver's own log",
+    4: f": it does not accept what it was sent; {_LOOK}",
+    5: f": {_LOOK}",
     http.UNAUTHORIZED: ": check its secret and its URL",
     http.FORBIDDEN: ": check its secret and its URL",
     http.NOT_FOUND: ": check its URL",
+    http.NOT_ALLOWED: ": it takes no POST there; check its URL",
+    http.REQUEST_ENTITY_TOO_LARGE: ": what it was sent is too large for it; raise its limit, a picture may have 2 MiB",
+    426: ": it wants another protocol, and this daemon sends HTTP/1.1; enable HTTP/1.1 there",
+    505: ": it wants another protocol, and this daemon sends HTTP/1.1; enable HTTP/1.1 there",
     http.GONE: ": it no longer exists; remove it or configure its new URL",
     429: ": it wants fewer requests and is given time",
 }
@@ -119,8 +181,8 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     ),
     (
         (SSL.SysCallError, error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted),
-        "reset",
-        "closed the connection before it had answered: look at the receiver's own log.",
+        RESET,
+        f"closed the connection before it had answered: {_LOOK}.",
     ),
     (
         (SSL.Error,),

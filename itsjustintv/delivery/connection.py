@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
+    ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -26,15 +27,13 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from itsjustintv.delivery.head import LIMIT, BrokenAnswer, Head
 from itsjustintv.support.http_agent import AnyHostEndpoints
 
-__all__ = ["FirmEndpoints"]
+__all__ = ["FirmEndpoint", "FirmEndpoints"]
 
 # Seconds between asking for the end of a connection and making it.
 _GRACE = 1.0
-
-# Bytes that may be received in answer to one request, headers included, before the connection is aborted.
-_LIMIT = 256 * 1024
 
 
 @implementer(IAgentEndpointFactory)
@@ -57,12 +56,16 @@ class FirmEndpoints:
 
         :raises SchemeNotSupported: when it is neither ``http`` nor ``https``.
         """
-        return _FirmEndpoint(self._reactor, AnyHostEndpoints(self._reactor, self._policy).endpointForURI(uri))
+        return FirmEndpoint(self._reactor, AnyHostEndpoints(self._reactor, self._policy).endpointForURI(uri))
 
 
 @implementer(IStreamClientEndpoint)
 @define(eq=False)
-class _FirmEndpoint:
+class FirmEndpoint:
+    """
+    Connects as another endpoint does, but firmly.
+    """
+
     _clock: IReactorTime
     _endpoint: IStreamClientEndpoint
 
@@ -75,36 +78,60 @@ class _FirmEndpoint:
 
 class _Firm(ProtocolWrapper):
     """
-    The connection itself.
+    The connection itself. Between the writing of a request and the end of the head of its answer, what comes is held.
     """
 
     factory: _FirmFactory
     _aborting: IDelayedCall | None = None
     _received = 0
+    _head: Head | None = None
+    _over = False
 
     def write(self, data: bytes) -> None:
         """
         Begin a request.
         """
-        self._received = 0
+        self._received, self._head = 0, Head()
         super().write(data)
 
     def writeSequence(self, data: list[bytes]) -> None:
         """
         Begin a request.
         """
-        self._received = 0
+        self._received, self._head = 0, Head()
         super().writeSequence(data)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Pass on what comes, within the limit.
+        Pass on what comes, within the limit, once the head is whole.
         """
-        self._received += len(data)
-        if self._received > _LIMIT:
+        if self._over:
+            return
+        if self._head is None:
+            self._received += len(data)
+            if self._received > LIMIT:
+                self.abortConnection()
+            else:
+                super().dataReceived(data)
+            return
+        try:
+            whole = self._head.feed(data)
+        except BrokenAnswer as error:
+            self._end(Failure(error))
             self.abortConnection()
         else:
-            super().dataReceived(data)
+            if whole is not None:
+                self._head, self._received = None, len(whole)
+                super().dataReceived(whole)
+
+    def abortConnection(self) -> None:
+        """
+        Close at once. Twisted's client does this when the wait for an answer is cancelled; the part that has come may
+        be all that is needed.
+        """
+        if self._head is not None and (broken := self._head.cut()) is not None:
+            self._end(Failure(broken))
+        cast("ITCPTransport", self.transport).abortConnection()
 
     def loseConnection(self) -> None:
         """
@@ -120,7 +147,20 @@ class _Firm(ProtocolWrapper):
         """
         if self._aborting is not None and self._aborting.active():
             self._aborting.cancel()
-        super().connectionLost(reason)
+        if self._head is not None and (broken := self._head.cut()) is not None:
+            reason = Failure(broken)
+        if self._over:
+            self.factory.unregisterProtocol(self)
+        else:
+            super().connectionLost(reason)
+
+    def _end(self, reason: Failure) -> None:
+        """
+        Let the wait for an answer end before the connection does.
+        """
+        if not self._over:
+            self._over, self._head = True, None
+            self.wrappedProtocol.connectionLost(reason)
 
 
 def _wrapped(firm: IProtocol) -> IProtocol:

@@ -19,7 +19,8 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv import __version__
-from itsjustintv.delivery.classify import Meaning, answered, failed, timed_out
+from itsjustintv.delivery.classify import Meaning, answered, broken, failed, found_broken, timed_out
+from itsjustintv.delivery.head import BrokenAnswer
 from itsjustintv.delivery.retry_after import retry_after
 from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.reading import one_line
@@ -90,8 +91,8 @@ class Dispatcher:
         """
         Send it and say how that ended. Never fails, unless it is cancelled, which aborts the connection.
 
-        The status line is the receiver's word: an answer counts by its status even if its body breaks off, has no end,
-        or is still under way at the deadline.
+        The status line is the receiver's word: an answer counts by its status even if its head or its body is
+        malformed, breaks off, has no end, or is still under way at the deadline.
         """
         return Deferred.fromCoroutine(self._attempt(delivery, destination))
 
@@ -105,19 +106,21 @@ class Dispatcher:
             await _watch(sending)
         except CancelledError:
             sending.cancel()
-            if exchange.response is None and not exchange.expired:
+            if exchange.status is None and not exchange.expired:
                 raise
         except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
             exchange.meaning = failed(Failure(), destination.name)
         finally:
             if deadline.active():
                 deadline.cancel()
-        response = exchange.response
-        if response is not None:
-            exchange.meaning = answered(response.code, destination.name)
-        elif exchange.expired:
+        late = timeout if exchange.expired else None
+        if exchange.response is not None:
+            exchange.meaning = answered(exchange.response.code, destination.name)
+        elif exchange.broken is not None:
+            exchange.meaning = broken(exchange.broken, destination.name, late)
+        elif late is not None:
             # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
-            exchange.meaning = timed_out(timeout, destination.name)
+            exchange.meaning = timed_out(late, destination.name)
         return self._told(exchange, destination, started_at)
 
     async def _exchange(self, exchange: _Exchange, delivery: Delivery, destination: Destination) -> None:
@@ -132,7 +135,13 @@ class Dispatcher:
                 "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
             )
             return
-        exchange.response = await self._agent.request(b"POST", destination.url.encode("ascii"), headers, _Bytes(body))
+        try:
+            exchange.response = await self._agent.request(
+                b"POST", destination.url.encode("ascii"), headers, _Bytes(body)
+            )
+        except Exception:
+            exchange.broken = found_broken(Failure())
+            raise
         reading = _Beginning(_READ)
         exchange.response.deliverBody(reading)
         exchange.body = await reading.ended
@@ -165,7 +174,7 @@ class Dispatcher:
             detail=meaning.detail,
             started_at=started_at,
             duration=max(0.0, now - started_at),
-            status=None if response is None else response.code,
+            status=exchange.status,
             response=_readable(exchange.body, destination),
             retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), self._wall()),
             final=meaning.reason == "gone",
@@ -191,9 +200,20 @@ class _Exchange:
 
     trace: str
     response: IResponse | None = None
+    broken: BrokenAnswer | None = None
     body: bytes = b""
     meaning: Meaning = _NOTHING
     expired: bool = False
+
+    @property
+    def status(self) -> int | None:
+        """
+        What was answered, however it went on.
+        """
+        if self.response is not None:
+            code: int = self.response.code
+            return code
+        return None if self.broken is None else self.broken.status
 
     def expire(self, sending: Deferred[None]) -> None:
         """

@@ -15,7 +15,7 @@ _TOLD = {
     State.DELIVERED: "delivered {event_id} of {streamer} to {destination}, attempt {attempt}",
     State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay}",
     State.DEAD: (
-        "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} When that is mended:"
+        "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} To requeue it:"
         " itsjustintv deliveries retry {delivery}"
     ),
     State.EXPIRED: (
@@ -51,9 +51,16 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         state=after.state.value,
         attempt=after.attempts,
         reason=reason,
-        detail="" if attempt is None else attempt.detail,
+        detail=_last(before) if attempt is None else attempt.told,
         status=None if attempt is None else attempt.status,
         age=Seconds(max(0.0, outcome.at - after.accepted_at)),
         limit=Seconds(limit),
         delay=Seconds(max(0.0, after.next_attempt_at - outcome.at)),
     )
+
+
+def _last(delivery: Delivery) -> str:
+    """
+    Say how the last attempt ended, of what is not attempted any more.
+    """
+    return f"The last attempt ended with {delivery.reason}." if delivery.attempts else "There was no attempt."

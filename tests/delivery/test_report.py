@@ -5,11 +5,11 @@ Tests for :mod:`itsjustintv.delivery.report`.
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.logger import LogEvent, Logger, formatEvent
+from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.delivery.report import report
-from itsjustintv.model import Attempt, Delivery, Outcome, State
+from itsjustintv.model import UNDELIVERED, Attempt, Delivery, Outcome, State
 
 BEFORE = Delivery(
     id="event1-1",
@@ -61,3 +61,39 @@ class ReportTests(SynchronousTestCase):
         line = formatEvent(events[0])
         self.assertIn("does not go to main: accepted 6 h 1 min ago (limit 6 h).", line)
         self.assertTrue(line.endswith("itsjustintv deliveries retry event1-1"), line)
+
+    def ended(self, state: State, attempt: Attempt | None, before: Delivery = BEFORE) -> str:
+        """
+        The line about an end.
+        """
+        events: list[LogEvent] = []
+        after = evolve(before, state=state, reason="why")
+        report(
+            Logger("test", observer=events.append), before, Outcome(delivery=after, attempt=attempt, at=1000.0), 60.0
+        )
+        (event,) = events
+        self.assertEqual(event["log_level"], LogLevel.warn)
+        return formatEvent(event)
+
+    def test_each_undelivered_end_names_the_command(self) -> None:
+        """
+        What is dead or expired can be requeued, and the line says how, with or without an attempt.
+        """
+        for state in UNDELIVERED:
+            for attempt in (FAILED, None):
+                line = self.ended(state, attempt)
+                self.assertTrue(line.endswith(": itsjustintv deliveries retry event1-1"), line)
+        tried = evolve(BEFORE, attempts=3, reason="http_503")
+        self.assertIn("The last attempt ended with http_503.", self.ended(State.EXPIRED, None, tried))
+        self.assertIn("There was no attempt.", self.ended(State.EXPIRED, None))
+
+    def test_the_receivers_own_words(self) -> None:
+        """
+        A failed attempt is told with the beginning of what the receiver said, on the same line.
+        """
+        said = evolve(FAILED, response="no such\nhook \x1b[2J" + "x" * 999)
+        line = self.ended(State.DEAD, said)
+        self.assertIn(r"main answered 503. It said: 'no such hook \x1b[2Jx", line)
+        self.assertIn("xxx...'. To requeue it", line)
+        self.assertLess(len(line), 400)
+        self.assertNotIn("It said", self.ended(State.DEAD, FAILED))
