@@ -1,5 +1,5 @@
 """
-What got into a value by accident: quotes that a tool kept, blanks and line ends, characters that nobody sees, and
+What got into a value by accident: quotes that a tool kept, blanks and line ends, invisible characters, and
 placeholders. Such a value is valid, and then every signature fails.
 
 Nothing here quotes more of a value than the characters in question.

@@ -29,8 +29,8 @@ def check_admin(admin: Admin, server: Server) -> Iterator[Finding]:
     if not admin.token and not _is_loopback(place[0]):
         yield Finding(
             "admin.token",
-            "must be given when admin.listen is not a loopback address such as 127.0.0.1, or whoever reaches the port"
-            " could cancel deliveries; openssl rand -hex 32 makes one",
+            "must be given when admin.listen is not a loopback address such as 127.0.0.1, or everyone who reaches the"
+            " port could cancel deliveries; openssl rand -hex 32 makes one",
             ("admin.enabled", "admin.listen", "admin.token_file"),
         )
     if place == (server.listen_addr, server.port):

@@ -100,6 +100,8 @@ _STREAMER_RULES: Mapping[str, Rule] = {
 # In the place of a part of a URL: <token>, {token}, ...
 _LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
 
+_LONGEST_TAG = 25
+
 _KEYS = [leaf.keys for leaf in leaves()]
 _STREAMER_KEYS = [leaf.keys[-1] for leaf in leaves(StreamerEntry)]
 
@@ -133,7 +135,7 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[Finding
     yield from check_tls(config.server)
     yield from check_admin(config.admin, config.server)
     if config.server.proxy_protocol and not config.server.trusted_proxies:
-        message = "takes server.trusted_proxies: nobody else is believed"
+        message = "needs server.trusted_proxies: only a trusted proxy may send the header"
         yield Finding("server.proxy_protocol", message, ("server.trusted_proxies",))
     if config.retry.max_delay < config.retry.initial_delay:
         yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
@@ -166,7 +168,7 @@ def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
     yield from slips(config, draft)
     yield from tls_doubts(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
-        yield Finding("server.trusted_proxies", "believes everybody: whoever calls can claim to be anyone")
+        yield Finding("server.trusted_proxies", "trusts every caller: each can claim any client address")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
         yield Finding(
             "catch_up.max_age",
@@ -176,12 +178,29 @@ def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
 
 def _accidents(config: Config, draft: Draft) -> Iterator[Finding]:
     """
-    Find what got into texts by accident. Of secrets and ids, which nobody can check by looking at them, more is said.
+    Find what got into texts by accident. Of secrets and ids, which do not look right or wrong by themselves, more is
+    said.
     """
     secrets = set(secret_keys(config.streamers)) | _IDS
     streamers = [("streamers", name, key) for name in config.streamers for key in _STREAMER_KEYS]
     for keys in (*_KEYS, *streamers):
         yield from _accident(keys, draft.get(keys), secrets, draft)
+
+
+def _tags(path: str, tags: list[object]) -> Iterator[Finding]:
+    """
+    Find tags that no broadcast has (dev.twitch.tv, "Modify Channel Information": 25 characters at most, no spaces, no
+    special characters).
+    """
+    never = "never matches: no tag of Twitch"
+    for number, tag in enumerate(tags, 1):
+        inner = tag.strip() if isinstance(tag, str) else ""
+        if " " in inner or inner.startswith("#"):
+            yield Finding(
+                path, f"number {number} never matches: no tag of Twitch holds {'#' if '#' in inner else 'a space'}"
+            )
+        elif len(inner) > _LONGEST_TAG:
+            yield Finding(path, f"number {number} {never} has more than {_LONGEST_TAG} characters")
 
 
 def _accident(keys: Keys, value: object, secrets: Collection[Keys], draft: Draft) -> Iterator[Finding]:
@@ -190,6 +209,8 @@ def _accident(keys: Keys, value: object, secrets: Collection[Keys], draft: Draft
         for number, each in enumerate(value, 1):
             for sentence in around(each):
                 yield Finding(path, f"number {number} {sentence}")
+        if keys[-1] == "tag_filter":
+            yield from _tags(path, value)
     elif isinstance(value, str) and value:
         file = draft.files.get(path)
         where = f"{file!r}, without the one newline that may end it, " if file else ""

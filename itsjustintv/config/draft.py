@@ -40,7 +40,7 @@ class Draft:
     :ivar sources: for a value that is not from its own place in the file, where the operator finds it.
     :ivar files: for a secret that was read from a file, the name of that.
     :ivar guessed: keys that are misspelt in the file.
-    :ivar unknowable: keys on which no verdict can rest: nobody knows what they were meant to be.
+    :ivar unknowable: keys on which no verdict can rest: what they were meant to be is not known.
     """
 
     tables: dict[str, Any]

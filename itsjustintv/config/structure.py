@@ -1,5 +1,5 @@
 """
-Tables into sections: the types, and no key that nobody knows.
+Tables into sections: the types, and no unknown key.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LARGEST = 2**63 - 1
 
 def respell(draft: Draft) -> None:
     """
-    Find the keys that nobody knows, all of them. Where one is a misspelt one, what it holds is judged as if it were
+    Find the unknown keys, all of them. Where one is a misspelt one, what it holds is judged as if it were
     spelt right; the others are left out.
     """
     for _ in range(_ROUNDS):

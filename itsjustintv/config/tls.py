@@ -113,7 +113,7 @@ def _directory(value: str) -> Iterator[str]:
     url = urlsplit(value)
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
         yield (
-            "must begin with https://, unless the authority is on this machine: whoever stands between could have"
+            "must begin with https://, unless the authority is on this machine: others on the way could obtain"
             " certificates in your name"
         )
 

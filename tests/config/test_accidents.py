@@ -236,6 +236,18 @@ class SourceTests(SynchronousTestCase):
             self.assertEqual(variable, problem.path)
             self.assertTrue(problem.message.startswith(rule), problem)
 
+    def test_tags_that_never_match(self) -> None:
+        """
+        A filter with a tag that no broadcast can have is warned of; a tag to add may be any.
+        """
+        tags = ["English", "two words", "#English", "a" * 26]
+        about = {"login": "a", "tag_filter": tags, "additional_tags": tags}
+        told = warned(document({"streamers": {"a": about}}) + _GLOBAL)
+        self.assertEqual(["streamers.a.tag_filter"] * 3, [each.path for each in told])
+        ends = ("holds a space", "holds #", "has more than 25 characters")
+        for number, (each, end) in enumerate(zip(told, ends, strict=True), 2):
+            self.assertEqual(f"number {number} never matches: no tag of Twitch {end}", each.message)
+
 
 _GLOBAL = f'{REQUIRED}[global_webhook]\nenabled = true\nurl = "https://hooks.example.org/"\n'
 
