@@ -122,7 +122,7 @@ class Showing:
             ],
             version=__version__,
             now=moment(self._ground.wall.seconds()) or "",
-            started_at=moment(self._started_at + self._ground.steady.ahead()) or "",
+            started_at=moment(self._started_at + self._ground.jumps.ahead) or "",
             streamers=len(self._ground.routing.streamers()),
             live=len(self._twitch.roster.live()),
             under_way=self._deliveries.queue.under_way,
@@ -333,7 +333,7 @@ class Showing:
         """
         With its moments as the clock of the machine has them.
         """
-        return moved(value, self._ground.steady.ahead())
+        return moved(value, self._ground.jumps.ahead)
 
     def _subscriptions_view(self) -> SubscriptionsView:
         report = self._on_the_wall(self._subscriptions.keeper.report())

@@ -117,9 +117,9 @@ def _health(
             ("certificates", https.problem),
         ),
         details=(
-            ("configuration", lambda: moved(ground.settings.status(), ground.steady.ahead()).public()),
+            ("configuration", lambda: moved(ground.settings.status(), ground.jumps.ahead).public()),
             ("deliveries", deliveries.backlog.public),
-            ("subscriptions", lambda: moved(subscriptions.keeper.report(), ground.steady.ahead()).public()),
+            ("subscriptions", lambda: moved(subscriptions.keeper.report(), ground.jumps.ahead).public()),
         ),
     )
 
