@@ -12,6 +12,7 @@ from pathlib import Path
 from itsjustintv.config.secret_files import named_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
+from itsjustintv.support.regular_files import is_descriptor
 
 __all__ = ["exposed"]
 
@@ -25,6 +26,9 @@ def exposed(path: Path, config: Config) -> Iterator[Problem]:
     files = {"the configuration": path}
     files |= {key: Path(name) for key, name in named_files(config).items()}
     for key, file in files.items():
+        if is_descriptor(file):
+            # Not a name that chmod could be told.
+            continue
         try:
             status = file.stat()
         except OSError:

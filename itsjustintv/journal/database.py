@@ -114,12 +114,16 @@ def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIM
 
     :param busy_timeout: seconds to wait for another process that is writing.
     :raises sqlite3.Error: when it cannot be opened.
+    :raises OSError: when it is not a regular file, or the system does not say what it is.
     """
+    require_regular(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}",
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
+        # Each is used by one thread at a time; one of the daemon's is closed by another than opened it.
+        check_same_thread=False,
     )
     try:
         connection.row_factory = sqlite3.Row

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
+from threading import Thread
 from typing import TypeVar
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, TimeoutError, fail  # noqa: A004 - what addTimeout fails with
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -39,6 +40,9 @@ from itsjustintv.support.durations import Seconds
 __all__ = ["Journal"]
 
 _T = TypeVar("_T")
+
+# Seconds that a stop waits for a disk, twice at the most: attempts may have 20 s before, and systemd gives 30 s.
+_PATIENCE = 4.0
 
 
 @implementer(IJournal, ILastKnown)
@@ -349,9 +353,35 @@ class Journal(Service):
             if loop.running:
                 loop.stop()
         # All refuse what is new from now on, and then each is waited for.
-        for ended in [thread.stop() for thread in (self._reading, self._writing) if thread is not None]:
-            await ended
+        steps = [thread.stop() for thread in (self._reading, self._writing) if thread is not None]
+        try:
+            for ended in steps:
+                await ended.addTimeout(_PATIENCE, self._clock)
+            await self._let_go().addTimeout(_PATIENCE, self._clock)
+        except TimeoutError:
+            # Nothing is closed that a thread may still use; the end of the process lets go of it.
+            self.log.warn(
+                "the journal was not closed within {seconds:g} s: its disk does not answer; what was acknowledged is on"
+                " it",
+                seconds=_PATIENCE,
+            )
+            return
         self._release()
+
+    def _let_go(self) -> Deferred[None]:
+        """
+        Close the last connection, which brings the log into the database and may take a while.
+        """
+        done: Deferred[None] = Deferred()
+        anchor, self._anchor = self._anchor, None
+
+        def close() -> None:
+            if anchor is not None:
+                anchor.close()
+            self._reactor.callFromThread(done.callback, None)
+
+        Thread(target=close, daemon=True, name="journal-close").start()
+        return done
 
     def _release(self) -> None:
         presence, self._presence = self._presence, None

@@ -54,7 +54,7 @@ class Reader:
             self._connection.execute("BEGIN")
             result = operation(self._connection)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             return Failure(JournalUnavailable(explain(self._path, error)))
         except Exception:  # noqa: BLE001 - whatever it was, the thread goes on and the caller is told

@@ -216,6 +216,28 @@ class LifeTests(JournalCase):
         self.assertEqual(len(await self.journal.seen(1000.0)), 1)
 
 
+class HungDiskTests(JournalCase):
+    """
+    A disk that never answers.
+    """
+
+    async def test_a_stop_does_not_wait_for_ever(self) -> None:
+        """
+        After some seconds the stop ends with a line, and leaves the connections to the end of the process.
+        """
+        self.journal.startService()
+        release = await self.block()
+        stopped = self.journal.stopService()
+        self.assertFalse(stopped.called)
+        with capturedLogs() as events:
+            self.clock.advance(4)
+        self.assertTrue(stopped.called)
+        self.assertEqual([each["seconds"] for each in events], [4.0])
+        release.set()
+        self.journal._writing._thread.join()  # type: ignore[union-attr]
+        self.journal._release()
+
+
 class CommitTests(JournalCase):
     """
     Many share a commit.
