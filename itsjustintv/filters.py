@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from enum import Enum
 
-from itsjustintv.model import Enrichment, Streamer
+from itsjustintv.model import Enrichment, Event, Streamer
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "of_another_type"]
+
+
+# Characters of a type that are told; Twitch's have at most 11.
+_LONGEST = 40
 
 
 class Decision(Enum):
@@ -19,6 +23,16 @@ class Decision(Enum):
     SEND = "send"
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
+
+
+def of_another_type(streamer: Streamer, event: Event) -> str:
+    """
+    Why a broadcast is not announced, whatever else it is: Twitch says that it is a rerun, a premiere, ... and those are
+    not among the streamer's ``types``. Empty when there is nothing against it; so for a type that Twitch does not say.
+    """
+    if not streamer.types or not event.type or event.type.casefold() in streamer.types:
+        return ""
+    return f"a broadcast of type {event.type[:_LONGEST]} is not among the types {', '.join(streamer.types)}"
 
 
 def decide(streamer: Streamer, enrichment: Enrichment) -> tuple[Decision, str]:

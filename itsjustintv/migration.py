@@ -108,6 +108,12 @@ def _deliveries(config: Config) -> Iterator[Difference]:
         "has the original's fields and, after them, event, id and stream; User-Agent has the real version; the file"
         " type of a picture is said",
     )
+    if "all" not in config.filter.types and config.filter.types:
+        yield Difference(
+            "filter.types",
+            "a rerun, playlist, premiere or watch party is not announced: the original announced each as live; set it"
+            ' to ["all"] to have it as it was',
+        )
     if any(streamer.additional_tags for streamer in Routes.of(config).streamers):
         yield Difference("streamers.*.additional_tags", "a tag that Twitch has as well is in tags once, not twice")
 

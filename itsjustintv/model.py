@@ -92,6 +92,13 @@ class Event:
     recovered: bool = False
     trace: str = ""
 
+    @property
+    def deed(self) -> str:
+        """
+        What a log says that the streamer did. A message without a type counts as ``live``.
+        """
+        return "went live" if self.type in ("", "live") else f"began a broadcast of type {self.type}"
+
     def with_trace(self, trace: str) -> Event:
         """
         The same event in a trace. Written out, since it is made at the door and ``evolve`` takes four times as long.
@@ -144,6 +151,7 @@ class Streamer:
     :ivar user_id: empty while unknown.
     :ivar login: lower-case, empty when only the id is configured.
     :ivar tag_filter: at least one of these must be a tag of the broadcast; empty lets everything through.
+    :ivar types: of broadcasts that are announced; empty for all.
     :ivar destinations: names, resolved when something is sent.
     """
 
@@ -151,6 +159,7 @@ class Streamer:
     user_id: str = ""
     login: str = ""
     tag_filter: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     additional_tags: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
 

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.filters import Decision, decide
+from itsjustintv.filters import Decision, decide, of_another_type
 from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Enrichment, Event, Notice, Outcome, State, Streamer, Verdict
 from itsjustintv.payload import build
@@ -261,6 +261,9 @@ class Pipeline(Service):
             return
         # The entry may have another name by now.
         streamer = next((each for each in streamers if each.key == delivery.streamer), streamers[0])
+        if reason := of_another_type(streamer, event):
+            await self._end(delivery, State.FILTERED, reason)
+            return
         enrichment = await self._enricher.enrich(event, streamer)
         decision, reason = decide(streamer, enrichment)
         if decision is Decision.BLOCKED:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.filters import Decision, decide
+from itsjustintv.filters import Decision, decide, of_another_type
 from itsjustintv.model import Enrichment, Streamer
+from tests.journal.values import event
 
 TAGS = st.lists(st.text(max_size=4) | st.sampled_from(["English", "english", "Straße", "STRASSE", "vip"]), max_size=5)
 
@@ -78,3 +79,23 @@ class DecideTests(SynchronousTestCase):
         if wanted:
             common = {each.casefold() for each in wanted} & {each.casefold() for each in tags}
             self.assertIs(expected, Decision.SEND if common else Decision.BLOCKED)
+
+
+class TypeTests(SynchronousTestCase):
+    """
+    Which types of broadcasts pass.
+    """
+
+    def test_only_those_that_are_configured(self) -> None:
+        """
+        The others have a reason that names both; without ``types``, and without a type, there is none.
+        """
+        live, two, every = (Streamer(key="foo", types=types) for types in (("live",), ("live", "rerun"), ()))
+        for kind in ("rerun", "playlist", "premiere", "watch_party", "something new"):
+            reason = of_another_type(live, event(type=kind))
+            self.assertEqual(reason, f"a broadcast of type {kind} is not among the types live")
+            self.assertEqual(of_another_type(every, event(type=kind)), "")
+        for kind in ("live", "LIVE", ""):
+            self.assertEqual(of_another_type(live, event(type=kind)), "")
+        self.assertEqual(of_another_type(two, event(type="rerun")), "")
+        self.assertLess(len(of_another_type(live, event(type="x" * 9999))), 100)

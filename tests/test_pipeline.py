@@ -333,6 +333,21 @@ class PipelineTests(SynchronousTestCase):
         self.assertEqual((name, state, self.submitted), ("event1-1", State.FILTERED, []))
         self.assertIn("tag_filter", reason)
 
+    def test_a_rerun_is_left_out_and_counted(self) -> None:
+        """
+        What Twitch does not call live ends as filtered with its type as the reason, and Twitch is asked nothing about
+        it; who wants it has it announced.
+        """
+        self.streamers["42"] = evolve(TANUKI, types=("live",))
+        self.accept(online(type="rerun"))
+        [(name, state, reason)] = self.outcomes.states
+        self.assertEqual((name, state, self.submitted), ("event1-1", State.FILTERED, []))
+        self.assertEqual((reason, self.enricher.asked), ("a broadcast of type rerun is not among the types live", []))
+        self.accept(online(2))
+        self.streamers["42"] = evolve(TANUKI, types=())
+        self.accept(online(3, type="rerun"))
+        self.assertEqual([each.id for each in self.submitted], ["event2-1", "event3-1"])
+
     def test_a_filter_that_cannot_be_decided_sends_when_asked_to(self) -> None:
         """
         Without tags, ``send`` sends.

@@ -83,7 +83,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms) -> Sequence[Mar
     facts = (
         ("State", [badge(tone_of(each.state), each.state.value), " ", foreign(each.reason)]),
         ("To", foreign(each.destination)),
-        ("Of", [channel(event.login, event.name), " went live ", when(event.received_at)]),
+        ("Of", [channel(event.login, event.name), f" {event.deed} ", when(event.received_at)]),
         ("Accepted", when(each.accepted_at)),
         ("Prepared", when(each.prepared_at, "not yet")),
         ("Ended", when(each.finished_at, "not yet")),

@@ -90,6 +90,8 @@ class EventView:
     :ivar name: of the streamer, as Twitch shows it.
     :ivar title: of the broadcast, as far as it was known.
     :ivar game: its category.
+    :ivar type: of the broadcast, as Twitch calls it: ``live``, ``rerun``.
+    :ivar deed: what it is that the streamer did, in words.
     :ivar recovered: whether no message told of it, so that Twitch was asked.
     :ivar started_at: when the broadcast began, by Twitch; null when that was no time.
     :ivar received_at: when the message came.
@@ -103,6 +105,8 @@ class EventView:
     name: str
     title: str
     game: str
+    type: str
+    deed: str
     recovered: bool
     started_at: str | None
     received_at: str

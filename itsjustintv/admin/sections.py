@@ -319,7 +319,7 @@ def _event(each: EventView) -> Markup:
     recovered = badge("warn", "found late") if each.recovered else None
     return el(
         "li",
-        el("p", channel(each.login, each.name), " went live ", recovered, when(each.received_at), class_="name"),
+        el("p", channel(each.login, each.name), f" {each.deed} ", recovered, when(each.received_at), class_="name"),
         el("p", foreign(each.title), [" · ", foreign(each.game)] if each.game else None, class_="title")
         if each.title
         else None,

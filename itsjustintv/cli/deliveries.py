@@ -174,7 +174,8 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     tell(f"delivery     {about.id}")
     tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
     found = ", found by asking twitch who is live" if event.recovered else ""
-    tell(f"broadcast    {event.stream_id}, started {event.started_at}{found}")
+    kind = "" if event.type in ("", "live") else f", of type {event.type}"
+    tell(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
     tell(f"destination  {about.destination}")
     tell(f"accepted     {utc(about.accepted_at)} UTC")
     tell(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))

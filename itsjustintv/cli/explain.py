@@ -142,6 +142,8 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
         ("configured", f"as streamers.{found.key}, by {' and '.join(names)}"),
         ("sent to", ", ".join(found.destinations) or "nobody"),
     ]
+    if found.types:
+        said.append(("only of type", " or ".join(found.types)))
     if found.tag_filter:
         said.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
     return said
@@ -154,7 +156,8 @@ def _tell_event(story: EventStory, suspensions: Suspensions) -> None:
         tell(f"message       {event.message_id}")
     key = story.deliveries[0].delivery.streamer if story.deliveries else event.broadcaster_login
     tell(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
-    tell(f"broadcast     {event.stream_id}, started {event.started_at}")
+    kind = "" if event.type in ("", "live") else f", of type {event.type}"
+    tell(f"broadcast     {event.stream_id}, started {event.started_at}{kind}")
     click.echo()
     rows = [("WHEN (UTC)", "TOOK", "STEP", "DESTINATION", "WHAT")]
     rows += [

@@ -24,6 +24,7 @@ from itsjustintv.config.values import (
     above,
     absolute,
     between,
+    broadcast_types,
     eventsub_secret,
     file_name,
     hashing,
@@ -81,6 +82,7 @@ _RULES: Mapping[str, Rule] = {
     "enrich.timeout": above(0),
     "catch_up.max_age": above(0),
     "filter.on_error": one_of("send", "hold"),
+    "filter.types": broadcast_types,
     "global_webhook.url": optional(host_url),
     "global_webhook.target_webhook_header": optional(header),
     "global_webhook.target_webhook_hashing": optional(hashing),
@@ -90,6 +92,7 @@ _RULES: Mapping[str, Rule] = {
 _STREAMER_RULES: Mapping[str, Rule] = {
     "user_id": optional(user_id),
     "login": optional(login),
+    "types": broadcast_types,
     "target_webhook_url": optional(host_url),
     "target_webhook_header": optional(header),
     "target_webhook_hashing": optional(hashing),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry
+from itsjustintv.config.values import ALL
 from itsjustintv.model import Destination, Streamer
 from itsjustintv.signature import HASHINGS
 
@@ -72,7 +73,7 @@ class Routes:
         if config.global_webhook.enabled:
             destinations[GLOBAL] = _shared(config.global_webhook)
         return cls(
-            tuple(_streamer(key, entry) for key, entry in config.streamers.items()),
+            tuple(_streamer(key, entry, config.filter.types) for key, entry in config.streamers.items()),
             destinations,
             frozenset(key for key, entry in config.streamers.items() if entry.user_id),
         )
@@ -150,12 +151,14 @@ def _name(key: str) -> str:
     return f"streamers.{key}"
 
 
-def _streamer(key: str, entry: StreamerEntry) -> Streamer:
+def _streamer(key: str, entry: StreamerEntry, usual: tuple[str, ...]) -> Streamer:
+    types = entry.types or usual
     return Streamer(
         key=key,
         user_id=entry.user_id,
         login=entry.login.lower(),
         tag_filter=entry.tag_filter,
+        types=() if ALL in types else types,
         additional_tags=entry.additional_tags,
         destinations=(_name(key) if entry.target_webhook_url else GLOBAL,),
     )

@@ -257,9 +257,11 @@ class Filter:
     ``[filter]``.
 
     :ivar on_error: ``send`` or ``hold``, when a tag filter cannot be decided because the tags could not be fetched.
+    :ivar types: of broadcasts that are announced, where a streamer has none of his own; empty, or ``all``, for all.
     """
 
     on_error: str = "send"
+    types: tuple[str, ...] = ("live",)
 
 
 @frozen(kw_only=True)
@@ -280,13 +282,14 @@ class GlobalWebhook:
 @frozen(kw_only=True)
 class StreamerEntry:
     """
-    ``[streamers.KEY]``. Empty header, hashing and signature mean the defaults.
+    ``[streamers.KEY]``. Empty types, header, hashing and signature mean the defaults.
     """
 
     user_id: str = ""
     login: str = ""
     target_webhook_url: str = field(default="", repr=False)
     tag_filter: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     additional_tags: tuple[str, ...] = ()
     target_webhook_secret: str = field(default="", repr=False)
     target_webhook_secret_file: str = ""

@@ -15,6 +15,8 @@ from itsjustintv.config.accidents import around, core, invisible, listed, strang
 from itsjustintv.signature import HASHINGS
 
 __all__ = [
+    "ALL",
+    "BROADCAST_TYPES",
     "LOG_LEVELS",
     "Rule",
     "above",
@@ -35,6 +37,11 @@ __all__ = [
 ]
 
 Rule = Callable[[Any], Iterable[str]]
+
+#: What Twitch calls broadcasts.
+BROADCAST_TYPES = ("live", "playlist", "premiere", "rerun", "watch_party")
+#: All of these, and what Twitch may yet come up with.
+ALL = "all"
 
 #: What Twisted calls the levels of its log, the least first.
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -175,6 +182,15 @@ def absolute(value: str) -> Iterator[str]:
         yield "must be the whole path of a folder, from / on"
     if "\0" in value:
         yield "must name a folder, and no name holds U+0000 (NUL)"
+
+
+def broadcast_types(value: Sequence[str]) -> Iterator[str]:
+    """
+    What ``stream.online`` calls a broadcast (dev.twitch.tv, "EventSub reference", Stream Online Event), or all of that.
+    """
+    for number, each in enumerate(value, 1):
+        if each not in BROADCAST_TYPES and each != ALL:
+            yield f"must be a list of {', '.join(BROADCAST_TYPES)}, or {ALL}: number {number} is none of these"
 
 
 def log_levels(value: Sequence[str]) -> Iterator[str]:

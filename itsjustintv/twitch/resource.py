@@ -183,7 +183,10 @@ class TwitchResource:
             return _FAILED
         outcome, sentence, answer = _VERDICTS[verdict]
         self._count(outcome)
-        self.log.info(sentence, **fields)
+        if verdict is Verdict.ACCEPTED and event.type not in ("", "live"):
+            self.log.info("accepted {event_id}: {streamer} began a broadcast of type {type}", type=event.type, **fields)
+        else:
+            self.log.info(sentence, **fields)
         return answer
 
     def _revoked(self, revocation: Revocation, request_id: str) -> None:

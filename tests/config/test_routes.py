@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.routes import GLOBAL, Routes
-from itsjustintv.config.sections import TLS, Config, GlobalWebhook, Server, StreamerEntry, Twitch
+from itsjustintv.config.sections import TLS, Config, Filter, GlobalWebhook, Server, StreamerEntry, Twitch
 from itsjustintv.model import Destination, Streamer
 
 
@@ -79,13 +79,23 @@ class MatchTests(SynchronousTestCase):
                     user_id="1",
                     login="foo",
                     tag_filter=("Chess",),
+                    types=("live",),
                     additional_tags=("x",),
                     destinations=("global_webhook",),
                 ),
-                Streamer(key="a", login="bar", destinations=("streamers.a",)),
+                Streamer(key="a", login="bar", types=("live",), destinations=("streamers.a",)),
             ),
             routes.streamers,
         )
+
+    def test_types(self) -> None:
+        """
+        Those of the streamer count, else those of ``[filter]``; ``all``, or none at all, are all there are.
+        """
+        entries = {"own": StreamerEntry(login="a", types=("rerun",)), "usual": StreamerEntry(login="b")}
+        for usual, expected in ((("live", "premiere"), ("live", "premiere")), (("all",), ()), ((), ())):
+            config = Config(filter=Filter(types=usual), streamers=entries)
+            self.assertEqual([each.types for each in Routes.of(config).streamers], [("rerun",), expected])
 
 
 class WithIdsTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from attrs import define, field
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.http_headers import Headers
@@ -211,6 +211,19 @@ class AnswerTests(SynchronousTestCase):
             [line] = logs
             self.assertEqual(line["log_level"], LogLevel.info)
             self.assertEqual((line["event_id"], line["message_id"], line["streamer"]), ("event-1", "m-0001", "tanuki"))
+
+    def test_a_rerun_is_not_said_to_be_live(self) -> None:
+        """
+        The line says what Twitch calls the broadcast.
+        """
+        for kind, words in (
+            ("live", "went live"),
+            ("rerun", "began a broadcast of type rerun"),
+            ("a\nb", "began a broadcast of type a\nb"),
+        ):
+            with capturedLogs() as logs:
+                Door(succeed(Verdict.ACCEPTED)).send({**ONLINE, "event": {**ONLINE["event"], "type": kind}})
+            self.assertEqual(formatEvent(logs[0]), f"accepted event-1: tanuki {words}")
 
     def test_answer_waits_for_the_verdict(self) -> None:
         """
