@@ -51,7 +51,9 @@ def differences(tables: Mapping[str, Any], config: Config, environ: Mapping[str,
             "what was delivered after a retry is written, too; the file is replaced as a whole, with mode 0600",
         )
     yield Difference(
-        "log", "is JSON, with sentences of its own: see docs/operations.md before you search for the original's"
+        "log",
+        "is JSON unless it is on a terminal, with sentences of its own: see docs/operations.md before you search for"
+        " the original's",
     )
     yield Difference(
         "command line",

@@ -113,7 +113,8 @@ def log_observer(out: IO[bytes] | None = None) -> ILogObserver:
     """
     out = sys.stdout.buffer if out is None else out
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return logger(out, colour=not plain and hasattr(out, "isatty") and out.isatty())
+    terminal = hasattr(out, "isatty") and out.isatty()
+    return logger(out, colour=not plain and terminal, terminal=terminal)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import click
@@ -24,6 +26,13 @@ from itsjustintv.inspection import addresses
 from itsjustintv.twitch.preflight import doubts
 
 __all__ = ["init"]
+
+
+def _ip_address(value: str) -> Iterator[str]:
+    try:
+        ip_address(value)
+    except ValueError:
+        yield "must be an address such as 127.0.0.1 or ::1, not a name"
 
 
 @click.command(
@@ -65,6 +74,15 @@ __all__ = ["init"]
     default=Server().port,
     show_default=True,
     help="Where the proxy finds us.",
+)
+@click.option(
+    "--proxy-address",
+    "proxy",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    callback=ruled(_ip_address),
+    help="From where the proxy calls. For one on this machine, only this machine is listened to.",
 )
 @click.option(
     "--streamer",
@@ -116,6 +134,8 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
     if found.server.tls.enabled:
         tell("Ports 443 and 80 must lead here: itsjustintv certs check tells.")
     else:
-        callback, port = callback_url(found), found.server.port
-        tell(f"Let your proxy pass {callback} on to port {port}, path and body untouched.")
+        callback, server = callback_url(found), found.server
+        where = f"{server.listen_addr}:{server.port}" if ":" not in server.listen_addr else f"port {server.port} of ::1"
+        tell(f"Let your proxy pass {callback} on to {where}, path and body untouched; it is trusted at {given.proxy}.")
+        tell(f"Once the daemon runs, curl -i {callback} from outside is to say 405.")
     tell(f"Next: itsjustintv run{naming(path)}")

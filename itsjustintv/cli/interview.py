@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from secrets import token_bytes, token_hex
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ class Given:
     What was said on the command line and in the environment.
 
     :ivar https: serve HTTPS here; ``None`` if nothing was said of it.
+    :ivar proxy: the address from which a proxy calls.
     :ivar webhook_secret: with which deliveries are signed.
     """
 
@@ -49,6 +51,7 @@ class Given:
     https: bool | None
     agree_to_terms: bool
     port: int
+    proxy: str
     streamers: Sequence[str]
     webhook: str | None = field(repr=False)
     webhook_secret: str | None = field(repr=False)
@@ -141,8 +144,13 @@ class Interview:
         if https is None:
             https = self._asking and not _confirm("Does a proxy in front of this machine serve https?", default=True)
         if not https:
-            port: dict[Keys, Value] = {} if given.port == Server().port else {("server", "port"): given.port}
-            return {("server", "external_domain"): domain, **port}
+            here = ip_address(given.proxy).is_loopback
+            return {
+                ("server", "external_domain"): domain,
+                ("server", "trusted_proxies"): (given.proxy,),
+                **({("server", "listen_addr"): given.proxy} if here else {}),
+                **({} if given.port == Server().port else {("server", "port"): given.port}),
+            }
         if not given.agree_to_terms and not _confirm("Do you agree to the terms of service of Let's Encrypt?"):
             raise click.ClickException("then let a proxy serve https, or use certificates of your own: see docs/tls.md")
         return {

@@ -71,7 +71,7 @@ _RULES: Mapping[str, Rule] = {
     "telemetry.endpoint": optional(host_url),
     **{f"admin.{key}": rule for key, rule in ADMIN_RULES.items()},
     "logging.level": one_of(*LOG_LEVELS),
-    "logging.format": one_of("json", "text"),
+    "logging.format": one_of("auto", "json", "text"),
     "logging.levels": log_levels,
     "cache.ttl": above(0),
     "cache.image_ttl": above(0),

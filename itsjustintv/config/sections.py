@@ -206,12 +206,12 @@ class Logging:
     ``[logging]``.
 
     :ivar level: ``debug``, ``info``, ``warn``, ``error`` or ``critical``: what is not less than this is written.
-    :ivar format: ``json`` for programs, ``text`` for people.
+    :ivar format: ``json`` for programs, ``text`` for people; ``auto`` is text on a terminal and JSON elsewhere.
     :ivar levels: other levels for loggers and those below them, as ``LOGGER=LEVEL``.
     """
 
     level: str = "info"
-    format: str = "json"
+    format: str = "auto"
     levels: tuple[str, ...] = ()
 
 

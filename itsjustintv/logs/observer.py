@@ -17,7 +17,7 @@ from itsjustintv.logs.python_logging import bridge
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.logs.rendering import JSONLines, Lines, TextLines
 
-__all__ = ["WANTED", "Log", "Wanted", "json_logger", "logger"]
+__all__ = ["WANTED", "Log", "Wanted", "json_logger", "logger", "quieter"]
 
 _LOST = b'{"level":"error","logger":"itsjustintv.logs","message":"an event could not be written to the log"}\n'
 
@@ -37,12 +37,13 @@ class Wanted:
     _level: Any = field(default=LogLevel.info, init=False)
     _found: dict[str, frozenset[Any]] = field(factory=dict, init=False)
 
-    @property
-    def text(self) -> bool:
+    def text(self, terminal: bool) -> bool:
         """
         Whether people are to read it, not programs.
+
+        :param terminal: whether it is written to one.
         """
-        return self._settings.format == "text"
+        return self._settings.format == "text" or (terminal and self._settings.format == "auto")
 
     def follow(self, settings: Logging) -> None:
         """
@@ -93,16 +94,34 @@ def json_logger(out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, wan
 
 
 def logger(
-    out: IO[bytes], colour: bool = False, redactor: Redactor = REDACTOR, wanted: Wanted = WANTED
+    out: IO[bytes],
+    colour: bool = False,
+    redactor: Redactor = REDACTOR,
+    wanted: Wanted = WANTED,
+    *,
+    terminal: bool = False,
 ) -> ILogObserver:
     """
     Make an observer that writes as ``[logging]`` says at the moment.
 
     :param colour: whether text may be in colour.
+    :param terminal: whether it is read as it is written.
     """
     bridge()
     programs, people = JSONLines(redactor), TextLines(redactor, colour)
-    return Log(out, lambda: people if wanted.text else programs, wanted)
+    return Log(out, lambda: people if wanted.text(terminal) else programs, wanted)
+
+
+def quieter(event: LogEvent) -> LogEvent:
+    """
+    Take what Twisted says of its own ports, factories and start for what it is to an operator: something to look at
+    when all else fails.
+    """
+    if event["log_level"] is LogLevel.info:
+        namespace = event["log_namespace"]
+        if namespace == "log_legacy" or namespace.startswith("twisted."):
+            return {**event, "log_level": LogLevel.debug}
+    return event
 
 
 @implementer(ILogObserver)
@@ -123,6 +142,7 @@ class Log:
         Write one event.
         """
         try:
+            event = quieter(event)
             if not self._wanted.wants(event["log_level"], event["log_namespace"]):
                 return
             line = self._form()(event)

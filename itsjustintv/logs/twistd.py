@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from itsjustintv.logs.observer import WANTED, Wanted
+from itsjustintv.logs.observer import WANTED, Wanted, quieter
 from itsjustintv.logs.python_logging import bridge
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.logs.rendering import fields, message
@@ -95,6 +95,8 @@ class Redacted:
         """
         Hand an event on, put into words that are free of secrets and steer no terminal: the traceback is one of them.
         """
+        if self._wanted is not None:
+            event = quieter(event)
         if self._wanted is not None and not self._wanted.wants(event["log_level"], event["log_namespace"]):
             return
         text = self._clean(message(event))

@@ -43,8 +43,22 @@ class InitTests(SynchronousTestCase):
         The proxy is told what to pass on, and where to.
         """
         result = self.init("--port", "9000")
-        self.assertIn("Let your proxy pass https://hooks.example.org/twitch on to port 9000", result.stdout)
-        self.assertEqual(tomllib.loads(self.path.read_text())["server"]["port"], 9000)
+        callback = "https://hooks.example.org/twitch"
+        self.assertIn(f"Let your proxy pass {callback} on to 127.0.0.1:9000, path and body untouched", result.stdout)
+        self.assertIn(f"curl -i {callback} from outside is to say 405", result.stdout)
+        server = tomllib.loads(self.path.read_text())["server"]
+        self.assertEqual((server["listen_addr"], server["port"]), ("127.0.0.1", 9000))
+        self.assertEqual(server["trusted_proxies"], ["127.0.0.1"], "as docs/install.md has it")
+
+    def test_behind_a_proxy_on_another_machine(self) -> None:
+        """
+        A proxy that calls from elsewhere is trusted there, and can reach the daemon.
+        """
+        result = self.init("--proxy-address", "192.0.2.7")
+        self.assertIn("on to 0.0.0.0:8080", result.stdout)
+        server = tomllib.loads(self.path.read_text())["server"]
+        self.assertEqual((server.get("listen_addr"), server["trusted_proxies"]), (None, ["192.0.2.7"]))
+        self.assertEqual(self.init("--proxy-address", "a name").exit_code, 2)
 
     def test_without_a_proxy(self) -> None:
         """

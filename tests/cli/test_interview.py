@@ -25,6 +25,7 @@ GIVEN = Given(
     https=None,
     agree_to_terms=False,
     port=8080,
+    proxy="127.0.0.1",
     streamers=("tanuki",),
     webhook="https://receiver.example.org/live",
     webhook_secret=None,

@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.logs.observer` and :mod:`itsjustintv.logs.rendering`
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from datetime import UTC, datetime
 from enum import Enum
@@ -167,11 +168,11 @@ class LineTests(SynchronousTestCase):
         events: list[dict[str, Any]] = []
         Logger("a.namespace", observer=events.append).warn("{event_id} is late", event_id="e")  # type: ignore[arg-type]
         publisher = legacy.LogPublisher(publishPublisher=events.append)  # type: ignore[arg-type]
-        publisher.msg("old words", system="x", number=1)
+        publisher.msg("old words", system="x", number=1, logLevel=logging.WARNING)
         first, second = written(*events)
         self.assertEqual(set(first), {"time", "level", "logger", "message", "event_id"})
         self.assertEqual((second["message"], second["number"]), ("old words", 1))
-        self.assertEqual(set(second), {"time", "level", "logger", "message", "number"})
+        self.assertEqual(set(second), {"time", "level", "logger", "message", "number", "logLevel"})
 
 
 class NeverRaisesTests(SynchronousTestCase):
@@ -345,6 +346,33 @@ class WantedTests(SynchronousTestCase):
         self.assertTrue(text.endswith("debug    hello"), text)
         self.assertEqual(json.loads(line)["level"], "debug")
 
+    def test_a_terminal_is_read_by_people(self) -> None:
+        """
+        Unless the configuration says otherwise, it is text on a terminal and JSON elsewhere.
+        """
+        for form, terminal, text in (
+            ("auto", True, True),
+            ("auto", False, False),
+            ("json", True, False),
+            ("text", False, True),
+        ):
+            out = BytesIO()
+            logger(out, redactor=Redactor(), wanted=wanted(format=form), terminal=terminal)(event())
+            self.assertEqual(not out.getvalue().startswith(b"{"), text, (form, terminal))
+
+    def test_twisted_of_itself(self) -> None:
+        """
+        What Twisted says of its ports and factories is of interest to those only who look for it; its warnings are as
+        they were.
+        """
+        for namespace in ("twisted.internet.protocol.Factory", "log_legacy"):
+            for level, shown in (("info", []), ("debug", ["debug"])):
+                out = BytesIO()
+                observer = json_logger(out, Redactor(), wanted(level=level))
+                observer(event(log_namespace=namespace))
+                self.assertEqual([json.loads(line)["level"] for line in out.getvalue().splitlines()], shown)
+            self.assertEqual(written(event(log_namespace=namespace, log_level=LogLevel.warn))[0]["level"], "warn")
+
     def test_any_number_of_loggers(self) -> None:
         """
         Names that are made up do not fill the memory.
@@ -359,13 +387,15 @@ TAC = """
 from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.logger import ILogObserver
-from itsjustintv.logs import REDACTOR, json_logger
+from itsjustintv.config.sections import Logging
+from itsjustintv.logs import REDACTOR, WANTED, json_logger
 
 def end():
     print("printed a-known-secret")
     reactor.stop()
 
 REDACTOR.learn(["a-known-secret"])
+WANTED.follow(Logging(level="debug"))
 reactor.callWhenRunning(end)
 application = Application("x")
 """
