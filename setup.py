@@ -2,15 +2,73 @@
 Metadata of itsjustintv; the settings of its tools are in pyproject.toml.
 """
 
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+HERE = Path(__file__).resolve().parent
+NOTE = Path("itsjustintv", "build.json")
+
+
+def note(folder):
+    """
+    Note in a package that is being built of which commit it is made, and when: BUILD_COMMIT, git, or the note in the
+    archive of the sources that is being built; SOURCE_DATE_EPOCH, or now. What cannot be known is left out.
+    """
+    path = Path(folder) / NOTE
+    kept = HERE / NOTE
+    found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    if commit := os.environ.get("BUILD_COMMIT") or _of_git():
+        found["commit"] = commit
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch or "date" not in found:
+        found["date"] = (datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)).strftime("%FT%TZ")
+    path.unlink(missing_ok=True)  # it may be linked to the one in the checkout
+    path.write_text(json.dumps(found, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _of_git():
+    if not (HERE / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)  # noqa: S607
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+class BuildPy(build_py):
+    """
+    Build the modules, and note of what.
+    """
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            note(self.build_lib)
+
+
+class SDist(sdist):
+    """
+    Pack the sources, and note of which commit they are.
+    """
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        note(base_dir)
+
 
 setup(
     name="itsjustintv",
     version="0.1.0",
     description="Sends a webhook when a Twitch streamer goes live, and again until it is received.",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],
@@ -55,12 +113,15 @@ setup(
         ],
         "docs": ["sphinx>=9,<10", "myst-parser>=5.2,<6", "furo>=2025.12"],
     },
+    cmdclass={"build_py": BuildPy, "sdist": SDist},
     entry_points={"console_scripts": ["itsjustintv = itsjustintv.__main__:main"]},
     classifiers=[
         "Framework :: Twisted",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Typing :: Typed",
     ],
     zip_safe=False,

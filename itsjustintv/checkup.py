@@ -20,6 +20,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.database import explain
 from itsjustintv.journal.ledger import Ledger
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.dates import ADVICE, FAR_OFF, dated
 from itsjustintv.twitch.desk import View
@@ -148,7 +149,8 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
     if account.imbalance:
         yield Finding(
             Verdict.MEND,
-            f"{account.imbalance} of {account.wanted} deliveries are unaccounted for: this is a defect, report it",
+            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for, of {account.wanted}: this is a"
+            " defect, report it",
         )
     else:
         yield Finding(Verdict.OK, f"every one of {account.wanted} deliveries is accounted for")

@@ -57,8 +57,7 @@ def differences(tables: Mapping[str, Any], config: Config, environ: Mapping[str,
     )
     yield Difference(
         "command line",
-        "there is no -v: see [logging]; version prints other lines after its first; 2 is the status of what is not"
-        " understood",
+        "version prints more lines after its three; 2 is the status of what is not understood",
     )
 
 

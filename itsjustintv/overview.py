@@ -14,6 +14,7 @@ import orjson
 from attrs import frozen
 
 from itsjustintv.model import Attempt, Delivery, Event, State
+from itsjustintv.support.counts import count as counted
 
 __all__ = ["DeliveryStory", "EventStory", "Place", "Presence", "Step", "Subscribed", "Waiting", "seconds"]
 
@@ -148,7 +149,7 @@ class EventStory:
         event = self.event
         source = "found by asking twitch who is live" if event.recovered else "told by twitch"
         count = sum(not each.resent for each in self.deliveries)
-        whom = f"accepted for {count} destination{'s' * (count != 1)}, with its keys against duplicates"
+        whom = f"accepted for {counted(count, 'destination')}, with its keys against duplicates"
         began = seconds(event.started_at)
         since = None if began is None else event.received_at - began
         told = [

@@ -22,6 +22,7 @@ from itsjustintv.config.secret_files import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.model import rfc3339
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber", "Watch"]
@@ -200,10 +201,10 @@ class ConfigService(Service):
         Why the file is not what is in use, or ``None``. The daemon does its work all the same: a supervisor that
         restarted it for this reason would be left without one.
         """
-        count = len(self._status.problems)
-        if not count:
+        number = len(self._status.problems)
+        if not number:
             return None
-        return f"the configuration has {count} problem{'s' * (count > 1)}, the one before it stays in use; see the log"
+        return f"the configuration has {count(number, 'problem')}, the one before it stays in use; see the log"
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """

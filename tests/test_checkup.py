@@ -229,7 +229,7 @@ class JournalTests(SynchronousTestCase):
         self.fill("UPDATE numbers SET value = value + 1 WHERE name = 'wanted'")
         verdict, text = worst(self.found())
         self.assertEqual(verdict, MEND)
-        self.assertIn("1 of 3 deliveries are unaccounted for", text)
+        self.assertIn("1 delivery is unaccounted for, of 3", text)
 
     def test_no_journal(self) -> None:
         """

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "sparing": set[str](),
     "support": {"errors"},
     "interfaces": {"model"},
-    "overview": {"model"},
+    "overview": {"model", "support"},
     "services": {"errors", "support"},
     "routing": GROUND | {"config"},
     "signature": {"errors", "support"},

@@ -16,6 +16,7 @@ from twisted.web.server import Request
 from itsjustintv.admin.guesses import Guesses
 from itsjustintv.admin.hosts import Authority, authority, origin
 from itsjustintv.sparing import Sparing
+from itsjustintv.support.counts import Counted
 
 __all__ = ["COOKIE", "SESSION", "Access", "Entry", "Hasty"]
 
@@ -121,9 +122,8 @@ class Access:
         self._guesses.wrong(client)
         if count := self._unsaid.count("token"):
             self.log.warn(
-                "{count} wrong token(s) for the admin page, the last from {peer}; if that was not you, see who can"
-                " reach admin.listen",
-                count=count,
+                "{count} for the admin page, the last from {peer}; if that was not you, see who can reach admin.listen",
+                count=Counted(count, "wrong token"),
                 peer=_peer(request),
             )
         return False

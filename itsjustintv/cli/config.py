@@ -12,6 +12,7 @@ from itsjustintv.cli.options import chosen, config_option, errors, examples, jso
 from itsjustintv.cli.text import tell, write_json
 from itsjustintv.config.callback import callback_url
 from itsjustintv.config.exposure import exposed
+from itsjustintv.support.counts import count
 from itsjustintv.twitch.preflight import doubts
 
 __all__ = ["config_group"]
@@ -35,14 +36,14 @@ def validate(config: str | None, as_json: bool) -> None:
     warnings = [str(warning) for warning in found.warnings]
     warnings += [f"{problem.path} {problem.message}" for problem in exposed(chosen(config), found.config)]
     warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
-    count = len(found.config.streamers)
+    streamers = len(found.config.streamers)
     if as_json:
-        write_json({"path": str(chosen(config)), "streamers": count, "warnings": warnings})
+        write_json({"path": str(chosen(config)), "streamers": streamers, "warnings": warnings})
         return
     for warning in warnings:
         tell(f"Warning: {warning}", "doubtful", err=True)
     tell(f"Configuration file '{chosen(config)}' is valid")
-    tell(f"Found {count} configured streamers")
+    tell(f"Found {count(streamers, 'configured streamer')}")
 
 
 @config_group.command(epilog=examples("config example", "config example config.toml"))

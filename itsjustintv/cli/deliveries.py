@@ -29,6 +29,7 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.journal.ids import brief
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
 __all__ = ["deliveries", "ledger_of"]
@@ -148,7 +149,9 @@ def list_deliveries(  # noqa: PLR0917 - click names them
                 f" + {account.accepted + account.pending} on their way"
             )
     if account.imbalance:
-        raise click.ClickException(f"{account.imbalance} deliveries are unaccounted for; this is a defect")
+        raise click.ClickException(
+            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for; this is a defect"
+        )
 
 
 @deliveries.command(epilog=examples("deliveries show ID", "deliveries show ID --json"))

@@ -32,6 +32,7 @@ from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, Twi
 from itsjustintv.first_look import FirstLook
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.ledger import Ledger
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.preflight import Preflight, doubts
 
@@ -91,7 +92,7 @@ def _configuration(settings: Loaded) -> Iterator[Finding]:
     for warning in settings.warnings:
         yield Finding(Verdict.HINT, str(warning))
     streamers = len(settings.config.streamers)
-    yield Finding(Verdict.OK, f"it can be used, and has {streamers} streamer{'s' * (streamers != 1)}")
+    yield Finding(Verdict.OK, f"it can be used, and has {count(streamers, 'streamer')}")
     if not streamers:
         yield Finding(Verdict.HINT, "nobody will be announced: add a table [streamers.NAME]")
 

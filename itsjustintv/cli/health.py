@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -23,8 +23,9 @@ from attrs import frozen
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay
 from itsjustintv.config.places import FINDING, find
+from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
-from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.foreign_text import visible, visible_json
 from itsjustintv.support.regular_files import read_once
 
 __all__ = ["Door", "door", "health"]
@@ -161,7 +162,11 @@ def _door(url: str) -> Door:
 @click.option("--live", "path", flag_value="/livez", help="Only whether a restart could mend something.")
 @click.option("--ready", "path", flag_value="/readyz", help="Whether everything is as it should be.")
 @click.option("--timeout", default=4.0, show_default=True, help="Seconds to wait for it.")
-def health(config: str | None, url: str | None, path: str | None, timeout: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="All that it answers, as JSON, for programs.")
+@click.option("--verbose", "-v", is_flag=True, help="Name what is asked.")
+def health(  # noqa: PLR0917 - click names them
+    config: str | None, url: str | None, path: str | None, timeout: float, as_json: bool, verbose: bool
+) -> None:
     """
     Ask the daemon on this machine how it is. Status 0 if it is well, 1 if it is not or does not answer.
 
@@ -170,18 +175,20 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
     try:
         found = _door(url) if url else door(_chosen(config), os.environ)
     except (TypeError, ValueError, OSError) as error:
-        raise click.ClickException(
-            f"the configuration does not tell where the daemon is ({error}); give --url"
-        ) from None
+        _none(f"the configuration does not tell where the daemon is ({cause(error)}); give --url", as_json)
+    if verbose:
+        click.echo(f"asking {found.url}{path or '/health'}", err=True)
     try:
         status, said = found.ask(path or "/health", timeout)
     except TimeoutError:
-        raise click.ClickException(f"no answer from {found.url} within {duration(timeout)}") from None
+        _none(f"no answer from {found.url} within {duration(timeout)}", as_json)
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise click.ClickException(f"nobody answers at {found.url}: {reason.lower()}") from None
+        _none(f"nobody answers at {found.url}: {cause(error)}", as_json)
     if not isinstance(said, dict) or "status" not in said:
-        raise click.ClickException(f"something else answers at {found.url}, with status {status}")
+        _none(f"something else answers at {found.url}, with status {status}", as_json)
+    if as_json:
+        click.echo(visible_json(json.dumps(said, indent=2, ensure_ascii=False)))
+        sys.exit(0 if status == 200 else 1)
     click.echo(visible(str(said["status"])))
     reasons = said.get("reasons")
     for reason in filter(lambda each: isinstance(each, dict), reasons if isinstance(reasons, list) else ()):
@@ -191,6 +198,16 @@ def health(config: str | None, url: str | None, path: str | None, timeout: float
         undelivered = visible(str(counts["undelivered"]))
         click.echo(f"undelivered: {undelivered}; itsjustintv deliveries list --state undelivered shows why")
     sys.exit(0 if status == 200 else 1)
+
+
+def _none(problem: str, as_json: bool) -> NoReturn:
+    """
+    End without an answer; programs find the reason where they find the reasons of a daemon that is ill.
+    """
+    if as_json:
+        unknown = {"status": "unknown", "reasons": [{"check": "daemon", "reason": problem}]}
+        click.echo(visible_json(json.dumps(unknown, indent=2, ensure_ascii=False)))
+    raise click.ClickException(problem)
 
 
 def _chosen(config: str | None) -> Path:

@@ -7,10 +7,8 @@ Each noun has a module of its own; this one puts them together.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version as installed
 from typing import Any
 
 import click
@@ -26,12 +24,13 @@ from itsjustintv.cli.explain import explain
 from itsjustintv.cli.health import health
 from itsjustintv.cli.init import init
 from itsjustintv.cli.migrate import migrate
-from itsjustintv.cli.options import Interrupted, Listed, chosen, config_option, examples
+from itsjustintv.cli.options import Interrupted, Listed, chosen, config_option, examples, verbose
 from itsjustintv.cli.receive import receive
 from itsjustintv.cli.simulate import simulate
 from itsjustintv.cli.state import state
 from itsjustintv.cli.subscriptions import subscriptions
 from itsjustintv.cli.text import colour_in
+from itsjustintv.cli.version import version
 from itsjustintv.support.foreign_text import visible
 
 __all__ = ["main"]
@@ -111,6 +110,10 @@ def run(config: str | None) -> None:
     """
     Run the daemon in the foreground, with its log on standard output.
     """
+    path = chosen(config)
+    if verbose():
+        # As the environment wins over the file, it stays so when that is read again.
+        os.environ["ITSJUSTINTV_LOGGING_LEVEL"] = "debug"
     from twisted.scripts import twistd  # noqa: PLC0415 - imports the reactor
 
     sys.argv = [
@@ -119,19 +122,9 @@ def run(config: str | None) -> None:
         "--pidfile=",
         "itsjustintv",
         "--config",
-        str(chosen(config)),
+        str(path),
     ]
     twistd.run()
-
-
-@main.command(epilog=examples("version"))
-def version() -> None:
-    """
-    Print the version, and those of what it runs on.
-    """
-    click.echo(f"itsjustintv {__version__}")
-    click.echo(f"Twisted: {installed('twisted')}")
-    click.echo(f"Python: {platform.python_version()}")
 
 
 @main.command(short_help="Watch all of it work on this machine.", epilog=examples("demo"))
@@ -172,5 +165,5 @@ def manual(form: str) -> None:
 
 for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
     main.add_command(_group)
-for _command in (health, explain, doctor, backup, restore):
+for _command in (health, explain, doctor, backup, restore, version):
     main.add_command(_command)

@@ -28,6 +28,7 @@ from itsjustintv.journal.database import create, explain, lock
 from itsjustintv.journal.exchange import Imported, Original
 from itsjustintv.migration import Difference, differences
 from itsjustintv.private_files import replace
+from itsjustintv.support.counts import count
 from itsjustintv.twitch.oauth import as_original
 
 __all__ = ["migrate"]
@@ -184,11 +185,12 @@ def _report(
     if state is not None:
         if state["new"]:
             tell(
-                f"{state['journal']} has {state['announced']} announced broadcasts and {state['pending']} deliveries to"
-                " be made."
+                f"{state['journal']} has {count(state['announced'], 'announced broadcast')} and"
+                f" {count(state['pending'], 'delivery')} to be made."
             )
             if state["cancelled"]:
-                tell(f"  {state['cancelled']} deliveries are cancelled: their webhook is not configured", "doubtful")
+                cancelled = count(state["cancelled"], "delivery", ("is", "are"))
+                tell(f"  {cancelled} cancelled: the webhook is not configured", "doubtful")
         else:
             tell(f"{state['journal']} is in use already: nothing is taken over a second time.", "doubtful")
         for problem in state["problems"]:

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -39,16 +39,42 @@ __all__ = [
     "naming",
     "ruled",
     "to_write",
+    "verbose",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SAID = "itsjustintv.which configuration it is"
 
-config_option = click.option(
-    "--config",
-    "-c",
-    metavar="FILE",
-    help=FINDING,
-)
+_VERBOSE = "itsjustintv.verbose"
+
+
+def verbose() -> bool:
+    """
+    Whether ``--verbose`` stands anywhere on the command line.
+    """
+    return bool(click.get_current_context().find_root().meta.get(_VERBOSE))
+
+
+def _note_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.find_root().meta[_VERBOSE] = True
+
+
+def config_option(command: F) -> F:
+    """
+    Give a command what all have that read the configuration: ``--config`` and ``--verbose``.
+    """
+    more = click.option(
+        "--verbose",
+        "-v",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_verbose,
+        help="Name the configuration that is read; with run, log everything.",
+    )
+    return click.option("--config", "-c", metavar="FILE", help=FINDING)(more(command))
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
@@ -119,8 +145,9 @@ def chosen(given: str | None) -> Path:
     """
     root = click.get_current_context().find_root()
     place = find(given or root.params.get("config"), os.environ)
-    if place.note and root.meta.setdefault(_SAID, place) is place:
-        tell(place.note, err=True)
+    note = f"Loaded configuration from: {place.path}" if root.meta.get(_VERBOSE) else place.note
+    if note and root.meta.setdefault(_SAID, place) is place:
+        tell(note, err=True)
     return place.path
 
 

@@ -17,6 +17,7 @@ from itsjustintv.folders import make_private
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.payload import embed
 from itsjustintv.private_files import replace
+from itsjustintv.support.counts import count
 from itsjustintv.twitch.oauth import as_original
 
 __all__ = ["state"]
@@ -45,7 +46,9 @@ def export(config: str | None, directory: Path) -> None:
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]
     for problem in problems:
         tell(f"Warning: {problem}", "doubtful", err=True)
-    tell(f"{written.keys} announced broadcasts and {written.pending} deliveries written to {directory}")
+    tell(
+        f"{count(written.keys, 'announced broadcast')} and {count(written.pending, 'delivery')} written to {directory}"
+    )
 
 
 def _export_token(kept: Path, to: Path) -> Iterator[str]:

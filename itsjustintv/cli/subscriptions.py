@@ -15,6 +15,7 @@ from itsjustintv.cli.options import complete_streamer, config_option, examples, 
 from itsjustintv.cli.text import progress, table, tell, write_json
 from itsjustintv.cli.twitch import Office, in_office
 from itsjustintv.config.values import login
+from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.desk import View
@@ -74,7 +75,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     rows += [("", key, "", "unknown login", "", reason) for key, reason in lost.items()]
     table(rows, {"enabled": "good", "unknown login": "bad", "webhook_callback_verification_pending": "doubtful"})
     click.echo()
-    tell(f"{totals['total']} subscriptions, which cost {totals['total_cost']} of {totals['max_total_cost']}")
+    tell(f"{count(totals['total'], 'subscription')}: cost {totals['total_cost']} of {totals['max_total_cost']}")
 
 
 @subscriptions.command(epilog=examples("subscriptions sync --dry-run", "subscriptions sync"))

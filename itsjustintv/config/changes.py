@@ -16,6 +16,7 @@ from attrs import frozen
 from itsjustintv.config.leaves import Keys, Leaf, dotted, leaves
 from itsjustintv.config.places import portable
 from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
 __all__ = ["Changes", "changes", "fingerprint"]
@@ -65,7 +66,7 @@ class Changes:
             if streamers:
                 more = len(streamers) - _NAMED
                 named = ", ".join(streamers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-                yield f"{len(streamers)} streamer{'s' * (len(streamers) > 1)} {what}: {named}"
+                yield f"{count(len(streamers), 'streamer')} {what}: {named}"
 
 
 def changes(old: Config, new: Config) -> Changes:

@@ -24,6 +24,7 @@ from itsjustintv.delivery.turn import Attempting, Ends, Orphaned, Resolve, Turn
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Due, rfc3339
+from itsjustintv.support.counts import Counted
 
 __all__ = ["DeliveryQueue", "Limits"]
 
@@ -392,7 +393,9 @@ class DeliveryQueue(Service):
 
     async def _finish(self, turns: Sequence[Deferred[Due | None]]) -> None:
         def abandon() -> None:
-            self.log.warn("{count} attempts did not end in time, they will be made again", count=len(self._turns))
+            self.log.warn(
+                "{count} did not end in time and will be made again", count=Counted(len(self._turns), "attempt")
+            )
             for turn in turns:
                 turn.cancel()
 

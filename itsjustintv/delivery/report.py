@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.logger import Logger, LogLevel
 
 from itsjustintv.model import Delivery, Outcome, State
+from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["report"]
@@ -15,7 +16,7 @@ _TOLD = {
     State.DELIVERED: "delivered {event_id} of {streamer} to {destination}, attempt {attempt}",
     State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay}",
     State.DEAD: (
-        "gave up on {event_id} of {streamer} to {destination} after {attempt} attempts: {detail} To requeue it:"
+        "gave up on {event_id} of {streamer} to {destination} after {tries}: {detail} To requeue it:"
         " itsjustintv deliveries retry {delivery}"
     ),
     State.EXPIRED: (
@@ -50,6 +51,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         destination=after.destination,
         state=after.state.value,
         attempt=after.attempts,
+        tries=Counted(after.attempts, "attempt"),
         reason=reason,
         detail=_last(before) if attempt is None else attempt.told,
         status=None if attempt is None else attempt.status,

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from itsjustintv.journal import queries
 from itsjustintv.model import Delivery, Destination, Event, rfc3339
 from itsjustintv.private_files import replace
+from itsjustintv.support.counts import count
 from itsjustintv.support.foreign_text import visible_json
 
 __all__ = ["Embed", "Export", "Resolve", "collect"]
@@ -79,7 +80,8 @@ def collect(connection: Connection, now: float, resolve: Resolve, embed: Embed) 
     queue, problems = _queue(queries.pending(connection), resolve, embed)
     if accepted := queries.accounting(connection).accepted:
         problems.append(
-            f"{accepted} deliveries have no payload yet and stay behind: let itsjustintv prepare them first"
+            f"{count(accepted, 'delivery', ('has', 'have'))} no payload yet and cannot be exported: let the daemon run"
+            " for a moment first"
         )
     return Export(cache=_cache(connection, now), queue=queue, problems=tuple(problems))
 

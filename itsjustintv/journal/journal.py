@@ -35,6 +35,7 @@ from itsjustintv.journal.timing import Committed, Timed
 from itsjustintv.journal.writer import Writer
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
 from itsjustintv.support.clocks import SteadyClock
+from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["Journal"]
@@ -267,10 +268,9 @@ class Journal(Service):
         for problem in report.problems:
             self.log.warn("of the original program's files, {reason}", reason=problem)
         self.log.info(
-            "took over from the original program: {keys} announced broadcasts, {pending} deliveries to be made,"
-            " {cancelled} without a destination",
-            keys=report.keys,
-            pending=report.pending,
+            "took over from the original program: {keys}, {pending} to be made, {cancelled} without a destination",
+            keys=Counted(report.keys, "announced broadcast"),
+            pending=Counted(report.pending, "delivery"),
             cancelled=report.cancelled,
         )
 

@@ -4,18 +4,18 @@ Numbers of things, as people read them.
 
 from __future__ import annotations
 
-__all__ = ["Count", "count"]
+__all__ = ["Counted", "count"]
 
 
 def count(number: int, noun: str, verbs: tuple[str, str] | None = None) -> str:
     """
-    Write how many there are: ``1 streamer``, ``2 deliveries``, ``1,000 attempts``.
+    Write how many there are: ``1 streamer``, ``2 deliveries``, ``1000 attempts``.
 
     :param noun: in the singular; the words before the noun belong to it: ``configured streamer``.
     :param verbs: what follows, for one and for many: ``("has", "have")``.
     """
     one = number == 1
-    words = f"{number:,} {noun if one else _plural(noun)}"
+    words = f"{number} {noun if one else _plural(noun)}"
     return words if verbs is None else f"{words} {verbs[not one]}"
 
 
@@ -25,7 +25,7 @@ def _plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-class Count(int):
+class Counted(int):
     """
     A number of things as a field of a log line: its sentence has it as :func:`count` writes it, its field is the
     number.
@@ -33,7 +33,7 @@ class Count(int):
 
     _noun: str
 
-    def __new__(cls, number: int, noun: str) -> Count:
+    def __new__(cls, number: int, noun: str) -> Counted:
         """
         Take the number, and what is counted in the singular.
         """

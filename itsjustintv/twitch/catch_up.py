@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
 from itsjustintv.model import Event, Verdict
+from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.batch import all_of
 from itsjustintv.twitch.directory import Directory, Stream
@@ -191,9 +192,9 @@ class CatchUp(Service):
         tally, self._tally = self._tally, _Tally()
         if tally.asked:
             self.log.info(
-                "asked twitch whether {asked} streamer(s) are live: {live} are, {recovered} of them announced late,"
+                "asked twitch about {asked}: {live} live, {recovered} of them announced late,"
                 " {known} announced before, {old} live for more than {limit}",
-                asked=tally.asked,
+                asked=Counted(tally.asked, "streamer"),
                 live=tally.live,
                 recovered=tally.recovered,
                 known=tally.known,

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
+from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["Backoff", "Errand"]
@@ -102,7 +103,7 @@ class Errand:
             self._reason = f"an unexpected {type(error).__name__}, see the log"
         else:
             if self._failures:
-                self.log.info("could {what} after {count} failures", what=self._what, count=self._failures)
+                self.log.info("could {what} after {count}", what=self._what, count=Counted(self._failures, "failure"))
             self._failures, self._reason = 0, None
             return None
         self._failures += 1

@@ -18,6 +18,7 @@ from twisted.web.iweb import IRequest
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
 from itsjustintv.model import Event, Verdict
 from itsjustintv.sparing import Sparing
+from itsjustintv.support.counts import Counted
 from itsjustintv.twitch.eventsub import Challenge, Notification, Revocation, open_message
 
 __all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
@@ -213,8 +214,8 @@ class TwitchResource:
         """
         if count := self._refusals.count("stale" if isinstance(refusal, Stale) else str(refusal)):
             self.log.warn(
-                "refused {count} message(s), the last from {client}: {reason}",
-                count=count,
+                "refused {count}, the last from {client}: {reason}",
+                count=Counted(count, "message"),
                 client=client,
                 reason=str(refusal),
                 request_id=request_id,

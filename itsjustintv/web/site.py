@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.resource import IResource, Resource, getChildForRequest
 
+from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.web.channel import Channel, Refusal, TooLong
 from itsjustintv.web.clients import NO_PROXIES, Clients
@@ -232,20 +233,20 @@ class LimitedSite(server.Site):
         self._turned_away, self._cut, self._said = traffic.turned_away, traffic.slow, Counter(traffic.refused)
         if away:
             self._log.warn(
-                "turned away {count} connection(s): {limit} were open; if they are not an attack, put a proxy in front",
-                count=away,
+                "turned away {count}: {limit} were open; if they are not an attack, put a proxy in front",
+                count=Counted(away, "connection"),
                 limit=traffic.limits.connections,
             )
         if cut:
             self._log.info(
-                "cut {count} connection(s): a request had not arrived after {limit}",
-                count=cut,
+                "cut {count}: a request had not arrived after {limit}",
+                count=Counted(cut, "connection"),
                 limit=Seconds(traffic.limits.request),
             )
-        for status, count in sorted(refused.items()):
+        for status, number in sorted(refused.items()):
             self._log.info(
-                "refused {count} request(s) by their head or framing alone: {status} {reason}{measured}",
-                count=count,
+                "refused {count} by head or framing alone: {status} {reason}{measured}",
+                count=Counted(number, "request"),
                 status=status,
                 reason=http.RESPONSES[status].decode("ascii").lower(),
                 measured=self._measured() if status == http.REQUEST_ENTITY_TOO_LARGE else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -149,7 +149,7 @@ class TokenTests(DoorCase):
             with capturedLogs() as logs:
                 answer = self.ask("/login", "POST", data={"token": wrong})
             self.assertEqual((answer.code, answer.headers.getRawHeaders("Set-Cookie")), (403, None))
-            self.assertIn("wrong token", logs[0]["log_format"])
+            self.assertIn("1 wrong token for the admin page", formatEvent(logs[0]))
             self.assertNotIn("token", logs[0].keys())
             self.clock.advance(10)
 

@@ -89,6 +89,21 @@ class HealthTests(SynchronousTestCase):
         _, asked = self.ask(said("200 OK", {"status": "alive"}), "--live")
         self.assertTrue(asked.startswith(b"GET /livez "), asked)
 
+    def test_for_programs(self) -> None:
+        """
+        As JSON it is all that the daemon answers, and what keeps it from answering is found in the same place.
+        """
+        content = {"status": "unhealthy", "reasons": [{"check": "journal", "reason": "full\x1b"}], "more": 1}
+        result, _ = self.ask(said("503 Service Unavailable", content), "--json")
+        self.assertEqual((result.exit_code, json.loads(result.stdout)), (1, content))
+        self.assertNotIn("\x1b", result.stdout)
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            result = CliRunner().invoke(health, ["--json", "--url", f"http://127.0.0.1:{deaf.getsockname()[1]}"])
+        told = json.loads(result.stdout)
+        self.assertEqual((result.exit_code, told["status"]), (1, "unknown"))
+        self.assertIn("connection refused", told["reasons"][0]["reason"])
+
     def test_over_tls(self) -> None:
         """
         On this machine a certificate for the public name is good enough.

@@ -53,15 +53,41 @@ class VersionTests(SynchronousTestCase):
     ``itsjustintv version`` and ``--version``.
     """
 
-    def test_three_lines(self) -> None:
+    def test_the_original_s_lines_first(self) -> None:
         """
-        Our version, Twisted's and Python's, a line each, ours first and as the original has it; ``--version`` says only
-        that.
+        Version, commit and date of the build as the original has them, then Twisted and Python; ``--version`` says only
+        the first.
         """
         lines = CliRunner().invoke(main, ["version"]).stdout.splitlines()
         self.assertEqual(lines[0], f"itsjustintv {__version__}")
-        self.assertEqual([line.partition(" ")[0] for line in lines[1:]], ["Twisted:", "Python:"])
+        names = [line.partition(":")[0] for line in lines[1:]]
+        self.assertEqual(names, ["Git commit", "Build date", "Twisted", "Python"])
         self.assertEqual(CliRunner().invoke(main, ["--version"]).stdout.splitlines(), lines[:1])
+
+    def test_for_programs(self) -> None:
+        """
+        As JSON it is the same.
+        """
+        told = json.loads(CliRunner().invoke(main, ["version", "--json"]).stdout)
+        self.assertEqual(list(told), ["version", "commit", "build_date", "twisted", "python"])
+        self.assertEqual(told["version"], __version__)
+
+
+class VerboseTests(SynchronousTestCase):
+    """
+    ``--verbose``, which the original has as well.
+    """
+
+    def test_anywhere(self) -> None:
+        """
+        Before a command or after it, -v names the configuration once, on standard error.
+        """
+        path = Path(self.mktemp()).absolute()
+        path.write_text(CONFIG.format(path="x.db"), encoding="utf-8")
+        for arguments in (["-v", "config", "validate"], ["config", "validate", "--verbose"]):
+            result = CliRunner().invoke(main, [*arguments, "-c", str(path)])
+            self.assertEqual(result.stderr.count(f"Loaded configuration from: {path}\n"), 1, arguments)
+            self.assertIn("Found 1 configured streamer\n", result.stdout)
 
 
 class HelpTests(SynchronousTestCase):

@@ -64,7 +64,7 @@ class MigrateTests(SynchronousTestCase):
         (self.old / "tokens.json").write_text('{"access_token": 5}', encoding="utf-8")
         result = self.migrate()
         self.assertEqual(result.exit_code, 0, result.output)
-        self.assertIn("1 deliveries are cancelled: their webhook is not configured", result.stdout)
+        self.assertIn("1 delivery is cancelled: the webhook is not configured", result.stdout)
         for text in ("cache.json is not JSON", "tokens.json stays behind", "Warning: catch_up.max_age"):
             self.assertIn(text, result.stderr)
         self.assertTrue(result.stdout.rstrip().endswith(f"Next: itsjustintv run --config {self.config}"))

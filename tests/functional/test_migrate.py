@@ -72,7 +72,7 @@ class MigrateTests(OriginalCase):
             self.assertEqual(ended.status, 0, ended)
             for text in (
                 "config.toml is written",
-                "has 1 announced broadcasts and 1 deliveries to be made",
+                "has 1 announced broadcast and 1 delivery to be made",
                 "retry.max_attempts: is not set, and ends nothing here, retry.max_age does; the original's",
                 "403 instead of 401",
                 "redirects: are failures",

@@ -396,7 +396,7 @@ class ExportTests(ExchangeCase):
         operations.prepare(self.connection, "e2-1", b"{}", None, NOW)
         gone, unprepared = self.export()
         self.assertIn("gone", gone)
-        self.assertIn("1 deliveries", unprepared)
+        self.assertIn("1 delivery", unprepared)
         self.assertEqual(self.read("retry_state.json"), {"queue": []})
 
     def test_there_and_back(self) -> None:

@@ -9,7 +9,7 @@ import json
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.counts import Count, count
+from itsjustintv.support.counts import Counted, count
 
 
 class CountTests(SynchronousTestCase):
@@ -22,7 +22,7 @@ class CountTests(SynchronousTestCase):
         One of a thing is singular, and whatever else there is of it is plural, with the verb that goes with it.
         """
         self.assertEqual([count(each, "streamer") for each in (0, 1, 2)], ["0 streamers", "1 streamer", "2 streamers"])
-        self.assertEqual([count(each, "delivery") for each in (1, 1234)], ["1 delivery", "1,234 deliveries"])
+        self.assertEqual([count(each, "delivery") for each in (1, 1234)], ["1 delivery", "1234 deliveries"])
         self.assertEqual(
             [count(2, each) for each in ("address", "key", "match")], ["2 addresses", "2 keys", "2 matches"]
         )
@@ -33,6 +33,6 @@ class CountTests(SynchronousTestCase):
         """
         A sentence has the words, and a program the number.
         """
-        number = Count(1, "connection")
+        number = Counted(1, "connection")
         self.assertEqual(formatEvent({"log_format": "cut {count}", "count": number}), "cut 1 connection")
         self.assertEqual((json.dumps({"count": number}), number + 1, f"{number:d}"), ('{"count": 1}', 2, "1"))

@@ -238,13 +238,13 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(
             [formatEvent(line) for line in logs],
             [
-                "refused 2 request(s) by their head or framing alone: 400 bad request",
+                "refused 2 requests by head or framing alone: 400 bad request",
                 (
-                    "refused 2 request(s) by their head or framing alone: 413 request entity too large"
+                    "refused 2 requests by head or framing alone: 413 request entity too large"
                     " (1,001 bytes announced, limit 1,000 bytes)"
                 ),
-                "cut 1 connection(s): a request had not arrived after 10 s",
-                "refused 1 request(s) by their head or framing alone: 400 bad request",
+                "cut 1 connection: a request had not arrived after 10 s",
+                "refused 1 request by head or framing alone: 400 bad request",
             ],
         )
 
