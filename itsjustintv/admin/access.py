@@ -44,7 +44,7 @@ class Hasty(Exception):
 
 class Entry(Enum):
     """
-    What somebody is let in by.
+    What a request is let in by.
     """
 
     OPEN = "there is no token"
@@ -59,11 +59,11 @@ def _peer(request: Request) -> str:
 @define(eq=False)
 class Access:
     """
-    Lets in whoever has the token: in ``Authorization: Bearer``, or in the form of a cookie that was given for it.
+    Lets in requests with the token: in ``Authorization: Bearer``, or in the form of a cookie that was given for it.
 
-    Without a token everybody is let in who reaches us under a name of the loopback interface. Programs on this machine
-    do. A page of somebody else's in a browser on this machine does not, even if the name it came from leads here by now
-    (DNS rebinding), since the browser sends that name in ``Host``. Nor does who comes through a proxy.
+    Without a token every request is let in that names a loopback address of this machine. Programs on this machine do
+    so. Another site's page in a browser on this machine does not, even if its name resolves to this machine by now (DNS
+    rebinding), since the browser sends that name in ``Host``. Nor does a request that a proxy passes on.
 
     Nothing is kept of a session: the cookie is its end and a signature, made with the token, so another token ends it.
 
@@ -94,7 +94,7 @@ class Access:
     def reached_rightly(self, request: Request) -> bool:
         """
         Whether a request names one host, and one under which we are to be reached. Where the target is a whole address
-        it would be that one that counts and not ``Host`` (RFC 9112, section 3.2.2); nobody needs to send such here.
+        it would be that one that counts and not ``Host`` (RFC 9112, section 3.2.2); clients do not send such here.
         """
         who = _host(request)
         if who is None or not request.uri.startswith(b"/"):
@@ -103,7 +103,7 @@ class Access:
 
     def is_token(self, candidate: bytes) -> bool:
         """
-        Whether somebody knows the token.
+        Whether this is the token.
         """
         token = self._token().encode("ascii")
         return bool(token) and hmac.compare_digest(candidate, token)
@@ -143,7 +143,7 @@ class Access:
 
     def means_it(self, request: Request) -> bool:
         """
-        Whether an order comes from our own page, or from no browser at all, and not from somebody else's page.
+        Whether an order comes from our own page, or from no browser at all, and not from another site's page.
 
         Browsers send ``Origin`` with every POST, and with it ``Sec-Fetch-Site`` where the connection can be trusted;
         old ones ``Referer`` alone.
@@ -157,8 +157,8 @@ class Access:
 
     def is_for_us(self, request: Request) -> bool:
         """
-        Whether a request for reading is made by our own page, by a person, or by no browser: somebody else's page may
-        lead here, but not load anything from here, nor in a frame, whether or not it could read it.
+        Whether a request for reading is made by our own page, by a person, or by no browser: another site's page may
+        link here, but not load anything from here, nor in a frame, whether or not it could read it.
         """
         headers = request.requestHeaders
         if headers.getRawHeaders(b"sec-fetch-site", [b"none"]) in ([b"none"], [b"same-origin"]):
@@ -184,7 +184,7 @@ class Access:
 
     def form_proof(self) -> str:
         """
-        Write what a form of ours holds, and nobody else's can.
+        Write what a form of ours holds, and no other can.
         """
         return self._signed(b"form").decode("ascii")
 

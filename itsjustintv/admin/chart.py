@@ -20,7 +20,7 @@ _HEIGHT = 100.0
 _BAR = 10.0
 _GAP = 2.0
 
-# A latency below which nobody cares, as a power of ten of a second.
+# A latency below which differences do not matter, as a power of ten of a second.
 _LEAST = -2
 
 # From where to where a bar reaches, both as shares of the height, and what share of its place it is wide.

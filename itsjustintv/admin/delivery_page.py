@@ -20,7 +20,7 @@ from itsjustintv.admin.markup import Markup, el, foreign, page
 from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
 from itsjustintv.admin.requests import RequestView
 from itsjustintv.admin.sections import Forms, badge, channel, orders, tone_of, when
-from itsjustintv.admin.sources import Sources
+from itsjustintv.admin.sources import Declined, Sources
 from itsjustintv.admin.telling import tell_event
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
@@ -60,6 +60,8 @@ class DeliveryResource(Resource):
             found = await self._sources.delivery(name)
         except JournalUnavailable as error:
             status, content = http.SERVICE_UNAVAILABLE, [_sorry(f"The journal cannot be read: {error}")]
+        except Declined as error:
+            status, content = http.CONFLICT, [_sorry(f"{error}.")]
         else:
             if found is None:
                 status, content = http.NOT_FOUND, [_sorry(f"There is no delivery {name[:100]} in the journal.")]

@@ -1,5 +1,5 @@
 """
-How often somebody may be wrong about the token.
+How many wrong tokens a client may send.
 """
 
 from __future__ import annotations

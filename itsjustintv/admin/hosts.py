@@ -37,7 +37,7 @@ class Authority:
     def is_loopback(self) -> bool:
         """
         Whether this can only be the machine itself: ``localhost``, an address in ``127.0.0.0/8`` written as four
-        numbers, or ``::1``. Names that only resolve to such an address can be made to do so by whoever owns them (DNS
+        numbers, or ``::1``. Names that only resolve to such an address can be made to do so by their owner (DNS
         rebinding), and other ways to write an address are read differently by different programs.
         """
         if self.host == "localhost":

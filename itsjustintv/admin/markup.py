@@ -43,7 +43,7 @@ def el(name: str, /, *content: object, **attributes: object) -> Markup:
 
 def foreign(text: str) -> Markup:
     """
-    Write a text of somebody else's so that the direction it is read in ends with it.
+    Write foreign text so that the direction it is read in ends with it.
     """
     return el("bdi", text)
 

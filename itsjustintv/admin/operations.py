@@ -135,7 +135,7 @@ _CURSOR = Parameter(name="cursor", words="What next said.", schema={"type": "str
 _AT_MOST = _number("limit", "How many at the most.", 1, _LIMIT, 50)
 _ID = Parameter(
     name="id",
-    words="The whole id.",
+    words="The id, or a beginning of it with 8 characters or more that no other one has.",
     schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
     read=_text,
     where="path",
@@ -330,7 +330,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=EventView,
         act=_event,
         parameters=(_ID,),
-        errors=(404,),
+        errors=(404, 409),
     ),
     Operation(
         method="GET",
@@ -357,7 +357,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=DeliveryView,
         act=_delivery,
         parameters=(_ID,),
-        errors=(404,),
+        errors=(404, 409),
     ),
     Operation(
         method="POST",

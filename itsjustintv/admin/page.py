@@ -142,7 +142,7 @@ class PageResource(Resource):
 
     async def _content(self, asked: _Asked) -> tuple[Markup, Sequence[Markup | None]]:
         """
-        Ask for everything. What needs somebody comes first: on a phone that is all that is seen.
+        Ask for everything. What needs action comes first: on a phone that is all that is seen.
 
         :raises JournalUnavailable: nothing can be shown.
         """
@@ -243,9 +243,9 @@ class ActionResource(Resource):
         try:
             status, said = http.OK, await doing
         except Unknown as error:
-            status, said = http.NOT_FOUND, f"Nothing was done: {error}."
+            status, said = http.NOT_FOUND, foreign(f"Nothing was done: {error}.")
         except Declined as error:
-            status, said = http.CONFLICT, f"Nothing was done: {error}."
+            status, said = http.CONFLICT, foreign(f"Nothing was done: {error}.")
         except JournalUnavailable as error:
             status, said = http.SERVICE_UNAVAILABLE, f"Nothing was done: {error}."
         body = el("main", el("p", said, role="status"), el("p", el("a", "Back to the page", href="/")), class_="login")
@@ -254,7 +254,7 @@ class ActionResource(Resource):
 
 def _standing(status: StatusView) -> Markup:
     """
-    The whole in a word; not the good one while there is something that nobody got.
+    The whole in a word; not the good one while anything is undelivered.
     """
     if status.status == "healthy" and status.undelivered:
         return badge("warn", f"healthy, {status.undelivered:,} undelivered")
@@ -328,7 +328,7 @@ def _certificates(found: Sequence[CertificateView]) -> Markup | None:
                 when(each.renew_at, "by you"),
                 class_="quiet",
             ),
-            el("p", each.problem, class_="bad") if each.problem else None,
+            el("p", foreign(each.problem), class_="bad") if each.problem else None,
             data_key=f"certificate-{each.name}",
         )
         for each in found
@@ -344,7 +344,9 @@ def _configuration(found: ConfigurationView) -> Markup:
         "configuration",
         "Configuration",
         "",
-        el("ul", [el("li", words, class_=tone) for tone, words in troubles], class_="troubles") if troubles else None,
+        el("ul", [el("li", foreign(words), class_=tone) for tone, words in troubles], class_="troubles")
+        if troubles
+        else None,
         _facts(
             (
                 ("State", badge("bad", "the file cannot be used") if found.problems else badge("good", "in use")),
@@ -364,7 +366,7 @@ def _twitch(rate: RateView, status: StatusView) -> Markup:
         "twitch",
         "Twitch",
         "",
-        el("p", subscriptions.problem, class_="bad") if subscriptions.problem else None,
+        el("p", foreign(subscriptions.problem), class_="bad") if subscriptions.problem else None,
         _facts(
             (
                 (

@@ -26,7 +26,7 @@ _NAMES = (
 
 class AdminResource(Resource):
     """
-    Lets each request through to the resource of its path, if whoever sends it may and means it.
+    Lets each request through to the resource of its path, if it is allowed and intended.
 
     Paths are matched exactly, those in ``trees`` by their beginning. Every resource is asked with any method, and sees
     the whole path.
@@ -69,7 +69,7 @@ class AdminResource(Resource):
             return self._turn_away(request)
         rightly = access.is_for_us if request.method in _SAFE else access.means_it
         if entry is not Entry.BEARER and not rightly(request):
-            return give_problem(request, http.FORBIDDEN, "this was sent by the page of somebody else")
+            return give_problem(request, http.FORBIDDEN, "this was sent by a page of another site")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:
             return give_problem(request, http.NOT_FOUND, "there is nothing here")

@@ -194,14 +194,16 @@ def _streamer(each: StreamerView) -> Markup:
             class_="quiet",
         ),
     )
-    why = el("span", f" {each.subscription.reason}", class_="quiet") if tone == "bad" or not each.user_id else None
+    reason = each.subscription.reason
+    why = [" ", el("span", foreign(reason), class_="quiet")] if tone == "bad" or not each.user_id else None
+    login = "" if each.subscription.state is Subscribed.UNKNOWN_LOGIN else each.login
     state = badge("live", "live") if each.live else badge("quiet", "offline") if each.live is False else None
     return el(
         "li",
         picture,
         el(
             "div",
-            el("p", channel(each.login, each.name), " ", state, class_="name"),
+            el("p", channel(login, each.name), " ", state, class_="name"),
             live if each.live else None,
             el("p", badge(tone, words), why),
             class_="about",

@@ -55,6 +55,7 @@ class Sources:
     :ivar deliveries: from a place on, so many, in one of these states, to a destination, of a streamer.
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
+    :ivar event: by its id or a prefix of it; raises :class:`Declined` when several begin so, as does the next.
     :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
         three.
     :ivar resend: sends what was delivered again, as another delivery whose id it answers with.

@@ -178,7 +178,7 @@ class SubscriptionView:
 @frozen(kw_only=True)
 class StreamerView:
     """
-    A streamer. What Twitch says of a broadcast is asked for while somebody looks, once in a minute at the most.
+    A streamer. What Twitch says of a broadcast is asked for while the page is open, once in a minute at the most.
 
     :ivar key: the name of the table in the configuration.
     :ivar login: empty when only the id is configured.

@@ -33,7 +33,7 @@ from itsjustintv.web.traffic import Limits
 
 __all__ = ["Admin"]
 
-#: Nobody but operators comes here, and they have little to say; curl -X POST says nothing at all. Idle connections are
+#: Only operators send requests here, and small ones; curl -X POST says nothing at all. Idle connections are
 #: kept for as long as new ones, so that the one that gives way is the one that has been silent the longest.
 _LIMITS = Limits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
 

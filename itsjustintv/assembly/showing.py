@@ -5,9 +5,10 @@ What the admin page shows: each part asked for what it knows, and told in the pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
+from sqlite3 import Connection
 from typing import TypeVar
 
 from attrs import asdict, define, field
@@ -34,7 +35,7 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.assembly.web import Web
-from itsjustintv.journal import ledger, overviews
+from itsjustintv.journal import ids, ledger, overviews
 from itsjustintv.journal.timeline import moved
 from itsjustintv.model import Attempt, Delivery, State, Streamer
 from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed, seconds
@@ -45,7 +46,7 @@ __all__ = ["Showing"]
 _T = TypeVar("_T")
 
 # How often the journal is asked for one list of events that few fit into, at the most.
-_QUESTIONS = 20
+_QUESTIONS = 10
 
 _ORDER = {
     Subscribed.BROKEN: 1,
@@ -176,9 +177,10 @@ class Showing:
 
     async def event(self, event_id: str) -> EventStory | None:
         """
-        One event.
+        One event, by its id or a prefix of it.
         """
-        return await self._ground.journal.ask(partial(overviews.event, event_id=event_id))
+        found = await self._named(ids.event, event_id)
+        return None if found is None else await self._ground.journal.ask(partial(overviews.event, event_id=found))
 
     async def deliveries(
         self,
@@ -204,9 +206,10 @@ class Showing:
 
     async def delivery(self, delivery_id: str) -> EventStory | None:
         """
-        One delivery.
+        One delivery, by its id or a prefix of it.
         """
-        return await self._ground.journal.ask(partial(overviews.delivery, delivery_id=delivery_id))
+        found = await self._named(ids.deliveries, delivery_id)
+        return None if found is None else await self._ground.journal.ask(partial(overviews.delivery, delivery_id=found))
 
     def signing(self, name: str) -> Signing | None:
         """
@@ -320,10 +323,29 @@ class Showing:
             self._twitch.roster.version,
         )
 
+    async def _named(self, find: Callable[[Connection, str], str | None], text: str) -> str | None:
+        """
+        The whole of an id.
+
+        :raises Declined: several begin so.
+        """
+
+        def look(connection: Connection) -> str | ids.Ambiguous | None:
+            try:
+                return find(connection, text)
+            except ids.Ambiguous as error:
+                return error
+
+        found = await self._ground.journal.ask(look)
+        if isinstance(found, ids.Ambiguous):
+            raise Declined(str(found))
+        return found
+
     async def _order(self, change: ledger.Change, delivery_id: str) -> Delivery:
         now = self._ground.reactor.seconds()
+        found = await self._named(ids.deliveries, delivery_id) or delivery_id
         try:
-            return await self._ground.journal.order(lambda connection: change(connection, delivery_id, now))
+            return await self._ground.journal.order(lambda connection: change(connection, found, now))
         except ledger.Missing as error:
             raise Unknown(str(error)) from None
         except ledger.Declined as error:

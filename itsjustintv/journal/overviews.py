@@ -63,39 +63,40 @@ def events(
     :param streamer: only those of one whose key, login or name holds this, whatever its case, or whose id it is.
     :return: the events, perhaps none, and where to go on, ``None`` at the end.
     """
+    streamer = (streamer or "").casefold()
     filtered = bool(states or destination or streamer)
     most = _LOOK_AT_EVENTS if filtered else limit
+    fits, keys = "1", "''"
+    if states or destination:
+        where = "event_id = events.id AND (:destination IS NULL OR destination = :destination)"
+        if states:
+            where += f" AND state IN ({', '.join(repr(state.value) for state in states)})"
+        fits = f"EXISTS (SELECT 1 FROM deliveries WHERE {where})"  # noqa: S608 - our own words
+    if streamer:
+        keys = "(SELECT group_concat(streamer, char(10)) FROM deliveries WHERE event_id = events.id)"
+    at, last = after or (inf, "")
     looked = connection.execute(
-        "SELECT * FROM events WHERE (received_at, id) < (?, ?) ORDER BY received_at DESC, id DESC LIMIT ?",
-        (*(after or (inf, "")), most),
-    )
+        f"SELECT *, {fits} AS fits, {keys} AS keys FROM events"  # noqa: S608 - our own words
+        " WHERE (received_at, id) < (:at, :last) ORDER BY received_at DESC, id DESC LIMIT :most",
+        {"at": at, "last": last, "destination": destination or None, "most": most},
+    ).fetchall()
     found: list[EventStory] = []
-    for count, row in enumerate(looked.fetchall(), 1):
-        if not filtered or _fits(connection, row, states, destination, (streamer or "").casefold()):
+    for count, row in enumerate(looked, 1):
+        if row["fits"] and (not streamer or _is_of(row, streamer)):
             found.append(EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
         if len(found) == limit or count == most:
             return found, (row["received_at"], row["id"])
     return found, None
 
 
-def _fits(connection: Connection, row: Row, states: Sequence[State], destination: str | None, streamer: str) -> bool:
+def _is_of(row: Row, streamer: str) -> bool:
     """
-    Whether an event is among those that are looked for.
+    Whether an event is one of a streamer's.
 
-    :param streamer: in lower case; empty for any.
+    :param streamer: in lower case.
     """
-    its = connection.execute(
-        "SELECT streamer, destination, state FROM deliveries WHERE event_id = ? LIMIT 100", (row["id"],)
-    ).fetchall()
-    names = (row["broadcaster_login"], row["broadcaster_name"], *(each["streamer"] for each in its))
-    if streamer and streamer != row["broadcaster_id"] and not any(streamer in name.casefold() for name in names):
-        return False
-    if not states and not destination:
-        return True
-    return any(
-        (not states or each["state"] in states) and (not destination or each["destination"] == destination)
-        for each in its
-    )
+    names = (row["broadcaster_login"], row["broadcaster_name"], *(row["keys"] or "").split("\n"))
+    return streamer == row["broadcaster_id"] or any(streamer in name.casefold() for name in names)
 
 
 def event(connection: Connection, event_id: str) -> EventStory | None:

@@ -290,7 +290,7 @@ class PageTests(PageCase):
         self.assertEqual(len(answers["The last hours as JSON"]), 12)
         self.assertIn("query=tanu", links["Streamers as JSON"])
 
-    def test_what_needs_somebody_comes_first(self) -> None:
+    def test_what_needs_action_comes_first(self) -> None:
         """
         In the document, and so on a phone, what ended undelivered and what waits stand before the charts and the lists.
         """
@@ -339,6 +339,18 @@ class PageTests(PageCase):
         quoted = visible(f"{words[:200]}\u2026")
         self.assertEqual(found.texts.count(quoted), 2)
         self.assertIn("out of tea", found.isolated)
+
+    def test_an_unknown_login(self) -> None:
+        """
+        A login that Twitch does not know is said to be one, with what to do; it is no channel to link to.
+        """
+        state = SubscriptionView(state=Subscribed.UNKNOWN_LOGIN, reason="no such user; correct the login")
+        self.house.streamers = [streamer("nobodi", live=None, user_id="", subscription=state)]
+        found = self.outline()
+        self.assertTrue(found.find("span", **{"class": "badge bad"}))
+        self.assertIn("unknown login", found.texts)
+        self.assertIn("no such user; correct the login", "".join(found.texts))
+        self.assertFalse([each for each in found.find("a") if "nobodi" in (each["href"] or "")])
 
     def test_the_channel(self) -> None:
         """

@@ -66,7 +66,7 @@ async function look(context) {
   await page.goto(url);
   await page.locator("#undelivered").getByRole("link", { name: "details" }).click();
   await page.getByText("POST [redacted] HTTP/1.1").waitFor();
-  await page.getByText("out of tea").first().waitFor();
+  await page.getByText("maintenance until noon").first().waitFor();
   await page.getByText('"timestamp"').first().waitFor();
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
@@ -127,7 +127,7 @@ async function main() {
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 844 });
   const { y } = await page.locator("#undelivered").getByRole("button").boundingBox();
-  assert.ok(y < 844, "on a phone what needs somebody is not on the first screen");
+  assert.ok(y < 844, "on a phone what needs action is not on the first screen");
   await shoot(page, "admin-phone", 844);
   await page.emulateMedia({ colorScheme: "light" });
   await look(context);

@@ -94,6 +94,14 @@ class AdminTests(StageCase):
             [letter] = dead["items"]
             self.assertEqual((letter["streamer"], letter["reason"]), ("kitsune", "exhausted"))
             self.assertEqual((await self.ask(f"/api/v1/deliveries/{letter['id']}/cancel", "POST"))[0], 409)
+            # The beginning of an id is enough, unless several begin so.
+            event_id = letter["event_id"]
+            self.assertEqual((await self.ask(f"/api/v1/deliveries/{event_id}"))[1]["id"], letter["id"])
+            self.assertEqual((await self.ask(f"/deliveries/{event_id}"))[0], 200)
+            for path in (f"/api/v1/deliveries/{event_id[:8]}", f"/api/v1/events/{event_id[:8]}"):
+                status, answer = await self.ask(path)
+                self.assertEqual((status, "is ambiguous" in answer["detail"]), (409, True))
+            self.assertEqual((await self.ask(f"/deliveries/{event_id[:8]}"))[0], 409)
             self.assertEqual((await self.ask("/api/v1/deliveries/nothing/retry", "POST"))[0], 404)
             stage.receiver.script.plan("/kitsune", then=Behaviour())
             self.assertEqual((await self.ask(f"/api/v1/deliveries/{letter['id']}/retry", "POST"))[0], 200)

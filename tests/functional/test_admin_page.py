@@ -107,7 +107,7 @@ class PageTests(StageCase):
             stage = self.stage(settings=f"{admin}[retry]\nmax_attempts = 1\n")
             for login, (title, game, viewers) in STREAMERS.items():
                 stage.add_streamer(login, name=login.title(), title=title, game=game, viewers=viewers)
-            stage.receiver.script.plan("/kitsune", Behaviour(status=503, body=b"out of tea\x1b[2J"))
+            stage.receiver.script.plan("/kitsune", Behaviour(status=503, body=b"maintenance until noon"))
             self.seed(stage)
             world, announce = stage.twitch.world, stage.twitch.announce
             await stage.started()

@@ -6,7 +6,7 @@
   const said = document.getElementById("said");
   if (!said) return;
 
-  // Times, as somebody would say them.
+  // Times, as people say them.
   const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
   const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -76,6 +76,7 @@
         if (stream) document.body.dataset.version = page.body.dataset.version;
         if (stream) listening();
         tick();
+        dodge();
       } catch {
         if (stream) listening("not up to date: the daemon does not answer");
       }
@@ -98,12 +99,12 @@
     source.addEventListener("change", refresh);
     source.addEventListener("error", ({ target }) => {
       listening("not up to date: connecting again");
-      // A refusal ends it for good: too many pages are open, or the session is over.
+      // A refusal ends it: too many pages are open, or the session is over.
       if (target.readyState === EventSource.CLOSED) setTimeout(() => target === source && (listen(), refresh()), 5000);
     });
   }
 
-  // A page that nobody sees needs no connection, of which a browser has six for all its windows together.
+  // A hidden page needs no connection, of which a browser has six for all its windows together.
   document.addEventListener("visibilitychange", () => {
     if (!stream) return;
     if (source) source.close();
@@ -117,7 +118,7 @@
   async function press(form) {
     pressed += 1;
     const button = form.querySelector("button");
-    const place = form.closest("li, section") || form;
+    const place = form.closest("li") || form;
     const name = button.getAttribute("aria-label") || button.textContent;
     button.disabled = true;
     say("", "");
@@ -167,21 +168,26 @@
   }
 
   let hiding;
+  let spoken;
 
-  // Says something where it does not cover what it is about.
+  // Says something about a part of the page.
   function say(words, tone, place) {
     clearTimeout(hiding);
     said.textContent = words;
     said.className = tone;
-    if (!words) return;
-    hiding = setTimeout(() => say("", ""), 15000);
-    if (!place || !place.isConnected) return;
-    const { top, bottom } = place.getBoundingClientRect();
-    said.dataset.at = top + bottom > innerHeight ? "top" : "bottom";
-    // Where there is no room beside it, the page makes some.
-    const own = said.getBoundingClientRect();
-    if (own.top < bottom && own.bottom > top) scrollBy(0, said.dataset.at === "top" ? top - own.bottom - 8 : bottom - own.top + 8);
+    spoken = words ? place : null;
+    if (words) hiding = setTimeout(() => say("", ""), 15000);
+    dodge();
   }
+
+  // Keeps what is said from covering what it is about, wherever that is on the screen.
+  function dodge() {
+    if (!spoken || !spoken.isConnected) return;
+    const { top, bottom } = spoken.getBoundingClientRect();
+    said.dataset.at = top + bottom > innerHeight ? "top" : "bottom";
+  }
+
+  for (const moved of ["scroll", "resize"]) addEventListener(moved, dodge, { passive: true });
 
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.api) {
