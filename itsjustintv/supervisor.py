@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from itsjustintv.support.foreign_text import visible
+
 __all__ = ["Supervisor", "Tell", "Vital", "notifier", "watchdog_interval"]
 
 #: Sends one message. Never blocks.
@@ -135,7 +137,7 @@ class Supervisor(Service):
             self._dead = dead
             for reason in dead:
                 self.log.error("{reason}; the supervisor gets no sign of life, and restarts the daemon", reason=reason)
-            self._say(f"STATUS={'; '.join(dead)}")
+            self._say(visible(f"STATUS={'; '.join(dead)}"))
         if not dead:
             self._say("WATCHDOG=1")
 

@@ -45,7 +45,16 @@ def write_json(content: object, indent: int | None = 2) -> None:
 
     :param indent: ``None`` for one line.
     """
-    click.echo(visible_json(json.dumps(content, indent=indent, ensure_ascii=False)))
+    document = visible_json(json.dumps(content, indent=indent, ensure_ascii=False))
+    click.echo(document if document == _encodable(document) else json.dumps(content, indent=indent))
+
+
+def _encodable(text: str, *, err: bool = False) -> str:
+    """
+    Write as codes what the encoding of the terminal, or of the file, does not have.
+    """
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def colour_in(environ: Mapping[str, str]) -> bool | None:
@@ -62,7 +71,7 @@ def tell(text: str, tone: str = "", *, err: bool = False) -> None:
 
     :param tone: ``good``, ``bad``, ``doubtful``, or nothing in particular.
     """
-    line = visible(text)
+    line = _encodable(visible(text), err=err)
     click.echo(click.style(line, fg=_TONES[tone]) if tone else line, err=err)
 
 
@@ -73,7 +82,7 @@ def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
     :param rows: cells; the first row is the headings.
     :param tones: of cells that say one of these words.
     """
-    rows = [[visible(cell) for cell in row] for row in rows]
+    rows = [[_encodable(visible(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         # The last cell is not filled up, so that no line ends in blanks.

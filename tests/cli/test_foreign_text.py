@@ -111,6 +111,18 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(shown["payload"]["stream"]["title"], HOSTILE)
         self.assertEqual(shown["event"]["broadcaster_name"], HOSTILE)
 
+    def test_on_a_terminal_that_lacks_the_characters(self) -> None:
+        """
+        Where standard output is not in UTF-8 they are written as codes, and JSON stays JSON.
+        """
+        for charset in ("ascii", "latin-1", "cp1252"):
+            runner = CliRunner(charset=charset)
+            shown = runner.invoke(main, ["--config", str(self.config), "deliveries", "show", "e1-1"])
+            self.assertEqual(shown.exit_code, 0, shown.exception)
+            self.assertIn(r"\U0001f469", shown.stdout)
+            told = runner.invoke(main, ["--config", str(self.config), "deliveries", "show", "e1-1", "--json"])
+            self.assertEqual(json.loads(told.stdout)["payload"]["stream"]["title"], HOSTILE)
+
     def test_errors(self) -> None:
         """
         An error that quotes what was asked for is one line.
