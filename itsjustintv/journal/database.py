@@ -18,7 +18,7 @@ from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.folders import make_private, sync_directory
 from itsjustintv.journal.copying import copy
 from itsjustintv.journal.migrations import STEPS, check, migrate
-from itsjustintv.journal.presence import companion
+from itsjustintv.journal.presence import companion, logged
 from itsjustintv.journal.space import lacking
 from itsjustintv.support.regular_files import require_regular
 
@@ -176,11 +176,23 @@ def create(path: Path) -> Connection:
 
 def _require_no_orphan(path: Path) -> None:
     """
-    See that no log is beside a database that is not there: SQLite would remove it, and it may have all that was
-    accepted.
+    See that no log is beside a database that is not there, since SQLite would remove it and it may have all that was
+    accepted; nor beside one that it does not belong to, since SQLite would apply it.
     """
     log = companion(path, "-wal")
-    if not (log.exists() and log.stat().st_size) or (path.exists() and path.stat().st_size):
+    if not (log.exists() and log.stat().st_size):
+        return
+    if path.exists() and path.stat().st_size:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            belongs = logged(descriptor)
+        finally:
+            os.close(descriptor)
+        if not belongs:
+            raise JournalUnavailable(
+                f"{log} does not belong to {path}, which was copied there beside it, and would destroy it: move {log}"
+                " away, or use itsjustintv restore"
+            )
         return
     raise JournalUnavailable(
         f"{path} is missing or empty, but {log} is not and may have all that was accepted: put the file back that"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ctypes import py_object, pythonapi
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
@@ -357,6 +358,8 @@ class Journal(Service):
         try:
             for ended in steps:
                 await ended.addTimeout(_PATIENCE, self._clock)
+            if self._abandon():
+                return
             await self._let_go().addTimeout(_PATIENCE, self._clock)
         except TimeoutError:
             # Nothing is closed that a thread may still use; the end of the process lets go of it.
@@ -367,6 +370,17 @@ class Journal(Service):
             )
             return
         self._release()
+
+    def _abandon(self) -> bool:
+        """
+        Leave the last connection open to the end of the process, if the files are not its own any more: to close it
+        would change or remove those at their paths.
+        """
+        if self._presence is None or self._anchor is None or self._presence.problem() is None:
+            return False
+        # Not even the end of the interpreter closes what is still referred to.
+        pythonapi.Py_IncRef(py_object(self._anchor))
+        return True
 
     def _let_go(self) -> Deferred[None]:
         """

@@ -14,10 +14,14 @@ from attrs import define, field
 
 from itsjustintv.errors import JournalUnavailable
 
-__all__ = ["COMPANIONS", "Absent", "Presence", "companion", "identity"]
+__all__ = ["COMPANIONS", "Absent", "Presence", "companion", "identity", "logged"]
 
 #: What SQLite has beside a database in use: the log of what is committed and not yet in the database, and its index.
 COMPANIONS = ("-wal", "-shm")
+
+# What the header of a database says while a log belongs to it (sqlite.org, "Database File Format", offset 18). A copy
+# that itsjustintv backup or VACUUM INTO has made says otherwise.
+_LOGGED = b"\x02\x02"
 
 # The first bytes of a log (sqlite.org, "The WAL File Format").
 _MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
@@ -46,6 +50,13 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def logged(descriptor: int) -> bool:
+    """
+    Whether a log belongs to the database that is open as a descriptor.
+    """
+    return os.pread(descriptor, len(_LOGGED), 18) == _LOGGED
+
+
 @define(eq=False)
 class Presence:
     """
@@ -57,6 +68,7 @@ class Presence:
     _path: Path
     _files: Mapping[Path, tuple[int, int]]
     _log: int | None = None
+    _open: int | None = None
     _database: tuple[int, int] | None = field(default=None, init=False)
     _names: Sequence[tuple[str, tuple[int, int]]] = field(init=False)
     saved: str = field(default="", init=False)
@@ -76,17 +88,21 @@ class Presence:
         log = companion(path, "-wal")
         # SQLite locks the database and the index, so closing another descriptor of the log lets go of nothing.
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC) if log in files else None
-        presence = cls(path, {each: identity(each) for each in files}, descriptor)
+        # To close a descriptor of the database gives up the locks that SQLite has on it: it stays open as long as they
+        # are needed.
+        database = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if descriptor is not None else None
+        presence = cls(path, {each: identity(each) for each in files}, descriptor, database)
         presence._database = _stamp(path)
         return presence
 
     def close(self) -> None:
         """
-        Let go of the log.
+        Let go of the files; to be called after the last connection is closed.
         """
-        descriptor, self._log = self._log, None
-        if descriptor is not None:
-            os.close(descriptor)
+        descriptors, self._log, self._open = (self._log, self._open), None, None
+        for descriptor in descriptors:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def problem(self) -> str | None:
         """
@@ -99,6 +115,8 @@ class Presence:
                 return f"{path} was deleted or moved away while in use: restart itsjustintv{self.saved}"
             if (about.st_dev, about.st_ino) != known:
                 return f"{path} was replaced while in use: restart itsjustintv{self.saved}"
+        if self._open is not None and not logged(self._open):
+            return f"{self._path} was overwritten while in use: stop itsjustintv, then restore a backup"
         return None
 
     def require(self) -> None:

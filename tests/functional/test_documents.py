@@ -18,7 +18,7 @@ from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
 from tests.documents import documents
 from tests.functional.run import run
-from tests.functional.stage import Stage, StageCase, tool
+from tests.functional.stage import Stage, StageCase
 from tests.functional.terminal import Terminal
 
 BIN = Path(sys.executable).parent
@@ -103,7 +103,6 @@ class DocumentTests(StageCase):
         Every command in the README and in docs that is not excused ends with 0 as it is printed there, one after the
         other, and prints what is shown.
         """
-        tool("sqlite3")
 
         async def scenario() -> None:
             stage = self.stage(settings='[retry]\nmax_attempts = 1\ninitial_delay = "1h"\nmax_delay = "1h"\n')

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal import database, queries
+from itsjustintv.journal.copying import copy
 from itsjustintv.journal.database import create, explain, lock
 from itsjustintv.journal.migrations import STEPS, migrate
 
@@ -161,6 +162,20 @@ class CreateTests(SynchronousTestCase):
         self.path.touch()
         self.assert_refused("is missing or empty, but")
         self.assertEqual(log.read_bytes(), content)
+
+    def test_a_log_of_another_database(self) -> None:
+        """
+        A backup that was copied into place beside an old log is not opened: SQLite would apply that log to it.
+        """
+        connection = create(self.path)
+        self.addCleanup(connection.close)
+        backup = self.path.with_name("backup.db")
+        copy(self.path, backup)
+        connection.execute("UPDATE numbers SET value = 1 WHERE name = 'probes'")
+        backup.replace(self.path)
+        before = self.path.read_bytes()
+        self.assert_refused("-wal does not belong to")
+        self.assertEqual(self.path.read_bytes(), before)
 
     def test_what_is_not_a_regular_file(self) -> None:
         """

@@ -14,6 +14,7 @@ from pathlib import Path
 from twisted.logger import LogLevel, capturedLogs
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.copying import copy
 from itsjustintv.journal.database import connect
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.journal.presence import companion
@@ -110,6 +111,18 @@ class PresenceTests(JournalCase):
         """
         wal = self.beside("-wal")
         await self.refuses(lambda: wal.write_bytes(b""), f"{wal} was emptied while in use: restart itsjustintv")
+
+    async def test_a_backup_that_is_copied_over_it(self) -> None:
+        """
+        A backup that overwrites the database in place is noticed, and nothing is written to it, at the stop neither.
+        """
+        backup = self.path.with_name("backup.db")
+        await self.refuses(
+            lambda: (copy(self.path, backup), shutil.copyfile(backup, self.path)),
+            f"{self.path} was overwritten while in use: stop itsjustintv, then restore a backup",
+        )
+        await self.journal.stopService()
+        self.assertEqual(self.path.read_bytes(), backup.read_bytes())
 
     async def test_between_the_look_and_the_commit(self) -> None:
         """
