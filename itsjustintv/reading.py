@@ -59,7 +59,7 @@ async def bounded(
         # Twisted's client wraps the cancelling of whoever waits for us.
         if isinstance(first, CancelledError):
             raise first from None
-        raise failed(one_line(cause(first))) from error
+        raise failed(one_line(cause(error))) from error
     finally:
         if deadline.active():
             deadline.cancel()

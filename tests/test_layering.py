@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "twitch": GROUND | {"signature", "config.sections", "telemetry"},
     "certs": GROUND | {"signature", "config.sections", "telemetry"},
     "delivery": GROUND | {"signature", "config.sections", "telemetry"},
-    "simulator": {"model", "signature"},
+    "simulator": {"model", "signature", "support"},
     "assembly.ground": {
         "config",
         "event_ids",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from itsjustintv.errors import AcmeProblem
+from itsjustintv.support.causes import cause
 
 __all__ = ["explained", "is_final", "of_replacing"]
 
@@ -57,4 +58,4 @@ def explained(error: Exception) -> str:
     Say why there is no certificate and, where that is known, what to do.
     """
     hint = (_FINAL.get(error.kind) or _PASSING.get(error.kind, "")) if isinstance(error, AcmeProblem) else ""
-    return ": ".join(each for each in (str(error) or type(error).__name__, hint) if each)
+    return ": ".join(each for each in (str(error) or cause(error), hint) if each)

@@ -32,6 +32,7 @@ from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, Twi
 from itsjustintv.first_look import FirstLook
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal.ledger import Ledger
+from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.preflight import Preflight, doubts
@@ -108,9 +109,8 @@ def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
         place = door(path, os.environ)
         status, said = place.ask("/readyz", _PATIENCE)
     except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         verdict = Verdict.MEND if running else Verdict.HINT
-        yield Finding(verdict, f"the daemon does not answer ({reason.lower()}): look at its log, restart it")
+        yield Finding(verdict, f"the daemon does not answer ({cause(error)}): look at its log, restart it")
         return
     if status == 200:
         yield Finding(Verdict.OK, f"it runs at {place.url} and is ready")

@@ -183,7 +183,7 @@ def health(  # noqa: PLR0917 - click names them
     except TimeoutError:
         _none(f"no answer from {found.url} within {duration(timeout)}", as_json)
     except (OSError, HTTPException) as error:
-        _none(f"nobody answers at {found.url}: {cause(error)}", as_json)
+        _none(f"nothing answers at {found.url}: {cause(error)}", as_json)
     if not isinstance(said, dict) or "status" not in said:
         _none(f"something else answers at {found.url}, with status {status}", as_json)
     if as_json:

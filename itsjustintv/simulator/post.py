@@ -16,6 +16,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.simulator.cancelling import cancelling
+from itsjustintv.support.causes import cause
 
 __all__ = ["Posted", "post"]
 
@@ -89,7 +90,7 @@ async def post(
     except CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever kept the answer away is what the caller wants to know
-        return Posted(status=None, duration=clock.seconds() - started, problem=str(error) or type(error).__name__)
+        return Posted(status=None, duration=clock.seconds() - started, problem=cause(error))
     return Posted(
         status=response.code,
         duration=clock.seconds() - started,

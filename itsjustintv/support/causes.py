@@ -22,10 +22,25 @@ _OF_TWISTED: Mapping[str, str] = {
     "ConnectionLost": "the connection was closed",
     "ConnectionAborted": "the connection was ended here",
 }
+_NOT_HTTP = "the answer is not HTTP"
+_INCOMPLETE = "the connection was closed before the answer was complete"
+_OF_TWISTEDS_CLIENT: Mapping[str, str] = {
+    "ParseError": _NOT_HTTP,
+    "BadResponseVersion": _NOT_HTTP,
+    "InvalidHeaderName": _NOT_HTTP,
+    "_MalformedChunkedDataError": _NOT_HTTP,
+    "_DataLoss": _INCOMPLETE,
+    "PotentialDataLoss": _INCOMPLETE,
+    "ResponseDone": _INCOMPLETE,
+    "RequestNotSent": "the connection was closed without an answer",
+    "ResponseNeverReceived": "the connection was closed without an answer",
+    "ConnectionAborted": "the connection was ended here",
+    "SchemeNotSupported": "neither http nor https",
+}
 _OF_HTTP: Mapping[str, str] = {
-    "BadStatusLine": "the answer is not HTTP",
+    "BadStatusLine": _NOT_HTTP,
     "RemoteDisconnected": "the connection was closed without an answer",
-    "IncompleteRead": "the connection was closed before the answer was complete",
+    "IncompleteRead": _INCOMPLETE,
 }
 
 # How the system and Twisted begin: "[Errno 113] No route to host", "An error occurred while connecting: 113: No route".
@@ -39,24 +54,45 @@ def cause(error: BaseException) -> str:
     """
     Say in a few words why something failed. The text begins in lower case where it is not a name, and has no full stop.
 
-    A file that the system names is named: ``/etc/x: permission denied``.
+    A file that the system names is named: ``/etc/x: permission denied``. Of the failures that Twisted's HTTP client
+    wraps in another the first counts.
     """
-    module, name = type(error).__module__, type(error).__name__
+    if reasons := getattr(error, "reasons", None):
+        return _wrapped(reasons[0].value)
     of_socket = getattr(error, "socketError", None)  # of Twisted's CannotListenError
     if isinstance(of_socket, BaseException):
         return cause(of_socket)
-    known = {"twisted.internet.error": _OF_TWISTED, "http.client": _OF_HTTP}.get(module, {}).get(name)
-    if known is not None:
+    if known := _known(error):
         return known
-    if module == "OpenSSL.SSL":
-        return _of_openssl(error.args)
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 (at byte {error.start})"
     if isinstance(error, OSError) and error.strerror:
         reason = _small(_plain(error.strerror))
         return reason if error.filename is None else f"{error.filename}: {reason}"
     text = _plain(str(error))
-    return (_small(text) if module.startswith("twisted.") else text) or _words(name)
+    return (_small(text) if type(error).__module__.startswith("twisted.") else text) or _words(type(error).__name__)
+
+
+def _known(error: BaseException) -> str | None:
+    """
+    Look up what happens most often, by the names of modules and classes.
+    """
+    module, name = type(error).__module__, type(error).__name__
+    if module == "OpenSSL.SSL":
+        return "the connection was closed" if name == "SysCallError" else _of_openssl(error.args)
+    if module.startswith("service_identity"):
+        return "its certificate is for another name"
+    if module.startswith("twisted.web."):
+        return _OF_TWISTEDS_CLIENT.get(name)
+    return {"twisted.internet.error": _OF_TWISTED, "http.client": _OF_HTTP}.get(module, {}).get(name)
+
+
+def _wrapped(error: BaseException) -> str:
+    """
+    What Twisted's client stumbles over in an answer is whatever Python raised there.
+    """
+    of_python = type(error).__module__ == "builtins" and not isinstance(error, OSError)
+    return _NOT_HTTP if of_python else cause(error)
 
 
 def _of_openssl(args: tuple[object, ...]) -> str:
@@ -72,7 +108,8 @@ def _of_openssl(args: tuple[object, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    return _AROUND.sub("", _AROUND.sub("", " ".join(text.split()))).strip("'\". ")
+    plain = _AROUND.sub("", _AROUND.sub("", " ".join(text.split()))).strip(". ")
+    return plain.strip(plain[0]) if plain and plain[0] == plain[-1] and plain[0] in "'\"" else plain
 
 
 def _small(text: str) -> str:

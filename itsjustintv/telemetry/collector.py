@@ -218,8 +218,8 @@ class Collector:
                     data = metrics_data(readings, self._resource, _SCOPE, started_at, now)
                     sent = self._metrics.export(data) is MetricExportResult.SUCCESS
                     self._on_sent("metrics", 1, "" if sent else words.take())
-            except Exception as error:  # noqa: BLE001 - the next ones are tried
-                self._on_sent("metrics", 1, type(error).__name__)
+            except Exception:  # noqa: BLE001 - the next ones are tried
+                self._on_sent("metrics", 1, "an unexpected error of the exporter")
             finally:
                 self._sending = False
         if self._metrics is not None:

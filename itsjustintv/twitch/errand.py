@@ -95,12 +95,12 @@ class Errand:
                     delay=Seconds(delay),
                 )
             self._reason = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end this for ever
+        except Exception:  # noqa: BLE001 - whatever it is, it must not end this for ever
             if self._stopped:
                 return None
             delay = _LONGEST
             self.log.failure("cannot {what}, trying again in {delay}", what=self._what, delay=Seconds(delay))
-            self._reason = f"an unexpected {type(error).__name__}, see the log"
+            self._reason = "an unexpected error, see the log"
         else:
             if self._failures:
                 self.log.info("could {what} after {count}", what=self._what, count=Counted(self._failures, "failure"))

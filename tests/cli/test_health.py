@@ -126,7 +126,7 @@ class HealthTests(SynchronousTestCase):
         for answer in (said("200 OK", b"hello"), said("200 OK", ["status"]), b"220 welcome\r\n", b""):
             result, _ = self.ask(answer)
             self.assertEqual(result.exit_code, 1)
-            self.assertRegex(result.output, "something else answers|nobody answers")
+            self.assertRegex(result.output, "something else answers|nothing answers")
 
     def test_nobody(self) -> None:
         """
@@ -136,7 +136,7 @@ class HealthTests(SynchronousTestCase):
             deaf.bind(("127.0.0.1", 0))
             result = CliRunner().invoke(health, ["--url", f"http://127.0.0.1:{deaf.getsockname()[1]}"])
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("nobody answers at http://127.0.0.1:", result.output)
+        self.assertIn("nothing answers at http://127.0.0.1:", result.output)
         self.assertIn("connection refused", result.output)
 
     def test_silence(self) -> None:

@@ -13,10 +13,23 @@ from ssl import SSLError
 from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet import error
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import BadResponseVersion, ParseError
+from twisted.web.client import ResponseFailed
+from twisted.web.error import SchemeNotSupported
 
 from itsjustintv.support.causes import cause
+
+
+def wrapped(inner: Exception) -> ResponseFailed:
+    """
+    As Twisted's client says it.
+    """
+    return ResponseFailed([Failure(inner)])
+
 
 KNOWN = (
     (OSError(errno.EADDRINUSE, "Address already in use"), "address already in use"),
@@ -39,6 +52,18 @@ KNOWN = (
     ),
     (SSL.Error([("SSL routines", "", "wrong version number")]), "TLS failed: wrong version number"),
     (SSL.ZeroReturnError(), "TLS failed"),
+    (SSL.SysCallError(-1, "Unexpected EOF"), "the connection was closed"),
+    (VerificationError(errors=[]), "its certificate is for another name"),
+    (ParseError("wrong number of parts", b"220 mail"), "the answer is not HTTP"),
+    (BadResponseVersion("x", b"ICY"), "the answer is not HTTP"),
+    (SchemeNotSupported("Unsupported scheme: b'ftp'"), "neither http nor https"),
+    (wrapped(ParseError("wrong number of parts", b"220 mail")), "the answer is not HTTP"),
+    (wrapped(wrapped(error.ConnectionDone())), "the connection was closed"),
+    # What Twisted's client makes of a header without a colon, of an unknown coding, and of a line folded into nothing.
+    (wrapped(ValueError("not enough values to unpack (expected 2, got 1)")), "the answer is not HTTP"),
+    (wrapped(KeyError(b"gzip")), "the answer is not HTTP"),
+    (wrapped(AttributeError("'NoneType' object has no attribute 'append'")), "the answer is not HTTP"),
+    (wrapped(OSError(errno.ECONNRESET, "Connection reset by peer")), "connection reset by peer"),
     (BrokenPipeError(), "broken pipe"),
     (TimeoutError(), "timeout"),
     (ValueError("Twitch says no."), "Twitch says no"),

@@ -68,7 +68,7 @@ class ErrandTests(SynchronousTestCase):
         self.fails(ZeroDivisionError("a defect"))
         self.errand.go()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertIn("ZeroDivisionError", self.errand.problem() or "")
+        self.assertIn("an unexpected error, see the log", self.errand.problem() or "")
         self.outcome = lambda: None
         self.clock.advance(300.0)
         self.assertEqual(len(self.begun), 2)
