@@ -165,6 +165,31 @@ class FollowTests(StageCase):
         await stage.settled(stage.reactor)
         self.assertEqual(stage.accounting().delivered, 1)
 
+    async def test_what_went_live_while_it_was_away_is_found(self) -> None:
+        """
+        A message about a streamer whom a half written file lacks is ignored; when the streamer returns Twitch is asked,
+        and the broadcast is announced after all, once.
+        """
+        # Asked about nobody at the start, it need not wait before it asks again.
+        stage = self.stage(settings="[catch_up]\nenabled = false\n")
+        stage.add_streamer("tanuki")
+        stage.add_streamer("kitsune")
+        daemon = await stage.started()
+        await stage.subscribed()
+        kitsune = stage.streamers.pop("kitsune")
+        stage.configure()
+        await daemon.said("1 streamer removed: kitsune")
+        (report,) = await stage.twitch.announce(stage.twitch.world.go_live("kitsune"))
+        self.assertEqual(report.tries[0].status, 200)
+        await daemon.said("ignored")
+        stage.streamers["kitsune"] = kitsune
+        stage.settings = ""
+        stage.configure()
+        announced = await stage.receiver.delivery("/kitsune")
+        self.assertTrue(announced.payload["recovered"])
+        await stage.settled(stage.reactor)
+        self.assertEqual((stage.accounting().wanted, len(stage.receiver.at("/kitsune"))), (1, 1))
+
     async def test_however_the_file_is_replaced(self) -> None:
         """
         Writing into the file, renaming another onto it, and switching a link on the way to it are all noticed, again

@@ -199,10 +199,10 @@ class FollowTests(SubscribingCase):
 
     async def test_who_comes_is_subscribed_to_and_who_goes_is_not(self) -> None:
         """
-        A streamer who is added to the file is subscribed to and delivered; one who is removed is unsubscribed from;
-        who was there all the time keeps the subscription.
+        A streamer who is added to the file is subscribed to and delivered; one who is removed is unsubscribed from when
+        the grace is over; who was there all the time keeps the subscription.
         """
-        stage = self.stage()
+        stage = self.stage(settings='[reload]\ngrace = "1s"\n')
         stage.add_streamer("tanuki")
         stage.add_streamer("mujina")
         await self.started(stage)
