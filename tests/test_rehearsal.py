@@ -8,6 +8,7 @@ import json
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
@@ -61,6 +62,15 @@ class RehearsalTests(SynchronousTestCase):
         self.assertIn("test", payload["stream"]["title"])
         ended.callback(attempt(ok=True))
         self.assertEqual(self.successResultOf(answer), attempt(ok=True))
+
+    def test_the_receivers_own_words(self) -> None:
+        """
+        The log line about a test that failed quotes what the receiver said.
+        """
+        self.begin("a")
+        with capturedLogs() as logged:
+            self.sent[0][2].callback(attempt(response="no such hook", detail="a answered 404."))
+        self.assertIn("a answered 404. It said: 'no such hook'.", formatEvent(logged[-1]))
 
     def test_a_destination_of_nobody(self) -> None:
         """

@@ -78,6 +78,17 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual((result.exit_code, result.output), (0, "healthy\n"))
         self.assertTrue(asked.startswith(b"GET /health HTTP/1.1\r\n"), asked)
 
+    def test_what_was_not_delivered(self) -> None:
+        """
+        How many ended undelivered is told, with the command that lists them; it makes nothing worse.
+        """
+        content = {"status": "healthy", "deliveries": {"undelivered": 4}}
+        result, _ = self.ask(said("200 OK", content))
+        self.assertEqual(result.exit_code, 0)
+        self.assertIn("undelivered: 4; itsjustintv deliveries list --state undelivered", result.output)
+        content["deliveries"] = {"undelivered": 0}
+        self.assertEqual(self.ask(said("200 OK", content))[0].output, "healthy\n")
+
     def test_ill(self) -> None:
         """
         Otherwise 1, with every reason, whatever those are made of.

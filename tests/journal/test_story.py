@@ -82,6 +82,17 @@ class StoryTests(SynchronousTestCase):
         self.assertIn("accepted for 3 destinations", self.told().steps()[1].text)
         self.assertIn("not wanted: no tag", self.told().steps()[2].text)
 
+    def test_the_receivers_own_words(self) -> None:
+        """
+        A failed attempt is told with what the receiver said, as one line.
+        """
+        self.accept("a")
+        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        said = attempt(started_at=1001.5, response="no such\nhook \x1b[2J")
+        operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1002.0, said)
+        texts = [step.text for step in self.told().steps() if step.name == "attempt"]
+        self.assertEqual(texts, [r"attempt 1: the receiver answered It said: 'no such hook \x1b[2J'."])
+
     def test_found_by_any_of_its_names(self) -> None:
         """
         An event is found by its id, by a delivery's, and by the message's; nothing else is.
