@@ -162,7 +162,12 @@ class PageResource(Resource):
             _defect(status.accounting.imbalance) if status.accounting.imbalance else None,
             _tiles(status),
             undelivered([tell_delivery(each) for each in lost], status.undelivered, forms),
-            waiting([tell_delivery(each) for each in pending], status.accounting.pending, forms),
+            waiting(
+                [tell_delivery(each) for each in pending],
+                status.accounting.pending,
+                forms,
+                lambda name: ask.signing(name) is not None,
+            ),
             section("history", "The last hours", "", chart(ask.series(_HOURS * 3600)), api=f"/history?hours={_HOURS}"),
             el(
                 "div",

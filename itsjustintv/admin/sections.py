@@ -5,7 +5,7 @@ The parts of the page that are about streamers, events and deliveries.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
 from attrs import frozen
@@ -420,14 +420,25 @@ def _last(each: DestinationView) -> object:
     ]  # fmt: skip
 
 
-def waiting(found: Sequence[DeliveryView], count: int, forms: Forms) -> Markup | None:
+def waiting(
+    found: Sequence[DeliveryView], count: int, forms: Forms, configured: Callable[[str], bool]
+) -> Markup | None:
     """
     What is to be sent, or sent again; nothing when there is nothing.
+
+    :param configured: whether a destination is; what waits for another one is suspended.
     """
     if not found:
         return None
     rows = [
-        _row(each, ["next attempt ", when(each.next_attempt_at), f" · {each.attempts} so far"], forms) for each in found
+        _row(
+            each,
+            ["next attempt ", when(each.next_attempt_at), f" · {each.attempts} so far"]
+            if configured(each.destination)
+            else [badge("warn", "suspended"), " the destination is not configured now"],
+            forms,
+        )
+        for each in found
     ]
     content = (el("ul", rows, class_="rows"), _all(found, count, "pending"))
     return section(
@@ -473,7 +484,7 @@ def orders(each: DeliveryView, forms: Forms) -> Markup | None:
     """
     if not each.state.final:
         words, what = "Cancel", "cancel"
-    elif each.state.undelivered:
+    elif each.state.undelivered or each.state is State.CANCELLED:
         words, what = "Send again", "retry"
     elif each.state is State.DELIVERED:
         words, what = "Send again", "resend"

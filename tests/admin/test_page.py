@@ -316,6 +316,15 @@ class PageTests(PageCase):
         found = self.outline()
         self.assertEqual((found.find("section", id="undelivered"), "healthy" in found.texts), ([], True))
 
+    def test_what_is_suspended(self) -> None:
+        """
+        What waits for a destination that is not configured any more is said to be suspended, without a next attempt.
+        """
+        self.house.stories = [story("e1", State.PENDING)]
+        self.assertNotIn("suspended", self.outline().texts)
+        del self.house.signings["streamers.tanuki"]
+        self.assertIn("suspended", self.outline().texts)
+
     def test_more_than_are_shown(self) -> None:
         """
         Of a long list some are shown, how many there are is said, and a link leads to all of them.
@@ -623,8 +632,8 @@ class DeliveryTests(PageCase):
 
     def test_what_can_be_done(self) -> None:
         """
-        What is on its way can be cancelled, what ended undelivered and what was delivered can be sent again; what was
-        filtered or cancelled has no button.
+        What is on its way can be cancelled, what ended undelivered and what what was delivered or cancelled can be sent
+        again; what was filtered has no button.
         """
         for state, action in (
             (State.PENDING, "cancel"),
@@ -632,7 +641,7 @@ class DeliveryTests(PageCase):
             (State.EXPIRED, "retry"),
             (State.DELIVERED, "resend"),
             (State.FILTERED, None),
-            (State.CANCELLED, None),
+            (State.CANCELLED, "retry"),
         ):
             self.house.stories = [story("e1", state)]
             forms = [each["data-api"] for each in self.outline("/deliveries/e1-1").find("form")]

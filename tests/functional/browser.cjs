@@ -144,7 +144,12 @@ async function main() {
   await page.locator("#said.good").getByText("streamers.tanuki").waitFor();
   await apart(page, "streamers.tanuki");
   await page.setViewportSize({ width: 390, height: 500 });
-  for (const name of ["kitsune", "tanuki", "neko"]) {
+  for (const [name, low] of [["kitsune", true], ["tanuki", false], ["neko", true]]) {
+    const row = page.locator("#destinations li", { hasText: `streamers.${name}` });
+    await row.evaluate((each, atTheEnd) => {
+      document.getElementById("said").textContent = "";
+      each.scrollIntoView({ block: atTheEnd ? "end" : "start" });
+    }, low);
     await page.getByRole("button", { name: `Send a test notification to streamers.${name}`, exact: true }).click();
     await page.locator("#said.good").getByText(`streamers.${name}`).waitFor();
     await apart(page, `streamers.${name}`);
