@@ -13,7 +13,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli.names import destination_named, streamer_named
+from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
 from itsjustintv.cli.options import (
     complete_destination,
     complete_streamer,
@@ -91,7 +91,7 @@ def deliveries() -> None:
     ),
 )
 @config_option
-@click.option("--state", type=click.Choice(_STATES), help="Only those in this state; undelivered is dead or expired.")
+@click.option("--state", type=NearChoice(_STATES), help="Only those in this state; undelivered is dead or expired.")
 @_streamer
 @_destination
 @click.option(
@@ -224,7 +224,7 @@ def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, A
 @click.option("--all", "everything", is_flag=True, help="Every delivery in --state.")
 @click.option(
     "--state",
-    type=click.Choice(_RETRYABLE),
+    type=NearChoice(_RETRYABLE),
     default=_UNDELIVERED,
     show_default=True,
     help="With --all: in this state; undelivered is dead or expired.",

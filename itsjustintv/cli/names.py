@@ -13,9 +13,27 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Streamer
-from itsjustintv.support.nearest import did_you_mean
+from itsjustintv.support.nearest import did_you_mean, nearest
 
-__all__ = ["configured", "destination_named", "streamer_named", "streamer_names"]
+__all__ = ["NearChoice", "configured", "destination_named", "streamer_named", "streamer_names"]
+
+
+class NearChoice(click.Choice[str]):
+    """
+    A choice among words that asks about the nearest one when it is none of them.
+    """
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """
+        Take one of the words.
+        """
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = nearest(value, self.choices, 1)
+            if not near:
+                raise
+            self.fail(f"{error.message.removesuffix('.')}; did you mean {near[0]}?", param, ctx)
 
 
 def configured(routes: Routes, text: str) -> Streamer | None:

@@ -266,6 +266,15 @@ class DeliveriesTests(SynchronousTestCase):
             self.assertEqual(result.exit_code, 0, result.output)
             self.assertIn(f"matching: {count}", result.stdout)
 
+    def test_a_state_that_is_not_known(self) -> None:
+        """
+        The command line is not understood, and the nearest state is asked about.
+        """
+        for asked in (("list",), ("retry", "--all")):
+            result = self.run_command(*asked, "--state", "undeliverd")
+            self.assertEqual(result.exit_code, 2)
+            self.assertIn("did you mean undelivered?", result.stderr)
+
     def test_what_is_counted_is_what_was_asked_for(self) -> None:
         """
         With a filter the count is that of the filter, whatever the limit; without one it is that of everything.
