@@ -32,12 +32,14 @@ lock:  ## write requirements.lock anew, after a change of what setup.py requires
 
 # The plain editable install of setuptools hides twisted/plugins; the compatible one does not.
 $(INSTALLED): setup.py pyproject.toml
+	@echo "installing itsjustintv and what it needs into $(VENV), which takes about a minute and says nothing meanwhile"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "setuptools>=77" wheel
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]" --config-settings editable_mode=compat
 	touch $@
 
 docs: $(INSTALLED)  ## build the documents, with every link between them checked, into build/docs
+	@echo "installing what builds the documents, which takes half a minute and says nothing meanwhile"
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[docs]" --config-settings editable_mode=compat
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 

@@ -63,7 +63,7 @@ class DockerfileTests(SynchronousTestCase):
         labels.
         """
         container = built()
-        self.assertEqual(container.user, "10001:10001")
+        self.assertEqual(container.user, "10001:0")
         self.assertEqual(container.volumes, ["/data"])
         self.assertEqual(container.health[0], container.entrypoint[0])
         self.assertIn("org.opencontainers.image.licenses", container.labels)
@@ -95,6 +95,9 @@ class ComposeTests(SynchronousTestCase):
             self.assertEqual((daemon["cap_drop"], daemon["stop_grace_period"]), (["ALL"], "30s"), path)
             self.assertIn(f"data:{built().volumes[0]}", daemon["volumes"], path)
             self.assertLessEqual(daemon["environment"].keys(), known, path)
+            self.assertEqual(daemon["user"], "${DAEMON_UID:-10001}:0", path)
+            self.assertIn("127.0.0.1:8081:8081", daemon["ports"], path)
+            self.assertEqual([each for each in daemon["ports"] if "8081" in each], ["127.0.0.1:8081:8081"], path)
             secrets = {value.removeprefix("/run/secrets/") for value in daemon["environment"].values()}
             self.assertEqual(secrets, set(file["secrets"]), path)
 
@@ -152,9 +155,10 @@ class KubernetesTests(SynchronousTestCase):
         """
         The user is the image's, and nothing but volumes can be written to.
         """
-        (user, _, group) = built().user.partition(":")
+        (user, _, _) = built().user.partition(":")
         security = self.pod["securityContext"]
-        self.assertEqual((security["runAsUser"], security["runAsGroup"]), (int(user), int(group)))
+        self.assertEqual(security["runAsUser"], int(user))
+        self.assertEqual(security["fsGroup"], security["runAsGroup"], "who may write to the volume")
         own = self.container["securityContext"]
         self.assertEqual(own["capabilities"], {"drop": ["ALL"]})
         self.assertEqual((own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]), (True, False))
