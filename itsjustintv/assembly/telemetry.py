@@ -173,7 +173,7 @@ def _wall(ground: Ground, at: float | None) -> float | None:
     """
     A moment as the clock of the machine has it.
     """
-    return None if at is None else at + ground.steady.ahead()
+    return None if at is None else at + ground.jumps.ahead
 
 
 def _observe_daemon(ground: Ground, web: Web, service: TelemetryService) -> None:

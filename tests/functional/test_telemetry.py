@@ -299,6 +299,7 @@ class MetricsTests(TelemetryCase):
                 [
                     "itsjustintv_accounting_imbalance",
                     "itsjustintv_build_info",
+                    "itsjustintv_clock_sets_total",
                     "itsjustintv_helix_points_limit",
                     "itsjustintv_start_timestamp_seconds",
                 ],
