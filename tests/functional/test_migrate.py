@@ -131,7 +131,7 @@ class MigrateTests(OriginalCase):
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 1, ended)
             self.assertIn("streamers.twin: is the same broadcaster as tanuki: the original took one", ended.out)
-            self.assertIn("config.toml must be mended, then run this again", ended.err)
+            self.assertIn("config.toml must be corrected, then run this again", ended.err)
             self.assertFalse((stage.folder / "data").exists())
             written = stage.folder / "config.toml"
             written.write_text(written.read_text().replace('[streamers.twin]\nlogin = "TANUKI"\n', ""))
