@@ -137,7 +137,7 @@ class MigrateTests(OriginalCase):
             written.write_text(written.read_text().replace('[streamers.twin]\nlogin = "TANUKI"\n', ""))
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 0, ended)
-            self.assertIn("1 deliveries to be made", ended.out)
+            self.assertIn("1 delivery to be made", ended.out)
 
         return Deferred.fromCoroutine(scenario())
 
