@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from itsjustintv.config.exposure import exposed
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.inspection import Finding, Verdict, seen
 from itsjustintv.journal.database import explain
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.support.counts import count
@@ -74,21 +74,22 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
     for folder, key in folders(config).items():
         yield _folder(folder, key)
     kept = Path(config.storage.path).absolute().parent
-    if kept.is_dir():
+    if seen(kept) and kept.is_dir():
         yield _room(kept)
         yield _fsync(kept, timer)
     secrets = (("twitch.token_file", Path(config.twitch.token_file)), ("storage.path", Path(config.storage.path)))
     for problem in exposed(path, config):
         yield Finding(Verdict.HINT, f"{problem.path} {problem.message}")
     for key, file in secrets:
-        if file.exists() and file.stat().st_mode & _OTHERS:
+        # What this user may not look for, others may not read either.
+        if seen(file) and file.stat().st_mode & _OTHERS:
             yield Finding(Verdict.HINT, f"{key} {file} can be read by others: chmod 600 {file}")
 
 
 def _folder(folder: Path, key: str) -> Finding:
     what = f"{key}: the folder {folder}"
-    if not folder.exists():
-        above = next(each for each in folder.parents if each.exists())
+    if not seen(folder):
+        above = next(each for each in folder.parents if seen(each))
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
             return Finding(Verdict.OK, f"{what} is made when it is needed")
         return Finding(Verdict.MEND, f"{what} cannot be made in {above}: create it, owned by the daemon's user")

@@ -26,7 +26,7 @@ from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
 from itsjustintv.support.causes import cause
 
-__all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports"]
+__all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports", "seen"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -56,6 +56,17 @@ class Finding:
         return f"{self.verdict.value}: {self.text}"
 
 
+def seen(path: Path) -> bool:
+    """
+    Whether there is something at a path, as far as this user may see.
+    """
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def keys(tls: TLS, now: float) -> Iterator[Finding]:
     """
     Look at the folder of the certificates, or at the operator's own files. Changes nothing.
@@ -67,8 +78,8 @@ def keys(tls: TLS, now: float) -> Iterator[Finding]:
 
 def _folder(root: Path) -> Iterator[Finding]:
     what = f"server.tls.cert_dir {root}"
-    if not root.exists():
-        above = next(folder for folder in root.absolute().parents if folder.exists())
+    if not seen(root):
+        above = next(folder for folder in root.absolute().parents if seen(folder))
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding(Verdict.OK, f"{what} is made at the first start")
         else:
@@ -178,6 +189,8 @@ def held(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:
         return None
     try:
         inode = str(lock.stat().st_ino)
+    except PermissionError:
+        return None
     except OSError:
         return False
     return any("FLOCK" in line and line.split()[-3].rpartition(":")[2] == inode for line in lines)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from typing import NoReturn
 
 from attrs import evolve, frozen
 from treq.client import HTTPClient
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv import checkup
+from itsjustintv import checkup, inspection
 from itsjustintv.config.sections import Cache, Config, Output, Storage, Twitch
 from itsjustintv.inspection import Finding, Verdict
 from itsjustintv.journal import operations
@@ -80,6 +81,19 @@ class DiskTests(SynchronousTestCase):
         """
         times = iter((0.0, took))
         return list(checkup.disk(self.config, self.path, lambda: next(times)))
+
+    def test_by_a_user_who_may_see_nothing(self) -> None:
+        """
+        What is in a folder that is closed to this user is no error: nothing is seen, and whether a daemon runs is
+        unknown.
+        """
+
+        def closed(*_: object, **_more: object) -> NoReturn:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(Path, "stat", closed)
+        self.assertFalse(inspection.seen(self.data))
+        self.assertIsNone(inspection.held(self.data / "journal.db.lock"))
 
     def test_before_the_first_start(self) -> None:
         """

@@ -19,7 +19,7 @@ from itsjustintv.journal.restoring import restore as put_back
 
 __all__ = ["backup", "restore"]
 
-_file = click.argument("file", type=click.Path(path_type=Path))
+_file = click.argument("file", type=click.Path(path_type=Path, readable=False))
 
 
 @click.command(short_help="Copy the journal, also while the daemon runs.", epilog=examples("backup journal-backup.db"))
