@@ -25,6 +25,9 @@ _NAMES = {
 # Quotation marks, straight and typeset.
 _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e"
 
+# What a value of plain characters neither begins nor ends with; "" is in it.
+_EDGES = f" {_QUOTES}"
+
 # Quotation marks, dashes and dots that a word processor puts in the place of those that were typed.
 _TYPESET = frozenset("\u00ab\u00bb\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u2039\u203a\ufffd")
 
@@ -67,6 +70,8 @@ def around(value: str) -> Iterator[str]:
     """
     Find blanks, line ends, unseen characters and quotes at the ends.
     """
+    if _plain(value) and value[:1] not in _EDGES and value[-1:] not in _EDGES:
+        return
     begin, inner, end = _split(value)
     if not inner:
         yield "holds nothing but blanks" if value else "is empty"
@@ -133,7 +138,7 @@ def strange(value: str, allowed: Iterable[str]) -> str:
     Name the characters that are not among those that are allowed; empty if all are.
     """
     known = frozenset(allowed)
-    return listed(dict.fromkeys(c for c in value if c not in known))
+    return "" if known.issuperset(value) else listed(dict.fromkeys(c for c in value if c not in known))
 
 
 def named(character: str) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -47,6 +46,9 @@ class ChatService:
         )
 
 
+_URL = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]*)(?::[0-9]*)?([^?#]*)", re.IGNORECASE)
+
+
 def _service(name: str, hosts: str, path: str, takes: str, *, certain: bool = True) -> ChatService:
     return ChatService(name, re.compile(hosts), re.compile(path), takes, certain)
 
@@ -85,12 +87,11 @@ def chat_service(url: str) -> ChatService | None:
     """
     Find the service that a webhook's address belongs to; ``None`` for every other receiver.
     """
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").removesuffix(".")
-    except ValueError:
+    found = _URL.match(url)
+    if found is None:
         return None
-    path = re.sub("/{2,}", "/", parts.path or "/").lower()
+    host = found[1].lower().removesuffix(".")
+    path = re.sub("/{2,}", "/", found[2] or "/").lower()
     for service in CHAT_SERVICES:
         if service.hosts.fullmatch(host) and service.path.match(path):
             return service

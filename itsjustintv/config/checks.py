@@ -14,7 +14,7 @@ from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.hosts import address, authority
 from itsjustintv.config.leaves import Keys, dotted, leaves
-from itsjustintv.config.secret_files import secret_keys
+from itsjustintv.config.secret_files import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
 from itsjustintv.config.urls import base_url, host_url
@@ -99,7 +99,6 @@ _STREAMER_RULES: Mapping[str, Rule] = {
     "target_webhook_signature": optional(_SIGNATURES),
 }
 
-
 # In the place of a part of a URL: <token>, {token}, ...
 _LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
 
@@ -108,11 +107,8 @@ _LONGEST_TAG = 25
 _KEYS = [leaf.keys for leaf in leaves()]
 _STREAMER_KEYS = [leaf.keys[-1] for leaf in leaves(StreamerEntry)]
 
-# In the place of a part of a URL: <token>, {token}, ...
-_LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
-
-#: What Twitch, or an authority, has made up.
-_IDS: frozenset[Keys] = frozenset({("twitch", "client_id"), ("server", "tls", "eab_kid")})
+# Secrets, and what Twitch or an authority has made up.
+_EXACT = frozenset(keys[-1] for keys in SECRETS) | {"client_id", "eab_kid"}
 
 
 def check_values(config: Config) -> Iterator[Finding]:
@@ -182,15 +178,19 @@ def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
 def _accidents(config: Config, draft: Draft) -> Iterator[Finding]:
     """
     Find what got into texts by accident. Of secrets and ids, which do not look right or wrong by themselves, more is
-    said.
+    said. Most texts are in order, so keys are written out for findings only.
     """
-    secrets = set(secret_keys(config.streamers)) | _IDS
-    streamers = [("streamers", name, key) for name in config.streamers for key in _STREAMER_KEYS]
-    for keys in (*_KEYS, *streamers):
-        yield from _accident(keys, draft.get(keys), secrets, draft)
+    for keys in _KEYS:
+        yield from _accident(keys, draft.get(keys), draft)
+    for name in config.streamers:
+        table = draft.get(("streamers", name))
+        given = table if isinstance(table, dict) else {}
+        for key in _STREAMER_KEYS:
+            if value := given.get(key):
+                yield from _accident(("streamers", name, key), value, draft)
 
 
-def _tags(path: str, tags: list[object]) -> Iterator[Finding]:
+def _tags(tags: list[object]) -> Iterator[str]:
     """
     Find tags that no broadcast has (dev.twitch.tv, "Modify Channel Information": 25 characters at most, no spaces, no
     special characters).
@@ -199,38 +199,37 @@ def _tags(path: str, tags: list[object]) -> Iterator[Finding]:
     for number, tag in enumerate(tags, 1):
         inner = tag.strip() if isinstance(tag, str) else ""
         if " " in inner or inner.startswith("#"):
-            yield Finding(
-                path, f"number {number} never matches: no tag of Twitch holds {'#' if '#' in inner else 'a space'}"
-            )
+            yield f"number {number} {never} holds {'#' if '#' in inner else 'a space'}"
         elif len(inner) > _LONGEST_TAG:
-            yield Finding(path, f"number {number} {never} has more than {_LONGEST_TAG} characters")
+            yield f"number {number} {never} has more than {_LONGEST_TAG} characters"
 
 
-def _accident(keys: Keys, value: object, secrets: Collection[Keys], draft: Draft) -> Iterator[Finding]:
-    path = dotted(keys)
+def _accident(keys: Keys, value: object, draft: Draft) -> Iterator[Finding]:
     if isinstance(value, list):
         for number, each in enumerate(value, 1):
             for sentence in around(each):
-                yield Finding(path, f"number {number} {sentence}")
+                yield Finding(dotted(keys), f"number {number} {sentence}")
         if keys[-1] == "tag_filter":
-            yield from _tags(path, value)
+            for sentence in _tags(value):
+                yield Finding(dotted(keys), sentence)
     elif isinstance(value, str) and value:
-        file = draft.files.get(path)
-        where = f"{file!r}, without the one newline that may end it, " if file else ""
-        for sentence in accidents(value) if keys in secrets else around(value):
+        for sentence in accidents(value) if keys[-1] in _EXACT else around(value):
+            path = dotted(keys)
+            file = draft.files.get(path)
+            where = f"{file!r}, without the one newline that may end it, " if file else ""
             yield Finding(path, where + sentence)
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
     webhook = config.global_webhook
-    urls = {"global_webhook.url": webhook.url if webhook.enabled else ""}
+    urls: list[tuple[Keys, str]] = [(("global_webhook", "url"), webhook.url if webhook.enabled else "")]
     for name, entry in config.streamers.items():
-        urls[dotted(("streamers", name, "target_webhook_url"))] = entry.target_webhook_url
-    for path, url in urls.items():
+        urls.append((("streamers", name, "target_webhook_url"), entry.target_webhook_url))
+    for keys, url in urls:
         if service := chat_service(url):
-            yield Finding(path, service.advice)
+            yield Finding(dotted(keys), service.advice)
         if _LEFT_OPEN.search(after_host(url)):
-            yield Finding(path, "holds a placeholder after its host: put the real value there")
+            yield Finding(dotted(keys), "holds a placeholder after its host: put the real value there")
 
 
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[Finding]:

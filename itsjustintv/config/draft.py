@@ -4,6 +4,7 @@ A configuration on its way from text to :class:`~itsjustintv.config.sections.Con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -121,4 +122,4 @@ class Draft:
 
 
 def _within(path: str, wrong: set[str]) -> bool:
-    return any(path == other or path.startswith(f"{other}.") for other in wrong)
+    return bool(wrong) and (path in wrong or any(path[: dot.start()] in wrong for dot in re.finditer(r"\.", path)))

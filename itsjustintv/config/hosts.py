@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from string import ascii_letters, digits
 
 import idna
 
@@ -15,7 +16,7 @@ from itsjustintv.config.names import is_address, is_name
 
 __all__ = ["address", "authority", "host_and_port", "host_faults", "listen", "port_faults", "public_name"]
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+_LETTERS = frozenset(ascii_letters + digits + "-_.")
 _NUMBERS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LAST_PORT = 65535

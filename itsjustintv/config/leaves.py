@@ -67,7 +67,7 @@ def dotted(keys: Keys) -> str:
     """
     Write keys as TOML would: joined by dots, quoted where they must be, so that nothing in them can break a line.
     """
-    return ".".join(key if key and _BARE.issuperset(key) else _quoted(key) for key in keys)
+    return ".".join([key if key and _BARE.issuperset(key) else _quoted(key) for key in keys])
 
 
 def _quoted(key: str) -> str:

@@ -126,17 +126,20 @@ def _located(section: Any, base: Path) -> Any:
     return evolve(section, **changes)
 
 
-def portable(values: Any, base: Path) -> Any:
+def portable(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     """
     Undo :func:`located` in a configuration that was made plain values: the same file is the same wherever it lies.
     """
-    if not isinstance(values, dict):
-        return values
     start = f"{base}{os.sep}"
-    return {
-        key: value.removeprefix(start) if isinstance(value, str) and is_path(str(key)) else portable(value, base)
-        for key, value in values.items()
-    }
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            made[key] = portable(value, base)
+        elif isinstance(value, str) and value.startswith(start) and is_path(key):
+            made[key] = value.removeprefix(start)
+        else:
+            made[key] = value
+    return made
 
 
 def _relative(draft: Draft) -> Iterator[str]:

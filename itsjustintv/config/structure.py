@@ -64,7 +64,11 @@ def structure(draft: Draft) -> Config:
     Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
     judged.
     """
-    for keys, message, _ in _faults(draft):
+    try:
+        return _CONVERTER.structure(draft.tables, Config)
+    except BaseValidationError as error:
+        faults = list(_findings(error, ()))
+    for keys, message, _ in faults:
         if dotted(keys) in draft.guessed:
             # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
             draft.unknowable.add(dotted(keys))

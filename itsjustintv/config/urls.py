@@ -100,9 +100,9 @@ def _rest(rest: str) -> Iterator[str]:
     before, fragment, _ = rest.partition("#")
     if fragment:
         yield "must not have a fragment: what follows # is never sent; write %23 if the character is meant"
-    characters = dict.fromkeys(before)
-    if " " in characters:
+    if " " in before:
         yield "must not hold a space: write %20"
+    characters = dict.fromkeys(before) if not (before.isascii() and before.isprintable()) else ()
     if unseen := [c for c in characters if invisible(c)]:
         yield f"must not hold {listed(unseen)}: remove it"
     if others := [c for c in characters if not c.isascii() and not invisible(c)]:

@@ -46,7 +46,9 @@ ALL = "all"
 #: What Twisted calls the levels of its log, the least first.
 LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
-_TOKEN = "!#$%&'*+.^_`|~-" + digits + ascii_letters
+_TOKEN = frozenset("!#$%&'*+.^_`|~-" + digits + ascii_letters)
+_DIGITS = frozenset(digits)
+_IN_LOGINS = frozenset(ascii_letters + digits + "_")
 _LOGGER = re.compile(r"[\w.-]+")
 _LONGEST_LOGIN = 25
 
@@ -214,9 +216,9 @@ def user_id(value: str) -> Iterator[str]:
     """
     Twitch's id of a user.
     """
-    if not strange(value, digits):
+    if not strange(value, _DIGITS):
         return
-    if (inner := core(value)) and not strange(inner, digits):
+    if (inner := core(value)) and not strange(inner, _DIGITS):
         yield f"must be digits alone: it {next(around(value))}"
     else:
         yield "must be digits: the id of the user, not the name"
@@ -229,7 +231,7 @@ def login(value: str) -> Iterator[str]:
     if "twitch.tv/" in value.lower():
         yield "must be the login alone: what comes after https://www.twitch.tv/"
         return
-    if odd := strange(value, ascii_letters + digits + "_"):
+    if odd := strange(value, _IN_LOGINS):
         yield f"must be letters, digits and underscores, the name in the URL, and holds {odd}"
     if len(value) > _LONGEST_LOGIN:
         yield f"must be at most {_LONGEST_LOGIN} characters, and has {len(value)}"

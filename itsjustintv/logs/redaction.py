@@ -22,6 +22,12 @@ _SHORTEST = 6
 # So many secrets are looked for one by one in less time than all at once.
 _FEW = 16
 
+# What is written the same in an address (RFC 3986, section 2.3), and in a page and a text in quotes.
+_UNRESERVED = re.compile("[A-Za-z0-9_.~-]*")
+_UNESCAPED = re.compile("[ !#$%(-;=?-\\[\\]-~]*")
+
+_ENCODED = re.compile("%[0-9A-F]{2}")
+
 # Letters from one place of a text that is looked at to the next.
 _STEP = 4
 
@@ -34,6 +40,7 @@ class Redactor:
     A secret stays known after it was replaced: what was signed with it may still fail, and be logged.
     """
 
+    _secrets: set[str] = field(factory=set, repr=False, init=False)
     _known: set[str] = field(factory=set, repr=False, init=False)
     _short: _Finder = field(factory=lambda: _Finder(3), repr=False, init=False)
     _long: _Finder = field(factory=lambda: _Finder(8), repr=False, init=False)
@@ -44,8 +51,9 @@ class Redactor:
         characters are not taken.
         """
         for secret in secrets:
-            if len(secret) < _SHORTEST:
+            if len(secret) < _SHORTEST or secret in self._secrets:
                 continue
+            self._secrets.add(secret)
             for form in _forms(secret) - self._known:
                 self._known.add(form)
                 (self._long if len(form) >= self._long.shortest else self._short).add(form)
@@ -68,8 +76,13 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
+    # There are thousands, and these look the same everywhere.
+    if _UNRESERVED.fullmatch(secret):
+        return {secret}
     encoded = quote(secret, safe="", errors="backslashreplace")
-    lower = re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    lower = _ENCODED.sub(lambda found: found[0].lower(), encoded)
+    if _UNESCAPED.fullmatch(secret):
+        return {secret, encoded, lower}
     return {secret, encoded, lower, escape(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
 
 

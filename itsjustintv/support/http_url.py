@@ -19,6 +19,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PARTS = re.compile(r"(?s)(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 
+_AFTER_HOST = re.compile("[/?#]")
+
 # What may stand in a path and in a query (RFC 3986, sections 3.3 and 3.4); "%" since what is encoded stays so.
 _PATH = "/:@!$&'()*+,;=-._~%"
 _QUERY = _PATH + "?"
@@ -83,7 +85,7 @@ def after_host(url: str) -> str:
     """
     _, scheme, rest = url.partition("://")
     rest = rest if scheme else url
-    found = re.search("[/?#]", rest)
+    found = _AFTER_HOST.search(rest)
     return rest[found.start() :] if found else ""
 
 

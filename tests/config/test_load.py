@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.config.load` and what it is made of.
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from base64 import b64encode
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ client_id = "id"
 client_secret = "client secret"
 webhook_secret = "webhook secret"
 """
+
+_SENT = 'target_webhook_url = "https://receiver.example.org/hook/{}?token=abcdef"'
 
 _TWITCH = Twitch(client_id="id", client_secret="client secret", webhook_secret="webhook secret")
 
@@ -776,3 +779,45 @@ class ProxiesTests(SynchronousTestCase):
             with self.assertRaises(ConfigError) as caught:
                 parse(f"{REQUIRED}\n[server]\n{text}\n", {})
             self.assertEqual([each.path for each in caught.exception.problems], [path])
+
+
+class EffortTests(SynchronousTestCase):
+    """
+    What it takes to check a configuration, in calls of functions: time differs from machine to machine.
+    """
+
+    def _calls(self, streamers: int, more: str = "") -> int:
+        text = REQUIRED + "".join(
+            f'[streamers.s{number}]\nlogin = "streamer_{number}"\ntarget_webhook_secret = "secret-{number}-abcdef"\n'
+            f'tag_filter = ["english"]\n{more or _SENT.format(number)}\n'
+            for number in range(streamers)
+        )
+        counted = 0
+
+        def count(_: object, event: str, __: object) -> None:
+            nonlocal counted
+            counted += event in ("call", "c_call")
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            parse(text, {})
+        except ConfigError:
+            pass
+        finally:
+            sys.setprofile(before)
+        return counted
+
+    def test_thousands_of_streamers(self) -> None:
+        """
+        A streamer takes a bounded number of steps, most of which are those of reading TOML.
+        """
+        self._calls(1)
+        self.assertLess((self._calls(200) - self._calls(100)) / 100, 500)
+
+    def test_thousands_of_mistakes(self) -> None:
+        """
+        The effort does not grow with the square of the number of mistakes.
+        """
+        few, many = (self._calls(number, 'target_webhook_header = "a b"') for number in (100, 400))
+        self.assertLess(many, 5 * few)

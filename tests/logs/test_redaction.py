@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.logs import Redactor
+from itsjustintv.logs import Redactor, redaction
 
 
 class RedactorTests(SynchronousTestCase):
@@ -37,6 +37,17 @@ class RedactorTests(SynchronousTestCase):
         redactor = Redactor()
         redactor.learn(["abcdefgh", "ghijklmnopqrs", "jklmno"])
         self.assertEqual(redactor.redact("an abcdefghijklmnopqrs b"), "an [redacted] b")
+
+    def test_the_same_secrets_again(self) -> None:
+        """
+        After a reload, only those that are new are written out in every notation.
+        """
+        redactor = Redactor()
+        redactor.learn(["a secret", "another secret"])
+        written: list[str] = []
+        self.patch(redaction, "_forms", lambda secret: written.append(secret) or {secret})
+        redactor.learn(["a secret", "another secret", "the third secret"])
+        self.assertEqual(written, ["the third secret"])
 
     def test_neighbouring_secrets(self) -> None:
         """
