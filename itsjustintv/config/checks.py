@@ -107,6 +107,8 @@ _LONGEST_TAG = 25
 _KEYS = [leaf.keys for leaf in leaves()]
 _STREAMER_KEYS = [leaf.keys[-1] for leaf in leaves(StreamerEntry)]
 
+_CLIENT_SECRET = ("twitch", "client_secret")
+
 # Secrets, and what Twitch or an authority has made up.
 _EXACT = frozenset(keys[-1] for keys in SECRETS) | {"client_id", "eab_kid"}
 
@@ -213,7 +215,11 @@ def _accident(keys: Keys, value: object, draft: Draft) -> Iterator[Finding]:
             for sentence in _tags(value):
                 yield Finding(dotted(keys), sentence)
     elif isinstance(value, str) and value:
-        for sentence in accidents(value) if keys[-1] in _EXACT else around(value):
+        sentences = [*(accidents(value) if keys[-1] in _EXACT else around(value))]
+        if keys == _CLIENT_SECRET and not sentences and not value.isascii():
+            odd = listed(dict.fromkeys(c for c in value if not c.isascii()))
+            sentences = [f"holds {odd}, and Twitch gives letters and digits of ASCII only: copy it again"]
+        for sentence in sentences:
             path = dotted(keys)
             file = draft.files.get(path)
             where = f"{file!r}, without the one newline that may end it, " if file else ""

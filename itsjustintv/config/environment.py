@@ -24,7 +24,12 @@ _NAMES = {"ITSJUSTINTV_TLS_ENABLED": _LEAVES["ITSJUSTINTV_SERVER_TLS_ENABLED"], 
 
 _PREFIX = "ITSJUSTINTV_"
 _SUFFIXES = [name.removeprefix(_PREFIX) for name in _NAMES]
-_SECRET = [Leaf(keys, str).variable for keys in SECRETS]
+# Empty, they are hardly meant so: what Twitch or an authority gave, and the secrets, and where these are.
+_NEEDED = [
+    variable
+    for variable, leaf in _LEAVES.items()
+    if leaf.keys in SECRETS or counterpart(leaf.keys) in SECRETS or leaf.keys[-1] in {"client_id", "eab_kid"}
+]
 _IN_NAMES = ascii_uppercase + digits + "_"
 _ELSEWHERE = frozenset({"ITSJUSTINTV_CONFIG"})
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -57,7 +62,7 @@ def strangers(environ: Mapping[str, str]) -> Iterator[Problem]:
     """
     Warn of variables that look like ours and set nothing.
     """
-    for variable in _SECRET:
+    for variable in _NEEDED:
         if environ.get(variable) == "":
             yield Problem(variable, "is set to nothing, which counts as not set")
     for name in sorted(environ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from itsjustintv.config.accidents import around
 from itsjustintv.config.checks import check_rules, check_values, doubts, slips
 from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay, strangers
@@ -96,7 +97,9 @@ def read(path: Path, opening: Opening = read_once) -> str:
     try:
         text = opening(path, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
-        raise _unusable(path, "does not exist; give --config, or set ITSJUSTINTV_CONFIG") from None
+        odd = next(around(str(path)), "")
+        hint = f"its name {odd}" if odd else "give --config, or set ITSJUSTINTV_CONFIG"
+        raise _unusable(path, f"does not exist; {hint}") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

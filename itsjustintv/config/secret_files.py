@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
+from itsjustintv.config.accidents import around
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.leaves import Keys, dotted
 from itsjustintv.config.sections import Config
@@ -103,7 +104,8 @@ def _read(path: Path, opening: Callable[[Path, int], bytes]) -> str:
             raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except OSError as error:
-        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
+        odd = next(around(str(path)), "") if isinstance(error, FileNotFoundError) else ""
+        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}{odd and f'; its name {odd}'}") from None
     except ValueError:
         raise ValueError("must not hold a NUL character") from None
     try:

@@ -57,6 +57,23 @@ def respell(draft: Draft) -> None:
             if known is not None and draft.get(known) in (None, ""):
                 draft.put(known, value, draft.place(dotted(keys)))
                 draft.guessed.add(dotted(known))
+            elif known is not None:
+                _adopt(draft, known, value, draft.place(dotted(keys)))
+
+
+def _adopt(draft: Draft, known: Keys, value: object, place: str) -> None:
+    """
+    Add what a misspelt table holds to the one that is spelt right, which says the same of what both hold.
+    """
+    table = draft.get(known)
+    if not isinstance(table, dict) or not isinstance(value, dict):
+        return
+    for key, each in value.items():
+        below = f"{place}.{dotted((key,))}"
+        if key in table:
+            _adopt(draft, (*known, key), each, below)
+        else:
+            draft.put((*known, key), each, below)
 
 
 def structure(draft: Draft) -> Config:

@@ -103,7 +103,15 @@ def one_of(*allowed: str) -> Rule:
     One of a few words, as they are written.
     """
     words = " or ".join(f'"{word}"' for word in allowed)
-    return lambda value: () if value in allowed else (f"must be {words}",)
+
+    def rule(value: str) -> Iterator[str]:
+        if value not in allowed:
+            meant = core(value).lower()
+            odd = next(around(value), "")
+            hint = f": it {odd}" if odd else f': write "{meant}"'
+            yield f"must be {words}{hint if meant in allowed else ''}"
+
+    return rule
 
 
 def hashing(value: str) -> Iterator[str]:
@@ -111,7 +119,8 @@ def hashing(value: str) -> Iterator[str]:
     The original's names of hash functions, in any case.
     """
     if value.upper() not in HASHINGS:
-        yield f"must be {' or '.join(HASHINGS)}, in any case"
+        around_it = ": it " + next(around(value), "") if core(value).upper() in HASHINGS else ""
+        yield f"must be {' or '.join(HASHINGS)}, in any case{around_it}"
 
 
 def header(value: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.accidents import accidents
 from itsjustintv.config.leaves import Leaf, dotted
-from itsjustintv.config.load import parse
+from itsjustintv.config.load import parse, read
 from itsjustintv.config.secret_files import SECRETS
 from itsjustintv.errors import ConfigError, Problem
 
@@ -205,6 +205,28 @@ class SourceTests(SynchronousTestCase):
             self.assertIn(sentence, "".join(told))
             self.assertIn(str(self.folder / "secret") if sentence else "", "".join(told))
 
+    def test_names_of_files(self) -> None:
+        """
+        Where there is no file, quotes and blanks around its name are told.
+        """
+        with self.assertRaises(ConfigError) as caught:
+            parse(self.tables(("twitch", "client_secret_file"), '"secret"'), {}, base=self.folder)
+        self.assertIn('No such file or directory; its name ends with a quote (")', str(caught.exception))
+        with self.assertRaises(ConfigError) as caught:
+            read(self.folder / "config.toml ")
+        self.assertIn("does not exist; its name ends with a space (U+0020)", str(caught.exception))
+
+    def test_letters_that_twitch_never_gives(self) -> None:
+        """
+        A letter of another alphabet in the client's secret, which looks like one of ASCII, is warned of.
+        """
+        sentence = (
+            "holds U+0430 (cyrillic small letter a), and Twitch gives letters and digits of ASCII only: copy it again"
+        )
+        secret = f"{SOUND}\N{CYRILLIC SMALL LETTER A}"
+        expected = [Problem("twitch.client_secret", sentence)]
+        self.assertEqual(expected, warned(self.tables(("twitch", "client_secret"), secret)))
+
     def test_a_file_in_another_encoding(self) -> None:
         """
         A file that an editor saved as UTF-16 is told how to be saved.
@@ -229,6 +251,18 @@ class SourceTests(SynchronousTestCase):
             ("ITSJUSTINTV_OUTPUT_ENABLED", "'true'", "must be true or false (or 1 or 0): it stands in quotes"),
             ("ITSJUSTINTV_RETRY_MAX_AGE", '"1h"', "must be a duration without quotes around it"),
             ("ITSJUSTINTV_TWITCH_API_URL", '"https://a/"', "must hold the URL alone: it stands in quotes"),
+            ("ITSJUSTINTV_IMAGE", '"url"', 'must be "embed" or "url": it stands in quotes'),
+            ("ITSJUSTINTV_IMAGE", "URL", 'must be "embed" or "url": write "url"'),
+            (
+                "ITSJUSTINTV_GLOBAL_WEBHOOK_TARGET_WEBHOOK_HASHING",
+                "sha-256 ",
+                "must be SHA-1 or SHA-256 or SHA-512, in any case: it ends with a space",
+            ),
+            (
+                "ITSJUSTINTV_TWITCH_CLIENT_SECRET_FILE",
+                "'s'",
+                "cannot read \"'s'\": No such file or directory; its name stands",
+            ),
         ):
             with self.assertRaises(ConfigError) as caught:
                 parse(REQUIRED, {variable: value})

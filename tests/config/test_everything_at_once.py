@@ -207,6 +207,20 @@ class EverythingTests(SynchronousTestCase):
         expected = ["streamer", "streamer.a.login", "streamer.a.target_webhook_url", "streamer.b", "streamer.b"]
         self.assertEqual(expected, told(world))
 
+    def test_a_misspelt_table_beside_the_right_one(self) -> None:
+        """
+        What a misspelt table holds is judged where it stands although the table is there under its right name as well;
+        what both hold is judged once.
+        """
+        tables = World().tables
+        tables["streamers"] = {"a": {"login": "a", "target_webhook_url": "https://h.example/"}}
+        tables["streamer"] = {"b": {"login": "not a login"}, "a": {"login": "!", "types": ["x"]}, "c": 3}
+        tables["server"] = {"port": 80, "tls": {"enabled": False}}
+        tables["sever"] = {"port": 0, "tls": {"enabled": "yes", "eab_kidd": "a b"}, "external_domain": "a_b"}
+        expected = ["sever", "sever.external_domain", "sever.tls.eab_kidd", "sever.tls.eab_kidd", "streamer"]
+        expected += ["streamer.a.types", "streamer.b", "streamer.b.login", "streamer.c"]
+        self.assertEqual(expected, told(World(tables=tables)))
+
     def test_required_values_below_a_misspelt_heading(self) -> None:
         """
         What is required and stands below a misspelt heading is not told to be missing.
