@@ -92,7 +92,7 @@ class Turn:
         # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
         destination = self._resolve(delivery.destination)
         if destination is None:
-            return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED)
+            return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED, lane)
         if not at_hand and (end := self._orphaned(delivery)) is not None:
             return await self._hold(delivery, end, STREAMER_REMOVED)
         if not at_hand and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
@@ -112,15 +112,18 @@ class Turn:
         )
         return await self._settle(delivery, decision, attempt)
 
-    async def _hold(self, delivery: Delivery, end: float, reason: str) -> Due | None:
+    async def _hold(self, delivery: Delivery, end: float, reason: str, lane: Lane | None = None) -> Due | None:
         """
         Leave a delivery as it is until its end, since what it lacks in the configuration may return.
+
+        :param lane: if nothing in it can be sent.
         """
         now = self._clock.seconds()
         if end <= now:
             return await self._settle(delivery, Next(state=State.CANCELLED, reason=reason))
-        if reason == DESTINATION_REMOVED:
-            # Its lane waits.
+        if lane is not None:
+            # Its lane waits, from now on at the latest: otherwise it would be its turn again at once, without end.
+            lane.pause_until(now + _FIRST_WAIT)
             return Due(delivery.next_attempt_at, delivery.id)
         later = min(end, max(now + _HOLD, delivery.next_attempt_at))
         after = await self._journal.settle(delivery.id, delivery.state, delivery.reason, now, None, later)

@@ -160,7 +160,7 @@ class GraceTests(QueueTestCase):
 
     def test_a_backlog_larger_than_memory(self) -> None:
         """
-        All of it is kept, and all of it ends.
+        All of it is kept, without being fetched meanwhile, and all of it ends.
         """
         self.limits = Limits(window=5)
         self.queue = self.make()
@@ -169,6 +169,7 @@ class GraceTests(QueueTestCase):
         self.start()
         self.advance(599)
         self.assertEqual({self.state(each)[0] for each in self.journal.deliveries}, {State.PENDING})
+        self.assertNotIn("load", self.journal.calls)
         self.advance(1)
         self.assertEqual({self.state(each) for each in self.journal.deliveries}, {REMOVED})
         self.assertEqual(self.receivers.sent, [])
