@@ -6,7 +6,7 @@ Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import cached_property
@@ -308,6 +308,31 @@ class Delivery:
     picture: bytes | None = field(default=None, repr=False)
     trace: str = ""
     broadcaster_id: str = field(default="", eq=False)
+
+
+@frozen
+class Owner:
+    """
+    Whose a destination is that is not configured any more.
+
+    :ivar user_id: of the channel that its deliveries are about; empty if not known. So is ``login``.
+    :ivar others: keys of streamers that had deliveries of their own beside it.
+    """
+
+    user_id: str
+    login: str
+    others: Collection[str] = ()
+
+    def is_now(self, streamer: Streamer) -> bool:
+        """
+        Whether an entry that was not there before is the same channel. A login counts where an id is not known: it can
+        have passed to somebody else.
+        """
+        if streamer.key in self.others:
+            return False
+        if self.user_id and streamer.user_id:
+            return self.user_id == streamer.user_id
+        return bool(self.login) and self.login == streamer.login
 
 
 @frozen(order=True)

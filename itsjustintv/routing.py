@@ -10,9 +10,9 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from itsjustintv.config.leaves import dotted
-from itsjustintv.config.routes import Routes
+from itsjustintv.config.routes import GLOBAL, Routes
 from itsjustintv.config.sections import Config
-from itsjustintv.model import Destination, Event, Streamer
+from itsjustintv.model import Destination, Event, Owner, Streamer
 
 __all__ = ["Routing"]
 
@@ -25,6 +25,7 @@ class Routing:
 
     _routes: Routes
     _ids: Mapping[str, str] = field(factory=dict, init=False)
+    _owners: dict[str, Owner] = field(factory=dict, init=False)
     _renamed: Mapping[str, str] = field(factory=dict, init=False)
     _said: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
     _keys: frozenset[str] = field(init=False)
@@ -46,10 +47,13 @@ class Routing:
         """
         Go by another configuration from now on; ids that are known stay known.
         """
-        before = self._routes
-        self._take(Routes.of(config).with_ids(self._ids))
-        renamed = {**self._renamed, **_renamed(before, self._routes)}
-        self._renamed = {old: new for old, new in renamed.items() if new in self._routes.destinations}
+        before, after = self._routes, Routes.of(config).with_ids(self._ids)
+        keys = frozenset(each.key for each in before.streamers)
+        # Those that were there are no new name of it: they got their own deliveries.
+        self._owners.update(
+            (name, Owner(each.user_id, each.login, keys)) for each in before.streamers for name in each.destinations
+        )
+        self._take(after)
 
     def identify(self, ids: Mapping[str, str]) -> None:
         """
@@ -59,6 +63,16 @@ class Routing:
         """
         self._ids = {**self._ids, **ids}
         self._take(self._routes.with_ids(ids))
+
+    def adopt(self, owners: Mapping[str, Owner]) -> None:
+        """
+        Take note of whose the destinations are that are not configured, as the journal has it: after a restart nothing
+        else tells that a table was renamed.
+
+        :param owners: by the names of the destinations.
+        """
+        self._owners = {**owners, **self._owners}
+        self._find_renamed()
 
     def problem(self) -> str | None:
         """
@@ -139,21 +153,27 @@ class Routing:
                     user_id=twins[0].user_id,
                 )
         self._said = frozenset(found)
+        self._find_renamed()
 
-
-def _renamed(old: Routes, new: Routes) -> Mapping[str, str]:
-    """
-    The destinations of streamers whose table has another name now: the name of the destination before, and now.
-    """
-    before, now = ({each.key: each for each in routes.streamers} for routes in (old, new))
-    fresh = [each for key, each in now.items() if key not in before]
-    by_id = {each.user_id: each for each in fresh if each.user_id}
-    by_login = {each.login: each for each in fresh if each.login}
-    found: dict[str, str] = {}
-    for key, gone in before.items():
-        if key not in now and (other := by_id.get(gone.user_id) or by_login.get(gone.login)) is not None:
-            found.update(zip(gone.destinations, other.destinations, strict=False))
-    return found
+    def _find_renamed(self) -> None:
+        """
+        Find out which destinations are those of streamers whose table has another name now.
+        """
+        self._owners = {
+            name: owner
+            for name, owner in self._owners.items()
+            if name != GLOBAL and name not in self._routes.destinations
+        }
+        by_id, by_login = dict[str, list[Streamer]](), dict[str, list[Streamer]]()
+        for each in self._routes.streamers if self._owners else ():
+            by_id.setdefault(each.user_id, []).append(each)
+            by_login.setdefault(each.login, []).append(each)
+        self._renamed = {
+            name: streamer.destinations[0]
+            for name, owner in self._owners.items()
+            for streamer in (*by_login.get(owner.login, ()), *by_id.get(owner.user_id, ()))
+            if owner.is_now(streamer)
+        }
 
 
 def _names(twins: Sequence[Streamer]) -> str:

@@ -8,8 +8,8 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.sections import Config, StreamerEntry
-from itsjustintv.model import Event
+from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry
+from itsjustintv.model import Event, Owner
 from itsjustintv.routing import Routing
 
 EVENT = Event(
@@ -76,6 +76,53 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual(self.renamed(user_id="42", target_webhook_url="https://d.example/"), "https://d.example/")
         self.routing.configure(self.config)
         self.assertIsNone(self.renamed(user_id="44", login="raccoon", target_webhook_url="https://d.example/"))
+
+    def test_a_login_that_passed_to_another_channel_is_no_new_name(self) -> None:
+        """
+        Nor is an entry of the same channel that was there before, and got its own delivery.
+        """
+        self.routing.identify({"tanuki": "42"})
+        self.assertIsNone(self.renamed(user_id="44", login="tanuki", target_webhook_url="https://d.example/"))
+        twin = StreamerEntry(user_id="42", target_webhook_url="https://d.example/")
+        self.routing.configure(evolve(self.config, streamers={**self.config.streamers, "twin": twin}))
+        self.routing.configure(Config(streamers={"twin": twin}))
+        self.assertIsNone(self.routing.destination("streamers.tanuki"))
+
+    def test_a_table_that_is_renamed_again(self) -> None:
+        """
+        What waits since the first name goes where the last one says.
+        """
+        self.renamed(login="tanuki", target_webhook_url="https://c.example/")
+        last = StreamerEntry(login="tanuki", target_webhook_url="https://e.example/")
+        self.routing.configure(Config(streamers={"last": last}))
+        urls = [self.routing.destination(f"streamers.{key}") for key in ("tanuki", "raccoon")]
+        self.assertEqual([each and each.url for each in urls], [last.target_webhook_url] * 2)
+
+    def test_what_is_for_everybody_goes_to_no_single_streamer(self) -> None:
+        """
+        The global webhook is nobody's own: switched off while a table is renamed, its deliveries go nowhere.
+        """
+        shared = GlobalWebhook(enabled=True, url="https://all.example/")
+        self.routing.configure(Config(streamers={"tanuki": StreamerEntry(login="tanuki")}, global_webhook=shared))
+        own = StreamerEntry(login="tanuki", target_webhook_url="https://c.example/")
+        self.routing.configure(Config(streamers={"raccoon": own}))
+        self.assertIsNone(self.routing.destination("global_webhook"))
+
+    def test_a_table_that_was_renamed_before_the_start(self) -> None:
+        """
+        The journal says whose deliveries they are; those that got their own beside them are somebody else.
+        """
+        for owner, found in (
+            (Owner("43", "an_old_login"), True),
+            (Owner("", "kitsune"), True),
+            (Owner("44", "kitsune"), False),
+            (Owner("43", "kitsune", {"kitsune"}), False),
+        ):
+            routing = Routing.of(self.config)
+            routing.adopt({"streamers.an old name": owner, "global_webhook": owner})
+            destination = routing.destination("streamers.an old name")
+            self.assertEqual(destination and destination.url, "https://b.example/" if found else None)
+            self.assertIsNone(routing.destination("global_webhook"))
 
     def test_a_streamer_is_there_by_key_or_by_id(self) -> None:
         """

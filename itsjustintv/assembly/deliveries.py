@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from itsjustintv.absences import DESTINATIONS, STREAMERS, Absences
 from itsjustintv.agents import deliveries_agent
@@ -78,6 +79,10 @@ class Deliveries:
                 return None
             return streamers.ends(delivery.streamer)
 
+        def adopt() -> Deferred[None]:
+            owners = journal.owners(lambda name: routing.destination(name) is not None)
+            return owners.addCallback(routing.adopt)
+
         queue = DeliveryQueue(
             journal,
             dispatch,
@@ -89,6 +94,7 @@ class Deliveries:
             ends=destinations.ends,
             forget=destinations.forget,
             orphaned=orphaned,
+            adopt=adopt,
         )
         pipeline = Pipeline(
             reactor,

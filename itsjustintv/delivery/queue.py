@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -69,6 +69,8 @@ class DeliveryQueue(Service):
         epoch: until then there is neither an attempt nor an end.
     :ivar forget: is called when nothing waits for such a destination any more.
     :ivar orphaned: when a delivery ends because its streamer is not configured; ``None`` while he is.
+    :ivar adopt: finds out, from the journal, whose destinations that are not configured are; may fail as the journal
+        does.
     """
 
     _journal: IJournal
@@ -83,6 +85,7 @@ class DeliveryQueue(Service):
     _ends: Ends = lambda _: 0.0
     _forget: Callable[[str], None] = lambda _: None
     _orphaned: Orphaned = lambda _: None
+    _adopt: Callable[[], Deferred[None]] = lambda: succeed(None)
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _in_flight: int = field(default=0, init=False)
     _turns: set[Deferred[Due | None]] = field(factory=set, init=False)
@@ -290,6 +293,8 @@ class DeliveryQueue(Service):
         try:
             if self._listed:
                 self._listed = not await self._journal.changed()
+            if not self._listed:
+                await self._adopt()
             names = [] if self._listed else await self._journal.destinations()
         except CancelledError:
             return

@@ -34,7 +34,7 @@ from itsjustintv.journal.reader import Reader
 from itsjustintv.journal.thread import Operation, OperationThread
 from itsjustintv.journal.timing import Committed, Timed
 from itsjustintv.journal.writer import Writer
-from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
 from itsjustintv.support.clocks import SteadyClock
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
@@ -152,6 +152,14 @@ class Journal(Service):
 
     def destinations(self) -> Deferred[Sequence[str]]:
         return self._read(queries.destinations)
+
+    def owners(self, configured: Callable[[str], bool]) -> Deferred[Mapping[str, Owner]]:
+        """
+        Whose the destinations are that are not configured and that something waits for, by their names.
+
+        :param configured: whether a destination is; called in a thread.
+        """
+        return self._read(lambda connection: queries.owners(connection, configured))
 
     def due(self, destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
         return self._read(lambda connection: queries.due(connection, destination, after, limit))

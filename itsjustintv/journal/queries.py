@@ -14,7 +14,7 @@ from sqlite3 import Connection, Row
 from attrs import evolve
 
 from itsjustintv.journal.rows import to_attempt, to_delivery, to_event
-from itsjustintv.model import UNDELIVERED, Accounting, Attempt, Census, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import UNDELIVERED, Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
 
 __all__ = [
     "accounting",
@@ -34,6 +34,7 @@ __all__ = [
     "load",
     "on_its_way",
     "outcomes",
+    "owners",
     "pending",
     "recall",
     "recall_all",
@@ -323,6 +324,41 @@ def streamers_ever(connection: Connection) -> Sequence[str]:
     The keys of all streamers with a delivery in the journal; reads all of them.
     """
     return [row["streamer"] for row in connection.execute("SELECT DISTINCT streamer FROM deliveries ORDER BY streamer")]
+
+
+def owners(connection: Connection, configured: Callable[[str], bool]) -> Mapping[str, Owner]:
+    """
+    Whose the destinations are that are not configured and have deliveries that have not ended, by their names; without
+    those that are about several channels.
+    """
+    unprepared = connection.execute("SELECT DISTINCT destination FROM deliveries WHERE state = 'accepted'")
+    names = {*destinations(connection), *(row["destination"] for row in unprepared)}
+    return {
+        name: owner
+        for name in sorted(names)
+        if not configured(name) and (owner := _owner(connection, name)) is not None
+    }
+
+
+def _owner(connection: Connection, destination: str) -> Owner | None:
+    waiting = (
+        "SELECT event_id FROM deliveries WHERE state = 'pending' AND destination = :name"
+        " UNION SELECT event_id FROM deliveries WHERE state = 'accepted' AND destination = :name"
+    )
+    channels = connection.execute(
+        f"SELECT broadcaster_id, max(broadcaster_login) AS login FROM events WHERE id IN ({waiting})"  # noqa: S608 - ours
+        " GROUP BY broadcaster_id",
+        {"name": destination},
+    ).fetchall()
+    if len(channels) != 1:
+        return None
+    others = connection.execute(
+        f"SELECT DISTINCT streamer FROM deliveries WHERE event_id IN ({waiting})",  # noqa: S608 - as above
+        {"name": destination},
+    )
+    return Owner(
+        channels[0]["broadcaster_id"], channels[0]["login"].lower(), frozenset(row["streamer"] for row in others)
+    )
 
 
 def destinations_ever(connection: Connection) -> Sequence[str]:

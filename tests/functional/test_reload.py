@@ -165,6 +165,24 @@ class FollowTests(StageCase):
         await stage.settled(stage.reactor)
         self.assertEqual(stage.accounting().delivered, 1)
 
+    async def test_a_renamed_table_keeps_its_deliveries_when_the_daemon_is_killed(self) -> None:
+        """
+        Renamed by a reload, killed, and started with the new name, the daemon sends what waited under the old one.
+        """
+        stage = self.stage(settings='[retry]\ninitial_delay = "100ms"\nbackoff_factor = 1\n')
+        stage.add_streamer("tanuki")
+        stage.receiver.script.plan("/tanuki", then=Behaviour(status=503))
+        daemon = await stage.started()
+        await go_live(stage, "tanuki")
+        await stage.receiver.delivery("/tanuki", 2)
+        stage.streamers["tanuki"] = stage.streamers["tanuki"].replace("[streamers.tanuki]", "[streamers.raccoon]")
+        stage.configure()
+        await daemon.said("1 streamer added: raccoon")
+        await daemon.kill()
+        stage.receiver.script.plan("/tanuki")
+        await stage.started()
+        self.assertEqual((await stage.settled(stage.reactor)).delivered, 1)
+
     async def test_what_went_live_while_it_was_away_is_found(self) -> None:
         """
         A message about a streamer whom a half written file lacks is ignored; when the streamer returns Twitch is asked,

@@ -25,7 +25,7 @@ from itsjustintv.journal.database import connect
 from itsjustintv.journal.exchange import Original
 from itsjustintv.journal.journal import Journal
 from itsjustintv.journal.ledger import Ledger
-from itsjustintv.model import Due, State
+from itsjustintv.model import Due, Owner, State
 from tests.journal.values import attempt, deliveries, event
 
 #: Starts a journal on a file and says what happened.
@@ -113,6 +113,9 @@ class LifeTests(JournalCase):
         ((_, delivery),) = await self.journal.unprepared(1000.0, 9)
         self.assertTrue(await self.journal.prepare(delivery.id, b"{}", b"png", 1001.0))
         self.assertEqual(await self.journal.destinations(), ["a"])
+        owner = Owner("1337", "cool_user", frozenset({"cool"}))
+        self.assertEqual(await self.journal.owners("b".__eq__), {"a": owner})
+        self.assertEqual(await self.journal.owners(lambda _: False), {"a": owner, "b": owner})
         self.assertEqual(await self.journal.due("a", None, 9), [Due(1001.0, "e1-1")])
         loaded = await self.journal.load("e1-1")
         assert loaded is not None
