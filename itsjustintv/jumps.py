@@ -4,6 +4,7 @@ The clock on the wall, when it is set while the daemon runs.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,10 @@ from itsjustintv.support.clocks import SteadyClock
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["Jumps"]
+
+# Where something sets the clock again and again, so many lines are written in so many seconds.
+_LINES = 5
+_WITHIN = 600.0
 
 
 @define(eq=False)
@@ -41,6 +46,9 @@ class Jumps(Service):
     _ahead: float = field(default=0.0, init=False)
     _noted: float = field(default=0.0, init=False)
     _listeners: list[Callable[[], Any]] = field(factory=list, init=False)
+    _said: deque[float] = field(factory=lambda: deque(maxlen=_LINES), init=False)
+    _steps: int = field(default=0, init=False)
+    _moved: float = field(default=0.0, init=False)
     _loop: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
@@ -84,17 +92,14 @@ class Jumps(Service):
         if abs(by) >= self._least:
             self._ahead = ahead
             self.count += 1
-            self.log.warn(
-                "the clock of this machine was set {direction} by {by}: nothing waits longer or expires because of"
-                " that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
-                direction="forward" if by > 0 else "back",
-                by=Seconds(round(abs(by), 1)),
-            )
+            self._steps += 1
+            self._moved += by
             for listener in self._listeners:
                 try:
                     listener()
                 except Exception:  # noqa: BLE001 - the others must hear of it all the same
                     self.log.failure("{listener} has not followed the clock; restart the daemon", listener=listener)
+        self._say()
         if self._noted != self._ahead:
             ahead = self._ahead
             try:
@@ -105,3 +110,30 @@ class Jumps(Service):
                 self.log.failure("cannot write down that the clock was set, will try again")
                 return
             self._noted = ahead
+
+    def _say(self) -> None:
+        """
+        Say what was not said yet, several steps in one line if there were many lines.
+        """
+        now = self._clock.seconds()
+        if not self._steps or (len(self._said) == _LINES and now < self._said[0] + _WITHIN):
+            return
+        self._said.append(now)
+        steps, by = self._steps, self._moved
+        self._steps, self._moved = 0, 0.0
+        direction = "forward" if by > 0 else "back"
+        if steps == 1:
+            self.log.warn(
+                "the clock of this machine was set {direction} by {by}: nothing waits longer or expires because of"
+                " that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
+                direction=direction,
+                by=Seconds(round(abs(by), 1)),
+            )
+        else:
+            self.log.warn(
+                "the clock of this machine was set {count} times in a short while, {direction} by {by} in all:"
+                " something sets it again and again; check what (timedatectl, chronyc tracking)",
+                count=steps,
+                direction=direction,
+                by=Seconds(round(abs(by), 1)),
+            )

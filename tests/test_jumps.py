@@ -90,6 +90,19 @@ class JumpsTests(SynchronousTestCase):
             self.look()
         self.assertEqual((self.jumps.count, [round(each, 3) for each in self.notes.ahead]), (1, [1.2]))
 
+    def test_a_clock_that_is_set_all_the_time_does_not_fill_the_log(self) -> None:
+        """
+        After a few lines the steps of ten minutes are one line, which has their number and their sum; every one is
+        noted and passed on at once.
+        """
+        for _ in range(600):
+            self.machine.wall -= 1.5
+            self.look()
+        self.assertEqual((self.jumps.count, self.told, len(self.notes.ahead), len(self.lines)), (600, 600, 600, 5))
+        self.look()
+        self.assertIn("was set 595 times in a short while, back by 14 min 53 s in all:", self.lines[-1])
+        self.assertEqual(len(self.lines), 6)
+
     def test_a_journal_that_is_away(self) -> None:
         """
         The note is tried again until it is there; the jump itself is said once.
