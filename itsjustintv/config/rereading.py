@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from itsjustintv.config.changes import Changes, changes, fingerprint
 from itsjustintv.config.load import Loaded, load
+from itsjustintv.config.secret_files import named_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 from itsjustintv.support.regular_files import is_descriptor, read_again
@@ -51,6 +52,9 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> F
             Problem("--config", f"{path} cannot be read again; restart the daemon to change the configuration")
         )
     new = loaded.config
+    for key, name in named_files(new).items():
+        if is_descriptor(Path(name)):
+            refused.append(Problem(key, f"{name} cannot be read again; restart the daemon to change the secret"))
     if new.storage.path != old.storage.path:
         new = evolve(new, storage=evolve(new.storage, path=old.storage.path))
         refused.append(_JOURNAL)

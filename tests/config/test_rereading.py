@@ -51,6 +51,24 @@ class DescriptorTests(SynchronousTestCase):
             [f"--config: {self.path} cannot be read again; restart the daemon to change the configuration"],
         )
 
+    def test_a_secret_stays_what_it_was(self) -> None:
+        """
+        A secret that a shell hands over is read at the start; a reload says that it cannot be read again.
+        """
+        with os.fdopen(self.writing, "wb") as secret:
+            secret.write(b"client secret")
+        file = Path(self.mktemp())
+        file.write_bytes(
+            CONFIGURATION.replace(b'client_secret = "client secret"', b'client_secret_file = "%b"' % bytes(self.path))
+        )
+        loaded = load(file, {})
+        found = reread(file, {}, loaded.base, loaded.config)
+        self.assertEqual("client secret", found.loaded.config.twitch.client_secret)
+        self.assertEqual(
+            [str(each) for each in found.refused],
+            [f"twitch.client_secret_file: {self.path} cannot be read again; restart the daemon to change the secret"],
+        )
+
     def test_a_reload_never_waits_for_one(self) -> None:
         """
         A descriptor that is first named by a reload is refused, though it may have something to read one day.
