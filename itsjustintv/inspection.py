@@ -113,8 +113,6 @@ def _own(tls: TLS, now: float) -> Iterator[Finding]:
         )
     else:
         yield Finding(Verdict.OK, f"{tls.cert_file} with {tls.key_file} can be served")
-    if Path(tls.key_file).stat().st_mode & stat.S_IRWXO:
-        yield Finding(Verdict.HINT, f"{tls.key_file} can be read by everybody on this machine: chmod o= {tls.key_file}")
 
 
 def ports(server: Server, running: bool | None) -> Iterator[Finding]:

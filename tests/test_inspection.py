@@ -78,20 +78,15 @@ class KeysTests(SynchronousTestCase):
 
     def test_the_operators_own_files(self) -> None:
         """
-        They must be there, and for the domains; a key that everybody can read is worth a hint.
+        They must be there, and for the domains.
         """
         own = str(self.root)
         changes = {"mode": "files", "cert_file": own, "key_file": own}
         self.assertEqual(self.verdict(**changes)[0], Verdict.MEND)
         self.root.parent.mkdir(parents=True, exist_ok=True)
-        for names, mode, verdict in (
-            ((NAME,), 0o600, Verdict.OK),
-            ((NAME,), 0o604, Verdict.HINT),
-            (("other.example.test",), 0o600, Verdict.MEND),
-        ):
+        for names, verdict in (((NAME,), Verdict.OK), (("other.example.test",), Verdict.MEND)):
             held = bundle(*names, start=time() - DAY)
             self.root.write_bytes(b"".join(each.as_bytes() for each in held.objects()))
-            self.root.chmod(mode)
             self.assertEqual(self.verdict(**changes)[0], verdict, names)
 
 

@@ -79,6 +79,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "messages with adaptive cards",
         certain=False,
     ),
+    _service("Google Chat", r"chat\.googleapis\.com", r"/v1/spaces/", "messages of its own form"),
     _service("Telegram", r"api\.telegram\.org", r"/(?:bot|file/bot)", "the parameters of its methods"),
 )
 

@@ -1,5 +1,6 @@
 """
-Whether others on this machine can read what is secret: the configuration, and the files that it reads secrets from.
+Whether others on this machine can read what is secret: the configuration, the files that it reads secrets from, and the
+key of a certificate.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from itsjustintv.config.secret_files import named_files
 from itsjustintv.config.sections import Config
@@ -25,6 +27,9 @@ def exposed(path: Path, config: Config) -> Iterator[Problem]:
     """
     files = {"the configuration": path}
     files |= {key: Path(name) for key, name in named_files(config).items()}
+    tls = config.server.tls
+    if tls.enabled and tls.mode == "files":
+        files["server.tls.key_file"] = Path(tls.key_file)
     for key, file in files.items():
         if is_descriptor(file):
             # Not a name that chmod could be told.
@@ -37,4 +42,4 @@ def exposed(path: Path, config: Config) -> Iterator[Problem]:
             what = "read" if status.st_mode & stat.S_IROTH else "changed"
             # Who looks may not be who reads it: a group that may read a file must not lose that.
             mode = "600" if status.st_uid == os.geteuid() else "o="
-            yield Problem(f"{key} {file}", f"can be {what} by others: chmod {mode} {file}")
+            yield Problem(f"{key} {file}", f"can be {what} by others: chmod {mode} {quote(str(file))}")

@@ -35,6 +35,7 @@ KNOWN = {
         "https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y",
         "https://d.e1.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x/triggers/manual/paths/invoke",
     ),
+    "Google Chat": ("https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=t",),
     "Telegram": ("https://api.telegram.org/bot1:a/sendMessage?chat_id=2", "https://API.telegram.org/bot1:a/"),
 }
 
@@ -43,6 +44,7 @@ UNKNOWN = (
     "https://discord.com.example.org/api/webhooks/1/a",
     "https://notdiscord.com/api/webhooks/1/a",
     "https://discord.com/",
+    "https://chat.googleapis.com/",
     "https://example.org/?https://hooks.slack.com/services/",
     "https://telegram.example.org/bot1/sendMessage",
     "https://api.example.logic.azure.com/other",

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.exposure import exposed
-from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry, Twitch
+from itsjustintv.config.sections import TLS, Config, GlobalWebhook, Server, StreamerEntry, Twitch
 
 
 class ExposedTests(SynchronousTestCase):
@@ -64,6 +64,19 @@ class ExposedTests(SynchronousTestCase):
         self.assertEqual([f"{key} {self.folder / name}" for key, name in keys.items()], self.told())
         [first, *_] = exposed(self.folder / "config.toml", self.config)
         self.assertEqual(f"can be read by others: chmod 600 {self.folder / 'config.toml'}", first.message)
+
+    def test_the_key_of_a_certificate(self) -> None:
+        """
+        The key of a certificate of one's own is one of the files, with a command that a shell takes as it is.
+        """
+        key = self.folder / "the key.pem"
+        key.touch(0o644)
+        tls = TLS(enabled=True, mode="files", key_file=str(key))
+        [problem] = exposed(self.folder / "config.toml", Config(server=Server(tls=tls)))
+        self.assertEqual(
+            f"server.tls.key_file {key} can be read by others: chmod 600 '{key}'", f"{problem.path} {problem.message}"
+        )
+        self.assertEqual([], list(exposed(self.folder / "config.toml", Config(server=Server(tls=TLS(enabled=True))))))
 
     def test_what_is_no_file(self) -> None:
         """
