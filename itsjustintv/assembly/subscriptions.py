@@ -93,6 +93,7 @@ class Subscriptions:
             identities.certain,
             channels.ends,
             unknown_users.logins,
+            lambda: twitch.time.problem() is not None,
             wall=twitch.time.now,
         )
         preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))

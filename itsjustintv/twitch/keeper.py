@@ -68,6 +68,8 @@ class SubscriptionKeeper(Service):
     :ivar ends: until when the subscription for a user id that is not wanted any more is left, in seconds since the
         epoch; infinity while that is not known.
     :ivar unknown: why those have no id for whom there can be no subscription, by their keys in the configuration.
+    :ivar refusing: whether Twitch's messages are refused, its challenges too; what fails meanwhile is tried again as
+        soon as they are not.
     """
 
     _api: SubscriptionsAPI
@@ -81,6 +83,7 @@ class SubscriptionKeeper(Service):
     _certain: Callable[[], bool] = lambda: True
     _ends: Callable[[str], float] = lambda _: 0.0
     _unknown: Callable[[], Mapping[str, str]] = dict
+    _refusing: Callable[[], bool] = lambda: False
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _errand: Errand = field(
         init=False,
@@ -102,6 +105,7 @@ class SubscriptionKeeper(Service):
     _enabled: dict[str, str] | None = field(default=None, init=False)
     _recent: dict[str, tuple[Subscription, float]] = field(factory=dict, init=False)
     _gone: dict[str, float] = field(factory=dict, init=False)
+    _refused: bool = field(default=False, init=False)
     _follow_up: float = field(default=_FOLLOW_UP, init=False)
     _gathering: float = field(default=_GATHERING, init=False)
     _revoked_at: float | None = field(default=None, init=False)
@@ -232,6 +236,9 @@ class SubscriptionKeeper(Service):
         terms = self._take_terms()
         await self._fingerprints.load()
         listing = self._corrected(await self._api.list())
+        refused, self._refused = self._refused, self._refusing()
+        if refused and not self._refused:
+            self._patience.forget()
         wanted = self._wanted()
         drawn = self._draw(wanted, listing, terms)
         self._patience.only(wanted)

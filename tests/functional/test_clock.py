@@ -125,7 +125,7 @@ class ClockTests(StageCase):
     async def test_a_start_thirty_days_behind(self) -> None:
         """
         A daemon that starts with a clock that was never set refuses every message and says why; once the clock is set
-        right it takes them, without a restart.
+        right it takes them, without a restart, and subscribes at once, though the challenges were refused before.
         """
         stage, clock = self.begin()
         clock.set(-30 * DAY)
@@ -135,6 +135,7 @@ class ClockTests(StageCase):
         await daemon.said("from now (limit 10 min): check this machine's clock")
         clock.set(0.0)
         await daemon.said("this machine's clock agrees with twitch's again")
+        await stage.subscribed()
         self.assertEqual(await self.tell(stage), 200)
         await stage.receiver.delivery("/tanuki", 1)
         account = await stage.settled(stage.reactor, patience=5.0)
