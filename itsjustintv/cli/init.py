@@ -92,7 +92,7 @@ def _ip_address(value: str) -> Iterator[str]:
     callback=ruled(values.login),
     help="Whom to announce; may be repeated.",
 )
-@click.option("--webhook", metavar="URL", callback=ruled(urls.host_url), help="Whom to tell.")
+@click.option("--webhook", metavar="URL", callback=ruled(urls.receiver_url), help="Whom to tell.")
 @click.option("--webhook-secret", metavar="SECRET", help="What to sign with; made up unless given.")
 @click.option("--test/--no-test", "send_test", default=False, help="Send a test to the webhook.")
 @click.option("--check/--no-check", default=True, show_default=True, help="Ask Twitch and the name servers.")

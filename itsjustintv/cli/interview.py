@@ -192,7 +192,7 @@ class Interview:
 
         def ask() -> str:
             nonlocal sending
-            url = _prompt("Webhook (the URL that is told when somebody goes live)", urls.host_url)
+            url = _prompt("Webhook (the URL that is called when a streamer goes live)", urls.receiver_url)
             sending = self._look is not None and _confirm("Send it a test now?")
             return url
 

@@ -17,7 +17,7 @@ from itsjustintv.config.leaves import Keys, dotted, leaves
 from itsjustintv.config.secret_files import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
-from itsjustintv.config.urls import base_url, host_url
+from itsjustintv.config.urls import base_url, host_url, receiver_url
 from itsjustintv.config.values import (
     LOG_LEVELS,
     Rule,
@@ -83,7 +83,7 @@ _RULES: Mapping[str, Rule] = {
     "catch_up.max_age": above(0),
     "filter.on_error": one_of("send", "hold"),
     "filter.types": broadcast_types,
-    "global_webhook.url": optional(host_url),
+    "global_webhook.url": optional(receiver_url),
     "global_webhook.target_webhook_header": optional(header),
     "global_webhook.target_webhook_hashing": optional(hashing),
     "global_webhook.target_webhook_signature": optional(_SIGNATURES),
@@ -93,7 +93,7 @@ _STREAMER_RULES: Mapping[str, Rule] = {
     "user_id": optional(user_id),
     "login": optional(login),
     "types": broadcast_types,
-    "target_webhook_url": optional(host_url),
+    "target_webhook_url": optional(receiver_url),
     "target_webhook_header": optional(header),
     "target_webhook_hashing": optional(hashing),
     "target_webhook_signature": optional(_SIGNATURES),

@@ -13,10 +13,11 @@ from itsjustintv.config.accidents import around, core, invisible, listed
 from itsjustintv.config.hosts import host_faults, port_faults
 from itsjustintv.config.names import is_address
 
-__all__ = ["base_url", "host_url"]
+__all__ = ["base_url", "host_url", "receiver_url"]
 
 _URL = re.compile(r"(?is)(https?)://([^/?#]*)(.*)")
 _NEARLY = re.compile(r"(?is)https?(?::|//|:/|;|$)")
+_USER = "must not hold a user name or a password: they would not be sent"
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -43,6 +44,14 @@ def host_url(value: str) -> Iterator[str]:
     yield from _rest(rest)
 
 
+def receiver_url(value: str) -> Iterator[str]:
+    """
+    The address of a receiver, which can do without a password.
+    """
+    for sentence in host_url(value):
+        yield f"{sentence}; a receiver can check the signature" if sentence == _USER else sentence
+
+
 def base_url(value: str) -> Iterator[str]:
     """
     A URL to which paths are added.
@@ -55,7 +64,7 @@ def base_url(value: str) -> Iterator[str]:
 def _place(place: str, scheme: str) -> Iterator[str]:
     user, at, place = place.rpartition("@")
     if at or user:
-        yield "must not hold a user name or a password: they would not be sent; a receiver can check the signature"
+        yield _USER
     if "\\" in place:
         yield "must be written with /, not with a backslash"
         return

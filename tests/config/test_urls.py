@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.hosts import address, authority, host_and_port, listen
-from itsjustintv.config.urls import base_url, host_url
+from itsjustintv.config.urls import base_url, host_url, receiver_url
 from itsjustintv.support.http_url import HttpUrl
 from tests.support.test_http_url import SENT
 
@@ -20,6 +20,16 @@ class UrlTests(SynchronousTestCase):
     """
     URLs.
     """
+
+    def test_where_a_signature_does_the_work_of_a_password(self) -> None:
+        """
+        The address of a receiver with a user name is told that deliveries are signed; other addresses are not, since
+        what is asked there is not.
+        """
+        url, sentence = "https://user@h.example/#a", "must not hold a user name or a password: they would not be sent"
+        told, fragment = receiver_url(url)
+        self.assertEqual(f"{sentence}; a receiver can check the signature", told)
+        self.assertEqual([sentence, fragment], list(host_url(url)))
 
     def test_what_can_be_sent_to(self) -> None:
         """
