@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.cli.doctor`.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from time import time
 
@@ -37,11 +38,13 @@ class ConfigurationTests(SynchronousTestCase):
         """
         path = Path(self.mktemp())
         path.write_text('[server]\nport = "x"\n[retry]\njitter = 2\n')
-        result = CliRunner().invoke(main, ["doctor", "--config", str(path)])
+        # The switches of the tests are no settings, about which there would be a hint.
+        runner = CliRunner(env={name: None for name in os.environ if name.startswith("ITSJUSTINTV_")})
+        result = runner.invoke(main, ["doctor", "--config", str(path)])
         self.assertEqual(result.exit_code, 1)
         self.assertIn("mend: configuration: server.port: must be a whole number", result.output)
         self.assertIn("to be mended: 5", result.output)
-        result = CliRunner().invoke(main, ["doctor", "--json", "--config", str(path)])
+        result = runner.invoke(main, ["doctor", "--json", "--config", str(path)])
         content = json.loads(result.stdout)
         self.assertEqual((content["mend"], content["hints"], result.exit_code), (5, 0, 1))
         self.assertEqual({each["area"] for each in content["findings"]}, {"configuration"})
