@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 __all__ = ["ALLOWED", "seconds"]
@@ -14,7 +15,8 @@ __all__ = ["ALLOWED", "seconds"]
 ALLOWED = 'must be a duration such as "30s", "1h15m" or "500ms" (units ns, us, ms, s, m, h), or a number of seconds'
 
 # Go's own limit: what fits into 63 bits of nanoseconds.
-_LONGEST = 2562047 * 3600.0
+_MOST_HOURS = 2562047
+_LONGEST = _MOST_HOURS * 3600.0
 
 _UNITS = {
     "ns": Decimal("1e-9"),
@@ -89,8 +91,11 @@ def _unread(text: str) -> str:
     parts = re.findall(rf"({_NUMBER})([^0-9.]*)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return ALLOWED
-    number, unit = next((number, unit) for number, unit in parts if unit not in _UNITS)
-    return f"must be a duration {_other_unit(number, unit)}" if unit else ALLOWED
+    unit = next(unit for _, unit in parts if unit not in _UNITS)
+    if unit.lower() in _DAYS:
+        whole = _in_hours(parts)
+        return f"must be a duration in hours at the most, since there is no unit {unit.lower()}{whole}"
+    return f"must be a duration {_other_unit(unit)}" if unit else ALLOWED
 
 
 def _without(text: str) -> str:
@@ -107,11 +112,25 @@ def _without(text: str) -> str:
     return f": write {rest}"
 
 
-def _other_unit(number: str, unit: str) -> str:
+def _in_hours(parts: Sequence[tuple[str, str]]) -> str:
+    """
+    Say what days and weeks are in hours, the rest as it is written, if all of it is understood.
+    """
+    hours, rest = Decimal(0), ""
+    for number, unit in parts:
+        if (day := _DAYS.get(unit.lower())) is not None:
+            hours += Decimal(number) * day
+        elif unit == "h":
+            hours += Decimal(number)
+        elif unit in _UNITS:
+            rest += number + unit
+        else:
+            return ""
+    return f": write {hours.normalize():f}h{rest}" if hours < _MOST_HOURS else ""
+
+
+def _other_unit(unit: str) -> str:
     lower = unit.lower()
-    if lower in _DAYS:
-        whole = ": write " + str(int(number) * _DAYS[lower]) + "h" if number.isdigit() and len(number) < 6 else ""
-        return f"in hours at the most, since there is no unit {lower}{whole}"
     meant = _MEANT.get(lower) or (lower if lower in _UNITS else None)
     return f"with the unit {meant} in place of {unit}" if meant else "with no other units than ns, us, ms, s, m and h"
 

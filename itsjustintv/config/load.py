@@ -98,7 +98,8 @@ def read(path: Path, opening: Opening = read_once) -> str:
         text = opening(path, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
         odd = next(around(str(path)), "")
-        hint = f"its name {odd}" if odd else "give --config, or set ITSJUSTINTV_CONFIG"
+        where = "give --config, or set ITSJUSTINTV_CONFIG" if opening is read_once else "put it back"
+        hint = f"its name {odd}" if odd else where
         raise _unusable(path, f"does not exist; {hint}") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None

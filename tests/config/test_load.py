@@ -21,6 +21,7 @@ from itsjustintv.config.load import Loaded, load, parse
 from itsjustintv.config.secret_files import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry, Twitch
 from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.support.regular_files import read_again
 
 _DATA = Path(__file__).parents[1] / "data" / "config"
 
@@ -136,6 +137,14 @@ class LoadTests(SynchronousTestCase):
         """
         expected = Problem(str(self.path), "does not exist; give --config, or set ITSJUSTINTV_CONFIG")
         self.assertEqual((expected,), self._told())
+
+    def test_a_file_that_is_gone_while_the_daemon_runs(self) -> None:
+        """
+        Who has given ``--config`` is not told to give it.
+        """
+        with self.assertRaises(ConfigError) as caught:
+            load(self.path, {}, opening=read_again)
+        self.assertEqual((Problem(str(self.path), "does not exist; put it back"),), caught.exception.problems)
 
     def test_folder_is_not_a_file(self) -> None:
         """
