@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from unicodedata import category, name
 
-__all__ = ["accidents", "around", "core", "invisible", "listed", "named", "strange"]
+__all__ = ["accidents", "around", "core", "in_path", "invisible", "listed", "named", "strange"]
 
 _NAMES = {
     "\0": "NUL",
@@ -41,6 +41,9 @@ _PLACEHOLDER = re.compile(
 )
 _VARIABLE = re.compile(r"\$[A-Z][A-Z0-9_]{2,}|\$\{.*\}|\{\{.*\}\}|\$\(.*\)|%[A-Z0-9_]+%", re.DOTALL)
 _ASSIGNMENT = re.compile(r"(?:export )?[A-Z][A-Z0-9]*_[A-Z0-9_]+=.+", re.DOTALL)
+
+# What a shell would have replaced.
+_HOME = re.compile(r"\A~|\$[A-Za-z_{]")
 
 _COMMENT = re.compile(r"\s#")
 
@@ -88,6 +91,15 @@ def around(value: str) -> Iterator[str]:
     elif first or last:
         where = "begins" if first else "ends"
         yield f"{where} with a quote ({named(first or last)}), which counts as part of it: remove it"
+
+
+def in_path(value: str) -> Iterator[str]:
+    """
+    Find what a path cannot be meant to hold.
+    """
+    yield from around(value)
+    if found := _HOME.search(value):
+        yield f"holds {found[0][0]}, which is taken as it is, not replaced as a shell does: write the whole path"
 
 
 def core(value: str) -> str:

@@ -8,12 +8,13 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
-from itsjustintv.config.accidents import accidents, around, listed
+from itsjustintv.config.accidents import accidents, around, in_path, listed
 from itsjustintv.config.admin import ADMIN_RULES, check_admin
 from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.hosts import address, authority
 from itsjustintv.config.leaves import Keys, dotted, leaves
+from itsjustintv.config.places import is_path
 from itsjustintv.config.secret_files import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
@@ -215,7 +216,8 @@ def _accident(keys: Keys, value: object, draft: Draft) -> Iterator[Finding]:
             for sentence in _tags(value):
                 yield Finding(dotted(keys), sentence)
     elif isinstance(value, str) and value:
-        sentences = [*(accidents(value) if keys[-1] in _EXACT else around(value))]
+        rule = accidents if keys[-1] in _EXACT else in_path if is_path(keys[-1]) else around
+        sentences = [*rule(value)]
         if keys == _CLIENT_SECRET and not sentences and not value.isascii():
             odd = listed(dict.fromkeys(c for c in value if not c.isascii()))
             sentences = [f"holds {odd}, and Twitch gives letters and digits of ASCII only: copy it again"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
-from itsjustintv.config.accidents import around
+from itsjustintv.config.accidents import in_path
 from itsjustintv.config.draft import Draft, Finding
 from itsjustintv.config.leaves import Keys, dotted
 from itsjustintv.config.sections import Config
@@ -85,7 +85,7 @@ def fill(draft: Draft, base: Path, opening: Callable[[Path, int], bytes] = read_
             draft.findings.append(Finding(dotted(file_keys), f"must not be given together with {keys[-1]}"))
             continue
         try:
-            secret = _read(base / name, opening)
+            secret = _read(base, name, opening)
         except ValueError as error:
             draft.findings.append(Finding(dotted(file_keys), str(error)))
         else:
@@ -93,19 +93,22 @@ def fill(draft: Draft, base: Path, opening: Callable[[Path, int], bytes] = read_
             draft.files[dotted(keys)] = str(base / name)
 
 
-def _read(path: Path, opening: Callable[[Path, int], bytes]) -> str:
+def _read(base: Path, name: str, opening: Callable[[Path, int], bytes]) -> str:
     """
     :raises ValueError: saying why not.
     """
+    path = base / name
     try:
         content = opening(path, _LONGEST)
     except Unsuitable as error:
         if error.errno == errno.EFBIG:
             raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except OSError as error:
-        odd = next(around(str(path)), "") if isinstance(error, FileNotFoundError) else ""
+    except FileNotFoundError as error:
+        odd = next(in_path(name), "")
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}{odd and f'; its name {odd}'}") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except ValueError:
         raise ValueError("must not hold a NUL character") from None
     try:

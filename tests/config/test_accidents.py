@@ -211,10 +211,23 @@ class SourceTests(SynchronousTestCase):
         """
         with self.assertRaises(ConfigError) as caught:
             parse(self.tables(("twitch", "client_secret_file"), '"secret"'), {}, base=self.folder)
-        self.assertIn('No such file or directory; its name ends with a quote (")', str(caught.exception))
+        self.assertIn('No such file or directory; its name stands in quotes (")', str(caught.exception))
         with self.assertRaises(ConfigError) as caught:
             read(self.folder / "config.toml ")
         self.assertIn("does not exist; its name ends with a space (U+0020)", str(caught.exception))
+
+    def test_what_a_shell_would_have_replaced(self) -> None:
+        """
+        A path with ~ or a variable is told that it is taken as it is: a folder of that name is seldom meant.
+        """
+        for path, character in (("~/a.db", "~"), ("~bot/a.db", "~"), ("$HOME/a.db", "$"), ("data/${NAME}.db", "$")):
+            [warning] = warned(f'{_GLOBAL}[storage]\npath = "{path}"')
+            self.assertEqual("storage.path", warning.path)
+            self.assertTrue(warning.message.startswith(f"holds {character}, which is taken as it is"), warning)
+            with self.assertRaises(ConfigError) as caught:
+                parse(self.tables(("twitch", "client_secret_file"), path), {}, base=self.folder)
+            self.assertIn(f"No such file or directory; its name holds {character}, which", str(caught.exception))
+        self.assertEqual([], warned(f'{_GLOBAL}[storage]\npath = "data/a~1$.db"'))
 
     def test_letters_that_twitch_never_gives(self) -> None:
         """
