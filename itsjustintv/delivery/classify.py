@@ -182,7 +182,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     (
         (SSL.SysCallError, error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted),
         RESET,
-        f"closed the connection before it had answered: {_LOOK}.",
+        f"closed the connection without an answer: {_LOOK}, and check that it speaks HTTP/1.1 there, not only HTTP/2.",
     ),
     (
         (SSL.Error,),

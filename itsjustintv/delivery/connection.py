@@ -27,7 +27,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from itsjustintv.delivery.head import LIMIT, BrokenAnswer, Head
+from itsjustintv.delivery.head import LIMIT, BrokenAnswer, Fault, Head
 from itsjustintv.support.http_agent import AnyHostEndpoints
 
 __all__ = ["FirmEndpoint", "FirmEndpoints"]
@@ -86,6 +86,7 @@ class _Firm(ProtocolWrapper):
     _received = 0
     _head: Head | None = None
     _over = False
+    _reused = False
 
     def write(self, data: bytes) -> None:
         """
@@ -121,7 +122,7 @@ class _Firm(ProtocolWrapper):
             self.abortConnection()
         else:
             if whole is not None:
-                self._head, self._received = None, len(whole)
+                self._head, self._received, self._reused = None, len(whole), True
                 super().dataReceived(whole)
 
     def abortConnection(self) -> None:
@@ -129,6 +130,7 @@ class _Firm(ProtocolWrapper):
         Close at once. Twisted's client does this when the wait for an answer is cancelled; the part that has come may
         be all that is needed.
         """
+        self._reused = False
         if self._head is not None and (broken := self._head.cut()) is not None:
             self._end(Failure(broken))
         cast("ITCPTransport", self.transport).abortConnection()
@@ -147,8 +149,11 @@ class _Firm(ProtocolWrapper):
         """
         if self._aborting is not None and self._aborting.active():
             self._aborting.cancel()
-        if self._head is not None and (broken := self._head.cut()) is not None:
-            reason = Failure(broken)
+        if self._head is not None:
+            if (broken := self._head.cut()) is not None:
+                reason = Failure(broken)
+            elif self._reused and self._head.empty:
+                reason = Failure(BrokenAnswer(Fault.STALE))
         if self._over:
             self.factory.unregisterProtocol(self)
         else:

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from itsjustintv import __version__
 from itsjustintv.delivery.classify import Meaning, answered, broken, failed, found_broken, timed_out
-from itsjustintv.delivery.head import BrokenAnswer
+from itsjustintv.delivery.head import BrokenAnswer, Fault
 from itsjustintv.delivery.retry_after import retry_after
 from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.reading import one_line
@@ -135,13 +135,18 @@ class Dispatcher:
                 "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
             )
             return
-        try:
-            exchange.response = await self._agent.request(
-                b"POST", destination.url.encode("ascii"), headers, _Bytes(body)
-            )
-        except Exception:
-            exchange.broken = found_broken(Failure())
-            raise
+        while exchange.response is None:
+            try:
+                exchange.response = await self._agent.request(
+                    b"POST", destination.url.encode("ascii"), headers, _Bytes(body)
+                )
+            except Exception:
+                broken = found_broken(Failure())
+                # The receiver closed a connection that had been idle as the request was written: another one is taken.
+                if broken is not None and broken.fault is Fault.STALE:
+                    continue
+                exchange.broken = broken
+                raise
         reading = _Beginning(_READ)
         exchange.response.deliverBody(reading)
         exchange.body = await reading.ended

@@ -49,6 +49,7 @@ class Fault(Enum):
     LARGE = auto()
     MALFORMED = auto()
     INCOMPLETE = auto()
+    STALE = auto()
 
 
 # What it is called when the final answer has not begun.
@@ -115,6 +116,13 @@ class Head:
         if self._received > LIMIT:
             raise self._broken(Fault.LARGE)
         return None
+
+    @property
+    def empty(self) -> bool:
+        """
+        Whether not a byte has come.
+        """
+        return not self._received
 
     def cut(self) -> BrokenAnswer | None:
         """

@@ -118,6 +118,7 @@ class ZooTestCase(TestCase):
 
     def setUp(self) -> None:
         self.zoos: list[Zoo] = []
+        self.ports: list[int] = []
         self.pool = HTTPConnectionPool(reactor)
         self.pool.cachedConnectionTimeout = 2
         self.addCleanup(self.closed)
@@ -144,7 +145,8 @@ class ZooTestCase(TestCase):
         else:
             port = reactor.listenSSL(0, zoo, options, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        return zoo, port.getHost().port
+        self.ports.append(port.getHost().port)
+        return zoo, self.ports[-1]
 
     def send(self, url: str, trusted: Certificate | None = None, deadline: float = DEADLINE) -> Deferred[Attempt]:
         """
@@ -190,6 +192,32 @@ class PlainTests(ZooTestCase):
         await port.stopListening()
         attempt = await self.send(f"http://127.0.0.1:{number}/", deadline=5.0)
         self.assertEqual(self.row(attempt), (False, "refused", None))
+
+    async def test_a_connection_that_the_receiver_was_closing(self) -> None:
+        """
+        A connection that is closed without a byte as it is used again costs no attempt: the request goes over another.
+        One that is closed so the first time it is used is the receiver's failure.
+        """
+
+        def once(persona: Persona) -> None:
+            if persona.received.count(DELIVERY.body) > 1:
+                persona.hang_up()
+            else:
+                persona.answer(200)
+
+        first, zoo = await self.meet(once, 5.0)
+        again = await self.send(f"http://127.0.0.1:{self.ports[-1]}/hook", deadline=5.0)
+        self.assertEqual((self.row(first), self.row(again)), ((True, "delivered", 200),) * 2)
+        self.assertEqual([each.received.count(DELIVERY.body) for each in zoo.connections], [2, 1])
+
+    async def test_silence_on_a_connection_that_is_used_again(self) -> None:
+        """
+        The deadline ends an attempt on such a connection too; nothing is sent after it.
+        """
+        first, zoo = await self.meet(lambda it: it.answer(200) if it.received.count(DELIVERY.body) == 1 else None, 5.0)
+        again = await self.send(f"http://127.0.0.1:{self.ports[-1]}/hook")
+        self.assertEqual((self.row(first), self.row(again)), ((True, "delivered", 200), (False, "timeout", None)))
+        self.assertEqual([each.received.count(DELIVERY.body) for each in zoo.connections], [2])
 
     async def test_unknown_name(self) -> None:
         """
