@@ -276,13 +276,17 @@ class MetricsTests(TelemetryCase):
         """
 
         async def scenario() -> None:
-            stage = self.stage(settings=f"{self.admin}[retry]\nmax_attempts = 1\n[catch_up]\nenabled = true\n")
+            # One attempt is waited for all day, so that there is one dead letter however long the day is.
+            retry = '[retry]\nmax_attempts = 1\ntimeout = "10m"\n'
+            stage = self.stage(settings=f"{self.admin}{retry}[catch_up]\nenabled = true\n")
             self.collecting(stage)
             for login in ("tanuki", "kitsune", "inari"):
                 stage.add_streamer(login)
             stage.receiver.script.plan("/kitsune", then=Behaviour(status=503))
             stage.receiver.script.plan("/inari", then=Behaviour(hang=True))
             stage.twitch.eventsub.resend_after = ()
+            # What nobody tells of is found at the start.
+            stage.twitch.world.go_live("tanuki")
             # In the morning Twitch has not answered yet.
             answering: Deferred[None] = Deferred()
             stage.twitch.faults.plan("token", then=Behaviour(after=answering))
@@ -355,6 +359,7 @@ class MetricsTests(TelemetryCase):
         Let a day be eventful.
         """
         world, eventsub = stage.twitch.world, stage.twitch.eventsub
+        await stage.receiver.delivery("/tanuki")
         stage.twitch.faults.plan("channels", then=Behaviour(status=500))
         tanuki = world.go_live("tanuki")
         message = stage.message(tanuki)
@@ -362,15 +367,12 @@ class MetricsTests(TelemetryCase):
             await eventsub.send(message, **how)
         stranger = world.add_streamer("stranger")
         await eventsub.send(stage.message(world.go_live(stranger.login)))
-        await stage.receiver.delivery("/tanuki")
+        await stage.receiver.delivery("/tanuki", 2)
         for login in ("kitsune", "inari"):
             await eventsub.send(stage.message(world.go_live(login)))
             await stage.receiver.delivery(f"/{login}")
-        # What nobody tells of is found, when a subscription was broken.
         [gone] = [each for each in stage.twitch.subscriptions if each.broadcaster_id == tanuki.channel.id]
-        world.go_live("tanuki")
         await stage.twitch.revoke(gone, "authorization_revoked")
-        await stage.receiver.delivery("/tanuki", 2)
         await treq.post(stage.callback, data=b"x" * 300_000, persistent=False)
         stage.settings += "nonsense = 1\n"
         stage.configure()
