@@ -195,14 +195,18 @@ class _Shift:
 
     async def _adopt(self, broadcaster_id: str) -> None:
         """
-        Use what there is although it was not listed, if it is as it should be; else replace it.
+        Use what there is although it was not listed, if it is as it should be; else replace it. What has just been
+        deleted may still be listed, as it was before.
         """
+        deleted = {each.id for each in self._work.deleted}
         mine = [
             each
             for each in (await self._api.list(broadcaster_id)).subscriptions
             if is_kind(each) and each.broadcaster_id == broadcaster_id and each.callback == self._terms.callback
         ]
         for each in mine:
+            if each.id in deleted:
+                continue
             if each.status in (ENABLED, PENDING) and self._fingerprints.matches(each.id, self._terms.secret):
                 self._work.adopted.append(each)
                 return

@@ -21,7 +21,7 @@ from itsjustintv.twitch.errand import Errand
 from itsjustintv.twitch.eventsub import Revocation
 from itsjustintv.twitch.fingerprints import Fingerprints
 from itsjustintv.twitch.patience import Patience
-from itsjustintv.twitch.reconcile import PATIENCE, Plan, is_kind, moment, plan
+from itsjustintv.twitch.reconcile import ENABLED, PATIENCE, PENDING, Plan, is_kind, moment, plan
 from itsjustintv.twitch.standing import Report, Round, Standing
 from itsjustintv.twitch.subscriptions import TYPE, Listing, Subscription, SubscriptionsAPI
 
@@ -45,6 +45,10 @@ _LONGEST_GATHERING = 60.0
 
 # Seconds for which what we know of a subscription counts for more than the list, which may be behind.
 _BEHIND = 60.0
+
+# Seconds for which a revocation counts for more than the list: longer than revocations are gathered, since what Twitch
+# has ended does not begin again.
+_ENDED_FOR = 3600.0
 
 # Seconds after which the others have their turn when too much has failed in a row.
 _AFTER_FAILURES = 60.0
@@ -106,6 +110,7 @@ class SubscriptionKeeper(Service):
     _recent: dict[str, tuple[Subscription, float]] = field(factory=dict, init=False)
     _gone: dict[str, float] = field(factory=dict, init=False)
     _refused: bool = field(default=False, init=False)
+    _ended: dict[str, tuple[str, float]] = field(factory=dict, init=False)
     _follow_up: float = field(default=_FOLLOW_UP, init=False)
     _gathering: float = field(default=_GATHERING, init=False)
     _revoked_at: float | None = field(default=None, init=False)
@@ -159,6 +164,7 @@ class SubscriptionKeeper(Service):
         """
         if revocation.type != TYPE or not self.running:
             return
+        self._ended[revocation.subscription_id] = (revocation.status, self._clock.seconds())
         if self._enabled is not None and self._enabled.get(revocation.broadcaster_id) == revocation.subscription_id:
             del self._enabled[revocation.broadcaster_id]
         if self._revoked_at is None:
@@ -258,15 +264,23 @@ class SubscriptionKeeper(Service):
 
     def _corrected(self, listing: Listing) -> Listing:
         """
-        Add to a list, which may be behind, what has just been created, and take away what has just been deleted.
+        Add to a list, which may be behind, what has just been created, take away what has just been deleted, and
+        believe it of nothing that Twitch has ended that it is enabled.
         """
-        since = self._clock.seconds() - _BEHIND
+        now = self._clock.seconds()
+        since = now - _BEHIND
         self._recent = {each: value for each, value in self._recent.items() if value[1] > since}
         self._gone = {each: at for each, at in self._gone.items() if at > since}
+        self._ended = {each: value for each, value in self._ended.items() if value[1] > now - _ENDED_FOR}
         found = {each.id: each for each in listing.subscriptions}
         missing = [each for each, _ in self._recent.values() if each.id not in found]
-        kept = [each for each in (*found.values(), *missing) if each.id not in self._gone]
+        kept = [self._as_ended(each) for each in (*found.values(), *missing) if each.id not in self._gone]
         return evolve(listing, subscriptions=tuple(kept))
+
+    def _as_ended(self, subscription: Subscription) -> Subscription:
+        if subscription.id in self._ended and subscription.status in (ENABLED, PENDING):
+            return evolve(subscription, status=self._ended[subscription.id][0])
+        return subscription
 
     def _draw(self, wanted: Mapping[str, str], listing: Listing, terms: Terms) -> Plan:
         return plan(

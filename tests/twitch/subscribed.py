@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.task import Clock
@@ -210,6 +210,14 @@ class Scene:
         changed = self.twitch.subscriptions.change(subscription_id, **changes)
         assert changed is not None
         return changed
+
+    def tell_of_the_end(self, subscription: Subscription, status: str) -> None:
+        """
+        Have Twitch revoke a subscription and list it as before.
+        """
+        told = self.twitch.eventsub.revocation(evolve(subscription, status=status))
+        self.twitch.eventsub.send(told, again=False)
+        self.settle()
 
     def find(self, chosen: Callable[[Subscription], bool] = lambda each: True) -> list[Subscription]:
         """

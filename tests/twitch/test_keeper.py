@@ -472,6 +472,81 @@ class TroubleTests(KeeperTestCase):
         scene.let_pass(60.0)
         self.assertEqual((scene.asked("POST"), scene.statuses()), (1, {"tanuki": ENABLED}))
 
+    def test_a_list_that_is_older_than_a_revocation(self) -> None:
+        """
+        What Twitch has said to be ended is replaced, though it is listed as enabled still, and the gap is told. It does
+        not matter whether the list was asked for before the revocation came, or after it.
+        """
+        for under_way in (False, True):
+            with self.subTest(under_way=under_way):
+                scene = Scene(Path(self.mktemp()))
+                self.addCleanup(scene.stop)
+                (tanuki,) = scene.streamers("tanuki")
+                scene.start(3600.0)
+                scene.gaps.clear()
+                (old,) = scene.find()
+                if under_way:
+                    scene.twitch.faults.plan(NAME, Behaviour(delay=3.0))
+                    scene.keeper.reconcile("somebody asks")
+                    scene.let_pass(1.0)
+                scene.tell_of_the_end(old, "authorization_revoked")
+                scene.let_pass(20.0)
+                (new,) = scene.find()
+                self.assertEqual((new.id != old.id, new.status, scene.asked("POST")), (True, "enabled", 2))
+                self.assertEqual([each for told in scene.gaps for each in told][-1:], [tanuki])
+                self.assertEqual(scene.keeper.report().broken, 0)
+
+    def test_a_revocation_right_after_the_creation(self) -> None:
+        """
+        A subscription that is not listed yet when it ends is not taken for one that is being verified.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start()
+        (made,) = scene.find()
+        scene.tell_of_the_end(made, "user_removed")
+        with self.hidden_once(made.id):
+            scene.let_pass(6.0)
+        self.assertEqual((scene.keeper.report().pending, scene.keeper.report().broken), (0, 1))
+        scene.let_pass(70.0)
+        self.assertEqual((scene.asked("POST"), scene.statuses()), (2, {"tanuki": ENABLED}))
+
+    def test_a_revocation_that_is_gathered_for_long(self) -> None:
+        """
+        Counts for more than the list when its turn comes, too.
+        """
+        scene = self.scene
+        scene.streamers(*(f"streamer{number}" for number in range(8)))
+        scene.start(3600.0)
+        for each in scene.find():
+            scene.tell_of_the_end(each, "notification_failures_exceeded")
+            scene.let_pass(61.0)
+        scene.let_pass(120.0)
+        self.assertEqual((scene.asked("POST"), scene.keeper.report().enabled), (16, 8))
+
+    def test_what_was_deleted_is_not_adopted(self) -> None:
+        """
+        A subscription that has ended and was deleted, but counts and is listed as enabled still, is in the way of its
+        successor for a moment and does not take its place.
+        """
+        scene = self.scene
+        scene.streamers("tanuki")
+        scene.start(3600.0)
+        (old,) = scene.find()
+        kind: Any = type(scene.twitch.subscriptions)
+        usual, deletions = kind.delete, []
+
+        def delete(this: Any, subscription_id: str) -> None:
+            deletions.append(subscription_id)
+            if len(deletions) > 1:
+                usual(this, subscription_id)
+
+        self.patch(kind, "delete", delete)
+        scene.tell_of_the_end(old, "authorization_revoked")
+        scene.let_pass(20.0)
+        (new,) = scene.find()
+        self.assertEqual((new.id != old.id, new.status), (True, "enabled"))
+
     def test_revocations_of_something_else(self) -> None:
         """
         Are none of our business.

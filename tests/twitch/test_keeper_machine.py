@@ -116,6 +116,17 @@ class KeeperMachine(RuleBasedStateMachine):
                 self.scene.change(chosen.id, status=status)
             self.scene.settle()
 
+    @rule(data=st.data(), status=st.sampled_from(STATUSES[2:]), behind=st.sampled_from([0.5, 5.0, 45.0]))
+    def twitch_says_that_one_has_ended_and_lists_it_still(self, data: Any, status: str, behind: float) -> None:
+        """
+        For a while.
+        """
+        ours = [each for each in self.scene.find() if each.id not in self.foreign]
+        if ours:
+            chosen = data.draw(st.sampled_from(ours))
+            self.scene.tell_of_the_end(chosen, status)
+            self.scene.clock.callLater(behind, self.scene.twitch.subscriptions.set_status, chosen.id, status)
+
     @rule(secret=st.sampled_from(SECRETS))
     def change_the_secret(self, secret: str) -> None:
         """
