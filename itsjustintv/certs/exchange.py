@@ -96,7 +96,7 @@ def problem_in(content: Any, what: str, status: int = 0, retry_after: float | No
     """
     if not isinstance(content, dict):
         content = {}
-    kind = str(content.get("type") or "").rpartition(":")[2]
+    kind = _line(content.get("type")).rpartition(":")[2]
     details = [_line(content.get("detail"))]
     for each in content.get("subproblems") or () if isinstance(content.get("subproblems"), list) else ():
         if isinstance(each, dict):

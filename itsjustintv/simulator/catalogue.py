@@ -116,7 +116,7 @@ def _stream(stream: Stream) -> dict[str, Any]:
         "user_name": channel.name,
         "game_id": channel.game_id,
         "game_name": channel.game_name,
-        "type": "live",
+        "type": stream.type,
         "title": channel.title,
         "tags": channel.tags,
         "viewer_count": channel.viewers,

@@ -63,8 +63,8 @@ class Control:
       ``channel.update`` unless ``announce`` is false.
     - ``/remove``: the account of ``login`` is closed, and told to its subscriptions unless ``silently``.
     - ``/live`` and ``/offline``: ``login`` begins or ends a broadcast; told after ``delay`` seconds unless ``announce``
-      is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`. ``copies`` are messages with ids of
-      their own, for one beginning.
+      is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`, ``type`` its kind. ``copies`` are
+      messages with ids of their own, for one beginning.
     - ``/notify``: a message of the last broadcast of ``login`` for every enabled subscription: under ``id``, if it is
       to be one that was there before, ``times`` times, claiming to be ``age`` seconds old, or ``forged``.
     - ``/subscriptions``: a subscription for ``login`` with ``callback`` and ``secret``, verified unless ``status`` says
@@ -161,7 +161,7 @@ class Control:
     def _live(self, asked: Mapping[str, Any]) -> object:
         twitch = self._twitch
         how = {name: asked[name] for name in ("lag", "ago", "again") if name in asked}
-        stream = twitch.world.go_live(asked["login"], **how)
+        stream = twitch.world.go_live(asked["login"], kind=asked.get("type", "live"), **how)
         for _ in range(int(asked.get("copies", 1))):
             self._later(asked, lambda: twitch.announce(stream))
         return {"id": stream.id, "started_at": stream.started_at}

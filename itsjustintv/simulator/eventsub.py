@@ -75,7 +75,7 @@ def stream_online(stream: Stream) -> dict[str, str]:
         "broadcaster_user_id": stream.channel.id,
         "broadcaster_user_login": stream.channel.login,
         "broadcaster_user_name": stream.channel.name,
-        "type": "live",
+        "type": stream.type,
         "started_at": stream.started_at,
     }
 

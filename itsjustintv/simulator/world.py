@@ -54,12 +54,14 @@ class Stream:
 
     :ivar started_at: RFC 3339, whole seconds.
     :ivar listed_at: when Get Streams begins to list it, seconds since the epoch.
+    :ivar type: ``live``, or ``rerun``, ``premiere``, ...
     """
 
     id: str
     channel: Channel
     started_at: str
     listed_at: float
+    type: str = "live"
 
 
 @define(eq=False)
@@ -144,7 +146,9 @@ class World:
         self._live.pop(channel.id, None)
         return channel
 
-    def go_live(self, login: str, *, lag: float | None = None, ago: float = 0.0, again: bool = False) -> Stream:
+    def go_live(
+        self, login: str, *, lag: float | None = None, ago: float = 0.0, again: bool = False, kind: str = "live"
+    ) -> Stream:
         """
         Begin a broadcast; one that was still running ends.
 
@@ -152,6 +156,7 @@ class World:
         :param ago: seconds that it has been on already.
         :param again: whether it is the last one that goes on, with the id and the beginning that it had, as after a
             short break (github.com/twitchdev, issues 230).
+        :param kind: the type of a new broadcast.
         :raises LookupError: nobody is called that, or has had no broadcast yet.
         """
         channel = self.channel(login)
@@ -167,6 +172,7 @@ class World:
                 channel=channel,
                 started_at=_whole(now),
                 listed_at=listed_at,
+                type=kind,
             )
             if channel.id in self._last:
                 self._before[channel.id] = self._last[channel.id]

@@ -215,9 +215,10 @@ def _text(container: Mapping[str, Any], name: str) -> str:
 
 def _optional_text(container: Mapping[str, Any], name: str) -> str:
     """
-    Read a text that may be missing, empty or ``null``.
+    Read a text that no decision needs; empty when it is missing or something else.
     """
-    return _text(container, name) if container.get(name) not in (None, "") else ""
+    value = container.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _challenge(content: Mapping[str, Any]) -> Challenge:
@@ -244,7 +245,8 @@ def _revocation(subscription: Mapping[str, Any]) -> Revocation:
 
 def _event(value: Any, message_id: str, now: float, event_id: str) -> Event:
     """
-    Read the event of a ``stream.online``, version 1 (dev.twitch.tv, "EventSub subscription types").
+    Read the event of a ``stream.online``, version 1 (dev.twitch.tv, "EventSub subscription types"). Refused is only one
+    that cannot be announced: without a type it counts as ``live``, since Twitch does not send it again after a refusal.
     """
     event = _object(value, "the event")
     return Event(
@@ -254,7 +256,7 @@ def _event(value: Any, message_id: str, now: float, event_id: str) -> Event:
         broadcaster_id=_text(event, "broadcaster_user_id"),
         broadcaster_login=_optional_text(event, "broadcaster_user_login"),
         broadcaster_name=_optional_text(event, "broadcaster_user_name"),
-        type=_text(event, "type"),
+        type=_optional_text(event, "type"),
         started_at=_text(event, "started_at"),
         received_at=now,
     )

@@ -147,6 +147,33 @@ class NoticeTests(StageCase):
         self.assertIn("tag_filter", filtered.reason)
         self.assertEqual([each.path for each in stage.receiver.received], ["/kitsune"])
 
+    async def test_only_the_configured_types_of_broadcasts_are_announced(self) -> None:
+        """
+        A rerun is announced only where ``types`` names it, and the journal says why not elsewhere; what has no type
+        counts as live.
+        """
+        stage = self.stage()
+        stage.add_streamer("tanuki")
+        stage.add_streamer("kitsune", 'types = ["rerun"]')
+        daemon = await stage.started()
+        broadcasts = [("tanuki", "rerun"), ("tanuki", ""), ("kitsune", "rerun"), ("kitsune", "live")]
+        for login, kind in broadcasts:
+            await acknowledged(stage, stage.message(stage.twitch.world.go_live(login, kind=kind)))
+
+        account = await stage.settled(stage.reactor)
+
+        self.assertEqual((account.filtered, account.delivered), (2, 2))
+        self.assertEqual(
+            {each.reason for each in stage.ledger.list(State.FILTERED)},
+            {
+                "a broadcast of type rerun is not among the types live",
+                "a broadcast of type live is not among the types rerun",
+            },
+        )
+        told = {(each.path, each.payload["stream"]["type"]) for each in stage.receiver.received}
+        self.assertEqual(told, {("/tanuki", ""), ("/kitsune", "rerun")})
+        await daemon.said(": kitsune began a broadcast of type rerun")
+
 
 class OnceTests(StageCase):
     """

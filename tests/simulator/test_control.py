@@ -72,7 +72,8 @@ class ControlTests(SynchronousTestCase):
         stream = self.post("live", login="tanuki").json
         self.assertEqual(self.receiving.types, ["notification"])
         self.assertEqual([each.id for each in self.twitch.world.listed()], [stream["id"]])
-        self.post("live", login="tanuki", announce=False)
+        self.post("live", login="tanuki", announce=False, type="rerun")
+        self.assertEqual(self.twitch.world.last("tanuki").type, "rerun")
         self.assertEqual((self.receiving.types, self.state()["live"]), (["notification"], ["tanuki"]))
         self.post("offline", login="tanuki")
         self.assertEqual(self.state()["live"], [])
