@@ -9,6 +9,7 @@ import signal
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -107,7 +108,29 @@ def _inotify(reactor: Any) -> Any:
     """
     from twisted.internet.inotify import INotify  # noqa: PLC0415 - cannot be imported where there is no inotify
 
-    return INotify(reactor)
+    class Notices(INotify):
+        """
+        Goes on when something watched is deleted, where Twisted closes everything: that a file which was deleted and
+        is being written anew is closed must be heard.
+        """
+
+        closing = False
+
+        def close(self) -> None:
+            """
+            Hear nothing more.
+            """
+            self.closing = True
+            self.loseConnection()
+
+        def loseConnection(self) -> None:
+            """
+            Do it when we ask for it.
+            """
+            if self.closing:
+                super().loseConnection()
+
+    return Notices(reactor)
 
 
 @define(eq=False)
@@ -134,6 +157,7 @@ class FileWatch:
     _notices: Any = field(default=None, init=False)
     _entries: set[tuple[Path, str]] = field(factory=set, init=False)
     _writing: dict[Path, float] = field(factory=dict, init=False)
+    _replaced: int = field(default=0, init=False)
     _awaited: Path | None = field(default=None, init=False)
     _told: IDelayedCall | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
@@ -161,8 +185,11 @@ class FileWatch:
         Take note that ``files`` has another answer now.
         """
         if self._running and not self._covers():
+            if self._notices is not None:
+                # That a file is closed is told only once.
+                self._notices.doRead()
             self._arm()
-            # What was told and not heard yet is forgotten by that.
+            # What is told in between is forgotten by that.
             self._stir()
 
     def stop(self) -> None:
@@ -180,8 +207,8 @@ class FileWatch:
 
     def _arm(self) -> None:
         """
-        Ask for notifications afresh. Each time, rather than mend what there is: of a directory that was deleted, moved
-        or unmounted nothing more is heard, and Twisted closes everything when one of them was deleted.
+        Ask for notifications afresh. Each time, rather than repair what there is: of a directory that was deleted,
+        moved or unmounted nothing more is heard.
         """
         self._disarm()
         was_deaf, self._deaf = self._deaf, False
@@ -239,13 +266,16 @@ class FileWatch:
                 self._notices.watch(
                     FilePath(bytes(path.resolve())),
                     inotify.IN_MODIFY | inotify.IN_CLOSE_WRITE,
-                    callbacks=[self._heard_writer],
+                    callbacks=[partial(self._heard_writer, self._replaced)],
                 )
 
-    def _heard_writer(self, _: object, path: FilePath[bytes], mask: int) -> None:
+    def _heard_writer(self, replaced: int, _: object, path: FilePath[bytes], mask: int) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
 
         where = Path(os.fsdecode(path.path))
+        if replaced != self._replaced:
+            # It writes into a file that has no name any more, or another.
+            return
         if mask & inotify.IN_CLOSE_WRITE:
             self._writing.pop(where, None)
         elif mask & inotify.IN_MODIFY:
@@ -262,7 +292,7 @@ class FileWatch:
         notices, self._notices = self._notices, None
         self._entries = set()
         if notices is not None:
-            notices.loseConnection()
+            notices.close()
 
     def _heard(self, _: object, path: FilePath[bytes], mask: int) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
@@ -277,6 +307,7 @@ class FileWatch:
             elif not mask & inotify.IN_ATTRIB:
                 # Another file is there now, whoever goes on writing into the old one.
                 self._writing.clear()
+                self._replaced += 1
             self._stir()
 
     def _stir(self) -> None:
@@ -348,13 +379,14 @@ class FileWatch:
 def _is_being_written(path: Path) -> bool:
     """
     Whether an entry that has just appeared is a new file: then its closing will be told, and until then it is
-    incomplete. Directories and links, symbolic or hard, appear complete.
+    incomplete. Directories and links, symbolic or hard, appear complete. Writing sets both times of a file to the same;
+    a link, or the removal of the file's other name, sets but one.
     """
     try:
         about = path.lstat()
     except OSError:
         return False
-    return stat.S_ISREG(about.st_mode) and about.st_nlink == 1
+    return stat.S_ISREG(about.st_mode) and about.st_nlink == 1 and about.st_ctime_ns == about.st_mtime_ns
 
 
 @define(eq=False)

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.certs.requests import Request, RequestFiles
 from itsjustintv.watching import FileWatch, Hangup, Pace, steps
 
 PACE = Pace()
@@ -209,14 +211,28 @@ class NoticeTests(WatchTestCase):
 
     def test_a_writer_of_a_file_that_was_replaced(self) -> None:
         """
-        Another file in the place of the one that is being written is complete.
+        Another file in the place of the one that is being written is complete, and stays so while the writer goes on.
         """
         self.watch()
         with self.file.open("w") as file:
             file.write("half")
             file.flush()
             self.settle()
-            self.assert_tells(lambda: self.replace("two"))
+            self.assert_tells(lambda: (self.replace("two"), file.write("more"), file.flush()))
+
+    def test_a_file_that_is_closed_just_before_a_refresh(self) -> None:
+        """
+        That a file was closed is not lost when the watch is set up anew before it was heard.
+        """
+        other = self.folder / "elsewhere" / "secret"
+        other.parent.mkdir()
+        watch = self.watch()
+        with self.file.open("w") as file:
+            self.assert_says_nothing(lambda: (file.write("half"), file.flush()))
+        self.files.append(other)
+        watch.refresh()
+        self.settle()
+        self.assertEqual(len(self.told), 1)
 
     def test_a_new_file_that_is_still_open(self) -> None:
         """
@@ -246,6 +262,50 @@ class NoticeTests(WatchTestCase):
         other.write_text("two")
         self.assert_tells(self.file.unlink)
         self.assert_tells(lambda: self.file.hardlink_to(other))
+
+    def test_a_hard_link_whose_other_name_is_gone(self) -> None:
+        """
+        A link is complete also when the name under which the file was written is removed before the link is noticed.
+        """
+        self.watch()
+        other = self.folder / "other"
+        other.write_text("two")
+        # The times of files are as coarse as the kernel's ticks.
+        os.utime(other, (1.0, 1.0))
+        self.assert_tells(self.file.unlink)
+
+        def link() -> None:
+            self.file.hardlink_to(other)
+            other.unlink()
+
+        self.assert_tells(link)
+
+    def test_a_request_for_certificates(self) -> None:
+        """
+        A request that was left before anything of it is noticed is told of at once, however fast it was written.
+        """
+        requests = RequestFiles(self.folder)
+        self.files = [requests.request]
+        self.watch()
+        for number in range(3):
+            request = Request(id=f"{number:016x}", asked_at=time.time(), names=("hooks.example.test",))
+            self.assert_tells(lambda request=request: requests.ask(request))  # type: ignore[misc]
+            self.assertEqual(requests.take(time.time()), request)
+            self.settle()
+
+    def test_a_file_that_is_deleted_and_written_anew_for_a_while(self) -> None:
+        """
+        That the new file is closed is heard, though it began to be written in the instant in which the old one went.
+        """
+        self.watch()
+        for _ in range(2):
+            self.file.unlink()
+            with self.file.open("w") as file:
+                self.assert_says_nothing(lambda file=file: (file.write("half"), file.flush()))  # type: ignore[misc]
+                self.settle()
+                self.assertEqual(self.told, [])
+            self.settle()
+            self.assertEqual(len(self.told), 1)
 
     def test_an_editor_that_keeps_a_copy(self) -> None:
         """
@@ -438,6 +498,9 @@ class NoticeTests(WatchTestCase):
 
             def watch(self, *_: object, **__: object) -> None:
                 raise INotifyError("no more watches")
+
+            def close(self) -> None:
+                self.loseConnection()
 
         with capturedLogs() as logs:
             self.watch(notifier=Limited)

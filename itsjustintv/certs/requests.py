@@ -25,7 +25,7 @@ from attrs import asdict, frozen
 
 from itsjustintv.folders import make_private
 from itsjustintv.private_files import replace
-from itsjustintv.support.regular_files import read
+from itsjustintv.support.regular_files import Unsuitable, read
 
 __all__ = ["Request", "RequestFiles", "Result"]
 
@@ -97,11 +97,11 @@ class RequestFiles:
         draft = self.request.with_name(f".request-{request.id}.tmp")
         replace(draft, orjson.dumps(asdict(request)))
         try:
-            # Unlike a rename, a link never takes the place of what is there; but whoever watches the folder takes it
-            # for the beginning of a file, until something else is heard of it.
+            # Unlike a rename, a link never takes the place of what is there; but a link whose other name is gone looks
+            # like a file that is still being written, and closing a file that was open for writing ends that.
             os.link(draft, self.request)
             with suppress(FileNotFoundError):  # it is taken already
-                os.utime(self.request)
+                os.close(os.open(self.request, os.O_WRONLY))
         finally:
             draft.unlink(missing_ok=True)
 
@@ -126,11 +126,9 @@ class RequestFiles:
         :raises OSError: it cannot be read or removed.
         """
         self._remove(self.request, now - _WAITED)
-        try:
-            text = read(self.request, _LONGEST)
-        except FileNotFoundError:
+        text = self._taken(self.request)
+        if text is None:
             return None
-        self.request.unlink(missing_ok=True)
         request: Request = _structure(text, Request)
         if not _ID.fullmatch(request.id):
             raise ValueError("its id is none")
@@ -153,14 +151,26 @@ class RequestFiles:
 
         :raises ValueError: it cannot be read.
         """
-        path = self._answer(request)
+        text = self._taken(self._answer(request))
+        if text is None:
+            return None
+        results: tuple[Result, ...] = _structure(text, tuple[Result, ...])
+        return results
+
+    @staticmethod
+    def _taken(path: Path) -> bytes | None:
+        """
+        Read a file and remove it, also when it is too large or no regular file.
+        """
         try:
             text = read(path, _LONGEST)
         except FileNotFoundError:
             return None
+        except Unsuitable as error:
+            path.unlink(missing_ok=True)
+            raise ValueError(str(error)) from None
         path.unlink(missing_ok=True)
-        results: tuple[Result, ...] = _structure(text, tuple[Result, ...])
-        return results
+        return text
 
     @staticmethod
     def _remove(path: Path, before: float) -> None:
@@ -168,7 +178,7 @@ class RequestFiles:
         Remove a file that is older than a moment.
         """
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime < before:
+            if path.lstat().st_mtime < before:
                 path.unlink()
 
     def _answer(self, request: Request) -> Path:

@@ -91,6 +91,25 @@ class RequestFilesTests(SynchronousTestCase):
             self.assertRaises(ValueError, self.files.take, NOW)
             self.assertFalse(self.files.request.exists())
 
+    def test_what_is_no_file_is_removed(self) -> None:
+        """
+        A pipe, or a link to a directory or to nothing, in the place of a request or an answer is neither waited for nor
+        left: it would be in the way of every later request.
+        """
+        self.files.answer(REQUEST, RESULTS, NOW)
+        answer = next(self.files.request.parent.glob("answer-*"))
+        for make in (os.mkfifo, lambda place: Path(place).symlink_to("/")):
+            for path in (self.files.request, answer):
+                path.unlink(missing_ok=True)
+                make(path)
+                os.utime(path, (NOW, NOW), follow_symlinks=False)
+            self.assertRaises(ValueError, self.files.take, NOW)
+            self.assertRaises(ValueError, self.files.answered, REQUEST)
+            self.assertEqual(list(self.files.request.parent.iterdir()), [])
+        self.files.request.symlink_to("nothing")
+        os.utime(self.files.request, (NOW, NOW), follow_symlinks=False)
+        self.ask(evolve(REQUEST, asked_at=NOW + 121))
+
     def test_an_answer_is_for_whoever_asked(self) -> None:
         """
         An answer is taken once, by the id of its request.

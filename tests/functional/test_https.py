@@ -483,12 +483,14 @@ class ReloadTests(HttpsCase):
         daemon = await stage.started()
         stage.settings = TLS + FILES.replace("served.pem", "missing.pem")
         stage.configure()
-        await daemon.said("server.tls: missing.pem cannot be read: No such file or directory")
+        await daemon.said(f"server.tls: {stage.folder / 'missing.pem'} cannot be read: No such file or directory")
 
         plain = await self.begun(stage)
         stage.settings = f'{TLS}{OWN}http_listen = "127.0.0.1:{free_port()}"\n'
         stage.configure()
-        await daemon.said("connections are served in another way from now on: with the certificate served.pem")
+        await daemon.said(
+            f"connections are served in another way from now on: with the certificate {stage.folder / 'served.pem'}"
+        )
         await self.ended(plain)
         await self.deliver(stage)
         place = stage.settings.rpartition("127.0.0.1:")[2].strip('"\n')
