@@ -26,7 +26,7 @@ from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
 from itsjustintv.overview import DeliveryStory, EventStory, Step
 from itsjustintv.support.durations import duration
-from itsjustintv.support.nearest import did_you_mean
+from itsjustintv.support.nearest import EMPTY, did_you_mean
 
 __all__ = ["explain"]
 
@@ -117,7 +117,7 @@ def _unknown(what: str, routes: Routes, ledger: Ledger | None, past: Sequence[st
     """
     near = [] if ledger is None else ledger.near(what)
     suggestion = did_you_mean(what, near or [*streamer_names(routes), *past])
-    return f"there is no event and no streamer {what}; what ended is kept for seven days{suggestion}"
+    return f"there is no event and no streamer {what or EMPTY}; what ended is kept for seven days{suggestion}"
 
 
 async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[str, str]]:

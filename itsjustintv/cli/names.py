@@ -13,7 +13,7 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.routes import Routes
 from itsjustintv.journal.ledger import Ledger
 from itsjustintv.model import Streamer
-from itsjustintv.support.nearest import did_you_mean, nearest
+from itsjustintv.support.nearest import EMPTY, did_you_mean, nearest
 
 __all__ = ["NearChoice", "configured", "destination_named", "streamer_named", "streamer_names"]
 
@@ -76,7 +76,7 @@ def streamer_named(settings: Loaded, ledger: Ledger, text: str | None) -> str | 
     if text in past:
         return text
     suggestion = did_you_mean(text, [*streamer_names(routes), *past])
-    raise click.ClickException(f"there is no streamer {text} in the configuration or the journal{suggestion}")
+    raise click.ClickException(f"there is no streamer {text or EMPTY} in the configuration or the journal{suggestion}")
 
 
 def destination_named(settings: Loaded, ledger: Ledger, text: str | None) -> str | None:
@@ -93,5 +93,5 @@ def destination_named(settings: Loaded, ledger: Ledger, text: str | None) -> str
     past = ledger.destinations()
     if text in past:
         return text
-    suggestion = did_you_mean(text, [*known, *past])
-    raise click.ClickException(f"there is no destination {text} in the configuration or the journal{suggestion}")
+    name, suggestion = text or EMPTY, did_you_mean(text, [*known, *past])
+    raise click.ClickException(f"there is no destination {name} in the configuration or the journal{suggestion}")

@@ -16,7 +16,7 @@ from itsjustintv.cli.text import progress, table, tell, write_json
 from itsjustintv.cli.twitch import Office, in_office
 from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
-from itsjustintv.support.nearest import did_you_mean
+from itsjustintv.support.nearest import EMPTY, did_you_mean
 from itsjustintv.twitch.crew import Work
 from itsjustintv.twitch.desk import View
 
@@ -162,7 +162,7 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
     if found is None and not any(user_id == each.broadcaster_id for each in view.listing.subscriptions if user_id):
         suggestion = did_you_mean(streamer, streamer_names(office.routes))
         raise click.ClickException(
-            f"there is no streamer {streamer} in the configuration, and no subscription of it{suggestion}"
+            f"there is no streamer {streamer or EMPTY} in the configuration, and no subscription of it{suggestion}"
         )
     said = list(view.explain(user_id))
     if found is not None and not user_id:

@@ -20,7 +20,7 @@ from itsjustintv.journal.timeline import MOMENTS, ahead, moved
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.overview import EventStory
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
-from itsjustintv.support.nearest import did_you_mean
+from itsjustintv.support.nearest import EMPTY, did_you_mean
 
 __all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "resend", "retry"]
 
@@ -123,7 +123,9 @@ class Ledger:
             if found := ids.deliveries(connection, text):
                 return found
             if len(text) < ids.SHORTEST:
-                raise Missing(f"there is no delivery {text}; of an id at least {ids.SHORTEST} characters are needed")
+                raise Missing(
+                    f"there is no delivery {text or EMPTY}; of an id at least {ids.SHORTEST} characters are needed"
+                )
             suggestion = did_you_mean(text, ids.near(connection, "deliveries", text))
             raise Missing(f"there is no delivery {text}{suggestion}")
 

@@ -1,5 +1,5 @@
 """
-Names that somebody may have meant.
+Names that an unknown one may stand for.
 """
 
 from __future__ import annotations
@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
-__all__ = ["did_you_mean", "nearest"]
+__all__ = ["EMPTY", "did_you_mean", "nearest"]
+
+#: How an empty name is quoted, which a variable of a shell that is not set leaves.
+EMPTY = '""'
 
 # Fewer letters are a part of too much.
 _SHORT = 3

@@ -251,6 +251,9 @@ class DeliveriesTests(SynchronousTestCase):
             (("list", "--destination", "streamers.tanku"), "did you mean streamers.tanuki?"),
             (("retry", "--all", "--streamer", "tanuki_"), "did you mean tanuki?"),
             (("retry", "--all", "--destination", "tanuki"), "did you mean streamers.tanuki?"),
+            (("list", "--streamer", ""), 'there is no streamer "" in'),
+            (("list", "--destination", ""), 'there is no destination "" in'),
+            (("show", ""), 'there is no delivery "";'),
         ):
             result = self.run_command(*arguments)
             self.assertEqual((result.exit_code, result.stdout), (1, ""), arguments)
