@@ -60,13 +60,14 @@ class CollectorResource:
     """
     Keeps everything it is sent.
 
-    :ivar status: it answers with.
+    :ivar status: it answers with, and ``phrase``.
     :ivar hangs: whether it never answers.
     :ivar headers: of the last request.
     :ivar requests: how many there were.
     """
 
     status: int = 200
+    phrase: bytes | None = None
     hangs: bool = False
     spans: list[Kept] = field(factory=list)
     metrics: dict[str, Told] = field(factory=dict)
@@ -131,7 +132,7 @@ class _Root(Resource):
             body = gzip.decompress(body)
         if collector.status == 200:
             collector.take(request.path.decode(), body)
-        request.setResponseCode(collector.status)
+        request.setResponseCode(collector.status, collector.phrase)
         request.setHeader(b"Content-Type", b"application/x-protobuf")
         return b""
 

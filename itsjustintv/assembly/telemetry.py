@@ -16,6 +16,7 @@ from itsjustintv.assembly.ground import Ground
 from itsjustintv.assembly.subscriptions import Subscriptions
 from itsjustintv.assembly.twitch import Twitch
 from itsjustintv.assembly.web import Web
+from itsjustintv.config.hidden import given_to_collectors
 from itsjustintv.config.sections import Config
 from itsjustintv.model import Census, State
 from itsjustintv.telemetry import catalogue
@@ -86,6 +87,7 @@ def _settings(config: Config, environ: Mapping[str, str]) -> Settings:
         service_name=section.service_name,
         service_version=section.service_version,
         environ=environ,
+        secrets=tuple(given_to_collectors(config, environ)),
     )
 
 

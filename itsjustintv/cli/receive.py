@@ -12,9 +12,10 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 
-from itsjustintv.cli.options import examples
+from itsjustintv.cli.options import examples, ruled
 from itsjustintv.cli.reactor import in_reactor
 from itsjustintv.cli.text import tell, utc, write_json
+from itsjustintv.config.hosts import address
 from itsjustintv.model import rfc3339
 from itsjustintv.signature import HASHINGS, is_standard, standard_key
 from itsjustintv.support.causes import cause
@@ -122,9 +123,21 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
         "receive --json --count 1",
     ),
 )
-@click.option("--port", default=_PORT, show_default=True, help="Where it listens; 0 for any that is free.")
 @click.option(
-    "--listen", "interface", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="On which address."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_PORT,
+    show_default=True,
+    help="Where it listens; 0 for any that is free.",
+)
+@click.option(
+    "--listen",
+    "interface",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    callback=ruled(address),
+    help="On which address.",
 )
 @click.option(
     "--secret",

@@ -45,7 +45,11 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     ),
 )
 @click.option(
-    "--port", default=_PORT, show_default=True, help="Where it listens on this machine; 0 for any that is free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_PORT,
+    show_default=True,
+    help="Where it listens on this machine; 0 for any that is free.",
 )
 @click.option(
     "--streamer",
@@ -55,7 +59,7 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     callback=_logins,
     help="Who streams; may be repeated.",
 )
-@click.option("--every", type=click.FloatRange(0.1), metavar="SECONDS", help="Let somebody go live again and again.")
+@click.option("--every", type=click.FloatRange(0.1), metavar="SECONDS", help="Begin a broadcast again and again.")
 @click.option(
     "--write",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -163,7 +167,7 @@ def _explain(told: Mapping[str, str], names: Sequence[str], written: Path | None
         tell("")
         tell(f"  itsjustintv run --config {written}")
     tell("")
-    tell("Somebody goes live, and goes offline, and all there is is shown:")
+    tell("Begin a broadcast, end it, and show all there is:")
     tell("")
     tell(f'  curl -d \'{{"login": "{names[0]}"}}\' {told["control_url"]}/live')
     tell(f'  curl -d \'{{"login": "{names[0]}"}}\' {told["control_url"]}/offline')

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from itsjustintv.config.sections import Config
 from itsjustintv.support.http_url import after_host
 
-__all__ = ["secrets"]
+__all__ = ["given_to_collectors", "secrets"]
 
 # Characters of a path below which it says nothing: /webhook, /notify.
 _TELLING = 12
@@ -25,13 +25,16 @@ def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield config.admin.token
-    yield from _given_to_collectors(config, environ)
+    yield from given_to_collectors(config, environ)
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
 
 
-def _given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+def given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    The secrets among them that collectors of telemetry are sent.
+    """
     endpoints = [config.telemetry.endpoint]
     for name, value in environ.items():
         if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from time import perf_counter, thread_time
 from typing import TypeGuard
+from urllib.parse import unquote
 
 from attrs import define, field
 from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
@@ -26,6 +27,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from itsjustintv import __version__
+from itsjustintv.reading import one_line
+from itsjustintv.support.quoted_secrets import QuotedSecrets
 from itsjustintv.telemetry import tracer
 from itsjustintv.telemetry.families import Reading
 from itsjustintv.telemetry.otlp_metrics import metrics_data
@@ -58,19 +61,26 @@ _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.
 _SCOPE = InstrumentationScope("itsjustintv", __version__)
 _NANO = 1_000_000_000
 
+# Characters of a reason at the most.
+_QUOTED = 300
+
 
 class _LastWords(logging.Handler):
     """
-    Keeps what the SDK has logged last, instead of letting it log again and again what is the same.
+    Keeps what the SDK has logged last, instead of letting it log again and again what is the same. The answers of
+    collectors are quoted in it.
     """
 
     text = ""
+    quoted = QuotedSecrets(())
 
     def emit(self, record: logging.LogRecord) -> None:
         """
         Keep it.
         """
-        self.text = " ".join(record.getMessage().split())[:300]
+        # More is looked at than is kept, so that no secret is cut before it is found.
+        said = record.getMessage()[: 4 * _QUOTED].encode("utf-8", "replace")
+        self.text = one_line(self.quoted.hide(said).decode("utf-8", "replace"))[:_QUOTED]
 
     def take(self) -> str:
         """
@@ -233,7 +243,8 @@ def open_collector(settings: Settings, on_sent: OnSent) -> Collector:
     :raises ImportError: gRPC is asked for and not installed.
     :raises ValueError: a variable of the environment cannot be used.
     """
-    _last_words()
+    # The scheme of a header with credentials is no secret.
+    _last_words().quoted = QuotedSecrets([unquote(each).rpartition(" ")[2] for each in settings.secrets])
     provider = TracerProvider(shutdown_on_exit=False)
     resource = Resource.create(dict(settings.attributes())).merge(OTELResourceDetector().detect())
     capacity = _capacity(settings)

@@ -4,7 +4,7 @@ What is sent where.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import field, frozen
@@ -25,6 +25,7 @@ class Settings:
 
     :ivar endpoint: of the collector, without the path of a signal; empty for the one that OpenTelemetry takes.
     :ivar service_version: empty for our own.
+    :ivar secrets: what collectors are given and may quote in their answers.
     """
 
     enabled: bool = False
@@ -32,6 +33,7 @@ class Settings:
     service_name: str = "itsjustintv"
     service_version: str = ""
     environ: Mapping[str, str] = field(factory=dict, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
 
     @property
     def wanted(self) -> bool:

@@ -301,7 +301,9 @@ class TroubleTests(ClientCase):
         """
         A rate limit comes with the seconds to wait.
         """
-        self.authority.fail("newAccount", problem(429, "rateLimited", "too many\r\nforged line", retry_after="3600"))
+        self.authority.fail(
+            "newAccount", problem(429, "rateLimited\r\n", "too many\r\nforged line", retry_after="3600")
+        )
         error = self.failure(self.client.register(), AcmeProblem)
         self.assertEqual((error.kind, error.status, error.retry_after), ("rateLimited", 429, 3600.0))
         self.assertIn("ca.example.test answered 429 (rateLimited: too many forged line)", str(error))

@@ -90,6 +90,29 @@ class VerboseTests(SynchronousTestCase):
             self.assertIn("Found 1 configured streamer\n", result.stdout)
 
 
+class PlaceTests(SynchronousTestCase):
+    """
+    Where ``receive`` and ``simulate`` listen.
+    """
+
+    def test_what_cannot_be_listened_on(self) -> None:
+        """
+        A port that there is not, or what is no address, is said, with the rule, before anything is opened.
+        """
+        for arguments, reason in (
+            (["receive", "--port", "65536"], "0<=x<=65535"),
+            (["receive", "--port", "-1"], "0<=x<=65535"),
+            (["simulate", "--port", "65536"], "0<=x<=65535"),
+            (["receive", "--listen", "127.0.0.1:8091"], "without a port"),
+            (["receive", "--listen", "a" * 70 + ".example"], "must"),
+            (["receive", "--listen", "\x1b[31m"], "must"),
+        ):
+            result = CliRunner().invoke(main, arguments)
+            self.assertEqual(result.exit_code, 2, arguments)
+            self.assertIn(reason, result.stderr)
+            self.assertNotIn("\x1b", result.stderr)
+
+
 class HelpTests(SynchronousTestCase):
     """
     ``itsjustintv --help``.

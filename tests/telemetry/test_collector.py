@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from base64 import b64encode
+from html import escape
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -60,7 +63,7 @@ class CollectorTests(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(self.listening.stop()))
         self.told: list[tuple[str, int, str]] = []
 
-    def opened(self, **environ: str) -> Collector:
+    def opened(self, *secrets: str, **environ: str) -> Collector:
         """
         A way to the collector. The SDK reads the environment by itself.
         """
@@ -72,7 +75,13 @@ class CollectorTests(TestCase):
 
         os.environ.update({"OTEL_BSP_SCHEDULE_DELAY": "20", **environ})
         self.addCleanup(restore)
-        settings = Settings(enabled=True, endpoint=self.listening.url, service_version="7", environ=dict(os.environ))
+        settings = Settings(
+            enabled=True,
+            endpoint=self.listening.url,
+            service_version="7",
+            environ=dict(os.environ),
+            secrets=secrets,
+        )
         collector = open_collector(settings, lambda *told: self.told.append(told))
         self.addCleanup(lambda: deferToThread(collector.close))
         return collector
@@ -161,6 +170,27 @@ class CollectorTests(TestCase):
             self.assertEqual(count, 1)
             self.assertIn("401", reason)
             self.assertNotIn("\n", reason)
+
+    async def test_a_collector_that_quotes_its_secret(self) -> None:
+        """
+        No piece of it is in the reason, in whatever notation, nor where the reason is cut; and the reason is readable.
+        """
+        secret = "x7Kp-92/qLm&4Zt"
+        self.there.status, collector = 401, self.opened(f"Bearer {secret}")
+        for notation in (secret, b64encode(secret.encode()).decode(), quote(secret, safe=""), escape(secret)):
+            for padding in (0, 240, 290):
+                self.told.clear()
+                self.there.phrase = f"{'.' * padding}\x1b no: Bearer {notation} is unknown".encode()
+                collector.put_metrics((), 900.0, 1000.0)
+                await self.until(lambda: self.told)
+                [(_, _, reason)] = self.told
+                self.assertIn("401", reason)
+                self.assertNotIn("\x1b", reason)
+                self.assertLessEqual(len(reason), 300)
+                for at in range(len(notation) - 9):
+                    self.assertNotIn(notation[at : at + 10], reason)
+                if not padding:
+                    self.assertIn("Bearer [redacted] is unknown", reason)
 
     async def test_a_collector_that_hangs(self) -> None:
         """
