@@ -75,7 +75,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     rows += [("", key, "", "unknown login", "", reason) for key, reason in lost.items()]
     table(rows, {"enabled": "good", "unknown login": "bad", "webhook_callback_verification_pending": "doubtful"})
     click.echo()
-    tell(f"{count(totals['total'], 'subscription')}: cost {totals['total_cost']} of {totals['max_total_cost']}")
+    tell(f"{count(totals['total'], 'subscription')}, total cost {totals['total_cost']} of {totals['max_total_cost']}")
 
 
 @subscriptions.command(epilog=examples("subscriptions sync --dry-run", "subscriptions sync"))

@@ -50,8 +50,9 @@ class Answer:
         message = content.get("message") if isinstance(content, dict) else None
         if not isinstance(message, str):
             return ""
-        # More is looked at than is shown, so that nothing is cut before it is found.
-        hidden = QuotedSecrets(self.hide).hide(message[: 4 * _QUOTED].encode("utf-8", "replace"))
+        # More is looked at than is shown, so that nothing is cut before it is found. Pieces of a secret are left, since
+        # Twitch quotes it whole or not at all: "invalid client secret" is readable, whatever words a secret holds.
+        hidden = QuotedSecrets((), self.hide).hide(message[: 4 * _QUOTED].encode("utf-8", "replace"))
         return one_line(hidden.decode("utf-8", "replace"))[:_QUOTED]
 
     def number(self, header: str) -> int | None:

@@ -93,7 +93,7 @@ class SubscriptionsTests(CommandCase):
             (ours,) = (each.id for each in stage.twitch.subscriptions if each.id != other)
             self.assertRegex(lines[ours], r"tanuki +stream.online v1 +enabled .* ours$")
             self.assertRegex(lines[other], rf"tanuki .* {OTHER}$")
-            self.assertIn("2 subscriptions, which cost 2 of 10000", listed)
+            self.assertIn("2 subscriptions, total cost 2 of 10000", listed)
             content: Any = json.loads(self.assert_done(await stage.command("subscriptions", "list", "--json")))
             self.assertEqual(
                 {each["id"]: (each["streamer"], each["ours"]) for each in content["subscriptions"]},

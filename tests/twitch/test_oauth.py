@@ -278,7 +278,7 @@ class AppTokenTests(SynchronousTestCase):
         said = [event for event in logs if event["log_level"] is LogLevel.error]
         self.assertEqual(
             [event["reason"] for event in said],
-            ["the token endpoint answered 403 (invalid client [redacted] [redacted])"],
+            ["the token endpoint answered 403 (invalid client secret [redacted])"],
         )
         self.assertEqual({(type(error), error.status) for error in errors}, {(TwitchRejected, 403)})
 
