@@ -40,6 +40,9 @@ BeginSpan = Callable[[str], str]
 _READ = 64 * 1024
 _KEPT = 2 * 1024
 
+# Longer than any part of a URL is, in most notations.
+_MARGIN = 1024
+
 _NOTHING = Meaning("error", "")
 
 # Parts of a URL that are shorter are in too many words, and are no secrets: "v1", "id".
@@ -304,9 +307,12 @@ def _values(response: IResponse, name: bytes) -> Sequence[str]:
 def _readable(body: bytes, destination: Destination) -> str:
     """
     Make a line of text of an answer, without the secrets that error pages like to quote ("Cannot POST /hooks/...").
-    More is looked at than is kept, so that none is cut before it is found.
+    More is looked at than is kept, and the end of that is left out, so that none is cut before it is found.
     """
-    return one_line(_quoted(destination).hide(body[: 2 * _KEPT]).decode("utf-8", "replace"))[:_KEPT]
+    hidden = _quoted(destination).hide(body[: 2 * _KEPT])
+    if len(body) > 2 * _KEPT:
+        hidden = hidden[:-_MARGIN]
+    return one_line(hidden.decode("utf-8", "replace"))[:_KEPT]
 
 
 def _quoted(destination: Destination) -> QuotedSecrets:

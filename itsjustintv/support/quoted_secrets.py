@@ -2,9 +2,9 @@ r"""
 Secrets that others quote back, taken out of what they said, in the notations that error pages and logs of others use.
 
 Looked through are, in any order and up to four deep: percent-encoding (RFC 3986, in either case of its digits, and
-``%uXXXX``), references of HTML, escapes of JSON and JavaScript (``\/``, ``\u0026``, ``\x26``), ``+`` for a blank,
-base64 in both of its alphabets (RFC 4648) at any alignment and broken into lines, and hexadecimal digits. Case does not
-matter.
+``%uXXXX``), references of HTML, escapes of JSON, JavaScript and C (``\/``, ``\u0026``, ``\x26``, ``\046``), ``+`` for a
+blank, base64 in both of its alphabets (RFC 4648) at any alignment and broken into lines, and hexadecimal digits. Case
+does not matter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DEEPEST_ENCODED = 2
 _MOST = 512 * 1024
 
 _ESCAPE = re.compile(
-    rb"%u[0-9a-f]{4}|%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}|\\x[0-9a-f]{2}|\\."
+    rb"%u[0-9a-f]{4}|%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}|\\x[0-9a-f]{2}|\\[0-3][0-7]{2}|\\."
     rb"|&#x[0-9a-f]{1,6};?|&#[0-9]{1,7};?|&[a-z][a-z0-9]{1,30};",
     re.IGNORECASE | re.DOTALL,
 )
@@ -218,6 +218,8 @@ def _meaning(escape: bytes) -> bytes:
         return _character(escape[2:].strip(b"{}").decode())
     if escape[:1] == b"%":
         return bytes.fromhex(escape[1:].decode())
+    if len(escape) > 2:
+        return bytes([int(escape[1:], 8)])
     return _CONTROLS.get(escape[1:], escape[1:])
 
 

@@ -362,6 +362,16 @@ class AnswerTests(DispatcherTestCase):
                     if not room:
                         self.assertIn("[redacted]", response)
 
+    def test_a_secret_that_is_quoted_again_and_again_is_not_cut(self) -> None:
+        """
+        What is hidden makes the text shorter, and no half of a part of the address comes into view behind it.
+        """
+        where = evolve(WHERE, url="https://example.org/hooks/tanuki-receiver-for-everything-new", secret="")
+        self.receiver.status = 404
+        for room in range(60):
+            self.receiver.answer = b"-" * room + b"/hooks/tanuki-receiver-for-everything-new " * 200
+            self.assertRegex(self.send(destination=where).response, r"\A-*(\[redacted\] ?)+\[?[a-z]*\]?\Z")
+
     def test_short_parts_of_the_address_are_hidden(self) -> None:
         """
         Down to four characters, where they stand alone; what is in every address and is a word stays.

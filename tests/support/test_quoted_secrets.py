@@ -35,6 +35,7 @@ NOTATIONS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     lambda text: "".join(f"\\u{ord(each):04x}" for each in text),
     lambda text: "".join(f"\\x{ord(each):02x}" for each in text),
+    lambda text: "".join(f"\\{ord(each):03o}" for each in text),
     lambda text: b64encode(text.encode()).decode(),
     lambda text: b64encode(b"a" + text.encode() + b"zz").decode(),
     lambda text: urlsafe_b64encode(b"ab" + text.encode()).decode().rstrip("="),
@@ -57,6 +58,7 @@ def readings(text: str) -> set[str]:
             found.add(unquote_plus(each))
             found.add(html.unescape(each))
             found.add(re.sub(r"\\u([0-9a-f]{4})|\\x([0-9a-f]{2})", lambda m: chr(int(m[1] or m[2], 16)), each))
+            found.add(re.sub(r"\\([0-3][0-7]{2})", lambda m: chr(int(m[1], 8)), each))
             found.add(re.sub(r"\\(.)", r"\1", each))
             if len(found) > 400:
                 return found
