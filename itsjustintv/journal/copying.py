@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from glob import escape
 from pathlib import Path
 from sqlite3 import Connection
 from tempfile import mkstemp
@@ -16,6 +17,7 @@ from tempfile import mkstemp
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.folders import sync_directory
 from itsjustintv.journal.migrations import check
+from itsjustintv.journal.presence import COMPANIONS, companion
 from itsjustintv.journal.space import lacking, room_for
 from itsjustintv.support.regular_files import require_regular
 
@@ -87,7 +89,7 @@ def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
                 os.fsync(descriptor)
             yield temporary, version
         finally:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             os.close(descriptor)
 
 
@@ -121,15 +123,26 @@ def _sweep(target: Path) -> None:
     """
     Remove what was left half written when a process was killed.
     """
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        descriptor = os.open(left, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    for left in target.parent.glob(f".{escape(target.name)}.*.tmp"):
+        try:
+            descriptor = os.open(left, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # it is another user's, or not a file: not ours to remove
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink(missing_ok=True)
+            _remove(left)
         except BlockingIOError:
             pass
         finally:
             os.close(descriptor)
+
+
+def _remove(database: Path) -> None:
+    """
+    Remove a database, and what SQLite leaves beside it when the disk is full.
+    """
+    for ending in ("", *COMPANIONS):
+        companion(database, ending).unlink(missing_ok=True)
 
 
 @contextmanager

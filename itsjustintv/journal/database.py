@@ -226,7 +226,7 @@ def lock_file(path: Path) -> Path:
     """
     Where the lock of a database is.
     """
-    return path.with_name(f"{path.name}.lock")
+    return companion(path, ".lock")
 
 
 def lock(path: Path) -> int:

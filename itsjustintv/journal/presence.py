@@ -35,9 +35,10 @@ class Absent(JournalUnavailable):
 
 def companion(path: Path, ending: str) -> Path:
     """
-    Name a file beside the database.
+    Name a file beside the database; when its path is a symbolic link, beside what that leads to, as SQLite does.
     """
-    return path.with_name(f"{path.name}{ending}")
+    real = path.resolve() if path.is_symlink() else path
+    return real.with_name(f"{real.name}{ending}")
 
 
 def identity(path: Path) -> tuple[int, int]:

@@ -71,10 +71,17 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
     :raises JournalInUse: a daemon runs.
     :raises JournalUnavailable: the source cannot be used, or the journal not be written; it is as it was.
     """
+    if path.is_symlink():
+        path = path.resolve()
     with explained(path):
+        missing = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
         make_private(path.parent)
+        if missing:
+            _belong(missing[-1].parent, *missing)
     held = lock(path)
     try:
+        with explained(path):
+            _belong(path.parent, lock_file(path))
         with _explained(source):
             if path.exists() and source.samefile(path):
                 raise JournalUnavailable(
@@ -82,14 +89,18 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
                 )
         with _explained(source), copied(source, path) as (temporary, _):
             with explained(path):
-                _belong(path.parent, temporary, lock_file(path))
+                _belong(path.parent, temporary)
                 aside = []
-                # The database first: a log alone is not taken for the next one's.
                 for ending in ("", *COMPANIONS, "-journal"):
                     file = companion(path, ending)
                     if os.path.lexists(file):
-                        aside.append(file.replace(companion(path, f".{stamp}{ending}")))
+                        aside.append(_keep(file, companion(path, f".{stamp}{ending}")))
+                # SQLite would roll the copy back with it; only an upgrade that was killed leaves one.
+                companion(path, "-journal").unlink(missing_ok=True)
+                # There is a journal at every moment, or the daemon would begin one anew. It refuses an old log.
                 temporary.replace(path)
+                for ending in COMPANIONS:
+                    companion(path, ending).unlink(missing_ok=True)
                 sync_directory(path.parent)
             return aside
     finally:
@@ -108,8 +119,21 @@ def _explained(source: Path) -> Iterator[None]:
             yield
     except JournalUnavailable as error:
         raise JournalUnavailable(
-            str(error).replace("set storage.path to another file", "name one that itsjustintv backup has written")
+            str(error)
+            .replace("set storage.path to another file", "name one that itsjustintv backup has written")
+            .replace("restore it from a backup, or move it away to begin anew", "name an older backup")
         ) from error
+
+
+def _keep(file: Path, aside: Path) -> Path:
+    """
+    Give a file another name; it keeps its own too, where the file system knows links.
+    """
+    try:
+        os.link(file, aside, follow_symlinks=False)
+    except OSError:
+        file.replace(aside)
+    return aside
 
 
 def _belong(folder: Path, *files: Path) -> None:

@@ -15,7 +15,7 @@ from signal import SIG_IGN, SIGXFSZ, signal
 from stat import S_IMODE
 
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.journal import copying, database, operations
@@ -166,6 +166,17 @@ class CopyTests(CopyTestCase):
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         self.refused(f"{self.target} cannot be written")
 
+    def test_what_a_full_disk_leaves(self) -> None:
+        """
+        Files that SQLite could not remove itself go with the copy; what another user left does not stop the next copy.
+        """
+        for name in (".copy.db.x.tmp", ".copy.db.x.tmp-wal", ".copy.db.x.tmp-shm"):
+            (self.folder / name).touch()
+        (self.folder / ".copy.db.theirs.tmp").symlink_to("nowhere")
+        copy(self.path, self.target)
+        left = {each.name for each in self.folder.glob(".copy.db.*")}
+        self.assertEqual(left, {".copy.db.theirs.tmp"})
+
 
 class RestoreTests(CopyTestCase):
     """
@@ -237,12 +248,67 @@ class RestoreTests(CopyTestCase):
             self.assertNotIn("storage.path", str(error))
             self.assertEqual(self.beside(), before)
 
+    def test_a_damaged_copy(self) -> None:
+        """
+        The advice is another backup, not to restore one.
+        """
+        self.target.write_bytes(self.target.read_bytes()[:8192])
+        error = self.assertRaises(JournalUnavailable, contents, self.target)
+        self.assertEqual(str(error), f"{self.target} is damaged: name an older backup")
+
+    def test_a_link(self) -> None:
+        """
+        What a symbolic link leads to is replaced and kept, not the link.
+        """
+        link = self.folder / "link" / "journal.db"
+        link.parent.mkdir()
+        link.symlink_to(self.path)
+        aside = restore(self.target, link, "before")
+        self.assertEqual(aside[0], self.folder / "journal.db.before")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(contents(link).deliveries, 2)
+
+    def test_folders_that_root_makes(self) -> None:
+        """
+        They and all that is in them belong to whom the folder above belongs: root restores, the daemon's user starts.
+        """
+        if os.geteuid():
+            raise SkipTest("only root can give files away")
+        state = self.folder / "state"
+        state.mkdir()
+        os.chown(state, 65534, 65534)
+        path = state / "data" / "deeper" / "journal.db"
+        damaged = self.folder / "damaged"
+        damaged.write_text("no database\n" * 500)
+        self.assertRaises(JournalUnavailable, restore, damaged, path, "before")
+        self.assertEqual({each.stat().st_uid for each in state.rglob("*")}, {65534})
+        restore(self.target, path, "before")
+        self.assertEqual({each.stat().st_uid for each in state.rglob("*")}, {65534})
+
     def test_killed_in_the_middle(self) -> None:
         """
-        When only the database was set aside so far, the next start refuses to begin anew beside its log.
+        Wherever it is killed there is a journal: the old one, or the copy, beside which a start refuses the old log.
         """
-        self.path.rename(self.folder / "aside")
-        self.assertIn("is missing or empty", str(self.assertRaises(JournalUnavailable, create, self.path)))
+        script = "import os, signal, sys\nfrom pathlib import Path\nfrom itsjustintv.journal import restoring\n{kill}\n"
+        script += "restoring.restore(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
+        kill = "lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+        # A connection that is closed in good order takes the log with it.
+        for stamp, what, expected in (("one", "Path.replace", 4), ("two", "Path.unlink", 4), ("three", "", None)):
+            if not what:
+                patch = (
+                    "real = Path.replace\n"
+                    "Path.replace = lambda *given: (real(*given), os.kill(os.getpid(), signal.SIGKILL))"
+                )
+            else:
+                patch = f"{what} = {kill}"
+            ended = subprocess.run(
+                [sys.executable, "-c", script.format(kill=patch), str(self.target), str(self.path), stamp], check=False
+            )
+            self.assertEqual(ended.returncode, -9)
+            if expected is None:
+                self.assertIn("does not belong to", str(self.assertRaises(JournalUnavailable, create, self.path)))
+            else:
+                self.assertEqual(contents(self.path).deliveries, expected)
         restore(self.target, self.path, "before")
         create(self.path).close()
         self.assertEqual(contents(self.path).deliveries, 2)

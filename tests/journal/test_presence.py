@@ -78,6 +78,18 @@ class PresenceTests(JournalCase):
             await self.refuses(file.unlink, f"{file} was deleted or moved away while in use: restart itsjustintv")
             await self.journal.stopService()
 
+    async def test_a_link(self) -> None:
+        """
+        A journal whose path is a symbolic link is used; its companions are beside what the link leads to.
+        """
+        real = self.path.parent.with_name("disk") / "real.db"
+        real.parent.mkdir(parents=True)
+        real.touch()
+        self.path.parent.mkdir()
+        self.path.symlink_to(real)
+        wal = real.with_name("real.db-wal")
+        await self.refuses(wal.unlink, f"{wal} was deleted or moved away while in use: restart itsjustintv")
+
     async def test_replaced(self) -> None:
         """
         So is its replacement by another one of the same content.
