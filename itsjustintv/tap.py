@@ -12,7 +12,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from getopt import GetoptError, getopt
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
@@ -91,7 +92,7 @@ class Options(usage.Options):
         """
         self.path = path = config_path(self["config"])
         # twistd goes there later.
-        here = Path("." if self.parent is None else self.parent.get("rundir") or ".").absolute()
+        here = Path(_rundir(sys.argv[1:]) if self.parent is None else self.parent.get("rundir") or ".").absolute()
         try:
             self.loaded = load(path, os.environ, here=here)
         except ConfigError as error:
@@ -102,6 +103,20 @@ class Options(usage.Options):
         sys.excepthook = _uncaught
         if self.parent is not None:
             self.log = log_through(log_observer, self.parent, _later)
+
+
+def _rundir(arguments: Sequence[str]) -> str:
+    """
+    Find twistd's option in its arguments: what it loads with ``-y`` is not handed its options.
+    """
+    from twisted.scripts._twistd_unix import ServerOptions  # noqa: PLC0415 - seldom needed
+
+    twistd = ServerOptions()
+    try:
+        given, _ = getopt(arguments, twistd.shortOpt, twistd.longOpt)
+    except GetoptError:  # another program's
+        return "."
+    return next((value for name, value in reversed(given) if name in ("-d", "--rundir")), ".")
 
 
 def log_observer(out: IO[bytes] | None = None) -> ILogObserver:

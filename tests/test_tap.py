@@ -65,3 +65,45 @@ class LogTests(SynchronousTestCase):
         )
         done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
         self.assertEqual(done.stderr.splitlines()[-1], "RuntimeError: [redacted]")
+
+
+class RunDirectoryTests(SynchronousTestCase):
+    """
+    The data of an installation whose configuration and journal are in different places.
+    """
+
+    def test_of_a_tac(self) -> None:
+        """
+        The journal that is in twistd's run directory is used, however twistd was told of that.
+        """
+        folder = Path(self.mktemp()).absolute()
+        (folder / "conf").mkdir(parents=True)
+        (folder / "run" / "data").mkdir(parents=True)
+        (folder / "run" / "data" / "itsjustintv.db").touch()
+        (folder / "conf" / "config.toml").write_text(
+            '[twitch]\nclient_id = "x"\nclient_secret = "a-secret-of-this-test"\nwebhook_secret = "0123456789"\n'
+        )
+        code = (
+            "from itsjustintv.tap import Options\noptions = Options()\noptions.parseOptions([])\n"
+            "print(options.loaded.config.storage.path)"
+        )
+        expected = {
+            True: folder / "run" / "data" / "itsjustintv.db",
+            False: folder / "conf" / "data" / "itsjustintv.db",
+        }
+        for arguments, found in (
+            (["--rundir", "run", "-ny", "the.tac"], True),
+            (["-nd", "run", "--python=the.tac"], True),
+            (["-ny", "the.tac", "--rundir=run"], True),
+            (["-ny", "the.tac"], False),
+            (["--unknown", "--rundir=run"], False),
+        ):
+            done = run(
+                [sys.executable, "-c", code, *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd=folder,
+                env={**os.environ, "ITSJUSTINTV_CONFIG": str(folder / "conf" / "config.toml")},
+            )
+            self.assertEqual(done.stdout.strip(), str(expected[found]), arguments)
