@@ -310,7 +310,10 @@ class Ledger:
         with explained(self._path):
             connection = connect(self._path, writable=writable)
             try:
-                if check(connection, self._path) < len(STEPS):
+                version = check(connection, self._path)
+                if not version:
+                    raise JournalUnavailable(f"{self._path} is empty: it is not a journal of itsjustintv")
+                if version < len(STEPS):
                     raise JournalUnavailable(
                         f"{self._path} is of an older version: start itsjustintv once to upgrade it"
                     )

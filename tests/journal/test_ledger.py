@@ -164,17 +164,18 @@ class LedgerTests(SynchronousTestCase):
         """
         A journal that is still to be upgraded is left to the daemon.
         """
-        self.connection.execute("PRAGMA user_version = 0")
+        self.connection.execute("PRAGMA user_version = 1")
         error = self.assertRaises(JournalUnavailable, self.ledger.accounting)
         self.assertIn("start itsjustintv once", str(error))
 
     def test_an_empty_file(self) -> None:
         """
-        An empty file is no journal either.
+        An empty file is no journal either, nor one of an older version.
         """
         empty = self.path.with_name("empty.db")
         empty.touch()
-        self.assertRaises(JournalUnavailable, Ledger.open, empty, lambda: 0.0)
+        error = self.assertRaises(JournalUnavailable, Ledger.open, empty, lambda: 0.0)
+        self.assertEqual(str(error), f"{empty} is empty: it is not a journal of itsjustintv")
 
     def test_lists_without_pictures(self) -> None:
         """
