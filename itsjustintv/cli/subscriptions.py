@@ -41,8 +41,13 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     for.
     """
 
-    async def work(office: Office) -> tuple[View, Mapping[str, str]]:
-        return await office.look(), office.lost
+    async def work(office: Office) -> tuple[View, Mapping[str, tuple[str, str]]]:
+        identified = {each.key for each in office.routes.streamers if each.user_id}
+        lost = {
+            key: ("unknown user" if key in identified else "unknown login", reason)
+            for key, reason in office.lost.items()
+        }
+        return await office.look(), lost
 
     view, lost = in_office(config, work)
     listing = view.listing
@@ -56,7 +61,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             {**asdict(each), "streamer": view.wanted.get(each.broadcaster_id), "ours": view.is_ours(each)}
             for each in listing.subscriptions
         ]
-        absent = [{"streamer": key, "reason": reason} for key, reason in lost.items()]
+        absent = [{"streamer": key, "reason": reason} for key, (_, reason) in lost.items()]
         write_json({"subscriptions": found, **totals, "unknown": absent})
         return
     rows = [("ID", "STREAMER", "TYPE", "STATUS", "CREATED", "CALLBACK")]
@@ -72,8 +77,9 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             callback,
         )
         rows.append(row)
-    rows += [("", key, "", "unknown login", "", reason) for key, reason in lost.items()]
-    table(rows, {"enabled": "good", "unknown login": "bad", "webhook_callback_verification_pending": "doubtful"})
+    rows += [("", key, "", status, "", reason) for key, (status, reason) in lost.items()]
+    tones = {"enabled": "good", "webhook_callback_verification_pending": "doubtful"}
+    table(rows, {**tones, **{status: "bad" for status, _ in lost.values()}})
     click.echo()
     tell(f"{count(totals['total'], 'subscription')}, total cost {totals['total_cost']} of {totals['max_total_cost']}")
 
@@ -169,7 +175,10 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
         said[0] = ("wanted", f"yes, by streamers.{found.key}")
     keys = [each.key for each in office.routes.streamers if each.user_id and each.user_id == user_id]
     if reason := next((office.lost[key] for key in keys if key in office.lost), None):
-        said[-1:] = [("why not", reason), ("next", "correct user_id in the configuration, or wait until it is back")]
+        said[-1:] = [
+            ("why not", reason),
+            ("next", "correct login or user_id in the configuration, or wait until the channel is back"),
+        ]
     if others := office.routes.twins.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
         said.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))

@@ -4,7 +4,7 @@ What asks Twitch on behalf of a command, with the credentials of the configurati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,14 +99,17 @@ async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) ->
     ]
     users = await all_of(directory.user_by_login(login) for login in asked)
     ids.update((login, user.id) for login, user in zip(asked, users, strict=True) if user is not None)
+    by_id = {each.key for each in routes.streamers if each.user_id}
     routes = routes.with_ids(ids)
     unknown = {each.key: f"no such user at Twitch: {each.login}" for each in routes.streamers if not each.user_id}
-    return routes, {**unknown, **await _gone(routes, directory)}
+    return routes, {**unknown, **await _gone(routes, directory, by_id)}
 
 
-async def _gone(routes: Routes, directory: Directory) -> Mapping[str, str]:
+async def _gone(routes: Routes, directory: Directory, by_id: Container[str]) -> Mapping[str, str]:
     """
     Whose id Twitch does not have; none, when Twitch does not tell.
+
+    :param by_id: the keys of those who are configured by id, which may be wrong.
     """
     known = [each for each in routes.streamers if each.user_id]
     try:
@@ -115,6 +118,8 @@ async def _gone(routes: Routes, directory: Directory) -> Mapping[str, str]:
         return {}
     return {
         each.key: f"no such user at Twitch: id {each.user_id} is wrong, or the channel is closed or suspended"
+        if each.key in by_id
+        else f"closed or suspended: Twitch does not have {each.login}, user {each.user_id}, any more"
         for each, user in zip(known, users, strict=True)
         if user is None
     }

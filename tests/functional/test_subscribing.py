@@ -175,6 +175,25 @@ class StartTests(SubscribingCase):
         status, health = await self.answer(daemon, "/health")
         self.assertEqual((status, health["status"], health["subscriptions"]["unknown"]), (200, "healthy", 0))
 
+    async def test_a_channel_that_is_closed_is_no_wrong_id(self) -> None:
+        """
+        Of a streamer whom Twitch had a user for, no command says that a login or an id is wrong.
+        """
+        stage = self.stage()
+        stage.twitch.world.add_streamer("tanuki")
+        stage.configure_streamer("tanuki")
+        await stage.started()
+        await stage.subscribed()
+        user_id = stage.twitch.world.remove("tanuki").id
+
+        reason = f"closed or suspended: Twitch does not have tanuki, user {user_id}, any more"
+        listed = await stage.command("subscriptions", "list")
+        self.assertRegex(listed.out, rf"tanuki +unknown user +{reason}")
+        explained = await stage.command("subscriptions", "explain", "tanuki")
+        self.assertIn(f"{reason}\n", explained.out)
+        self.assertNotIn("is wrong", explained.out)
+        self.assertIn("or wait until the channel is back", explained.out)
+
     async def test_a_restart_changes_nothing(self) -> None:
         """
         A daemon that starts again finds what the one before it has created, and neither creates nor deletes anything.
