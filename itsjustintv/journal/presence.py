@@ -37,7 +37,8 @@ def companion(path: Path, ending: str) -> Path:
     """
     Name a file beside the database; when its path is a symbolic link, beside what that leads to, as SQLite does.
     """
-    real = path.resolve() if path.is_symlink() else path
+    # Unlike Path.is_symlink this raises nothing where this user may not look.
+    real = path.resolve() if os.path.islink(path) else path  # noqa: PTH114
     return real.with_name(f"{real.name}{ending}")
 
 

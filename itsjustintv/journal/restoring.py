@@ -71,9 +71,9 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
     :raises JournalInUse: a daemon runs.
     :raises JournalUnavailable: the source cannot be used, or the journal not be written; it is as it was.
     """
-    if path.is_symlink():
-        path = path.resolve()
     with explained(path):
+        if path.is_symlink():
+            path = path.resolve()
         missing = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
         make_private(path.parent)
         if missing:

@@ -78,6 +78,13 @@ class PresenceTests(JournalCase):
             await self.refuses(file.unlink, f"{file} was deleted or moved away while in use: restart itsjustintv")
             await self.journal.stopService()
 
+    def test_a_path_that_cannot_be_looked_at(self) -> None:
+        """
+        It has companions like any other: doctor, run by a user who may not see the journal, asks for its lock.
+        """
+        path = self.path.with_name("x" * 300)
+        self.assertEqual(companion(path, ".lock").name, f"{path.name}.lock")
+
     async def test_a_link(self) -> None:
         """
         A journal whose path is a symbolic link is used; its companions are beside what the link leads to.
