@@ -372,9 +372,8 @@ class Journal(Service):
         except TimeoutError:
             # Nothing is closed that a thread may still use; the end of the process lets go of it.
             self.log.warn(
-                "the journal was not closed within {seconds:g} s: its disk does not answer; what was acknowledged is on"
-                " it",
-                seconds=_PATIENCE,
+                "the journal was not closed within {seconds}: its disk does not answer; what was acknowledged is on it",
+                seconds=Seconds(_PATIENCE),
             )
             return
         self._release()

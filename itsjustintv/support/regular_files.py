@@ -23,6 +23,9 @@ _KINDS = (
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<number>\d{1,9})|stdin)|/proc/self/fd/(?P<process_number>\d{1,9})")
 _MIB = 1024 * 1024
 
+# Read at once. So much memory is taken whatever the file's size, and each thread that reads keeps some of it.
+_PART = 16 * 1024
+
 # What was read of the process's own descriptors, by path: there is nothing more to read the second time.
 _streams: dict[str, bytes] = {}
 
@@ -135,7 +138,7 @@ def _all(descriptor: int, limit: int, path: Path, *, waiting: bool = False) -> b
     while room > 0:
         if waiting:
             ready.poll()
-        part = os.read(descriptor, min(room, _MIB))
+        part = os.read(descriptor, min(room, _PART))
         if not part:
             return b"".join(parts)
         parts.append(part)

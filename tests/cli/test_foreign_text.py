@@ -192,8 +192,8 @@ class CommandTests(SynchronousTestCase):
         failed = TwitchUnavailable(HOSTILE)
         work = Work(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
         answers: tuple[tuple[Any, *tuple[str, ...]], ...] = (
-            ((view, {HOSTILE: HOSTILE}), "list"),
-            ((view, {HOSTILE: HOSTILE}), "list", "--json"),
+            ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list"),
+            ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list", "--json"),
             ((view, work), "sync"),
             ((view, work), "sync", "--dry-run"),
             ((view, work, [HOSTILE]), "prune", "--dry-run"),

@@ -252,6 +252,7 @@ class ExplainTests(CommandCase):
             report = await stage.twitch.eventsub.send(stage.message(stage.twitch.world.go_live("tanuki")))
             event_id = report.tries[-1].request_id
             await stage.settled(stage.reactor)
+            await daemon.said(f"delivered {event_id}")
             lines = [line for line in map(json.loads, daemon.output.splitlines()) if event_id in line["message"]]
             self.assertEqual({line.get("event_id") for line in lines}, {event_id})
             self.assertEqual(len(lines), 4, lines)
