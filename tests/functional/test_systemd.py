@@ -225,14 +225,22 @@ class SystemdTests(TestCase):
 
     async def check_runbook(self, machine: Machine) -> None:
         """
-        Type what docs/operations.md has first, and what docs/install.md has last, as they say: in any directory.
+        Type the commands of docs/operations.md, and what docs/install.md has last, as they say: as the daemon's user,
+        in any directory.
         """
-        first = next(each for each in Document(ROOT / "docs" / "operations.md").blocks if each.language == "console")
-        typed = [f"runuser -u itsjustintv -- {line.removeprefix('$ ')}" for line in first.lines]
-        for command in [*typed, *commands()[2]]:
-            words = shlex.split(command.replace("STREAMER", "tanuki"))
+        blocks = [each for each in Document(ROOT / "docs" / "operations.md").blocks if each.language == "console"]
+        ours = [line.removeprefix("$ ") for each in blocks for line in each.lines if line.startswith("$ itsjustintv ")]
+        self.assertIn("itsjustintv backup journal-backup.db", ours)
+        names = {"STREAMER": "tanuki", "global_webhook": "streamers.tanuki"}
+        for command in [*(f"runuser -u itsjustintv -- {each}" for each in dict.fromkeys(ours)), *commands()[2]]:
+            words = [names.get(word, word) for word in shlex.split(command)]
             ended = await machine.run("sh", "-c", f"cd /tmp && {shlex.join(words)}")
             self.assertIn("the configuration is /etc/itsjustintv/itsjustintv.toml\n", ended.err, command)
+            if "restore" in words:
+                # The daemon runs.
+                self.assertIn("/var/lib/itsjustintv/data/itsjustintv.db is in use by", ended.err)
+                self.assertEqual(ended.status, 1, ended)
+                continue
             if "doctor" in words:
                 # Twitch is not there, and that has to be mended.
                 self.assertEqual((ended.status, ended.err.count("Error: ")), (1, 1), ended)
