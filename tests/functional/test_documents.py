@@ -41,7 +41,7 @@ EXCUSED: Mapping[str, str] = {
 }
 
 #: What ends when it is told to, and the words after which it is.
-LASTING: Mapping[str, str] = {"itsjustintv receive ": "takes deliveries", "itsjustintv simulate ": "is shown:"}
+LASTING: Mapping[str, str] = {"itsjustintv receive ": "takes deliveries", "itsjustintv simulate ": "show all there is:"}
 
 
 @frozen
