@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -77,6 +78,8 @@ class DiskThreads(Service):
         self._asked: set[Deferred[Any]] = set()
         self._abandoned = False
         self._ended: Deferred[None] | None = None
+        self._trigger: Any = None
+        self._deadline: IDelayedCall | None = None
         # One that hangs must not hold up the others: configuration, certificates, token, pictures and output may each
         # be on a network file system of their own.
         self._pool = ThreadPool(0, 16, "disk")
@@ -90,7 +93,7 @@ class DiskThreads(Service):
         super().startService()
         self._pool.start()
         # What stands above stops first, and may wait for its own work.
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._hurry)
+        self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._hurry)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -100,6 +103,7 @@ class DiskThreads(Service):
         if self._abandoned:
             return succeed(None)
         ended: Deferred[None] = Deferred()
+        ended.addCallback(lambda _: self._relax())
 
         def end() -> None:
             self._pool.stop()
@@ -133,7 +137,15 @@ class DiskThreads(Service):
         return result
 
     def _hurry(self) -> None:
-        self._reactor.callLater(self._patience, self._abandon)
+        self._trigger = None
+        self._deadline = self._reactor.callLater(self._patience, self._abandon)
+
+    def _relax(self) -> None:
+        if self._trigger is not None:
+            self._reactor.removeSystemEventTrigger(self._trigger)
+            self._trigger = None
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
 
     def _abandon(self) -> None:
         self._abandoned = True

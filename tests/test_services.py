@@ -230,10 +230,12 @@ class DiskThreadsTests(SynchronousTestCase):
 
     def test_a_stop_ends_when_the_work_has(self) -> None:
         """
-        Nothing is abandoned that ends in time.
+        Nothing is abandoned that ends in time, and nothing is left to do afterwards.
         """
         waiting = self.disk.run(self.hang)
         self.begun.wait()
+        [(hurry, _, _)] = self.reactor.triggers["before"]["shutdown"]
+        hurry()
         stopped = self.disk.stopService()
         self.assertNoResult(stopped)
         self.hung.set()
@@ -242,6 +244,7 @@ class DiskThreadsTests(SynchronousTestCase):
             self.reactor.heed(0.1)
         self.successResultOf(waiting)
         self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
 class LogTests(SynchronousTestCase):
