@@ -4,7 +4,7 @@ How the admin site answers.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -150,3 +150,15 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
     answer = Deferred.fromCoroutine(answering)
     answer.addErrback(fail)
     return NOT_DONE_YET
+
+
+def read(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], Any, object]]) -> int:
+    """
+    Answer a request for a page, which is read with GET, when its answer is there.
+
+    :return: what ``render`` is to return.
+    """
+    if request.method not in (b"GET", b"HEAD"):
+        request.setHeader(b"Allow", b"GET, HEAD")
+        return give_problem(request, http.NOT_ALLOWED, "the page is read with GET")
+    return later(request, answer(request))

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import HTML, give, give_problem, later
+from itsjustintv.admin.answers import HTML, give, read
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.markup import Markup, el, foreign, page
 from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
@@ -47,10 +47,7 @@ class DeliveryResource(Resource):
         """
         Show it as things are now.
         """
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "the page is read with GET")
-        return later(request, self._answer(request))
+        return read(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
         name = unquote(request.path.removeprefix(_ROOT).decode("latin-1"), errors="replace")

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import HTML, give, give_problem, later
+from itsjustintv.admin.answers import HTML, give, give_problem, later, read
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.chart import chart
 from itsjustintv.admin.login import form
@@ -109,10 +109,7 @@ class PageResource(Resource):
         """
         Show it as things are now.
         """
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "the page is read with GET")
-        return later(request, self._answer(request))
+        return read(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
         version = self._pulse.version
