@@ -117,6 +117,13 @@ async function main() {
   await page.getByText("up to date").waitFor();
   await page.evaluate(() => { window.witness = "the page was not loaded again"; });
   assert.equal(await page.locator("#streamer-tanuki .badge.live").count(), 0);
+  // A part that is taken out and put back loses the focus, and the click that is being made.
+  await page.evaluate(() => {
+    window.moved = [];
+    new MutationObserver((records) => {
+      for (const { removedNodes } of records) for (const node of removedNodes) if (node.isConnected) window.moved.push(node.id);
+    }).observe(document.querySelector("main"), { childList: true });
+  });
   say("ready");
 
   await page.locator("#streamer-tanuki .badge.live").waitFor();
@@ -166,6 +173,7 @@ async function main() {
   }
   const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.ok(ground.match(/\d+/g).every((each) => Number(each) < 60), `dark mode is ${ground}`);
+  assert.deepEqual(await page.evaluate(() => window.moved), []);
   assert.equal(await page.evaluate(() => window.witness), "the page was not loaded again");
   assert.deepEqual(complaints, []);
 

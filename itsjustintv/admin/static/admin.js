@@ -32,25 +32,35 @@
       const kept = (name === "open" && old.tagName === "DETAILS") || (name === "title" && old.tagName === "TIME");
       if (!fresh.hasAttribute(name) && !kept) old.removeAttribute(name);
     }
+    const keys = new Set([...fresh.children].map(key));
+    for (const child of [...old.children]) if (key(child) && !keys.has(key(child))) child.remove();
     const byKey = new Map([...old.children].filter((each) => key(each)).map((each) => [key(each), each]));
     let place = old.firstChild;
     for (const child of [...fresh.childNodes]) {
-      let match = byKey.get(key(child));
-      if (!match && !key(child) && place && !key(place) && place.nodeName === child.nodeName) match = place;
+      const match = key(child) ? byKey.get(key(child)) : alike(place, child.nodeName);
       if (!match) {
         old.insertBefore(child, place);
         continue;
       }
+      while (!key(child) && place !== match) place = gone(place);
       if (match === place) place = place.nextSibling;
       else old.insertBefore(match, place);
       if (match.nodeType === Node.ELEMENT_NODE) become(match, child);
       else if (match.nodeValue !== child.nodeValue) match.nodeValue = child.nodeValue;
     }
-    while (place) {
-      const next = place.nextSibling;
-      place.remove();
-      place = next;
-    }
+    while (place) place = gone(place);
+  }
+
+  // The next node of this name before one that has a key: nodes without a key are known by their order alone.
+  function alike(place, name) {
+    while (place && !key(place) && place.nodeName !== name) place = place.nextSibling;
+    return place && !key(place) ? place : null;
+  }
+
+  function gone(place) {
+    const next = place.nextSibling;
+    place.remove();
+    return next;
   }
 
   const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id : "");
@@ -58,6 +68,15 @@
   // Looks again, at most once in a second, and never twice at the same time.
   let wanted = false;
   let busy = false;
+
+  // A click needs its button to stay where it is between the press and the release.
+  let held = false;
+  addEventListener("pointerdown", () => { held = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { held = false; }), true);
+
+  async function released() {
+    for (let waits = 0; held && waits < 40; waits += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 
   async function refresh() {
     wanted = true;
@@ -68,7 +87,9 @@
       try {
         const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
         if (answer.type === "opaqueredirect") return location.reload();
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const text = await answer.text();
+        await released();
+        const page = new DOMParser().parseFromString(text, "text/html");
         for (const name of stream ? ["header", "main"] : ["main"]) {
           const fresh = page.querySelector(name);
           if (fresh) become(document.querySelector(name), fresh);
@@ -182,12 +203,14 @@
 
   // Keeps what is said from covering what it is about, wherever that is on the screen.
   function dodge() {
-    if (!spoken || !spoken.isConnected) return;
+    if (spoken && !spoken.isConnected) spoken = document.querySelector(`[data-key="${CSS.escape(key(spoken))}"]`);
+    if (!spoken) return;
     const { top, bottom } = spoken.getBoundingClientRect();
     said.dataset.at = top + bottom > innerHeight ? "top" : "bottom";
   }
 
   for (const moved of ["scroll", "resize"]) addEventListener(moved, dodge, { passive: true });
+  new ResizeObserver(dodge).observe(document.body);
 
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.api) {
