@@ -75,7 +75,7 @@ setup(
     python_requires=">=3.11",
     # ``twisted.plugins`` has no __init__.py, so the finder cannot see it.
     packages=[*find_packages(include=["itsjustintv", "itsjustintv.*"]), "twisted.plugins"],
-    package_data={"itsjustintv": ["py.typed", "journal/*.sql", "config/*.toml", "admin/static/*"]},
+    package_data={"itsjustintv": ["py.typed", "journal/sqlite/*.sql", "config/*.toml", "admin/static/*"]},
     install_requires=[
         "twisted[tls]>=26.4,<27",
         "treq>=26.7,<27",

@@ -22,11 +22,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
+from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import Decision, decide, of_another_type
 from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Enrichment, Event, Notice, Outcome, State, Streamer, Verdict
-from itsjustintv.payload import build
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["Kept", "Match", "OnError", "Pipeline", "Submit"]

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field
 from twisted.logger import Logger
 
-from itsjustintv.config.leaves import dotted
-from itsjustintv.config.routes import GLOBAL, Routes
+from itsjustintv.config.folding_leaves_parse import dotted
 from itsjustintv.config.sections import Config
+from itsjustintv.folding_routes_routing import GLOBAL, Routes
 from itsjustintv.model import Destination, Event, Owner, Streamer
 
 __all__ = ["Routing"]

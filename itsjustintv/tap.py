@@ -23,28 +23,28 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
-from itsjustintv.assembly.ground import Ground
-from itsjustintv.config.hidden import secrets
+from itsjustintv.app.context import Ground
+from itsjustintv.app.folding_event_ids_context import EventIds
+from itsjustintv.app.systemd import Supervisor, notifier, watchdog_interval
+from itsjustintv.config.folding_hidden_secrets import secrets
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.places import FINDING, find
+from itsjustintv.config.locations import FINDING, find
 from itsjustintv.config.sections import Config
+from itsjustintv.config.service import ConfigService
 from itsjustintv.errors import CertificateUnusable, ConfigError
-from itsjustintv.event_ids import EventIds
-from itsjustintv.journal.exchange import Original
-from itsjustintv.journal.journal import Journal
-from itsjustintv.jumps import Jumps
+from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.logs import REDACTOR, WANTED, logger
-from itsjustintv.logs.twistd import log_through
-from itsjustintv.reload import ConfigService
+from itsjustintv.logs.folding_twistd_observer import log_through
 from itsjustintv.routing import Routing
-from itsjustintv.services import Daemon, DiskThreads
-from itsjustintv.supervisor import Supervisor, notifier, watchdog_interval
+from itsjustintv.support.clock_jumps import Jumps
 from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
+from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.telemetry.following import Following
+from itsjustintv.support.services import Daemon, DiskThreads
+from itsjustintv.telemetry.event_spans import Following
 from itsjustintv.telemetry.metrics import Metrics
-from itsjustintv.telemetry.tracer import Tracer
-from itsjustintv.watching import FileWatch
+from itsjustintv.telemetry.tracing import Tracer
 
 __all__ = ["Options", "config_path", "log_observer", "makeService"]
 
@@ -59,7 +59,7 @@ _OBJECTS = 20_000
 
 def config_path(given: str | None) -> Path:
     """
-    Where the configuration is, see :func:`~itsjustintv.config.places.find`. If another one might have been meant,
+    Where the configuration is, see :func:`~itsjustintv.config.locations.find`. If another one might have been meant,
     standard error has a line about it.
     """
     place = find(given, os.environ)
@@ -155,7 +155,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
-    from itsjustintv.assembly.whole import Whole  # noqa: PLC0415 - imports Klein
+    from itsjustintv.app.daemon import Whole  # noqa: PLC0415 - imports Klein
 
     steady = SteadyClock(time.time, uptime, boot_id())
     # Whoever asks the reactor for a timer wants to wait so long, whatever becomes of the time of the machine.

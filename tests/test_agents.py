@@ -19,10 +19,10 @@ from twisted.web.client import Agent, ResponseNeverReceived, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from itsjustintv.agents import authority_agent, deliveries_agent, twitch_agent
-from itsjustintv.certs.bundle import KEY_TYPES, key_text
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.twitch.exchange import exchange
+from itsjustintv.support.folding_agents_http_agents import authority_agent, deliveries_agent, twitch_agent
+from itsjustintv.support.folding_exchange_http_client import exchange
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.certs.authority import DAY, Issuer
 from tests.support.test_http_agent import Hearing, Here, Resolving
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import deliveries, intake, report
 from benchmarks.messages import SECRET, sign, streamers
-from itsjustintv.signature import verify_eventsub
+from itsjustintv.support.signatures import verify_eventsub
 
 
 class PercentileTests(SynchronousTestCase):

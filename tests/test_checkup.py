@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.checkup`.
+Tests for :mod:`itsjustintv.doctor.system_checks`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv import checkup, inspection
 from itsjustintv.config.sections import Cache, Config, Output, Storage, Twitch
-from itsjustintv.inspection import Finding, Verdict
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
+from itsjustintv.doctor import system_checks, tls_checks
+from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
-from itsjustintv.twitch.preflight import doubts
-from itsjustintv.twitch.subscriptions import Listing
+from itsjustintv.twitch.eventsub.callback_check import doubts
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing
 from tests.journal.values import attempt, deliveries, event
 from tests.twitch.test_desk import view
 from tests.twitch.test_reconcile import ago, subscription
@@ -80,7 +80,7 @@ class DiskTests(SynchronousTestCase):
         What is found, where an fsync takes so many seconds.
         """
         times = iter((0.0, took))
-        return list(checkup.disk(self.config, self.path, lambda: next(times)))
+        return list(system_checks.disk(self.config, self.path, lambda: next(times)))
 
     def test_by_a_user_who_may_see_nothing(self) -> None:
         """
@@ -92,8 +92,8 @@ class DiskTests(SynchronousTestCase):
             raise PermissionError(13, "Permission denied")
 
         self.patch(Path, "stat", closed)
-        self.assertFalse(inspection.seen(self.data))
-        self.assertIsNone(inspection.held(self.data / "journal.db.lock"))
+        self.assertFalse(tls_checks.seen(self.data))
+        self.assertIsNone(tls_checks.held(self.data / "journal.db.lock"))
 
     def test_before_the_first_start(self) -> None:
         """
@@ -136,7 +136,7 @@ class DiskTests(SynchronousTestCase):
         """
         self.data.mkdir()
         for free, verdict in ((10, MEND), (100, HINT), (10_000, OK)):
-            self.patch(checkup.shutil, "disk_usage", lambda _, free=free: Usage(free << 20))
+            self.patch(system_checks.shutil, "disk_usage", lambda _, free=free: Usage(free << 20))
             self.assertEqual(worst(self.found())[0], verdict, free)
 
     def test_a_disk_that_keeps_nothing(self) -> None:
@@ -148,7 +148,7 @@ class DiskTests(SynchronousTestCase):
         def fail(_: int) -> None:
             raise OSError(5, "Input/output error")
 
-        self.patch(checkup.os, "fsync", fail)
+        self.patch(system_checks.os, "fsync", fail)
         verdict, text = worst(self.found())
         self.assertEqual(verdict, MEND)
         self.assertIn("input/output error", text)
@@ -190,8 +190,8 @@ class JournalTests(SynchronousTestCase):
         self.addCleanup(connection.close)
         news = event("e1")
         accept(connection, news, deliveries(news, "a", "b"), 9999.0, 1000.0)
-        operations.prepare(connection, "e1-1", b"{}", None, 1000.0)
-        operations.settle(connection, "e1-1", self.ended, "gone", 1001.0, attempt())
+        writes.prepare(connection, "e1-1", b"{}", None, 1000.0)
+        writes.settle(connection, "e1-1", self.ended, "gone", 1001.0, attempt())
         for statement in extra:
             connection.execute(statement)
         connection.commit()
@@ -200,7 +200,7 @@ class JournalTests(SynchronousTestCase):
         """
         What is found.
         """
-        return list(checkup.journal(self.path, lambda: 1000.0, running))
+        return list(system_checks.journal(self.path, lambda: 1000.0, running))
 
     def test_a_clock_that_was_set(self) -> None:
         """
@@ -285,7 +285,7 @@ class ClockTests(SynchronousTestCase):
         clock.advance(now)
         agent = RequestTraversalAgent(Dated(headers))
         asking = Deferred.fromCoroutine(
-            checkup.clock(Twitch(auth_url="http://twitch.example/oauth2"), HTTPClient(agent), clock)
+            system_checks.clock(Twitch(auth_url="http://twitch.example/oauth2"), HTTPClient(agent), clock)
         )
         agent.flush()
         return asking
@@ -325,7 +325,7 @@ class SubscriptionTests(SynchronousTestCase):
         What is found, of the worst kind, when there are subscriptions in these states.
         """
         there = [subscription(status=status, created_at=ago(5)) for status in existing]
-        return worst(checkup.subscriptions(view(*there), lost, running))
+        return worst(system_checks.subscriptions(view(*there), lost, running))
 
     def test_all_is_well(self) -> None:
         """
@@ -359,7 +359,7 @@ class SubscriptionTests(SynchronousTestCase):
         More than Twitch allows is to be mended.
         """
         full = evolve(view(), listing=Listing(subscriptions=(), total=10, total_cost=10, max_total_cost=10))
-        self.assertIn("11 of 10 points", worst(checkup.subscriptions(full, {}, False))[1])
+        self.assertIn("11 of 10 points", worst(system_checks.subscriptions(full, {}, False))[1])
 
 
 class CallbackTests(SynchronousTestCase):
@@ -372,6 +372,6 @@ class CallbackTests(SynchronousTestCase):
         Doubts are hints; without any, it counts whether somebody was there to answer.
         """
         url = "https://hooks.example.org/twitch"
-        self.assertEqual(worst(checkup.callback("http://x", doubts("http://x"), True))[0], HINT)
-        self.assertEqual(worst(checkup.callback(url, (), True))[0], OK)
-        self.assertEqual(worst(checkup.callback(url, (), False))[0], HINT)
+        self.assertEqual(worst(system_checks.callback("http://x", doubts("http://x"), True))[0], HINT)
+        self.assertEqual(worst(system_checks.callback(url, (), True))[0], OK)
+        self.assertEqual(worst(system_checks.callback(url, (), False))[0], HINT)

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from itsjustintv import __version__
 from itsjustintv.cli.main import main
 from itsjustintv.cli.manual import man, markdown
-from itsjustintv.config.leaves import leaves
+from itsjustintv.config.folding_leaves_parse import leaves
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.interfaces import IOutcomeSink

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.event_ids import EventIds
+from itsjustintv.app.folding_event_ids_context import EventIds
 
 
 class EventIdsTests(SynchronousTestCase):

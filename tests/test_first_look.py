@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.first_look`.
+Tests for :mod:`itsjustintv.doctor.setup_checks`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from itsjustintv.first_look import FirstLook
+from itsjustintv.doctor.setup_checks import FirstLook
 from itsjustintv.model import Destination
 
 reactor: Any = _reactor

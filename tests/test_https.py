@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.https`: connections, settings that change, and what is served.
+Tests for :mod:`itsjustintv.tls.service`: connections, settings that change, and what is served.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.challenges import TlsAlpn01Responder
-from itsjustintv.certs.contexts import ACME_TLS, ContextMap
-from itsjustintv.certs.folder import FolderLock
-from itsjustintv.certs.settings import directory_url
-from itsjustintv.certs.store import CertificateStore
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import CannotServe, ConfigError
-from itsjustintv.https import HTTPS
-from itsjustintv.serving import Ways
+from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.key_folder import FolderLock
+from itsjustintv.tls.modes import Ways
+from itsjustintv.tls.service import HTTPS
+from itsjustintv.tls.settings import directory_url
+from itsjustintv.tls.sni import ACME_TLS, ContextMap
+from itsjustintv.tls.store import CertificateStore
 from tests.certs.doubles import NAME, at_once, bundle
 from tests.certs.tls import Client, EchoFactory, Server, pending
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.inspection`.
+Tests for :mod:`itsjustintv.doctor.tls_checks`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import inspection
-from itsjustintv.certs.exchange import Exchange
 from itsjustintv.config.sections import TLS, Server
-from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.doctor import tls_checks
+from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.tls.acme.http import Exchange
 from tests.certs.authority import DAY, DIRECTORY, Authority, problem
 from tests.certs.doubles import NAME, bundle
 
@@ -35,7 +35,7 @@ class KeysTests(SynchronousTestCase):
         What is found, of the worst kind.
         """
         tls = TLS(enabled=True, domains=(NAME,), cert_dir=str(self.root), **changes)
-        found = sorted(inspection.keys(tls, time()), key=lambda each: list(Verdict).index(each.verdict))
+        found = sorted(tls_checks.keys(tls, time()), key=lambda each: list(Verdict).index(each.verdict))
         return found[-1].verdict, found[-1].text
 
     def test_a_folder_that_is_not_there_yet(self) -> None:
@@ -100,12 +100,12 @@ class PortsTests(SynchronousTestCase):
         self.addCleanup(self.taken.close)
         self.port: int = self.taken.getsockname()[1]
 
-    def found(self, running: bool | None, **tls: Any) -> Sequence[inspection.Finding]:
+    def found(self, running: bool | None, **tls: Any) -> Sequence[tls_checks.Finding]:
         """
         What is found of ``server.port``, and of ``http_listen`` if that is looked at.
         """
         server = Server(listen_addr="127.0.0.1", port=self.port, tls=TLS(enabled=True, **{"http_listen": "", **tls}))
-        return list(inspection.ports(server, running))
+        return list(tls_checks.ports(server, running))
 
     def verdicts(self, running: bool | None, **tls: Any) -> Sequence[Verdict]:
         """
@@ -151,7 +151,7 @@ class PortsTests(SynchronousTestCase):
         What is not an address of this machine is to be mended.
         """
         server = Server(listen_addr="192.0.2.1", port=self.port, tls=TLS())
-        [found] = inspection.ports(server, running=False)
+        [found] = tls_checks.ports(server, running=False)
         self.assertEqual(found.verdict, Verdict.MEND)
         self.assertIn("server.port", found.text)
 
@@ -160,13 +160,13 @@ class PortsTests(SynchronousTestCase):
         A lock that is held, one that is not, one that is not there, and a system that does not tell.
         """
         path = Path(self.mktemp())
-        self.assertFalse(inspection.held(path))
+        self.assertFalse(tls_checks.held(path))
         with path.open("wb") as file:
-            self.assertIs(inspection.held(path), False)
+            self.assertIs(tls_checks.held(path), False)
             fcntl.flock(file, fcntl.LOCK_EX)
-            self.assertIs(inspection.held(path), True)
-        self.assertIs(inspection.held(path), False)
-        self.assertIsNone(inspection.held(path, Path(self.mktemp())))
+            self.assertIs(tls_checks.held(path), True)
+        self.assertIs(tls_checks.held(path), False)
+        self.assertIsNone(tls_checks.held(path, Path(self.mktemp())))
 
 
 class NamesTests(SynchronousTestCase):
@@ -179,7 +179,7 @@ class NamesTests(SynchronousTestCase):
         What is thought of a name that leads to these addresses.
         """
         server = Server(listen_addr=listen_addr, tls=TLS(enabled=True, domains=(NAME, "192.0.2.7")))
-        [finding] = inspection.names(server, lambda _: found)
+        [finding] = tls_checks.names(server, lambda _: found)
         return finding.verdict
 
     def test_where_a_name_leads(self) -> None:
@@ -200,7 +200,7 @@ class NamesTests(SynchronousTestCase):
         def resolve(_: str) -> Sequence[str]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-        [finding] = inspection.names(Server(tls=TLS(domains=(NAME,))), resolve)
+        [finding] = tls_checks.names(Server(tls=TLS(domains=(NAME,))), resolve)
         self.assertEqual(finding.verdict, Verdict.MEND)
         self.assertIn(f"{NAME} cannot be resolved (Name or service not known)", finding.text)
 
@@ -219,7 +219,7 @@ class AuthorityTests(SynchronousTestCase):
         """
         tls = TLS(enabled=True, domains=(NAME,), directory=DIRECTORY, **changes)
         exchange = Exchange(self.authority.http, self.authority.clock)
-        asking = Deferred.fromCoroutine(inspection.authority(tls, exchange))
+        asking = Deferred.fromCoroutine(tls_checks.authority(tls, exchange))
         self.authority.http.flush()
         found: Finding = self.successResultOf(asking)
         return found

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.jumps`.
+Tests for :mod:`itsjustintv.support.clock_jumps`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.jumps import Jumps
+from itsjustintv.support.clock_jumps import Jumps
 from tests.support.test_clocks import Machine
 
 
@@ -44,7 +44,7 @@ class JumpsTests(SynchronousTestCase):
         self.lines: list[str] = []
 
         def observe(event: LogEvent) -> None:
-            if event["log_namespace"] == "itsjustintv.jumps.Jumps":
+            if event["log_namespace"] == "itsjustintv.support.clock_jumps.Jumps":
                 self.lines.append(formatEvent(event))
 
         globalLogPublisher.addObserver(observe)

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.migration`.
+Tests for :mod:`itsjustintv.cli.folding_migration_legacy_config`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.cli.folding_migration_legacy_config import differences
 from itsjustintv.config.load import parse
-from itsjustintv.migration import differences
 
 BASE = (
     '[twitch]\nclient_id = "an-id-of-tests"\nclient_secret = "a-secret-of-tests"\n'

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.output`.
+Tests for :mod:`itsjustintv.delivery.output_file`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Output
+from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Outcome, State
-from itsjustintv.output import OutputFile
 
 NOW = 1_700_000_000.25
 

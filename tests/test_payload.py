@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.payload`.
+Tests of :mod:`itsjustintv.destinations.webhook`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import itsjustintv
+from itsjustintv.destinations.webhook import build, embed
 from itsjustintv.model import Enrichment, Event, Notice, Picture, StreamDetails, Streamer
-from itsjustintv.payload import build, embed
 
 DOCUMENT = Path(itsjustintv.__file__).parent.parent / "docs" / "payload.md"
 

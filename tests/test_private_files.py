@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.private_files`. What a kill in the middle leaves is in ``tests/certs/test_store.py``.
+Tests for :mod:`itsjustintv.support.files`. What a kill in the middle leaves is in ``tests/certs/test_store.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.private_files import replace
+from itsjustintv.support.files import replace
 
 
 class ReplaceTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.reading`. What a server may do is in the tests of those who ask.
+Tests for :mod:`itsjustintv.support.http_client`. What a server may do is in the tests of those who ask.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from twisted.web._newclient import ResponseFailed
 from twisted.web.client import ResponseDone
 
 from itsjustintv.errors import AcmeUnavailable, CertificateError
-from itsjustintv.reading import TooLong, bounded, one_line, read_body
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.http_client import TooLong, bounded, one_line, read_body
 
 
 class Source:

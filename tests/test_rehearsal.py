@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.rehearsal`.
+Tests of :mod:`itsjustintv.delivery.sample`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.delivery.sample import Rehearsal, RehearsalDeclined
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
-from itsjustintv.rehearsal import Rehearsal, RehearsalDeclined
 from tests.journal.values import attempt
 
 TANUKI = Streamer(key="tanuki", user_id="42", login="tanuki_live", destinations=("streamers.tanuki",))

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.reload`.
+Tests for :mod:`itsjustintv.config.service`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import load
 from itsjustintv.config.sections import Config
+from itsjustintv.config.service import ConfigService, Decided, ReloadReport
 from itsjustintv.errors import ConfigError, Problem
-from itsjustintv.reload import ConfigService, Decided, ReloadReport
 
 NOW = 1_700_000_000.0
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.renewal`: how it comes to an end. With an authority it is in ``tests/functional``.
+Tests for :mod:`itsjustintv.tls.renew_now`: how it comes to an end. With an authority it is in ``tests/functional``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
-from itsjustintv.certs.folder import FolderLock
-from itsjustintv.certs.requests import Request, RequestFiles, Result
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.errors import CertificateError
-from itsjustintv.renewal import Renewal
 from itsjustintv.simulator.loopback import free_port
+from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles, Result
+from itsjustintv.tls.key_folder import FolderLock
+from itsjustintv.tls.renew_now import Renewal
 
 NAME = "hooks.example.test"
 

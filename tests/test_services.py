@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.services`.
+Tests for :mod:`itsjustintv.support.services`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.errors import CannotServe, JournalInUse
-from itsjustintv.services import Afterwards, Daemon, DiskThreads, Storeys
+from itsjustintv.support.services import Afterwards, Daemon, DiskThreads, Storeys
 
 
 @define(eq=False)

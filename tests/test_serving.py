@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.serving`.
+Tests for :mod:`itsjustintv.tls.modes`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.serving import identity
+from itsjustintv.tls.modes import identity
 
 ACME = TLS(enabled=True, domains=("a.example.org",), agree_to_terms=True)
 FILES = evolve(ACME, mode="files", cert_file="one.pem", key_file="one.key")

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.signature`.
+Tests for :mod:`itsjustintv.support.signatures`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import Forged
-from itsjustintv.signature import hub, is_standard, standard, standard_key, standard_secret, verify_eventsub
+from itsjustintv.support.signatures import hub, is_standard, standard, standard_key, standard_secret, verify_eventsub
 
 SECRET = b"docs-vector-secret-0001"
 

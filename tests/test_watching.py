@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.watching`: against the real kernel, on a clock that is wound by hand.
+Tests for :mod:`itsjustintv.support.file_watch`: against the real kernel, on a clock that is wound by hand.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.requests import Request, RequestFiles
-from itsjustintv.watching import FileWatch, Hangup, Pace, steps
+from itsjustintv.support.file_watch import FileWatch, Hangup, Pace, steps
+from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles
 
 PACE = Pace()
 

@@ -15,9 +15,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv import __version__
-from itsjustintv.admin.answers import PROBLEM, give, give_problem, later
-from itsjustintv.admin.operations import OPERATIONS, BadRequest, Operation, Parameter
-from itsjustintv.admin.schema import Schemas
+from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter
+from itsjustintv.admin.folding_schema_api import Schemas
+from itsjustintv.admin.responses import PROBLEM, give, give_problem, later
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import ProblemView
 from itsjustintv.errors import JournalUnavailable

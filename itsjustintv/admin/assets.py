@@ -11,8 +11,8 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.answers import give, give_problem
-from itsjustintv.admin.markup import Markup, el
+from itsjustintv.admin.html import Markup, el
+from itsjustintv.admin.responses import give, give_problem
 
 __all__ = ["ASSETS", "HEAD", "Asset"]
 

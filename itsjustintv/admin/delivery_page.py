@@ -13,15 +13,15 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import HTML, give, read
 from itsjustintv.admin.assets import HEAD
-from itsjustintv.admin.markup import Markup, el, foreign, page
-from itsjustintv.admin.records import AttemptView, DeliveryView, EventView
-from itsjustintv.admin.requests import RequestView
-from itsjustintv.admin.sections import Forms, badge, channel, orders, tone_of, when
+from itsjustintv.admin.auth import Access
+from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView
+from itsjustintv.admin.folding_requests_event_views import RequestView
+from itsjustintv.admin.folding_telling_event_views import tell_event
+from itsjustintv.admin.html import Markup, el, foreign, page
+from itsjustintv.admin.page_sections import Forms, badge, channel, orders, tone_of, when
+from itsjustintv.admin.responses import HTML, give, read
 from itsjustintv.admin.sources import Declined, Sources
-from itsjustintv.admin.telling import tell_event
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json

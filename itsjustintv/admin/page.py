@@ -12,15 +12,15 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import Access
-from itsjustintv.admin.answers import HTML, give, give_problem, later, read
 from itsjustintv.admin.assets import HEAD
-from itsjustintv.admin.chart import chart
-from itsjustintv.admin.login import form
-from itsjustintv.admin.markup import Markup, el, foreign, page
-from itsjustintv.admin.operations import STATES, cursor, place
-from itsjustintv.admin.pulse import Pulse
-from itsjustintv.admin.sections import (
+from itsjustintv.admin.auth import Access
+from itsjustintv.admin.endpoints import STATES, cursor, place
+from itsjustintv.admin.folding_chart_html import chart
+from itsjustintv.admin.folding_login_auth import form
+from itsjustintv.admin.folding_telling_event_views import tell_delivery, tell_event
+from itsjustintv.admin.html import Markup, el, foreign, page
+from itsjustintv.admin.live_updates import Pulse
+from itsjustintv.admin.page_sections import (
     Choice,
     Forms,
     badge,
@@ -33,12 +33,12 @@ from itsjustintv.admin.sections import (
     waiting,
     when,
 )
+from itsjustintv.admin.responses import HTML, give, give_problem, later, read
 from itsjustintv.admin.sources import Asked, Declined, Sources, Unknown
-from itsjustintv.admin.telling import tell_delivery, tell_event
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.history import Place
 from itsjustintv.model import UNDELIVERED, State
-from itsjustintv.overview import Place
 
 __all__ = ["ACTIONS", "ActionResource", "PageResource"]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from itsjustintv.admin.requests import Signing
+from itsjustintv.admin.folding_requests_event_views import Signing
 from itsjustintv.admin.views import (
     CertificateView,
     ConfigurationView,
@@ -20,8 +20,8 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
+from itsjustintv.journal.history import DeliveryStory, EventStory, Place
 from itsjustintv.model import Attempt, Picture, State
-from itsjustintv.overview import DeliveryStory, EventStory, Place
 
 __all__ = ["Asked", "Declined", "Sources", "Unknown"]
 

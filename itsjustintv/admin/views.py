@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import frozen
 
-from itsjustintv.overview import Subscribed
+from itsjustintv.journal.history import Subscribed
 
 __all__ = [
     "AccountingView",

@@ -1,3 +1,3 @@
 """
-The commands: a module for every noun.
+The commands, a module for each.
 """

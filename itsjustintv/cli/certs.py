@@ -18,28 +18,28 @@ from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import globalLogBeginner
 
-from itsjustintv import inspection
-from itsjustintv.agents import authority_agent
-from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.certs.files import read_pair
-from itsjustintv.certs.holding import Holding
-from itsjustintv.certs.policy import order_moment
-from itsjustintv.certs.record import Record
-from itsjustintv.certs.requests import Request, Result
-from itsjustintv.certs.settings import directory_url, for_trial
-from itsjustintv.certs.store import CertificateStore
-from itsjustintv.cli.options import config_option, examples, json_option, loaded
-from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import table, tell, write_json
+from itsjustintv.cli.console import config_option, examples, json_option, loaded
+from itsjustintv.cli.folding_reactor_console import in_reactor
+from itsjustintv.cli.folding_text_console import table, tell, write_json
+from itsjustintv.config.folding_names_hosts import dns_name
 from itsjustintv.config.load import Loaded
-from itsjustintv.config.names import dns_name
 from itsjustintv.config.sections import TLS
+from itsjustintv.doctor import tls_checks
+from itsjustintv.doctor.tls_checks import Finding, Verdict
 from itsjustintv.errors import CertificateUnusable
-from itsjustintv.inspection import Finding, Verdict
-from itsjustintv.journal.database import lock_file
+from itsjustintv.journal.sqlite.database import lock_file
 from itsjustintv.model import rfc3339
+from itsjustintv.support.folding_agents_http_agents import authority_agent
 from itsjustintv.support.nearest import did_you_mean
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.folding_record_renewal_policy import Record
+from itsjustintv.tls.folding_requests_renewal_requests import Request, Result
+from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.operator_files import read_pair
+from itsjustintv.tls.renewal_policy import order_moment
+from itsjustintv.tls.settings import directory_url, for_trial
+from itsjustintv.tls.store import CertificateStore
 
 __all__ = ["TONES", "Certificate", "ask_authority", "certificates", "certs", "daemon_runs", "looked_at"]
 
@@ -239,7 +239,7 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
     Order a certificate now, for each name or for these, whatever is due. The daemon does it, if it runs; otherwise this
     command needs its ports. Run it as the daemon's user. Status 1 if one could not be had.
     """
-    from itsjustintv.renewal import Renewal  # noqa: PLC0415 - imports the reactor
+    from itsjustintv.tls.renew_now import Renewal  # noqa: PLC0415 - imports the reactor
 
     server = _loaded(config).config.server
     wanted = tuple(dict.fromkeys(map(dns_name, names))) or server.tls.domains
@@ -278,7 +278,7 @@ def daemon_runs(settings: Loaded) -> bool | None:
     """
     Whether a daemon runs with this configuration; ``None`` when the system does not tell.
     """
-    return inspection.held(lock_file(Path(settings.config.storage.path)))
+    return tls_checks.held(lock_file(Path(settings.config.storage.path)))
 
 
 def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:
@@ -288,17 +288,17 @@ def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     :param running: see :func:`daemon_runs`.
     """
     server = settings.config.server
-    yield from inspection.keys(server.tls, time.time())
-    yield from inspection.ports(server, running)
-    yield from inspection.names(server, inspection.addresses)
+    yield from tls_checks.keys(server.tls, time.time())
+    yield from tls_checks.ports(server, running)
+    yield from tls_checks.names(server, tls_checks.addresses)
 
 
 async def ask_authority(reactor: Any, tls: TLS) -> Finding:
     """
-    See whether the authority can be used; see :func:`itsjustintv.inspection.authority`.
+    See whether the authority can be used; see :func:`itsjustintv.doctor.tls_checks.authority`.
     """
     try:
         agent, _ = authority_agent(reactor, tls.ca_bundle)
     except CertificateUnusable as error:
         return Finding(Verdict.MEND, str(error))
-    return await inspection.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))
+    return await tls_checks.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))

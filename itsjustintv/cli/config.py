@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.options import chosen, config_option, errors, examples, json_option, loaded
-from itsjustintv.cli.text import tell, write_json
-from itsjustintv.config.callback import callback_url
-from itsjustintv.config.exposure import exposed
+from itsjustintv.cli.console import chosen, config_option, errors, examples, json_option, loaded
+from itsjustintv.cli.folding_text_console import tell, write_json
+from itsjustintv.config.folding_callback_sections import callback_url
+from itsjustintv.config.folding_exposure_secrets import exposed
 from itsjustintv.support.counts import count
-from itsjustintv.twitch.preflight import doubts
+from itsjustintv.twitch.eventsub.callback_check import doubts
 
 __all__ = ["config_group"]
 

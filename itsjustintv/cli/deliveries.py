@@ -13,8 +13,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
-from itsjustintv.cli.options import (
+from itsjustintv.cli.console import (
     complete_destination,
     complete_streamer,
     config_option,
@@ -23,11 +22,12 @@ from itsjustintv.cli.options import (
     json_option,
     loaded,
 )
+from itsjustintv.cli.folding_text_console import progress, table, tell, utc, write_json
+from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
 from itsjustintv.cli.suspensions import Suspension, Suspensions
-from itsjustintv.cli.text import progress, table, tell, utc, write_json
 from itsjustintv.config.load import Loaded
-from itsjustintv.journal.ids import brief
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite.ids import brief
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration

@@ -17,25 +17,25 @@ import click
 from attrs import evolve, frozen
 from treq.client import HTTPClient
 
-from itsjustintv import checkup, inspection
-from itsjustintv.agents import twitch_agent
 from itsjustintv.cli.certs import TONES, Certificate, ask_authority, certificates, daemon_runs, looked_at
+from itsjustintv.cli.console import chosen, config_option, examples, json_option
+from itsjustintv.cli.folding_reactor_console import in_reactor
+from itsjustintv.cli.folding_text_console import tell, write_json
 from itsjustintv.cli.health import door
-from itsjustintv.cli.options import chosen, config_option, examples, json_option
-from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import tell, write_json
-from itsjustintv.cli.twitch import office_of
-from itsjustintv.config.callback import callback_url
+from itsjustintv.cli.twitch_session import office_of
+from itsjustintv.config.folding_callback_sections import callback_url
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import TLS
+from itsjustintv.doctor import system_checks, tls_checks
+from itsjustintv.doctor.setup_checks import FirstLook
+from itsjustintv.doctor.tls_checks import Finding, Verdict
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
-from itsjustintv.first_look import FirstLook
-from itsjustintv.inspection import Finding, Verdict
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.twitch.preflight import Preflight, doubts
+from itsjustintv.support.folding_agents_http_agents import twitch_agent
+from itsjustintv.twitch.eventsub.callback_check import Preflight, doubts
 
 __all__ = ["doctor"]
 
@@ -76,8 +76,8 @@ def doctor(config: str | None, as_json: bool) -> None:
     running = daemon_runs(settings)
     found = [
         *_all("configuration", _configuration(settings)),
-        *_all("disk", checkup.disk(settings.config, path, perf_counter)),
-        *_all("journal", checkup.journal(Path(settings.config.storage.path), time.time, running)),
+        *_all("disk", system_checks.disk(settings.config, path, perf_counter)),
+        *_all("journal", system_checks.journal(Path(settings.config.storage.path), time.time, running)),
         *_all("daemon", _daemon(path, running)),
         *_all("https", _https(settings, running)),
     ]
@@ -131,7 +131,7 @@ def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     server = settings.config.server
     if not server.tls.enabled:
         yield Finding(Verdict.OK, "it is not served here, but by a proxy: server.tls.enabled is false")
-        yield from inspection.ports(server, running)
+        yield from tls_checks.ports(server, running)
         return
     yield from looked_at(settings, running)
     for each in certificates(server.tls, time.time()):
@@ -167,7 +167,7 @@ async def _abroad(reactor: Any, settings: Loaded, running: bool | None) -> Seque
     if config.server.tls.enabled and config.server.tls.mode == "acme":
         found.append(_Found("https", await ask_authority(reactor, config.server.tls)))
     try:
-        found.append(_Found("clock", await checkup.clock(config.twitch, http, reactor)))
+        found.append(_Found("clock", await system_checks.clock(config.twitch, http, reactor)))
     except TwitchUnavailable as error:
         advice = "see whether this machine may call out to twitch; if twitch is down, wait"
         found.append(_Found("twitch", Finding(Verdict.MEND, f"it cannot be asked ({error}): {advice}")))
@@ -176,7 +176,7 @@ async def _abroad(reactor: Any, settings: Loaded, running: bool | None) -> Seque
     url = callback_url(config)
     look = Preflight(http, reactor.nameResolver, reactor, lambda: url)
     asked = running is not False
-    found += _all("callback", checkup.callback(url, await look.examine(url) if asked else doubts(url), asked))
+    found += _all("callback", system_checks.callback(url, await look.examine(url) if asked else doubts(url), asked))
     return found
 
 
@@ -184,7 +184,7 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
     """
     Ask a Twitch that answers.
     """
-    wrong = await FirstLook(reactor, inspection.addresses).credentials(settings.config.twitch)
+    wrong = await FirstLook(reactor, tls_checks.addresses).credentials(settings.config.twitch)
     if wrong:
         text = f"{wrong}; check twitch.client_id and twitch.client_secret"
         yield _Found("credentials", Finding(Verdict.MEND, text))
@@ -207,7 +207,7 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
         twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))
         try:
             office = await office_of(reactor, evolve(settings, config=evolve(settings.config, twitch=twitch)))
-            return checkup.subscriptions(await office.desk.look(), office.lost, running)
+            return system_checks.subscriptions(await office.desk.look(), office.lost, running)
         except TwitchError as error:
             return iter((Finding(Verdict.MEND, f"they cannot be seen: {error}"),))
 

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import click
 from attrs import frozen
 
-from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay
-from itsjustintv.config.places import FINDING, find
+from itsjustintv.config.folding_draft_parse import Draft
+from itsjustintv.config.locations import FINDING, find
 from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json
@@ -212,7 +212,7 @@ def _none(problem: str, as_json: bool) -> NoReturn:
 
 def _chosen(config: str | None) -> Path:
     """
-    As in :mod:`~itsjustintv.cli.options`, which imports more than this may.
+    As in :mod:`~itsjustintv.cli.console`, which imports more than this may.
     """
     place = find(config or click.get_current_context().find_root().params.get("config"), os.environ)
     if place.note:

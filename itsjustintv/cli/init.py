@@ -11,19 +11,19 @@ from typing import Any
 
 import click
 
-from itsjustintv.cli.interview import INTERRUPTED, Given, Interview
-from itsjustintv.cli.options import Listed, config_option, errors, examples, naming, ruled, to_write
-from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import tell
+from itsjustintv.cli.console import Listed, config_option, errors, examples, naming, ruled, to_write
+from itsjustintv.cli.folding_reactor_console import in_reactor
+from itsjustintv.cli.folding_text_console import tell
+from itsjustintv.cli.questions import INTERRUPTED, Given, Interview
 from itsjustintv.config import hosts, urls, values
-from itsjustintv.config.callback import callback_url
 from itsjustintv.config.example import example, write_new
-from itsjustintv.config.filling import filled
+from itsjustintv.config.folding_callback_sections import callback_url
+from itsjustintv.config.folding_filling_example import filled
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch
-from itsjustintv.first_look import FirstLook
-from itsjustintv.inspection import addresses
-from itsjustintv.twitch.preflight import doubts
+from itsjustintv.doctor.setup_checks import FirstLook
+from itsjustintv.doctor.tls_checks import addresses
+from itsjustintv.twitch.eventsub.callback_check import doubts
 
 __all__ = ["init"]
 

@@ -15,21 +15,21 @@ from typing import Any
 import click
 from attrs import asdict, frozen
 
-from itsjustintv.cli.options import Listed, config_option, errors, examples, json_option, naming, to_write
-from itsjustintv.cli.text import tell, write_json
+from itsjustintv.cli.console import Listed, config_option, errors, examples, json_option, naming, to_write
+from itsjustintv.cli.folding_migration_legacy_config import Difference, differences
+from itsjustintv.cli.folding_text_console import tell, write_json
+from itsjustintv.cli.legacy_config import Accepted, accept
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
-from itsjustintv.config.original import Accepted, accept
-from itsjustintv.config.routes import Routes
 from itsjustintv.config.sections import Cache, Config, Retry, Twitch
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.folders import make_private
-from itsjustintv.journal.database import create, explain, lock
-from itsjustintv.journal.exchange import Imported, Original
-from itsjustintv.migration import Difference, differences
-from itsjustintv.private_files import replace
+from itsjustintv.folding_routes_routing import Routes
+from itsjustintv.journal.sqlite.database import create, explain, lock
+from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.support.counts import count
-from itsjustintv.twitch.oauth import as_original
+from itsjustintv.support.files import replace
+from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.twitch.api.oauth import as_original
 
 __all__ = ["migrate"]
 

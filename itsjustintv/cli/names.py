@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from itsjustintv.config.load import Loaded
-from itsjustintv.config.routes import Routes
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.folding_routes_routing import Routes
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Streamer
 from itsjustintv.support.nearest import EMPTY, did_you_mean, nearest
 

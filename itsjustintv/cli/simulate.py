@@ -15,15 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from itsjustintv.cli.options import errors, examples, ruled
-from itsjustintv.cli.reactor import in_reactor
-from itsjustintv.cli.text import tell, write_json
+from itsjustintv.cli.console import errors, examples, ruled
+from itsjustintv.cli.folding_reactor_console import in_reactor
+from itsjustintv.cli.folding_text_console import tell, write_json
 from itsjustintv.config.example import example, write_new
-from itsjustintv.config.filling import filled
+from itsjustintv.config.folding_filling_example import filled
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
-from itsjustintv.signature import is_standard, standard_secret
 from itsjustintv.support.causes import cause
+from itsjustintv.support.signatures import is_standard, standard_secret
 
 __all__ = ["simulate"]
 
@@ -88,7 +88,7 @@ def simulate(  # noqa: PLR0917 - click names them
     names = streamers or ("tanuki", "kitsune")
 
     async def work(reactor: Any) -> None:
-        from itsjustintv.simulator.alone import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
+        from itsjustintv.simulator.folding_alone_stage import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
 
         def announce(box: Alone, number: int) -> None:
             name = names[number % len(names)]

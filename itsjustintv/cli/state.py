@@ -10,15 +10,15 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.options import config_option, errors, examples, loaded
-from itsjustintv.cli.text import tell
-from itsjustintv.config.routes import Routes
-from itsjustintv.folders import make_private
-from itsjustintv.journal.ledger import Ledger
-from itsjustintv.payload import embed
-from itsjustintv.private_files import replace
+from itsjustintv.cli.console import config_option, errors, examples, loaded
+from itsjustintv.cli.folding_text_console import tell
+from itsjustintv.destinations.webhook import embed
+from itsjustintv.folding_routes_routing import Routes
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.support.counts import count
-from itsjustintv.twitch.oauth import as_original
+from itsjustintv.support.files import replace
+from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.twitch.api.oauth import as_original
 
 __all__ = ["state"]
 

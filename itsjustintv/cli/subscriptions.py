@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 import click
 from attrs import asdict
 
+from itsjustintv.cli.console import complete_streamer, config_option, examples, json_option
+from itsjustintv.cli.folding_text_console import progress, table, tell, write_json
 from itsjustintv.cli.names import configured, streamer_names
-from itsjustintv.cli.options import complete_streamer, config_option, examples, json_option
-from itsjustintv.cli.text import progress, table, tell, write_json
-from itsjustintv.cli.twitch import Office, in_office
+from itsjustintv.cli.twitch_session import Office, in_office
 from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
-from itsjustintv.twitch.crew import Work
-from itsjustintv.twitch.desk import View
+from itsjustintv.twitch.eventsub.manual import View
+from itsjustintv.twitch.eventsub.plan_runner import Work
 
 __all__ = ["explained", "subscriptions"]
 

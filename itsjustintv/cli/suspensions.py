@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from itsjustintv.absences import DESTINATIONS, STREAMERS
-from itsjustintv.cli.text import utc
-from itsjustintv.config.routes import Routes
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
+from itsjustintv.cli.folding_text_console import utc
 from itsjustintv.config.sections import Config
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.folding_routes_routing import Routes
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Delivery, State
 
 __all__ = ["Suspension", "Suspensions"]

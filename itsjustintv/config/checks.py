@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
 from itsjustintv.config.accidents import accidents, around, in_path, listed
-from itsjustintv.config.admin import ADMIN_RULES, check_admin
 from itsjustintv.config.chat_services import chat_service
-from itsjustintv.config.draft import Draft, Finding
+from itsjustintv.config.folding_admin_checks import ADMIN_RULES, check_admin
+from itsjustintv.config.folding_draft_parse import Draft, Finding
+from itsjustintv.config.folding_leaves_parse import Keys, dotted, leaves
 from itsjustintv.config.hosts import address, authority
-from itsjustintv.config.leaves import Keys, dotted, leaves
-from itsjustintv.config.places import is_path
-from itsjustintv.config.secret_files import SECRETS
+from itsjustintv.config.locations import is_path
+from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
 from itsjustintv.config.urls import base_url, host_url, receiver_url
@@ -38,8 +38,8 @@ from itsjustintv.config.values import (
     user_id,
     visible,
 )
-from itsjustintv.signature import standard_key
 from itsjustintv.support.http_url import after_host
+from itsjustintv.support.signatures import standard_key
 
 __all__ = ["check_rules", "check_values", "doubts", "slips"]
 

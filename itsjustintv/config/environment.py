@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
 from itsjustintv.config.accidents import around, core, invisible, listed, strange
-from itsjustintv.config.draft import Draft, Finding
-from itsjustintv.config.leaves import Leaf, dotted, leaves
-from itsjustintv.config.secret_files import SECRETS, counterpart
+from itsjustintv.config.folding_draft_parse import Draft, Finding
+from itsjustintv.config.folding_leaves_parse import Leaf, dotted, leaves
+from itsjustintv.config.secrets import SECRETS, counterpart
 from itsjustintv.errors import Problem
 
 __all__ = ["overlay", "strangers"]

@@ -12,7 +12,7 @@ from string import ascii_letters, digits
 import idna
 
 from itsjustintv.config.accidents import strange
-from itsjustintv.config.names import is_address, is_name
+from itsjustintv.config.folding_names_hosts import is_address, is_name
 
 __all__ = ["address", "authority", "host_and_port", "host_faults", "listen", "port_faults", "public_name"]
 

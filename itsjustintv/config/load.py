@@ -12,12 +12,12 @@ from attrs import frozen
 
 from itsjustintv.config.accidents import around
 from itsjustintv.config.checks import check_rules, check_values, doubts, slips
-from itsjustintv.config.draft import Draft
 from itsjustintv.config.environment import overlay, strangers
-from itsjustintv.config.places import base_for, located
-from itsjustintv.config.secret_files import fill
+from itsjustintv.config.folding_draft_parse import Draft
+from itsjustintv.config.locations import base_for, located
+from itsjustintv.config.parse import respell, structure
+from itsjustintv.config.secrets import fill
 from itsjustintv.config.sections import Config
-from itsjustintv.config.structure import respell, structure
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.support.regular_files import read_once
 
@@ -56,7 +56,7 @@ def load(
 
     :param path: of the TOML file.
     :param environ: wins over the file.
-    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.places.base_for` says.
+    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.locations.base_for` says.
     :param here: the current directory of the daemon.
     :param opening: reads the configuration and the files with secrets.
     :raises ConfigError: listing everything that is wrong.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from itsjustintv.config.names import dns_name, dns_names
+from itsjustintv.config.folding_names_hosts import dns_name, dns_names
 
 __all__ = [
     "TLS",
@@ -37,7 +37,7 @@ class TLS:
     ``[server.tls]``.
 
     :ivar mode: ``acme`` orders certificates, ``files`` serves that of the operator.
-    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.names.dns_name`.
+    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.folding_names_hosts.dns_name`.
     :ivar cert_file: the certificate, and after it those of the authorities that lead to it, in PEM.
     :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
     :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
@@ -221,7 +221,7 @@ class Storage:
     ``[storage]``: the journal, and where relative paths start.
 
     :ivar base: an absolute folder; empty for the place that the configuration's own gives, see
-        :func:`~itsjustintv.config.places.base_for`.
+        :func:`~itsjustintv.config.locations.base_for`.
     """
 
     path: str = "data/itsjustintv.db"

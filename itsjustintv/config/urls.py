@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from itsjustintv.config.accidents import around, core, invisible, listed
+from itsjustintv.config.folding_names_hosts import is_address
 from itsjustintv.config.hosts import host_faults, port_faults
-from itsjustintv.config.names import is_address
 
 __all__ = ["base_url", "host_url", "receiver_url"]
 

@@ -12,7 +12,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 from itsjustintv.config.accidents import around, core, invisible, listed, strange
-from itsjustintv.signature import HASHINGS
+from itsjustintv.support.signatures import HASHINGS
 
 __all__ = [
     "ALL",

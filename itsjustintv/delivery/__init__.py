@@ -1,3 +1,3 @@
 """
-Bringing notices to their destinations: the queue, its schedule, and one signed POST.
+When to send: the queue, its lanes, and what follows from an attempt.
 """

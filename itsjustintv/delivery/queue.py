@@ -19,8 +19,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import Retry
+from itsjustintv.delivery.attempt import Attempting, Ends, Orphaned, Resolve, Turn
 from itsjustintv.delivery.lane import Lane
-from itsjustintv.delivery.turn import Attempting, Ends, Orphaned, Resolve, Turn
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Due, rfc3339

@@ -1,3 +1,3 @@
 """
-The durable state: an SQLite database behind one group-committing writer thread.
+What survives a crash: the events, their deliveries, and what an operator asks about them.
 """

@@ -13,9 +13,9 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
 from itsjustintv.config.sections import Logging
-from itsjustintv.logs.python_logging import bridge
+from itsjustintv.logs.folding_python_logging_observer import bridge
+from itsjustintv.logs.formats import JSONLines, Lines, TextLines
 from itsjustintv.logs.redaction import REDACTOR, Redactor
-from itsjustintv.logs.rendering import JSONLines, Lines, TextLines
 
 __all__ = ["WANTED", "Log", "Wanted", "json_logger", "logger", "quieter"]
 

@@ -14,9 +14,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web import http
 from twisted.web.server import Request
 
-from itsjustintv.simulator.answers import Rejection, send_json
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import stream_online
+from itsjustintv.simulator.responses import Rejection, send_json
 
 if TYPE_CHECKING:
     from itsjustintv.simulator.twitch import SimulatedTwitch

@@ -16,10 +16,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
+from itsjustintv.simulator.demo_script import Story, Unexpected
+from itsjustintv.simulator.folding_terminal_demo_script import Terminal, duration, wants_colour
 from itsjustintv.simulator.process import NotReady
 from itsjustintv.simulator.stage import Stage
-from itsjustintv.simulator.story import Story, Unexpected
-from itsjustintv.simulator.terminal import Terminal, duration, wants_colour
 
 __all__ = ["demo", "run_demo"]
 

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.iweb import IAgent
 
-from itsjustintv.simulator.post import Posted, post
+from itsjustintv.simulator.folding_post_eventsub import Posted, post
 from itsjustintv.simulator.subscriptions import Subscription
 from itsjustintv.simulator.world import Channel, Stream, rfc3339
 

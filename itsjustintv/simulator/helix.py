@@ -15,11 +15,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 from twisted.web.server import Request
 
-from itsjustintv.simulator import catalogue
-from itsjustintv.simulator.answers import Query, Rejection, send_json
+from itsjustintv.simulator import folding_catalogue_helix
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
-from itsjustintv.simulator.bucket import Bucket
+from itsjustintv.simulator.folding_bucket_responses import Bucket
 from itsjustintv.simulator.oauth import Tokens
+from itsjustintv.simulator.responses import Query, Rejection, send_json
 from itsjustintv.simulator.subscriptions import Subscription, Subscriptions
 from itsjustintv.simulator.world import World
 
@@ -56,7 +56,9 @@ class Helix:
         """
         origin = f"http://{request.getHeader('host')}"
         return await self._serve(
-            request, "users", lambda asked: (http.OK, catalogue.users(self._world, Query(asked.args), origin))
+            request,
+            "users",
+            lambda asked: (http.OK, folding_catalogue_helix.users(self._world, Query(asked.args), origin)),
         )
 
     @app.route("/channels", methods=["GET"])
@@ -65,7 +67,9 @@ class Helix:
         Get Channel Information.
         """
         return await self._serve(
-            request, "channels", lambda asked: (http.OK, catalogue.channels(self._world, Query(asked.args)))
+            request,
+            "channels",
+            lambda asked: (http.OK, folding_catalogue_helix.channels(self._world, Query(asked.args))),
         )
 
     @app.route("/streams", methods=["GET"])
@@ -74,7 +78,7 @@ class Helix:
         Get Streams.
         """
         return await self._serve(
-            request, "streams", lambda asked: (http.OK, catalogue.streams(self._world, Query(asked.args)))
+            request, "streams", lambda asked: (http.OK, folding_catalogue_helix.streams(self._world, Query(asked.args)))
         )
 
     @app.route("/channels/followers", methods=["GET"])
@@ -83,7 +87,9 @@ class Helix:
         Get Channel Followers.
         """
         return await self._serve(
-            request, "channels/followers", lambda asked: (http.OK, catalogue.followers(self._world, Query(asked.args)))
+            request,
+            "channels/followers",
+            lambda asked: (http.OK, folding_catalogue_helix.followers(self._world, Query(asked.args))),
         )
 
     @app.route("/eventsub/subscriptions", methods=["GET"])

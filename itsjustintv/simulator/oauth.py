@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 from twisted.web.server import Request
 
-from itsjustintv.simulator.answers import Query, Rejection, send_json
 from itsjustintv.simulator.behaviour import Script, act
+from itsjustintv.simulator.responses import Query, Rejection, send_json
 
 __all__ = ["OAuth", "Tokens"]
 

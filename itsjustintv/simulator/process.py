@@ -23,7 +23,7 @@ from twisted.web import http
 from twisted.web.client import Agent, ResponseFailed, readBody
 
 import itsjustintv
-from itsjustintv.simulator.cancelling import cancelling
+from itsjustintv.simulator.folding_cancelling_loopback import cancelling
 
 __all__ = ["DaemonProcess", "NotReady", "environment"]
 
@@ -141,7 +141,7 @@ class DaemonProcess:
             "--config",
             str(self._config),
         ]
-        tether = [sys.executable, "-m", "itsjustintv.simulator.tether", str(os.getpid())]
+        tether = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._watching,
             sys.executable,

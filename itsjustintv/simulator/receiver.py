@@ -17,8 +17,8 @@ from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from itsjustintv.signature import hub, is_standard, standard
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
+from itsjustintv.support.signatures import hub, is_standard, standard
 
 __all__ = ["Expectation", "Received", "Receiver"]
 

@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 
-from itsjustintv.simulator.answers import Query, Rejection, page
+from itsjustintv.simulator.responses import Query, Rejection, page
 from itsjustintv.simulator.world import World, rfc3339
 
 __all__ = ["FAILURES_EXCEEDED", "USER_REMOVED", "Subscription", "Subscriptions", "loopback_too", "only_https"]

@@ -1,3 +1,3 @@
 """
-What could live in a library: files, texts and durations. Imports nothing of ours but the errors.
+What could live in a library. Imports nothing of this package but the errors.
 """

@@ -14,7 +14,7 @@ from typing import Protocol
 from attrs import define, field
 from twisted.logger import Logger
 
-from itsjustintv.telemetry.families import OTHER, Family, HistogramValue, Labels, Reading, Value
+from itsjustintv.telemetry.folding_families_instruments import OTHER, Family, HistogramValue, Labels, Reading, Value
 
 __all__ = ["Counter", "Histogram", "Instrument", "Observed", "Registry"]
 

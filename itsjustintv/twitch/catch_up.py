@@ -17,11 +17,11 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
 from itsjustintv.model import Event, Verdict
+from itsjustintv.support.backoff import Errand
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
-from itsjustintv.twitch.batch import all_of
-from itsjustintv.twitch.directory import Directory, Stream
-from itsjustintv.twitch.errand import Errand
+from itsjustintv.twitch.api.batching import all_of
+from itsjustintv.twitch.api.lookups import Directory, Stream
 
 __all__ = ["Accept", "CatchUp", "CatchUpSettings"]
 

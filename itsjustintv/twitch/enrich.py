@@ -18,7 +18,7 @@ from zope.interface import implementer
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.twitch.directory import Channel, Directory, Stream, User
+from itsjustintv.twitch.api.lookups import Channel, Directory, Stream, User
 
 __all__ = ["Count", "FindPicture", "TotalFollowers", "TwitchEnricher"]
 

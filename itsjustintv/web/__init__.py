@@ -1,3 +1,3 @@
 """
-The HTTP server around the resources: limits, health.
+The HTTP server around the resources: connections, limits, health.
 """

@@ -15,7 +15,7 @@ from twisted.web import http
 from twisted.web.iweb import IRequest
 
 from itsjustintv.model import rfc3339
-from itsjustintv.web.checks import answer, asked
+from itsjustintv.web.folding_checks_health import answer, asked
 
 __all__ = ["Check", "Detail", "HealthResource", "Standing"]
 

@@ -20,11 +20,11 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
-from itsjustintv.web.channel import Channel, Refusal, TooLong
-from itsjustintv.web.clients import NO_PROXIES, Clients
-from itsjustintv.web.shares import neighbourhood
-from itsjustintv.web.streams import Stream
-from itsjustintv.web.traffic import Limits, Traffic
+from itsjustintv.web.client_address import NO_PROXIES, Clients
+from itsjustintv.web.connection_limits import Limits, Traffic
+from itsjustintv.web.folding_shares_connection_limits import neighbourhood
+from itsjustintv.web.http1 import Channel, Refusal, TooLong
+from itsjustintv.web.http2.stream import Stream
 
 __all__ = ["LimitedSite", "RootResource", "make_site"]
 
@@ -136,7 +136,7 @@ class LimitedSite(server.Site):
     """
     A site that keeps strangers within limits.
 
-    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.versions.Versions`. There is no access log:
+    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.factories.Versions`. There is no access log:
     it costs as much as the answer, and the resources log what they decide.
 
     :ivar traffic: the open connections and the counts.

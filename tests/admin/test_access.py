@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.access`, :mod:`itsjustintv.admin.resource` and :mod:`itsjustintv.admin.login`.
+Tests of :mod:`itsjustintv.admin.auth`, :mod:`itsjustintv.admin.site` and :mod:`itsjustintv.admin.folding_login_auth`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.access import COOKIE, SESSION, Access
-from itsjustintv.admin.answers import give
 from itsjustintv.admin.assets import ASSETS
-from itsjustintv.admin.login import LoginResource, LogoutResource
-from itsjustintv.admin.resource import AdminResource
+from itsjustintv.admin.auth import COOKIE, SESSION, Access
+from itsjustintv.admin.folding_login_auth import LoginResource, LogoutResource
+from itsjustintv.admin.responses import give
+from itsjustintv.admin.site import AdminResource
 
 TOKEN = "0123456789abcdef"
 HOME = "http://localhost:8081"

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.answers`.
+Tests of :mod:`itsjustintv.admin.responses`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from itsjustintv.admin.answers import later
+from itsjustintv.admin.responses import later
 
 
 class LaterTests(SynchronousTestCase):

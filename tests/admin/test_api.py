@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.api`, :mod:`itsjustintv.admin.operations` and :mod:`itsjustintv.admin.schema`.
+Tests of :mod:`itsjustintv.admin.api`, :mod:`itsjustintv.admin.endpoints` and :mod:`itsjustintv.admin.folding_schema_api`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.admin.api import ApiResource, openapi
-from itsjustintv.admin.operations import OPERATIONS, cursor
+from itsjustintv.admin.endpoints import OPERATIONS, cursor
 from itsjustintv.model import UNDELIVERED, State
 from tests.admin.values import HOSTILE, House, story
 from tests.documents import ROOT

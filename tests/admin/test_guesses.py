@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.guesses`.
+Tests of :mod:`itsjustintv.admin.folding_guesses_auth`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.admin.guesses import Guesses
+from itsjustintv.admin.folding_guesses_auth import Guesses
 
 
 class GuessesTests(SynchronousTestCase):

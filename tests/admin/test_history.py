@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.history`.
+Tests of :mod:`itsjustintv.admin.recent_stats`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from itsjustintv.admin.history import History
+from itsjustintv.admin.recent_stats import History
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State
@@ -89,7 +89,7 @@ class HistoryTests(SynchronousTestCase):
         """
         Of very many destinations those that were attempted last are remembered.
         """
-        self.patch(__import__("itsjustintv.admin.history", fromlist=["x"]), "_DESTINATIONS", 2)
+        self.patch(__import__("itsjustintv.admin.recent_stats", fromlist=["x"]), "_DESTINATIONS", 2)
         for where in "abac":
             self.history.record(outcome(State.PENDING, NOW, tried=attempt(), where=where))
         self.assertEqual([bool(self.history.last(each)) for each in "abc"], [True, False, True])

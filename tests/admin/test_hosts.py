@@ -14,12 +14,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.admin.access import Access
+from itsjustintv.admin.auth import Access
 from itsjustintv.admin.hosts import Authority, authority, origin
-from itsjustintv.admin.pulse import EventsResource, Pulse
-from itsjustintv.admin.resource import AdminResource
+from itsjustintv.admin.live_updates import EventsResource, Pulse
+from itsjustintv.admin.site import AdminResource
+from itsjustintv.web.connection_limits import Limits
 from itsjustintv.web.site import make_site
-from itsjustintv.web.traffic import Limits
 from tests.admin.test_access import Room
 from tests.admin.values import House
 

@@ -15,19 +15,19 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.admin.access import Access
 from itsjustintv.admin.api import ApiResource
-from itsjustintv.admin.avatars import AvatarResource
-from itsjustintv.admin.chart import chart, decades, top
+from itsjustintv.admin.auth import Access
 from itsjustintv.admin.delivery_page import DeliveryResource
-from itsjustintv.admin.markup import Markup, el, page
-from itsjustintv.admin.operations import cursor
+from itsjustintv.admin.endpoints import cursor
+from itsjustintv.admin.folding_avatars_assets import AvatarResource
+from itsjustintv.admin.folding_chart_html import chart, decades, top
+from itsjustintv.admin.html import Markup, el, page
+from itsjustintv.admin.live_updates import Pulse
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
-from itsjustintv.admin.pulse import Pulse
-from itsjustintv.admin.resource import AdminResource
+from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
+from itsjustintv.journal.history import Subscribed
 from itsjustintv.model import UNDELIVERED, State
-from itsjustintv.overview import Subscribed
 from itsjustintv.support.foreign_text import visible
 from tests.admin.values import AT, HOSTILE, House, story, streamer
 

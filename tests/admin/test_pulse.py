@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.pulse`.
+Tests of :mod:`itsjustintv.admin.live_updates`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from itsjustintv.admin.pulse import EventsResource, Pulse
+from itsjustintv.admin.live_updates import EventsResource, Pulse
 from tests.admin.values import House
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
-from itsjustintv.admin.requests import Signing
+from itsjustintv.admin.folding_requests_event_views import Signing
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import (
     AccountingView,
@@ -27,8 +27,8 @@ from itsjustintv.admin.views import (
     SubscriptionView,
 )
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Subscribed
 from itsjustintv.model import Attempt, Picture, State
-from itsjustintv.overview import DeliveryStory, EventStory, Place, Subscribed
 from tests.journal.values import attempt, deliveries, event
 
 __all__ = ["HOSTILE", "House", "story", "streamer"]

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.assembly.telemetry`, as far as the running daemon does not show it.
+Tests of :mod:`itsjustintv.app.telemetry`, as far as the running daemon does not show it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.assembly.telemetry import _observe_deliveries, _observe_journal
+from itsjustintv.app.telemetry import _observe_deliveries, _observe_journal
 from itsjustintv.telemetry.catalogue import DESTINATIONS
-from itsjustintv.telemetry.families import OTHER
+from itsjustintv.telemetry.folding_families_instruments import OTHER
 from itsjustintv.telemetry.metrics import Metrics
 from tests.telemetry.test_collection import census
 
@@ -93,7 +93,7 @@ class ImportTests(SynchronousTestCase):
         A daemon that sends no telemetry does without OpenTelemetry's SDK.
         """
         program = (
-            "import sys, itsjustintv.tap, itsjustintv.assembly.telemetry, itsjustintv.assembly.web;"
+            "import sys, itsjustintv.tap, itsjustintv.app.telemetry, itsjustintv.app.web;"
             "print([name for name in sys.modules if name.startswith(('opentelemetry', 'google.protobuf'))])"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

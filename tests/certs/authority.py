@@ -23,8 +23,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.web.iweb import IRequest
 
-from itsjustintv.certs.bundle import general_name
-from itsjustintv.certs.jose import unpadded
+from itsjustintv.tls.acme.jose import unpadded
+from itsjustintv.tls.certificate import general_name
 
 __all__ = ["DIRECTORY", "HANG", "NOW", "Authority", "Fault", "Issuer", "let_pass", "problem", "settle"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography import x509
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from itsjustintv.certs.bundle import KEY_TYPES, Bundle
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle
 from tests.certs.authority import DAY, NOW, Issuer
 
 __all__ = ["ISSUER", "NAME", "at_once", "bundle"]

@@ -26,19 +26,19 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.server import Site
 
-from itsjustintv.certs.bundle import KEY_TYPES, Bundle, key_text
-from itsjustintv.certs.challenge_site import ChallengeResource
-from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
-from itsjustintv.certs.contexts import ContextMap
-from itsjustintv.certs.endpoint import ManagedTLSEndpoint
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import directory_url
-from itsjustintv.certs.store import AccountFiles
-from itsjustintv.certs.trust import policy_for
 from itsjustintv.config.sections import TLS
 from itsjustintv.simulator.loopback import free_port
+from itsjustintv.support.folding_trust_http_agents import policy_for
+from itsjustintv.tls.acme.challenges import Http01Responder, TlsAlpn01Responder
+from itsjustintv.tls.acme.folding_challenge_site_challenges import ChallengeResource
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
+from itsjustintv.tls.certificate_service import CertificateService
+from itsjustintv.tls.endpoint import ManagedTLSEndpoint
+from itsjustintv.tls.settings import directory_url
+from itsjustintv.tls.sni import ContextMap
+from itsjustintv.tls.store import AccountFiles
 from tests.certs.authority import DAY, Issuer
 from tests.certs.tls import EchoFactory
 from tests.functional.stage import tool

@@ -14,13 +14,13 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.client import Agent
 
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import directory_url
-from itsjustintv.certs.store import AccountFiles
 from itsjustintv.config.sections import TLS
-from itsjustintv.services import Daemon, DiskThreads
+from itsjustintv.support.services import Daemon, DiskThreads
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.certificate_service import CertificateService
+from itsjustintv.tls.settings import directory_url
+from itsjustintv.tls.store import AccountFiles
 
 
 class Silent(Protocol):

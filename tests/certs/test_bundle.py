@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from josepy import b64decode
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.bundle import KEY_TYPES, Bundle, certificate_request, key_from, key_text, key_type
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, key_from, key_text, key_type
 from tests.certs.authority import DAY, NOW
 from tests.certs.doubles import ISSUER, NAME, bundle
 

@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from txacme.interfaces import IResponder
 
-from itsjustintv.certs.answers import Challenge
-from itsjustintv.certs.challenge_site import ChallengeResource
-from itsjustintv.certs.challenges import Http01Responder, TlsAlpn01Responder
+from itsjustintv.tls.acme.challenges import Http01Responder, TlsAlpn01Responder
+from itsjustintv.tls.acme.folding_challenge_site_challenges import ChallengeResource
+from itsjustintv.tls.acme.messages import Challenge
 
 NAME = "hooks.example.test"
 PATH = "/.well-known/acme-challenge/"

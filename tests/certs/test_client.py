@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.answers import Binding, Order
-from itsjustintv.certs.client import AcmeClient
-from itsjustintv.certs.exchange import Exchange
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.tls.acme.client import AcmeClient
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.messages import Binding, Order
 from tests.certs.authority import DIRECTORY, HANG, NOW, Authority, Fault, problem, settle
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -22,8 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import itsjustintv
-from itsjustintv.certs.challenges import TlsAlpn01Responder
-from itsjustintv.certs.contexts import ACME_TLS, ContextMap
+from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
+from itsjustintv.tls.sni import ACME_TLS, ContextMap
 from tests.certs.authority import NOW
 from tests.certs.doubles import NAME, bundle
 from tests.certs.tls import EchoFactory, Server, pending

@@ -13,8 +13,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from itsjustintv.certs.contexts import ContextMap
-from itsjustintv.certs.endpoint import ManagedTLSEndpoint
+from itsjustintv.tls.endpoint import ManagedTLSEndpoint
+from itsjustintv.tls.sni import ContextMap
 from tests.certs.tls import EchoFactory
 
 

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.contexts import ContextMap
-from itsjustintv.certs.files import FilesService
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.operator_files import FilesService
+from itsjustintv.tls.sni import ContextMap
 from tests.certs.authority import DAY, NOW
 from tests.certs.doubles import ISSUER, NAME, bundle
 from tests.certs.tls import Server

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from josepy import JWK, JWS, b64decode
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.jose import eab_binding, key_authorization, sign_request, thumbprint, unpadded
+from itsjustintv.tls.acme.jose import eab_binding, key_authorization, sign_request, thumbprint, unpadded
 
 URL = "https://ca.example.test/new-order"
 

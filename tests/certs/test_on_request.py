@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.certs.on_request`, with the service that orders and an authority of the test.
+Tests for :mod:`itsjustintv.tls.renewal_requests`, with the service that orders and an authority of the test.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 from attrs import define
 from twisted.logger import capturedLogs
 
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.certs.on_request import OnRequest
-from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.requests import Request, RequestFiles, Result
-from itsjustintv.certs.store import AccountFiles
 from itsjustintv.model import rfc3339
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles, Result
+from itsjustintv.tls.renewal_requests import OnRequest
+from itsjustintv.tls.store import AccountFiles
 from tests.certs.authority import DAY, HANG, let_pass, problem, settle
 from tests.certs.doubles import NAME, at_once
 from tests.certs.test_service import OTHER, House, ServiceCase

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from itsjustintv.certs.store import CertificateStore
 from itsjustintv.errors import AcmeProblem
+from itsjustintv.tls.store import CertificateStore
 from tests.certs.pebble import House, PebbleCase
 from tests.functional.stage import lacking
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.certs.requests`.
+Tests for :mod:`itsjustintv.tls.folding_requests_renewal_requests`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.requests import Request, RequestFiles, Result
+from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles, Result
 from tests.certs.authority import NOW
 from tests.certs.doubles import NAME
 

@@ -18,16 +18,16 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.bundle import Bundle, key_text, key_type
-from itsjustintv.certs.challenges import Http01Responder
-from itsjustintv.certs.exchange import Exchange
-from itsjustintv.certs.ordering import Ordering
-from itsjustintv.certs.service import CertificateService
-from itsjustintv.certs.settings import directory_url
-from itsjustintv.certs.store import AccountFiles, CertificateStore
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificatesUnsafe
 from itsjustintv.model import rfc3339
+from itsjustintv.tls.acme.challenges import Http01Responder
+from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.certificate import Bundle, key_text, key_type
+from itsjustintv.tls.certificate_service import CertificateService
+from itsjustintv.tls.settings import directory_url
+from itsjustintv.tls.store import AccountFiles, CertificateStore
 from tests.certs.authority import DAY, DIRECTORY, HANG, NOW, Authority, Fault, Issuer, let_pass, problem, settle
 from tests.certs.doubles import NAME, at_once, bundle
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.settings import challenge_types, default_name, directory_url, fingerprint, for_trial
 from itsjustintv.config.sections import TLS
+from itsjustintv.tls.settings import challenge_types, default_name, directory_url, fingerprint, for_trial
 
 SOUND = TLS(domains=("hooks.example.org", "www.example.org"), agree_to_terms=True)
 

@@ -15,13 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from txacme.interfaces import ICertificateStore
 from txacme.store import DirectoryStore
 
-from itsjustintv.certs.bundle import KEY_TYPES, Bundle, key_text
-from itsjustintv.certs.folder import FolderLock, require_private
-from itsjustintv.certs.record import Record
-from itsjustintv.certs.store import Account, AccountFiles, CertificateStore, authority_key
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable
-from itsjustintv.folders import make_private
-from itsjustintv.private_files import replace
+from itsjustintv.support.files import replace
+from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
+from itsjustintv.tls.folding_record_renewal_policy import Record
+from itsjustintv.tls.key_folder import FolderLock, require_private
+from itsjustintv.tls.store import Account, AccountFiles, CertificateStore, authority_key
 from tests.certs.doubles import NAME, at_once, bundle
 
 PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
@@ -313,7 +313,7 @@ class LockTests(StoreCase):
         """
         code = (
             "import os, signal, pathlib, sys\n"
-            "from itsjustintv.certs.folder import FolderLock\n"
+            "from itsjustintv.tls.key_folder import FolderLock\n"
             "assert FolderLock(pathlib.Path(sys.argv[1])).take()\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"
         )

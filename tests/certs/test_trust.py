@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
-from itsjustintv.certs.trust import policy_for
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.support.folding_trust_http_agents import policy_for
 from tests.certs.doubles import ISSUER
 
 

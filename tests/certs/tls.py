@@ -17,10 +17,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from zope.interface import implementer
 
-from itsjustintv.certs.answers import Challenge
-from itsjustintv.certs.challenges import TlsAlpn01Responder
-from itsjustintv.certs.contexts import ACME_TLS, ContextMap
-from itsjustintv.certs.endpoint import secured
+from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
+from itsjustintv.tls.acme.messages import Challenge
+from itsjustintv.tls.endpoint import secured
+from itsjustintv.tls.sni import ACME_TLS, ContextMap
 from tests.certs.authority import NOW
 from tests.certs.doubles import NAME, bundle
 

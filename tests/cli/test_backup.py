@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.main import main
-from itsjustintv.journal.database import create, lock
+from itsjustintv.journal.sqlite.database import create, lock
 
 CONFIG = """
 [storage]

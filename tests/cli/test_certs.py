@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.certs.bundle import Bundle
-from itsjustintv.certs.record import Record
-from itsjustintv.certs.settings import fingerprint
-from itsjustintv.certs.store import CertificateStore
 from itsjustintv.cli.main import main
 from itsjustintv.config.sections import TLS
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.folding_record_renewal_policy import Record
+from itsjustintv.tls.settings import fingerprint
+from itsjustintv.tls.store import CertificateStore
 from tests.certs.authority import DAY
 from tests.certs.doubles import NAME, bundle
 

@@ -14,13 +14,13 @@ from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import checkup
 from itsjustintv.cli.certs import certificates
 from itsjustintv.cli.doctor import _certificate, _daemon, _https, _subscriptions
 from itsjustintv.cli.main import main
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
-from itsjustintv.inspection import Finding, Verdict
+from itsjustintv.doctor import system_checks
+from itsjustintv.doctor.tls_checks import Finding, Verdict
 from itsjustintv.simulator.loopback import free_port
 from tests.certs.authority import DAY
 from tests.certs.doubles import NAME, bundle
@@ -173,6 +173,6 @@ class SubscriptionsTests(SynchronousTestCase):
         [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
         self.assertEqual(found.verdict, Verdict.HINT)
         self.assertTrue(found.text.startswith("whether they work cannot be said"), found.text)
-        [found] = checkup.journal(path, time, running=True)
+        [found] = system_checks.journal(path, time, running=True)
         self.assertEqual(found.verdict, Verdict.MEND)
         self.assertNotIn("free", found.text)

@@ -11,12 +11,12 @@ from attrs import evolve
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.absences import DESTINATIONS, STREAMERS
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.main import main
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
@@ -36,12 +36,12 @@ class EventTests(SynchronousTestCase):
         news = event("e1")
         accept(connection, news, deliveries(news, "done", "again", "held", "filtered", "dead"), 9999.0, 1000.0)
         for number in (1, 2, 5):
-            operations.prepare(connection, f"e1-{number}", b"{}", None, 1000.0)
-        operations.settle(connection, "e1-1", State.DELIVERED, "", 1001.0, attempt(True))
-        operations.settle(connection, "e1-2", State.PENDING, "http_503", 1001.0, attempt(), 1031.0)
-        operations.hold(connection, "e1-3", 1030.0, "the tags are not known")
-        operations.settle(connection, "e1-4", State.FILTERED, "no tag", 1000.5)
-        operations.settle(connection, "e1-5", State.DEAD, "gone", 1001.0, attempt())
+            writes.prepare(connection, f"e1-{number}", b"{}", None, 1000.0)
+        writes.settle(connection, "e1-1", State.DELIVERED, "", 1001.0, attempt(True))
+        writes.settle(connection, "e1-2", State.PENDING, "http_503", 1001.0, attempt(), 1031.0)
+        writes.hold(connection, "e1-3", 1030.0, "the tags are not known")
+        writes.settle(connection, "e1-4", State.FILTERED, "no tag", 1000.5)
+        writes.settle(connection, "e1-5", State.DEAD, "gone", 1001.0, attempt())
 
     def explain(self, what: str, *options: str) -> Result:
         """

@@ -17,16 +17,16 @@ from itsjustintv.cli import subscriptions
 from itsjustintv.cli.main import main
 from itsjustintv.cli.receive import _Showing
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from itsjustintv.simulator.receiver import Received
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.twitch.crew import Work
-from itsjustintv.twitch.desk import View
-from itsjustintv.twitch.reconcile import Decision, Plan
-from itsjustintv.twitch.subscriptions import Listing, Subscription
+from itsjustintv.twitch.eventsub.manual import View
+from itsjustintv.twitch.eventsub.plan import Decision, Plan
+from itsjustintv.twitch.eventsub.plan_runner import Work
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 from tests.cli.test_health import Counter, said
 from tests.journal.values import attempt, deliveries, event
 
@@ -58,9 +58,9 @@ class CommandTests(SynchronousTestCase):
         news = evolve(event("e1"), **dict.fromkeys(names, HOSTILE))
         accept(connection, news, deliveries(news, "home", HOSTILE), 9999.0, 1000.0)
         payload = json.dumps({"streamer_name": HOSTILE, "stream": {"title": HOSTILE}}, ensure_ascii=False)
-        operations.prepare(connection, "e1-1", payload.encode(), None, 1000.0)
+        writes.prepare(connection, "e1-1", payload.encode(), None, 1000.0)
         failed = attempt(detail=HOSTILE, response=HOSTILE)
-        operations.settle(connection, "e1-1", State.DEAD, HOSTILE, 1001.0, failed)
+        writes.settle(connection, "e1-1", State.DEAD, HOSTILE, 1001.0, failed)
         self.write(CONFIG)
 
     def write(self, text: str) -> None:

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli.interview`.
+Tests for :mod:`itsjustintv.cli.questions`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.interview import Given, Interview
+from itsjustintv.cli.questions import Given, Interview
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.model import Destination

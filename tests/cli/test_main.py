@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv import __version__
 from itsjustintv.cli import deliveries as command
 from itsjustintv.cli.main import main
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
@@ -198,9 +198,9 @@ class DeliveriesTests(SynchronousTestCase):
         for number, destination in enumerate("aab", 1):
             news = event(f"e{number}")
             accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
-            operations.prepare(self.connection, f"e{number}-1", b'{"event":"stream.online"}', None, 1000.0)
+            writes.prepare(self.connection, f"e{number}-1", b'{"event":"stream.online"}', None, 1000.0)
         for name in ("e1-1", "e3-1"):
-            operations.settle(self.connection, name, State.DEAD, "why", 1001.0, attempt(ok=False))
+            writes.settle(self.connection, name, State.DEAD, "why", 1001.0, attempt(ok=False))
 
     def run_command(self, *arguments: str) -> Result:
         """
@@ -237,7 +237,7 @@ class DeliveriesTests(SynchronousTestCase):
         """
         The dead and the expired are listed under one word and requeued by one command, and nothing else is touched.
         """
-        operations.settle(self.connection, "e2-1", State.EXPIRED, "too old to be news", 1002.0)
+        writes.settle(self.connection, "e2-1", State.EXPIRED, "too old to be news", 1002.0)
         listed = json.loads(self.run_command("list", "--state", "undelivered", "--json").stdout)
         self.assertEqual([each["state"] for each in listed["deliveries"]], ["expired", "dead", "dead"])
         result = self.run_command("retry", "--all")
@@ -344,7 +344,7 @@ class DeliveriesTests(SynchronousTestCase):
         """
         What was delivered is sent again on purpose, as one more delivery; nothing else is, and the accounts balance.
         """
-        operations.settle(self.connection, "e2-1", State.DELIVERED, "", 1002.0, attempt(ok=True))
+        writes.settle(self.connection, "e2-1", State.DELIVERED, "", 1002.0, attempt(ok=True))
         result = self.run_command("retry", "e2-1")
         self.assertEqual(result.exit_code, 1)
         self.assertIn("itsjustintv deliveries resend e2-1 sends it again", result.stderr)

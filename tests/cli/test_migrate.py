@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.main import main
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import State
 
 CONFIG = (

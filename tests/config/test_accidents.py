@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.accidents import accidents
-from itsjustintv.config.leaves import Leaf, dotted
+from itsjustintv.config.folding_leaves_parse import Leaf, dotted
 from itsjustintv.config.load import parse, read
-from itsjustintv.config.secret_files import SECRETS
+from itsjustintv.config.secrets import SECRETS
 from itsjustintv.errors import ConfigError, Problem
 
 from .test_load import REQUIRED, document

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.config.admin`.
+Tests of :mod:`itsjustintv.config.folding_admin_checks`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.changes import changes
+from itsjustintv.config.diff import changes
 from itsjustintv.config.load import parse
-from itsjustintv.config.secret_files import secret_files
+from itsjustintv.config.secrets import secret_files
 from itsjustintv.errors import ConfigError
 
 from .test_load import REQUIRED, document

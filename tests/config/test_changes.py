@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.changes`.
+Tests for :mod:`itsjustintv.config.diff`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import attrs
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.changes import Changes, changes, fingerprint
+from itsjustintv.config.diff import Changes, changes, fingerprint
 from itsjustintv.config.sections import (
     TLS,
     Admin,

@@ -16,12 +16,12 @@ import attrs
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.draft import Draft
 from itsjustintv.config.example import example, write_example
-from itsjustintv.config.leaves import Keys, Leaf, leaves
+from itsjustintv.config.folding_draft_parse import Draft
+from itsjustintv.config.folding_leaves_parse import Keys, Leaf, leaves
 from itsjustintv.config.load import load, parse
+from itsjustintv.config.parse import structure
 from itsjustintv.config.sections import Config, StreamerEntry
-from itsjustintv.config.structure import structure
 
 _ROOT = Path(__file__).parents[2]
 _PLACEHOLDERS = {"client_id", "client_secret", "webhook_secret"}

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.filling`.
+Tests for :mod:`itsjustintv.config.folding_filling_example`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.example import example
-from itsjustintv.config.filling import filled, toml
-from itsjustintv.config.leaves import leaves
+from itsjustintv.config.folding_filling_example import filled, toml
+from itsjustintv.config.folding_leaves_parse import leaves
 
 
 class FilledTests(SynchronousTestCase):

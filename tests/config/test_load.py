@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.leaves import Leaf, leaves
+from itsjustintv.config.folding_leaves_parse import Leaf, leaves
 from itsjustintv.config.load import Loaded, load, parse
-from itsjustintv.config.secret_files import SECRETS
+from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry, Twitch
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.support.regular_files import read_again

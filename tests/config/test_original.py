@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.original`.
+Tests for :mod:`itsjustintv.cli.legacy_config`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import tomllib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.original import Accepted, accept
+from itsjustintv.cli.legacy_config import Accepted, accept
 from itsjustintv.errors import ConfigError
 
 GOOD = """# of years

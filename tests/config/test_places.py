@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.places`.
+Tests for :mod:`itsjustintv.config.locations`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from shutil import copy, copytree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.changes import fingerprint
-from itsjustintv.config.draft import Draft
-from itsjustintv.config.leaves import leaves
+from itsjustintv.config.diff import fingerprint
+from itsjustintv.config.folding_draft_parse import Draft
+from itsjustintv.config.folding_leaves_parse import leaves
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.places import STATE, Place, base_for, find, is_path
+from itsjustintv.config.locations import STATE, Place, base_for, find, is_path
 from itsjustintv.config.sections import StreamerEntry
 
 TEXT = """

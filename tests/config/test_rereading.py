@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.rereading`.
+Tests for :mod:`itsjustintv.config.folding_rereading_load`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config.folding_rereading_load import reread
 from itsjustintv.config.load import load
-from itsjustintv.config.rereading import reread
 from itsjustintv.errors import ConfigError
 from itsjustintv.support import regular_files
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.routes` and :mod:`itsjustintv.config.callback`.
+Tests for :mod:`itsjustintv.folding_routes_routing` and :mod:`itsjustintv.config.folding_callback_sections`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.callback import callback_url
-from itsjustintv.config.routes import GLOBAL, Routes
+from itsjustintv.config.folding_callback_sections import callback_url
 from itsjustintv.config.sections import TLS, Config, Filter, GlobalWebhook, Server, StreamerEntry, Twitch
+from itsjustintv.folding_routes_routing import GLOBAL, Routes
 from itsjustintv.model import Destination, Streamer
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import load, parse
-from itsjustintv.config.secret_files import secret_files
+from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import host_and_port, http_needed, http_place
 from itsjustintv.errors import ConfigError

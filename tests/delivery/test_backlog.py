@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.delivery.backlog`.
+Tests for :mod:`itsjustintv.delivery.stall_check`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.backlog import Backlog
+from itsjustintv.delivery.stall_check import Backlog
 from itsjustintv.errors import JournalUnavailable
 
 

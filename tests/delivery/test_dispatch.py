@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.delivery.dispatch` and :mod:`itsjustintv.delivery.classify`.
+Tests for :mod:`itsjustintv.destinations.http_sender` and :mod:`itsjustintv.destinations.response`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from itsjustintv import __version__
-from itsjustintv.delivery.classify import answered
-from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.response import answered
 from itsjustintv.model import Attempt, Delivery, Destination, State
 
 NOW = 1_700_000_000.25

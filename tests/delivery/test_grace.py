@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.absences import DESTINATIONS, STREAMERS, Absences
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, Absences
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.queue import DeliveryQueue, Limits
 from itsjustintv.model import Attempt, Delivery, Destination, State

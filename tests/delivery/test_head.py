@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.delivery.head`, and of Twisted's client behind it.
+Tests of :mod:`itsjustintv.destinations.response_head`, and of Twisted's client behind it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from itsjustintv.delivery.classify import Meaning, broken
-from itsjustintv.delivery.connection import FirmEndpoint
-from itsjustintv.delivery.dispatch import Dispatcher
-from itsjustintv.delivery.head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
+from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.response import Meaning, broken
+from itsjustintv.destinations.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
 from itsjustintv.model import Attempt, Delivery, Destination, State
+from itsjustintv.support.folding_connection_http_agents import FirmEndpoint
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

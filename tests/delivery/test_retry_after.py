@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.delivery.retry_after`.
+Tests for :mod:`itsjustintv.destinations.folding_retry_after_response`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.retry_after import retry_after
+from itsjustintv.destinations.folding_retry_after_response import retry_after
 
 #: Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
 EXAMPLE = 784111777.0

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.delivery.schedule`.
+Tests for :mod:`itsjustintv.delivery.retry_policy`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.schedule import Next, after, delay, pause, too_old
+from itsjustintv.delivery.retry_policy import Next, after, delay, pause, too_old
 from itsjustintv.model import Attempt, State
 
 RETRY = Retry()

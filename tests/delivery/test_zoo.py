@@ -26,9 +26,9 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 
-from itsjustintv.delivery.connection import FirmEndpoints
-from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.model import Attempt, Delivery, Destination, State
+from itsjustintv.support.folding_connection_http_agents import FirmEndpoints
 
 reactor: Any = _reactor
 

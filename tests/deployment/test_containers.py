@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.leaves import leaves
+from itsjustintv.config.folding_leaves_parse import leaves
 from itsjustintv.config.load import load
 from tests.deployment.dockerfile import Image, image
 from tests.documents import ROOT, asked_from_outside

@@ -36,5 +36,5 @@ class ImportTests(SynchronousTestCase):
             [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
         )
         loaded = ended.stdout.split()
-        self.assertIn("itsjustintv.https", loaded)
+        self.assertIn("itsjustintv.tls.service", loaded)
         self.assertEqual([name for name in HEAVY if name in loaded], [])

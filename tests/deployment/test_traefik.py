@@ -7,7 +7,7 @@ from __future__ import annotations
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.traffic import Limits
+from itsjustintv.web.connection_limits import Limits
 from tests.documents import ROOT, asked_from_outside
 
 

@@ -114,7 +114,7 @@ class Background:
         """
         Start it.
         """
-        tether = [sys.executable, "-m", "itsjustintv.simulator.tether", str(os.getpid())]
+        tether = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._listening,
             sys.executable,

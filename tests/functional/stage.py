@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Accounting
 from itsjustintv.simulator.eventsub import Message, stream_online
 from itsjustintv.simulator.loopback import Listening, free_port, listen

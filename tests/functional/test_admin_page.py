@@ -13,9 +13,9 @@ from random import Random
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State, rfc3339
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import free_port
@@ -80,14 +80,14 @@ class PageTests(StageCase):
                 accept(connection, news, [evolve(one, streamer=key)], at, at)
                 built = rfc3339(at + 0.15, "milliseconds")
                 body = f'{{"timestamp":"{built}","stream":{{"title":"{title}","game_name":"{game}"}}}}'.encode()
-                operations.prepare(connection, one.id, body, None, at + 0.2)
+                writes.prepare(connection, one.id, body, None, at + 0.2)
                 took = random.lognormvariate(-1.2, 0.6)
                 if random.random() < 0.12:
                     failed = attempt(started_at=at + 0.2)
-                    operations.settle(connection, one.id, State.PENDING, "http_503", at + took, failed, at + 30)
+                    writes.settle(connection, one.id, State.PENDING, "http_503", at + took, failed, at + 30)
                     took += 30
                 sent = attempt(ok=True, started_at=at + 0.2)
-                operations.settle(connection, one.id, State.DELIVERED, "delivered", at + took, sent)
+                writes.settle(connection, one.id, State.DELIVERED, "delivered", at + took, sent)
             connection.execute("COMMIT")
 
     def test_a_page_that_is_alive(self) -> Deferred[None]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 from twisted.internet.defer import Deferred
 
-from itsjustintv.journal import operations
-from itsjustintv.journal.database import create
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import Delivery, Event, State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import DaemonProcess
@@ -40,7 +40,7 @@ def fill(stage: Stage, login: str, due_in: float) -> None:
     # Nobody needs it after a power cut.
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
-    operations.count_wanted(connection, LENGTH)
+    writes.count_wanted(connection, LENGTH)
     for number in range(LENGTH):
         event = Event(
             id=f"backlog{number}",
@@ -53,7 +53,7 @@ def fill(stage: Stage, login: str, due_in: float) -> None:
             started_at="2026-01-02T03:04:05Z",
             received_at=now - 60,
         )
-        operations.insert_events(connection, [event])
+        writes.insert_events(connection, [event])
         delivery = Delivery(
             id=f"{event.id}-1",
             event_id=event.id,
@@ -64,7 +64,7 @@ def fill(stage: Stage, login: str, due_in: float) -> None:
             state=State.PENDING,
             body=orjson.dumps({"id": event.id, "description": "x" * SIZE}),
         )
-        operations.insert_deliveries(connection, [delivery])
+        writes.insert_deliveries(connection, [delivery])
     connection.execute("COMMIT")
     connection.close()
 

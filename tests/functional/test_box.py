@@ -18,10 +18,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.signature import hub, standard
+from itsjustintv.simulator.folding_post_eventsub import Posted, post
 from itsjustintv.simulator.loopback import free_port
-from itsjustintv.simulator.post import Posted, post
 from itsjustintv.simulator.process import environment
+from itsjustintv.support.signatures import hub, standard
 from tests.functional.run import until
 from tests.functional.terminal import Terminal
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from itsjustintv.model import State
-from itsjustintv.signature import hub
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation
 from itsjustintv.simulator.world import Stream
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.signatures import hub
 from tests.functional.run import Ended
 from tests.functional.stage import Stage, StageCase
 

@@ -56,7 +56,7 @@ class Strace(ProcessProtocol):
         :return: fires when that is done; fails with ``RuntimeError`` when it cannot be.
         """
         # It dies with us, as the daemon does.
-        tether = ["-m", "itsjustintv.simulator.tether", str(os.getpid())]
+        tether = ["-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
         command = [sys.executable, *tether, tool("strace"), *arguments]
         self._transport = reactor.spawnProcess(self, sys.executable, command, env=os.environ)
         return self.attached

@@ -21,9 +21,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
-from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment, twistd
+from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.certs.authority import DAY, Issuer
 from tests.certs.pebble import Pebble
 from tests.functional.run import Ended, run

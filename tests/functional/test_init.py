@@ -12,9 +12,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from itsjustintv.signature import hub
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import environment
+from itsjustintv.support.signatures import hub
 from tests.functional.run import Ended, run
 from tests.functional.stage import Stage, StageCase
 from tests.functional.terminal import Terminal

@@ -15,9 +15,9 @@ from attrs import evolve
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred
 
-from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
+from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.certs.authority import DAY, Issuer
 from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run

@@ -21,12 +21,12 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.webhook import embed
 from itsjustintv.model import Delivery, Destination
-from itsjustintv.payload import embed
-from itsjustintv.signature import hub, standard
+from itsjustintv.simulator.folding_post_eventsub import post
 from itsjustintv.simulator.loopback import free_port
-from itsjustintv.simulator.post import post
+from itsjustintv.support.signatures import hub, standard
 from tests.documents import ROOT, Document
 from tests.functional.run import run, until
 from tests.functional.stage import tool

@@ -16,10 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool, readBody
 
-from itsjustintv.delivery.connection import FirmEndpoints
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
-from itsjustintv.support.http_agent import ExactAgent
+from itsjustintv.support.folding_connection_http_agents import FirmEndpoints
+from itsjustintv.support.http_agents import ExactAgent
 from itsjustintv.support.http_url import HttpUrl
 from tests.functional.run import Background
 from tests.functional.stage import tool

@@ -82,7 +82,7 @@ DEFECTIVE = """
 import sys
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
-from itsjustintv.delivery.dispatch import Dispatcher
+from itsjustintv.destinations.http_sender import Dispatcher
 def broken(self, delivery, destination):
     parts = urlsplit(destination.url)
     raise RuntimeError(f"{destination.url} {parts.path}?{parts.query} {parts.path} {parts.query} {destination.secret}")
@@ -96,7 +96,7 @@ entry_points(group="console_scripts")[sys.argv[0]].load()()
 TALKATIVE = """
 import sys
 from itsjustintv.__main__ import main
-from itsjustintv.twitch.oauth import AppToken
+from itsjustintv.twitch.api.oauth import AppToken
 get = AppToken.get
 async def broken(self):
     raise RuntimeError(f"Authorization: Bearer {await get(self)}")

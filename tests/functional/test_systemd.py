@@ -20,8 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.process import environment
+from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.certs.authority import DAY, Issuer
 from tests.deployment.dockerfile import BASE, PASSED_ON
 from tests.documents import ROOT, Document, asked_from_outside

@@ -18,11 +18,11 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.web.client import ResponseNeverReceived
 
-from itsjustintv.certs.bundle import KEY_TYPES, key_text
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.telemetry.catalogue import ALL
+from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.certs.authority import Issuer
 from tests.documents import ROOT, Document
 from tests.functional.stage import Stage, StageCase, tool

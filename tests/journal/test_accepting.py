@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.journal.accepting` and :mod:`itsjustintv.journal.keys`.
+Tests for :mod:`itsjustintv.journal.sqlite.folding_accepting_connections` and :mod:`itsjustintv.journal.sqlite.dedup_keys`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import keys, queries
-from itsjustintv.journal.accepting import Accept
-from itsjustintv.journal.database import connect, create
-from itsjustintv.journal.writer import Apart, Writer
+from itsjustintv.journal.sqlite import dedup_keys, reads
+from itsjustintv.journal.sqlite.connections import Apart, Writer
+from itsjustintv.journal.sqlite.database import connect, create
+from itsjustintv.journal.sqlite.folding_accepting_connections import Accept
 from tests.journal.values import deliveries, event
 
 
@@ -43,10 +43,10 @@ class TogetherTests(SynchronousTestCase):
 
     def contents(self, connection: Connection) -> object:
         return (
-            sorted(queries.seen(connection, 0.0)),
-            sorted(queries.events(connection), key=lambda one: one.id),
-            queries.unprepared(connection, 9999.0, 999),
-            queries.accounting(connection),
+            sorted(reads.seen(connection, 0.0)),
+            sorted(reads.events(connection), key=lambda one: one.id),
+            reads.unprepared(connection, 9999.0, 999),
+            reads.accounting(connection),
         )
 
     def test_news_take_a_statement_for_each_table(self) -> None:
@@ -75,9 +75,9 @@ class TogetherTests(SynchronousTestCase):
             ]
         )
         self.assertEqual(results, [True, False, True, False])
-        self.assertEqual([one.id for one in queries.events(self.connection)], ["e1", "e2", "e3"])
-        self.assertEqual(queries.accounting(self.connection).wanted, 6)
-        self.assertEqual(queries.accounting(self.connection).imbalance, 0)
+        self.assertEqual([one.id for one in reads.events(self.connection)], ["e1", "e2", "e3"])
+        self.assertEqual(reads.accounting(self.connection).wanted, 6)
+        self.assertEqual(reads.accounting(self.connection).imbalance, 0)
 
     def test_a_defect_among_news_is_its_own(self) -> None:
         """
@@ -149,34 +149,34 @@ class KeysTests(SynchronousTestCase):
         """
         A key is known after a restart, until its latest expiry.
         """
-        self.assertTrue(keys.claim(self.connection, [("k", 1100.0)], 1000.0))
-        self.assertTrue(keys.claim(self.connection, [("k", 1200.0)], 1100.0))
+        self.assertTrue(dedup_keys.claim(self.connection, [("k", 1100.0)], 1000.0))
+        self.assertTrue(dedup_keys.claim(self.connection, [("k", 1200.0)], 1100.0))
         other = connect(self.path)
         self.addCleanup(other.close)
         for connection in (self.connection, other):
-            self.assertTrue(keys.known(connection, ["other", "k"], 1199.0))
-            self.assertFalse(keys.known(connection, ["other", "k"], 1200.0))
-            self.assertFalse(keys.claim(connection, [("k", 1300.0)], 1199.0))
+            self.assertTrue(dedup_keys.known(connection, ["other", "k"], 1199.0))
+            self.assertFalse(dedup_keys.known(connection, ["other", "k"], 1200.0))
+            self.assertFalse(dedup_keys.claim(connection, [("k", 1300.0)], 1199.0))
 
     def test_what_is_taken_back_is_not_known(self) -> None:
         """
         A key that was added in a transaction that is taken back is not known any more.
         """
-        keys.add(self.connection, [("before", 1100.0)])
+        dedup_keys.add(self.connection, [("before", 1100.0)])
         self.connection.execute("BEGIN")
-        keys.add(self.connection, [("k", 1100.0)])
-        self.assertTrue(keys.known(self.connection, ["k"], 1000.0))
+        dedup_keys.add(self.connection, [("k", 1100.0)])
+        self.assertTrue(dedup_keys.known(self.connection, ["k"], 1000.0))
         self.connection.execute("ROLLBACK")
-        self.assertFalse(keys.known(self.connection, ["k"], 1000.0))
-        self.assertTrue(keys.known(self.connection, ["before"], 1000.0))
+        self.assertFalse(dedup_keys.known(self.connection, ["k"], 1000.0))
+        self.assertTrue(dedup_keys.known(self.connection, ["before"], 1000.0))
 
     def test_only_the_expired_are_removed(self) -> None:
         """
         What has expired goes, so many at a time; a key that was added again stays with its new expiry.
         """
-        keys.add(self.connection, [("a", 1100.0), ("b", 1200.0), ("c", 1100.0)])
-        keys.add(self.connection, [("a", 1300.0)])
-        self.assertEqual([keys.purge(self.connection, 1100.0, 1) for _ in range(3)], [1, 1, 0])
-        self.assertEqual(sorted(queries.seen(self.connection, 0.0)), [("a", 1300.0), ("b", 1200.0)])
-        self.assertTrue(keys.known(self.connection, ["a"], 1200.0))
-        self.assertFalse(keys.known(self.connection, ["c"], 0.0))
+        dedup_keys.add(self.connection, [("a", 1100.0), ("b", 1200.0), ("c", 1100.0)])
+        dedup_keys.add(self.connection, [("a", 1300.0)])
+        self.assertEqual([dedup_keys.purge(self.connection, 1100.0, 1) for _ in range(3)], [1, 1, 0])
+        self.assertEqual(sorted(reads.seen(self.connection, 0.0)), [("a", 1300.0), ("b", 1200.0)])
+        self.assertTrue(dedup_keys.known(self.connection, ["a"], 1200.0))
+        self.assertFalse(dedup_keys.known(self.connection, ["c"], 0.0))

@@ -18,19 +18,19 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
-from itsjustintv.journal import copying, database, operations
-from itsjustintv.journal.copying import copy
-from itsjustintv.journal.database import create, lock
-from itsjustintv.journal.migrations import STEPS
-from itsjustintv.journal.restoring import contents, restore
-from itsjustintv.journal.space import lacking, room_for
+from itsjustintv.journal.sqlite import database, writes
+from itsjustintv.journal.sqlite.backup import copy
+from itsjustintv.journal.sqlite.database import create, lock
+from itsjustintv.journal.sqlite.folding_migrations_database import STEPS
+from itsjustintv.journal.sqlite.folding_restoring_backup import contents, restore
+from itsjustintv.journal.sqlite.folding_space_database import lacking, room_for
 from tests.journal.values import deliveries, event
 
 #: Makes a copy, and is killed before it is in its place.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from itsjustintv.journal import copying
+from itsjustintv.journal.sqlite import folding_copying_backup as copying
 copying._place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 copying.copy(Path(sys.argv[1]), Path(sys.argv[2]))
 """
@@ -56,8 +56,8 @@ class CopyTestCase(SynchronousTestCase):
         news = event(name)
         with self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            operations.insert_events(self.connection, [news])
-            operations.insert_deliveries(self.connection, deliveries(news, "a", "b"))
+            writes.insert_events(self.connection, [news])
+            writes.insert_deliveries(self.connection, deliveries(news, "a", "b"))
 
     def beside(self) -> set[str]:
         """

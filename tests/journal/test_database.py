@@ -13,10 +13,10 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal import database, queries
-from itsjustintv.journal.copying import copy
-from itsjustintv.journal.database import create, explain, lock
-from itsjustintv.journal.migrations import STEPS, migrate
+from itsjustintv.journal.sqlite import database, reads
+from itsjustintv.journal.sqlite.backup import copy
+from itsjustintv.journal.sqlite.database import create, explain, lock
+from itsjustintv.journal.sqlite.folding_migrations_database import STEPS, migrate
 
 
 class CreateTests(SynchronousTestCase):
@@ -242,9 +242,9 @@ class MigrateTests(SynchronousTestCase):
         old.executemany("INSERT INTO keys VALUES (?, ?)", [("message:m1", 8200.0), ("message:m2", 8300.0)])
         migrate(old, self.path)
         self.assertEqual(
-            {event.id: event.recovered for event in queries.events(old)}, dict.fromkeys(("e1", "e2", "e3"), False)
+            {event.id: event.recovered for event in reads.events(old)}, dict.fromkeys(("e1", "e2", "e3"), False)
         )
-        added = [pair for pair in queries.seen(old, 0.0) if not pair[0].startswith("message:")]
+        added = [pair for pair in reads.seen(old, 0.0) if not pair[0].startswith("message:")]
         self.assertEqual(added, [("stream:42:7001", 8300.0)])
 
     def test_a_delivery_of_before_belongs_to_no_trace(self) -> None:
@@ -261,7 +261,7 @@ class MigrateTests(SynchronousTestCase):
             " VALUES ('e1-1', 'e1', 'tanuki', 'tanuki', 1000, 1000, 'accepted')"
         )
         migrate(old, self.path)
-        [(_, delivery)] = queries.unprepared(old, 1000.0, 10)
+        [(_, delivery)] = reads.unprepared(old, 1000.0, 10)
         self.assertEqual((delivery.id, delivery.accepted_at, delivery.trace), ("e1-1", 1000.0, ""))
 
     def test_a_step_that_fails_leaves_the_version_before_it(self) -> None:

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import keys, operations, queries
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
-from itsjustintv.journal.exchange import Imported, Original
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite import dedup_keys, reads, writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
+from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.model import Delivery, Destination, State, broadcast_key
 from tests.journal.values import deliveries, event
 
@@ -86,8 +86,8 @@ class ExchangeCase(SynchronousTestCase):
         return report
 
     def only(self) -> Delivery:
-        (delivery,) = queries.deliveries(self.connection, (), None, None, 9)
-        self.assertEqual(queries.accounting(self.connection).imbalance, 0)
+        (delivery,) = reads.deliveries(self.connection, (), None, None, 9)
+        self.assertEqual(reads.accounting(self.connection).imbalance, 0)
         return delivery
 
 
@@ -108,7 +108,7 @@ class TakeOverTests(ExchangeCase):
             ],
         )
         self.assertEqual(self.take_over(), Imported(keys=1))
-        self.assertEqual([key for key, _ in queries.seen(self.connection, NOW)], ["0" * 64])
+        self.assertEqual([key for key, _ in reads.seen(self.connection, NOW)], ["0" * 64])
 
     def test_keys_are_those_of_our_events(self) -> None:
         """
@@ -137,7 +137,7 @@ class TakeOverTests(ExchangeCase):
         self.assertEqual(list(json.loads(delivery.body)), list(PAYLOAD))
         self.assertAlmostEqual(delivery.accepted_at, NOW - 59.876543, places=5)
         self.assertEqual(delivery.next_attempt_at, NOW + 60)
-        taken = queries.event(self.connection, delivery.event_id)
+        taken = reads.event(self.connection, delivery.event_id)
         self.assertEqual((taken.broadcaster_id, taken.broadcaster_login, taken.broadcaster_name), ("1", "foo", "Foo"))
         self.assertNotIn(".", taken.id)
 
@@ -294,7 +294,7 @@ class TakeOverTests(ExchangeCase):
         self.write("cache.json", content)
         self.write("retry_state.json", {"queue": [{"payload": content}, content]})
         self.original.take_over(connection, NOW)
-        self.assertEqual(queries.accounting(connection).imbalance, 0)
+        self.assertEqual(reads.accounting(connection).imbalance, 0)
         connection.close()
 
 
@@ -320,14 +320,14 @@ class ExportTests(ExchangeCase):
         return json.loads((self.directory / name).read_text(encoding="utf-8"))
 
     def prepare(self, picture: bytes | None = None) -> None:
-        operations.prepare(self.connection, "e1-1", '{"name":"Größe"}'.encode(), picture, NOW)
+        writes.prepare(self.connection, "e1-1", '{"name":"Größe"}'.encode(), picture, NOW)
 
     def test_cache(self) -> None:
         """
         Each broadcast that is remembered is one entry as the original writes it, whatever other keys it has.
         """
         self.prepare()
-        keys.add(self.connection, [("0" * 64, NOW + 60)])
+        dedup_keys.add(self.connection, [("0" * 64, NOW + 60)])
         self.assertEqual(self.export(), ())
         unknown, known = sorted(self.read("cache.json"), key=lambda entry: str(entry["key"]))
         self.assertEqual(
@@ -393,7 +393,7 @@ class ExportTests(ExchangeCase):
         What the original's files cannot say is reported: deliveries without a payload, and those to nowhere.
         """
         accept(self.connection, event("e2"), deliveries(event("e2"), "gone"), NOW + 7200, NOW)
-        operations.prepare(self.connection, "e2-1", b"{}", None, NOW)
+        writes.prepare(self.connection, "e2-1", b"{}", None, NOW)
         gone, unprepared = self.export()
         self.assertIn("gone", gone)
         self.assertIn("1 delivery", unprepared)
@@ -409,8 +409,8 @@ class ExportTests(ExchangeCase):
         self.addCleanup(other.close)
         original = Original(self.directory / "cache.json", self.directory / "retry_state.json", lambda key, url: "a")
         self.assertEqual(original.take_over(other, NOW), Imported(keys=1, pending=1))
-        (before,) = queries.pending(self.connection)
-        (after,) = queries.pending(other)
+        (before,) = reads.pending(self.connection)
+        (after,) = reads.pending(other)
         self.assertEqual(after.body, before.body)
         self.assertEqual((after.attempts, after.next_attempt_at), (before.attempts, before.next_attempt_at))
 
@@ -441,7 +441,7 @@ class ExportTests(ExchangeCase):
         """
         A time to live beyond all years is written as the last moment of them.
         """
-        keys.add(self.connection, [("0" * 64, 1e300)])
+        dedup_keys.add(self.connection, [("0" * 64, 1e300)])
         self.prepare()
         self.export()
         self.assertIn("9999-12-31T23:59:59Z", [entry["expires_at"] for entry in self.read("cache.json")])

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.journal.ids`.
+Tests of :mod:`itsjustintv.journal.sqlite.ids`.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itsjustintv.journal import ids, operations
+from itsjustintv.journal.sqlite import ids, writes
 from tests.journal.test_operations import OperationsCase
 from tests.journal.values import deliveries, event
 
@@ -95,9 +95,9 @@ class LengthTests(OperationsCase):
         @given(st.lists(st.text("01", min_size=1, max_size=24), unique=True, min_size=1, max_size=12), st.data())
         def holds(names: list[str], data: st.DataObject) -> None:
             self.connection.executescript("DELETE FROM deliveries; DELETE FROM events")
-            operations.insert_events(self.connection, map(event, names))
+            writes.insert_events(self.connection, map(event, names))
             for name in names:
-                operations.insert_deliveries(self.connection, deliveries(event(name), "a", "b"))
+                writes.insert_deliveries(self.connection, deliveries(event(name), "a", "b"))
             shown = data.draw(st.lists(st.sampled_from(names), unique=True))
             length = ids.length(self.connection, shown)
             self.assertGreaterEqual(length, ids.SHORTEST)

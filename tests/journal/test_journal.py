@@ -21,10 +21,10 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
-from itsjustintv.journal.database import connect
-from itsjustintv.journal.exchange import Original
-from itsjustintv.journal.journal import Journal
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite.database import connect
+from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.model import Due, Owner, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from twisted.internet import reactor
 from itsjustintv.errors import JournalInUse
-from itsjustintv.journal.journal import Journal
+from itsjustintv.journal.sqlite.journal import Journal
 try:
     Journal(Path(sys.argv[1]), reactor, reactor).startService()
 except JournalInUse as error:

@@ -11,10 +11,10 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal import operations, queries
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
-from itsjustintv.journal.ledger import Declined, History, Ledger
+from itsjustintv.journal.offline import Declined, History, Ledger
+from itsjustintv.journal.sqlite import reads, writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
@@ -34,8 +34,8 @@ class LedgerTests(SynchronousTestCase):
         self.ledger = Ledger.open(self.path, lambda: 5000.0)
 
     def end(self, name: str, state: State, now: float = 1001.0) -> None:
-        operations.prepare(self.connection, name, b"{}", None, 1000.0)
-        operations.settle(self.connection, name, state, "why", now, attempt(ok=state is State.DELIVERED))
+        writes.prepare(self.connection, name, b"{}", None, 1000.0)
+        writes.settle(self.connection, name, state, "why", now, attempt(ok=state is State.DELIVERED))
 
     def ids(self, *states: State, **narrower: Any) -> list[str]:
         return [delivery.id for delivery in self.ledger.list(*states, **narrower)]
@@ -64,7 +64,7 @@ class LedgerTests(SynchronousTestCase):
         A delivery is shown with its event and its attempts.
         """
         self.end("e1-1", State.DEAD)
-        delivery = queries.get(self.connection, "e1-1")
+        delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
         self.assertEqual(self.ledger.show("e1-1"), History(event=event("e1"), delivery=delivery, attempts=(attempt(),)))
 
@@ -93,7 +93,7 @@ class LedgerTests(SynchronousTestCase):
         self.end("e1-1", State.DELIVERED)
         self.assertIn("delivered", str(self.assertRaises(Declined, self.ledger.retry, "e1-1")))
         self.assertIn("accepted", str(self.assertRaises(Declined, self.ledger.retry, "e2-1")))
-        self.assertEqual(queries.signals(self.connection), 0)
+        self.assertEqual(reads.signals(self.connection), 0)
 
     def test_resend(self) -> None:
         """
@@ -101,13 +101,13 @@ class LedgerTests(SynchronousTestCase):
         """
         self.end("e1-1", State.DELIVERED)
         again = self.ledger.resend("e1-1")
-        self.assertEqual(again, queries.get(self.connection, "e1-2"))
+        self.assertEqual(again, reads.get(self.connection, "e1-2"))
         self.assertEqual((again.event_id, again.body, again.attempts, again.accepted_at), ("e1", b"{}", 0, 5000.0))
         accounting = self.ledger.accounting()
         self.assertEqual((accounting.imbalance, accounting.wanted), (0, 4))
         self.assertEqual((accounting.delivered, accounting.pending), (1, 1))
         self.assertIn("as e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-1")))
-        operations.settle(self.connection, "e1-2", State.DEAD, "exhausted", 5001.0, attempt())
+        writes.settle(self.connection, "e1-2", State.DEAD, "exhausted", 5001.0, attempt())
         self.connection.commit()
         self.assertIn("retry e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-2")))
         self.assertIn("accepted already", str(self.assertRaises(Declined, self.ledger.resend, "e2-1")))
@@ -119,7 +119,7 @@ class LedgerTests(SynchronousTestCase):
         What has not ended is cancelled with a reason; once.
         """
         cancelled = self.ledger.cancel("e1-1", "not wanted")
-        self.assertEqual(cancelled, queries.get(self.connection, "e1-1"))
+        self.assertEqual(cancelled, reads.get(self.connection, "e1-1"))
         self.assertEqual((cancelled.state, cancelled.reason), (State.CANCELLED, "not wanted"))
         self.assertIn("cancelled", str(self.assertRaises(Declined, self.ledger.cancel, "e1-1")))
         accounting = self.ledger.accounting()
@@ -141,7 +141,7 @@ class LedgerTests(SynchronousTestCase):
         self.ledger.retry("e1-1")
         self.ledger.list()
         self.ledger.show("e1-1")
-        self.assertEqual(queries.signals(self.connection), 2)
+        self.assertEqual(reads.signals(self.connection), 2)
 
     def test_without_a_daemon(self) -> None:
         """
@@ -181,7 +181,7 @@ class LedgerTests(SynchronousTestCase):
         """
         A list carries the payloads but not the pictures.
         """
-        operations.prepare(self.connection, "e1-1", b"{}", b"png", 1000.0)
-        loaded = queries.load(self.connection, "e1-1")
+        writes.prepare(self.connection, "e1-1", b"{}", b"png", 1000.0)
+        loaded = reads.load(self.connection, "e1-1")
         assert loaded is not None
         self.assertEqual(list(self.ledger.list(State.PENDING)), [evolve(loaded, picture=None)])

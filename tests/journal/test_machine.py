@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import operations, queries
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
-from itsjustintv.journal.ledger import Declined, Ledger
+from itsjustintv.journal.offline import Declined, Ledger
+from itsjustintv.journal.sqlite import reads, writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import Delivery, Due, Event, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -97,7 +97,7 @@ class JournalMachine(RuleBasedStateMachine):
         """
         delivery = self.kept.get(name)
         accepted = delivery is not None and delivery.state is State.ACCEPTED
-        assert operations.prepare(self.connection, name, b"{}", picture, self.now) is accepted
+        assert writes.prepare(self.connection, name, b"{}", picture, self.now) is accepted
         if accepted and delivery is not None:
             self.kept[name] = evolve(
                 delivery, state=State.PENDING, body=b"{}", picture=picture, next_attempt_at=self.now, reason=""
@@ -108,7 +108,7 @@ class JournalMachine(RuleBasedStateMachine):
         """
         Only an accepted delivery is held.
         """
-        operations.hold(self.connection, name, self.now + later, "held")
+        writes.hold(self.connection, name, self.now + later, "held")
         delivery = self.kept.get(name)
         if delivery is not None and delivery.state is State.ACCEPTED:
             self.kept[name] = evolve(delivery, next_attempt_at=self.now + later, reason="held")
@@ -125,7 +125,7 @@ class JournalMachine(RuleBasedStateMachine):
         made = attempt(ok=state is State.DELIVERED, duration=later) if tried else None
         with self.connection:
             self.connection.execute("BEGIN")
-            answer = operations.settle(self.connection, name, state, f"{state}", self.now, made, next_at)
+            answer = writes.settle(self.connection, name, state, f"{state}", self.now, made, next_at)
         if tried:
             delivery = evolve(delivery, attempts=delivery.attempts + 1)
             self.attempts[name] = self.attempts.get(name, 0) + 1
@@ -152,7 +152,7 @@ class JournalMachine(RuleBasedStateMachine):
         possible = state is not None and (
             not state.final if what == "cancel" else state.final and state is not State.DELIVERED
         )
-        signals = queries.signals(self.connection)
+        signals = reads.signals(self.connection)
         ledger = Ledger.open(self.path, lambda: self.now)
         try:
             getattr(ledger, what)(name)
@@ -161,7 +161,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         assert possible
         assert delivery is not None
-        assert queries.signals(self.connection) == signals + 1
+        assert reads.signals(self.connection) == signals + 1
         if what == "cancel":
             self.finished[name] = self.now
             self._keep(evolve(delivery, state=State.CANCELLED, reason="cancelled by the operator"))
@@ -189,7 +189,7 @@ class JournalMachine(RuleBasedStateMachine):
             for each in self.kept.values()
         )
         possible = delivery is not None and delivery.state is State.DELIVERED and delivery.body and not under_way
-        signals = queries.signals(self.connection)
+        signals = reads.signals(self.connection)
         try:
             again = Ledger.open(self.path, lambda: self.now).resend(name)
         except Declined:
@@ -197,7 +197,7 @@ class JournalMachine(RuleBasedStateMachine):
             return name
         assert possible
         assert delivery is not None
-        assert queries.signals(self.connection) == signals + 1
+        assert reads.signals(self.connection) == signals + 1
         assert again.id not in self.kept
         self.wanted += 1
         self._keep(
@@ -228,7 +228,7 @@ class JournalMachine(RuleBasedStateMachine):
         Retention removes what ended long ago, and only that.
         """
         before = self.now - KEEP
-        while operations.purge(self.connection, before, self.now, limit):
+        while writes.purge(self.connection, before, self.now, limit):
             pass
         for name in [name for name, at in self.finished.items() if at < before]:
             self.removed[self.kept.pop(name).state] += 1
@@ -237,7 +237,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.order = [name for name in self.order if name in self.kept]
         needed = {delivery.event_id for delivery in self.kept.values()}
         left = {name for name, news in self.events.items() if news.received_at >= before or name in needed}
-        assert {news.id: news for news in queries.events(self.connection)} == {name: self.events[name] for name in left}
+        assert {news.id: news for news in reads.events(self.connection)} == {name: self.events[name] for name in left}
         self.keys = {key: at for key, at in self.keys.items() if at > self.now}
 
     @rule()
@@ -272,7 +272,7 @@ class JournalMachine(RuleBasedStateMachine):
         """
         Every (event, destination) is in exactly one state, counted independently.
         """
-        accounting = queries.accounting(self.connection)
+        accounting = reads.accounting(self.connection)
         assert accounting.imbalance == 0
         assert accounting.wanted == self.wanted
         states: Counter[Any] = self.removed + Counter(delivery.state for delivery in self.kept.values())
@@ -283,25 +283,25 @@ class JournalMachine(RuleBasedStateMachine):
         """
         Every delivery, place in line, outcome and key is there as it should be.
         """
-        assert {name: queries.load(self.connection, name) for name in self.kept} == self.kept
-        assert {d.id for d in queries.deliveries(self.connection, (), None, None, 999)} == set(self.kept)
-        assert dict(queries.seen(self.connection, self.now)) == {k: at for k, at in self.keys.items() if at > self.now}
+        assert {name: reads.load(self.connection, name) for name in self.kept} == self.kept
+        assert {d.id for d in reads.deliveries(self.connection, (), None, None, 999)} == set(self.kept)
+        assert dict(reads.seen(self.connection, self.now)) == {k: at for k, at in self.keys.items() if at > self.now}
         pending = [delivery for delivery in self.kept.values() if delivery.state is State.PENDING]
-        assert queries.destinations(self.connection) == sorted({delivery.destination for delivery in pending})
+        assert reads.destinations(self.connection) == sorted({delivery.destination for delivery in pending})
         for destination in "abc":
-            assert queries.due(self.connection, destination, None, 999) == sorted(
+            assert reads.due(self.connection, destination, None, 999) == sorted(
                 Due(delivery.next_attempt_at, delivery.id)
                 for delivery in pending
                 if delivery.destination == destination
             )
-        assert {delivery.id for _, delivery in queries.unprepared(self.connection, self.now, 999)} == {
+        assert {delivery.id for _, delivery in reads.unprepared(self.connection, self.now, 999)} == {
             delivery.id
             for delivery in self.kept.values()
             if delivery.state is State.ACCEPTED and delivery.next_attempt_at <= self.now
         }
-        assert [outcome.delivery.id for outcome in queries.outcomes(self.connection, 999)] == self.order
+        assert [outcome.delivery.id for outcome in reads.outcomes(self.connection, 999)] == self.order
         for name, number in self.attempts.items():
-            assert len(queries.attempts(self.connection, name)) == number
+            assert len(reads.attempts(self.connection, name)) == number
 
 
 class MachineTests(SynchronousTestCase):

@@ -10,9 +10,9 @@ from sqlite3 import Connection, IntegrityError
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import keys, operations, queries
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
+from itsjustintv.journal.sqlite import dedup_keys, reads, writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import UNDELIVERED, Due, Outcome, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -33,11 +33,11 @@ class OperationsCase(SynchronousTestCase):
 
     def pending(self, name: str, destination: str = "a", at: float = 1000.0, picture: bytes | None = None) -> str:
         self.accept(name, destination, at=at)
-        operations.prepare(self.connection, f"{name}-1", b"{}", picture, at)
+        writes.prepare(self.connection, f"{name}-1", b"{}", picture, at)
         return f"{name}-1"
 
     def balance(self) -> dict[str, int]:
-        accounting = queries.accounting(self.connection)
+        accounting = reads.accounting(self.connection)
         self.assertEqual(accounting.imbalance, 0)
         return {name: getattr(accounting, name) for name in State if getattr(accounting, name)}
 
@@ -52,10 +52,10 @@ class AcceptTests(OperationsCase):
         After an accept there are the event as it was given, all its keys and one delivery for each destination.
         """
         self.assertTrue(self.accept("e1", "a", "b"))
-        self.assertEqual(queries.event(self.connection, "e1"), event("e1"))
-        self.assertEqual(sorted(queries.seen(self.connection, 1000.0)), sorted((k, 8200.0) for k in event("e1").keys))
+        self.assertEqual(reads.event(self.connection, "e1"), event("e1"))
+        self.assertEqual(sorted(reads.seen(self.connection, 1000.0)), sorted((k, 8200.0) for k in event("e1").keys))
         self.assertEqual(
-            [delivery for _, delivery in queries.unprepared(self.connection, 1000.0, 9)],
+            [delivery for _, delivery in reads.unprepared(self.connection, 1000.0, 9)],
             deliveries(event("e1"), "a", "b"),
         )
 
@@ -67,7 +67,7 @@ class AcceptTests(OperationsCase):
         again = event("e2", stream_id=event("e1").stream_id)
         self.assertFalse(accept(self.connection, again, deliveries(again, "a"), 9999.0, 1001.0))
         self.assertEqual(self.balance(), {"accepted": 1})
-        self.assertEqual(len(queries.seen(self.connection, 0.0)), 3)
+        self.assertEqual(len(reads.seen(self.connection, 0.0)), 3)
 
     def test_same_broadcast_is_kept_once_whatever_its_time(self) -> None:
         """
@@ -79,7 +79,7 @@ class AcceptTests(OperationsCase):
             copy = event(f"second {first}", stream_id=news.stream_id, **told[second])
             self.assertTrue(accept(self.connection, news, [], 9999.0, 1001.0))
             self.assertFalse(accept(self.connection, copy, [], 9999.0, 1001.0))
-            self.assertEqual(queries.event(self.connection, news.id), news)
+            self.assertEqual(reads.event(self.connection, news.id), news)
 
     def test_broadcasts_without_a_message_are_told_apart(self) -> None:
         """
@@ -105,7 +105,7 @@ class AcceptTests(OperationsCase):
         again = evolve(event("e1"), id="e2")
         self.assertFalse(accept(self.connection, again, deliveries(again, "a"), 9999.0, 8199.0))
         self.assertTrue(accept(self.connection, again, deliveries(again, "a"), 9999.0, 8200.0))
-        self.assertEqual({expiry for _, expiry in queries.seen(self.connection, 8200.0)}, {9999.0})
+        self.assertEqual({expiry for _, expiry in reads.seen(self.connection, 8200.0)}, {9999.0})
 
     def test_an_id_that_is_taken_is_refused(self) -> None:
         """
@@ -125,7 +125,7 @@ class CensusTests(OperationsCase):
         """
         An empty journal has nothing that waits, and no news.
         """
-        found = queries.census(self.connection)
+        found = reads.census(self.connection)
         self.assertEqual((found.pending, found.oldest_at, found.dead, found.newest_at), ({}, None, 0, None))
 
     def test_what_has_not_ended(self) -> None:
@@ -135,17 +135,17 @@ class CensusTests(OperationsCase):
         for number, at in enumerate((1000.0, 1010.0, 1020.0, 1030.0)):
             self.accept(f"e{number}", "a", "b", at=at)
         for delivery_id in ("e0-1", "e1-1", "e1-2", "e2-1"):
-            operations.prepare(self.connection, delivery_id, b"{}", None, 1040.0)
-        operations.settle(self.connection, "e0-1", State.DEAD, "exhausted", 1050.0)
-        operations.settle(self.connection, "e0-2", State.EXPIRED, "too old to be news", 1050.0)
-        found = queries.census(self.connection)
+            writes.prepare(self.connection, delivery_id, b"{}", None, 1040.0)
+        writes.settle(self.connection, "e0-1", State.DEAD, "exhausted", 1050.0)
+        writes.settle(self.connection, "e0-2", State.EXPIRED, "too old to be news", 1050.0)
+        found = reads.census(self.connection)
         self.assertEqual((found.pending, found.dead, found.undelivered), ({"a": 2, "b": 1}, 1, 2))
         self.assertEqual(found.newest_at, 1030.0)
         self.assertEqual(found.oldest_at, 1010.0)
         self.assertEqual((found.accounting.wanted, found.accounting.imbalance), (8, 0))
         for delivery_id in ("e1-1", "e1-2"):
-            operations.settle(self.connection, delivery_id, State.DELIVERED, "delivered", 1060.0)
-        self.assertEqual(queries.census(self.connection).oldest_at, 1020.0)
+            writes.settle(self.connection, delivery_id, State.DELIVERED, "delivered", 1060.0)
+        self.assertEqual(reads.census(self.connection).oldest_at, 1020.0)
 
 
 class PrepareTests(OperationsCase):
@@ -158,23 +158,23 @@ class PrepareTests(OperationsCase):
         A prepared delivery is pending with its payload, and its picture comes with a load.
         """
         self.accept("e1", "a")
-        self.assertTrue(operations.prepare(self.connection, "e1-1", b"{}", b"png", 1001.0))
-        delivery = queries.load(self.connection, "e1-1")
+        self.assertTrue(writes.prepare(self.connection, "e1-1", b"{}", b"png", 1001.0))
+        delivery = reads.load(self.connection, "e1-1")
         self.assertEqual(
             delivery,
             evolve(
                 deliveries(event("e1"), "a")[0], state=State.PENDING, body=b"{}", picture=b"png", next_attempt_at=1001.0
             ),
         )
-        self.assertEqual(queries.unprepared(self.connection, 9999.0, 9), [])
+        self.assertEqual(reads.unprepared(self.connection, 9999.0, 9), [])
 
     def test_only_once(self) -> None:
         """
         A delivery that is no longer accepted keeps what it has.
         """
         self.pending("e1")
-        self.assertFalse(operations.prepare(self.connection, "e1-1", b"other", b"png", 1002.0))
-        delivery = queries.load(self.connection, "e1-1")
+        self.assertFalse(writes.prepare(self.connection, "e1-1", b"other", b"png", 1002.0))
+        delivery = reads.load(self.connection, "e1-1")
         assert delivery is not None
         self.assertEqual((delivery.body, delivery.picture), (b"{}", None))
 
@@ -184,7 +184,7 @@ class PrepareTests(OperationsCase):
         """
         self.accept("e1", "a")
         with self.assertRaises(IntegrityError):
-            operations.prepare(self.connection, "e1-1", b"", None, 1001.0)
+            writes.prepare(self.connection, "e1-1", b"", None, 1001.0)
 
     def test_held_deliveries_come_back_in_time(self) -> None:
         """
@@ -192,12 +192,12 @@ class PrepareTests(OperationsCase):
         """
         self.accept("e1", "a")
         self.accept("e2", "a", at=1010.0)
-        operations.hold(self.connection, "e1-1", 1030.0, "no tags")
-        listed = lambda now: [d.id for _, d in queries.unprepared(self.connection, now, 9)]  # noqa: E731
+        writes.hold(self.connection, "e1-1", 1030.0, "no tags")
+        listed = lambda now: [d.id for _, d in reads.unprepared(self.connection, now, 9)]  # noqa: E731
         self.assertEqual(listed(1029.0), ["e2-1"])
         self.assertEqual(listed(1030.0), ["e2-1", "e1-1"])
         self.assertEqual(
-            queries.unprepared(self.connection, 1030.0, 1)[0][0],
+            reads.unprepared(self.connection, 1030.0, 1)[0][0],
             event("e2", received_at=1010.0, trace="trace of e2"),
         )
 
@@ -206,8 +206,8 @@ class PrepareTests(OperationsCase):
         What is not accepted any more cannot be held.
         """
         self.pending("e1")
-        operations.hold(self.connection, "e1-1", 5000.0, "no tags")
-        self.assertEqual(queries.due(self.connection, "a", None, 9), [Due(1000.0, "e1-1")])
+        writes.hold(self.connection, "e1-1", 5000.0, "no tags")
+        self.assertEqual(reads.due(self.connection, "a", None, 9), [Due(1000.0, "e1-1")])
 
 
 class SettleTests(OperationsCase):
@@ -221,7 +221,7 @@ class SettleTests(OperationsCase):
         """
         self.pending("e1", picture=b"png")
         failed = attempt(retry_after=7.5, response="busy")
-        settled = operations.settle(self.connection, "e1-1", State.PENDING, "http_503", 1001.0, failed, 1031.0)
+        settled = writes.settle(self.connection, "e1-1", State.PENDING, "http_503", 1001.0, failed, 1031.0)
         self.assertEqual(
             settled,
             evolve(
@@ -233,20 +233,20 @@ class SettleTests(OperationsCase):
                 next_attempt_at=1031.0,
             ),
         )
-        self.assertEqual(queries.load(self.connection, "e1-1"), evolve(settled, picture=b"png"))
-        self.assertEqual(queries.attempts(self.connection, "e1-1"), (failed,))
+        self.assertEqual(reads.load(self.connection, "e1-1"), evolve(settled, picture=b"png"))
+        self.assertEqual(reads.attempts(self.connection, "e1-1"), (failed,))
 
     def test_cancelled_stays_cancelled(self) -> None:
         """
         An attempt that was under way when the operator cancelled is kept, but does not undo that.
         """
         self.pending("e1")
-        delivery = queries.get(self.connection, "e1-1")
+        delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
-        operations.cancel(self.connection, delivery, "by hand", 1001.0)
-        settled = operations.settle(self.connection, "e1-1", State.PENDING, "http_503", 1002.0, attempt(), 1030.0)
+        writes.cancel(self.connection, delivery, "by hand", 1001.0)
+        settled = writes.settle(self.connection, "e1-1", State.PENDING, "http_503", 1002.0, attempt(), 1030.0)
         self.assertEqual((settled.state, settled.reason, settled.attempts), (State.CANCELLED, "by hand", 1))
-        self.assertEqual(settled, queries.get(self.connection, "e1-1"))
+        self.assertEqual(settled, reads.get(self.connection, "e1-1"))
         self.assertEqual(self.balance(), {"cancelled": 1})
 
     def test_cancelled_but_delivered_is_delivered(self) -> None:
@@ -254,10 +254,10 @@ class SettleTests(OperationsCase):
         An attempt that succeeded after the operator cancelled is the truth.
         """
         self.pending("e1")
-        delivery = queries.get(self.connection, "e1-1")
+        delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
-        operations.cancel(self.connection, delivery, "by hand", 1001.0)
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "delivered", 1002.0, attempt(ok=True))
+        writes.cancel(self.connection, delivery, "by hand", 1001.0)
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "delivered", 1002.0, attempt(ok=True))
         self.assertEqual(self.balance(), {"delivered": 1})
 
     def test_delivered_stays_delivered(self) -> None:
@@ -265,9 +265,9 @@ class SettleTests(OperationsCase):
         A second attempt that fails, or succeeds as well, takes nothing back.
         """
         self.pending("e1")
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "first", 1002.0, attempt(ok=True))
-        operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1003.0, attempt())
-        settled = operations.settle(self.connection, "e1-1", State.DELIVERED, "second", 1004.0, attempt(ok=True))
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "first", 1002.0, attempt(ok=True))
+        writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1003.0, attempt())
+        settled = writes.settle(self.connection, "e1-1", State.DELIVERED, "second", 1004.0, attempt(ok=True))
         self.assertEqual((settled.state, settled.reason, settled.attempts), (State.DELIVERED, "first", 3))
 
     def test_only_what_may_be_sent_keeps_its_picture(self) -> None:
@@ -277,8 +277,8 @@ class SettleTests(OperationsCase):
         for state in State:
             if state.final:
                 name = self.pending(state.value, picture=b"png")
-                operations.settle(self.connection, name, state, "", 1002.0)
-                delivery = queries.load(self.connection, name)
+                writes.settle(self.connection, name, state, "", 1002.0)
+                delivery = reads.load(self.connection, name)
                 assert delivery is not None
                 self.assertEqual(delivery.picture, b"png" if state is State.DEAD else None)
 
@@ -287,13 +287,13 @@ class SettleTests(OperationsCase):
         To settle what does not exist is an error that names it.
         """
         with self.assertRaisesRegex(LookupError, "nothing-1"):
-            operations.settle(self.connection, "nothing-1", State.DEAD, "", 1002.0)
+            writes.settle(self.connection, "nothing-1", State.DEAD, "", 1002.0)
 
     def test_load_of_nothing(self) -> None:
         """
         To load what does not exist answers with nothing.
         """
-        self.assertIsNone(queries.load(self.connection, "nothing-1"))
+        self.assertIsNone(reads.load(self.connection, "nothing-1"))
 
 
 class RetryTests(OperationsCase):
@@ -302,10 +302,10 @@ class RetryTests(OperationsCase):
     """
 
     def retry(self, name: str, now: float) -> State:
-        delivery = queries.get(self.connection, name)
+        delivery = reads.get(self.connection, name)
         assert delivery is not None
-        revived = operations.retry(self.connection, delivery, now)
-        self.assertEqual(revived, queries.get(self.connection, name))
+        revived = writes.retry(self.connection, delivery, now)
+        self.assertEqual(revived, reads.get(self.connection, name))
         return revived.state
 
     def test_begins_anew(self) -> None:
@@ -313,15 +313,15 @@ class RetryTests(OperationsCase):
         A dead delivery is pending at once, as if just accepted, with its payload, its picture and its history.
         """
         self.pending("e1", picture=b"png")
-        operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1001.0, attempt())
+        writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1001.0, attempt())
         self.assertEqual(self.retry("e1-1", 50000.0), State.PENDING)
-        delivery = queries.load(self.connection, "e1-1")
+        delivery = reads.load(self.connection, "e1-1")
         assert delivery is not None
         self.assertEqual((delivery.attempts, delivery.accepted_at, delivery.reason), (0, 50000.0, ""))
         self.assertEqual(delivery.picture, b"png")
-        self.assertEqual(queries.due(self.connection, "a", None, 9), [Due(50000.0, "e1-1")])
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "", 50001.0, attempt(ok=True))
-        self.assertEqual(queries.attempts(self.connection, "e1-1"), (attempt(), attempt(ok=True)))
+        self.assertEqual(reads.due(self.connection, "a", None, 9), [Due(50000.0, "e1-1")])
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "", 50001.0, attempt(ok=True))
+        self.assertEqual(reads.attempts(self.connection, "e1-1"), (attempt(), attempt(ok=True)))
         self.assertEqual(self.balance(), {"delivered": 1})
 
     def test_without_payload(self) -> None:
@@ -329,7 +329,7 @@ class RetryTests(OperationsCase):
         A delivery that ended before it had a payload is to be prepared again.
         """
         self.accept("e1", "a")
-        operations.settle(self.connection, "e1-1", State.FILTERED, "no tag matches", 1001.0)
+        writes.settle(self.connection, "e1-1", State.FILTERED, "no tag matches", 1001.0)
         self.assertEqual(self.retry("e1-1", 2000.0), State.ACCEPTED)
         self.assertEqual(self.balance(), {"accepted": 1})
 
@@ -343,28 +343,28 @@ class QueueTests(OperationsCase):
         """
         Each destination with a pending delivery is named once, others not at all.
         """
-        self.assertEqual(queries.destinations(self.connection), [])
+        self.assertEqual(reads.destinations(self.connection), [])
         for name, destination in {"e1": "b", "e2": "a", "e3": "b", "e4": "c"}.items():
             self.pending(name, destination)
         self.accept("e5", "d")
-        operations.settle(self.connection, "e4-1", State.DEAD, "", 1001.0)
-        self.assertEqual(queries.destinations(self.connection), ["a", "b"])
+        writes.settle(self.connection, "e4-1", State.DEAD, "", 1001.0)
+        self.assertEqual(reads.destinations(self.connection), ["a", "b"])
 
     def test_earliest(self) -> None:
         """
         The first moment at which something was due, accepted or pending, to whomever; none when all has ended.
         """
-        self.assertIsNone(queries.earliest(self.connection))
+        self.assertIsNone(reads.earliest(self.connection))
         self.pending("e1", "b", at=1003.0)
         self.pending("e2", "a", at=1002.0)
-        self.assertEqual(queries.earliest(self.connection), 1002.0)
-        self.assertIsNone(queries.earliest(self.connection, lambda _: False), "nothing that is suspended is overdue")
+        self.assertEqual(reads.earliest(self.connection), 1002.0)
+        self.assertIsNone(reads.earliest(self.connection, lambda _: False), "nothing that is suspended is overdue")
         self.accept("e3", "c")
         self.accept("e4", "c", at=1009.0)
-        self.assertEqual(queries.earliest(self.connection), 1000.0)
+        self.assertEqual(reads.earliest(self.connection), 1000.0)
         for name in ("e1", "e2", "e3", "e4"):
-            operations.settle(self.connection, f"{name}-1", State.CANCELLED, "", 1001.0)
-        self.assertIsNone(queries.earliest(self.connection))
+            writes.settle(self.connection, f"{name}-1", State.CANCELLED, "", 1001.0)
+        self.assertIsNone(reads.earliest(self.connection))
 
     def test_pages_follow_each_other(self) -> None:
         """
@@ -373,11 +373,11 @@ class QueueTests(OperationsCase):
         for number in range(10):
             self.pending(f"e{number}", at=1000.0 + number // 4)
         self.pending("other", "b")
-        everything = queries.due(self.connection, "a", None, 99)
+        everything = reads.due(self.connection, "a", None, 99)
         self.assertEqual(everything, sorted(everything))
         self.assertEqual(len(everything), 10)
         pages: list[Due] = []
-        while page := queries.due(self.connection, "a", pages[-1] if pages else None, 3):
+        while page := reads.due(self.connection, "a", pages[-1] if pages else None, 3):
             pages += page
         self.assertEqual(pages, everything)
 
@@ -388,36 +388,36 @@ class QueueTests(OperationsCase):
         for name in ("e1", "e2", "e3", "e4"):
             self.pending(name)
         for number, name in enumerate(("e1", "e2", "e3", "e1")):
-            operations.settle(
+            writes.settle(
                 self.connection, f"{name}-1", State.PENDING, "http_503", 1001.0, attempt(status=500 + number), 2000.0
             )
-        operations.settle(self.connection, "e2-1", State.EXPIRED, "too old", 1005.0)
-        found = queries.outcomes(self.connection, 2)
+        writes.settle(self.connection, "e2-1", State.EXPIRED, "too old", 1005.0)
+        found = reads.outcomes(self.connection, 2)
         self.assertEqual([outcome.delivery.id for outcome in found], ["e3-1", "e1-1"])
-        delivery = queries.get(self.connection, "e1-1")
+        delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
         self.assertEqual(found[1], Outcome(delivery=delivery, attempt=attempt(status=503), at=1001.0))
-        self.assertEqual(queries.outcomes(self.connection, 3)[0].delivery.state, State.EXPIRED)
+        self.assertEqual(reads.outcomes(self.connection, 3)[0].delivery.state, State.EXPIRED)
 
     def test_numbers_are_remembered(self) -> None:
         """
         The last value of a kind and key is there with its time, others are not.
         """
-        self.assertIsNone(queries.recall(self.connection, "followers", "1"))
-        operations.remember(self.connection, "followers", "1", 5, 1000.0)
-        operations.remember(self.connection, "followers", "1", 6, 1001.0)
-        self.assertEqual(queries.recall(self.connection, "followers", "1"), (6, 1001.0))
-        self.assertIsNone(queries.recall(self.connection, "views", "1"))
+        self.assertIsNone(reads.recall(self.connection, "followers", "1"))
+        writes.remember(self.connection, "followers", "1", 5, 1000.0)
+        writes.remember(self.connection, "followers", "1", 6, 1001.0)
+        self.assertEqual(reads.recall(self.connection, "followers", "1"), (6, 1001.0))
+        self.assertIsNone(reads.recall(self.connection, "views", "1"))
 
     def test_many_numbers_are_remembered_until_they_are_forgotten(self) -> None:
         """
         The numbers of one kind are listed together; those that are forgotten are not, and others stay.
         """
-        operations.remember(self.connection, "views", "a", 9, 1000.0)
-        operations.remember_all(self.connection, "ids", {"a": 1, "b": 2, "c": 3}, 1001.0)
-        operations.forget(self.connection, "ids", ["b", "unknown"])
-        self.assertEqual(queries.recall_all(self.connection, "ids"), {"a": (1, 1001.0), "c": (3, 1001.0)})
-        self.assertEqual(queries.recall_all(self.connection, "views"), {"a": (9, 1000.0)})
+        writes.remember(self.connection, "views", "a", 9, 1000.0)
+        writes.remember_all(self.connection, "ids", {"a": 1, "b": 2, "c": 3}, 1001.0)
+        writes.forget(self.connection, "ids", ["b", "unknown"])
+        self.assertEqual(reads.recall_all(self.connection, "ids"), {"a": (1, 1001.0), "c": (3, 1001.0)})
+        self.assertEqual(reads.recall_all(self.connection, "views"), {"a": (9, 1000.0)})
 
 
 class PurgeTests(OperationsCase):
@@ -430,28 +430,28 @@ class PurgeTests(OperationsCase):
         Old ended deliveries go with their attempts, events and expired keys; what is recent or unfinished stays.
         """
         self.pending("old", picture=b"png")
-        operations.settle(self.connection, "old-1", State.DEAD, "", 1001.0, attempt())
+        writes.settle(self.connection, "old-1", State.DEAD, "", 1001.0, attempt())
         self.pending("recent")
-        operations.settle(self.connection, "recent-1", State.DELIVERED, "", 5000.0, attempt(ok=True))
+        writes.settle(self.connection, "recent-1", State.DELIVERED, "", 5000.0, attempt(ok=True))
         self.pending("unfinished")
         self.accept("wanted by nobody")
-        self.assertFalse(operations.purge(self.connection, 2000.0, 8200.0, 100))
+        self.assertFalse(writes.purge(self.connection, 2000.0, 8200.0, 100))
         counted = {
             table: self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
             for table in ("events", "deliveries", "attempts", "pictures", "keys")
         }
         self.assertEqual(counted, {"events": 2, "deliveries": 2, "attempts": 1, "pictures": 0, "keys": 0})
         self.assertEqual(self.balance(), {"dead": 1, "delivered": 1, "pending": 1})
-        self.assertIsNone(queries.get(self.connection, "old-1"))
+        self.assertIsNone(reads.get(self.connection, "old-1"))
 
     def test_an_event_stays_while_any_of_its_deliveries_does(self) -> None:
         """
         An event goes with the last of its deliveries.
         """
         self.accept("e1", "a", "b")
-        operations.settle(self.connection, "e1-1", State.FILTERED, "", 1001.0)
-        operations.purge(self.connection, 2000.0, 2000.0, 100)
-        self.assertEqual(queries.event(self.connection, "e1"), event("e1"))
+        writes.settle(self.connection, "e1-1", State.FILTERED, "", 1001.0)
+        writes.purge(self.connection, 2000.0, 2000.0, 100)
+        self.assertEqual(reads.event(self.connection, "e1"), event("e1"))
         self.assertEqual(self.balance(), {"accepted": 1, "filtered": 1})
 
     def test_a_little_at_a_time(self) -> None:
@@ -460,12 +460,12 @@ class PurgeTests(OperationsCase):
         """
         for number in range(5):
             self.accept(f"e{number}", "a")
-            operations.settle(self.connection, f"e{number}-1", State.EXPIRED, "", 1001.0)
+            writes.settle(self.connection, f"e{number}-1", State.EXPIRED, "", 1001.0)
         rounds = 1
-        while operations.purge(self.connection, 2000.0, 9000.0, 2):
+        while writes.purge(self.connection, 2000.0, 9000.0, 2):
             rounds += 1
-        self.assertEqual(queries.seen(self.connection, 0.0), [])
-        self.assertEqual(list(queries.events(self.connection)), [])
+        self.assertEqual(reads.seen(self.connection, 0.0), [])
+        self.assertEqual(list(reads.events(self.connection)), [])
         self.assertEqual(self.balance(), {"expired": 5})
         self.assertEqual(rounds, 8)
 
@@ -481,15 +481,15 @@ class AccountingTests(OperationsCase):
         """
         self.accept("e1", "a", "b")
         self.connection.execute("DELETE FROM deliveries WHERE id = 'e1-2'")
-        self.assertEqual(queries.accounting(self.connection).imbalance, 1)
+        self.assertEqual(reads.accounting(self.connection).imbalance, 1)
 
     def test_a_delivery_nobody_wanted_is_noticed(self) -> None:
         """
         A delivery that appears from nowhere leaves an imbalance.
         """
         self.accept("e1", "a")
-        operations.insert_deliveries(self.connection, [evolve(deliveries(event("e1"), "b")[0], id="e1-2")])
-        self.assertEqual(queries.accounting(self.connection).imbalance, -1)
+        writes.insert_deliveries(self.connection, [evolve(deliveries(event("e1"), "b")[0], id="e1-2")])
+        self.assertEqual(reads.accounting(self.connection).imbalance, -1)
 
 
 class PlanTests(OperationsCase):
@@ -507,24 +507,24 @@ class PlanTests(OperationsCase):
             " INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, body)"
             " SELECT 'e1-' || i, 'e1', 'cool', 'a', 0, i, 'pending', x'7b7d' FROM n"
         )
-        operations.count_wanted(self.connection, 100_000)
+        writes.count_wanted(self.connection, 100_000)
         self.connection.close()
 
         asked: list[str] = []
         self.connection = create(self.path)
-        keys.known(self.connection, (), 0.0)
+        dedup_keys.known(self.connection, (), 0.0)
         self.connection.set_trace_callback(asked.append)
-        self.assertEqual(queries.due(self.connection, "a", None, 1000)[-1], Due(1000.0, "e1-1000"))
-        queries.due(self.connection, "a", Due(1000.0, "e1-1000"), 1000)
-        self.assertEqual(queries.destinations(self.connection), ["a"])
-        queries.unprepared(self.connection, 1e9, 1000)
-        queries.outcomes(self.connection, 1000)
+        self.assertEqual(reads.due(self.connection, "a", None, 1000)[-1], Due(1000.0, "e1-1000"))
+        reads.due(self.connection, "a", Due(1000.0, "e1-1000"), 1000)
+        self.assertEqual(reads.destinations(self.connection), ["a"])
+        reads.unprepared(self.connection, 1e9, 1000)
+        reads.outcomes(self.connection, 1000)
         self.assertEqual(self.balance(), {"pending": 100_000})
-        queries.seen(self.connection, 0.0)
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "", 1.0, attempt(ok=True))
-        operations.purge(self.connection, 1e9, 1e9, 100)
+        reads.seen(self.connection, 0.0)
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "", 1.0, attempt(ok=True))
+        writes.purge(self.connection, 1e9, 1e9, 100)
         for states in (UNDELIVERED, *((state,) for state in State if state.final)):
-            queries.deliveries(self.connection, states, None, None, 10)
+            reads.deliveries(self.connection, states, None, None, 10)
         self.connection.set_trace_callback(None)
 
         # One row for each state, destination and temporary table; of the keys, the expired go within the hour.

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.journal.overviews`.
+Tests of :mod:`itsjustintv.journal.sqlite.history_reads`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from typing import Any
 
 from attrs import evolve
 
-from itsjustintv.journal import ledger, operations, overviews, queries
-from itsjustintv.journal.accepting import accept
+from itsjustintv.journal import offline
+from itsjustintv.journal.history import Place
+from itsjustintv.journal.sqlite import history_reads, reads, writes
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import UNDELIVERED, State
-from itsjustintv.overview import Place
 from tests.journal import values
 from tests.journal.test_operations import OperationsCase
 from tests.journal.values import attempt, event
@@ -28,10 +29,10 @@ class EventsTests(OperationsCase):
         An event comes with its deliveries, when they ended, and every attempt in order.
         """
         self.accept("e1", "a", "b")
-        operations.prepare(self.connection, "e1-1", b'{"id":"e1"}', None, 1001.0)
-        operations.settle(self.connection, "e1-1", State.PENDING, "http_503", 1002.0, attempt(), 1032.0)
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "delivered", 1033.0, attempt(ok=True))
-        story = overviews.event(self.connection, "e1")
+        writes.prepare(self.connection, "e1-1", b'{"id":"e1"}', None, 1001.0)
+        writes.settle(self.connection, "e1-1", State.PENDING, "http_503", 1002.0, attempt(), 1032.0)
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "delivered", 1033.0, attempt(ok=True))
+        story = history_reads.event(self.connection, "e1")
         assert story is not None
         self.assertEqual(story.event, event("e1"))
         first, second = story.deliveries
@@ -39,9 +40,9 @@ class EventsTests(OperationsCase):
         self.assertEqual(first.attempts, (attempt(), attempt(ok=True)))
         self.assertEqual(first.delivery.body, b'{"id":"e1"}')
         self.assertEqual((second.delivery.state, second.finished_at, second.attempts), (State.ACCEPTED, None, ()))
-        [whole], _ = overviews.events(self.connection, None, 9)
+        [whole], _ = history_reads.events(self.connection, None, 9)
         self.assertEqual(whole, story)
-        one = overviews.delivery(self.connection, "e1-1")
+        one = history_reads.delivery(self.connection, "e1-1")
         assert one is not None
         self.assertEqual((one.event, one.deliveries), (story.event, (first,)))
 
@@ -49,9 +50,9 @@ class EventsTests(OperationsCase):
         """
         An event or delivery that nobody knows is ``None``.
         """
-        self.assertIsNone(overviews.event(self.connection, "e1"))
-        self.assertIsNone(overviews.delivery(self.connection, "e1-1"))
-        self.assertEqual(overviews.events(self.connection, None, 9), ([], None))
+        self.assertIsNone(history_reads.event(self.connection, "e1"))
+        self.assertIsNone(history_reads.delivery(self.connection, "e1-1"))
+        self.assertEqual(history_reads.events(self.connection, None, 9), ([], None))
 
     def test_a_list_in_parts(self) -> None:
         """
@@ -62,7 +63,7 @@ class EventsTests(OperationsCase):
         for limit in (1, 2, 3, 7, 8):
             found, after = [], None
             while True:
-                part, after = overviews.events(self.connection, after, limit)
+                part, after = history_reads.events(self.connection, after, limit)
                 found += [each.event.id for each in part]
                 if after is None:
                     break
@@ -89,8 +90,8 @@ class FilteredEventsTests(OperationsCase):
             wanted = [evolve(each, streamer=key) for each in values.deliveries(news, *where)]
             accept(self.connection, news, wanted, 1000.0, 1000.0)
         for number, state in ((1, State.DEAD), (2, State.EXPIRED), (7, State.DEAD)):
-            operations.prepare(self.connection, f"e{number:02}-1", b"{}", None, 1001.0)
-            operations.settle(self.connection, f"e{number:02}-1", state, "x", 2000.0, attempt())
+            writes.prepare(self.connection, f"e{number:02}-1", b"{}", None, 1001.0)
+            writes.settle(self.connection, f"e{number:02}-1", state, "x", 2000.0, attempt())
 
     def read(self, limit: int = 50, **filters: Any) -> list[int]:
         """
@@ -99,7 +100,7 @@ class FilteredEventsTests(OperationsCase):
         found: list[int] = []
         after: Place | None = None
         while True:
-            part, after = overviews.events(self.connection, after, limit, **filters)
+            part, after = history_reads.events(self.connection, after, limit, **filters)
             self.assertLessEqual(len(part), limit)
             found += [int(each.event.id[1:]) for each in part]
             if after is None:
@@ -132,8 +133,8 @@ class FilteredEventsTests(OperationsCase):
         """
         However rare what is looked for, only so many events are read at a time; the list then says where it goes on.
         """
-        self.patch(overviews, "_LOOK_AT_EVENTS", 5)
-        part, after = overviews.events(self.connection, None, 50, states=(State.EXPIRED,))
+        self.patch(history_reads, "_LOOK_AT_EVENTS", 5)
+        part, after = history_reads.events(self.connection, None, 50, states=(State.EXPIRED,))
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(states=(State.EXPIRED,)), [2])
 
@@ -143,7 +144,7 @@ class FilteredEventsTests(OperationsCase):
         """
         asked: list[str] = []
         self.connection.set_trace_callback(asked.append)
-        overviews.events(self.connection, (1003.0, "e07"), 5, states=UNDELIVERED, streamer="x", destination="a")
+        history_reads.events(self.connection, (1003.0, "e07"), 5, states=UNDELIVERED, streamer="x", destination="a")
         self.connection.set_trace_callback(None)
         for statement in asked:
             for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
@@ -160,7 +161,7 @@ class DeliveriesTests(OperationsCase):
         for number in range(6):
             self.pending(f"e{number}", "ab"[number % 2], at=1000.0 + number)
         for number in (4, 1, 2):
-            operations.settle(self.connection, f"e{number}-1", State.DEAD, "http_503", 2000.0 - number, attempt())
+            writes.settle(self.connection, f"e{number}-1", State.DEAD, "http_503", 2000.0 - number, attempt())
         self.accept("f0", "a", "b", at=3000.0)
 
     def read(self, limit: int, **filters: Any) -> list[str]:
@@ -170,7 +171,7 @@ class DeliveriesTests(OperationsCase):
         found: list[str] = []
         after: Place | None = None
         while True:
-            part, after = overviews.deliveries(self.connection, after, limit, **filters)
+            part, after = history_reads.deliveries(self.connection, after, limit, **filters)
             self.assertLessEqual(len(part), limit)
             found += [each.delivery.id for each in part]
             if after is None:
@@ -192,12 +193,12 @@ class DeliveriesTests(OperationsCase):
         """
         The dead and the expired come in one list by their end, whatever the parts, and are counted together.
         """
-        operations.settle(self.connection, "e3-1", State.EXPIRED, "too old to be news", 1997.0)
-        operations.settle(self.connection, "e5-1", State.DELIVERED, "delivered", 1997.5)
+        writes.settle(self.connection, "e3-1", State.EXPIRED, "too old to be news", 1997.0)
+        writes.settle(self.connection, "e5-1", State.DELIVERED, "delivered", 1997.5)
         for limit in (1, 2, 3, 50):
             self.assertEqual(self.read(limit, states=UNDELIVERED), ["e1-1", "e2-1", "e3-1", "e4-1"], limit)
         self.assertEqual(self.read(2, states=UNDELIVERED, destination="b"), ["e1-1", "e3-1"])
-        self.assertEqual(queries.undelivered(self.connection), 4)
+        self.assertEqual(reads.undelivered(self.connection), 4)
 
     def test_filters(self) -> None:
         """
@@ -212,8 +213,8 @@ class DeliveriesTests(OperationsCase):
         """
         However rare what is looked for, only so many rows are read at a time; the list then says where it goes on.
         """
-        self.patch(overviews, "_LOOK", 3)
-        part, after = overviews.deliveries(self.connection, None, 50, destination="c")
+        self.patch(history_reads, "_LOOK", 3)
+        part, after = history_reads.deliveries(self.connection, None, 50, destination="c")
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(50, streamer="cool", destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
 
@@ -226,13 +227,13 @@ class DeliveriesTests(OperationsCase):
         after: dict[State | None, Place] = {None: (5,), State.PENDING: ("a", 1.0, "x"), State.ACCEPTED: (1.0, "x")}
         for state in (None, *State):
             states = () if state is None else (state,)
-            overviews.deliveries(self.connection, None, 5, states=states)
-            overviews.deliveries(self.connection, after.get(state, (1.0, 5)), 5, states=states)
-        overviews.deliveries(self.connection, None, 5, states=UNDELIVERED)
-        overviews.deliveries(self.connection, (1.0, 5), 5, states=UNDELIVERED)
-        overviews.events(self.connection, (1000.0, "e1"), 5)
-        overviews.mark(self.connection)
-        overviews.waiting(self.connection)
+            history_reads.deliveries(self.connection, None, 5, states=states)
+            history_reads.deliveries(self.connection, after.get(state, (1.0, 5)), 5, states=states)
+        history_reads.deliveries(self.connection, None, 5, states=UNDELIVERED)
+        history_reads.deliveries(self.connection, (1.0, 5), 5, states=UNDELIVERED)
+        history_reads.events(self.connection, (1000.0, "e1"), 5)
+        history_reads.mark(self.connection)
+        history_reads.waiting(self.connection)
         self.connection.set_trace_callback(None)
         for statement in asked:
             for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
@@ -242,14 +243,14 @@ class DeliveriesTests(OperationsCase):
         """
         A list does not read payloads, which are most of the file.
         """
-        part, _ = overviews.deliveries(self.connection, None, 50)
+        part, _ = history_reads.deliveries(self.connection, None, 50)
         self.assertEqual({each.delivery.body for each in part}, {b""})
 
     def test_what_waits(self) -> None:
         """
         What is pending is counted for each destination, with the moment at which the first of it is due.
         """
-        found = {each.destination: (each.count, each.next_at) for each in overviews.waiting(self.connection)}
+        found = {each.destination: (each.count, each.next_at) for each in history_reads.waiting(self.connection)}
         self.assertEqual(found, {"a": (1, 1000.0), "b": (2, 1003.0)})
 
 
@@ -265,13 +266,13 @@ class MarkTests(OperationsCase):
         steps: Sequence[Callable[[], object]] = (
             lambda: self.accept("e0", at=999.0),
             lambda: self.pending("e1"),
-            lambda: operations.settle(self.connection, "e1-1", State.PENDING, "timeout", 1001.0, attempt(), 1031.0),
-            lambda: operations.settle(self.connection, "e1-1", State.DEAD, "timeout", 1002.0, attempt()),
-            lambda: ledger.retry(self.connection, "e1-1", 1003.0),
+            lambda: writes.settle(self.connection, "e1-1", State.PENDING, "timeout", 1001.0, attempt(), 1031.0),
+            lambda: writes.settle(self.connection, "e1-1", State.DEAD, "timeout", 1002.0, attempt()),
+            lambda: offline.retry(self.connection, "e1-1", 1003.0),
         )
-        seen = [overviews.mark(self.connection)]
+        seen = [history_reads.mark(self.connection)]
         for step in steps:
             step()
-            seen.append(overviews.mark(self.connection))
+            seen.append(history_reads.mark(self.connection))
             self.assertNotIn(seen[-1], seen[:-1])
-            self.assertEqual(overviews.mark(self.connection), seen[-1])
+            self.assertEqual(history_reads.mark(self.connection), seen[-1])

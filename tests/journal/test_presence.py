@@ -14,10 +14,10 @@ from pathlib import Path
 from twisted.logger import LogLevel, capturedLogs
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.copying import copy
-from itsjustintv.journal.database import connect
-from itsjustintv.journal.ledger import Ledger
-from itsjustintv.journal.presence import companion
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite.backup import copy
+from itsjustintv.journal.sqlite.database import connect
+from itsjustintv.journal.sqlite.file_presence import companion
 from tests.journal.test_journal import JournalCase
 
 #: Opens a journal, reads it, and goes.

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal import operations
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import create
-from itsjustintv.journal.overviews import story
-from itsjustintv.journal.queries import get
+from itsjustintv.journal.history import EventStory
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
+from itsjustintv.journal.sqlite.history_reads import story
+from itsjustintv.journal.sqlite.reads import get
 from itsjustintv.model import State
-from itsjustintv.overview import EventStory
 from tests.journal.values import attempt, deliveries, event
 
 #: An event that was received at 1000, accepted at 1000.25 and prepared at 1001.
@@ -59,14 +59,14 @@ class StoryTests(SynchronousTestCase):
         Each step has its moment and what it took, those of all destinations in the order of time.
         """
         self.accept("a", "b", "c")
-        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
-        operations.settle(
+        writes.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        writes.settle(
             self.connection, "e1-1", State.PENDING, "http_503", 1001.5, attempt(started_at=1001.1, duration=0.5), 1031.0
         )
-        operations.settle(
+        writes.settle(
             self.connection, "e1-1", State.DELIVERED, "", 1032.0, attempt(True, started_at=1031.0, duration=0.25)
         )
-        operations.settle(self.connection, "e1-2", State.FILTERED, "no tag", 1000.75)
+        writes.settle(self.connection, "e1-2", State.FILTERED, "no tag", 1000.75)
         self.assertEqual(
             self.steps(),
             [
@@ -87,9 +87,9 @@ class StoryTests(SynchronousTestCase):
         A failed attempt is told with what the receiver said, as one line.
         """
         self.accept("a")
-        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        writes.prepare(self.connection, "e1-1", BODY, None, 1001.0)
         said = attempt(started_at=1001.5, response="no such\nhook \x1b[2J")
-        operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1002.0, said)
+        writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1002.0, said)
         texts = [step.text for step in self.told().steps() if step.name == "attempt"]
         self.assertEqual(texts, [r"attempt 1: the receiver answered It said: 'no such hook \x1b[2J'."])
 
@@ -107,11 +107,11 @@ class StoryTests(SynchronousTestCase):
         An operator's second try is a step of its own, and what came before it keeps its times.
         """
         self.accept("a")
-        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
-        operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1002.0, attempt(started_at=1001.5))
+        writes.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", 1002.0, attempt(started_at=1001.5))
         dead = get(self.connection, "e1-1")
         assert dead is not None
-        operations.retry(self.connection, dead, 5000.0)
+        writes.retry(self.connection, dead, 5000.0)
         self.assertEqual(
             self.steps(),
             [
@@ -128,11 +128,11 @@ class StoryTests(SynchronousTestCase):
         What was delivered and is sent again is a step of its own with its own id, and no further destination.
         """
         self.accept("a")
-        operations.prepare(self.connection, "e1-1", BODY, None, 1001.0)
-        operations.settle(self.connection, "e1-1", State.DELIVERED, "", 1002.0, attempt(True, started_at=1001.5))
+        writes.prepare(self.connection, "e1-1", BODY, None, 1001.0)
+        writes.settle(self.connection, "e1-1", State.DELIVERED, "", 1002.0, attempt(True, started_at=1001.5))
         done = get(self.connection, "e1-1")
         assert done is not None
-        operations.resend(self.connection, done, 5000.0)
+        writes.resend(self.connection, done, 5000.0)
         told = self.told().steps()
         self.assertIn("accepted for 1 destination,", told[1].text)
         self.assertEqual(
@@ -145,6 +145,6 @@ class StoryTests(SynchronousTestCase):
         A broadcast whose beginning is no time, and a payload of the original program, are told without.
         """
         self.accept("a", started_at="soon", recovered=True)
-        operations.prepare(self.connection, "e1-1", b'{"title":"x"}', None, 1001.0)
+        writes.prepare(self.connection, "e1-1", b'{"title":"x"}', None, 1001.0)
         self.assertEqual(self.steps(), [(1000.0, None, "received", ""), (1000.25, 0.25, "kept", "")])
         self.assertIn("found by asking twitch", self.told().steps()[0].text)

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.journal.thread`.
+Tests for :mod:`itsjustintv.journal.sqlite.threads`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.journal import Journal
-from itsjustintv.journal.thread import Operation, OperationThread
+from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from tests.journal.test_journal import JournalCase
 
 

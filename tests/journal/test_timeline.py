@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.journal.timeline`.
+Tests for :mod:`itsjustintv.journal.sqlite.timeline`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv import absences
-from itsjustintv.journal import operations, queries, timeline
-from itsjustintv.journal.accepting import accept
-from itsjustintv.journal.database import connect, create
-from itsjustintv.journal.ledger import Ledger
+from itsjustintv.app import removal_grace
+from itsjustintv.config.service import ReloadStatus
+from itsjustintv.journal.history import Step
+from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.sqlite import reads, timeline, writes
+from itsjustintv.journal.sqlite.database import connect, create
+from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import Delivery, State
-from itsjustintv.overview import Step
-from itsjustintv.reload import ReloadStatus
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from tests.journal.values import attempt, deliveries, event
 from tests.support.test_clocks import NOON, Machine
@@ -40,9 +40,9 @@ class TimelineTests(SynchronousTestCase):
         with self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             accept(self.connection, news, self.accepted(now), now + TTL, now)
-            operations.prepare(self.connection, "e1-1", b"{}", None, now)
-            operations.settle(self.connection, "e1-1", State.PENDING, "5xx", now, attempt(), now + 30.0)
-            operations.remember(self.connection, "followers", "1", 5, now)
+            writes.prepare(self.connection, "e1-1", b"{}", None, now)
+            writes.settle(self.connection, "e1-1", State.PENDING, "5xx", now, attempt(), now + 30.0)
+            writes.remember(self.connection, "followers", "1", 5, now)
 
     def accepted(self, now: float) -> list[Delivery]:
         return [evolve(each, accepted_at=now, next_attempt_at=now) for each in deliveries(event("e1"), "a")]
@@ -62,11 +62,11 @@ class TimelineTests(SynchronousTestCase):
         For how long the delivery has been accepted, when it is due, when its keys expire, and how old what is
         remembered is, all in seconds from now.
         """
-        delivery = queries.get(self.connection, "e1-1")
+        delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
         now = clock.seconds()
-        keys = queries.seen(self.connection, -1.0)
-        known = queries.recall(self.connection, "followers", "1")
+        keys = reads.seen(self.connection, -1.0)
+        known = reads.recall(self.connection, "followers", "1")
         assert known is not None
         return tuple(  # type: ignore[return-value]
             round(each, 3)
@@ -181,14 +181,16 @@ class TimelineTests(SynchronousTestCase):
         """
         Since when something has been missing from the configuration moves too; other numbers stay.
         """
-        self.assertEqual(set(timeline.MOMENTS), {absences.DESTINATIONS, absences.STREAMERS, absences.CHANNELS})
-        operations.remember(self.connection, absences.STREAMERS, "tanuki", int(NOON) - 60, NOON)
+        self.assertEqual(
+            set(timeline.MOMENTS), {removal_grace.DESTINATIONS, removal_grace.STREAMERS, removal_grace.CHANNELS}
+        )
+        writes.remember(self.connection, removal_grace.STREAMERS, "tanuki", int(NOON) - 60, NOON)
         self.machine.wall += 86400.0
         clock = self.start()
         self.assertEqual(
-            queries.recall(self.connection, absences.STREAMERS, "tanuki"), (int(NOON) - 60 + 86400, clock.seconds())
+            reads.recall(self.connection, removal_grace.STREAMERS, "tanuki"), (int(NOON) - 60 + 86400, clock.seconds())
         )
-        self.assertEqual(queries.recall(self.connection, "followers", "1"), (5, clock.seconds()))
+        self.assertEqual(reads.recall(self.connection, "followers", "1"), (5, clock.seconds()))
 
 
 class MovedTests(SynchronousTestCase):
@@ -226,8 +228,8 @@ class CommandTests(SynchronousTestCase):
             self.connection.execute("BEGIN IMMEDIATE")
             timeline.resume(self.connection, self.daemon)
             accept(self.connection, event("e1"), deliveries(event("e1"), "a"), NOON + TTL, NOON)
-            operations.prepare(self.connection, "e1-1", b"{}", None, NOON)
-            operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
+            writes.prepare(self.connection, "e1-1", b"{}", None, NOON)
+            writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
 
     def test_a_retry_is_due_at_once(self) -> None:
         """
@@ -239,9 +241,9 @@ class CommandTests(SynchronousTestCase):
             with self.subTest(by):
                 self.wall = NOON + by
                 ledger = Ledger.open(self.path, lambda: self.wall + (uptime() - self.daemon.uptime()))
-                operations.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
+                writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
                 ledger.retry("e1-1")
-                found = queries.get(self.connection, "e1-1")
+                found = reads.get(self.connection, "e1-1")
                 assert found is not None
                 self.assertLess(abs(found.next_attempt_at - self.daemon.seconds()), 1.0)
                 self.assertLess(abs(found.accepted_at - self.daemon.seconds()), 1.0)

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.journal.timing`.
+Tests of :mod:`itsjustintv.journal.sqlite.folding_timing_connections`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.thread import Operation
-from itsjustintv.journal.timing import Timed
+from itsjustintv.journal.sqlite.folding_timing_connections import Timed
+from itsjustintv.journal.sqlite.threads import Operation
 
 
 class Answers:

@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal import operations, queries
-from itsjustintv.journal.database import connect, create
-from itsjustintv.journal.reader import Reader
-from itsjustintv.journal.writer import Writer
+from itsjustintv.journal.sqlite import reads, writes
+from itsjustintv.journal.sqlite.connections import Writer
+from itsjustintv.journal.sqlite.database import connect, create
+from itsjustintv.journal.sqlite.folding_reader_connections import Reader
 
 #: Holds the right to write until it is told to let go.
 HOLD = """
@@ -36,7 +36,7 @@ def remember(key: str, value: int = 1) -> Callable[[Connection], None]:
     """
     An operation that writes something small.
     """
-    return partial(operations.remember, kind="k", key=key, value=value, now=1.0)
+    return partial(writes.remember, kind="k", key=key, value=value, now=1.0)
 
 
 def defect(connection: Connection) -> None:
@@ -94,7 +94,7 @@ class WriterTests(SynchronousTestCase):
         Operations that wait together share one transaction, and each gets its own result.
         """
         results = self.writer.perform(
-            [remember("a"), lambda connection: queries.recall(connection, "k", "a"), remember("b")]
+            [remember("a"), lambda connection: reads.recall(connection, "k", "a"), remember("b")]
         )
         self.assertEqual(results, [None, (1, 1.0), None])
         self.assertEqual(self.statements.count("COMMIT"), 1)
@@ -122,7 +122,7 @@ class WriterTests(SynchronousTestCase):
         """
         What was done before another operation failed is not done again with the rest.
         """
-        results = self.writer.perform([operations.probe, defect, operations.probe])
+        results = self.writer.perform([writes.probe, defect, writes.probe])
         self.assertEqual([results[0], results[2]], [None, None])
         query = "SELECT value FROM numbers WHERE name = 'probes'"
         (probes,) = self.reader.perform([lambda connection: connection.execute(query).fetchone()["value"]])
@@ -138,7 +138,7 @@ class WriterTests(SynchronousTestCase):
             connection.execute(f"PRAGMA max_page_count = {pages + 2}")
 
         self.prepare_connection = limit
-        large = partial(operations.remember, kind="k" * 100_000, key="large", value=1, now=1.0)
+        large = partial(writes.remember, kind="k" * 100_000, key="large", value=1, now=1.0)
         self.assert_refused(self.writer.perform([remember("a"), large, remember("b")]), "is full")
         self.assertEqual(self.known(), set())
         self.prepare_connection = lambda connection: None
@@ -227,7 +227,7 @@ class WriterTests(SynchronousTestCase):
         def wrong(connection: Connection) -> None:
             raise ZeroDivisionError
 
-        first, second = self.reader.perform([wrong, queries.signals])
+        first, second = self.reader.perform([wrong, reads.signals])
         assert isinstance(first, Failure)
         first.trap(ZeroDivisionError)
         self.assertEqual(second, 0)

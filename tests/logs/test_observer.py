@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.logs.observer` and :mod:`itsjustintv.logs.rendering`.
+Tests for :mod:`itsjustintv.logs.observer` and :mod:`itsjustintv.logs.formats`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.simulator.answers import Query
+from itsjustintv.simulator.responses import Query
 from tests.simulator.worlds import NOW, SECRET, Answer, InMemory, twitch
 
 CALLBACK = "https://hooks.example.net/twitch"

@@ -15,9 +15,9 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.signature import hub, standard
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation, Receiver
+from itsjustintv.support.signatures import hub, standard
 from tests.simulator.worlds import NOW, Answer, InMemory
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

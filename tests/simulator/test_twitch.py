@@ -18,8 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from itsjustintv.errors import Forged
-from itsjustintv.signature import verify_eventsub
 from itsjustintv.simulator.eventsub import Report
+from itsjustintv.support.signatures import verify_eventsub
 from tests.simulator.worlds import NOW, SECRET, Answer, InMemory, twitch
 
 CALLBACK = "http://127.0.0.1:4711/twitch"

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.support.http_agent`, on real sockets and with names that only the test resolves.
+Tests for :mod:`itsjustintv.support.http_agents`, on real sockets and with names that only the test resolves.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool, Re
 from twisted.web.error import SchemeNotSupported
 from zope.interface import implementer
 
-from itsjustintv.certs.bundle import KEY_TYPES
-from itsjustintv.support.http_agent import AnyHostEndpoints, ExactAgent
+from itsjustintv.support.http_agents import AnyHostEndpoints, ExactAgent
 from itsjustintv.support.http_url import request_url
+from itsjustintv.tls.certificate import KEY_TYPES
 from tests.certs.authority import DAY, Issuer
 from tests.support.test_http_url import SENT
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.collection` and :mod:`itsjustintv.telemetry.resource`.
+Tests of :mod:`itsjustintv.telemetry.collect` and :mod:`itsjustintv.telemetry.folding_resource_prometheus`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.model import Accounting, Census
-from itsjustintv.telemetry.collection import Collection
-from itsjustintv.telemetry.families import Family, Kind
+from itsjustintv.telemetry.collect import Collection
+from itsjustintv.telemetry.folding_families_instruments import Family, Kind
+from itsjustintv.telemetry.folding_resource_prometheus import MetricsResource
 from itsjustintv.telemetry.instruments import Registry
-from itsjustintv.telemetry.resource import MetricsResource
 
 WANTED = Family(name="wanted", kind=Kind.GAUGE, help="Wanted.")
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.collector` and :mod:`itsjustintv.telemetry.otlp_metrics`: with OpenTelemetry's SDK,
+Tests of :mod:`itsjustintv.telemetry.otlp` and :mod:`itsjustintv.telemetry.folding_otlp_metrics_otlp`: with OpenTelemetry's SDK,
 over a socket.
 """
 
@@ -22,11 +22,11 @@ from twisted.trial.unittest import TestCase
 
 from itsjustintv.simulator.loopback import listen
 from itsjustintv.telemetry.catalogue import ALL
-from itsjustintv.telemetry.collector import Collector, open_collector
-from itsjustintv.telemetry.families import HistogramValue, Reading
-from itsjustintv.telemetry.settings import Settings
-from itsjustintv.telemetry.traceparent import write
-from itsjustintv.telemetry.tracer import Span, SpanKind
+from itsjustintv.telemetry.folding_families_instruments import HistogramValue, Reading
+from itsjustintv.telemetry.folding_traceparent_tracing import write
+from itsjustintv.telemetry.otlp import Collector, open_collector
+from itsjustintv.telemetry.otlp_settings import Settings
+from itsjustintv.telemetry.tracing import Span, SpanKind
 from tests.functional.run import run, until
 from tests.otlp import CollectorResource
 

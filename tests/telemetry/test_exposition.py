@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.exposition`.
+Tests of :mod:`itsjustintv.telemetry.prometheus`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry.catalogue import ALL
-from itsjustintv.telemetry.exposition import render
-from itsjustintv.telemetry.families import Family, HistogramValue, Kind, Reading
+from itsjustintv.telemetry.folding_families_instruments import Family, HistogramValue, Kind, Reading
+from itsjustintv.telemetry.prometheus import render
 from tests.functional.stage import tool
 
 GAUGE = Family(name="a.depth", kind=Kind.GAUGE, unit="s", help="How\ndeep \\ it is.", labels=("of", "in"))

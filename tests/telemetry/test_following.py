@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.following`.
+Tests of :mod:`itsjustintv.telemetry.event_spans`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from zope.interface.verify import verifyObject
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.model import Destination, Enrichment, Event, Outcome, State, Streamer, Verdict
-from itsjustintv.telemetry.calls import ApiCall, requesters
-from itsjustintv.telemetry.following import FollowedEnricher, Following
-from itsjustintv.telemetry.traceparent import parse, write
-from itsjustintv.telemetry.tracer import Span, SpanKind
+from itsjustintv.telemetry.event_spans import FollowedEnricher, Following
+from itsjustintv.telemetry.folding_calls_tracing import ApiCall, requesters
+from itsjustintv.telemetry.folding_traceparent_tracing import parse, write
+from itsjustintv.telemetry.tracing import Span, SpanKind
 from tests.journal.values import attempt, deliveries, event
 from tests.telemetry.test_tracer import Shelf, a_tracer
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.instruments` and :mod:`itsjustintv.telemetry.families`.
+Tests of :mod:`itsjustintv.telemetry.instruments` and :mod:`itsjustintv.telemetry.folding_families_instruments`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
-from itsjustintv.telemetry.families import OTHER, Family, HistogramValue, Kind, Labels
+from itsjustintv.telemetry.folding_families_instruments import OTHER, Family, HistogramValue, Kind, Labels
 from itsjustintv.telemetry.instruments import Counter, Histogram, Observed, Registry
 
 SENT = Family(name="sent", kind=Kind.COUNTER, help="Sent.", labels=("to", "how"), expected=(("a", "well"),), limit=3)

@@ -14,8 +14,8 @@ from zope.interface.verify import verifyObject
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State, Verdict
-from itsjustintv.telemetry.calls import ApiCall
-from itsjustintv.telemetry.families import HistogramValue
+from itsjustintv.telemetry.folding_calls_tracing import ApiCall
+from itsjustintv.telemetry.folding_families_instruments import HistogramValue
 from itsjustintv.telemetry.metrics import Metrics
 from tests.journal.values import attempt, deliveries, event
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.service`.
+Tests of :mod:`itsjustintv.telemetry.export_service`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
-from itsjustintv.telemetry.collection import Collection
-from itsjustintv.telemetry.families import Reading
+from itsjustintv.telemetry.collect import Collection
+from itsjustintv.telemetry.export_service import TelemetryService
+from itsjustintv.telemetry.folding_families_instruments import Reading
 from itsjustintv.telemetry.instruments import Counter, Registry
-from itsjustintv.telemetry.service import TelemetryService
-from itsjustintv.telemetry.settings import Settings
+from itsjustintv.telemetry.otlp_settings import Settings
 from tests.telemetry.test_collection import census
 from tests.telemetry.test_tracer import Shelf, a_tracer
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.settings`.
+Tests of :mod:`itsjustintv.telemetry.otlp_settings`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv import __version__
-from itsjustintv.telemetry.settings import Settings
+from itsjustintv.telemetry.otlp_settings import Settings
 
 
 def settings(endpoint: str = "", **environ: str) -> Settings:

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.tracer` and :mod:`itsjustintv.telemetry.traceparent`.
+Tests of :mod:`itsjustintv.telemetry.tracing` and :mod:`itsjustintv.telemetry.folding_traceparent_tracing`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
+from itsjustintv.telemetry.folding_traceparent_tracing import Traceparent, child, is_one, parse, write
 from itsjustintv.telemetry.instruments import Counter
-from itsjustintv.telemetry.traceparent import Traceparent, child, is_one, parse, write
-from itsjustintv.telemetry.tracer import Span, SpanKind, Tracer
+from itsjustintv.telemetry.tracing import Span, SpanKind, Tracer
 
 __all__ = ["Shelf", "a_tracer"]
 

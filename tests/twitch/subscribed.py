@@ -21,12 +21,12 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import Refused
 from itsjustintv.simulator.subscriptions import Subscription
 from itsjustintv.simulator.twitch import SimulatedTwitch
-from itsjustintv.twitch.bucket import RateBucket
-from itsjustintv.twitch.eventsub import Challenge, Revocation, open_message
-from itsjustintv.twitch.helix import Helix
-from itsjustintv.twitch.keeper import SubscriptionKeeper
-from itsjustintv.twitch.oauth import AppToken
-from itsjustintv.twitch.subscriptions import SubscriptionsAPI
+from itsjustintv.twitch.api.helix import Helix
+from itsjustintv.twitch.api.oauth import AppToken
+from itsjustintv.twitch.api.rate_limit import RateBucket
+from itsjustintv.twitch.eventsub.messages import Challenge, Revocation, open_message
+from itsjustintv.twitch.eventsub.reconciler import SubscriptionKeeper
+from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import NOW, at_once
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.batch`.
+Tests of :mod:`itsjustintv.twitch.api.batching`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.telemetry.calls import on_behalf_of, requesters
-from itsjustintv.twitch.batch import Batch
+from itsjustintv.telemetry.folding_calls_tracing import on_behalf_of, requesters
+from itsjustintv.twitch.api.batching import Batch
 
 
 @define(eq=False)

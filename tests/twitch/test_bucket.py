@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.bucket`.
+Tests of :mod:`itsjustintv.twitch.api.rate_limit`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.twitch.bucket import Fare, RateBucket
-from itsjustintv.twitch.exchange import Answer
+from itsjustintv.support.folding_exchange_http_client import Answer
+from itsjustintv.twitch.api.rate_limit import Fare, RateBucket
 from tests.twitch.fake import NOW
 
 

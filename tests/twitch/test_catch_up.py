@@ -21,8 +21,8 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.model import Event, Streamer, Verdict
 from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.catch_up import CatchUp, CatchUpSettings
-from itsjustintv.twitch.directory import Directory
 from tests.doubles import MemoryJournal
 from tests.simulator.worlds import twitch
 from tests.test_pipeline import Enricher

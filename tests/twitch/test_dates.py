@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.twitch.dates`.
+Tests for :mod:`itsjustintv.twitch.api.server_time`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.twitch.dates import TwitchTime, dated
+from itsjustintv.twitch.api.server_time import TwitchTime, dated
 
 NOON = 1_800_000_000.0
 DAY = 86400.0
@@ -57,7 +57,7 @@ class TwitchTimeTests(SynchronousTestCase):
         self.lines: list[tuple[str, str]] = []
 
         def observe(event: LogEvent) -> None:
-            if event["log_namespace"] == "itsjustintv.twitch.dates.TwitchTime":
+            if event["log_namespace"] == "itsjustintv.twitch.api.server_time.TwitchTime":
                 self.lines.append((event["log_level"].name, formatEvent(event)))
 
         globalLogPublisher.addObserver(observe)

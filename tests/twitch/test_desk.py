@@ -1,14 +1,14 @@
 """
-Tests of :mod:`itsjustintv.twitch.desk`.
+Tests of :mod:`itsjustintv.twitch.eventsub.manual`.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.twitch.desk import View
-from itsjustintv.twitch.reconcile import plan
-from itsjustintv.twitch.subscriptions import Subscription
+from itsjustintv.twitch.eventsub.manual import View
+from itsjustintv.twitch.eventsub.plan import plan
+from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
 from tests.twitch.test_reconcile import NOW, OURS, THEIRS, ago, listing, subscription
 
 WANTED = {"42": "tanuki"}

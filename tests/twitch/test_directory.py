@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.directory`.
+Tests of :mod:`itsjustintv.twitch.api.lookups`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.directory import Channel, Directory, Stream, User
+from itsjustintv.twitch.api.lookups import Channel, Directory, Stream, User
 from tests.twitch.fake import Asked, Reply, World, run
 
 USER = {

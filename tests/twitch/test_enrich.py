@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
 from tests.twitch.fake import HANG, NOW, Reply, World
 from tests.twitch.test_directory import CHANNEL, STREAM, USER

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.errand`.
+Tests of :mod:`itsjustintv.support.backoff`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable, TwitchRejected, TwitchUnavailable
-from itsjustintv.twitch.errand import Errand
+from itsjustintv.support.backoff import Errand
 
 
 class ErrandTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.eventsub`.
+Tests of :mod:`itsjustintv.twitch.eventsub.messages`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import Forged, Refused, Stale, Unreadable
 from itsjustintv.model import Event
-from itsjustintv.twitch.eventsub import (
+from itsjustintv.twitch.eventsub.messages import (
     WINDOW,
     Challenge,
     Message,

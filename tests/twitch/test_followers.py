@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.followers import Followers
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, FakeTwitch, Reply, World, run

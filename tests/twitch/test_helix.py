@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.helix` and :mod:`itsjustintv.twitch.exchange`.
+Tests of :mod:`itsjustintv.twitch.api.helix` and :mod:`itsjustintv.support.folding_exchange_http_client`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
-from itsjustintv.reading import read_body
-from itsjustintv.telemetry.calls import ApiCall, on_behalf_of
-from itsjustintv.twitch.helix import Helix
+from itsjustintv.support.http_client import read_body
+from itsjustintv.telemetry.folding_calls_tracing import ApiCall, on_behalf_of
+from itsjustintv.twitch.api.helix import Helix
 from tests.twitch.fake import HANG, NOW, FakeTwitch, Reply, World, run, token
 
 USERS = "/helix/users"

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.identities`.
+Tests of :mod:`itsjustintv.twitch.user_ids`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.model import Streamer
-from itsjustintv.twitch.directory import Directory, User
-from itsjustintv.twitch.identities import KIND, Identities
-from itsjustintv.twitch.unknown_users import UnknownUsers
+from itsjustintv.twitch.api.lookups import Directory, User
+from itsjustintv.twitch.folding_unknown_users_user_ids import UnknownUsers
+from itsjustintv.twitch.user_ids import KIND, Identities
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, Reply, World, token
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.images`.
+Tests of :mod:`itsjustintv.twitch.profile_images`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twisted.web.client import Agent
 from itsjustintv.config.sections import Cache, Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
-from itsjustintv.twitch.images import ProfileImages
+from itsjustintv.twitch.profile_images import ProfileImages
 from tests.twitch.fake import HANG, NOW, SETTINGS, FakeTwitch, Reply, at_once, run
 
 URL = "https://static-cdn.example.net/42-profile_image-300x300.png"

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.keeper`.
+Tests of :mod:`itsjustintv.twitch.eventsub.reconciler`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.overview import Subscribed
+from itsjustintv.journal.history import Subscribed
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.world import rfc3339
-from itsjustintv.twitch.eventsub import Revocation
-from itsjustintv.twitch.fingerprints import fingerprint
+from itsjustintv.twitch.eventsub.messages import Revocation
+from itsjustintv.twitch.eventsub.secret_rotation import fingerprint
 from tests.twitch.subscribed import CALLBACK, SECRET, Scene
 
 ENABLED = ["enabled"]

@@ -1,5 +1,5 @@
 """
-A model of :mod:`itsjustintv.twitch.keeper`: whatever happens, it ends as it is wanted.
+A model of :mod:`itsjustintv.twitch.eventsub.reconciler`: whatever happens, it ends as it is wanted.
 """
 
 from __future__ import annotations

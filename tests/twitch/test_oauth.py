@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.oauth`.
+Tests of :mod:`itsjustintv.twitch.api.oauth`.
 """
 
 from __future__ import annotations

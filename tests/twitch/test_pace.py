@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.pace`, alone and with everything that keeps to it.
+Tests of :mod:`itsjustintv.twitch.api.folding_pace_batching`, alone and with everything that keeps to it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.directory import Directory
+from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.followers import Followers
-from itsjustintv.twitch.pace import Pace
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import Asked, Reply, World, run
 

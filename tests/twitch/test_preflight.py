@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.preflight`.
+Tests of :mod:`itsjustintv.twitch.eventsub.callback_check`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from itsjustintv.config.callback import callback_url
+from itsjustintv.config.folding_callback_sections import callback_url
 from itsjustintv.config.sections import Config
-from itsjustintv.twitch.preflight import Doubt, Preflight, doubts
+from itsjustintv.twitch.eventsub.callback_check import Doubt, Preflight, doubts
 from tests.delivery.test_zoo import Authority
 
 URL = "https://hooks.example.org/twitch"

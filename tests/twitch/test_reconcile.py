@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.reconcile`.
+Tests of :mod:`itsjustintv.twitch.eventsub.plan`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.twitch.reconcile import ENABLED, PENDING, Plan, plan
-from itsjustintv.twitch.subscriptions import Listing, Subscription
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan, plan
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 
 NOW = 1_767_326_400.0
 OURS = "https://hooks.example.net/twitch"

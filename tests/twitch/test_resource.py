@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.resource`.
+Tests of :mod:`itsjustintv.twitch.eventsub.webhook`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.logs import Redactor
-from itsjustintv.logs.rendering import JSONLines
+from itsjustintv.logs.formats import JSONLines
 from itsjustintv.model import Event, Verdict
-from itsjustintv.twitch.eventsub import WINDOW, Revocation
-from itsjustintv.twitch.resource import TwitchResource
+from itsjustintv.twitch.eventsub.messages import WINDOW, Revocation
+from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from tests.twitch.test_eventsub import CHALLENGE, EVENT, NOW, ONLINE, REVOKED, SECRET, SUBSCRIPTION, signed
 
 VECTOR_A = (

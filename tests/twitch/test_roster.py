@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.roster`.
+Tests of :mod:`itsjustintv.twitch.live_status`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
+from itsjustintv.journal.history import Presence
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.overview import Presence
-from itsjustintv.twitch.directory import Stream, User
-from itsjustintv.twitch.roster import Overheard, Roster
+from itsjustintv.twitch.api.lookups import Stream, User
+from itsjustintv.twitch.live_status import Overheard, Roster
 from tests.journal.values import event
 
 

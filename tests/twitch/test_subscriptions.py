@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.twitch.subscriptions`.
+Tests of :mod:`itsjustintv.twitch.eventsub.subscriptions_api`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
-from itsjustintv.twitch.subscriptions import AlreadyExists, Subscription, SubscriptionsAPI, TooManyAlike
+from itsjustintv.twitch.eventsub.subscriptions_api import (
+    AlreadyExists,
+    Subscription,
+    SubscriptionsAPI,
+    TooManyAlike,
+)
 from tests.twitch.fake import Reply, World, run
 
 PATH = "/helix/eventsub/subscriptions"

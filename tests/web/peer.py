@@ -20,9 +20,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.http2 import HTTP2Channel
-from itsjustintv.web.traffic import Limits
-from itsjustintv.web.versions import Versions
+from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.factories import Versions
+from itsjustintv.web.http2.connection import HTTP2Channel
 from tests.web.test_channel import Echo, Server
 
 LIMITS = Limits(

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.channel`, driven byte by byte.
+Tests of :mod:`itsjustintv.web.http1`, driven byte by byte.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from itsjustintv.web.channel import Channel
+from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.http1 import Channel
 from itsjustintv.web.site import LimitedSite, make_site
-from itsjustintv.web.traffic import Limits
 
 LIMITS = Limits(body=1000, request=10.0, idle=60.0, connections=3)
 

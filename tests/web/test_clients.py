@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.clients`.
+Tests of :mod:`itsjustintv.web.client_address`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.web.clients import NO_PROXIES, Clients
+from itsjustintv.web.client_address import NO_PROXIES, Clients
 
 PROXY = IPv4Address("TCP", "10.0.0.1", 4711)
 STRANGER = IPv4Address("TCP", "198.51.100.7", 4711)

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.exact`.
+Tests of :mod:`itsjustintv.web.fast_routes`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
-from itsjustintv.web.channel import Channel
-from itsjustintv.web.exact import ExactResource
+from itsjustintv.web.fast_routes import ExactResource
+from itsjustintv.web.http1 import Channel
 from itsjustintv.web.site import RootResource
 from tests.web.test_channel import Server
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.frames`.
+Tests of :mod:`itsjustintv.web.http2.frames`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.frames import Frames, FrameTooLong
+from itsjustintv.web.http2.frames import Frames, FrameTooLong
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.http2`, driven by the client of h2, and frame by frame.
+Tests of :mod:`itsjustintv.web.http2.connection`, driven by the client of h2, and frame by frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
 
-from itsjustintv.web.traffic import Limits
+from itsjustintv.web.connection_limits import Limits
 from tests.web.peer import Answer, Fields, HTTP2Case, Peer, head
 from tests.web.test_channel import Echo, Server
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.http2`: what is of no use, and what makes no sense.
+Tests of :mod:`itsjustintv.web.http2.connection`: what is of no use, and what makes no sense.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.traffic import Limits
+from itsjustintv.web.connection_limits import Limits
 from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
 from tests.web.test_channel import Echo, Server
 

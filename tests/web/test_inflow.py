@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.inflow`.
+Tests of :mod:`itsjustintv.web.http2.flow_limit`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.frames import Frames
-from itsjustintv.web.inflow import Inflow
+from itsjustintv.web.http2.flow_limit import Inflow
+from itsjustintv.web.http2.frames import Frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PING = PingFrame(0).serialize()

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.web.listening`: on real sockets, since the claims are about them.
+Tests for :mod:`itsjustintv.web.listener`: on real sockets, since the claims are about them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.errors import CannotServe, ConfigError
-from itsjustintv.web.listening import Listener
+from itsjustintv.web.listener import Listener
 
 # mypy takes the module for what it installs.
 reactor: Any = real

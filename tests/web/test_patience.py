@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.patience`.
+Tests of :mod:`itsjustintv.web.http2.folding_patience_flow_limit`.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.patience import Patience
+from itsjustintv.web.http2.folding_patience_flow_limit import Patience
 
 
 class PatienceTests(SynchronousTestCase):

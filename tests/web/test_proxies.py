@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.proxies`.
+Tests of :mod:`itsjustintv.web.folding_proxies_factories`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.web.clients import Clients
-from itsjustintv.web.proxies import Introduced
+from itsjustintv.web.client_address import Clients
+from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.folding_proxies_factories import Introduced
 from itsjustintv.web.site import make_site
-from itsjustintv.web.traffic import Limits
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 443\r\n"

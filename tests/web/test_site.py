@@ -31,9 +31,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
+from itsjustintv.web.connection_limits import Limits
 from itsjustintv.web.health import HealthResource
 from itsjustintv.web.site import RootResource, make_site
-from itsjustintv.web.traffic import Limits
 from tests.web.test_channel import LIMITS, Echo, Server, post
 
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.versions`.
+Tests of :mod:`itsjustintv.web.factories`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.versions import Versions
+from itsjustintv.web.factories import Versions
 from tests.web.test_channel import Server, post
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 4711)

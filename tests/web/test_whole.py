@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.whole`: what is read at once is what Twisted reads line by line.
+Tests of :mod:`itsjustintv.web.folding_whole_http1`: what is read at once is what Twisted reads line by line.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from itsjustintv.web.whole import read
+from itsjustintv.web.folding_whole_http1 import read
 from tests.web.test_channel import Echo, Server, post
 
 MESSAGE = (

@@ -1,0 +1,534 @@
+"""
+The parts of the page that are about streamers, events and deliveries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, urlencode
+
+from attrs import frozen
+
+from itsjustintv.admin.event_views import DeliveryView, EventView
+from itsjustintv.admin.html import Markup, el, foreign
+from itsjustintv.admin.views import DestinationView, StreamerView
+from itsjustintv.journal.history import Subscribed, seconds
+from itsjustintv.model import State
+from itsjustintv.support.durations import duration
+
+__all__ = [
+    "Choice",
+    "Forms",
+    "badge",
+    "channel",
+    "destinations",
+    "orders",
+    "quoted",
+    "section",
+    "streamers",
+    "timeline",
+    "tone_of",
+    "undelivered",
+    "waiting",
+    "when",
+]
+
+# Characters of a receiver's answer that are quoted.
+_WORDS = 200
+
+_LOGIN = re.compile("[A-Za-z0-9_]{1,25}")
+
+_TONES = {
+    State.DELIVERED: "good",
+    State.DEAD: "bad",
+    State.EXPIRED: "bad",
+    State.PENDING: "warn",
+    State.ACCEPTED: "warn",
+    State.FILTERED: "quiet",
+    State.CANCELLED: "quiet",
+}
+_SUBSCRIBED = {
+    Subscribed.ENABLED: ("good", "subscribed"),
+    Subscribed.PENDING: ("warn", "being verified"),
+    Subscribed.BROKEN: ("bad", "not subscribed"),
+    Subscribed.UNKNOWN: ("warn", "not known yet"),
+    Subscribed.UNKNOWN_LOGIN: ("bad", "unknown login"),
+}
+
+
+@frozen
+class Forms:
+    """
+    Buttons that do something.
+
+    :ivar proof: what shows that a form is one of ours.
+    """
+
+    _proof: str
+
+    def button(self, words: str, what: str, about: str, label: str, api: str) -> Markup:
+        """
+        A form with nothing but a button. What it is about is percent-encoded in it.
+
+        :param what: is done by ``/actions/<what>``, where scripts are off.
+        :param label: the whole sentence, for those who hear one button after the other.
+        :param api: does the same where they are on.
+        """
+        return el(
+            "form",
+            el("input", type="hidden", name="proof", value=self._proof),
+            el("input", type="hidden", name="about", value=_quoted(about)),
+            el("button", words, type="submit", aria_label=label),
+            method="post",
+            action=f"/actions/{what}",
+            data_api=f"/api/v1{api}",
+        )
+
+
+def when(moment: str | None, otherwise: str = "never") -> Markup | str:
+    """
+    A moment. Scripts make it a relative one.
+    """
+    if moment is None:
+        return otherwise
+    return el("time", f"{moment[:10]} {moment[11:19]} UTC", datetime=moment)
+
+
+def badge(tone: str, words: str) -> Markup:
+    """
+    A word that matters.
+    """
+    return el("span", words, class_=f"badge {tone}")
+
+
+def section(name: str, title: str, count: str, *content: object, api: str = "") -> Markup:
+    """
+    A part of the page, with a heading that can be linked to.
+
+    :param api: where the same is to be had as JSON, below the root of the API.
+    """
+    heading = el("h2", title, el("span", count, class_="count") if count else None, id=f"{name}-heading")
+    json = el("a", "JSON", href=f"/api/v1{api}", class_="json", aria_label=f"{title} as JSON") if api else None
+    return el("section", el("div", heading, json, class_="head"), content, id=name, aria_labelledby=f"{name}-heading")
+
+
+def channel(login: str, name: str) -> Markup:
+    """
+    Name a streamer, with a link to the channel where that has a name at Twitch.
+    """
+    if not _LOGIN.fullmatch(login):
+        return el("strong", foreign(name))
+    return el(
+        "a", el("strong", foreign(name)), href=f"https://www.twitch.tv/{login.lower()}", rel="noopener noreferrer"
+    )
+
+
+def quoted(text: str) -> Markup | None:
+    """
+    Quote the beginning of what a receiver said; nothing of nothing.
+    """
+    if not text.strip():
+        return None
+    cut = text if len(text) <= _WORDS else f"{text[:_WORDS]}\u2026"
+    return el("q", foreign(cut))
+
+
+def tone_of(state: State) -> str:
+    """
+    How a state looks.
+    """
+    return _TONES[state]
+
+
+def streamers(found: Sequence[StreamerView], total: int, query: str, kept: Sequence[tuple[str, str]]) -> Markup:
+    """
+    Who is announced, and whether it is certain that we hear of them.
+
+    :param kept: what else is chosen on the page, and stays so.
+    """
+    search = el(
+        "form",
+        el("label", "Find", for_="query"),
+        el("input", id="query", name="query", type="search", value=query, placeholder="name, login or id"),
+        _hidden(kept),
+        el("button", "Find", type="submit"),
+        method="get",
+        action="/#streamers",
+        class_="search",
+        role="search",
+    )
+    nothing = "No configured streamer matches." if query else "No streamer is configured."
+    return section(
+        "streamers",
+        "Streamers",
+        _shown(found, total),
+        search if total > 8 or query else None,
+        el("ul", [_streamer(each) for each in found], class_="cards") if found else el("p", nothing, class_="quiet"),
+        api=f"/streamers?{urlencode({'limit': max(1, len(found)), 'query': query})}",
+    )
+
+
+def _hidden(fields: Sequence[tuple[str, str]]) -> Sequence[Markup]:
+    return [el("input", type="hidden", name=name, value=value) for name, value in fields if value]
+
+
+def _streamer(each: StreamerView) -> Markup:
+    tone, words = _SUBSCRIBED[each.subscription.state]
+    picture = (
+        el("img", src=each.avatar, alt="", width=48, height=48, loading="lazy", class_="avatar")
+        if each.avatar
+        else el("span", each.name[:1].upper(), class_="avatar", aria_hidden="true")
+    )
+    facts: list[object] = [foreign(each.game)] if each.game else []
+    if each.viewers is not None:
+        facts.append(f"{each.viewers:,} viewers")
+    live = el(
+        "div",
+        el("p", foreign(each.title) if each.title else "No title", class_="title"),
+        el(
+            "p",
+            [(fact, " · ") for fact in facts],
+            "began ",
+            when(each.live_since),
+            class_="quiet",
+        ),
+    )
+    reason = each.subscription.reason
+    why = [" ", el("span", foreign(reason), class_="quiet")] if tone == "bad" or not each.user_id else None
+    login = "" if each.subscription.state is Subscribed.UNKNOWN_LOGIN else each.login
+    state = badge("live", "live") if each.live else badge("quiet", "offline") if each.live is False else None
+    return el(
+        "li",
+        picture,
+        el(
+            "div",
+            el("p", channel(login, each.name), " ", state, class_="name"),
+            live if each.live else None,
+            el("p", badge(tone, words), why),
+            class_="about",
+        ),
+        class_="card streamer",
+        data_key=f"streamer-{each.key}",
+        id=f"streamer-{each.key}",
+    )
+
+
+@frozen(kw_only=True)
+class Choice:
+    """
+    What of the timeline is shown.
+
+    :ivar streamer: a part of its names; empty for all, as the next two.
+    :ivar cursor: where it goes on; empty for the latest.
+    """
+
+    streamer: str = ""
+    destination: str = ""
+    state: str = ""
+    cursor: str = ""
+
+    @property
+    def filters(self) -> Sequence[tuple[str, str]]:
+        """
+        What is looked for.
+        """
+        return [("streamer", self.streamer), ("destination", self.destination), ("state", self.state)]
+
+    def query(self, *more: tuple[str, str]) -> str:
+        """
+        All of it as the query of an address, for the page and for the API alike.
+        """
+        return urlencode([(name, value) for name, value in (*self.filters, *more) if value])
+
+
+def timeline(
+    found: Sequence[EventView],
+    choice: Choice,
+    *,
+    goes_on: str | None,
+    limit: int,
+    names: Sequence[str],
+    states: Sequence[str],
+    query: str,
+) -> Markup:
+    """
+    What happened, with the time of each stage.
+
+    :param goes_on: cursor of what comes after it, ``None`` at the end.
+    :param limit: how many are shown at a time.
+    :param names: destinations that can be chosen.
+    :param states: that can be.
+    :param query: what is looked for among the streamers, which stays so.
+    """
+    chosen = any(value for _, value in choice.filters)
+    if found:
+        content = el("ol", [_event(each) for each in found], class_="timeline")
+    elif chosen and goes_on is not None:
+        content = el("p", "Nothing like that among those looked at; there are older ones.", class_="quiet")
+    else:
+        words = "No event in the journal matches." if chosen else "No streamer has gone live yet."
+        content = el("p", "That is all." if choice.cursor else words, class_="quiet")
+    kept = (("query", query),)
+    links = [
+        el("a", "Latest", href=f"/?{choice.query(*kept)}#timeline") if choice.cursor else None,
+        el("a", "Older", href=f"/?{choice.query(*kept, ('cursor', goes_on))}#timeline") if goes_on else None,
+    ]
+    return section(
+        "timeline",
+        "Timeline",
+        "older" if choice.cursor else "",
+        _filters(choice, names, states, kept) if found or chosen or choice.cursor else None,
+        content,
+        el("p", links, class_="pages") if any(links) else None,
+        api=f"/events?{choice.query(('cursor', choice.cursor), ('limit', str(limit)))}",
+    )
+
+
+def _filters(choice: Choice, names: Sequence[str], states: Sequence[str], kept: Sequence[tuple[str, str]]) -> Markup:
+    """
+    What can be looked for. A form, so that it works without scripts.
+    """
+    return el(
+        "form",
+        el("div", el("label", "Streamer", for_="by-streamer"), el(
+            "input", id="by-streamer", name="streamer", type="search", value=choice.streamer, maxlength=200,
+            placeholder="key, login, name or id",
+        )),
+        el("div", el("label", "Destination", for_="by-destination"), el(
+            "input", id="by-destination", name="destination", type="search", value=choice.destination, maxlength=200,
+            list="destination-names", placeholder="any", autocomplete="off",
+        )),
+        el("datalist", [el("option", value=each) for each in names], id="destination-names"),
+        el("div", el("label", "State", for_="by-state"), el(
+            "select",
+            el("option", "any", value=""),
+            [el("option", each, value=each, selected=each == choice.state) for each in states],
+            id="by-state", name="state",
+        )),
+        _hidden(kept),
+        el("button", "Filter", type="submit"),
+        el("a", "Show all", href="/#timeline") if any(value for _, value in choice.filters) else None,
+        method="get",
+        action="/#timeline",
+        class_="filters",
+        role="search",
+        aria_label="Filter the timeline",
+    )  # fmt: skip
+
+
+def _event(each: EventView) -> Markup:
+    recovered = badge("warn", "found late") if each.recovered else None
+    return el(
+        "li",
+        el("p", channel(each.login, each.name), f" {each.deed} ", recovered, when(each.received_at), class_="name"),
+        el("p", foreign(each.title), [" · ", foreign(each.game)] if each.game else None, class_="title")
+        if each.title
+        else None,
+        [_way(each, delivery) for delivery in each.deliveries],
+        data_key=f"event-{each.id}",
+    )
+
+
+def _way(event: EventView, delivery: DeliveryView) -> Markup:
+    """
+    One delivery, stage by stage.
+    """
+    stages: list[tuple[str, str | None]] = [
+        ("began", event.started_at),
+        ("received", event.received_at),
+        ("prepared", delivery.prepared_at),
+        *((("first attempt", delivery.tries[0].started_at),) if delivery.tries else ()),
+        *(((delivery.state.value, delivery.finished_at),) if delivery.finished_at else ()),
+    ]
+    known = [(name, at) for name, moment in stages if (at := seconds(moment)) is not None]
+    steps = [
+        el("li", name, "" if not number else f" {_after(at - known[number - 1][1])}")
+        for number, (name, at) in enumerate(known)
+    ]
+    last = delivery.tries[-1] if delivery.tries else None
+    soon = [" · next attempt ", when(delivery.next_attempt_at)] if delivery.next_attempt_at and last else None
+    count = len(delivery.tries)
+    tries = f"{count} attempt{'s' * (count != 1)}" if count else "details"
+    return el(
+        "div",
+        el(
+            "p",
+            badge(_TONES[delivery.state], delivery.state.value),
+            " ",
+            el("span", foreign(delivery.destination), class_="to"),
+            el("small", " · ", el("a", tries, href=f"/deliveries/{_quoted(delivery.id)}"), soon),
+        ),
+        el("ol", steps, class_="steps"),
+        el("p", foreign(last.detail), " ", quoted(last.response), class_="quiet") if last and not last.ok else None,
+        class_="way",
+        data_key=f"way-{delivery.id}",
+    )
+
+
+def _after(lapse: float) -> str:
+    """
+    How much later something was; the clock of Twitch, and what an operator sends again, may be ahead.
+    """
+    return f"+{duration(lapse)}" if lapse >= 0 else "earlier"
+
+
+def destinations(found: Sequence[DestinationView], total: int, forms: Forms) -> Markup:
+    """
+    Where notifications go, and how that goes.
+    """
+    rows = [
+        el(
+            "li",
+            el(
+                "div",
+                el("p", el("strong", foreign(each.name), class_="to"), _queue(each), class_="name"),
+                el("p", _last(each), class_="quiet"),
+                class_="about",
+            ),
+            forms.button(
+                "Send a test",
+                "test",
+                each.name,
+                f"Send a test notification to {each.name}",
+                f"/destinations/{_quoted(each.name)}/test",
+            ),
+            class_="row",
+            data_key=f"destination-{each.name}",
+        )
+        for each in found
+    ]
+    count = _shown(found, total)
+    api = f"/destinations?limit={max(1, len(found))}"
+    return section("destinations", "Destinations", count, el("ul", rows, class_="rows"), api=api)
+
+
+def _queue(each: DestinationView) -> object:
+    if not each.pending:
+        return None
+    return [" ", badge("warn", f"{each.pending:,} waiting"), el("small", " next ", when(each.next_attempt_at))]
+
+
+def _last(each: DestinationView) -> object:
+    signed = f"signed ({each.signature})" if each.signed else "not signed"
+    if each.last is None:
+        return f"Nothing was sent yet · {signed}"
+    if each.last.ok:
+        return ["Delivered ", when(each.last.at), f" in {duration(each.last.duration)} · {signed}"]
+    return [
+        "Failed ", when(each.last.at), ": ", foreign(each.last.detail), " ", quoted(each.last.response), f" ({signed})"
+    ]  # fmt: skip
+
+
+def waiting(
+    found: Sequence[DeliveryView], count: int, forms: Forms, configured: Callable[[str], bool]
+) -> Markup | None:
+    """
+    What is to be sent, or sent again; nothing when there is nothing.
+
+    :param configured: whether a destination is; what waits for another one is suspended.
+    """
+    if not found:
+        return None
+    rows = [
+        _row(
+            each,
+            ["next attempt ", when(each.next_attempt_at), f" · {each.attempts} so far"]
+            if configured(each.destination)
+            else [badge("warn", "suspended"), " the destination is not configured now"],
+            forms,
+        )
+        for each in found
+    ]
+    content = (el("ul", rows, class_="rows"), _all(found, count, "pending"))
+    return section(
+        "waiting", "On the way", _shown(found, count), *content, api=f"/deliveries?state=pending&limit={len(found)}"
+    )
+
+
+def undelivered(found: Sequence[DeliveryView], count: int, forms: Forms) -> Markup | None:
+    """
+    What ended as dead or expired, and is in the journal; nothing when there is nothing.
+
+    :param count: how many there are.
+    """
+    if not found:
+        return None
+    rows = [_row(each, [badge("bad", each.state.value), " ", when(each.finished_at)], forms) for each in found]
+    content = (el("ul", rows, class_="rows"), _all(found, count, "undelivered"))
+    return section(
+        "undelivered",
+        "Undelivered",
+        _shown(found, count),
+        *content,
+        api=f"/deliveries?state=undelivered&limit={len(found)}",
+    )
+
+
+def _shown(found: Sequence[object], count: int) -> str:
+    return f"{len(found)} of {count:,}" if len(found) < count else f"{count:,}"
+
+
+def _all(found: Sequence[DeliveryView], count: int, state: str) -> Markup | None:
+    """
+    Lead to those that are not shown.
+    """
+    if len(found) >= count:
+        return None
+    return el("p", el("a", "Show all in the timeline", href=f"/?state={state}#timeline"))
+
+
+def orders(each: DeliveryView, forms: Forms) -> Markup | None:
+    """
+    The button for what can be done with a delivery, if anything can.
+    """
+    if not each.state.final:
+        words, what = "Cancel", "cancel"
+    elif each.state.undelivered or each.state is State.CANCELLED:
+        words, what = "Send again", "retry"
+    elif each.state is State.DELIVERED:
+        words, what = "Send again", "resend"
+    else:
+        return None
+    though = ", though it was delivered" if what == "resend" else ""
+    return forms.button(
+        words,
+        what,
+        each.id,
+        f"{words}{though}: {each.streamer} to {each.destination}",
+        f"/deliveries/{_quoted(each.id)}/{what}",
+    )
+
+
+def _row(each: DeliveryView, facts: Sequence[object], forms: Forms) -> Markup:
+    last = each.tries[-1] if each.tries else None
+    why = [" · ", foreign(last.detail), " ", quoted(last.response)] if last else [" · ", foreign(each.reason)]
+    return el(
+        "li",
+        el(
+            "div",
+            el(
+                "p",
+                el("strong", foreign(each.streamer)),
+                " to ",
+                el("span", foreign(each.destination), class_="to"),
+                class_="name",
+            ),
+            el(
+                "p",
+                facts,
+                why if last or each.reason else None,
+                " · ",
+                el("a", "details", href=f"/deliveries/{_quoted(each.id)}", aria_label=f"{each.id}: details"),
+                class_="quiet",
+            ),
+            class_="about",
+        ),
+        orders(each, forms),
+        class_="row",
+        data_key=f"{each.state.value}-{each.id}",
+    )
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

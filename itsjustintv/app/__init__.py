@@ -1,0 +1,3 @@
+"""
+The daemon put together. Each module makes one group of parts.
+"""

@@ -1,0 +1,409 @@
+"""
+What the admin page shows: each part asked for what it knows, and told in the page's terms.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
+from sqlite3 import Connection
+from typing import TypeVar
+
+from attrs import asdict, define, field
+
+from itsjustintv import __version__
+from itsjustintv.admin.folding_requests_event_views import Signing
+from itsjustintv.admin.folding_telling_event_views import moment
+from itsjustintv.admin.recent_stats import History
+from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.views import (
+    AccountingView,
+    CertificateView,
+    ConfigurationView,
+    DestinationView,
+    RateView,
+    ReasonView,
+    StatusView,
+    StreamerView,
+    SubscriptionsView,
+    SubscriptionView,
+)
+from itsjustintv.app.context import Ground
+from itsjustintv.app.delivery import Deliveries
+from itsjustintv.app.folding_subscriptions_twitch import Subscriptions
+from itsjustintv.app.twitch import Twitch
+from itsjustintv.app.web import Web
+from itsjustintv.delivery.sample import Rehearsal, RehearsalDeclined
+from itsjustintv.journal import offline
+from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Subscribed, seconds
+from itsjustintv.journal.sqlite import history_reads, ids
+from itsjustintv.journal.sqlite.timeline import moved
+from itsjustintv.model import Attempt, Delivery, State, Streamer
+
+__all__ = ["Showing"]
+
+_T = TypeVar("_T")
+
+# How often the journal is asked for one list of events that few fit into, at the most.
+_QUESTIONS = 10
+
+_ORDER = {
+    Subscribed.BROKEN: 1,
+    Subscribed.UNKNOWN_LOGIN: 1,
+    Subscribed.UNKNOWN: 2,
+    Subscribed.PENDING: 2,
+    Subscribed.ENABLED: 3,
+}
+
+
+@define(eq=False)
+class Showing:
+    """
+    Answers for every part.
+    """
+
+    _ground: Ground
+    _twitch: Twitch
+    _deliveries: Deliveries
+    _subscriptions: Subscriptions
+    _web: Web
+    _history: History
+    _started_at: float = field(init=False)
+    _rehearsal: Rehearsal = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        ground = self._ground
+        self._started_at = ground.reactor.seconds()
+        self._rehearsal = Rehearsal(
+            self._deliveries.dispatch,
+            ground.routing.destination,
+            ground.routing.streamers,
+            ground.new_id,
+            ground.wall,
+        )
+
+    def sources(self) -> Sources:
+        """
+        Everything that can be asked.
+        """
+        return Sources(
+            status=self.status,
+            streamers=self.streamers,
+            events=self.events,
+            event=self.event,
+            deliveries=self.deliveries,
+            delivery=self.delivery,
+            signing=self.signing,
+            destinations=self.destinations,
+            certificates=self.certificates,
+            configuration=self.configuration,
+            rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
+            series=self._history.series,
+            retry=self.retry,
+            resend=self.resend,
+            cancel=self.cancel,
+            test=self.test,
+            picture=self._twitch.roster.picture,
+            mark=self.mark,
+        )
+
+    async def status(self) -> StatusView:
+        """
+        The whole in short.
+        """
+        account = await self._ground.journal.accounting()
+        undelivered = await self._ground.journal.undelivered()
+        failed, degraded = self._web.health.judge()
+        return StatusView(
+            status=self._web.health.standing(failed, degraded),
+            reasons=[
+                *(ReasonView(**each, grave=True) for each in failed),
+                *(ReasonView(**each, grave=False) for each in degraded),
+            ],
+            version=__version__,
+            now=moment(self._ground.wall.seconds()) or "",
+            started_at=moment(self._started_at + self._ground.jumps.ahead) or "",
+            streamers=len(self._ground.routing.streamers()),
+            live=len(self._twitch.roster.live()),
+            under_way=self._deliveries.queue.under_way,
+            subscriptions=self._subscriptions_view(),
+            undelivered=undelivered,
+            accounting=AccountingView(**asdict(account), imbalance=account.imbalance),
+        )
+
+    def streamers(self, query: str, limit: int, start: int) -> tuple[Sequence[StreamerView], int]:
+        """
+        Some of the streamers, and how many there are.
+        """
+        self._twitch.roster.look()
+        query = query.casefold()
+        live = self._twitch.roster.live()
+        ranked: tuple[list[Streamer], ...] = ([], [], [], [])
+        for each in self._ground.routing.streamers():
+            if not query or self._matches(each, query):
+                ranked[0 if each.user_id in live else _ORDER[self._state(each)[0]]].append(each)
+        found = [each for rank in ranked for each in rank]
+        return [self._streamer(each) for each in found[start : start + limit]], len(found)
+
+    async def events(
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State] = (),
+        destination: str | None = None,
+        streamer: str | None = None,
+    ) -> tuple[Sequence[EventStory], Place | None]:
+        """
+        Some of the events. Where few of them are looked for the journal is asked several times, so that deliveries,
+        which are read in the same thread, get their turn in between.
+        """
+        found: list[EventStory] = []
+        for _ in range(_QUESTIONS):
+            part, after = await self._ground.journal.ask(
+                partial(
+                    history_reads.events,
+                    after=after,
+                    limit=limit - len(found),
+                    states=states,
+                    destination=destination,
+                    streamer=streamer,
+                )
+            )
+            found += part
+            if after is None or len(found) >= limit:
+                break
+        return found, after
+
+    async def event(self, event_id: str) -> EventStory | None:
+        """
+        One event, by its id or a prefix of it.
+        """
+        found = await self._named(ids.event, event_id)
+        return None if found is None else await self._ground.journal.ask(partial(history_reads.event, event_id=found))
+
+    async def deliveries(
+        self,
+        after: Place | None,
+        limit: int,
+        states: Sequence[State],
+        destination: str | None,
+        streamer: str | None,
+    ) -> tuple[Sequence[DeliveryStory], Place | None]:
+        """
+        Some of the deliveries.
+        """
+        return await self._ground.journal.ask(
+            partial(
+                history_reads.deliveries,
+                after=after,
+                limit=limit,
+                states=states,
+                destination=destination,
+                streamer=streamer,
+            )
+        )
+
+    async def delivery(self, delivery_id: str) -> EventStory | None:
+        """
+        One delivery, by its id or a prefix of it.
+        """
+        found = await self._named(ids.deliveries, delivery_id)
+        return (
+            None
+            if found is None
+            else await self._ground.journal.ask(partial(history_reads.delivery, delivery_id=found))
+        )
+
+    def signing(self, name: str) -> Signing | None:
+        """
+        How deliveries to a destination are signed.
+        """
+        found = self._ground.routing.destination(name)
+        if found is None:
+            return None
+        return Signing(kind=found.signature, signed=bool(found.secret), header=found.header, hashing=found.hashing)
+
+    async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
+        """
+        Some of the destinations, and how many there are.
+        """
+        waiting = {each.destination: each for each in await self._ground.journal.ask(history_reads.waiting)}
+        routing, last = self._ground.routing, self._history.last
+        everywhere = routing.destinations()
+        ailing = {name for name in everywhere if name in waiting or ((tried := last(name)) and not tried.ok)}
+        names = [*(name for name in everywhere if name in ailing), *(name for name in everywhere if name not in ailing)]
+        streamers = Counter(chain.from_iterable(each.destinations for each in routing.streamers()))
+        return [
+            DestinationView(
+                name=name,
+                signature=everywhere[name].signature,
+                signed=bool(everywhere[name].secret),
+                streamers=streamers[name],
+                pending=waiting[name].count if name in waiting else 0,
+                next_attempt_at=moment(waiting[name].next_at) if name in waiting else None,
+                last=last(name),
+            )
+            for name in names[start : start + limit]
+        ], len(names)
+
+    def certificates(self) -> Sequence[CertificateView]:
+        """
+        Every certificate.
+        """
+        return [
+            CertificateView(
+                name=each.name,
+                expires_at=moment(each.not_after),
+                renew_at=moment(each.renew_at),
+                problem=each.problem,
+                attempted=each.attempted,
+                succeeded=each.succeeded,
+                failed=each.failed,
+            )
+            for each in self._web.https.figures()
+        ]
+
+    def configuration(self) -> ConfigurationView:
+        """
+        Where the configuration stands. Its problems and warnings quote no value.
+        """
+        status, loaded = self._on_the_wall(self._ground.settings.status()), self._ground.settings.loaded
+        return ConfigurationView(
+            hash=status.hash,
+            changed_at=moment(status.changed_at) or "",
+            succeeded_at=moment(status.succeeded_at) or "",
+            failed_at=moment(status.failed_at),
+            problems=[str(each) for each in status.problems],
+            refused=[str(each) for each in status.refused],
+            warnings=[str(each) for each in loaded.warnings],
+            applied=status.applied,
+            failed=status.failed,
+        )
+
+    async def retry(self, delivery_id: str) -> None:
+        """
+        Send what has ended undelivered again.
+        """
+        await self._order(offline.retry, delivery_id)
+
+    async def resend(self, delivery_id: str) -> str:
+        """
+        Send what was delivered again, as another delivery.
+
+        :return: its id.
+        """
+        return (await self._order(offline.resend, delivery_id)).id
+
+    async def cancel(self, delivery_id: str) -> None:
+        """
+        End what has not ended.
+        """
+        await self._order(offline.cancel, delivery_id)
+
+    async def test(self, name: str) -> Attempt:
+        """
+        Send a test notification.
+        """
+        try:
+            attempt = await self._rehearsal.send(name)
+        except RehearsalDeclined as error:
+            raise Declined(str(error)) from None
+        if attempt is None:
+            raise Unknown(f"there is no destination {name}")
+        return attempt
+
+    async def mark(self) -> object:
+        """
+        Something that is different whenever anything else here is.
+        """
+        self._twitch.roster.look()
+        return (
+            await self._ground.journal.ask(history_reads.mark),
+            self._web.health.judge(),
+            self._ground.settings.status(),
+            self._subscriptions_view(),
+            self._web.https.figures(),
+            self._twitch.roster.version,
+        )
+
+    async def _named(self, find: Callable[[Connection, str], str | None], text: str) -> str | None:
+        """
+        The whole of an id.
+
+        :raises Declined: several begin so.
+        """
+
+        def look(connection: Connection) -> str | ids.Ambiguous | None:
+            try:
+                return find(connection, text)
+            except ids.Ambiguous as error:
+                return error
+
+        found = await self._ground.journal.ask(look)
+        if isinstance(found, ids.Ambiguous):
+            raise Declined(str(found))
+        return found
+
+    async def _order(self, change: offline.Change, delivery_id: str) -> Delivery:
+        now = self._ground.reactor.seconds()
+        found = await self._named(ids.deliveries, delivery_id) or delivery_id
+        try:
+            return await self._ground.journal.order(lambda connection: change(connection, found, now))
+        except offline.Missing as error:
+            raise Unknown(str(error)) from None
+        except offline.Declined as error:
+            raise Declined(str(error)) from None
+
+    def _on_the_wall(self, value: _T) -> _T:
+        """
+        With its moments as the clock of the machine has them.
+        """
+        return moved(value, self._ground.jumps.ahead)
+
+    def _subscriptions_view(self) -> SubscriptionsView:
+        report = self._on_the_wall(self._subscriptions.keeper.report())
+        return SubscriptionsView(
+            wanted=report.wanted,
+            enabled=report.enabled,
+            pending=report.pending,
+            broken=report.broken,
+            checked_at=moment(report.at),
+            next_at=moment(report.next_at or None),
+            total_cost=report.total_cost,
+            max_total_cost=report.max_total_cost,
+            problem=report.last_error,
+        )
+
+    def _matches(self, streamer: Streamer, query: str) -> bool:
+        name = self._twitch.roster.called(streamer.user_id)
+        return any(query in text.casefold() for text in (streamer.key, streamer.login, streamer.user_id, name))
+
+    def _state(self, streamer: Streamer) -> tuple[Subscribed, str]:
+        absence = self._subscriptions.unknown_users.reason(streamer)
+        if not streamer.user_id:
+            if absence is not None:
+                return Subscribed.UNKNOWN_LOGIN, f"{absence}; correct the login in the configuration"
+            why = self._subscriptions.identities.problem() or "twitch has not been asked for the id of this login yet"
+            return Subscribed.UNKNOWN, why
+        found = self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
+        return found if absence is None or found[0] is Subscribed.ENABLED else (Subscribed.BROKEN, absence)
+
+    def _streamer(self, streamer: Streamer) -> StreamerView:
+        presence = self._twitch.roster.presence(streamer.user_id)
+        state, reason = self._state(streamer)
+        return StreamerView(
+            key=streamer.key,
+            login=streamer.login,
+            user_id=streamer.user_id,
+            name=presence.name or streamer.login or streamer.key,
+            live=presence.live,
+            title=presence.title,
+            game=presence.game,
+            viewers=presence.viewers,
+            live_since=moment(seconds(presence.started_at)),
+            avatar=f"/avatars/{streamer.user_id}" if presence.pictured else None,
+            destinations=streamer.destinations,
+            subscription=SubscriptionView(state=state, reason=reason),
+        )

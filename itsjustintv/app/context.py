@@ -1,0 +1,65 @@
+"""
+What every group of parts stands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import frozen
+
+from itsjustintv.app.folding_event_ids_context import EventIds
+from itsjustintv.config.sections import Config
+from itsjustintv.config.service import ConfigService
+from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.routing import Routing
+from itsjustintv.support.clock_jumps import Jumps
+from itsjustintv.support.clocks import SteadyClock, WallClock
+from itsjustintv.support.services import DiskThreads
+from itsjustintv.telemetry.event_spans import Following
+from itsjustintv.telemetry.metrics import Metrics
+from itsjustintv.telemetry.tracing import Tracer
+
+__all__ = ["Ground"]
+
+
+@frozen(kw_only=True)
+class Ground:
+    """
+    Handed to each group.
+
+    :ivar reactor: its time is steady: waits and ages go by it, and whatever is dated within the daemon.
+    :ivar steady: the same time, and what the wall clock makes of it.
+    :ivar wall: the time of the machine, for what is compared with what others date.
+    :ivar jumps: hears of it when the clock of the machine is set.
+    :ivar random: answers with a number from 0 up to 1.
+    :ivar disk: runs what may block on files.
+    :ivar settings: the configuration and its changes.
+    :ivar new_id: names an event.
+    :ivar hide: keeps texts out of the log from now on.
+    :ivar metrics: counts what happens.
+    :ivar tracer: begins traces and spans.
+    :ivar following: makes the spans of an event.
+    """
+
+    reactor: Any
+    steady: SteadyClock
+    wall: WallClock
+    jumps: Jumps
+    random: Callable[[], float]
+    disk: DiskThreads
+    settings: ConfigService
+    journal: Journal
+    routing: Routing
+    new_id: EventIds
+    hide: Callable[[Iterable[str]], None]
+    metrics: Metrics
+    tracer: Tracer
+    following: Following
+
+    def config(self) -> Config:
+        """
+        The configuration of the moment.
+        """
+        return self.settings.config

@@ -1,0 +1,128 @@
+"""
+The way of an event from its acceptance to the last word on each of its deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from itsjustintv.app.context import Ground
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, Absences
+from itsjustintv.dedup import SeenEvents
+from itsjustintv.delivery.output_file import OutputFile
+from itsjustintv.delivery.queue import DeliveryQueue
+from itsjustintv.delivery.stall_check import Backlog
+from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.webhook import embed
+from itsjustintv.interfaces import IEnricher, IOutcomeSink
+from itsjustintv.model import Delivery
+from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.support.folding_agents_http_agents import deliveries_agent
+from itsjustintv.telemetry.event_spans import Accept
+
+__all__ = ["Deliveries"]
+
+
+@frozen
+class Deliveries:
+    """
+    Its parts, from the end to the beginning.
+
+    :ivar destinations: since when destinations have been missing that deliveries wait for; likewise ``streamers``.
+    :ivar accept: where an event enters.
+    """
+
+    destinations: Absences
+    streamers: Absences
+    output: OutputFile
+    dispatch: Dispatcher
+    queue: DeliveryQueue
+    pipeline: Pipeline
+    backlog: Backlog
+    accept: Accept
+
+    @classmethod
+    def of(cls, ground: Ground, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
+        """
+        Put them together.
+
+        :param enricher: adds what Twitch knows of a broadcast.
+        :param listeners: who else hears of every outcome.
+        """
+        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
+        output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes, ground.steady.ahead)
+        sinks = (output, ground.metrics, ground.following, *listeners)
+        dispatch = Dispatcher(
+            deliveries_agent(reactor),
+            reactor,
+            lambda: config().retry.timeout,
+            embed,
+            ground.tracer.begin_span,
+            ground.wall.seconds,
+        )
+        destinations = Absences(
+            DESTINATIONS,
+            journal,
+            reactor,
+            lambda name: routing.destination(name) is None,
+            lambda: config().reload.grace,
+        )
+        streamers = Absences(
+            STREAMERS, journal, reactor, lambda key: not routing.has(key, ""), lambda: config().reload.grace
+        )
+
+        def orphaned(delivery: Delivery) -> float | None:
+            if routing.has(delivery.streamer, delivery.broadcaster_id):
+                return None
+            return streamers.ends(delivery.streamer)
+
+        def adopt() -> Deferred[None]:
+            owners = journal.owners(lambda name: routing.destination(name) is not None)
+            return owners.addCallback(routing.adopt)
+
+        queue = DeliveryQueue(
+            journal,
+            dispatch,
+            routing.destination,
+            lambda: config().retry,
+            sinks,
+            reactor,
+            ground.random,
+            ends=destinations.ends,
+            forget=destinations.forget,
+            orphaned=orphaned,
+            adopt=adopt,
+        )
+        pipeline = Pipeline(
+            reactor,
+            journal,
+            SeenEvents(reactor),
+            routing.match,
+            enricher,
+            queue.submit,
+            sinks,
+            lambda: config().cache.ttl,
+            lambda: OnError(config().filter.on_error),
+            lambda: config().retry.max_age,
+            ground.following.kept,
+            streamers.ends,
+            wall=ground.wall.seconds,
+        )
+        accept = ground.following.accepting(pipeline.accept)
+        return cls(
+            destinations,
+            streamers,
+            output,
+            dispatch,
+            queue,
+            pipeline,
+            Backlog(
+                lambda: journal.earliest(lambda name: routing.destination(name) is not None),
+                journal.undelivered,
+                reactor,
+            ),
+            accept,
+        )

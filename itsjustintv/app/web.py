@@ -1,0 +1,131 @@
+"""
+The door: what is answered to Twitch and to whoever asks how the daemon is, over HTTP or HTTPS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from itsjustintv.app.context import Ground
+from itsjustintv.app.delivery import Deliveries
+from itsjustintv.app.folding_probes_web import alive, ready
+from itsjustintv.app.folding_subscriptions_twitch import Subscriptions
+from itsjustintv.app.twitch import Twitch
+from itsjustintv.config.sections import Config
+from itsjustintv.journal.sqlite.timeline import moved
+from itsjustintv.support.file_watch import FileWatch
+from itsjustintv.tls.modes import Ways
+from itsjustintv.tls.service import HTTPS
+from itsjustintv.twitch.eventsub.webhook import TwitchResource
+from itsjustintv.web.client_address import Clients
+from itsjustintv.web.connection_limits import Limits, Traffic
+from itsjustintv.web.fast_routes import ExactResource
+from itsjustintv.web.folding_proxies_factories import Introduced
+from itsjustintv.web.health import HealthResource
+from itsjustintv.web.listener import Listener, tcp
+from itsjustintv.web.site import RootResource, make_site
+
+__all__ = ["Web"]
+
+
+@frozen
+class Web:
+    """
+    Its parts.
+
+    :ivar https: what stands between the socket and the site.
+    :ivar traffic: the connections at the door.
+    """
+
+    https: HTTPS
+    listener: Listener
+    health: HealthResource
+    traffic: Traffic
+
+    @classmethod
+    def of(cls, ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions) -> Web:
+        """
+        Put them together.
+
+        :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
+        """
+        reactor, config, disk = ground.reactor, ground.config, ground.disk
+        ways = Ways(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run), ground.wall)
+        https = HTTPS(config().server.tls, ways, reactor)
+        events = TwitchResource(
+            subscriptions.keeper.secrets,
+            deliveries.accept,
+            subscriptions.keeper.revoked,
+            reactor,
+            ground.new_id,
+            ground.metrics.message,
+            ground.wall.seconds,
+        )
+        health = _health(ground, twitch, deliveries, subscriptions, https)
+        root = RootResource(
+            {
+                b"/twitch": ExactResource(events.app),
+                b"/health": ExactResource(health.app),
+                b"/livez": alive(ground, deliveries),
+                b"/readyz": ready(ground, twitch, deliveries, subscriptions, https),
+            }
+        )
+        clients = Clients(lambda: config().server.trusted_proxies)
+        site = make_site(root, reactor, Limits(), clients)
+        site.traffic.wall = ground.wall.seconds
+        door = Introduced(https.secure(site), clients, lambda: config().server.proxy_protocol)
+        return cls(https, Listener(lambda: _description(config()), door, reactor), health, site.traffic)
+
+    async def prepare(self, config: Config) -> Callable[[bool], None]:
+        """
+        Listen where a new configuration says as well, until it is decided.
+
+        :return: to be called with whether it takes effect.
+        :raises ConfigError: nobody can listen there, or not we.
+        """
+        return await self.listener.prepare(_description(config))
+
+    async def settle(self) -> None:
+        """
+        After that was decided: a port that was given up may be what somebody else waits for.
+        """
+        await self.listener.settled()
+        await self.https.settle()
+
+
+def _health(
+    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, https: HTTPS
+) -> HealthResource:
+    return HealthResource(
+        (
+            ("journal", ground.journal.problem),
+            ("pipeline", deliveries.pipeline.problem),
+            ("deliveries", deliveries.queue.problem),
+        ),
+        ground.wall,
+        concerns=(
+            ("clock", twitch.time.problem),
+            ("twitch", twitch.problem),
+            ("ids", subscriptions.identities.problem),
+            ("streamers", ground.routing.problem),
+            ("logins", subscriptions.unknown_users.problem),
+            ("subscriptions", subscriptions.keeper.problem),
+            ("catch_up", subscriptions.catch_up.problem),
+            ("configuration", ground.settings.problem),
+            ("certificates", https.problem),
+        ),
+        details=(
+            ("configuration", lambda: moved(ground.settings.status(), ground.jumps.ahead).public()),
+            ("deliveries", deliveries.backlog.public),
+            ("subscriptions", lambda: moved(subscriptions.keeper.report(), ground.jumps.ahead).public()),
+        ),
+    )
+
+
+def _description(config: Config) -> str:
+    """
+    Where to listen, as an endpoint's description.
+    """
+    return tcp(config.server.listen_addr, config.server.port)

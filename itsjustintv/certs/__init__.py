@@ -1,3 +1,0 @@
-"""
-Certificates that obtain and renew themselves, and the serving of HTTPS with them.
-"""

@@ -1,0 +1,141 @@
+"""
+What one configuration has that another has not, in words fit for a log.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+from itsjustintv.config.folding_leaves_parse import Keys, Leaf, dotted, leaves
+from itsjustintv.config.locations import portable
+from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.support.counts import count
+from itsjustintv.support.durations import duration
+
+__all__ = ["Changes", "changes", "fingerprint"]
+
+# So many streamers are named in one line.
+_NAMED = 20
+
+
+@frozen
+class Changes:
+    """
+    The difference between two configurations. True if there is one.
+
+    :ivar keys: what became of each key outside ``streamers``, as ``server.port: 8080 -> 9090``. A secret, and an
+        address, which often holds one, is only said to have changed.
+    :ivar added: the keys of the streamers that are new.
+    :ivar removed: the keys of the streamers that are gone.
+    :ivar changed: the keys of the streamers that differ, with the names of what differs about each.
+    """
+
+    keys: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.added or self.removed or self.changed)
+
+    @property
+    def count(self) -> int:
+        """
+        How many keys and streamers differ.
+        """
+        return len(self.keys) + len(self.added) + len(self.removed) + len(self.changed)
+
+    def lines(self) -> Iterator[str]:
+        """
+        Tell all of it; of thousands of streamers, how many and the first few.
+        """
+        yield from self.keys
+        altered = [f"{dotted((key,))} ({', '.join(names)})" for key, names in self.changed]
+        for what, streamers in (
+            ("added", _quoted(self.added)),
+            ("removed", _quoted(self.removed)),
+            ("changed", altered),
+        ):
+            if streamers:
+                more = len(streamers) - _NAMED
+                named = ", ".join(streamers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+                yield f"{count(len(streamers), 'streamer')} {what}: {named}"
+
+
+def changes(old: Config, new: Config) -> Changes:
+    """
+    Compare two configurations. What a file of secrets holds is part of them.
+    """
+    keys = []
+    for leaf in leaves():
+        before, after = (attrgetter(".".join(leaf.keys))(config) for config in (old, new))
+        if before != after:
+            keys.append(f"{dotted(leaf.keys)}: {_change(leaf, before, after)}")
+    return Changes(
+        tuple(keys),
+        tuple(key for key in new.streamers if key not in old.streamers),
+        tuple(key for key in old.streamers if key not in new.streamers),
+        tuple(
+            (key, _differing(old.streamers[key], entry))
+            for key, entry in new.streamers.items()
+            if key in old.streamers and entry != old.streamers[key]
+        ),
+    )
+
+
+def fingerprint(config: Config, base: Path = Path()) -> str:
+    """
+    Tell configurations apart by sixteen hexadecimal digits, the same on every machine that has the same configuration,
+    wherever its data is.
+
+    It is keyed with the secrets: a plain hash would let whoever sees it try guesses at them.
+
+    :param base: where its relative paths start.
+    """
+    content = json.dumps(portable(attrs.asdict(config), base), sort_keys=True).encode("ascii")
+    key = json.dumps([config.twitch.client_secret, config.twitch.webhook_secret]).encode("ascii")
+    return hmac.digest(key, content, "sha256").hex()[:16]
+
+
+def _differing(old: StreamerEntry, new: StreamerEntry) -> tuple[str, ...]:
+    names = (attribute.name for attribute in attrs.fields(StreamerEntry))
+    return tuple(name for name in names if getattr(old, name) != getattr(new, name))
+
+
+def _hidden(keys: Keys) -> bool:
+    return keys[-1].endswith(("_secret", "_hmac", "url", "endpoint")) or keys == ("admin", "token")
+
+
+def _quoted(keys: Sequence[str]) -> list[str]:
+    return [dotted((key,)) for key in keys]
+
+
+def _change(leaf: Leaf, before: object, after: object) -> str:
+    if _hidden(leaf.keys):
+        return "changed"
+    if leaf.is_duration and isinstance(before, float) and isinstance(after, float):
+        return f"{_length(before)} -> {_length(after)}"
+    return f"{_shown(before)} -> {_shown(after)}"
+
+
+def _length(seconds: float) -> str:
+    """
+    Write a duration that the operator has written: to the last digit, or two that differ would read the same.
+    """
+    smallest = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
+    return duration(seconds) if seconds % smallest == 0 else f"{seconds:g} s"
+
+
+def _shown(value: object) -> str:
+    """
+    Write a value as TOML would, near enough.
+    """
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, ensure_ascii=False)  # type: ignore[call-overload]

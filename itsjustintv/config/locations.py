@@ -1,0 +1,185 @@
+"""
+Where the configuration is, and where the relative paths in it start, whatever directory a command is typed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import evolve, frozen
+
+from itsjustintv.config.folding_draft_parse import Draft
+from itsjustintv.config.folding_leaves_parse import leaves
+from itsjustintv.config.sections import Config, Storage
+from itsjustintv.errors import Problem
+
+__all__ = ["FINDING", "INSTALLED", "STATE", "Place", "base_for", "find", "is_path", "located", "portable"]
+
+#: Where docs/install.md puts the configuration.
+INSTALLED = Path("/etc/itsjustintv/itsjustintv.toml")
+
+#: What :func:`find` does, for the help of ``--config``.
+FINDING = f"The configuration; otherwise ITSJUSTINTV_CONFIG, config.toml here, or {INSTALLED}."
+
+#: Where the data of a configuration below /etc is: what the unit of systemd has as its StateDirectory.
+STATE = Path("/var/lib/itsjustintv")
+
+#: Below these are no files, but what a shell makes of ``<(...)``.
+_PIPES = (Path("/dev"), Path("/proc"))
+
+
+@frozen
+class Place:
+    """
+    Where the configuration is.
+
+    :ivar path: absolute.
+    :ivar note: what to say of it, because another one might have been meant; empty if none could be.
+    """
+
+    path: Path
+    note: str = ""
+
+
+def find(given: str | None, environ: Mapping[str, str], here: Path = Path(), installed: Path = INSTALLED) -> Place:
+    """
+    Find the configuration: the one given, else the one that ``ITSJUSTINTV_CONFIG`` names, else ``config.toml`` here,
+    else the installed one. When there is none at all, it would be ``config.toml`` here.
+
+    :param here: the current directory.
+    """
+    here = here.absolute()
+    if named := given or environ.get("ITSJUSTINTV_CONFIG"):
+        return Place(here / named)
+    path = here / "config.toml"
+    if not _there(installed):
+        return Place(path)
+    if _there(path):
+        return Place(path, f"itsjustintv: the configuration is {path}, not {installed}")
+    return Place(installed, f"itsjustintv: the configuration is {installed}")
+
+
+def is_path(key: str) -> bool:
+    """
+    Whether a key of the configuration names a file or a folder.
+    """
+    return key.endswith(("_file", "_dir", "file_path", "ca_bundle")) or key == "path"
+
+
+def base_for(draft: Draft, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
+    """
+    Find out where relative paths start: where ``storage.base`` says, else at :data:`STATE` for a configuration below
+    ``/etc``, else at the folder of the configuration.
+
+    In earlier versions they started at the current directory. Data that was left there and is not at the right place is
+    used where it is: a journal must never be begun anew beside the one that has deliveries to make.
+
+    :param path: of the configuration.
+    :param here: the current directory of the daemon; ``None`` to look for nothing there.
+    :return: the folder, and what to warn of.
+    """
+    path = Path(os.path.normpath(path.absolute()))
+    said = draft.get(("storage", "base"))
+    if isinstance(said, str) and said:
+        return path.parent / said, ()
+    if any(path.is_relative_to(each) for each in _PIPES):
+        return (here or Path()).absolute(), ()
+    base = STATE if path.is_relative_to("/etc") else path.parent
+    if here is None or base.resolve() == here.resolve():
+        return base, ()
+    here = here.absolute()
+    for name in _relative(draft):
+        ours, theirs = base / name, here / name
+        if _there(ours):
+            # A journal in both places may mean that the one in use is the wrong one.
+            twice = name == (draft.get(("storage", "path")) or Storage().path) and _there(theirs)
+            return base, (_twice(ours, theirs, here),) if twice else ()
+        if _there(theirs):
+            return here, (_left_behind(ours, theirs, here),)
+    return base, ()
+
+
+def located(config: Config, base: Path) -> Config:
+    """
+    Let every relative path in a configuration start at a folder.
+    """
+    placed: Config = _located(config, base)
+    streamers = {
+        key: _located(each, base) if each.target_webhook_secret_file else each for key, each in config.streamers.items()
+    }
+    return evolve(placed, streamers=streamers)
+
+
+def _located(section: Any, base: Path) -> Any:
+    changes: dict[str, Any] = {}
+    for attribute in attrs.fields(type(section)):
+        value = getattr(section, attribute.name)
+        if attrs.has(type(value)):
+            changes[attribute.name] = _located(value, base)
+        elif isinstance(value, str) and value and is_path(attribute.name):
+            changes[attribute.name] = str(base / value)
+    return evolve(section, **changes)
+
+
+def portable(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """
+    Undo :func:`located` in a configuration that was made plain values: the same file is the same wherever it lies.
+    """
+    start = f"{base}{os.sep}"
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            made[key] = portable(value, base)
+        elif isinstance(value, str) and value.startswith(start) and is_path(key):
+            made[key] = value.removeprefix(start)
+        else:
+            made[key] = value
+    return made
+
+
+def _relative(draft: Draft) -> Iterator[str]:
+    """
+    List the relative paths of a configuration, the journal's first.
+    """
+    found = [each.keys for each in leaves() if is_path(each.keys[-1])]
+    found.sort(key=lambda keys: keys != ("storage", "path"))
+    names = [draft.get(keys) or attrgetter(".".join(keys))(Config()) for keys in found]
+    streamers = draft.get(("streamers",))
+    keys = streamers if isinstance(streamers, dict) else ()
+    for name in (*names, *(draft.get(("streamers", key, "target_webhook_secret_file")) for key in keys)):
+        if isinstance(name, str) and name and "\0" not in name and not Path(name).is_absolute():
+            yield name
+
+
+def _there(path: Path) -> bool:
+    """
+    Whether something is there; also when that is not for this user to know.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _left_behind(ours: Path, theirs: Path, here: Path) -> Problem:
+    return Problem(
+        "storage.base",
+        f"is not set: {theirs} is there and {ours} is not, so relative paths start at the current directory, as they"
+        f' did in earlier versions. Set storage.base = "{here}", or stop the daemon and move the files',
+    )
+
+
+def _twice(ours: Path, theirs: Path, here: Path) -> Problem:
+    return Problem(
+        "storage.base",
+        f"is not set: {ours} is the journal. There is another one, {theirs}, which earlier versions used when started"
+        f' there: if that is the right one, set storage.base = "{here}"',
+    )

@@ -1,0 +1,208 @@
+"""
+Tables into sections: the types, and no unknown key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+)
+from cattrs.gen import make_dict_structure_fn, override
+
+from itsjustintv.config.folding_draft_parse import Draft, Finding
+from itsjustintv.config.folding_durations_values import seconds
+from itsjustintv.config.folding_leaves_parse import FACTORS, Keys, dotted
+from itsjustintv.config.sections import Config, StreamerEntry
+
+__all__ = ["respell", "structure"]
+
+# A misspelt table may hold misspelt tables.
+_ROUNDS = 8
+
+#: Where, what, and the key that was meant where this is a misspelt one.
+_Fault = tuple[Keys, str, Keys | None]
+
+_UNKNOWN = "unknown key"
+
+_Hook = Callable[[Any, Any], Any]
+
+#: What v0.1 of the original called some keys.
+_RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_secret"}
+
+# TOML's own range, and SQLite's.
+_LARGEST = 2**63 - 1
+
+
+def respell(draft: Draft) -> None:
+    """
+    Find the unknown keys, all of them. Where one is a misspelt one, what it holds is judged as if it were
+    spelt right; the others are left out.
+    """
+    for _ in range(_ROUNDS):
+        found = [(keys, message, known) for keys, message, known in _faults(draft) if message.startswith(_UNKNOWN)]
+        if not found:
+            return
+        for keys, message, known in found:
+            draft.findings.append(Finding(dotted(keys), message))
+            value = draft.get(keys)
+            draft.drop(keys)
+            if known is not None and draft.get(known) in (None, ""):
+                draft.put(known, value, draft.place(dotted(keys)))
+                draft.guessed.add(dotted(known))
+            elif known is not None:
+                _adopt(draft, known, value, draft.place(dotted(keys)))
+
+
+def _adopt(draft: Draft, known: Keys, value: object, place: str) -> None:
+    """
+    Add what a misspelt table holds to the one that is spelt right, which says the same of what both hold.
+    """
+    table = draft.get(known)
+    if not isinstance(table, dict) or not isinstance(value, dict):
+        return
+    for key, each in value.items():
+        below = f"{place}.{dotted((key,))}"
+        if key in table:
+            _adopt(draft, (*known, key), each, below)
+        else:
+            draft.put((*known, key), each, below)
+
+
+def structure(draft: Draft) -> Config:
+    """
+    Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
+    judged.
+    """
+    try:
+        return _CONVERTER.structure(draft.tables, Config)
+    except BaseValidationError as error:
+        faults = list(_findings(error, ()))
+    for keys, message, _ in faults:
+        if dotted(keys) in draft.guessed:
+            # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
+            draft.unknowable.add(dotted(keys))
+        else:
+            draft.findings.append(Finding(dotted(keys), message))
+        draft.drop(keys)
+    return _CONVERTER.structure(draft.tables, Config)
+
+
+def _faults(draft: Draft) -> list[_Fault]:
+    try:
+        _CONVERTER.structure(draft.tables, Config)
+    except BaseValidationError as error:
+        return list(_findings(error, ()))
+    return []
+
+
+def _findings(error: BaseException, above: Keys) -> Iterator[_Fault]:
+    """
+    List what is wrong.
+    """
+    if isinstance(error, BaseValidationError):
+        for each in error.exceptions:
+            yield from _findings(each, (*above, *_step(each)))
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in sorted(error.extra_fields):
+            known = _nearest(key, [attribute.name for attribute in attrs.fields(error.cl)])
+            if known is None:
+                yield (*above, key), _UNKNOWN, None
+            else:
+                yield (*above, key), f"{_UNKNOWN}; did you mean {known}?", (*above, known)
+    else:
+        yield above, str(error), None
+
+
+def _step(error: BaseException) -> Keys:
+    """
+    How cattrs says where in the table an exception belongs.
+    """
+    notes = getattr(error, "__notes__", None)
+    if not notes:
+        return ()
+    note = notes[0]
+    return (note.name if isinstance(note, AttributeValidationNote) else str(note.index),)
+
+
+def _nearest(key: str, names: list[str]) -> str | None:
+    renamed = _RENAMED.get(key)
+    if renamed in names:
+        return renamed
+    return next(iter(get_close_matches(key, names, n=1)), None)
+
+
+def _text(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be a text in quotes")
+    return value
+
+
+def _texts(value: object, _: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("must be a list of texts in quotes, in square brackets")
+    wrong = [str(number) for number, item in enumerate(value, 1) if not isinstance(item, str)]
+    if wrong:
+        raise ValueError(f"must be a list of texts in quotes: number {' and number '.join(wrong[:5])} is none")
+    return tuple(value)
+
+
+def _truth(value: object, _: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("must be true or false, without quotes")
+    return value
+
+
+def _whole(value: object, _: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST:
+        raise ValueError("must be a whole number, without quotes")
+    return value
+
+
+def _factor(value: object, _: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+        raise ValueError("must be a number, without quotes")
+    return float(value)
+
+
+def _duration(value: object, _: object) -> float:
+    return seconds(value)
+
+
+def _table(hook: _Hook) -> _Hook:
+    def structure_table(value: object, kind: object) -> object:
+        if not isinstance(value, dict):
+            raise TypeError("must be a table")
+        return hook(value, kind)
+
+    return structure_table
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    for kind, hook in ((str, _text), (bool, _truth), (int, _whole), (float, _factor)):
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+
+    def section(cls: type) -> _Hook:
+        durations: dict[str, Any] = {
+            name: override(struct_hook=_duration)
+            for name, kind in get_type_hints(cls).items()
+            if kind is float and name not in FACTORS
+        }
+        return _table(make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **durations))
+
+    converter.register_structure_hook_factory(attrs.has, section)
+    streamers = _table(converter.gen_structure_mapping(Mapping[str, StreamerEntry]))
+    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, StreamerEntry], streamers)
+    return converter
+
+
+_CONVERTER = _converter()

@@ -1,0 +1,170 @@
+"""
+A delivery's turn: one attempt, and what follows from it, kept before anybody hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from itsjustintv.config.sections import Retry
+from itsjustintv.delivery import retry_policy
+from itsjustintv.delivery.folding_report_attempt import report
+from itsjustintv.delivery.lane import Lane
+from itsjustintv.delivery.retry_policy import Next
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.interfaces import IJournal, IOutcomeSink
+from itsjustintv.model import Attempt, Delivery, Destination, Due, Outcome, State
+
+__all__ = ["Attempting", "Ends", "Orphaned", "Resolve", "Turn"]
+
+#: Sends a delivery once and says how that ended; never fails.
+Attempting = Callable[[Delivery, Destination], Deferred[Attempt]]
+
+#: The destination of a name as it is configured now, or ``None``.
+Resolve = Callable[[str], Destination | None]
+
+#: When deliveries to a destination that is not configured end, in seconds since the epoch; infinity if not known yet.
+Ends = Callable[[str], float]
+
+#: When a delivery ends because its streamer is not configured, likewise; ``None`` while the streamer is.
+Orphaned = Callable[[Delivery], float | None]
+
+#: Reasons of ends, stable words for logs and metrics.
+DESTINATION_REMOVED = "destination removed"
+STREAMER_REMOVED = "streamer removed from the configuration"
+
+# Seconds until a delivery is looked at again whose streamer is not configured.
+_HOLD = 30.0
+
+# Seconds between two tries to keep a decision, from the first to the longest.
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 30.0
+
+
+@define(eq=False)
+class Turn:
+    """
+    Brings one delivery one step on.
+
+    :ivar attempt: makes one attempt.
+    :ivar resolve: finds a destination by name, when it is needed and not before.
+    :ivar policy: the current ``[retry]``.
+    :ivar sinks: are told of every outcome, once it is kept.
+    :ivar random: answers with a number from 0 to 1.
+    :ivar running: whether an attempt may still begin.
+    :ivar ends: when deliveries to a destination that is not configured end.
+    :ivar orphaned: when a delivery whose streamer is not configured ends.
+    """
+
+    _journal: IJournal
+    _attempt: Attempting
+    _resolve: Resolve
+    _policy: Callable[[], Retry]
+    _sinks: Sequence[IOutcomeSink]
+    _clock: IReactorTime
+    _random: Callable[[], float]
+    _running: Callable[[], bool]
+    _ends: Ends
+    _orphaned: Orphaned
+
+    log = Logger()
+
+    async def __call__(self, lane: Lane, due: Due, delivery: Delivery | None) -> Due | None:
+        """
+        Attempt a delivery, unless the journal says that its time has not come, or never will.
+
+        :param delivery: as the journal holds it this very moment, or ``None`` if it is to be fetched.
+        :param lane: is paused when the receiver asks to be left alone.
+        :return: its next place in line, if it has one.
+        :raises JournalUnavailable: it could not be fetched, and nothing was attempted.
+        """
+        at_hand = delivery is not None
+        if delivery is None:
+            delivery = await self._journal.load(due.id)
+        if delivery is None or delivery.state is not State.PENDING or not self._running():
+            return None
+        # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
+        destination = self._resolve(delivery.destination)
+        if destination is None:
+            return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED, lane)
+        if not at_hand and (end := self._orphaned(delivery)) is not None:
+            return await self._hold(delivery, end, STREAMER_REMOVED)
+        if not at_hand and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
+            return Due(delivery.next_attempt_at, delivery.id)
+        retry = self._policy()
+        if retry_policy.too_old(retry, delivery.accepted_at, self._clock.seconds()):
+            return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
+        attempt = await self._attempt(delivery, destination)
+        lane.pause_until(self._clock.seconds() + retry_policy.pause(attempt))
+        decision = retry_policy.after(
+            attempt,
+            delivery.attempts + 1,
+            accepted_at=delivery.accepted_at,
+            now=self._clock.seconds(),
+            retry=retry,
+            random=self._random,
+        )
+        return await self._settle(delivery, decision, attempt)
+
+    async def _hold(self, delivery: Delivery, end: float, reason: str, lane: Lane | None = None) -> Due | None:
+        """
+        Leave a delivery as it is until its end, since what it lacks in the configuration may return.
+
+        :param lane: if nothing in it can be sent.
+        """
+        now = self._clock.seconds()
+        if end <= now:
+            return await self._settle(delivery, Next(state=State.CANCELLED, reason=reason))
+        if lane is not None:
+            # Its lane waits, from now on at the latest: otherwise it would be its turn again at once, without end.
+            lane.pause_until(now + _FIRST_WAIT)
+            return Due(delivery.next_attempt_at, delivery.id)
+        later = min(end, max(now + _HOLD, delivery.next_attempt_at))
+        after = await self._journal.settle(delivery.id, delivery.state, delivery.reason, now, None, later)
+        return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
+
+    async def _settle(self, before: Delivery, decision: Next, attempt: Attempt | None = None) -> Due | None:
+        now = self._clock.seconds()
+        after = await self._keep(before, decision, attempt, now)
+        outcome = Outcome(delivery=after, attempt=attempt, at=now)
+        report(self.log, before, outcome, self._policy().max_age)
+        for sink in self._sinks:
+            try:
+                sink.record(outcome)
+            except Exception:  # noqa: BLE001 - what is kept is kept, whoever cannot hear of it
+                self.log.failure("{sink} could not take note of {event_id}", sink=sink, event_id=before.event_id)
+        return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
+
+    async def _keep(self, before: Delivery, decision: Next, attempt: Attempt | None, now: float) -> Delivery:
+        """
+        Keep a decision, however long that takes: an attempt that is forgotten would be made twice.
+        """
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return await self._journal.settle(before.id, decision.state, decision.reason, now, attempt, decision.at)
+            except CancelledError:
+                raise
+            except JournalUnavailable as error:
+                if wait == _FIRST_WAIT:
+                    self.log.warn(
+                        "the outcome of {event_id} to {destination} waits for the journal: {reason}",
+                        event_id=before.event_id,
+                        streamer=before.streamer,
+                        destination=before.destination,
+                        reason=str(error),
+                    )
+            except Exception:  # noqa: BLE001 - to go on without it would be to send the same thing for ever
+                self.log.failure(
+                    "the outcome of {event_id} to {destination} cannot be kept, will try again",
+                    event_id=before.event_id,
+                    destination=before.destination,
+                )
+            await deferLater(self._clock, wait)
+            wait = min(wait * 2, _LONGEST_WAIT)

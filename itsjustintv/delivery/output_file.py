@@ -1,0 +1,294 @@
+"""
+``output.json``: the last outcomes as a file that people and scripts can read.
+
+It has the form of the original program's: a JSON array, oldest first, of ``timestamp``, ``payload``, ``success`` and
+``error``, here with the ``delivery`` each is about. It is a view on the journal, not the truth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from itsjustintv.config.sections import Output
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.interfaces import IOutcomeSink
+from itsjustintv.model import Attempt, Outcome, rfc3339
+from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.support.foreign_text import visible_json
+from itsjustintv.support.regular_files import read, require_regular
+
+__all__ = ["OutputFile", "Recent", "RunInThread"]
+
+#: Answers with the last outcomes, so many of them, oldest first.
+Recent = Callable[[int], Deferred[Sequence[Outcome]]]
+
+#: Runs something that may block, away from the reactor.
+RunInThread = Callable[[Callable[[], None]], Deferred[None]]
+
+# Seconds between the beginnings of two writes.
+_INTERVAL = 1.0
+
+# Bytes; 100,000 outcomes have less.
+_LARGEST = 256 * 1024 * 1024
+
+
+@implementer(IOutcomeSink)
+@define(eq=False)
+class OutputFile(Service):
+    """
+    Keeps the newest outcomes in a file, one entry a delivery: a later attempt corrects the entry of an earlier one.
+
+    The file is replaced as a whole, mode 0600, at most once a second and never twice at the same time. Reading, JSON
+    and writing happen in a thread. A disk that fails is told of once, and tried again at the next outcome.
+
+    What the file lacks after a crash, or after it was disabled or moved, is taken from the journal when it is opened.
+
+    :ivar settings: the current ``[output]``.
+    :ivar run_in_thread: runs something that may block.
+    :ivar ahead: by how many seconds the clock of the machine is ahead of that of outcomes.
+    :ivar recent: asks the journal for the last outcomes, so many of them, oldest first.
+    """
+
+    _settings: Callable[[], Output]
+    _clock: IReactorTime
+    _run_in_thread: RunInThread
+    _recent: Recent
+    _ahead: Callable[[], float] = lambda: 0.0
+    _lines: _Lines | None = field(default=None, init=False)
+    _fresh: dict[str, _Line] = field(factory=dict, init=False)
+    _writing: Deferred[Any] | None = field(default=None, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _begun: float = field(default=-_INTERVAL, init=False)
+    _complained: bool = field(default=False, init=False)
+
+    log = Logger()
+
+    def startService(self) -> None:
+        """
+        Read what an earlier run, or the original program, has left.
+        """
+        super().startService()
+        if self._settings().enabled:
+            self._soon()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Write what is not written yet.
+        """
+        super().stopService()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return Deferred.fromCoroutine(self._finish())
+
+    def record(self, outcome: Outcome) -> None:
+        """
+        Write an attempt that has ended, soon.
+        """
+        attempt = outcome.attempt
+        if attempt is None:
+            return
+        if not self._settings().enabled:
+            self._lines = None
+            return
+        self._fresh[outcome.delivery.id] = self._line(outcome, attempt)
+        if self.running:
+            self._soon()
+
+    def _line(self, outcome: Outcome, attempt: Attempt) -> _Line:
+        at = outcome.at + self._ahead()
+        return _Line(at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
+
+    def _soon(self) -> None:
+        if self._writing is None and self._timer is None:
+            wait = self._begun + _INTERVAL - self._clock.seconds()
+            self._timer = self._clock.callLater(min(max(0.0, wait), _INTERVAL), self._write)
+
+    def _write(self) -> Deferred[None]:
+        self._timer = None
+        self._begun = self._clock.seconds()
+        self._writing = Deferred.fromCoroutine(self._update())
+        return self._writing.addCallback(self._written)
+
+    async def _update(self) -> bool:
+        settings = self._settings()
+        lines = self._lines
+        known: Mapping[str, _Line] = {}
+        if lines is None or lines.path != Path(settings.file_path):
+            lines = _Lines(Path(settings.file_path))
+            known = await self._recall(settings.max_lines)
+        taken, self._fresh = {**known, **self._fresh}, {}
+        try:
+            await self._run_in_thread(lambda: lines.update(taken, settings.max_lines))
+        except Exception as error:  # noqa: BLE001 - a view that cannot be written must not stop anything else
+            self._fresh = {**taken, **self._fresh}
+            self._complain(lines.path, error)
+            return False
+        self._lines = lines
+        self._complained = False
+        if lines.aside is not None:
+            self.log.warn(
+                "{path} is not a list of outcomes; it was moved to {aside} and a new one is begun",
+                path=str(lines.path),
+                aside=str(lines.aside),
+            )
+            lines.aside = None
+        return True
+
+    async def _recall(self, limit: int) -> Mapping[str, _Line]:
+        """
+        What the journal knows, oldest first.
+        """
+        try:
+            outcomes = await self._recent(limit)
+        except JournalUnavailable as error:
+            self.log.warn(
+                "cannot read past outcomes from the journal: {reason}; the output file lacks those it did not have",
+                reason=str(error),
+            )
+            return {}
+        return {each.delivery.id: self._line(each, each.attempt) for each in outcomes if each.attempt is not None}
+
+    def _written(self, done: bool) -> None:
+        self._writing = None
+        if done and self._fresh and self.running:
+            self._soon()
+
+    def _complain(self, path: Path, error: Exception) -> None:
+        if self._complained:
+            return
+        self._complained = True
+        if isinstance(error, OSError):
+            self.log.warn(
+                "cannot write {path}: {reason}; deliveries go on, and it is tried again at the next outcome",
+                path=str(path),
+                reason=error.strerror or str(error),
+            )
+        else:
+            self.log.failure("cannot write {path}, will try again at the next outcome", path=str(path))
+
+    async def _finish(self) -> None:
+        if self._writing is not None:
+            await self._writing
+        if self._fresh:
+            await self._write()
+
+
+@frozen
+class _Line:
+    """
+    An outcome as the file tells it, before it is JSON.
+    """
+
+    at: float
+    body: bytes
+    success: bool
+    error: str | None
+
+    def render(self, delivery: str) -> bytes:
+        """
+        Make it JSON, indented as an item of an array.
+        """
+        entry = {
+            "timestamp": rfc3339(self.at, "milliseconds"),
+            "payload": _parsed(self.body),
+            "success": self.success,
+            "delivery": delivery,
+        }
+        if self.error is not None:
+            entry["error"] = self.error
+        return _render(entry)
+
+
+@define(eq=False)
+class _Lines:
+    """
+    What is in the file. Used by one thread at a time.
+
+    :ivar aside: where a file that could not be understood was moved to.
+    """
+
+    path: Path
+    aside: Path | None = None
+    _entries: dict[str, bytes] | None = None
+
+    def update(self, fresh: Mapping[str, _Line], keep: int) -> None:
+        """
+        Add or correct entries, and write the file if that made a difference.
+
+        :raises OSError: when the file can neither be read nor written.
+        """
+        if self._entries is None:
+            self._entries = self._load()
+        entries = {delivery: line.render(delivery) for delivery, line in fresh.items()}
+        if all(self._entries.get(delivery) == entry for delivery, entry in entries.items()):
+            return
+        self._entries.update(entries)
+        for oldest in list(self._entries)[: max(0, len(self._entries) - keep)]:
+            del self._entries[oldest]
+        self._save(b"[\n" + b",\n".join(self._entries.values()) + b"\n]\n")
+
+    def _load(self) -> dict[str, bytes]:
+        try:
+            text = read(self.path, _LARGEST)
+        except FileNotFoundError:
+            return {}
+        try:
+            entries = orjson.loads(text)
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise ValueError("not a list of objects")
+        except ValueError:
+            self.aside = self._free_name()
+            self.path.rename(self.aside)
+            return {}
+        # What the original program wrote has no delivery; a number cannot be taken for one.
+        return {str(entry.get("delivery", number)): _render(entry) for number, entry in enumerate(entries)}
+
+    def _free_name(self) -> Path:
+        name, number = self.path.with_name(f"{self.path.name}.corrupt"), 1
+        while name.exists():
+            number += 1
+            name = self.path.with_name(f"{self.path.name}.corrupt-{number}")
+        return name
+
+    def _save(self, text: bytes) -> None:
+        make_private(self.path.parent)
+        require_regular(self.path)
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # One entry that cannot be shown must not keep the others from being written.
+        return None
+
+
+def _render(entry: dict[str, Any]) -> bytes:
+    """
+    Make an entry JSON, without the picture's bytes: a thousand of them would be a large file.
+    """
+    payload = entry.get("payload")
+    image = payload.get("image") if isinstance(payload, dict) else None
+    if isinstance(image, dict):
+        image.pop("data", None)
+    text = visible_json(orjson.dumps(entry, option=orjson.OPT_INDENT_2).decode())
+    return b"  " + text.replace("\n", "\n  ").encode()

@@ -1,0 +1,110 @@
+"""
+A notification that nobody needs to believe, to see whether one would arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from itsjustintv.destinations.webhook import build
+from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.model import (
+    Attempt,
+    Delivery,
+    Destination,
+    Enrichment,
+    Event,
+    Notice,
+    StreamDetails,
+    Streamer,
+    rfc3339,
+)
+
+__all__ = ["Rehearsal", "RehearsalDeclined"]
+
+
+class RehearsalDeclined(ItsJustInTVError):
+    """
+    Another test of the same destination is still under way.
+    """
+
+
+@define(eq=False)
+class Rehearsal:
+    """
+    Sends test notifications: of the shape of a real one, signed like one, and marked in three places, ``id``, ``test``
+    and the title. Nothing of it is kept: neither the journal nor the memory of what was announced hears of it.
+
+    :ivar attempt: makes one attempt.
+    :ivar resolve: finds a destination by name, or ``None``.
+    :ivar streamers: those who are configured; a test is about one who is announced there.
+    :ivar new_id: names the event.
+    """
+
+    _attempt: Callable[[Delivery, Destination], Deferred[Attempt]]
+    _resolve: Callable[[str], Destination | None]
+    _streamers: Callable[[], Sequence[Streamer]]
+    _new_id: Callable[[], str]
+    _clock: IReactorTime
+    _under_way: set[str] = field(factory=set, init=False)
+
+    log = Logger()
+
+    async def send(self, name: str) -> Attempt | None:
+        """
+        Send one to a destination.
+
+        :return: how the only attempt ended; ``None`` when there is no such destination.
+        :raises RehearsalDeclined: there is one under way to it already.
+        """
+        destination = self._resolve(name)
+        if destination is None:
+            return None
+        if name in self._under_way:
+            raise RehearsalDeclined(f"a test notification is under way to {name} already")
+        self._under_way.add(name)
+        try:
+            attempt = await self._attempt(self._delivery(name), destination)
+        finally:
+            self._under_way.discard(name)
+        self.log.info(
+            "sent a test notification to {destination}: {reason}. {detail}",
+            destination=name,
+            reason=attempt.reason,
+            detail=attempt.told,
+            status=attempt.status,
+        )
+        return attempt
+
+    def _delivery(self, name: str) -> Delivery:
+        now = self._clock.seconds()
+        streamer = next((each for each in self._streamers() if name in each.destinations), Streamer(key="example"))
+        login = streamer.login or streamer.key
+        event = Event(
+            id=f"test-{self._new_id()}",
+            message_id="",
+            stream_id="0",
+            broadcaster_id=streamer.user_id or "0",
+            broadcaster_login=login,
+            broadcaster_name=login,
+            type="live",
+            started_at=rfc3339(now),
+            received_at=now,
+        )
+        title = "A test notification of itsjustintv: nobody went live"
+        enrichment = Enrichment(stream=StreamDetails(title=title, game_name="Just Chatting", language="en"), tags=())
+        notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=now, test=True)
+        return Delivery(
+            id=f"{event.id}-1",
+            event_id=event.id,
+            streamer=streamer.key,
+            destination=name,
+            accepted_at=now,
+            next_attempt_at=now,
+            body=build(notice),
+        )

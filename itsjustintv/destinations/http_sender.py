@@ -1,0 +1,340 @@
+"""
+One signed POST, bounded in every direction, and never an exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from attrs import Factory, define, field
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from itsjustintv import __version__
+from itsjustintv.destinations.folding_retry_after_response import retry_after
+from itsjustintv.destinations.response import Meaning, answered, broken, failed, found_broken, timed_out
+from itsjustintv.destinations.response_head import BrokenAnswer, Fault
+from itsjustintv.model import Attempt, Delivery, Destination
+from itsjustintv.support.http_client import one_line
+from itsjustintv.support.http_url import HttpUrl, after_host
+from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
+from itsjustintv.support.signatures import hub, standard
+
+__all__ = ["BeginSpan", "Dispatcher", "Embed"]
+
+#: Puts a picture's bytes into a payload.
+Embed = Callable[[bytes, bytes], bytes]
+
+#: Begins a span within a trace, both as a ``traceparent`` (W3C Trace Context); empty for none.
+BeginSpan = Callable[[str], str]
+
+# As much of an answer is read, in bytes, and as much of it is kept.
+_READ = 64 * 1024
+_KEPT = 2 * 1024
+
+# Longer than any part of a URL is, in most notations.
+_MARGIN = 1024
+
+_NOTHING = Meaning("error", "")
+
+# Parts of a URL that are shorter are in too many words, and are no secrets: "v1", "id".
+_SHORTEST_PART = 4
+
+# A part of a path that is no secret as far as its pieces go: "my-receiver".
+_WORDS = re.compile("[A-Z]?[a-z]{1,11}([._-][A-Z]?[a-z]{1,11})*")
+
+# What addresses and error pages both are full of.
+# fmt: off
+_ORDINARY = frozenset({
+    "alert", "alerts", "announce", "announcements", "api", "auth", "bots", "callback", "channel", "channels",
+    "discord", "event", "events", "hook", "hooks", "http", "https", "incoming", "index", "json", "live", "message",
+    "messages", "notification", "notifications", "notify", "password", "post", "push", "receive", "receiver",
+    "secret", "send", "service", "services", "slack", "stream", "streamer", "streamers", "streams", "teams",
+    "telegram", "test", "token", "true", "twitch", "webhook", "webhooks", "workflows",
+})
+# fmt: on
+
+_SEPARATORS = re.compile("[/&#;,]")
+
+
+@define(eq=False)
+class Dispatcher:
+    """
+    Sends a delivery to its destination once.
+
+    Redirects are failures and nothing is asked of their targets, so the agent must not follow them. The agent must not
+    decode answers either: without ``Accept-Encoding`` there is nothing to expand, whatever the receiver sends.
+
+    :ivar agent: opens the connections.
+    :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte of the answer.
+    :ivar embed: puts the picture into the payload. This and the signature take about a millisecond for a picture of
+        half a megabyte, which is less than a trip to a thread is worth.
+    :ivar wall: the time of the machine, in seconds since the epoch, which receivers compare with theirs.
+    :ivar begin_span: makes the span of an attempt; the receiver is told it, to go on with it.
+    """
+
+    _agent: IAgent
+    _clock: IReactorTime
+    _timeout: Callable[[], float]
+    _embed: Embed
+    _begin_span: BeginSpan = lambda _: ""
+    _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
+
+    log = Logger()
+
+    def __call__(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Send it and say how that ended. Never fails, unless it is cancelled, which aborts the connection.
+
+        The status line is the receiver's word: an answer counts by its status even if its head or its body is
+        malformed, breaks off, has no end, or is still under way at the deadline.
+        """
+        return Deferred.fromCoroutine(self._attempt(delivery, destination))
+
+    async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
+        started_at = self._clock.seconds()
+        timeout = self._timeout()
+        exchange = _Exchange(trace=self._begin_span(delivery.trace))
+        sending = Deferred.fromCoroutine(self._exchange(exchange, delivery, destination))
+        deadline = self._clock.callLater(timeout, exchange.expire, sending)
+        try:
+            await _watch(sending)
+        except CancelledError:
+            sending.cancel()
+            if exchange.status is None and not exchange.expired:
+                raise
+        except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
+            exchange.meaning = failed(Failure(), destination.name)
+        finally:
+            if deadline.active():
+                deadline.cancel()
+        late = timeout if exchange.expired else None
+        if exchange.response is not None:
+            exchange.meaning = answered(exchange.response.code, destination.name)
+        elif exchange.broken is not None:
+            exchange.meaning = broken(exchange.broken, destination.name, late)
+        elif late is not None:
+            # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
+            exchange.meaning = timed_out(late, destination.name)
+        return self._told(exchange, destination, started_at)
+
+    async def _exchange(self, exchange: _Exchange, delivery: Delivery, destination: Destination) -> None:
+        body = delivery.body if delivery.picture is None else self._embed(delivery.body, delivery.picture)
+        try:
+            headers = self._headers(delivery, destination, body)
+            if exchange.trace:
+                headers.addRawHeader("traceparent", exchange.trace)
+        except ValueError as error:
+            # Neither signature nor headers quote the secret when they refuse it.
+            exchange.meaning = Meaning(
+                "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
+            )
+            return
+        while exchange.response is None:
+            try:
+                exchange.response = await self._agent.request(
+                    b"POST", destination.url.encode("ascii"), headers, _Bytes(body)
+                )
+            except Exception:
+                broken = found_broken(Failure())
+                # The receiver closed a connection that had been idle as the request was written: another one is taken.
+                if broken is not None and broken.fault is Fault.STALE:
+                    continue
+                exchange.broken = broken
+                raise
+        reading = _Beginning(_READ)
+        exchange.response.deliverBody(reading)
+        exchange.body = await reading.ended
+
+    def _headers(self, delivery: Delivery, destination: Destination, body: bytes) -> Headers:
+        """
+        Sign the exact bytes that are sent, afresh for each attempt: a verifier refuses a timestamp that is minutes old.
+        """
+        headers = Headers(
+            {
+                "Content-Type": ["application/json"],
+                "User-Agent": [f"itsjustintv/{__version__}"],
+            }
+        )
+        if destination.signature != "standard" and destination.secret:
+            headers.addRawHeader(destination.header, hub(destination.secret, body, destination.hashing))
+        if destination.signature != "hub":
+            now = int(self._wall())
+            headers.addRawHeader("webhook-id", delivery.event_id)
+            headers.addRawHeader("webhook-timestamp", str(now))
+            headers.addRawHeader("webhook-signature", standard(destination.secret, delivery.event_id, now, body))
+        return headers
+
+    def _told(self, exchange: _Exchange, destination: Destination, started_at: float) -> Attempt:
+        now = self._clock.seconds()
+        meaning, response = exchange.meaning, exchange.response
+        return Attempt(
+            ok=meaning.ok,
+            reason=meaning.reason,
+            detail=meaning.detail,
+            started_at=started_at,
+            duration=max(0.0, now - started_at),
+            status=exchange.status,
+            response=_readable(exchange.body, destination),
+            retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), self._wall()),
+            final=meaning.reason == "gone",
+            trace=exchange.trace,
+        )
+
+
+def _watch(sending: Deferred[None]) -> Deferred[None]:
+    """
+    Wait for a request, so that a cancellation of the wait is one: a request that is itself cancelled fails as if the
+    receiver had hung up.
+    """
+    watching: Deferred[None] = Deferred()
+    sending.chainDeferred(watching)
+    return watching
+
+
+@define(eq=False)
+class _Exchange:
+    """
+    What is known of one request so far, whatever cuts it short.
+    """
+
+    trace: str
+    response: IResponse | None = None
+    broken: BrokenAnswer | None = None
+    body: bytes = b""
+    meaning: Meaning = _NOTHING
+    expired: bool = False
+
+    @property
+    def status(self) -> int | None:
+        """
+        What was answered, however it went on.
+        """
+        if self.response is not None:
+            code: int = self.response.code
+            return code
+        return None if self.broken is None else self.broken.status
+
+    def expire(self, sending: Deferred[None]) -> None:
+        """
+        Cut it short.
+        """
+        self.expired = True
+        sending.cancel()
+
+
+class _Beginning(Protocol):
+    """
+    Reads the beginning of an answer's body, and closes the connection when there is more.
+
+    :ivar ended: fires with what was read, whatever ended it. Cancelling it closes the connection.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.ended: Deferred[bytes] = Deferred(lambda _: self._end())
+        self._room = limit
+        self._parts: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Keep what there is room for.
+        """
+        if self.ended.called:
+            return
+        self._parts.append(data[: self._room])
+        self._room -= len(data)
+        if self._room <= 0:
+            self._end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
+        """
+        Be content with what has come: complete or not, the status has been said.
+        """
+        if not self.ended.called:
+            self.ended.callback(b"".join(self._parts))
+
+    def _end(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+        self.connectionLost()
+
+
+@implementer(IBodyProducer)
+class _Bytes:
+    """
+    A body that is already there.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """
+        Hand it over in one piece.
+        """
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """
+        It is all in the transport's buffer already.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        There is nothing more.
+        """
+
+    def stopProducing(self) -> None:
+        """
+        There is nothing more.
+        """
+
+
+def _values(response: IResponse, name: bytes) -> Sequence[str]:
+    return [value.decode("latin-1") for value in response.headers.getRawHeaders(name, [])]
+
+
+def _readable(body: bytes, destination: Destination) -> str:
+    """
+    Make a line of text of an answer, without the secrets that error pages like to quote ("Cannot POST /hooks/...").
+    More is looked at than is kept, and the end of that is left out, so that none is cut before it is found.
+    """
+    hidden = _quoted(destination).hide(body[: 2 * _KEPT])
+    if len(body) > 2 * _KEPT:
+        hidden = hidden[:-_MARGIN]
+    return one_line(hidden.decode("utf-8", "replace"))[:_KEPT]
+
+
+def _quoted(destination: Destination) -> QuotedSecrets:
+    """
+    What an answer may quote: the secret; the URL, its path and its query as a whole, as written and as sent; and their
+    parts, of which those that are no words are secrets of which not even a piece is shown.
+    """
+    paths = [after_host(destination.url)]
+    with suppress(ValueError):
+        paths.append(HttpUrl.parse(destination.url).target)
+    wholes, words, secrets = {destination.url, *paths}, set[str](), {destination.secret}
+    for place, _, query in (path.partition("?") for path in paths):
+        # What names a value is no secret, unless there is no value.
+        pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))
+        values = set(filter(_telling, (value or name for name, _, value in pairs)))
+        steps = set(filter(_telling, _SEPARATORS.split(place)))
+        wholes |= {place, query}
+        words |= values | steps
+        secrets |= {each for each in values if len(each) >= SHORTEST}
+        secrets |= {each for each in steps if len(each) >= SHORTEST and not _WORDS.fullmatch(each)}
+    return QuotedSecrets(secrets, [each for each in wholes if len(each) > 1], words)
+
+
+def _telling(part: str) -> bool:
+    return len(part) >= _SHORTEST_PART and part.lower() not in _ORDINARY

@@ -1,0 +1,3 @@
+"""
+Checks of an installation from outside the daemon. Each answers with findings.
+"""

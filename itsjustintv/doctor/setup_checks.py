@@ -1,0 +1,111 @@
+"""
+Whether the answers of an operator who begins are right, as far as that can be seen from here.
+
+Each look answers with what is wrong, in a sentence, or with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+from attrs import define, evolve
+from treq.client import HTTPClient
+from twisted.internet.defer import execute
+from twisted.internet.threads import deferToThreadPool
+
+from itsjustintv.config.sections import Twitch
+from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.errors import TwitchError, TwitchRejected
+from itsjustintv.model import Delivery, Destination, rfc3339
+from itsjustintv.support.folding_agents_http_agents import deliveries_agent, twitch_agent
+from itsjustintv.twitch.api.batching import all_of
+from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.helix import Helix
+from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.oauth import AppToken
+from itsjustintv.twitch.api.rate_limit import RateBucket
+
+__all__ = ["FirstLook"]
+
+_TIMEOUT = 15.0
+
+
+@define(eq=False)
+class FirstLook:
+    """
+    Asks Twitch, name servers and receivers.
+
+    :ivar resolve: looks a name up; may block, and raises ``OSError``.
+    """
+
+    _reactor: Any
+    _resolve: Callable[[str], Sequence[str]]
+
+    async def credentials(self, twitch: Twitch) -> str:
+        """
+        See whether Twitch gives a token for these credentials. It is kept nowhere.
+        """
+        with TemporaryDirectory(prefix="itsjustintv-") as folder:
+            try:
+                await self._token(twitch, Path(folder)).get()
+            except TwitchRejected:
+                return "twitch does not know this client id with this client secret"
+            except TwitchError as error:
+                return f"they cannot be checked: {error}"
+        return ""
+
+    async def users(self, twitch: Twitch, logins: Sequence[str]) -> Mapping[str, str | None]:
+        """
+        Find the ids of these logins.
+
+        :return: by login as given; ``None`` for somebody Twitch does not know.
+        :raises TwitchError: Twitch does not tell.
+        """
+        with TemporaryDirectory(prefix="itsjustintv-") as folder:
+            token = self._token(twitch, Path(folder))
+            bucket = RateBucket(self._reactor)
+            helix = Helix(HTTPClient(twitch_agent(self._reactor)), lambda: twitch, token, bucket, self._reactor)
+            directory = Directory(helix, self._reactor, Pace(bucket, self._reactor))
+            users = await all_of(directory.user_by_login(login) for login in logins)
+        return {login: None if user is None else user.id for login, user in zip(logins, users, strict=True)}
+
+    async def name(self, domain: str) -> str:
+        """
+        See whether a name can be resolved.
+
+        :param domain: a host name, perhaps with a port.
+        """
+        host = domain.partition(":")[0]
+        try:
+            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._resolve, host)
+        except OSError as error:
+            return f"{host} cannot be resolved ({error.strerror or error}): give it an A record that leads here"
+        return ""
+
+    async def receiver(self, destination: Destination) -> str:
+        """
+        Send a test to a receiver, signed as deliveries are.
+        """
+        now = self._reactor.seconds()
+        event_id = f"test-{int(now)}"
+        body = orjson.dumps({"event": "test", "id": event_id, "timestamp": rfc3339(now)})
+        delivery = Delivery(
+            id=f"{event_id}-1",
+            event_id=event_id,
+            streamer="",
+            destination=destination.name,
+            accepted_at=now,
+            next_attempt_at=now,
+            body=body,
+        )
+        send = Dispatcher(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT, lambda sent, _: sent)
+        attempt = await send(delivery, destination)
+        return "" if attempt.ok else f"the test did not arrive: {attempt.told}"
+
+    def _token(self, twitch: Twitch, folder: Path) -> AppToken:
+        settings = evolve(twitch, token_file=str(folder / "tokens.json"))
+        return AppToken(HTTPClient(twitch_agent(self._reactor)), lambda: settings, self._reactor, execute)

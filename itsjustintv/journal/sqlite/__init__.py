@@ -1,0 +1,3 @@
+"""
+The journal in an SQLite database, behind one writer thread that commits in groups.
+"""

@@ -1,0 +1,171 @@
+"""
+Group commit: every operation that waits shares one transaction, and with it one wait for the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from attrs import define, field
+from twisted.python.failure import Failure
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.sqlite.database import concerns_storage, explain
+from itsjustintv.journal.sqlite.file_presence import Absent, Presence
+from itsjustintv.journal.sqlite.threads import Operation
+
+__all__ = ["Apart", "Connect", "Writer"]
+
+#: Opens the database anew.
+Connect = Callable[[], Connection]
+
+#: Performs many operations of one kind.
+_Together = Callable[[Connection, Sequence[Operation[Any]]], Sequence[object]]
+
+
+class Apart(Exception):
+    """
+    Some operations cannot be performed together; one by one they can.
+    """
+
+
+@define(eq=False)
+class Writer:
+    """
+    The only connection of the daemon that writes. Lives in a thread of its own, except for ``problem``.
+
+    After anything that went wrong with the file the connection is given up and the next batch begins with a new one,
+    so that the writer heals as soon as the file does.
+
+    When a file of the journal was deleted or replaced, the connection is kept: it may be all that still has what was
+    accepted.
+
+    :ivar presence: the files that must stay at their paths; otherwise the database alone.
+    :ivar problem: why the last commit did not happen, in one sentence, or ``None`` when it did. Read from any thread.
+    """
+
+    _path: Path
+    _connect: Connect
+    _presence: Presence | None = None
+    problem: str | None = field(default=None, init=False)
+    _connection: Connection | None = field(default=None, init=False)
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Perform operations in one transaction. One that fails for a reason of its own is taken back alone; when the
+        transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is kept.
+
+        Neighbours of a kind that has a function ``together``, of a connection and of them all, are given to it. It
+        answers with a result for each, or raises :class:`Apart`.
+
+        :param operations: each may be performed once more after what it did was taken back.
+        """
+        try:
+            results = self._commit(operations)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the callers are told
+            if isinstance(error, Absent) and self._connection is not None:
+                error = self._save(self._connection, error)
+            else:
+                self.close()
+            self.problem = str(error) if isinstance(error, JournalUnavailable) else explain(self._path, error)
+            return [Failure(JournalUnavailable(self.problem)) for _ in operations]
+        self.problem = None
+        return results
+
+    def close(self) -> None:
+        """
+        Let go of the connection; what was not committed is taken back.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        if self._presence is not None:
+            self._presence.require()
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        if self._presence is None:
+            self._presence = Presence.of(self._path)
+        results = _all(connection, operations)
+        self._presence.require()
+        connection.execute("COMMIT")
+        # A file may have gone in the meantime, and nothing may be acknowledged that only a deleted file has.
+        self._presence.require_kept()
+        return results
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _save(self, connection: Connection, error: Absent) -> Exception:
+        """
+        Save what can be saved, and say what became of it.
+        """
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if self._presence is not None:
+                self._presence.save(connection)
+                return Absent(self._presence.problem() or str(error))
+        except Exception as failed:  # noqa: BLE001 - whatever it was, the thread goes on
+            self.close()
+            return failed
+        return error
+
+
+def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+    """
+    Perform operations so that the failure of one is its own.
+
+    Nearly always none fails. A savepoint around each one costs as much as what is in it, so they are set only the
+    second time, when one is known to fail.
+    """
+    try:
+        return [result for kind, run in groupby(operations, _kind) for result in _run(connection, kind, list(run))]
+    except Exception as error:
+        if concerns_storage(error):
+            raise
+    connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    return [_alone(connection, operation) for operation in operations]
+
+
+def _kind(operation: Operation[Any]) -> _Together | None:
+    """
+    What performs an operation together with others, if anything does.
+    """
+    return getattr(operation, "together", None)
+
+
+def _run(connection: Connection, together: _Together | None, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+    """
+    Perform neighbours of one kind.
+    """
+    if together is None:
+        return [operation(connection) for operation in operations]
+    return together(connection, operations)
+
+
+def _alone(connection: Connection, operation: Operation[Any]) -> object:
+    """
+    Perform an operation so that its failure is its own.
+    """
+    connection.execute("SAVEPOINT operation")
+    try:
+        result = operation(connection)
+    except Exception as error:
+        if concerns_storage(error):
+            raise
+        failure = Failure()
+        failure.cleanFailure()
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        return failure
+    connection.execute("RELEASE operation")
+    return result

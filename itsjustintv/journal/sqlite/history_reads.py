@@ -1,0 +1,251 @@
+"""
+What an operator asks of the journal, as plain functions of a connection.
+
+They run in the thread that the deliveries read with, so none reads many more rows than it answers with: a list with
+filters looks at a limited number of rows, and then says where it goes on, however little it has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+from sqlite3 import Connection, Row
+
+from attrs import evolve
+
+from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Waiting
+from itsjustintv.journal.sqlite import ids
+from itsjustintv.journal.sqlite.folding_rows_reads import to_attempt, to_delivery, to_event
+from itsjustintv.journal.sqlite.reads import attempts as get_attempts
+from itsjustintv.journal.sqlite.reads import event as get_event
+from itsjustintv.model import State
+
+__all__ = ["deliveries", "delivery", "event", "events", "mark", "story", "waiting"]
+
+# Rows that a list with filters looks at, at the most; each event is several.
+_LOOK = 5_000
+_LOOK_AT_EVENTS = 1_000
+
+# Attempts of one delivery that are told, at the most.
+_TOLD = 50
+
+_WITHOUT_BODY = (
+    "rowid, id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts, reason, x'' AS body,"
+    " finished_at, trace, last_attempt"
+)
+
+
+def mark(connection: Connection) -> Sequence[object]:
+    """
+    Something that is different whenever any of the lists is. It costs a few look-ups.
+    """
+    states = connection.execute("SELECT state, held, removed FROM states ORDER BY state").fetchall()
+    [last] = connection.execute("SELECT max(sequence) FROM attempts").fetchone()
+    [latest] = connection.execute("SELECT max(received_at) FROM events").fetchone()
+    [signals] = connection.execute("SELECT value FROM numbers WHERE name = 'signals'").fetchone()
+    return [*(tuple(row) for row in states), last, latest, signals]
+
+
+def events(
+    connection: Connection,
+    after: Place | None,
+    limit: int,
+    *,
+    states: Sequence[State] = (),
+    destination: str | None = None,
+    streamer: str | None = None,
+) -> tuple[Sequence[EventStory], Place | None]:
+    """
+    Events with all their deliveries and attempts, the latest first.
+
+    :param after: where to go on.
+    :param states: only events of which a delivery is in one of these; to ``destination``, if one is given as well.
+    :param streamer: only those of one whose key, login or name holds this, whatever its case, or whose id it is.
+    :return: the events, perhaps none, and where to go on, ``None`` at the end.
+    """
+    streamer = (streamer or "").casefold()
+    filtered = bool(states or destination or streamer)
+    most = _LOOK_AT_EVENTS if filtered else limit
+    fits, keys = "1", "''"
+    if states or destination:
+        where = "event_id = events.id AND (:destination IS NULL OR destination = :destination)"
+        if states:
+            where += f" AND state IN ({', '.join(repr(state.value) for state in states)})"
+        fits = f"EXISTS (SELECT 1 FROM deliveries WHERE {where})"  # noqa: S608 - our own words
+    if streamer:
+        keys = "(SELECT group_concat(streamer, char(10)) FROM deliveries WHERE event_id = events.id)"
+    at, last = after or (inf, "")
+    looked = connection.execute(
+        f"SELECT *, {fits} AS fits, {keys} AS keys FROM events"  # noqa: S608 - our own words
+        " WHERE (received_at, id) < (:at, :last) ORDER BY received_at DESC, id DESC LIMIT :most",
+        {"at": at, "last": last, "destination": destination or None, "most": most},
+    ).fetchall()
+    found: list[EventStory] = []
+    for count, row in enumerate(looked, 1):
+        if row["fits"] and (not streamer or _is_of(row, streamer)):
+            found.append(EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
+        if len(found) == limit or count == most:
+            return found, (row["received_at"], row["id"])
+    return found, None
+
+
+def _is_of(row: Row, streamer: str) -> bool:
+    """
+    Whether an event is one of a streamer's.
+
+    :param streamer: in lower case.
+    """
+    names = (row["broadcaster_login"], row["broadcaster_name"], *(row["keys"] or "").split("\n"))
+    return streamer == row["broadcaster_id"] or any(streamer in name.casefold() for name in names)
+
+
+def event(connection: Connection, event_id: str) -> EventStory | None:
+    """
+    One event, or ``None``.
+    """
+    row = connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone()
+    return None if row is None else EventStory(event=to_event(row), deliveries=_of_event(connection, event_id))
+
+
+def delivery(connection: Connection, delivery_id: str) -> EventStory | None:
+    """
+    One delivery, with its payload, in its event; or ``None``.
+    """
+    row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    if row is None:
+        return None
+    return EventStory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
+
+
+def story(connection: Connection, name: str, *, prefix: bool = False) -> EventStory | None:
+    """
+    Find an event, and all there is of it, however much that is.
+
+    :param name: its id, that of one of its deliveries, or that of the message that told of it.
+    :param prefix: whether it may also be the beginning of the first two, see :mod:`itsjustintv.journal.sqlite.ids`.
+    :raises Ambiguous: several begin so.
+    """
+    if prefix:
+        name = ids.event(connection, name) or name
+    row = connection.execute(
+        "SELECT id FROM events WHERE id = :name OR message_id = :name"
+        " UNION SELECT event_id FROM deliveries WHERE id = :name",
+        {"name": name},
+    ).fetchone()
+    if row is None:
+        return None
+    rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
+    return EventStory(
+        event=get_event(connection, row["id"]),
+        deliveries=_told(
+            DeliveryStory(
+                delivery=to_delivery(each),
+                attempts=get_attempts(connection, each["id"]),
+                finished_at=each["finished_at"],
+            )
+            for each in rows
+        ),
+    )
+
+
+def deliveries(
+    connection: Connection,
+    after: Place | None,
+    limit: int,
+    *,
+    states: Sequence[State] = (),
+    destination: str | None = None,
+    streamer: str | None = None,
+) -> tuple[Sequence[DeliveryStory], Place | None]:
+    """
+    Deliveries without payload, and with the last attempt only: what has ended by its end, the latest first; what is
+    pending by destination and next attempt; all of them together by acceptance, the latest first.
+
+    :param after: where to go on.
+    :param states: these states only, either one, or several that are final; all when there are none.
+    :param destination: to this one only; likewise the next.
+    :return: those found, perhaps none, and where to go on, ``None`` at the end.
+    """
+    condition, descends, names = _order(states)
+    columns = ", ".join(names)
+    places = ", ".join("?" * len(names))
+    beyond = "" if after is None else f" AND ({columns}) {condition} ({places})"
+    # One part for each state, merged: an index holds the order of each.
+    parts = [f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {_is(state)}{beyond}" for state in states or (None,)]  # noqa: S608 - our own words
+    direction = " DESC" if descends else ""
+    looked = connection.execute(
+        f"{' UNION ALL '.join(parts)} ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
+        (*(after or ()) * len(parts), _LOOK),
+    )
+    found: list[DeliveryStory] = []
+    place: Place | None = None
+    for count, row in enumerate(looked, 1):
+        place = tuple(row[name] for name in names)
+        if destination in (None, row["destination"]) and streamer in (None, row["streamer"]):
+            found.append(_brief(connection, row))
+        if len(found) == limit or count == _LOOK:
+            return found, place
+    return found, None
+
+
+def waiting(connection: Connection) -> Sequence[Waiting]:
+    """
+    Count what is pending for each destination, from an index alone: ten million in a second.
+    """
+    rows = connection.execute(
+        "SELECT destination, count(*) AS count, min(next_attempt_at) AS next_at FROM deliveries"
+        " WHERE state = 'pending' GROUP BY destination"
+    )
+    return [Waiting(destination=row["destination"], count=row["count"], next_at=row["next_at"]) for row in rows]
+
+
+def _is(state: State | None) -> str:
+    if state is None:
+        return "1"
+    return f"state = '{state.value}'{' AND finished_at IS NOT NULL' if state.final else ''}"
+
+
+def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
+    """
+    How a list goes on, whether it descends, and by which columns: each the order of an index.
+    """
+    if State.PENDING in states:
+        return ">", False, ("destination", "next_attempt_at", "id")
+    if State.ACCEPTED in states:
+        return ">", False, ("next_attempt_at", "id")
+    return "<", True, ("finished_at", "rowid") if states else ("rowid",)
+
+
+def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:
+    rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
+    return _told(_story(connection, row) for row in rows.fetchall())
+
+
+def _told(deliveries: Iterable[DeliveryStory]) -> tuple[DeliveryStory, ...]:
+    """
+    Mark those that are not the first to their destination.
+    """
+    seen: set[str] = set()
+    found: list[DeliveryStory] = []
+    for each in deliveries:
+        found.append(evolve(each, resent=each.delivery.destination in seen))
+        seen.add(each.delivery.destination)
+    return tuple(found)
+
+
+def _brief(connection: Connection, row: Row) -> DeliveryStory:
+    last = connection.execute("SELECT * FROM attempts WHERE sequence = ?", (row["last_attempt"],)).fetchall()
+    return DeliveryStory(
+        delivery=to_delivery(row), finished_at=row["finished_at"], attempts=tuple(to_attempt(each) for each in last)
+    )
+
+
+def _story(connection: Connection, row: Row) -> DeliveryStory:
+    attempts = connection.execute(
+        "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], _TOLD)
+    ).fetchall()
+    return DeliveryStory(
+        delivery=to_delivery(row),
+        finished_at=row["finished_at"],
+        attempts=tuple(to_attempt(each) for each in reversed(attempts)),
+    )

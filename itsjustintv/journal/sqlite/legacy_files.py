@@ -1,0 +1,237 @@
+"""
+The files of the original program, ``cache.json`` and ``retry_state.json``, taken over when a journal is new: its users
+lose no announcement and hear none twice when they switch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from re import fullmatch
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+
+from itsjustintv.journal.sqlite import dedup_keys
+from itsjustintv.journal.sqlite.reads import is_new
+from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events, mark_imported
+from itsjustintv.model import Delivery, Event, State
+from itsjustintv.support.regular_files import read
+
+__all__ = ["DestinationFor", "Imported", "Original"]
+
+_T = TypeVar("_T")
+
+#: Names the destination for a streamer's key and the URL the original used; ``None`` when nothing fits.
+DestinationFor = Callable[[str, str], str | None]
+
+#: Nothing the original wrote comes near this many bytes.
+_LARGEST = 64 * 1024 * 1024
+
+_NO_DESTINATION = "taken over from the original program, but no destination is configured for it"
+
+
+@frozen(kw_only=True)
+class Imported:
+    """
+    What was taken over.
+
+    :ivar keys: broadcasts that were announced and are still remembered.
+    :ivar pending: deliveries that will be made.
+    :ivar cancelled: deliveries for which no destination is configured.
+    :ivar problems: what could not be read, one sentence each; no URL, no secret.
+    """
+
+    keys: int = 0
+    pending: int = 0
+    cancelled: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@frozen
+class Original:
+    """
+    Where the original program left its state. Its files are read, never changed.
+    """
+
+    _cache: Path
+    _retry_state: Path
+    _destination_for: DestinationFor
+
+    def take_over(self, connection: Connection, now: float) -> Imported | None:
+        """
+        Take everything over in one transaction, if this journal is new; never a second time.
+
+        Neither URLs nor secrets are kept: a delivery goes to the destination that is configured now. Its age counts
+        from the moment the original put its payload together.
+
+        :return: ``None`` when the journal was not new.
+        :raises sqlite3.Error: when it cannot be written; nothing was taken over.
+        """
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if not is_new(connection):
+                return None
+            mark_imported(connection)
+            reading = _Reading(now)
+            announced = {key: expires_at for key, expires_at in reading.keys(self._cache) if expires_at > now}
+            dedup_keys.add(connection, announced.items())
+            queue = list(reading.queue(self._retry_state))
+            count_wanted(connection, len(queue))
+            states = [self._keep(connection, queued, now) for queued in queue]
+            return Imported(
+                keys=len(announced),
+                pending=states.count(State.PENDING),
+                cancelled=states.count(State.CANCELLED),
+                problems=tuple(reading.problems),
+            )
+
+    def _keep(self, connection: Connection, queued: _Queued, now: float) -> State:
+        destination = self._destination_for(queued.streamer, queued.url)
+        state = State.CANCELLED if destination is None else State.PENDING
+        insert_events(connection, [queued.event])
+        delivery = Delivery(
+            id=f"{queued.event.id}-1",
+            event_id=queued.event.id,
+            streamer=queued.streamer,
+            destination=destination or "unknown",
+            accepted_at=queued.event.received_at,
+            next_attempt_at=queued.next_attempt_at,
+            state=state,
+            attempts=queued.attempts,
+            reason="" if destination else _NO_DESTINATION,
+            body=queued.body,
+        )
+        insert_deliveries(connection, [delivery], finished_at=None if destination else now)
+        return state
+
+
+@frozen(kw_only=True)
+class _Queued:
+    """
+    An entry of the original's queue.
+    """
+
+    event: Event
+    streamer: str
+    url: str = field(repr=False)
+    body: bytes = field(repr=False)
+    attempts: int
+    next_attempt_at: float
+
+
+@define
+class _Reading:
+    """
+    Reads what the original wrote, and notes what cannot be read.
+    """
+
+    _now: float
+    problems: list[str] = field(factory=list, init=False)
+
+    def keys(self, path: Path) -> Iterator[tuple[str, float]]:
+        """
+        The entries of ``cache.json``: a list of ``{key, data, expires_at, created_at}``.
+        """
+        return self._each(path, self._load(path), self._key)
+
+    def queue(self, path: Path) -> Iterator[_Queued]:
+        """
+        The entries of ``retry_state.json``: ``{"queue": [{webhook_url, payload, streamer_key, attempt, next_retry}]}``.
+        """
+        content = self._load(path)
+        if isinstance(content, dict):
+            content = content.get("queue")
+        elif content is not None:
+            self.problems.append(f"{path} is not what the original writes: it must be an object with a queue")
+            content = None
+        return self._each(path, content, self._queued)
+
+    def _load(self, path: Path) -> object:
+        try:
+            content: object = json.loads(read(path, _LARGEST), parse_constant=_refuse)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems.append(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
+        except (ValueError, RecursionError):
+            self.problems.append(f"{path} is not JSON")
+        else:
+            return content
+        return None
+
+    def _each(self, path: Path, entries: object, read: Callable[[int, Mapping[str, Any]], _T]) -> Iterator[_T]:
+        if entries is None:
+            return
+        if not isinstance(entries, list):
+            self.problems.append(f"{path} is not what the original writes: its entries must be a list")
+            return
+        for number, entry in enumerate(entries, 1):
+            try:
+                if not isinstance(entry, dict):
+                    raise ValueError("is not an object")  # noqa: TRY004 - bad data, not a bad call
+                yield read(number, entry)
+            except ValueError as error:
+                self.problems.append(f"{path}: entry {number} is skipped, it {error}")
+
+    def _key(self, _number: int, entry: Mapping[str, Any]) -> tuple[str, float]:
+        key = entry.get("key")
+        if not isinstance(key, str) or not fullmatch("[0-9a-f]{64}", key):
+            raise ValueError("has no key of 64 hexadecimal digits")
+        expires_at = _time(entry.get("expires_at"))
+        if expires_at is None:
+            raise ValueError("has no time in expires_at")
+        return key, expires_at
+
+    def _queued(self, number: int, entry: Mapping[str, Any]) -> _Queued:
+        payload = entry.get("payload")
+        if not isinstance(payload, dict) or not payload:
+            raise ValueError("has no payload")
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        attempts = entry.get("attempt")
+        built_at = _time(payload.get("timestamp"))
+        accepted_at = self._now if built_at is None else min(built_at, self._now)
+        next_attempt_at = _time(entry.get("next_retry"))
+        return _Queued(
+            event=Event(
+                id=sha256(b"%d:%s" % (number, body)).hexdigest()[:32],
+                message_id="",
+                stream_id="",
+                broadcaster_id=_text(payload.get("streamer_id")),
+                broadcaster_login=_text(payload.get("streamer_login")),
+                broadcaster_name=_text(payload.get("streamer_name")),
+                type="live",
+                started_at=_text(payload.get("timestamp")),
+                received_at=accepted_at,
+            ),
+            streamer=_text(entry.get("streamer_key")),
+            url=_text(entry.get("webhook_url")),
+            body=body,
+            attempts=attempts if type(attempts) is int and 0 <= attempts < 2**31 else 0,
+            next_attempt_at=self._now if next_attempt_at is None else next_attempt_at,
+        )
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    return value.encode(errors="replace").decode()
+
+
+def _time(value: object) -> float | None:
+    """
+    Read RFC 3339 as Go writes it, with up to nine digits after the point.
+    """
+    try:
+        moment = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.timestamp()

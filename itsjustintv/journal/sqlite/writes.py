@@ -1,0 +1,319 @@
+"""
+Everything that changes the journal, as plain functions of a connection that is inside a transaction.
+
+None of them commits: whoever calls them decides what belongs together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from sqlite3 import Connection
+
+from attrs import evolve
+
+from itsjustintv.journal.sqlite import dedup_keys
+from itsjustintv.journal.sqlite.reads import get
+from itsjustintv.model import Attempt, Delivery, Event, State
+
+__all__ = [
+    "cancel",
+    "count_wanted",
+    "forget",
+    "hold",
+    "insert_deliveries",
+    "insert_events",
+    "mark_imported",
+    "nothing",
+    "prepare",
+    "probe",
+    "purge",
+    "remember",
+    "remember_all",
+    "resend",
+    "retry",
+    "settle",
+]
+
+
+def insert_events(connection: Connection, events: Iterable[Event]) -> None:
+    """
+    Add events.
+    """
+    connection.executemany(
+        "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
+        " started_at, received_at, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                event.id,
+                event.message_id,
+                event.stream_id,
+                event.broadcaster_id,
+                event.broadcaster_login,
+                event.broadcaster_name,
+                event.type,
+                event.started_at,
+                event.received_at,
+                event.recovered,
+            )
+            for event in events
+        ],
+    )
+
+
+def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], finished_at: float | None = None) -> None:
+    """
+    Add deliveries.
+
+    :param finished_at: when they ended, for those that have.
+    """
+    connection.executemany(
+        "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
+        " reason, body, finished_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                delivery.id,
+                delivery.event_id,
+                delivery.streamer,
+                delivery.destination,
+                delivery.accepted_at,
+                delivery.next_attempt_at,
+                delivery.state.value,
+                delivery.attempts,
+                delivery.reason,
+                delivery.body,
+                finished_at,
+                delivery.trace,
+            )
+            for delivery in deliveries
+        ],
+    )
+
+
+def count_wanted(connection: Connection, number: int) -> None:
+    """
+    Note that so many more deliveries are wanted; to be said by whoever adds them, which does not say it itself.
+    """
+    connection.execute("UPDATE numbers SET value = value + ? WHERE name = 'wanted'", (number,))
+
+
+def prepare(connection: Connection, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> bool:
+    """
+    Give an accepted delivery its payload and make it pending, due at ``now``.
+
+    :return: ``False`` when it is no longer accepted.
+    """
+    prepared = connection.execute(
+        "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = ''"
+        " WHERE id = ? AND state = 'accepted'",
+        (body, now, delivery_id),
+    ).rowcount
+    if prepared and picture is not None:
+        connection.execute("INSERT INTO pictures (delivery_id, data) VALUES (?, ?)", (delivery_id, picture))
+    return bool(prepared)
+
+
+def hold(connection: Connection, delivery_id: str, until: float, reason: str) -> None:
+    """
+    Leave an accepted delivery as it is until a later moment.
+    """
+    connection.execute(
+        "UPDATE deliveries SET next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'accepted'",
+        (until, reason, delivery_id),
+    )
+
+
+def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
+    connection: Connection,
+    delivery_id: str,
+    state: State,
+    reason: str,
+    now: float,
+    attempt: Attempt | None = None,
+    next_attempt_at: float | None = None,
+) -> Delivery:
+    """
+    Record what became of a delivery. What has ended stays as it ended, unless it was in fact delivered; the attempt is
+    counted and kept all the same.
+
+    :return: the delivery as it now stands.
+    :raises LookupError: when there is no such delivery.
+    """
+    delivery = get(connection, delivery_id)
+    if delivery is None:
+        raise LookupError(f"there is no delivery {delivery_id}")
+    if attempt is not None:
+        delivery = evolve(delivery, attempts=delivery.attempts + 1)
+        _keep_attempt(connection, delivery, attempt, now)
+    if delivery.state.final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
+        return delivery
+    if next_attempt_at is None:
+        next_attempt_at = delivery.next_attempt_at
+    connection.execute(
+        "UPDATE deliveries SET state = ?, reason = ?, next_attempt_at = ?, finished_at = ? WHERE id = ?",
+        (state.value, reason, next_attempt_at, now if state.final else None, delivery_id),
+    )
+    return evolve(delivery, state=state, reason=reason, next_attempt_at=next_attempt_at)
+
+
+def _keep_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
+    sequence = connection.execute(
+        "INSERT INTO attempts (delivery_id, number, at, ok, reason, detail, started_at, duration, status, response,"
+        " retry_after, final) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            delivery.id,
+            delivery.attempts,
+            now,
+            attempt.ok,
+            attempt.reason,
+            attempt.detail,
+            attempt.started_at,
+            attempt.duration,
+            attempt.status,
+            attempt.response,
+            attempt.retry_after,
+            attempt.final,
+        ),
+    ).lastrowid
+    connection.execute(
+        "UPDATE deliveries SET attempts = ?, last_attempt = ? WHERE id = ?", (delivery.attempts, sequence, delivery.id)
+    )
+
+
+def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
+    """
+    Send an ended delivery on its way again, due at once. Attempts and age count from the beginning, or it would end
+    again for the reason for which it ended before.
+
+    :return: the delivery as it now stands: pending, or accepted when it never had a payload.
+    """
+    revived = evolve(
+        delivery,
+        state=State.PENDING if delivery.body else State.ACCEPTED,
+        reason="",
+        attempts=0,
+        accepted_at=now,
+        next_attempt_at=now,
+    )
+    connection.execute(
+        "UPDATE deliveries SET state = ?, reason = '', attempts = 0, accepted_at = ?, next_attempt_at = ?,"
+        " finished_at = NULL WHERE id = ?",
+        (revived.state.value, now, now, delivery.id),
+    )
+    _signal(connection)
+    return revived
+
+
+def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
+    """
+    Want a delivered delivery once again, as a further one of the same event to the same destination: what was delivered
+    stays delivered, whatever becomes of this one. It is due at once; its attempts and its age count from now.
+
+    :return: the new delivery; its payload is that of the first, without the picture's bytes, which are not kept.
+    """
+    numbers = [
+        int(number)
+        for row in connection.execute("SELECT id FROM deliveries WHERE event_id = ?", (delivery.event_id,))
+        if (number := row["id"].removeprefix(f"{delivery.event_id}-")).isdecimal()
+    ]
+    again = evolve(
+        delivery,
+        id=f"{delivery.event_id}-{max(numbers, default=0) + 1}",
+        state=State.PENDING,
+        reason="",
+        attempts=0,
+        accepted_at=now,
+        next_attempt_at=now,
+    )
+    insert_deliveries(connection, [again])
+    count_wanted(connection, 1)
+    _signal(connection)
+    return again
+
+
+def cancel(connection: Connection, delivery: Delivery, reason: str, now: float) -> Delivery:
+    """
+    End a delivery that has not ended.
+
+    :return: the delivery as it now stands.
+    """
+    connection.execute(
+        "UPDATE deliveries SET state = 'cancelled', reason = ?, finished_at = ? WHERE id = ?",
+        (reason, now, delivery.id),
+    )
+    _signal(connection)
+    return evolve(delivery, state=State.CANCELLED, reason=reason, picture=None)
+
+
+def _signal(connection: Connection) -> None:
+    connection.execute("UPDATE numbers SET value = value + 1 WHERE name = 'signals'")
+
+
+def mark_imported(connection: Connection) -> None:
+    """
+    Note that the original program's files were taken over, so that it is not done again.
+    """
+    connection.execute("UPDATE numbers SET value = 1 WHERE name = 'imported'")
+
+
+def nothing(_: Connection) -> None:
+    """
+    See whether a transaction can be made.
+    """
+
+
+def probe(connection: Connection) -> None:
+    """
+    Write something small, to see whether writing works.
+    """
+    connection.execute("UPDATE numbers SET value = value + 1 WHERE name = 'probes'")
+
+
+def remember(connection: Connection, kind: str, key: str, value: int, now: float) -> None:
+    """
+    Keep a small number.
+    """
+    remember_all(connection, kind, {key: value}, now)
+
+
+def remember_all(connection: Connection, kind: str, values: Mapping[str, int], now: float) -> None:
+    """
+    Keep small numbers, by key.
+    """
+    connection.executemany(
+        "INSERT INTO known (kind, key, value, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET value = excluded.value, at = excluded.at",
+        ((kind, key, value, now) for key, value in values.items()),
+    )
+
+
+def forget(connection: Connection, kind: str, keys: Sequence[str]) -> None:
+    """
+    Keep small numbers no longer.
+    """
+    connection.executemany("DELETE FROM known WHERE kind = ? AND key = ?", ((kind, key) for key in keys))
+
+
+def purge(connection: Connection, before: float, now: float, limit: int) -> bool:
+    """
+    Remove deliveries that ended before a moment, with their attempts, events from before it that have no deliveries
+    left, and keys that have expired; at most ``limit`` of each. What is removed stays counted.
+
+    :return: whether there may be more of the same.
+    """
+    deliveries = connection.execute(
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
+        " WHERE state IN ('delivered', 'dead', 'expired', 'filtered', 'cancelled') AND finished_at < ? LIMIT ?)"
+        " RETURNING state",
+        (before, limit),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE states SET removed = removed + ? WHERE state = ?",
+        ((count, state) for state, count in Counter(row["state"] for row in deliveries).items()),
+    )
+    events = connection.execute(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id) ORDER BY received_at LIMIT ?)",
+        (before, limit),
+    ).rowcount
+    return max(len(deliveries), events, dedup_keys.purge(connection, now, limit)) >= limit

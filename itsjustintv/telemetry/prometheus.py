@@ -1,0 +1,63 @@
+"""
+Metrics as text for Prometheus (prometheus.io, "Exposition formats", text format 0.0.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from math import isinf, isnan
+
+from itsjustintv.telemetry.folding_families_instruments import Family, HistogramValue, Labels, Reading
+
+__all__ = ["CONTENT_TYPE", "render"]
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
+_LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def render(readings: Iterable[Reading]) -> bytes:
+    """
+    Write everything down. Takes about two microseconds a line: for a crowd it belongs into a thread.
+    """
+    return "".join(line for reading in readings for line in _lines(reading)).encode("utf-8")
+
+
+def _lines(reading: Reading) -> Iterator[str]:
+    family = reading.family
+    yield f"# HELP {family.prometheus} {family.help.translate(_HELP)}\n"
+    yield f"# TYPE {family.prometheus} {family.kind.value}\n"
+    for labels, value in reading.points:
+        pairs = _pairs(family, labels)
+        if isinstance(value, HistogramValue):
+            yield from _histogram(family, pairs, value)
+        else:
+            yield f"{family.prometheus}{_braces(pairs)} {_number(value)}\n"
+
+
+def _histogram(family: Family, pairs: list[str], value: HistogramValue) -> Iterator[str]:
+    ends = [*(_number(bound) for bound in family.bounds), "+Inf"]
+    sums = list(accumulate(value.counts))
+    for end, count in zip(ends, sums, strict=True):
+        le = f'le="{end}"'
+        yield f"{family.prometheus}_bucket{_braces([*pairs, le])} {count}\n"
+    yield f"{family.prometheus}_sum{_braces(pairs)} {_number(value.sum)}\n"
+    yield f"{family.prometheus}_count{_braces(pairs)} {sums[-1]}\n"
+
+
+def _pairs(family: Family, labels: Labels) -> list[str]:
+    return [f'{name}="{value.translate(_LABEL)}"' for name, value in zip(family.labels, labels, strict=True)]
+
+
+def _braces(pairs: list[str]) -> str:
+    return f"{{{','.join(pairs)}}}" if pairs else ""
+
+
+def _number(value: float) -> str:
+    if isnan(value):
+        return "NaN"
+    if isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))

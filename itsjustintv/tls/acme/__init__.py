@@ -1,0 +1,3 @@
+"""
+ACME (RFC 8555): the protocol, without any policy.
+"""

@@ -1,0 +1,166 @@
+"""
+One HTTP request to a certificate authority, bounded in time and size.
+"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from attrs import define, frozen
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
+
+from itsjustintv import __version__
+from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.support.http_client import bounded, one_line, read_body
+from itsjustintv.support.http_url import request_url
+
+__all__ = ["Answer", "Exchange", "problem_in"]
+
+# Bytes of an answer's body at the most. A chain of certificates is some ten kilobytes.
+_LIMIT = 512 * 1024
+
+# As much of the authority's own words is repeated in ours, in characters.
+_QUOTED = 400
+
+
+@frozen
+class Answer:
+    """
+    A whole answer.
+
+    :ivar now: when it came, in seconds since the epoch.
+    """
+
+    url: str
+    status: int
+    headers: Headers
+    body: bytes
+    now: float
+
+    def header(self, name: str) -> str | None:
+        """
+        The last value of a header.
+        """
+        values = self.headers.getRawHeaders(name)
+        return values[-1] if values else None
+
+    @property
+    def retry_after(self) -> float | None:
+        """
+        How many seconds the authority wants to be left alone; it may say so as a number or as a date (RFC 9110, section
+        10.2.3). Never negative; ``None`` when it says nothing that can be understood.
+        """
+        value = (self.header("Retry-After") or "").strip()
+        if value.isascii() and value.isdecimal() and len(value) < 12:
+            return float(value)
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - self.now)
+        except (ValueError, OverflowError, IndexError):
+            return None
+
+    def content(self) -> dict[str, Any]:
+        """
+        The JSON object in it.
+
+        :raises AcmeUnavailable: there is none.
+        """
+        try:
+            content = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            content = None
+        if not isinstance(content, dict):
+            raise AcmeUnavailable(f"{_host(self.url)} answered {self.status} with something that is not a JSON object")
+        return content
+
+    def problem(self) -> AcmeProblem:
+        """
+        What went wrong, whether the authority said it well or not at all.
+        """
+        try:
+            content = self.content()
+        except AcmeUnavailable:
+            content = {}
+        return problem_in(content, f"{_host(self.url)} answered {self.status}", self.status, self.retry_after)
+
+
+def problem_in(content: Any, what: str, status: int = 0, retry_after: float | None = None) -> AcmeProblem:
+    """
+    Read a problem document (RFC 7807; RFC 8555, section 6.7), with its subproblems.
+
+    :param what: begins the message.
+    """
+    if not isinstance(content, dict):
+        content = {}
+    kind = _line(content.get("type")).rpartition(":")[2]
+    details = [_line(content.get("detail"))]
+    for each in content.get("subproblems") or () if isinstance(content.get("subproblems"), list) else ():
+        if isinstance(each, dict):
+            identifier = each.get("identifier")
+            name = _line(identifier.get("value")) if isinstance(identifier, dict) else ""
+            details.append(f"{name}: {_line(each.get('detail'))}".removeprefix(": "))
+    detail = "; ".join(each for each in details if each)[:_QUOTED]
+    said = f"{what} ({': '.join(each for each in (kind, detail) if each)})" if kind or detail else what
+    return AcmeProblem(said, kind=kind, detail=detail, status=status, retry_after=retry_after)
+
+
+@define(eq=False)
+class Exchange:
+    """
+    Asks an authority.
+
+    :ivar http: opens the connections, and decides which authority is believed.
+    :ivar timeout: seconds for one request, from the look-up of the name to the last byte.
+    """
+
+    _http: HTTPClient
+    _clock: IReactorTime
+    _timeout: float = 30.0
+
+    async def ask(self, method: str, url: str, body: bytes | None = None, accept: str = "application/json") -> Answer:
+        """
+        Ask and read the answer, whatever its status. Redirects are not followed: a signed request is for one URL.
+        Cancelling closes the connection.
+
+        :raises AcmeUnavailable: there is no whole answer.
+        """
+        return await bounded(
+            self._whole(method, url, body, accept),
+            self._clock,
+            self._timeout,
+            AcmeUnavailable,
+            lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
+        )
+
+    async def _whole(self, method: str, url: str, body: bytes | None, accept: str) -> Answer:
+        headers = {"User-Agent": [f"itsjustintv/{__version__}"], "Accept": [accept]}
+        if body is not None:
+            headers["Content-Type"] = ["application/jose+json"]
+        response = await self._http.request(
+            method,
+            request_url(url),
+            headers=Headers(headers),
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
+        )
+        content = await read_body(response, _LIMIT)
+        return Answer(url, response.code, response.headers, content, self._clock.seconds())
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+def _line(text: Any) -> str:
+    """
+    Make one line of what a stranger wrote.
+    """
+    if text is None:
+        return ""
+    return one_line(str(text))[:_QUOTED]

@@ -1,0 +1,228 @@
+"""
+What a certificate authority says, as frozen values (RFC 8555, section 7.1; RFC 9773).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from attrs import field, frozen
+
+from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.tls.acme.http import Answer, problem_in
+
+__all__ = [
+    "Authorization",
+    "Binding",
+    "Challenge",
+    "Directory",
+    "Order",
+    "RenewalInfo",
+    "location",
+    "read_authorization",
+    "read_directory",
+    "read_order",
+    "read_renewal_info",
+]
+
+
+@frozen(kw_only=True)
+class Directory:
+    """
+    What an authority offers (RFC 8555, section 7.1.1).
+
+    :ivar renewal_info: where to ask when to renew, or ``None``.
+    :ivar profiles: the names of the profiles it lists.
+    """
+
+    new_nonce: str
+    new_account: str
+    new_order: str
+    revoke_cert: str | None
+    key_change: str | None
+    renewal_info: str | None
+    terms: str | None
+    profiles: frozenset[str]
+    needs_binding: bool
+
+
+@frozen(kw_only=True)
+class Binding:
+    """
+    An account that the operator has with the authority already.
+
+    :ivar hmac_key: the secret, decoded.
+    """
+
+    kid: str
+    hmac_key: bytes = field(repr=False)
+
+
+@frozen
+class Challenge:
+    """
+    One way to prove the control of a name.
+    """
+
+    type: str
+    url: str
+    token: str = field(repr=False)
+
+
+@frozen
+class Authorization:
+    """
+    Whether the account may have certificates for a name.
+
+    :ivar problem: why not, if the authority said.
+    """
+
+    url: str
+    name: str
+    status: str
+    challenges: Sequence[Challenge]
+    problem: AcmeProblem | None
+
+
+@frozen
+class Order:
+    """
+    A certificate on its way.
+    """
+
+    url: str
+    status: str
+    authorizations: Sequence[str]
+    finalize: str
+    certificate: str | None
+    problem: AcmeProblem | None
+
+
+@frozen
+class RenewalInfo:
+    """
+    When the authority would like a certificate to be renewed (RFC 9773).
+
+    :ivar start: of the window, in seconds since the epoch.
+    :ivar retry_after: seconds until it is worth asking again, or ``None`` when it did not say.
+    """
+
+    start: float
+    end: float
+    explanation: str
+    retry_after: float | None
+
+
+def location(answer: Answer) -> str:
+    """
+    Where the authority put what it made.
+
+    :raises AcmeUnavailable: it did not say.
+    """
+    place = answer.header("Location")
+    if place is None:
+        raise AcmeUnavailable("the authority did not say where it put what it made")
+    return urljoin(answer.url, place)
+
+
+def read_directory(answer: Answer) -> Directory:
+    """
+    Read what an authority offers.
+
+    :raises AcmeUnavailable: it is not one.
+    """
+    content = answer.content()
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    profiles = meta.get("profiles")
+    return Directory(
+        new_nonce=_text(content, "newNonce"),
+        new_account=_text(content, "newAccount"),
+        new_order=_text(content, "newOrder"),
+        revoke_cert=_maybe_text(content, "revokeCert"),
+        key_change=_maybe_text(content, "keyChange"),
+        renewal_info=_maybe_text(content, "renewalInfo"),
+        terms=_maybe_text(meta, "termsOfService"),
+        profiles=frozenset(profiles) if isinstance(profiles, dict) else frozenset(),
+        needs_binding=meta.get("externalAccountRequired") is True,
+    )
+
+
+def read_order(url: str, answer: Answer) -> Order:
+    """
+    Read an order.
+
+    :param url: where it is.
+    :raises AcmeUnavailable: it is not one.
+    """
+    content = answer.content()
+    error = content.get("error")
+    return Order(
+        url=url,
+        status=_text(content, "status"),
+        authorizations=tuple(each for each in _list(content, "authorizations") if isinstance(each, str)),
+        finalize=_text(content, "finalize"),
+        certificate=_maybe_text(content, "certificate"),
+        problem=None if error is None else problem_in(error, "the order failed"),
+    )
+
+
+def read_authorization(answer: Answer) -> Authorization:
+    """
+    Read an authorization.
+
+    :raises AcmeUnavailable: it is not one.
+    """
+    content = answer.content()
+    identifier = content.get("identifier")
+    name = identifier.get("value", "") if isinstance(identifier, dict) else ""
+    challenges, problem = [], None
+    for each in _list(content, "challenges"):
+        if not isinstance(each, dict):
+            continue
+        if each.get("error") is not None:
+            problem = problem_in(each["error"], f"{name} could not be validated")
+        if isinstance(each.get("url"), str):
+            challenges.append(Challenge(str(each.get("type")), each["url"], str(each.get("token") or "")))
+    return Authorization(answer.url, str(name), _text(content, "status"), tuple(challenges), problem)
+
+
+def read_renewal_info(answer: Answer) -> RenewalInfo:
+    """
+    Read renewal information.
+
+    :raises AcmeUnavailable: it cannot be understood, or is a window that ends before it starts.
+    """
+    content = answer.content()
+    window = content.get("suggestedWindow")
+    try:
+        moments = [datetime.fromisoformat(window[key]) for key in ("start", "end")]  # type: ignore[index]
+        if any(each.tzinfo is None for each in moments):
+            raise ValueError("the time of which place?")
+        start, end = (each.timestamp() for each in moments)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise AcmeUnavailable("the renewal information cannot be understood") from None
+    if end <= start:
+        raise AcmeUnavailable("the renewal information is a window that ends before it starts")
+    explanation = content.get("explanationURL")
+    return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", answer.retry_after)
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
+    if not isinstance(value, str):
+        raise AcmeUnavailable(f"the authority's answer has no {key}")
+    return value
+
+
+def _maybe_text(content: Mapping[str, Any], key: str) -> str | None:
+    value = content.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _list(content: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else ()

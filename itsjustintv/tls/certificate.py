@@ -1,0 +1,243 @@
+"""
+A private key, the certificate for it, and the certificates above. No network, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from ipaddress import ip_address
+
+import pem
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from itsjustintv.errors import CertificateUnusable
+from itsjustintv.tls.acme.jose import PrivateKey, unpadded
+
+__all__ = [
+    "KEY_TYPES",
+    "Bundle",
+    "certificate_request",
+    "certificates_from",
+    "general_name",
+    "key_from",
+    "key_text",
+    "key_type",
+]
+
+#: How to make a key, by the name of its kind. RSA takes a while.
+KEY_TYPES: Mapping[str, Callable[[], PrivateKey]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
+}
+
+
+@frozen
+class Bundle:
+    """
+    What a server needs to prove its name.
+
+    :ivar leaf: the certificate of ``key``.
+    :ivar chain: the certificates above it, as far as they were given.
+    """
+
+    key: PrivateKey = field(repr=False)
+    leaf: x509.Certificate
+    chain: Sequence[x509.Certificate]
+
+    @classmethod
+    def parse(cls, text: bytes) -> Bundle:
+        """
+        Read a key and certificates in PEM, in any order; the leaf is the one that belongs to the key.
+
+        :raises CertificateUnusable: there is not exactly one key, no certificate for it, or something that cannot be
+            read. Never quotes any of it.
+        """
+        try:
+            objects = pem.parse(text)
+            certificates = [
+                x509.load_pem_x509_certificate(each.as_bytes()) for each in objects if isinstance(each, pem.Certificate)
+            ]
+        except (ValueError, TypeError):
+            raise CertificateUnusable("it holds a certificate that cannot be read") from None
+        keys = [each for each in objects if isinstance(each, pem.Key) and not isinstance(each, pem.PublicKey)]
+        if len(keys) != 1:
+            raise CertificateUnusable(f"it holds {len(keys) or 'no'} private keys where one is needed")
+        return cls.join(key_from(keys[0].as_bytes()), certificates)
+
+    @classmethod
+    def join(cls, key: PrivateKey, certificates: Sequence[x509.Certificate]) -> Bundle:
+        """
+        Find the leaf among certificates.
+
+        :raises CertificateUnusable: none of them belongs to the key.
+        """
+        public = _public(key)
+        for index, each in enumerate(certificates):
+            if each.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public:
+                return cls(key, each, (*certificates[:index], *certificates[index + 1 :]))
+        if not certificates:
+            raise CertificateUnusable("it holds no certificate")
+        raise CertificateUnusable("none of its certificates belongs to the private key")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """
+        The host names it is for, in lower case, and the addresses.
+        """
+        try:
+            found = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (x509.ExtensionNotFound, ValueError):
+            return frozenset()
+        names = [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+        return frozenset(names + [str(address) for address in found.get_values_for_type(x509.IPAddress)])
+
+    @property
+    def not_before(self) -> float:
+        """
+        In seconds since the epoch.
+        """
+        return self.leaf.not_valid_before_utc.timestamp()
+
+    @property
+    def not_after(self) -> float:
+        """
+        In seconds since the epoch.
+        """
+        return self.leaf.not_valid_after_utc.timestamp()
+
+    @property
+    def serial(self) -> str:
+        """
+        In hexadecimal.
+        """
+        return f"{self.leaf.serial_number:x}"
+
+    @property
+    def issuer(self) -> str:
+        """
+        Who signed it.
+        """
+        return self.leaf.issuer.rfc4514_string()
+
+    @property
+    def ari_id(self) -> str | None:
+        """
+        Its name in renewal information (RFC 9773, section 4.1), or ``None`` when it does not say which key signed it.
+        """
+        try:
+            identifier = self.leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        except (x509.ExtensionNotFound, ValueError):
+            return None
+        if identifier is None:
+            return None
+        number = self.leaf.serial_number
+        # As DER writes a positive integer: with a leading zero byte where the top bit is set.
+        serial = number.to_bytes(number.bit_length() // 8 + 1, "big")
+        return f"{unpadded(identifier)}.{unpadded(serial)}"
+
+    def objects(self) -> Sequence[pem.AbstractPEMObject]:
+        """
+        Write it as txacme keeps it: the key, the leaf, the chain.
+        """
+        certificates = [pem.Certificate(each.public_bytes(Encoding.PEM)) for each in (self.leaf, *self.chain)]
+        return [pem.Key(key_text(self.key)), *certificates]
+
+    def require(self, names: Collection[str], now: float) -> None:
+        """
+        See whether it can serve.
+
+        :raises CertificateUnusable: it is not for all of the names, or not for this time.
+        """
+        missing = sorted(name for name in names if not self.covers(name))
+        if missing:
+            raise CertificateUnusable(f"the certificate is not for {', '.join(missing)}")
+        if self.not_after <= now:
+            raise CertificateUnusable("the certificate has expired")
+
+    def covers(self, name: str) -> bool:
+        """
+        Whether it is for a name, be it as one of a wildcard's.
+        """
+        return name in self.names or f"*.{name.partition('.')[2]}" in self.names
+
+
+def key_type(key: object) -> str:
+    """
+    Name the kind of a key as the configuration does; empty when it has no name there.
+    """
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return {"secp256r1": "p256", "secp384r1": "p384"}.get(key.curve.name, "")
+    return f"rsa{key.key_size}" if isinstance(key, rsa.RSAPrivateKey) else ""
+
+
+def key_from(text: bytes) -> PrivateKey:
+    """
+    Read a private key in PEM.
+
+    :raises CertificateUnusable: it is none, or of a kind that is not used here. Never quotes it.
+    """
+    try:
+        key = load_pem_private_key(text, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateUnusable("its private key cannot be read, or is encrypted") from None
+    if not isinstance(key, PrivateKey):
+        raise CertificateUnusable("its private key is neither RSA nor on an elliptic curve of NIST")
+    return key
+
+
+def key_text(key: PrivateKey) -> bytes:
+    """
+    Write a private key in PEM.
+    """
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
+    """
+    Ask for a certificate, in DER. It has no Common Name: one longer than 64 letters would be refused, and the names are
+    what counts.
+
+    :param names: A-labels in lower case, or addresses.
+    """
+    sans = x509.SubjectAlternativeName([general_name(name) for name in names])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(sans, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def general_name(name: str) -> x509.DNSName | x509.IPAddress:
+    """
+    Write a name, or an address, as certificates have it.
+    """
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def certificates_from(text: bytes) -> Sequence[x509.Certificate]:
+    """
+    Read a chain in PEM.
+
+    :raises CertificateUnusable: there is something in it that cannot be read, or nothing at all.
+    """
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError:
+        raise CertificateUnusable("the chain cannot be read") from None
+
+
+def _public(key: PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,0 +1,397 @@
+"""
+Certificates that obtain and renew themselves: txacme's issuing service with decisions of our own.
+
+It keeps txacme's constructor, timer, ``when_certs_valid`` and ``panic``. It is the only module that imports
+``txacme.service``, which draws in a dozen packages.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import attr
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    fail,
+    maybeDeferred,
+    succeed,
+)
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from itsjustintv.config.sections import TLS
+from itsjustintv.model import rfc3339
+from itsjustintv.tls import renewal_policy
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.folding_figures_certificate import Figures
+from itsjustintv.tls.folding_waiting_registry import Waiting, give_up
+from itsjustintv.tls.key_folder import FolderLock, prepare, require_private
+from itsjustintv.tls.managed import Holding, Status
+from itsjustintv.tls.registry import Holdings
+from itsjustintv.tls.renewal_policy import Level
+from itsjustintv.tls.renewer import Attendant, alarm
+from itsjustintv.tls.settings import directory_url
+from itsjustintv.tls.store import CertificateStore, InThread
+
+with warnings.catch_warnings():
+    # twisted.python.compat.unicode, in txacme.logging.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from txacme.service import AcmeIssuingService
+
+__all__ = ["CertificateService"]
+
+_EVERY = timedelta(minutes=10)
+# Seconds: between two looks at what another process renews, and at the least between two looks of our own.
+_FOLLOW = 60.0
+_BREATH = 1.0
+# Orders at once.
+_AT_ONCE = 3
+
+
+@attr.s(eq=False)
+class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme has no types
+    """
+    Serves the certificates that are on disk, and sees that there always are good ones.
+
+    :ivar root: ``cert_dir``.
+    :ivar settings: as they are at this moment; :meth:`refresh` tells that they have changed.
+    :ivar serve: told of every certificate that is to be served from now on.
+    :ivar retire: told of every name that is not to be served any more.
+    :ivar random: answers with a number from 0 to 1.
+    :ivar close: lets go of open connections to the authority.
+    """
+
+    _root: Path = attr.ib(kw_only=True)
+    _settings: Callable[[], TLS] = attr.ib(kw_only=True)
+    _ordering: Ordering = attr.ib(kw_only=True)
+    _serve: Callable[[str, Bundle], None] = attr.ib(kw_only=True)
+    _retire: Callable[[str], None] = attr.ib(kw_only=True, default=lambda _: None)
+    _random: Callable[[], float] = attr.ib(kw_only=True)
+    _in_thread: InThread = attr.ib(kw_only=True)
+    _close: Callable[[], Any] = attr.ib(kw_only=True, default=lambda: None)
+    _holdings: Holdings = attr.ib(init=False)
+    _attendant: Attendant = attr.ib(init=False)
+    _limit: DeferredSemaphore = attr.ib(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _checking: Deferred[None] | None = attr.ib(default=None, init=False)
+    _again: bool = attr.ib(default=False, init=False)
+    _wake: IDelayedCall | None = attr.ib(default=None, init=False)
+    _waiting: list[Deferred[None]]
+    _waiting_for_names: Waiting = attr.ib(factory=Waiting, init=False)
+    _inspected: bool = attr.ib(default=False, init=False)
+    _said: set[str] = attr.ib(factory=set, init=False)
+
+    log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._holdings = Holdings(
+            self.cert_store,
+            FolderLock(self._root / "lock"),
+            self._serve,
+            self._retire,
+            self._clock,
+            self._random,
+            self._in_thread,
+        )
+        self._attendant = Attendant(
+            self._settings,
+            self.cert_store,
+            self._ordering,
+            self._serve,
+            self._panic,
+            self._clock,
+            self._random,
+        )
+
+    @classmethod
+    def of(  # noqa: PLR0917 - a composition root hands many parts over
+        cls,
+        root: Path,
+        settings: Callable[[], TLS],
+        ordering: Ordering,
+        serve: Callable[[str, Bundle], None],
+        clock: Any,
+        random: Callable[[], float],
+        in_thread: InThread,
+        check_interval: timedelta = _EVERY,
+        **more: Any,
+    ) -> CertificateService:
+        """
+        Put one together.
+
+        :param check_interval: between two checks of every certificate, at the longest.
+        :param more: ``panic``, ``retire`` and ``close``, if they are wanted.
+        """
+        now = settings()
+        store = CertificateStore.of(root, directory_url(now), now.domains, in_thread)
+        make_one: Any = cls
+        made: CertificateService = make_one(
+            store,
+            lambda: Deferred.fromCoroutine(ordering.client()),
+            clock,
+            [],
+            email=now.email or None,
+            check_interval=check_interval,
+            panic=more.pop("panic", alarm),
+            root=root,
+            settings=settings,
+            ordering=ordering,
+            serve=serve,
+            random=random,
+            in_thread=in_thread,
+            **more,
+        )
+        return made
+
+    # The service
+
+    def privilegedStartService(self) -> None:
+        """
+        See that the keys are private. Makes nothing: what root made now, the user it becomes could not use.
+
+        :raises CertificatesUnsafe: others can read them.
+        """
+        super().privilegedStartService()
+        if not self._inspected:
+            require_private(self._root)
+
+    def startService(self) -> None:
+        """
+        Begin to look after the certificates.
+
+        :raises CertificatesUnsafe: others can read the keys, or nothing can be written there.
+        """
+        if not self._inspected:
+            self._inspect()
+        super().startService()
+
+    async def load(self) -> None:
+        """
+        Do beforehand what a start would do, without blocking: whatever can fail, and reading what is on the disk.
+
+        :raises CertificatesUnsafe: as :meth:`startService`.
+        """
+        await self._in_thread(self._inspect)
+        await self._holdings.hold(self._settings().domains)
+
+    def _inspect(self) -> None:
+        prepare(self._root)
+        require_private(self._root)
+        self._inspected = True
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Give up whatever is under way, and let another process have the folder. Waits for nobody but the disk.
+        """
+        self.running = 0
+        self.ready = False
+        if self._wake is not None and self._wake.active():
+            self._wake.cancel()
+        waiters, self._waiting = self._waiting, []
+        for waiter in waiters:
+            give_up(waiter)
+        self._waiting_for_names.give_up()
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        timer = maybeDeferred(self._timer_service.stopService) if hasattr(self, "_timer_service") else succeed(None)
+        tasks = [holding.task for holding in self._holdings if holding.task is not None]
+        for task in tasks:
+            task.cancel()
+        await DeferredList([*tasks, timer, *([self._checking] if self._checking else [])], consumeErrors=True)
+        maybeDeferred(self._close).addErrback(lambda _: None)
+        self._holdings.close()
+
+    # What others ask
+
+    @property
+    def leads(self) -> bool:
+        """
+        Whether it is this process that orders.
+        """
+        return self._holdings.leads
+
+    def when_ready(self, name: str) -> Deferred[None]:
+        """
+        Fires when one name has a valid certificate; fails with ``CancelledError`` when the service stops before.
+        """
+        holding = self._holdings.get(name)
+        if holding is not None and holding.valid(self._clock.seconds()):
+            return succeed(None)
+        return self._waiting_for_names.for_name(name)
+
+    def issue_cert(self, server_name: str) -> Deferred[None]:
+        """
+        Order a certificate now, whatever is due; join the order that is under way, if there is one.
+
+        :raises CertificateError: it could not be had.
+        :raises KeyError: the name is not configured.
+        """
+        holding = self._holdings.get(server_name)
+        if holding is None:
+            return fail(KeyError(server_name))
+        waiter = holding.ask()
+        self._begin(holding)
+        return waiter
+
+    def refresh(self) -> None:
+        """
+        Take note that the settings have changed: names that come and go, other profiles and keys, and another chance
+        for what an authority has refused. Not for another ``cert_dir``, directory or account: that is another service.
+        """
+        for holding in self._holdings:
+            holding.rearm()
+        self._check_certs()
+
+    def problem(self) -> str | None:
+        """
+        Why HTTPS does not work, or soon will not, for some name; ``None`` while it does.
+        """
+        return self._worst(Level.CRITICAL)
+
+    def concern(self) -> str | None:
+        """
+        What should be looked after, while there is time; ``None`` while all is well.
+        """
+        return self._worst(Level.DEGRADED)
+
+    def statuses(self) -> Sequence[Status]:
+        """
+        What an operator may want to know of every certificate.
+        """
+        now = self._clock.seconds()
+        return [holding.status(now) for holding in self._holdings]
+
+    def figures(self) -> Sequence[Figures]:
+        """
+        What can be counted and measured of every certificate; nothing before they are loaded.
+        """
+        now, settings = self._clock.seconds(), self._settings()
+        return tuple(holding.figures(settings, now) for holding in self._holdings)
+
+    def _worst(self, level: Level) -> str | None:
+        now = self._clock.seconds()
+        if not self._holdings and self.running:
+            return "the certificates are not loaded yet" if level is Level.CRITICAL else None
+        healths = (holding.health(now) for holding in self._holdings)
+        return next((health.reason for health in healths if health.level is level), None)
+
+    # What txacme's service asks of itself
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.seconds(), UTC)
+
+    def _ensure_registered(self) -> Deferred[str]:
+        return Deferred.fromCoroutine(self._ordering.register())
+
+    def _issue_cert(self, client: object, server_name: str) -> Deferred[None]:  # noqa: ARG002 - as txacme has it
+        return self.issue_cert(server_name)
+
+    def _check_certs(self) -> Deferred[None]:
+        """
+        Look what is due. Never fails, and waits for no authority.
+        """
+        self._again = True
+        if self._checking is None or self._checking.called:
+            # Whoever asks for a look from within one has set the flag above, and that is enough.
+            self._checking = Deferred()
+            Deferred.fromCoroutine(self._check()).chainDeferred(self._checking)
+        return succeed(None)
+
+    async def _check(self) -> None:
+        try:
+            while self._again and self.running:
+                self._again = False
+                await self._look()
+        except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
+            self.log.failure("cannot look after the certificates, will try again")
+        self._plan()
+
+    async def _look(self) -> None:
+        settings = self._settings()
+        await self._holdings.hold(settings.domains)
+        self._tell_ready()
+        now = self._clock.seconds()
+        if renewal_policy.clock_is_wrong(now):
+            self._say("clock", "the clock says {now}: waiting until it is set", now=rfc3339(now))
+            return
+        if not await self._holdings.lead():
+            self._say("lock", "another process orders the certificates in {path}; serving only", path=str(self._root))
+            await self._holdings.follow()
+            self._tell_ready()
+            return
+        for holding in self._holdings:
+            holding.fraction = settings.renew_fraction
+            if holding.unsaved and holding.task is None:
+                await self._attendant.save(holding)
+            if renewal_policy.alarm_due(holding.span, holding.record, now):
+                await self._attendant.raise_alarm(holding, now)
+        for holding in sorted(self._holdings, key=lambda _: self._random()):
+            if holding.ari_due(now) or self._attendant.to_order(holding, now):
+                self._begin(holding)
+
+    # One name
+
+    def _begin(self, holding: Holding) -> None:
+        if holding.task is not None or not self.running:
+            return
+        task = holding.task = self._limit.run(lambda: Deferred.fromCoroutine(self._attendant.attend(holding)))
+        task.addBoth(self._attended, holding)
+
+    def _attended(self, result: Any, holding: Holding) -> None:
+        holding.task = None
+        error = result if isinstance(result, Failure) else None
+        if error is not None:
+            holding.ended()
+            if not error.check(CancelledError):
+                self.log.failure("cannot look after the certificate of {name}", error, name=holding.name)
+        holding.tell(error or holding.error)
+        if holding.waiters:
+            self._begin(holding)
+        self._tell_ready()
+        self._check_certs()
+
+    # When
+
+    def _plan(self) -> None:
+        """
+        Be woken when the next thing is due.
+        """
+        if self._wake is not None and self._wake.active():
+            self._wake.cancel()
+        if not self.running:
+            return
+        now, settings = self._clock.seconds(), self._settings()
+        moment = now + self.check_interval.total_seconds()
+        if not self._holdings.leads or renewal_policy.clock_is_wrong(now):
+            moment = now + _FOLLOW
+        else:
+            idle = (holding for holding in self._holdings if holding.task is None)
+            moment = min([moment, *(holding.next_moment(settings, now) for holding in idle)])
+        self._wake = self._clock.callLater(max(_BREATH, moment - now), self._check_certs)
+
+    def _tell_ready(self) -> None:
+        now = self._clock.seconds()
+        valid = {holding.name for holding in self._holdings if holding.valid(now)}
+        self._waiting_for_names.tell(valid)
+        self.ready = bool(valid) and valid == set(self._settings().domains)
+        if self.ready:
+            waiting, self._waiting = self._waiting, []
+            for waiter in waiting:
+                waiter.callback(None)
+
+    def _say(self, what: str, text: str, **fields: object) -> None:
+        """
+        Log something once.
+        """
+        if what not in self._said:
+            self._said.add(what)
+            self.log.warn(text, **fields)

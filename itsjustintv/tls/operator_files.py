@@ -1,0 +1,210 @@
+"""
+Serving a certificate that the operator looks after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from itsjustintv.errors import CertificateUnusable
+from itsjustintv.model import rfc3339
+from itsjustintv.support.durations import duration
+from itsjustintv.support.regular_files import read
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.folding_figures_certificate import Figures
+from itsjustintv.tls.sni import ContextMap, context_of
+from itsjustintv.tls.store import InThread
+
+__all__ = ["FilesService", "Watch", "read_pair"]
+
+# Share of a certificate's life at the end of which it is time to say so.
+_LATE = 1 / 6
+
+# Bytes.
+_LARGEST = 1024 * 1024
+
+
+def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
+    """
+    Read a certificate that can be served. Blocks.
+
+    :param certificate: file of the leaf and its chain, in PEM.
+    :param key: file of its key; it may be the same.
+    :raises CertificateUnusable: there is none in these files.
+    """
+    parts = []
+    for path in dict.fromkeys((key, certificate)):
+        try:
+            parts.append(read(path, _LARGEST))
+        except OSError as error:
+            raise CertificateUnusable(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        bundle = Bundle.parse(b"\n".join(parts))
+        bundle.require((), now)
+        # What is serving would fail in the reactor, where nobody could be told.
+        context_of(bundle)
+    except CertificateUnusable as error:
+        raise CertificateUnusable(
+            f"{certificate} with {key} cannot be served: {error}. See server.tls.cert_file and server.tls.key_file"
+        ) from None
+    if not bundle.names:
+        raise CertificateUnusable(f"{certificate} cannot be served: the certificate names no host")
+    return bundle
+
+
+class Watch(Protocol):
+    """
+    Tells when files have changed.
+    """
+
+    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], None]) -> None:
+        """
+        Begin to look after files.
+        """
+
+    def stop(self) -> None:
+        """
+        Look no more.
+        """
+
+
+@define(eq=False)
+class FilesService(Service):
+    """
+    Serves one certificate, and the next one as soon as it is there. What is there but cannot be used is said, and the
+    one before goes on being served.
+
+    :ivar certificate: file of the leaf and its chain, in PEM.
+    :ivar key: file of its key; it may be the same.
+    """
+
+    _certificate: Path
+    _key: Path
+    _contexts: ContextMap
+    _watch: Watch
+    _clock: IReactorTime
+    _in_thread: InThread
+    _bundle: Bundle | None = field(default=None, init=False)
+    _problem: str | None = field(default=None, init=False)
+    _reloading: Deferred[None] | None = field(default=None, init=False)
+    _again: bool = field(default=False, init=False)
+
+    log = Logger()
+
+    def privilegedStartService(self) -> None:
+        """
+        Load the certificate, while the process may still have the privileges for that.
+
+        :raises CertificateUnusable: there is none that can be served.
+        """
+        super().privilegedStartService()
+        if self._bundle is None:
+            self._take(self._read())
+
+    def startService(self) -> None:
+        """
+        Load it, if that has not been done yet, and look after the files.
+
+        :raises CertificateUnusable: there is none that can be served.
+        """
+        super().startService()
+        if self._bundle is None:
+            self._take(self._read())
+        self._tell()
+        self._watch.start(lambda: (self._certificate, self._key), self._changed)
+
+    async def load(self) -> None:
+        """
+        Load the certificate before the start, without blocking.
+
+        :raises CertificateUnusable: there is none that can be served.
+        """
+        self._take(await self._in_thread(self._read))
+
+    def stopService(self) -> Deferred[None] | None:
+        """
+        Look no more.
+        """
+        super().stopService()
+        self._watch.stop()
+        return self._reloading
+
+    def problem(self) -> str | None:
+        """
+        What is wrong with the certificate that is served, or with the one that should be; ``None`` while all is well.
+        """
+        if self._bundle is None:
+            return "there is no certificate"
+        left = self._bundle.not_after - self._clock.seconds()
+        if left <= 0:
+            return "the certificate has expired"
+        if self._problem is not None:
+            return self._problem
+        if left < _LATE * (self._bundle.not_after - self._bundle.not_before):
+            return f"the certificate expires in {duration(left)} and has not been replaced"
+        return None
+
+    def figures(self) -> Sequence[Figures]:
+        """
+        What can be measured of the certificate, for each of its names.
+        """
+        if self._bundle is None:
+            return ()
+        not_after, problem = self._bundle.not_after, self._problem or ""
+        return tuple(Figures(name=name, not_after=not_after, problem=problem) for name in sorted(self._bundle.names))
+
+    def _read(self) -> Bundle:
+        return read_pair(self._certificate, self._key, self._clock.seconds())
+
+    def _take(self, bundle: Bundle) -> None:
+        for name in sorted(bundle.names):
+            self._contexts.put(name, bundle)
+        for name in self._contexts.names - bundle.names:
+            self._contexts.drop(name)
+        self._contexts.set_default(min(bundle.names))
+        self._bundle, self._problem = bundle, None
+
+    def _tell(self) -> None:
+        assert self._bundle is not None  # noqa: S101
+        self.log.info(
+            "serving the certificate {path} for {names} until {until}",
+            path=str(self._certificate),
+            names=", ".join(sorted(self._bundle.names)),
+            until=rfc3339(self._bundle.not_after),
+        )
+
+    def _changed(self) -> None:
+        self._again = True
+        if self._reloading is None and self.running:
+            self._reloading = Deferred.fromCoroutine(self._reload())
+
+    async def _reload(self) -> None:
+        try:
+            while self._again and self.running:
+                self._again = False
+                await self._try()
+        finally:
+            self._reloading = None
+
+    async def _try(self) -> None:
+        try:
+            bundle: Bundle = await self._in_thread(self._read)
+        except CertificateUnusable as error:
+            self._problem = "the files of the certificate have changed and cannot be used; the one before is served"
+            self.log.error(  # noqa: TRY400 - the reason is in the line
+                "{reason}; still serving the certificate from before", reason=str(error)
+            )
+            return
+        if self._bundle is None or bundle.leaf != self._bundle.leaf or bundle.chain != self._bundle.chain:
+            self._take(bundle)
+            self._tell()
+        else:
+            self._problem = None

@@ -1,0 +1,112 @@
+"""
+The certificates that are configured, as they are on the disk, and who orders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from attrs import define, evolve, field
+from twisted.internet.interfaces import IReactorTime
+
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.key_folder import FolderLock
+from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.store import CertificateStore, InThread
+
+__all__ = ["Holdings"]
+
+# Seconds after the start within which no authority is asked about a certificate that is there.
+_SETTLING = (60.0, 600.0)
+
+
+@define(eq=False)
+class Holdings:
+    """
+    One :class:`~itsjustintv.tls.managed.Holding` for each name.
+
+    :ivar lock: says whether it is this process that orders.
+    :ivar serve: told of every certificate that is read.
+    :ivar retire: told of every name that is not held any more.
+    :ivar random: answers with a number from 0 to 1.
+    """
+
+    _store: CertificateStore
+    _lock: FolderLock
+    _serve: Callable[[str, Bundle], None]
+    _retire: Callable[[str], None]
+    _clock: IReactorTime
+    _random: Callable[[], float]
+    _in_thread: InThread
+    _by_name: dict[str, Holding] = field(factory=dict, init=False)
+
+    def __iter__(self) -> Iterator[Holding]:
+        return iter(tuple(self._by_name.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def get(self, name: str) -> Holding | None:
+        """
+        What is held for a name.
+        """
+        return self._by_name.get(name)
+
+    @property
+    def leads(self) -> bool:
+        """
+        Whether it is this process that orders.
+        """
+        return self._lock.held
+
+    async def hold(self, names: Collection[str]) -> None:
+        """
+        Hold these names and no others. What is being done about a name that goes is given up.
+        """
+        for name in [name for name in self._by_name if name not in names]:
+            holding = self._by_name.pop(name)
+            if holding.task is not None:
+                holding.task.cancel()
+            self._retire(name)
+        for name in names:
+            if name not in self._by_name:
+                holding = Holding(name)
+                await self._read(holding)
+                first, last = _SETTLING
+                asking = self._clock.seconds() + first + self._random() * (last - first)
+                holding.record = evolve(holding.record, ask_at=max(holding.record.ask_at, asking))
+                self._by_name[name] = holding
+
+    async def lead(self) -> bool:
+        """
+        Try to become the one that orders, unless that is so already.
+        """
+        if self._lock.held:
+            return True
+        if not await self._in_thread(self._lock.take):
+            return False
+        # Whoever ordered before may have left something since the last look.
+        await self.follow()
+        await self._store.sweep()
+        return True
+
+    async def follow(self) -> None:
+        """
+        Take and serve what another process has renewed.
+        """
+        for holding in self:
+            if await self._store.stamp(holding.name) != holding.stamp:
+                await self._read(holding)
+
+    def close(self) -> None:
+        """
+        Let another process order.
+        """
+        self._lock.free()
+
+    async def _read(self, holding: Holding) -> None:
+        holding.stamp = await self._store.stamp(holding.name)
+        holding.bundle = await self._store.load(holding.name)
+        holding.record = await self._store.record(holding.name)
+        if holding.bundle is not None:
+            self._serve(holding.name, holding.bundle)

@@ -1,0 +1,138 @@
+"""
+Certificates that somebody wants now: whoever orders them is asked to, which is the daemon if one runs, else ourselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.internet.task import deferLater
+from twisted.web.resource import Resource
+
+from itsjustintv.config.sections import Server
+from itsjustintv.config.tls import http_needed
+from itsjustintv.doctor.tls_checks import held
+from itsjustintv.errors import CertificateError
+from itsjustintv.support.file_watch import FileWatch
+from itsjustintv.support.services import DiskThreads, Storeys
+from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles, Result
+from itsjustintv.tls.modes import Ways
+from itsjustintv.tls.service import HTTPS
+from itsjustintv.tls.settings import challenge_types
+from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.listener import Listener, tcp
+from itsjustintv.web.site import make_site
+
+__all__ = ["Renewal"]
+
+# Seconds between two looks for an answer.
+_EVERY = 0.2
+
+
+@define(eq=False)
+class Renewal:
+    """
+    Asks once, and waits for the answer.
+
+    :ivar server: its TLS is that of certificates that are ordered.
+    :ivar random: answers with a number from 0 to 1.
+    :ivar say: told who does it.
+    :ivar patience: seconds for somebody to take the request.
+    """
+
+    _server: Server
+    _reactor: Any
+    _random: Callable[[], float]
+    _say: Callable[[str], None]
+    _patience: float = 60.0
+    _disk: DiskThreads = field(init=False)
+    _files: RequestFiles = field(init=False)
+    _storeys: Storeys | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._disk = DiskThreads(self._reactor)
+        self._files = RequestFiles(self._root)
+
+    @property
+    def _root(self) -> Path:
+        return Path(self._server.tls.cert_dir)
+
+    async def results(self, request: Request) -> Sequence[Result]:
+        """
+        Have certificates ordered.
+
+        :raises CertificateError: nobody does it.
+        :raises CannotServe: a port that the authority would come to cannot be had.
+        :raises OSError: there is no way to ask.
+        """
+        self._require_ours()
+        self._disk.startService()
+        try:
+            await self._ask(request)
+            try:
+                return await self._answer(request)
+            finally:
+                self._files.withdraw()
+                if self._storeys is not None:
+                    await self._storeys.stopService()
+        finally:
+            await self._disk.stopService()
+
+    def _require_ours(self) -> None:
+        """
+        See that what is written can be read by the daemon, and the other way round.
+        """
+        if self._root.exists() and (owner := self._root.stat().st_uid) != os.geteuid():
+            raise CertificateError(
+                f"server.tls.cert_dir {self._root} belongs to another user, whose id is {owner}: run this as that user"
+            )
+
+    async def _ask(self, request: Request) -> None:
+        try:
+            await self._disk.run(self._files.ask, request)
+        except FileExistsError:
+            raise CertificateError("somebody else is just asking for a certificate: try again in a minute") from None
+
+    async def _answer(self, request: Request) -> Sequence[Result]:
+        asked_at = self._reactor.seconds()
+        told = False
+        while True:
+            # In this order: whoever has answered may end at once.
+            theirs = self._storeys is None and bool(await self._disk.run(held, self._root / "lock"))
+            results = await self._disk.run(self._files.answered, request)
+            if results is not None:
+                return results
+            if theirs and not told:
+                told = True
+                self._say("a daemon orders the certificates: it has been asked to, and this waits for its answer")
+            if self._storeys is None and not theirs:
+                if not self._files.request.exists():
+                    raise CertificateError("the daemon ended before it was done: ask again once it runs")
+                self._say("no daemon orders the certificates: this does it itself")
+                self._order_here(request)
+            if self._reactor.seconds() > asked_at + self._patience and self._files.withdraw():
+                raise CertificateError("nobody has taken the request: is the daemon of this version? See its log")
+            await deferLater(self._reactor, _EVERY)
+
+    def _order_here(self, request: Request) -> None:
+        """
+        Do for these names what the daemon would.
+        """
+        server, reactor = self._server, self._reactor
+        # A trial must not be an occasion to order what is due.
+        tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
+        if not http_needed(tls):
+            # Nobody is to be led to what is open for a moment only.
+            tls = evolve(tls, http_listen="")
+        ways = Ways(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
+        https = HTTPS(tls, ways, reactor)
+        self._storeys = Storeys()
+        if "tls-alpn-01" in challenge_types(tls):
+            site = https.secure(make_site(Resource(), reactor, Limits()))
+            Listener(lambda: tcp(server.listen_addr, server.port), site, reactor).setServiceParent(self._storeys)
+        https.setServiceParent(self._storeys)
+        self._storeys.startService()

@@ -1,0 +1,302 @@
+"""
+When to renew, when to try again, when to worry: pure decisions.
+
+Moments are seconds since the epoch, ``now`` is always handed in, and ``random`` answers with a number from 0 to 1.
+Only the leaf of a certificate counts: an intermediate that expires is the authority's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from itsjustintv.support.durations import duration
+from itsjustintv.tls.acme.messages import RenewalInfo
+from itsjustintv.tls.folding_record_renewal_policy import Record
+
+__all__ = [
+    "Health",
+    "Level",
+    "Span",
+    "advised_moment",
+    "alarm_due",
+    "ari_due",
+    "clock_is_wrong",
+    "due",
+    "failed",
+    "health",
+    "last_moment",
+    "next_ari",
+    "order_moment",
+    "order_of_types",
+    "renewal_moment",
+    "retry_moment",
+    "with_ari",
+    "without_ari",
+]
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_DAY = 86400.0
+
+# Certificates that live shorter than this are renewed at half their life, others when a third is left, as Let's
+# Encrypt advises.
+_SHORT_LIVED = 10 * _DAY
+# Share of a life at the end of which nothing that an authority suggests counts any more.
+_EMERGENCY = 1 / 20
+
+_WITHOUT = tuple(minutes * _MINUTE for minutes in (1, 5, 15, 30, 60, 120, 240, 360))
+_WITH = tuple(minutes * _MINUTE for minutes in (1, 10, 100))
+_JITTER = 0.1
+
+# Let's Encrypt takes five failed validations of a name in an hour.
+_FAILURES_AN_HOUR = 5
+
+# Bounds of a wait for renewal information, and what it is when the authority does not say (RFC 9773, section 4.3).
+_ARI_WAIT = (_MINUTE, _DAY)
+_ARI_UNASKED = 6 * _HOUR
+
+_ALARM_EVERY = _DAY
+
+# 2026-01-01. A clock that shows less has not been set yet.
+_BEFORE_US = 1767225600.0
+
+
+@frozen
+class Span:
+    """
+    The life of a certificate.
+
+    :ivar fraction: share of it that is left when it is renewed, if the operator has decided that; else 0.
+    """
+
+    not_before: float
+    not_after: float
+    fraction: float = 0.0
+
+    @property
+    def lead(self) -> float:
+        """
+        Seconds between the moment of renewal and the end.
+        """
+        life = self.not_after - self.not_before
+        if self.fraction:
+            return life * self.fraction
+        return life / 2 if life < _SHORT_LIVED else life / 3
+
+
+class Level(Enum):
+    """
+    How well it is with a certificate.
+    """
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+
+
+@frozen
+class Health:
+    """
+    How well it is, and why.
+
+    :ivar reason: in words fit for strangers; empty while all is well.
+    """
+
+    level: Level
+    reason: str = ""
+
+
+def clock_is_wrong(now: float) -> bool:
+    """
+    Whether the machine has not been told the time yet: then no certificate can be judged.
+    """
+    return now < _BEFORE_US
+
+
+def renewal_moment(span: Span) -> float:
+    """
+    When to renew without the authority's advice.
+    """
+    return span.not_after - span.lead
+
+
+def due(span: Span | None, record: Record, now: float) -> str | None:
+    """
+    Say why a certificate must be ordered now, or ``None``.
+
+    The authority's advice may make it later than our own rule, but neither than the operator's nor as late as to be in
+    danger.
+    """
+    if span is None:
+        return "there is none"
+    if now >= span.not_after:
+        return "it has expired"
+    if now >= last_moment(span):
+        return "it is about to expire"
+    if now < order_moment(span, record):
+        return None
+    advised = advised_moment(span, record)
+    return "it is time" if advised is None or now < advised else "the authority asks for it"
+
+
+def order_moment(span: Span, record: Record) -> float:
+    """
+    When to renew.
+    """
+    advised, own = advised_moment(span, record), renewal_moment(span)
+    moment = own if advised is None else min(advised, own) if span.fraction else advised
+    return min(moment, last_moment(span))
+
+
+def advised_moment(span: Span, record: Record) -> float | None:
+    """
+    When the authority asks for renewal, or ``None``. A certificate lives for a twentieth of its life, or a day, in any
+    case: an authority that finds every certificate overdue must not be asked for one after the other.
+    """
+    if not record.renew_at:
+        return None
+    return max(record.renew_at, span.not_before + min(_DAY, _EMERGENCY * (span.not_after - span.not_before)))
+
+
+def last_moment(span: Span) -> float:
+    """
+    When to renew whatever an authority advises.
+    """
+    return span.not_after - _EMERGENCY * (span.not_after - span.not_before)
+
+
+def retry_moment(
+    record: Record,
+    span: Span | None,
+    now: float,
+    random: Callable[[], float],
+    retry_after: float | None = None,
+) -> float:
+    """
+    When to try again after ``record.failures`` failures in a row, at least one. What the authority says is the least,
+    and no name fails more than five times in an hour.
+
+    :param span: of the certificate that is being served, if it is still valid.
+    :param retry_after: seconds, as the authority said, or ``None``.
+    """
+    if span is not None and now < span.not_after:
+        waits: Sequence[float] = _WITH
+        last = max(_HOUR, min(_DAY, (span.not_after - now) / 10))
+    else:
+        waits, last = _WITHOUT, _WITHOUT[-1]
+    wait = waits[record.failures - 1] if record.failures <= len(waits) else last
+    wait *= 1.0 + _JITTER * (2.0 * random() - 1.0)
+    moment = now + max(wait, retry_after or 0.0)
+    if len(record.recent_failures) >= _FAILURES_AN_HOUR:
+        moment = max(moment, record.recent_failures[-_FAILURES_AN_HOUR] + _HOUR)
+    return moment
+
+
+def failed(
+    record: Record,
+    span: Span | None,
+    problem: str,
+    now: float,
+    random: Callable[[], float],
+    *,
+    retry_after: float | None = None,
+    blocked_by: str = "",
+) -> Record:
+    """
+    Take note of a failure.
+
+    :param blocked_by: fingerprint of the settings with which it is of no use to try again; empty if it may be.
+    """
+    recent = (*(each for each in record.recent_failures if each > now - _HOUR), now)
+    record = evolve(
+        record,
+        failures=record.failures + 1,
+        last_attempt=now,
+        problem=problem,
+        blocked_by=blocked_by,
+        recent_failures=recent[-_FAILURES_AN_HOUR:],
+    )
+    return evolve(record, next_attempt=retry_moment(record, span, now, random, retry_after))
+
+
+def ari_due(span: Span | None, record: Record, now: float) -> bool:
+    """
+    Whether to ask for renewal information: never about a certificate that has expired.
+    """
+    return span is not None and now < span.not_after and now >= record.ask_at
+
+
+def next_ari(now: float, retry_after: float | None) -> float:
+    """
+    When to ask for renewal information again.
+    """
+    shortest, longest = _ARI_WAIT
+    return now + (_ARI_UNASKED if retry_after is None else min(max(retry_after, shortest), longest))
+
+
+def with_ari(record: Record, info: RenewalInfo, now: float, random: Callable[[], float]) -> Record:
+    """
+    Take renewal information into account: a moment is drawn from its window, once for each window.
+    """
+    record = evolve(record, ask_at=next_ari(now, info.retry_after), explanation=info.explanation)
+    if record.renew_at and (record.window_start, record.window_end) == (info.start, info.end):
+        return record
+    return evolve(
+        record,
+        window_start=info.start,
+        window_end=info.end,
+        renew_at=info.start + random() * (info.end - info.start),
+    )
+
+
+def without_ari(record: Record, span: Span, now: float, retry_after: float | None = None) -> Record:
+    """
+    Go on without renewal information: what was known may make the renewal earlier than our own rule, not later.
+    """
+    record = evolve(record, ask_at=next_ari(now, retry_after))
+    if record.renew_at <= renewal_moment(span):
+        return record
+    return evolve(record, renew_at=0.0, window_start=0.0, window_end=0.0)
+
+
+def order_of_types(types: Sequence[str], failures: int) -> Sequence[str]:
+    """
+    In which order to choose among the configured types of challenges. After a failure it is the other one's turn.
+    """
+    turn = failures % len(types) if types else 0
+    return (*types[turn:], *types[:turn])
+
+
+def alarm_due(span: Span | None, record: Record, now: float) -> bool:
+    """
+    Whether to raise the alarm: renewal fails with less than half the lead left, or there is no certificate at all; once
+    a day.
+    """
+    if not record.failures:
+        return False
+    if span is not None and now < span.not_after - span.lead / 2:
+        return False
+    return not record.alarmed_at or now >= record.alarmed_at + _ALARM_EVERY
+
+
+def health(name: str, span: Span | None, record: Record, now: float) -> Health:
+    """
+    Judge one certificate: critical without one or with less than a quarter of the lead left, degraded when it should
+    have been renewed and is not.
+    """
+    if span is None:
+        return Health(Level.CRITICAL, f"there is no certificate for {name} yet")
+    left = span.not_after - now
+    if left <= 0:
+        return Health(Level.CRITICAL, f"the certificate for {name} has expired")
+    left_over = f"the certificate for {name} expires in {duration(left)}"
+    if left < span.lead / 4:
+        return Health(Level.CRITICAL, left_over)
+    if record.failures:
+        return Health(Level.DEGRADED, f"{left_over}, and could not be renewed {record.failures} times")
+    if left < span.lead / 2:
+        return Health(Level.DEGRADED, f"{left_over}, and its renewal is overdue")
+    return Health(Level.OK)

@@ -1,0 +1,206 @@
+"""
+Looking after one certificate: advice, orders, failures, and what is written of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, evolve
+from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from itsjustintv.config.sections import TLS
+from itsjustintv.errors import AcmeProblem, CertificateError
+from itsjustintv.model import rfc3339
+from itsjustintv.tls import renewal_policy
+from itsjustintv.tls.acme.folding_problems_http import explained, is_final
+from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.certificate import Bundle
+from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.settings import fingerprint
+from itsjustintv.tls.store import CertificateStore
+
+__all__ = ["Attendant", "alarm"]
+
+_log = Logger()
+
+
+def alarm(failure: Failure, server_name: str) -> None:
+    """
+    Say to an operator that a certificate is in danger.
+    """
+    _log.critical(
+        "the certificate of {name} is in danger: {reason}", name=server_name, reason=failure.getErrorMessage()
+    )
+
+
+@define(eq=False)
+class Attendant:
+    """
+    Does what is due for one name at a time.
+
+    :ivar settings: as they are at this moment.
+    :ivar serve: told of every certificate that is to be served from now on.
+    :ivar panic: txacme's alarm, called with a failure and a name.
+    :ivar random: answers with a number from 0 to 1.
+    """
+
+    _settings: Callable[[], TLS]
+    _store: CertificateStore
+    _ordering: Ordering
+    _serve: Callable[[str, Bundle], None]
+    _panic: Callable[[Failure, str], Any]
+    _clock: IReactorTime
+    _random: Callable[[], float]
+
+    log = Logger()
+
+    def to_order(self, holding: Holding, now: float) -> bool:
+        """
+        Whether a certificate is due, and to be tried for now.
+        """
+        settings = self._settings()
+        if holding.due(settings, now) is None or holding.blocked(settings):
+            return False
+        # What was refused was refused with other settings, perhaps before a restart.
+        holding.rearm()
+        return now >= holding.record.next_attempt
+
+    async def attend(self, holding: Holding) -> None:
+        """
+        Do what is to be done about one name. Never fails because of an authority or a disk.
+        """
+        if holding.ari_due(self._clock.seconds()):
+            await self._ask_advice(holding)
+        if not holding.forced and not self.to_order(holding, self._clock.seconds()):
+            return
+        holding.forced = False
+        holding.attempted += 1
+        await self._order(holding)
+
+    async def save(self, holding: Holding) -> None:
+        """
+        Write a certificate; if that fails it is served from memory, and the write is tried again with the next look.
+        """
+        if holding.bundle is None:
+            return
+        try:
+            await self._store.store(holding.name, holding.bundle.objects())
+        except OSError as error:
+            self.log.error(  # noqa: TRY400 - the reason is in the line
+                "the certificate of {name} cannot be written: {reason}; it is served from memory, and lost at the next"
+                " start unless there is room for it",
+                name=holding.name,
+                reason=error.strerror or str(error),
+            )
+            return
+        holding.unsaved = False
+        holding.stamp = await self._store.stamp(holding.name)
+        await self._remember(holding)
+
+    async def raise_alarm(self, holding: Holding, now: float) -> None:
+        """
+        Call for help.
+        """
+        holding.record = evolve(holding.record, alarmed_at=now)
+        failure = holding.error or Failure(CertificateError(holding.record.problem))
+        maybeDeferred(self._panic, failure, holding.name).addErrback(
+            lambda broken: self.log.failure("the alarm itself failed", broken)
+        )
+        await self._remember(holding)
+
+    async def _ask_advice(self, holding: Holding) -> None:
+        span, bundle, now = holding.span, holding.bundle, self._clock.seconds()
+        assert span is not None and bundle is not None and bundle.ari_id is not None  # noqa: S101, PT018 - ari_due()
+        try:
+            client = await self._ordering.client()
+            info = await client.renewal_info(bundle.ari_id)
+        except (CertificateError, OSError) as error:
+            after = error.retry_after if isinstance(error, AcmeProblem) else None
+            self.log.info("no advice on renewing {name}: {reason}", name=holding.name, reason=str(error))
+            holding.record = renewal_policy.without_ari(holding.record, span, now, after)
+        else:
+            before = holding.record.renew_at
+            if info is None:
+                holding.record = renewal_policy.without_ari(holding.record, span, now, float("inf"))
+            else:
+                holding.record = renewal_policy.with_ari(holding.record, info, now, self._random)
+            if holding.record.renew_at != before and holding.record.renew_at:
+                self.log.info(
+                    "the authority advises to renew {name} at {moment} {explanation}",
+                    name=holding.name,
+                    moment=rfc3339(holding.record.renew_at),
+                    explanation=holding.record.explanation,
+                )
+        await self._remember(holding)
+
+    async def _order(self, holding: Holding) -> None:
+        settings, name = self._settings(), holding.name
+        reason = holding.due(settings, self._clock.seconds()) or "somebody asked for it"
+        self.log.info("ordering a certificate for {name}: {reason}", name=name, reason=reason)
+        try:
+            issued = await self._ordering.issue(name, replacing=holding.replacing(), failures=holding.record.failures)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt has its time
+            await self._failed(holding, settings, error)
+            return
+        now = self._clock.seconds()
+        holding.take(issued, now)
+        self._serve(name, issued.bundle)
+        self.log.info(
+            "a certificate for {name} until {until}, from {issuer}",
+            name=name,
+            until=rfc3339(issued.bundle.not_after),
+            issuer=issued.bundle.issuer,
+        )
+        await self.save(holding)
+        if holding.ari_due(now):
+            await self._ask_advice(holding)
+
+    async def _failed(self, holding: Holding, settings: TLS, error: Exception) -> None:
+        now = self._clock.seconds()
+        holding.ended()
+        holding.error = Failure(error)
+        holding.failed += 1
+        problem = error if isinstance(error, AcmeProblem) else None
+        final = problem is not None and is_final(problem)
+        reason = explained(error)
+        span = holding.span if holding.valid(now) else None
+        holding.record = renewal_policy.failed(
+            holding.record,
+            span,
+            reason,
+            now,
+            self._random,
+            retry_after=None if problem is None else problem.retry_after,
+            blocked_by=fingerprint(settings, holding.name) if final else "",
+        )
+        if not isinstance(error, CertificateError | OSError):
+            self.log.failure("no certificate for {name}", holding.error, name=holding.name)
+        elif final:
+            self.log.error(
+                "no certificate for {name}: {reason}; it will not be tried again before the configuration changes",
+                name=holding.name,
+                reason=reason,
+            )
+        else:
+            self.log.warn(
+                "no certificate for {name}: {reason}; next attempt at {moment}",
+                name=holding.name,
+                reason=reason,
+                moment=rfc3339(holding.record.next_attempt),
+            )
+        await self._remember(holding)
+
+    async def _remember(self, holding: Holding) -> None:
+        try:
+            await self._store.remember(holding.name, holding.record)
+        except OSError as error:
+            self.log.warn(
+                "what is known of {name} cannot be written: {reason}", name=holding.name, reason=error.strerror or ""
+            )

@@ -1,0 +1,175 @@
+"""
+Which certificate a connection is served with, decided by the name it asks for. No files: the certificates are handed
+in, and replacing one is all there is to a renewal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+from attrs import define, field
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IProtocolNegotiationFactory
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from itsjustintv.errors import CertificateUnusable
+from itsjustintv.tls.certificate import Bundle
+
+__all__ = ["ACME_TLS", "ContextMap", "context_of"]
+
+#: What an authority's validator says it speaks (RFC 8737, section 4).
+ACME_TLS = b"acme-tls/1"
+
+#: Answers with the challenge of a name (lower case), while there is one.
+ChallengeFor = Callable[[bytes], SSL.Context | None]
+
+
+class _NotSpoken(SSL.Error):
+    """
+    Ends a handshake with an alert. Being an error of OpenSSL's, it is one that Twisted expects.
+    """
+
+
+def context_of(bundle: Bundle) -> SSL.Context:
+    """
+    Make a context that serves a certificate: TLS 1.2 and 1.3, without sessions, so that nobody who comes back is served
+    with an old one.
+
+    :raises CertificateUnusable: OpenSSL would not serve it, because its key is too weak for instance.
+    """
+    # Twisted's annotations name the types of pyOpenSSL, which deprecates them in favour of these.
+    certificates: list[Any] = [bundle.leaf, *bundle.chain]
+    options = CertificateOptions(
+        privateKey=cast("Any", bundle.key),
+        certificate=certificates[0],
+        extraCertChain=certificates[1:],
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+    try:
+        return options.getContext()
+    except SSL.Error as error:
+        reasons = ", ".join(reason for _, _, reason in error.args[0]) if error.args else ""
+        raise CertificateUnusable(f"OpenSSL refuses it ({reasons or 'without a reason'})") from None
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+@define(eq=False)
+class ContextMap:
+    """
+    The certificates that are served.
+
+    A connection that is open keeps the context it began with; the next one gets what is there then. A context must not
+    be changed after its first connection, so each certificate gets a new one.
+
+    :ivar challenge_for: the challenge certificates of tls-alpn-01.
+    """
+
+    _challenge_for: ChallengeFor = lambda _: None
+    _contexts: dict[bytes, SSL.Context] = field(factory=dict, init=False)
+    _default: bytes = field(default=b"", init=False)
+    _front: CertificateOptions = field(init=False)
+
+    log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        # Every connection begins with a context that has no certificate: whoever asks for a name that is not served
+        # fails there.
+        self._front = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2, contextForServerName=self._context_for)
+        self._front.getContext().set_alpn_select_callback(self._select)
+
+    def put(self, name: str, bundle: Bundle) -> None:
+        """
+        Serve a name with a certificate from now on.
+
+        :param name: in lower case; ``*.example.org`` stands for every name of one more label.
+        """
+        context = context_of(bundle)
+        # After the switch to this context it is its own callback that is asked.
+        context.set_alpn_select_callback(self._select)
+        self._contexts[name.encode("ascii")] = context
+
+    def drop(self, name: str) -> None:
+        """
+        Serve a name no longer.
+        """
+        self._contexts.pop(name.encode("ascii"), None)
+
+    def inherit(self, other: ContextMap, names: Iterable[str]) -> None:
+        """
+        Serve names for which there is nothing yet as another map has served them. Both must know the same challenges.
+        """
+        for name in names:
+            key = name.encode("ascii")
+            found = other._find(key)
+            if found is not None and self._find(key) is None:
+                self._contexts[key] = found
+
+    def set_default(self, name: str) -> None:
+        """
+        Serve those who name nobody as if they had asked for this name.
+        """
+        self._default = name.encode("ascii")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """
+        What is served.
+        """
+        return frozenset(name.decode("ascii") for name in self._contexts)
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        """
+        Begin a connection.
+        """
+        connection: SSL.Connection = self._front.serverConnectionForTLS(protocol)
+        return connection
+
+    def _context_for(self, name: bytes | None) -> SSL.Context | None:
+        """
+        Find the context of a name as a client writes it. Only looks into a table.
+        """
+        wanted = _plain(name) if name else self._default
+        found = self._find(wanted)
+        if found is None:
+            self.log.debug("no certificate for {name}", name=repr(wanted))
+        return found
+
+    def _find(self, name: bytes) -> SSL.Context | None:
+        return self._contexts.get(name) or self._contexts.get(b"*." + name.partition(b".")[2])
+
+    def _select(self, connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+        """
+        Choose what to speak.
+
+        :raises _NotSpoken: a validator found no challenge, or came with TLS 1.2: there OpenSSL has chosen the
+            certificate already, and to take it away then is a use of freed memory.
+        """
+        if list(offered) == [ACME_TLS]:
+            challenge = self._challenge_for(_plain(connection.get_servername() or b""))
+            if challenge is None or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+                raise _NotSpoken([("itsjustintv", "", "no challenge to be met here")])
+            connection.set_context(challenge)
+            return ACME_TLS
+        for each in _acceptable(connection):
+            if each in offered:
+                return each
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _plain(name: bytes) -> bytes:
+    """
+    Write a name as it is in the table (RFC 6066, section 3: without a dot at the end, in any case).
+    """
+    return name.lower().removesuffix(b".")
+
+
+def _acceptable(connection: SSL.Connection) -> Sequence[bytes]:
+    """
+    What the protocol behind a connection speaks, the best first.
+    """
+    factory = connection.get_app_data().factory
+    speaking = IProtocolNegotiationFactory(factory.wrappedFactory, None)
+    return () if speaking is None else tuple(speaking.acceptableProtocols())

@@ -1,0 +1,227 @@
+"""
+Requests to Helix, Twitch's API (dev.twitch.tv, "API guide").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from attrs import define, field
+from treq.client import HTTPClient
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
+
+from itsjustintv.errors import TwitchRejected, TwitchUnavailable
+from itsjustintv.support.folding_exchange_http_client import Answer, exchange
+from itsjustintv.telemetry.folding_calls_tracing import ApiCall, OnCall, requesters
+from itsjustintv.twitch.api.oauth import AppToken, Settings
+from itsjustintv.twitch.api.rate_limit import RateBucket
+
+__all__ = ["Helix", "Params"]
+
+#: A name is repeated for each of its values.
+Params = Sequence[tuple[str, str]]
+
+_TIMEOUT = 5.0
+
+# Requests under way at once, of those that leave something to others.
+_AT_ONCE = 24
+_LIMIT = 1024 * 1024
+
+# How a 429 begins that is not about the rate limit (dev.twitch.tv, API reference, "Create EventSub Subscription":
+# more subscriptions with one type and condition than there may be). Waiting does not cure it.
+_NO_MORE = "maximum subscriptions"
+
+
+@define(eq=False)
+class Helix:
+    """
+    Asks Helix, with the token and within the rate limit.
+
+    Requests that leave points to others leave connections to them as well: there can be hundreds, one for each of a
+    crowd, and to open a connection for each costs more than to take turns.
+
+    :ivar http: must not follow redirects on its own.
+    :ivar settings: where Helix is, and who asks.
+    :ivar on_call: is told of every request that was sent, with its answer or without.
+    :ivar on_answer: is shown the headers of every answer.
+    """
+
+    _http: HTTPClient
+    _settings: Settings
+    _token: AppToken
+    _bucket: RateBucket
+    _clock: IReactorTime
+    _on_call: OnCall = lambda _: None
+    _on_answer: Callable[[Headers], None] = lambda _: None
+    _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _heard: bool = field(default=False, init=False)
+
+    @property
+    def limit(self) -> int:
+        """
+        Points that the rate bucket holds when it is full.
+        """
+        return self._bucket.limit
+
+    def problem(self) -> str | None:
+        """
+        Why it is not known yet whether Twitch can be asked, or ``None``: until the first answer nobody should think so.
+        """
+        return None if self._heard else "twitch has not answered yet"
+
+    async def get(self, path: str, params: Params = (), spare: int = 0) -> Any:
+        """
+        Ask for something.
+
+        :param path: below ``api_url``, ``/users`` say.
+        :param spare: points to be left in the rate bucket for others.
+        :return: the answer, parsed.
+        :raises TwitchUnavailable: worth another try.
+        :raises TwitchRejected: not worth another try.
+        """
+        return await self.call("GET", path, params, spare=spare)
+
+    async def call(self, method: str, path: str, params: Params = (), content: Any = None, spare: int = 0) -> Any:
+        """
+        Make a request, waiting for the rate limit first for as long as it takes.
+
+        After a 401 it is made once more with another token, after a 503 once more as it is, after a 429 once more when
+        the bucket has been refilled.
+
+        :param content: sent as JSON, unless it is ``None``.
+        :param spare: points to be left in the rate bucket for others.
+        :return: the answer, parsed; ``None`` when it is empty.
+        :raises TwitchUnavailable: worth another try.
+        :raises TwitchRejected: not worth another try.
+        """
+        request = _Request(self._settings, self._http, self._clock, method, path, params, content)
+        tried: set[int] = set()
+        while True:
+            token = await self._token.get()
+            fare = await self._bucket.take(spare=spare)
+            try:
+                answer = await self._send(request, token, spare)
+            except BaseException:
+                self._bucket.lost(fare)
+                raise
+            self._heard = self._heard or answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            again = answer.status not in tried
+            tried.add(answer.status)
+            if _out_of_points(answer):
+                delay = self._bucket.refused(fare, answer)
+                if not again:
+                    raise TwitchUnavailable(request.told(answer), delay)
+                continue
+            self._bucket.answered(fare, answer)
+            if answer.status == HTTPStatus.UNAUTHORIZED and self._token.rejected(token) and again:
+                continue
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and again:
+                continue
+            return request.result(answer)
+
+    async def _send(self, request: _Request, token: str, spare: int) -> Answer:
+        if not spare:
+            return await self._sent(request, token)
+        await self._crowd.acquire()
+        try:
+            return await self._sent(request, token)
+        finally:
+            self._crowd.release()
+
+    async def _sent(self, request: _Request, token: str) -> Answer:
+        started_at = self._clock.seconds()
+        status: int | None = None
+        try:
+            answer = await request.send(token)
+            status = answer.status
+            self._on_answer(answer.headers)
+        finally:
+            self._on_call(
+                ApiCall(
+                    method=request.method,
+                    path=request.path,
+                    started_at=started_at,
+                    duration=max(0.0, self._clock.seconds() - started_at),
+                    status=status,
+                    requesters=requesters(),
+                )
+            )
+        return answer
+
+
+@define(eq=False)
+class _Request:
+    """
+    A request that may be sent more than once.
+    """
+
+    _settings: Settings
+    _http: HTTPClient
+    _clock: IReactorTime
+    method: str
+    path: str
+    _params: Params
+    _content: Any
+    _name: str = field(init=False)
+
+    @_name.default
+    def _named(self) -> str:
+        return f"{self.method} {self.path}"
+
+    async def send(self, token: str) -> Answer:
+        """
+        :raises TwitchUnavailable: there is no whole answer.
+        """
+        settings = self._settings()
+        headers = {"Authorization": f"Bearer {token}", "Client-Id": settings.client_id}
+        if self._content is not None:
+            headers["Content-Type"] = "application/json"
+        return await exchange(
+            self._http,
+            self._clock,
+            self.method,
+            settings.api_url.rstrip("/") + self.path,
+            what=self._name,
+            timeout=_TIMEOUT,
+            limit=_LIMIT,
+            headers=headers,
+            params=self._params,
+            data=None if self._content is None else orjson.dumps(self._content),
+            hide=(token, settings.webhook_secret),
+        )
+
+    def result(self, answer: Answer) -> Any:
+        """
+        :raises TwitchUnavailable: 5xx, or a 2xx that is not JSON.
+        :raises TwitchRejected: any other status but 2xx.
+        """
+        if 200 <= answer.status < 300:
+            try:
+                return orjson.loads(answer.body) if answer.body else None
+            except orjson.JSONDecodeError:
+                raise TwitchUnavailable(f"{self._name}: the answer is not JSON") from None
+        if answer.status >= 500:
+            raise TwitchUnavailable(self.told(answer))
+        raise TwitchRejected(self.told(answer), answer.status, answer.body)
+
+    def told(self, answer: Answer) -> str:
+        """
+        What Twitch answered, for a person.
+        """
+        return f"{self._name} answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
+
+
+def _out_of_points(answer: Answer) -> bool:
+    """
+    Whether it is the rate limit that a request was refused for. A 429 with points left is about something else.
+    """
+    return (
+        answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        and not answer.number("Ratelimit-Remaining")
+        and not answer.message.lower().startswith(_NO_MORE)
+    )

@@ -1,0 +1,236 @@
+"""
+Who is who on Twitch: users, channels, streams and followers (dev.twitch.tv, "Twitch API reference").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from attrs import Factory, define, field, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from itsjustintv.errors import TwitchUnavailable
+from itsjustintv.twitch.api.batching import Batch
+from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.helix import Helix, Params
+
+__all__ = ["Channel", "Directory", "Stream", "User"]
+
+# One name that cannot exist makes Helix refuse the whole call it is in.
+_ID = re.compile(r"[0-9]{1,20}")
+_LOGIN = re.compile(r"[a-z0-9_]{1,25}")
+
+_AT_ONCE = 100
+
+Item = TypeVar("Item")
+
+
+@frozen(kw_only=True)
+class User:
+    """
+    From Get Users. An absent text is empty, here and below.
+    """
+
+    id: str
+    login: str
+    name: str
+    description: str
+    image_url: str
+
+
+@frozen(kw_only=True)
+class Channel:
+    """
+    From Get Channel Information: the settings of a channel, live or not.
+    """
+
+    id: str
+    language: str
+    title: str
+    game_id: str
+    game_name: str
+    tags: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Stream:
+    """
+    From Get Streams: what is on now, or was a minute ago.
+
+    :ivar type: ``live``, or empty when Twitch itself is in trouble.
+    :ivar started_at: RFC 3339 as Twitch wrote it.
+    :ivar thumbnail_url: holds ``{width}x{height}`` to be filled in.
+    """
+
+    id: str
+    user_id: str
+    user_login: str
+    user_name: str
+    type: str
+    started_at: str
+    language: str
+    title: str
+    game_id: str
+    game_name: str
+    tags: tuple[str, ...]
+    viewer_count: int | None
+    thumbnail_url: str
+
+
+@define(eq=False)
+class Directory:
+    """
+    Looks things up, many at once. Every look-up answers ``None`` for somebody Helix does not know, and fails with a
+    :class:`~itsjustintv.errors.TwitchError`.
+
+    :ivar pace: tells how many seconds to leave between two calls of the same kind, and is told of each call.
+    """
+
+    _helix: Helix
+    _clock: IReactorTime
+    _pace: Pace
+    _users: Batch[tuple[str, str], User] = field(
+        init=False, default=Factory(lambda self: self._batch(self._ask_users), takes_self=True)
+    )
+    _channels: Batch[str, Channel] = field(
+        init=False, default=Factory(lambda self: self._batch(self._ask_channels), takes_self=True)
+    )
+    _streams: Batch[str, Stream] = field(
+        init=False, default=Factory(lambda self: self._batch(self._ask_streams), takes_self=True)
+    )
+
+    def user(self, user_id: str) -> Deferred[User | None]:
+        """
+        Find a user by id.
+        """
+        return self._users.get(("id", user_id)) if _ID.fullmatch(user_id) else succeed(None)
+
+    def user_by_login(self, login: str) -> Deferred[User | None]:
+        """
+        Find a user by login, in whatever case. A login that cannot be one is unknown.
+        """
+        login = login.lower()
+        return self._users.get(("login", login)) if _LOGIN.fullmatch(login) else succeed(None)
+
+    def channel(self, user_id: str) -> Deferred[Channel | None]:
+        """
+        Find the channel of a user.
+        """
+        return self._channels.get(user_id) if _ID.fullmatch(user_id) else succeed(None)
+
+    def stream(self, user_id: str) -> Deferred[Stream | None]:
+        """
+        Find what a user is streaming. For up to a minute after a start it is ``None``, or the broadcast before.
+        """
+        return self._streams.get(user_id) if _ID.fullmatch(user_id) else succeed(None)
+
+    async def followers(self, user_id: str, spare: int = 0) -> int:
+        """
+        Count the followers of a channel. Costs a point of the rate limit each time.
+
+        :param spare: points to be left in the rate bucket for others.
+        """
+        self._pace.spend()
+        answer = await self._helix.get(
+            "/channels/followers", [("broadcaster_id", user_id), ("first", "1")], spare=spare
+        )
+        total = answer.get("total") if isinstance(answer, dict) else None
+        if type(total) is not int or not 0 <= total < 1 << 63:
+            raise TwitchUnavailable("GET /channels/followers: the answer has no total")
+        return total
+
+    def _batch(self, ask: Any) -> Batch[Any, Any]:
+        return Batch(ask, self._clock, interval=self._pace.interval, size=_AT_ONCE)
+
+    async def _ask_users(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], User]:
+        users = await self._items("/users", keys, _user)
+        return {key: user for user in users for key in (("id", user.id), ("login", user.login.lower()))}
+
+    async def _ask_channels(self, ids: Sequence[str]) -> Mapping[str, Channel]:
+        channels = await self._items("/channels", [("broadcaster_id", each) for each in ids], _channel)
+        return {channel.id: channel for channel in channels}
+
+    async def _ask_streams(self, ids: Sequence[str]) -> Mapping[str, Stream]:
+        # Without "first" only 20 are answered.
+        params = [("first", str(_AT_ONCE)), *(("user_id", each) for each in ids)]
+        return {stream.user_id: stream for stream in await self._items("/streams", params, _stream)}
+
+    async def _items(self, path: str, params: Params, read: Callable[[_Fields], Item]) -> Sequence[Item]:
+        self._pace.spend()
+        answer = await self._helix.get(path, params)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, list):
+            raise TwitchUnavailable(f"GET {path}: the answer has no data")
+        return [read(_Fields(item)) for item in data if isinstance(item, dict)]
+
+
+@frozen
+class _Fields:
+    """
+    Somebody else's JSON object, read without trust in its types.
+    """
+
+    _content: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """
+        A text; anything else is empty.
+        """
+        value = self._content.get(name)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """
+        The texts of a list.
+        """
+        values = self._content.get(name)
+        return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
+    def count(self, name: str) -> int | None:
+        """
+        A whole number, not negative.
+        """
+        value = self._content.get(name)
+        return value if type(value) is int and 0 <= value < 1 << 63 else None
+
+
+def _user(item: _Fields) -> User:
+    return User(
+        id=item.text("id"),
+        login=item.text("login"),
+        name=item.text("display_name"),
+        description=item.text("description"),
+        image_url=item.text("profile_image_url"),
+    )
+
+
+def _channel(item: _Fields) -> Channel:
+    return Channel(
+        id=item.text("broadcaster_id"),
+        language=item.text("broadcaster_language"),
+        title=item.text("title"),
+        game_id=item.text("game_id"),
+        game_name=item.text("game_name"),
+        tags=item.texts("tags"),
+    )
+
+
+def _stream(item: _Fields) -> Stream:
+    return Stream(
+        id=item.text("id"),
+        user_id=item.text("user_id"),
+        user_login=item.text("user_login"),
+        user_name=item.text("user_name"),
+        type=item.text("type"),
+        started_at=item.text("started_at"),
+        language=item.text("language"),
+        title=item.text("title"),
+        game_id=item.text("game_id"),
+        game_name=item.text("game_name"),
+        tags=item.texts("tags"),
+        viewer_count=item.count("viewer_count"),
+        thumbnail_url=item.text("thumbnail_url"),
+    )

@@ -1,0 +1,338 @@
+"""
+The app access token: client credentials in, a token out, kept on disk (dev.twitch.tv, "Getting OAuth Access Tokens").
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import orjson
+from attrs import define, evolve, field, frozen
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http_headers import Headers
+
+from itsjustintv.config.sections import Twitch
+from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
+from itsjustintv.model import rfc3339
+from itsjustintv.support.durations import Seconds
+from itsjustintv.support.files import replace
+from itsjustintv.support.folding_exchange_http_client import Answer, exchange
+from itsjustintv.support.regular_files import read
+from itsjustintv.support.single_flight import SingleFlight
+
+__all__ = ["AppToken", "InThread", "Settings", "as_original"]
+
+#: ``[twitch]`` as it is at this moment.
+Settings = Callable[[], Twitch]
+#: Runs a function with its arguments where it may block.
+InThread = Callable[..., Deferred[Any]]
+
+_TIMEOUT = 5.0
+_LIMIT = 64 * 1024
+
+_VALUE = re.compile(r"[!-~]+")
+
+# Share of a token's life after which another one is asked for.
+_RENEW_AT = 0.9
+
+# Seconds for which a failure stands for the next ones: wrong credentials, and Twitch being away.
+_REJECTED = 600.0
+_UNAVAILABLE = 1.0
+
+# Seconds within which two tokens refused by Helix mean that a third will not be better.
+_DROP_EVERY = 60.0
+
+
+@frozen(kw_only=True)
+class _Token:
+    """
+    A token.
+
+    :ivar lifetime: seconds from its making to ``expires_at``.
+    :ivar owner: fingerprint of the credentials it was made for; empty in a file of the original program.
+    """
+
+    value: str = field(repr=False)
+    type: str
+    lifetime: int
+    expires_at: float
+    owner: str
+
+    def serves(self, owner: str, now: float) -> bool:
+        return self.owner in ("", owner) and now < self.expires_at
+
+    def ages(self, now: float) -> bool:
+        return now >= self.expires_at - (1 - _RENEW_AT) * self.lifetime
+
+    def dump(self) -> bytes:
+        """
+        Write it as the original program does, and the owner, if it has one.
+        """
+        expires_at = rfc3339(self.expires_at, "auto")
+        content = {
+            "access_token": self.value,
+            "token_type": self.type,
+            "expires_in": self.lifetime,
+            "expires_at": expires_at,
+            **({"owner": self.owner} if self.owner else {}),
+        }
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def load(cls, text: bytes, now: float | None = None, owner: str = "") -> _Token:
+        """
+        Read Twitch's answer of this moment, or without one a file.
+
+        :raises ValueError: it is not what Twitch answers, :meth:`dump` or the original program writes. Never quotes it.
+        """
+        try:
+            content = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise ValueError("it is not JSON") from None
+        if not isinstance(content, dict):
+            raise ValueError("it is not an object")  # noqa: TRY004 - one error for whatever is wrong with it
+        value, lifetime = content.get("access_token"), content.get("expires_in")
+        # It becomes a header.
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ValueError("access_token is not a token")
+        if type(lifetime) is not int or not 0 < lifetime < 1 << 31:
+            raise ValueError("expires_in is not a number of seconds")
+        if now is None:
+            expires_at = _moment(content.get("expires_at"))
+            owner = str(content.get("owner", ""))
+        else:
+            expires_at = now + lifetime
+        return cls(
+            value=value,
+            type=str(content.get("token_type", "bearer")),
+            lifetime=lifetime,
+            expires_at=expires_at,
+            owner=owner,
+        )
+
+
+def as_original(path: Path) -> bytes | None:
+    """
+    Read a token file and write it as the original program does. Blocks.
+
+    :return: ``None`` when there is no such file.
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is not a token file; never quotes it.
+    """
+    text = _read(path)
+    return None if text is None else evolve(_Token.load(text), owner="").dump()
+
+
+@frozen
+class _Failed:
+    """
+    Why there was no token, for whom, and until when there is no use in asking again.
+    """
+
+    owner: str
+    until: float
+    error: TwitchError
+
+
+@define(eq=False)
+class AppToken:
+    """
+    The token for Helix.
+
+    :ivar http: asks for it.
+    :ivar settings: ``client_id``, ``client_secret`` and ``auth_url`` may change at any time; a token that was made for
+        others is not used. It is kept in ``token_file``.
+    :ivar in_thread: reads and writes the file. The file is small, but a write waits for the disk.
+    :ivar hide: is told of each token, as of something that must appear nowhere.
+    :ivar on_answer: is shown the headers of every answer.
+    """
+
+    _http: HTTPClient
+    _settings: Settings
+    _clock: IReactorTime
+    _in_thread: InThread
+    _hide: Callable[[Sequence[str]], object] = lambda _: None
+    _on_answer: Callable[[Headers], None] = lambda _: None
+    _token: _Token | None = field(default=None, init=False)
+    _loaded: bool = field(default=False, init=False)
+    _failed: _Failed | None = field(default=None, init=False)
+    _said: tuple[str, str] | None = field(default=None, init=False)
+    _dropped_at: float = field(default=-inf, init=False)
+    _loading: SingleFlight[None] = field(factory=SingleFlight, init=False)
+    _renewing: SingleFlight[str] = field(factory=SingleFlight, init=False)
+
+    log = Logger()
+
+    async def get(self) -> str:
+        """
+        The token, from memory, from the file or from Twitch. Everybody who waits for Twitch waits for one and the same
+        renewal, which goes on if they stop waiting. During the last tenth of its life a token is still answered at
+        once, and another one is asked for meanwhile.
+
+        :raises TwitchUnavailable: Twitch could not be asked; worth another try.
+        :raises TwitchRejected: the credentials are wrong. This is remembered for ten minutes, unless they change.
+        """
+        if not self._loaded:
+            await self._loading.join("", self._load)
+        settings = self._settings()
+        owner = _fingerprint(settings)
+        token, now = self._token, self._clock.seconds()
+        if token is None or not token.serves(owner, now):
+            return await self._renewing.join(owner, lambda: self._renew(settings, owner))
+        if token.ages(now):
+            renewal = self._renewing.join(owner, lambda: self._renew(settings, owner))
+            renewal.addErrback(lambda failure: failure.trap(TwitchError))
+        return token.value
+
+    def problem(self) -> str | None:
+        """
+        Why there is no token at this moment, or ``None``.
+        """
+        failed = self._failed
+        if failed is None or failed.owner != _fingerprint(self._settings()):
+            return None
+        if isinstance(failed.error, TwitchRejected):
+            return "twitch rejects twitch.client_id and twitch.client_secret"
+        return "twitch gives no token at the moment"
+
+    @property
+    def expires_at(self) -> float | None:
+        """
+        When the token expires, in seconds since the epoch; ``None`` while there is none.
+        """
+        return None if self._token is None else self._token.expires_at
+
+    def rejected(self, value: str) -> bool:
+        """
+        Take note that Helix answered 401 to a token.
+
+        :return: whether :meth:`get` has another one to offer. ``False`` when the last one was rejected within a minute,
+            too: then it is not the token that is wrong, and one must not be made for every request.
+        """
+        if self._token is None or self._token.value != value:
+            return True
+        now = self._clock.seconds()
+        if now - self._dropped_at < _DROP_EVERY:
+            return False
+        self._dropped_at = now
+        self._token = None
+        return True
+
+    async def _load(self) -> None:
+        path = Path(self._settings().token_file)
+        try:
+            text = await self._in_thread(_read, path)
+            if text is not None:
+                self._token = _Token.load(text)
+                self._hide((self._token.value,))
+        except (OSError, ValueError) as error:
+            self.log.warn(
+                "the token file {path} cannot be used: {reason}; asking twitch for a new token",
+                path=str(path),
+                reason=_reason(error),
+            )
+        self._loaded = True
+
+    async def _renew(self, settings: Twitch, owner: str) -> str:
+        failed = self._failed
+        if failed is not None and failed.owner == owner and self._clock.seconds() < failed.until:
+            raise failed.error.with_traceback(None)
+        try:
+            token = await self._ask(settings, owner)
+        except TwitchUnavailable as error:
+            self._failed = _Failed(owner, self._clock.seconds() + (error.retry_after or _UNAVAILABLE), error)
+            raise
+        except TwitchRejected as error:
+            self._failed = _Failed(owner, self._clock.seconds() + _REJECTED, error)
+            if self._said != (owner, str(error)):
+                self._said = (owner, str(error))
+                self.log.error(  # noqa: TRY400 - the reason is in the line
+                    "{reason}; nothing can be asked of twitch: check twitch.client_id and twitch.client_secret",
+                    reason=str(error),
+                )
+            raise
+        self._hide((token.value,))
+        self._token, self._failed, self._said = token, None, None
+        await self._save(token)
+        return token.value
+
+    async def _ask(self, settings: Twitch, owner: str) -> _Token:
+        answer = await exchange(
+            self._http,
+            self._clock,
+            "POST",
+            f"{settings.auth_url.rstrip('/')}/token",
+            what="the token endpoint",
+            timeout=_TIMEOUT,
+            limit=_LIMIT,
+            data={
+                "client_id": settings.client_id,
+                "client_secret": settings.client_secret,
+                "grant_type": "client_credentials",
+            },
+            hide=(settings.client_secret,),
+        )
+        self._on_answer(answer.headers)
+        if answer.status != 200:
+            raise _refusal(answer)
+        try:
+            token = _Token.load(answer.body, self._clock.seconds(), owner)
+        except ValueError as error:
+            raise TwitchUnavailable(f"the token endpoint: the answer cannot be used: {error}") from None
+        self.log.info("twitch gave a token for {delay}", delay=Seconds(token.lifetime))
+        return token
+
+    async def _save(self, token: _Token) -> None:
+        path = Path(self._settings().token_file)
+        try:
+            await self._in_thread(replace, path, token.dump())
+        except OSError as error:
+            self.log.warn(
+                "cannot write the token file {path}: {reason}; the token is used, and lost at the next start",
+                path=str(path),
+                reason=_reason(error),
+            )
+
+
+def _refusal(answer: Answer) -> TwitchError:
+    message = f"the token endpoint answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
+    if answer.status == 429 or answer.status >= 500:
+        after = answer.number("Retry-After")
+        return TwitchUnavailable(message, None if after is None else float(after))
+    return TwitchRejected(message, answer.status)
+
+
+def _fingerprint(settings: Twitch) -> str:
+    """
+    Name the credentials, and whom they are for, without telling them.
+    """
+    return hmac.digest(
+        settings.client_secret.encode("utf-8"), f"{settings.auth_url} {settings.client_id}".encode(), "sha256"
+    ).hex()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return read(path, _LIMIT)
+    except FileNotFoundError:
+        return None
+
+
+def _moment(text: Any) -> float:
+    moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("expires_at is not a moment")
+    return moment.timestamp()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

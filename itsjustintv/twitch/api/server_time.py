@@ -1,0 +1,127 @@
+"""
+What time it is at Twitch: every answer has a ``Date`` (RFC 9110, section 6.6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.web.http_headers import Headers
+
+from itsjustintv.support.durations import Seconds, duration
+from itsjustintv.twitch.eventsub.messages import WINDOW
+
+__all__ = ["ADVICE", "FAR_OFF", "TwitchTime", "dated"]
+
+#: Seconds by which the clock may differ without harm. Twitch dates messages, and those that seem to be ten minutes old
+#: are refused; receivers of Standard Webhooks refuse what seems to be five minutes old.
+FAR_OFF = 120.0
+
+#: What to do about a clock that is wrong.
+ADVICE = "set it and keep it set with NTP (timedatectl, chronyc tracking)"
+
+
+def dated(headers: Headers) -> float | None:
+    """
+    When an answer was made, in seconds since the epoch, in the middle of the second that it names; ``None`` if it does
+    not say, or comes from a cache.
+    """
+    [date, *_] = headers.getRawHeaders("Date") or [""]
+    if headers.hasHeader("Age"):
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp() + 0.5
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+@define(eq=False)
+class TwitchTime:
+    """
+    Compares the clock of this machine with Twitch's, from the last answer on, and says so when they part.
+
+    :ivar clock: the steady one, by which Twitch's goes on between two answers, so that a clock that is set right is
+        right at once.
+    :ivar wall: the clock of this machine.
+    """
+
+    _clock: IReactorTime
+    _wall: Callable[[], float]
+    _difference: float | None = field(default=None, init=False)
+    _far: bool = field(default=False, init=False)
+
+    log = Logger()
+
+    def heard(self, headers: Headers) -> None:
+        """
+        Learn from an answer that has just come.
+        """
+        theirs = dated(headers)
+        if theirs is not None:
+            self._difference = theirs - self._clock.seconds()
+            self.look()
+
+    def ahead(self) -> float | None:
+        """
+        By how many seconds this machine's clock is ahead of Twitch's, negative if behind; ``None`` before the first
+        answer.
+        """
+        return None if self._difference is None else self._wall() - self._clock.seconds() - self._difference
+
+    def now(self) -> float:
+        """
+        What time it is at Twitch, in seconds since the epoch, for comparison with what it dates; before the first
+        answer, what time it is here.
+        """
+        return self._wall() if self._difference is None else self._clock.seconds() + self._difference
+
+    def problem(self) -> str | None:
+        """
+        Why messages may be refused, or ``None``.
+        """
+        ahead = self.ahead()
+        if ahead is None or abs(ahead) <= FAR_OFF:
+            return None
+        return f"this machine's clock is {_rough(ahead)} {_direction(ahead)} twitch's: {_consequence(ahead)}; {ADVICE}"
+
+    def look(self) -> None:
+        """
+        Say when the clocks have parted, and when they agree again.
+        """
+        ahead = self.ahead()
+        if ahead is None or (abs(ahead) > FAR_OFF) == self._far:
+            return
+        self._far = not self._far
+        if self._far:
+            self.log.emit(
+                LogLevel.error if abs(ahead) > WINDOW else LogLevel.warn,
+                "this machine's clock is {off} {direction} twitch's: {consequence}; {advice}",
+                off=_rough(ahead),
+                direction=_direction(ahead),
+                consequence=_consequence(ahead),
+                advice=ADVICE,
+            )
+        else:
+            self.log.info("this machine's clock agrees with twitch's again")
+
+
+def _rough(ahead: float) -> Seconds:
+    """
+    A difference without the half second, and the time of the answer's way, by which it is uncertain.
+    """
+    off = abs(ahead)
+    return Seconds(round(off) if off < WINDOW else 60 * round(off / 60))
+
+
+def _direction(ahead: float) -> str:
+    return "ahead of" if ahead > 0 else "behind"
+
+
+def _consequence(ahead: float) -> str:
+    if abs(ahead) > WINDOW:
+        return "every message of twitch is refused"
+    return f"messages are refused from {duration(WINDOW)} on, and receivers may refuse deliveries sooner"

@@ -1,0 +1,262 @@
+"""
+EventSub's webhook messages: headers and a raw body in, one of four frozen values out.
+
+Pure. Nothing is parsed before the signature holds (dev.twitch.tv, "Handling webhook events").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from attrs import frozen
+from twisted.web.http_headers import Headers
+
+from itsjustintv.errors import Forged, Stale, Unreadable
+from itsjustintv.model import Event
+from itsjustintv.support.durations import duration
+from itsjustintv.support.signatures import verify_eventsub
+
+__all__ = ["WINDOW", "Challenge", "Message", "Notification", "Other", "Revocation", "open_message"]
+
+#: Seconds by which a message may be older or newer than now (dev.twitch.tv, "EventSub": guard against replays).
+WINDOW = 600.0
+
+_ID = b"Twitch-Eventsub-Message-Id"
+_TIMESTAMP = b"Twitch-Eventsub-Message-Timestamp"
+_SIGNATURE = b"Twitch-Eventsub-Message-Signature"
+_TYPE = b"Twitch-Eventsub-Message-Type"
+
+# Id, timestamp and body are signed without anything between them. The rigid shape of the timestamp is what keeps a
+# byte of one from being moved to another under the same signature.
+_RFC3339 = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+
+
+@frozen
+class Challenge:
+    """
+    Twitch asks whether this callback is ours.
+
+    :ivar text: to be sent back, exactly.
+    :ivar subscription_id: what it is about; empty when that is no subscription, but a conduit's shard.
+    """
+
+    text: str
+    subscription_id: str = ""
+
+
+@frozen
+class Notification:
+    """
+    A streamer went live.
+    """
+
+    event: Event
+
+
+@frozen(kw_only=True)
+class Revocation:
+    """
+    Twitch has ended a subscription; nothing further arrives for it.
+
+    :ivar subscription_id: Twitch's name for it.
+    :ivar type: what it was for, ``stream.online`` say.
+    :ivar status: why; any text, ``user_removed`` say.
+    :ivar broadcaster_id: whom it was for; empty when Twitch does not say.
+    """
+
+    subscription_id: str
+    type: str
+    status: str
+    broadcaster_id: str
+
+
+@frozen
+class Other:
+    """
+    Authentic, and nothing we act upon.
+
+    :ivar kind: the type of the message or of the subscription.
+    """
+
+    kind: str
+
+
+Message = Challenge | Notification | Revocation | Other
+
+
+def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float, event_id: str) -> Message:
+    """
+    Authenticate and read a message.
+
+    The type of a message is a header that the signature does not cover, so the body must agree with it: a challenge
+    is a body with ``challenge``, a notification one with ``event`` or ``events``, a revocation one with neither.
+
+    :param body: as received, to the byte.
+    :param secrets: every secret that Twitch may sign with, old and new during a change. Empty ones are passed over:
+        anybody can sign with nothing.
+    :param now: seconds since the epoch.
+    :param event_id: the id of the event, if this tells of one.
+    :raises Forged: no secret explains the signature, or one of the headers it needs is missing or there twice.
+    :raises Stale: sent more than :data:`WINDOW` seconds before or after ``now``.
+    :raises Unreadable: authentic, but not what EventSub documents.
+    """
+    message_id, timestamp = _authenticate(headers, body, secrets)
+    age = now - _moment(timestamp)
+    if age > WINDOW:
+        raise Stale(f"the message was sent {duration(age)} ago (limit {duration(WINDOW)}): check this machine's clock")
+    if age < -WINDOW:
+        raise Stale(
+            f"the message is dated {duration(-age)} from now (limit {duration(WINDOW)}): check this machine's clock"
+        )
+    kind = _single(headers, _TYPE)
+    content = _object(_parse(body), "the body")
+    if "challenge" in content:
+        shape = b"webhook_callback_verification"
+    elif "event" in content or "events" in content:
+        shape = b"notification"
+    else:
+        shape = b"revocation"
+    if kind not in (b"webhook_callback_verification", b"notification", b"revocation"):
+        if kind is None:
+            raise Unreadable("the message has no type")
+        return Other(kind.decode("latin-1"))
+    if kind != shape:
+        raise Unreadable("the type of the message does not fit its body")
+    if shape == b"webhook_callback_verification":
+        return _challenge(content)
+    subscription = _object(content.get("subscription"), "the subscription")
+    if shape == b"revocation":
+        return _revocation(subscription)
+    if (topic := _text(subscription, "type")) != "stream.online":
+        return Other(topic)
+    # Latin-1 keeps every byte of a header that promises no alphabet.
+    return Notification(_event(content.get("event"), message_id.decode("latin-1"), now, event_id))
+
+
+def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """
+    Find the secret that explains the signature.
+
+    :return: the id and the timestamp that were signed.
+    """
+    message_id = _single(headers, _ID)
+    timestamp = _single(headers, _TIMESTAMP)
+    signature = _single(headers, _SIGNATURE)
+    if not message_id or not timestamp:
+        raise Forged("the header with the id or the timestamp is missing")
+    refusal = Forged("there is no webhook secret to check signatures with")
+    for secret in filter(None, secrets):
+        try:
+            verify_eventsub(secret, message_id, timestamp, body, signature)
+        except Forged as error:
+            refusal = error
+        else:
+            return message_id, timestamp
+    raise refusal
+
+
+def _single(headers: Headers, name: bytes) -> bytes | None:
+    """
+    Read a header that may be there once.
+    """
+    values = headers.getRawHeaders(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise Forged("a header of the signature or the type is there more than once")
+    return values[0]
+
+
+def _moment(timestamp: bytes) -> float:
+    """
+    Read RFC 3339 with any number of fraction digits as seconds since the epoch.
+    """
+    if _RFC3339.fullmatch(timestamp):
+        try:
+            return datetime.fromisoformat(timestamp.decode("ascii")).timestamp()
+        except ValueError:
+            pass
+    raise Unreadable("the timestamp is not RFC 3339")
+
+
+def _parse(body: bytes) -> Any:
+    """
+    Read JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # The parser's own words quote the body.
+        raise Unreadable("the body is not JSON") from None
+
+
+def _object(value: Any, what: str) -> Mapping[str, Any]:
+    """
+    Insist on a JSON object.
+    """
+    if not isinstance(value, dict):
+        raise Unreadable(f"{what} is not an object")
+    return value
+
+
+def _text(container: Mapping[str, Any], name: str) -> str:
+    """
+    Insist on a text that is not empty.
+    """
+    value = container.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"{name} is not a text")
+    return value
+
+
+def _optional_text(container: Mapping[str, Any], name: str) -> str:
+    """
+    Read a text that no decision needs; empty when it is missing or something else.
+    """
+    value = container.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _challenge(content: Mapping[str, Any]) -> Challenge:
+    """
+    Read a challenge: whatever it is about, it is to be answered.
+    """
+    about = content.get("subscription")
+    name = about.get("id") if isinstance(about, dict) else None
+    return Challenge(_text(content, "challenge"), name if isinstance(name, str) else "")
+
+
+def _revocation(subscription: Mapping[str, Any]) -> Revocation:
+    """
+    Read the subscription that Twitch has ended.
+    """
+    condition = subscription.get("condition")
+    return Revocation(
+        subscription_id=_text(subscription, "id"),
+        type=_text(subscription, "type"),
+        status=_text(subscription, "status"),
+        broadcaster_id=_optional_text(condition, "broadcaster_user_id") if isinstance(condition, dict) else "",
+    )
+
+
+def _event(value: Any, message_id: str, now: float, event_id: str) -> Event:
+    """
+    Read the event of a ``stream.online``, version 1 (dev.twitch.tv, "EventSub subscription types"). Refused is only one
+    that cannot be announced: without a type it counts as ``live``, since Twitch does not send it again after a refusal.
+    """
+    event = _object(value, "the event")
+    return Event(
+        id=event_id,
+        message_id=message_id,
+        stream_id=_text(event, "id"),
+        broadcaster_id=_text(event, "broadcaster_user_id"),
+        broadcaster_login=_optional_text(event, "broadcaster_user_login"),
+        broadcaster_name=_optional_text(event, "broadcaster_user_name"),
+        type=_optional_text(event, "type"),
+        started_at=_text(event, "started_at"),
+        received_at=now,
+    )

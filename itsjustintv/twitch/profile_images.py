@@ -1,0 +1,199 @@
+"""
+Profile images, kept on disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
+
+from itsjustintv import __version__
+from itsjustintv.config.sections import Cache
+from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
+from itsjustintv.model import Picture
+from itsjustintv.support.files import replace
+from itsjustintv.support.folding_exchange_http_client import unavailable
+from itsjustintv.support.http_client import TooLong, bounded, read_body
+from itsjustintv.support.regular_files import read
+from itsjustintv.support.single_flight import SingleFlight
+from itsjustintv.twitch.api.oauth import InThread, Settings
+
+__all__ = ["ProfileImages"]
+
+_LIMIT = 2 * 1024 * 1024
+_TIMEOUT = 10.0
+_DAY = 86400.0
+
+_ID = re.compile(r"[0-9]{1,20}")
+
+# What we or the original program wrote, or left unfinished. Nothing else in the directory is touched.
+_OURS = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16}|\.jpg)|\.[0-9]{1,20}-[0-9a-f]{16}\..*\.tmp")
+
+
+@define(eq=False)
+class ProfileImages(Service):
+    """
+    Fetches pictures once and keeps them.
+
+    A picture is the file ``<user id>-<beginning of the SHA-256 of its address>``, nothing but its bytes, and its time
+    is when it was fetched. Twitch gives a new picture a new address, so it is never mistaken for the old one.
+
+    :ivar agent: must neither follow redirects nor unpack answers: what is read here is limited as it comes.
+    :ivar settings: pictures may come from the origin of ``api_url``, too, even without TLS.
+    :ivar cache: the current ``[cache]``: where a picture is kept, and for how long.
+    :ivar in_thread: works on the disk.
+    """
+
+    _agent: IAgent
+    _settings: Settings
+    _cache: Callable[[], Cache]
+    _clock: IReactorTime
+    _in_thread: InThread
+    _fetching: SingleFlight[Picture] = field(factory=SingleFlight, init=False)
+    _loop: LoopingCall | None = field(default=None, init=False)
+
+    log = Logger()
+
+    def startService(self) -> None:
+        """
+        Begin to delete, now and once a day, what is too old.
+        """
+        super().startService()
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._purge()))
+        self._loop.clock = self._clock
+        self._loop.start(_DAY)
+
+    def stopService(self) -> None:
+        """
+        Delete nothing more.
+        """
+        super().stopService()
+        if self._loop is not None and self._loop.running:
+            self._loop.stop()
+
+    async def get(self, user_id: str, url: str) -> Picture:
+        """
+        The picture of a user, from disk or from its address. Who wants a picture that is being fetched waits for that;
+        it goes on if they stop waiting.
+
+        :raises TwitchUnavailable: worth another try.
+        :raises TwitchRejected: there is no picture of an allowed kind and size at an allowed address.
+        """
+        if not _ID.fullmatch(user_id):
+            raise TwitchRejected("the profile image: the user's id is not a number", HTTPStatus.NOT_FOUND)
+        if not _allowed(url, self._settings().api_url):
+            raise TwitchRejected("the profile image: its address is neither https nor api_url's", HTTPStatus.FORBIDDEN)
+        path = Path(self._cache().image_dir) / f"{user_id}-{sha256(url.encode()).hexdigest()[:16]}"
+        return await self._fetching.join(path.name, lambda: self._find(path, url))
+
+    async def _find(self, path: Path, url: str) -> Picture:
+        data = await self._in_thread(_read, path, self._clock.seconds() - self._cache().image_ttl)
+        if data is None:
+            data = await self._fetch(url)
+            await self._keep(path, data)
+        return Picture(url=url, mime_type=_mime_type(data), data=data)
+
+    async def _fetch(self, url: str) -> bytes:
+        data = await bounded(self._download(url), self._clock, _TIMEOUT, TwitchError, unavailable("the profile image"))
+        if not _mime_type(data):
+            raise TwitchRejected("the profile image: it is no image of a known kind", HTTPStatus.OK)
+        return data
+
+    async def _download(self, url: str) -> bytes:
+        headers = Headers({"User-Agent": [f"itsjustintv/{__version__}"], "Accept": ["image/*"]})
+        response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        reading = read_body(response, _LIMIT)
+        if response.code == HTTPStatus.OK:
+            try:
+                return await reading
+            except TooLong:
+                raise TwitchRejected("the profile image: it is larger than 2 MiB", response.code) from None
+        reading.addErrback(lambda _: None).cancel()
+        message = f"the profile image: the server answered {response.code}"
+        if response.code >= 500 or response.code == HTTPStatus.TOO_MANY_REQUESTS:
+            raise TwitchUnavailable(message)
+        raise TwitchRejected(message, response.code)
+
+    async def _keep(self, path: Path, data: bytes) -> None:
+        try:
+            await self._in_thread(replace, path, data, self._clock.seconds())
+        except OSError as error:
+            self.log.warn(
+                "cannot keep a profile image in {path}: {reason}; it is used, and fetched again the next time",
+                path=str(Path(self._cache().image_dir)),
+                reason=error.strerror or str(error),
+            )
+
+    async def _purge(self) -> None:
+        """
+        Delete what is too old. Never raises: the loop must not end.
+        """
+        cache = self._cache()
+        try:
+            await self._in_thread(_purge, Path(cache.image_dir), self._clock.seconds() - cache.image_ttl)
+        except OSError as error:
+            self.log.warn(
+                "cannot delete old profile images in {path}: {reason}; trying again tomorrow",
+                path=str(Path(self._cache().image_dir)),
+                reason=error.strerror or str(error),
+            )
+
+
+def _allowed(url: str, api_url: str) -> bool:
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts, api = urlsplit(url), urlsplit(api_url)
+        own = (parts.scheme, parts.hostname, parts.port) == (api.scheme, api.hostname, api.port)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and "@" not in parts.netloc and (parts.scheme == "https" or own)
+
+
+def _mime_type(data: bytes) -> str:
+    """
+    What kind of image this is by its first bytes, whatever anybody says about it; empty when it is none.
+    """
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return ""
+
+
+def _read(path: Path, not_before: float) -> bytes | None:
+    """
+    Read a picture that was fetched at ``not_before`` or later. One that cannot be read is as good as none.
+    """
+    try:
+        if path.stat().st_mtime < not_before:
+            return None
+        data = read(path, _LIMIT)
+    except OSError:
+        return None
+    return data if _mime_type(data) else None
+
+
+def _purge(directory: Path, not_before: float) -> None:
+    for path in directory.iterdir() if directory.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if _OURS.fullmatch(path.name) and path.lstat().st_mtime < not_before:
+                path.unlink()

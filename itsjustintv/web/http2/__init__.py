@@ -1,0 +1,3 @@
+"""
+HTTP/2 connections within the same limits as HTTP/1.1.
+"""
