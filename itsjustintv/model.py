@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
-from itsjustintv.support.folding_quotes_foreign_text import quote
+from itsjustintv.support.foreign_text import quote
 
 __all__ = [
     "UNDELIVERED",

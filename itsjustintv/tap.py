@@ -23,19 +23,18 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
-from itsjustintv.app.context import Ground
-from itsjustintv.app.folding_event_ids_context import EventIds
+from itsjustintv.app.context import EventIds, Ground
 from itsjustintv.app.systemd import Supervisor, notifier, watchdog_interval
-from itsjustintv.config.folding_hidden_secrets import secrets
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import FINDING, find
+from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
 from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.journal.sqlite.journal import Journal
 from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.logs import REDACTOR, WANTED, logger
-from itsjustintv.logs.folding_twistd_observer import log_through
+from itsjustintv.logs.observer import log_through
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import Jumps
 from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime

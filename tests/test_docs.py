@@ -21,8 +21,8 @@ from zope.interface.verify import verifyObject
 from itsjustintv import __version__
 from itsjustintv.cli.main import main
 from itsjustintv.cli.manual import man, markdown
-from itsjustintv.config.folding_leaves_parse import leaves
 from itsjustintv.config.load import parse
+from itsjustintv.config.parse_state import leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Delivery, Outcome, State
@@ -51,7 +51,7 @@ TOLD = frozenset(
 )
 
 #: Texts of such exceptions that are kept in a table.
-TABLES = {"_MEANING": PACKAGE / "journal" / "database.py"}
+TABLES = {"_MEANING": PACKAGE / "journal" / "sqlite" / "database.py"}
 
 
 def sources(folder: Path = PACKAGE) -> Iterator[tuple[Path, ast.Module]]:

@@ -15,9 +15,7 @@ from twisted.web.server import Request
 
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access
-from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView
-from itsjustintv.admin.folding_requests_event_views import RequestView
-from itsjustintv.admin.folding_telling_event_views import tell_event
+from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, RequestView, tell_event
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.page_sections import Forms, badge, channel, orders, tone_of, when
 from itsjustintv.admin.responses import HTML, give, read

@@ -13,8 +13,7 @@ from typing import Any
 import orjson
 from attrs import evolve, frozen
 
-from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView
-from itsjustintv.admin.folding_telling_event_views import tell_attempt, tell_delivery, tell_event
+from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, tell_attempt, tell_delivery, tell_event
 from itsjustintv.admin.sources import Asked, Sources, Unknown
 from itsjustintv.admin.views import (
     CertificateView,

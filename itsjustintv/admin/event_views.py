@@ -4,15 +4,27 @@ What is shown of the journal; like :mod:`itsjustintv.admin.views`, by the page a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
-from itsjustintv.admin.folding_requests_event_views import RequestView
-from itsjustintv.model import State
+from itsjustintv.journal.history import DeliveryStory, EventStory, seconds
+from itsjustintv.model import Attempt, Delivery, State, rfc3339
 
-__all__ = ["AttemptView", "DeliveryView", "EventView"]
+__all__ = [
+    "AttemptView",
+    "DeliveryView",
+    "EventView",
+    "HeaderView",
+    "RequestView",
+    "Signing",
+    "moment",
+    "tell_attempt",
+    "tell_delivery",
+    "tell_event",
+    "tell_request",
+]
 
 
 @frozen(kw_only=True)
@@ -111,3 +123,173 @@ class EventView:
     started_at: str | None
     received_at: str
     deliveries: Sequence[DeliveryView]
+
+
+@frozen(kw_only=True)
+class Signing:
+    """
+    How a destination is signed for.
+
+    :ivar kind: ``hub``, ``standard`` or ``both``.
+    :ivar signed: whether there is a secret.
+    :ivar header: name of the header of the original's signature.
+    :ivar hashing: its algorithm.
+    """
+
+    kind: str
+    signed: bool
+    header: str
+    hashing: str
+
+
+Signings = Callable[[str], Signing | None]
+
+
+def moment(seconds_: float | None) -> str | None:
+    """
+    A moment as it is shown, to the millisecond.
+    """
+    return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
+
+
+def tell_attempt(attempt: Attempt, request: RequestView | None = None) -> AttemptView:
+    """
+    Tell of an attempt.
+
+    :param request: what was sent, if that is to be told as well.
+    """
+    return AttemptView(
+        started_at=rfc3339(attempt.started_at, "milliseconds"),
+        duration=round(attempt.duration, 4),
+        ok=attempt.ok,
+        reason=attempt.reason,
+        detail=attempt.detail,
+        status=attempt.status,
+        response=attempt.response,
+        retry_after=attempt.retry_after,
+        request=request,
+    )
+
+
+def tell_delivery(story: DeliveryStory, whole: Signings | None = None) -> DeliveryView:
+    """
+    Tell of a delivery.
+
+    :param whole: how destinations are signed for, to tell payload and requests as well.
+    """
+    delivery = story.delivery
+    waits = delivery.state in (State.ACCEPTED, State.PENDING)
+    return DeliveryView(
+        id=delivery.id,
+        event_id=delivery.event_id,
+        streamer=delivery.streamer,
+        destination=delivery.destination,
+        state=delivery.state,
+        reason=delivery.reason,
+        attempts=delivery.attempts,
+        accepted_at=rfc3339(delivery.accepted_at, "milliseconds"),
+        next_attempt_at=moment(delivery.next_attempt_at) if waits else None,
+        finished_at=moment(story.finished_at),
+        prepared_at=moment(story.prepared_at),
+        tries=[
+            tell_attempt(each, None if whole is None else tell_request(delivery, each, whole(delivery.destination)))
+            for each in story.attempts
+        ],
+        payload=story.content if whole is not None and story.content else None,
+    )
+
+
+def tell_event(story: EventStory, whole: Signings | None = None) -> EventView:
+    """
+    Tell of an event and its deliveries. Title and category are those of the payload, if one was built.
+
+    :param whole: as for a delivery.
+    """
+    event = story.event
+    stream: Mapping[str, Any] = next((found for each in story.deliveries if (found := each.content.get("stream"))), {})
+    started_at = seconds(event.started_at)
+    return EventView(
+        id=event.id,
+        stream_id=event.stream_id,
+        user_id=event.broadcaster_id,
+        login=event.broadcaster_login,
+        name=event.broadcaster_name or event.broadcaster_login or event.broadcaster_id,
+        title=stream.get("title") or "",
+        game=stream.get("game_name") or "",
+        type=event.type,
+        deed=event.deed,
+        recovered=event.recovered,
+        started_at=moment(started_at),
+        received_at=rfc3339(event.received_at, "milliseconds"),
+        deliveries=[tell_delivery(each, whole) for each in story.deliveries],
+    )
+
+
+#: Stands for what is a secret, or is not stored.
+HIDDEN, NOT_STORED = "[redacted]", "[not stored]"
+
+_SOURCE = "The journal stores neither the address nor the headers of a request: this is put together from "
+
+
+@frozen(kw_only=True)
+class HeaderView:
+    """
+    A header of a request.
+
+    :ivar name: its name.
+    :ivar value: its value; [redacted] or [not stored] where it is a secret or not known.
+    """
+
+    name: str
+    value: str
+
+
+@frozen(kw_only=True)
+class RequestView:
+    """
+    The request of an attempt. Its body is the payload of the delivery, with the bytes of the picture in it if there was
+    one.
+
+    :ivar method: of the request.
+    :ivar target: path and query; always [redacted], since any part of them can be a secret.
+    :ivar headers: those that are sent.
+    :ivar source: what it was put together from, since it is not stored.
+    """
+
+    method: str
+    target: str
+    headers: Sequence[HeaderView]
+    source: str
+
+
+def tell_request(delivery: Delivery, attempt: Attempt, signing: Signing | None) -> RequestView:
+    """
+    Tell what an attempt sent.
+
+    :param signing: of the destination now, ``None`` when it is not configured any more.
+    """
+    headers = [
+        ("Host", HIDDEN),
+        ("Content-Type", "application/json"),
+        ("Content-Length", NOT_STORED),
+        ("User-Agent", f"itsjustintv/{NOT_STORED}"),
+    ]
+    source = f"{_SOURCE}what all requests have. The destination is not configured now: how it was signed is not known."
+    if signing is not None:
+        source = f"{_SOURCE}the payload, the time of the attempt and how the destination is configured now."
+        if signing.signed and signing.kind != "standard":
+            headers.append((signing.header, f"{signing.hashing}={NOT_STORED}"))
+        if signing.kind != "hub":
+            headers += [
+                ("webhook-id", delivery.event_id),
+                ("webhook-timestamp", str(int(attempt.started_at))),
+                ("webhook-signature", f"v1,{NOT_STORED}"),
+            ]
+    if delivery.trace:
+        headers.append(("traceparent", NOT_STORED))
+    return RequestView(
+        method="POST",
+        target=HIDDEN,
+        headers=[HeaderView(name=name, value=value) for name, value in headers],
+        source=source,
+    )

@@ -13,12 +13,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.assets import HEAD
-from itsjustintv.admin.auth import Access
+from itsjustintv.admin.auth import Access, form
 from itsjustintv.admin.endpoints import STATES, cursor, place
-from itsjustintv.admin.folding_chart_html import chart
-from itsjustintv.admin.folding_login_auth import form
-from itsjustintv.admin.folding_telling_event_views import tell_delivery, tell_event
-from itsjustintv.admin.html import Markup, el, foreign, page
+from itsjustintv.admin.event_views import tell_delivery, tell_event
+from itsjustintv.admin.html import Markup, chart, el, foreign, page
 from itsjustintv.admin.live_updates import Pulse
 from itsjustintv.admin.page_sections import (
     Choice,

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from itsjustintv.admin.folding_telling_event_views import moment
+from itsjustintv.admin.event_views import moment
 from itsjustintv.admin.views import LastAttemptView, PointView
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from itsjustintv.admin.folding_requests_event_views import Signing
+from itsjustintv.admin.event_views import Signing
 from itsjustintv.admin.views import (
     CertificateView,
     ConfigurationView,

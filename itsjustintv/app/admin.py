@@ -12,11 +12,9 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from itsjustintv.admin.api import ROOT, ApiResource
-from itsjustintv.admin.assets import ASSETS
-from itsjustintv.admin.auth import Access
+from itsjustintv.admin.assets import ASSETS, AvatarResource
+from itsjustintv.admin.auth import Access, LoginResource, LogoutResource
 from itsjustintv.admin.delivery_page import DeliveryResource
-from itsjustintv.admin.folding_avatars_assets import AvatarResource
-from itsjustintv.admin.folding_login_auth import LoginResource, LogoutResource
 from itsjustintv.admin.live_updates import EventsResource, Pulse
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.recent_stats import History
@@ -26,8 +24,7 @@ from itsjustintv.app.context import Ground
 from itsjustintv.config.hosts import host_and_port
 from itsjustintv.config.sections import Config
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.folding_shares_connection_limits import neighbourhood
+from itsjustintv.web.connection_limits import Limits, neighbourhood
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 

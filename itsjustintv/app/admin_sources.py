@@ -14,8 +14,7 @@ from typing import TypeVar
 from attrs import asdict, define, field
 
 from itsjustintv import __version__
-from itsjustintv.admin.folding_requests_event_views import Signing
-from itsjustintv.admin.folding_telling_event_views import moment
+from itsjustintv.admin.event_views import Signing, moment
 from itsjustintv.admin.recent_stats import History
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import (
@@ -32,8 +31,7 @@ from itsjustintv.admin.views import (
 )
 from itsjustintv.app.context import Ground
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.folding_subscriptions_twitch import Subscriptions
-from itsjustintv.app.twitch import Twitch
+from itsjustintv.app.twitch import Subscriptions, Twitch
 from itsjustintv.app.web import Web
 from itsjustintv.delivery.sample import Rehearsal, RehearsalDeclined
 from itsjustintv.journal import offline

@@ -5,11 +5,12 @@ What every group of parts stands on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
 
-from itsjustintv.app.folding_event_ids_context import EventIds
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
 from itsjustintv.journal.sqlite.journal import Journal
@@ -21,7 +22,7 @@ from itsjustintv.telemetry.event_spans import Following
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer
 
-__all__ = ["Ground"]
+__all__ = ["EventIds", "Ground"]
 
 
 @frozen(kw_only=True)
@@ -63,3 +64,27 @@ class Ground:
         The configuration of the moment.
         """
         return self.settings.config
+
+
+@define(eq=False)
+class EventIds:
+    """
+    Makes ids that nobody else makes, and that sort by the time at which they were made.
+
+    New rows of the journal then stand beside each other in every index on an id. With random ones each event touches
+    pages of its own all over the file, and all of them are written for it.
+
+    :ivar clock: tells milliseconds since the epoch: the first twelve hexadecimal digits.
+    :ivar name: of this process, random: the next digits. The last eight count.
+    """
+
+    _clock: IReactorTime
+    _name: str
+    _numbers: count[int] = field(factory=count, init=False)
+
+    def __call__(self) -> str:
+        """
+        Make another one.
+        """
+        milliseconds = int(self._clock.seconds() * 1000)
+        return f"{milliseconds:012x}{self._name}{next(self._numbers):08x}"

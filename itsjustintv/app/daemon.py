@@ -16,15 +16,12 @@ from itsjustintv.app.admin import Admin
 from itsjustintv.app.admin_sources import Showing
 from itsjustintv.app.context import Ground
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.folding_probes_web import vitals
-from itsjustintv.app.folding_subscriptions_twitch import Subscriptions
 from itsjustintv.app.removal_grace import Absences
 from itsjustintv.app.systemd import Supervisor
 from itsjustintv.app.telemetry import Telemetry
-from itsjustintv.app.twitch import Twitch
-from itsjustintv.app.web import Web
-from itsjustintv.config.folding_callback_sections import callback_url
-from itsjustintv.config.sections import Config
+from itsjustintv.app.twitch import Subscriptions, Twitch
+from itsjustintv.app.web import Web, vitals
+from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.support.file_watch import Hangup
 from itsjustintv.support.services import Afterwards
 

@@ -20,7 +20,7 @@ from itsjustintv.destinations.webhook import embed
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.model import Delivery
 from itsjustintv.pipeline import OnError, Pipeline
-from itsjustintv.support.folding_agents_http_agents import deliveries_agent
+from itsjustintv.support.http_agents import deliveries_agent
 from itsjustintv.telemetry.event_spans import Accept
 
 __all__ = ["Deliveries"]

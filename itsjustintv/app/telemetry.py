@@ -13,18 +13,17 @@ from attrs import frozen
 from itsjustintv import __version__
 from itsjustintv.app.context import Ground
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.folding_subscriptions_twitch import Subscriptions
-from itsjustintv.app.twitch import Twitch
+from itsjustintv.app.twitch import Subscriptions, Twitch
 from itsjustintv.app.web import Web
-from itsjustintv.config.folding_hidden_secrets import given_to_collectors
+from itsjustintv.config.secrets import given_to_collectors
 from itsjustintv.config.sections import Config
 from itsjustintv.model import Census, State
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.collect import Collection
 from itsjustintv.telemetry.export_service import TelemetryService
-from itsjustintv.telemetry.folding_families_instruments import OTHER, Labels
-from itsjustintv.telemetry.folding_resource_prometheus import MetricsResource
+from itsjustintv.telemetry.instruments import OTHER, Labels
 from itsjustintv.telemetry.otlp_settings import Settings
+from itsjustintv.telemetry.prometheus import MetricsResource
 
 __all__ = ["Telemetry"]
 

@@ -4,26 +4,35 @@ What asks Twitch, or whoever Twitch names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 from treq.client import HTTPClient
 
 from itsjustintv.app.context import Ground
+from itsjustintv.app.removal_grace import CHANNELS, LOGINS, Absences
+from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.support.folding_agents_http_agents import twitch_agent
+from itsjustintv.support.http_agents import twitch_agent
 from itsjustintv.telemetry.event_spans import FollowedEnricher
-from itsjustintv.telemetry.folding_calls_tracing import ApiCall
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.telemetry.tracing import ApiCall
+from itsjustintv.twitch.api.batching import Pace
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.api.server_time import TwitchTime
+from itsjustintv.twitch.catch_up import Accept, CatchUp, CatchUpSettings
 from itsjustintv.twitch.enrich import TwitchEnricher
+from itsjustintv.twitch.eventsub.callback_check import Preflight
+from itsjustintv.twitch.eventsub.reconciler import SubscriptionKeeper
+from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.live_status import Overheard, Roster
 from itsjustintv.twitch.profile_images import ProfileImages
+from itsjustintv.twitch.user_ids import Identities, UnknownUsers
 
-__all__ = ["Twitch"]
+__all__ = ["Subscriptions", "Twitch"]
 
 
 @frozen
@@ -82,3 +91,81 @@ class Twitch:
         followed = FollowedEnricher(enricher, ground.following, ground.tracer, reactor)
         roster = Roster(directory, ground.routing.wanted, images.get, reactor)
         return cls(time, http, bucket, token, helix, directory, followers, images, roster, Overheard(followed, roster))
+
+
+@frozen
+class Subscriptions:
+    """
+    Its parts.
+
+    :ivar channels: since when channels have been missing that there are subscriptions for; likewise ``logins``, whose
+        ids are known.
+    """
+
+    unknown_users: UnknownUsers
+    channels: Absences
+    logins: Absences
+    catch_up: CatchUp
+    identities: Identities
+    keeper: SubscriptionKeeper
+    preflight: Preflight
+
+    @classmethod
+    def of(cls, ground: Ground, twitch: Twitch, accept: Accept) -> Subscriptions:
+        """
+        Put them together.
+
+        :param accept: takes an event that no message told of.
+        """
+        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
+        catch_up = CatchUp(
+            twitch.directory,
+            accept,
+            reactor,
+            ground.new_id,
+            lambda: CatchUpSettings.of(config()),
+            wall=twitch.time.now,
+        )
+
+        channels = Absences(
+            CHANNELS,
+            journal,
+            reactor,
+            lambda user_id: user_id not in routing.wanted(),
+            lambda: config().reload.grace,
+        )
+
+        logins = Absences(
+            LOGINS,
+            journal,
+            reactor,
+            lambda login: all(login != each.lower() for each in routing.logins()),
+            lambda: config().reload.grace,
+        )
+
+        def identify(ids: Mapping[str, str]) -> None:
+            routing.identify(ids)
+            channels.refresh()
+            keeper.reconcile("the id of a streamer has changed")
+
+        identities = Identities(
+            twitch.directory, journal, reactor, routing.logins, identify, routing.ids, ends=logins.ends
+        )
+        unknown_users = UnknownUsers(identities, routing.streamers)
+        keeper = SubscriptionKeeper(
+            SubscriptionsAPI(twitch.helix),
+            routing.wanted,
+            lambda: callback_url(config()),
+            lambda: config().twitch.webhook_secret,
+            journal,
+            reactor,
+            ground.random,
+            catch_up.ask,
+            identities.certain,
+            channels.ends,
+            unknown_users.logins,
+            lambda: twitch.time.problem() is not None,
+            wall=twitch.time.now,
+        )
+        preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
+        return cls(unknown_users, channels, logins, catch_up, identities, keeper, preflight)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import config_option, errors, examples, loaded
-from itsjustintv.cli.folding_text_console import tell, utc
+from itsjustintv.cli.console import config_option, errors, examples, loaded, tell, utc
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import explained
-from itsjustintv.journal.sqlite.folding_restoring_backup import Contents, contents
-from itsjustintv.journal.sqlite.folding_restoring_backup import restore as put_back
+from itsjustintv.journal.sqlite.restore import Contents, contents
+from itsjustintv.journal.sqlite.restore import restore as put_back
 
 __all__ = ["backup", "restore"]
 

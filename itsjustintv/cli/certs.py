@@ -18,10 +18,8 @@ from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import globalLogBeginner
 
-from itsjustintv.cli.console import config_option, examples, json_option, loaded
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import table, tell, write_json
-from itsjustintv.config.folding_names_hosts import dns_name
+from itsjustintv.cli.console import config_option, examples, in_reactor, json_option, loaded, table, tell, write_json
+from itsjustintv.config.hosts import dns_name
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS
 from itsjustintv.doctor import tls_checks
@@ -29,15 +27,15 @@ from itsjustintv.doctor.tls_checks import Finding, Verdict
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.journal.sqlite.database import lock_file
 from itsjustintv.model import rfc3339
-from itsjustintv.support.folding_agents_http_agents import authority_agent
+from itsjustintv.support.files import is_locked
+from itsjustintv.support.http_agents import authority_agent
 from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.tls.acme.http import Exchange
 from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.folding_record_renewal_policy import Record
-from itsjustintv.tls.folding_requests_renewal_requests import Request, Result
 from itsjustintv.tls.managed import Holding
 from itsjustintv.tls.operator_files import read_pair
-from itsjustintv.tls.renewal_policy import order_moment
+from itsjustintv.tls.renewal_policy import Record, order_moment
+from itsjustintv.tls.renewal_requests import Request, Result
 from itsjustintv.tls.settings import directory_url, for_trial
 from itsjustintv.tls.store import CertificateStore
 
@@ -278,7 +276,7 @@ def daemon_runs(settings: Loaded) -> bool | None:
     """
     Whether a daemon runs with this configuration; ``None`` when the system does not tell.
     """
-    return tls_checks.held(lock_file(Path(settings.config.storage.path)))
+    return is_locked(lock_file(Path(settings.config.storage.path)))
 
 
 def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:

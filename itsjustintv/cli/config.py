@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import chosen, config_option, errors, examples, json_option, loaded
-from itsjustintv.cli.folding_text_console import tell, write_json
-from itsjustintv.config.folding_callback_sections import callback_url
-from itsjustintv.config.folding_exposure_secrets import exposed
+from itsjustintv.cli.console import chosen, config_option, errors, examples, json_option, loaded, tell, write_json
+from itsjustintv.config.secrets import exposed
+from itsjustintv.config.sections import callback_url
 from itsjustintv.support.counts import count
 from itsjustintv.twitch.eventsub.callback_check import doubts
 

@@ -7,39 +7,52 @@ was interrupted. What went wrong is one line on standard error.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 import click
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
 
-from itsjustintv.cli.folding_text_console import tell
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import FINDING, find
 from itsjustintv.config.values import Rule
 from itsjustintv.errors import ConfigError, ItsJustInTVError
-from itsjustintv.folding_routes_routing import GLOBAL, Routes
+from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.causes import cause
-from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.foreign_text import visible, visible_json
 
 __all__ = [
+    "Advance",
     "Interrupted",
     "Listed",
     "chosen",
+    "colour_in",
     "complete_destination",
     "complete_streamer",
     "config_option",
     "errors",
     "examples",
+    "in_reactor",
     "json_option",
     "loaded",
     "naming",
+    "progress",
     "ruled",
+    "table",
+    "tell",
     "to_write",
+    "utc",
     "verbose",
+    "write_json",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -204,3 +217,155 @@ def _routes(context: click.Context) -> Routes:
     except (ConfigError, OSError):
         # Nobody is told while he types.
         return Routes((), {}, frozenset())
+
+
+_TONES = {"good": "green", "bad": "red", "doubtful": "yellow"}
+
+
+class Advance(Protocol):
+    """
+    Tells that so much more is done.
+    """
+
+    def __call__(self, steps: int = 1) -> None:
+        """
+        Move on.
+        """
+
+
+def utc(seconds: float) -> str:
+    """
+    Write a moment, given in seconds since the epoch, in UTC and without saying so.
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def write_json(content: object, indent: int | None = 2) -> None:
+    """
+    Write a JSON value, for programs that read on, and so that it steers no terminal.
+
+    :param indent: ``None`` for one line.
+    """
+    document = visible_json(json.dumps(content, indent=indent, ensure_ascii=False))
+    click.echo(document if document == _encodable(document) else json.dumps(content, indent=indent))
+
+
+def _encodable(text: str, *, err: bool = False) -> str:
+    """
+    Write as codes what the encoding of the terminal, or of the file, does not have.
+    """
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def colour_in(environ: Mapping[str, str]) -> bool | None:
+    """
+    What click is to do about colour: ``None`` for colour on a terminal, ``False`` where somebody wants none of it
+    (no-color.org), or the terminal has none.
+    """
+    return False if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" else None
+
+
+def tell(text: str, tone: str = "", *, err: bool = False) -> None:
+    """
+    Write one line, whatever is in it.
+
+    :param tone: ``good``, ``bad``, ``doubtful``, or nothing in particular.
+    """
+    line = _encodable(visible(text), err=err)
+    click.echo(click.style(line, fg=_TONES[tone]) if tone else line, err=err)
+
+
+def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
+    """
+    Write rows under the first of them.
+
+    :param rows: cells; the first row is the headings.
+    :param tones: of cells that say one of these words.
+    """
+    rows = [[_encodable(visible(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        # The last cell is not filled up, so that no line ends in blanks.
+        cells = [
+            cell.ljust(width) if place + 1 < len(row) else cell
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        if number:
+            painted = [
+                click.style(cell, fg=_TONES[tones[cell.strip()]]) if cell.strip() in tones else cell for cell in cells
+            ]
+            click.echo("  ".join(painted).rstrip())
+        else:
+            click.echo(click.style("  ".join(cells).rstrip(), bold=True))
+
+
+def _nothing(steps: int = 1) -> None:
+    """
+    Nobody watches.
+    """
+
+
+@contextmanager
+def progress(length: int, label: str, out: TextIO | None = None) -> Iterator[Advance]:
+    """
+    Show on standard error how far long work has come, if that is a terminal and there is work worth watching.
+
+    :param length: steps in all.
+    """
+    out = sys.stderr if out is None else out
+    if length < 2 or not out.isatty() or os.environ.get("TERM") == "dumb":
+        yield _nothing
+        return
+    with click.progressbar(length=length, label=label, file=out, show_pos=True) as bar:
+        yield lambda steps=1: bar.update(steps)
+
+
+T = TypeVar("T")
+
+
+def in_reactor(
+    work: Callable[[Any], Coroutine[Deferred[Any], Any, T]], interrupted: str = "interrupted", grace: float = 5.0
+) -> T:
+    """
+    Do something with the reactor, once in a process. A signal cancels it.
+
+    :param work: is given the reactor.
+    :param interrupted: what to say when it was ended before its end.
+    :param grace: seconds for what was cancelled to take down what it has set up.
+    :raises click.ClickException: what can go wrong, in one line.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - a command that does not need it must not install it
+
+    running: Any = reactor
+    results: list[Any] = []
+
+    def begin() -> None:
+        doing = Deferred.fromCoroutine(work(running))
+        over: Deferred[None] = Deferred()
+
+        def ended(result: Any) -> None:
+            results.append(result)
+            over.callback(None)
+            with suppress(ReactorNotRunning):
+                running.stop()
+
+        def signalled() -> Deferred[None]:
+            doing.cancel()
+            return over.addTimeout(grace, running, onTimeoutCancel=lambda *_: None)
+
+        # A signal stops the reactor, which waits for what this answers with.
+        running.addSystemEventTrigger("before", "shutdown", signalled)
+        doing.addBoth(ended)
+
+    with errors():
+        running.callWhenRunning(begin)
+        running.run()
+        if not results:
+            raise Interrupted(interrupted)
+        if isinstance(results[0], Failure):
+            if results[0].check(CancelledError):
+                raise Interrupted(interrupted)
+            results[0].raiseException()
+    found: T = results[0]
+    return found

@@ -21,8 +21,12 @@ from itsjustintv.cli.console import (
     examples,
     json_option,
     loaded,
+    progress,
+    table,
+    tell,
+    utc,
+    write_json,
 )
-from itsjustintv.cli.folding_text_console import progress, table, tell, utc, write_json
 from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
 from itsjustintv.cli.suspensions import Suspension, Suspensions
 from itsjustintv.config.load import Loaded

@@ -18,14 +18,11 @@ from attrs import evolve, frozen
 from treq.client import HTTPClient
 
 from itsjustintv.cli.certs import TONES, Certificate, ask_authority, certificates, daemon_runs, looked_at
-from itsjustintv.cli.console import chosen, config_option, examples, json_option
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import tell, write_json
+from itsjustintv.cli.console import chosen, config_option, examples, in_reactor, json_option, tell, write_json
 from itsjustintv.cli.health import door
 from itsjustintv.cli.twitch_session import office_of
-from itsjustintv.config.folding_callback_sections import callback_url
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.sections import TLS
+from itsjustintv.config.sections import TLS, callback_url
 from itsjustintv.doctor import system_checks, tls_checks
 from itsjustintv.doctor.setup_checks import FirstLook
 from itsjustintv.doctor.tls_checks import Finding, Verdict
@@ -34,7 +31,7 @@ from itsjustintv.journal.offline import Ledger
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.folding_agents_http_agents import twitch_agent
+from itsjustintv.support.http_agents import twitch_agent
 from itsjustintv.twitch.eventsub.callback_check import Preflight, doubts
 
 __all__ = ["doctor"]

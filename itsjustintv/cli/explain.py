@@ -12,19 +12,29 @@ from typing import Any
 import click
 from attrs import asdict
 
-from itsjustintv.cli.console import complete_streamer, config_option, errors, examples, json_option, loaded
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import table, tell, utc, write_json
+from itsjustintv.cli.console import (
+    complete_streamer,
+    config_option,
+    errors,
+    examples,
+    in_reactor,
+    json_option,
+    loaded,
+    table,
+    tell,
+    utc,
+    write_json,
+)
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.subscriptions import explained
 from itsjustintv.cli.suspensions import Suspensions
 from itsjustintv.cli.twitch_session import office_of
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import JournalUnavailable, TwitchError
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.journal.history import DeliveryStory, EventStory, Step
 from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
+from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 

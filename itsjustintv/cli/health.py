@@ -21,8 +21,8 @@ import click
 from attrs import frozen
 
 from itsjustintv.config.environment import overlay
-from itsjustintv.config.folding_draft_parse import Draft
 from itsjustintv.config.locations import FINDING, find
+from itsjustintv.config.parse_state import Draft
 from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json

@@ -11,16 +11,12 @@ from typing import Any
 
 import click
 
-from itsjustintv.cli.console import Listed, config_option, errors, examples, naming, ruled, to_write
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import tell
+from itsjustintv.cli.console import Listed, config_option, errors, examples, in_reactor, naming, ruled, tell, to_write
 from itsjustintv.cli.questions import INTERRUPTED, Given, Interview
 from itsjustintv.config import hosts, urls, values
-from itsjustintv.config.example import example, write_new
-from itsjustintv.config.folding_callback_sections import callback_url
-from itsjustintv.config.folding_filling_example import filled
+from itsjustintv.config.example import example, filled, write_new
 from itsjustintv.config.load import parse
-from itsjustintv.config.sections import Server, Twitch
+from itsjustintv.config.sections import Server, Twitch, callback_url
 from itsjustintv.doctor.setup_checks import FirstLook
 from itsjustintv.doctor.tls_checks import addresses
 from itsjustintv.twitch.eventsub.callback_check import doubts

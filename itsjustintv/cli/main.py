@@ -18,11 +18,10 @@ from itsjustintv import __version__
 from itsjustintv.cli.backup import backup, restore
 from itsjustintv.cli.certs import certs
 from itsjustintv.cli.config import config_group
-from itsjustintv.cli.console import Interrupted, Listed, chosen, config_option, examples, verbose
+from itsjustintv.cli.console import Interrupted, Listed, chosen, colour_in, config_option, examples, verbose
 from itsjustintv.cli.deliveries import deliveries
 from itsjustintv.cli.doctor import doctor
 from itsjustintv.cli.explain import explain
-from itsjustintv.cli.folding_text_console import colour_in
 from itsjustintv.cli.health import health
 from itsjustintv.cli.init import init
 from itsjustintv.cli.migrate import migrate

@@ -15,20 +15,27 @@ from typing import Any
 import click
 from attrs import asdict, frozen
 
-from itsjustintv.cli.console import Listed, config_option, errors, examples, json_option, naming, to_write
-from itsjustintv.cli.folding_migration_legacy_config import Difference, differences
-from itsjustintv.cli.folding_text_console import tell, write_json
-from itsjustintv.cli.legacy_config import Accepted, accept
+from itsjustintv.cli.console import (
+    Listed,
+    config_option,
+    errors,
+    examples,
+    json_option,
+    naming,
+    tell,
+    to_write,
+    write_json,
+)
+from itsjustintv.cli.legacy_config import Accepted, Difference, accept, differences
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
 from itsjustintv.config.sections import Cache, Config, Retry, Twitch
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.journal.sqlite.database import create, explain, lock
 from itsjustintv.journal.sqlite.legacy_files import Imported, Original
+from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
-from itsjustintv.support.files import replace
-from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.support.files import make_private, replace
 from itsjustintv.twitch.api.oauth import as_original
 
 __all__ = ["migrate"]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from itsjustintv.config.load import Loaded
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Streamer
+from itsjustintv.routing import Routes
 from itsjustintv.support.nearest import EMPTY, did_you_mean, nearest
 
 __all__ = ["NearChoice", "configured", "destination_named", "streamer_named", "streamer_names"]

@@ -14,12 +14,11 @@ from typing import TypeVar
 import click
 from attrs import define, field, frozen
 
-from itsjustintv.cli.console import Interrupted
-from itsjustintv.cli.folding_text_console import tell
+from itsjustintv.cli.console import Interrupted, tell
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.chat_services import chat_service
-from itsjustintv.config.folding_filling_example import Value
-from itsjustintv.config.folding_leaves_parse import Keys
+from itsjustintv.config.example import Value
+from itsjustintv.config.parse_state import Keys
 from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.doctor.setup_checks import FirstLook
 from itsjustintv.errors import TwitchError

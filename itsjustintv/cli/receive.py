@@ -12,9 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 
-from itsjustintv.cli.console import examples, ruled
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import tell, utc, write_json
+from itsjustintv.cli.console import examples, in_reactor, ruled, tell, utc, write_json
 from itsjustintv.config.hosts import address
 from itsjustintv.model import rfc3339
 from itsjustintv.support.causes import cause

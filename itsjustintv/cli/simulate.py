@@ -15,11 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from itsjustintv.cli.console import errors, examples, ruled
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import tell, write_json
-from itsjustintv.config.example import example, write_new
-from itsjustintv.config.folding_filling_example import filled
+from itsjustintv.cli.console import errors, examples, in_reactor, ruled, tell, write_json
+from itsjustintv.config.example import example, filled, write_new
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
 from itsjustintv.support.causes import cause
@@ -88,7 +85,7 @@ def simulate(  # noqa: PLR0917 - click names them
     names = streamers or ("tanuki", "kitsune")
 
     async def work(reactor: Any) -> None:
-        from itsjustintv.simulator.folding_alone_stage import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
+        from itsjustintv.simulator.stage import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
 
         def announce(box: Alone, number: int) -> None:
             name = names[number % len(names)]

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import config_option, errors, examples, loaded
-from itsjustintv.cli.folding_text_console import tell
+from itsjustintv.cli.console import config_option, errors, examples, loaded, tell
 from itsjustintv.destinations.webhook import embed
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.journal.offline import Ledger
+from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
-from itsjustintv.support.files import replace
-from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.support.files import make_private, replace
 from itsjustintv.twitch.api.oauth import as_original
 
 __all__ = ["state"]

@@ -10,8 +10,16 @@ from collections.abc import Mapping, Sequence
 import click
 from attrs import asdict
 
-from itsjustintv.cli.console import complete_streamer, config_option, examples, json_option
-from itsjustintv.cli.folding_text_console import progress, table, tell, write_json
+from itsjustintv.cli.console import (
+    complete_streamer,
+    config_option,
+    examples,
+    json_option,
+    progress,
+    table,
+    tell,
+    write_json,
+)
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.twitch_session import Office, in_office
 from itsjustintv.config.values import login

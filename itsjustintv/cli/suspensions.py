@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
-from itsjustintv.cli.folding_text_console import utc
+from itsjustintv.cli.console import utc
 from itsjustintv.config.sections import Config
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.journal.offline import Ledger
 from itsjustintv.model import Delivery, State
+from itsjustintv.routing import Routes
 
 __all__ = ["Suspension", "Suspensions"]
 

@@ -12,18 +12,15 @@ from attrs import define
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 
-from itsjustintv.cli.console import loaded
-from itsjustintv.cli.folding_reactor_console import in_reactor
-from itsjustintv.cli.folding_text_console import tell
-from itsjustintv.config.folding_callback_sections import callback_url
+from itsjustintv.cli.console import in_reactor, loaded, tell
 from itsjustintv.config.load import Loaded
+from itsjustintv.config.sections import callback_url
 from itsjustintv.errors import TwitchError
-from itsjustintv.folding_routes_routing import Routes
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.journal.folding_kept_offline import Kept
-from itsjustintv.support.folding_agents_http_agents import twitch_agent
-from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.journal.offline import Kept
+from itsjustintv.routing import Routes
+from itsjustintv.support.http_agents import twitch_agent
+from itsjustintv.twitch.api.batching import Pace, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.api.oauth import AppToken

@@ -15,8 +15,7 @@ from pathlib import Path
 import click
 
 from itsjustintv import __version__
-from itsjustintv.cli.console import examples, json_option
-from itsjustintv.cli.folding_text_console import tell, write_json
+from itsjustintv.cli.console import examples, json_option, tell, write_json
 
 __all__ = ["source", "version"]
 

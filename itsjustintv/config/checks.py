@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_address
 from operator import attrgetter
 
 from itsjustintv.config.accidents import accidents, around, in_path, listed
 from itsjustintv.config.chat_services import chat_service
-from itsjustintv.config.folding_admin_checks import ADMIN_RULES, check_admin
-from itsjustintv.config.folding_draft_parse import Draft, Finding
-from itsjustintv.config.folding_leaves_parse import Keys, dotted, leaves
-from itsjustintv.config.hosts import address, authority
+from itsjustintv.config.hosts import address, authority, host_and_port, is_address, listen
 from itsjustintv.config.locations import is_path
+from itsjustintv.config.parse_state import Draft, Finding, Keys, dotted, leaves
 from itsjustintv.config.secrets import SECRETS
-from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.config.sections import Admin, Config, Server, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
 from itsjustintv.config.urls import base_url, host_url, receiver_url
 from itsjustintv.config.values import (
@@ -35,13 +34,16 @@ from itsjustintv.config.values import (
     networks,
     one_of,
     optional,
+    token,
     user_id,
     visible,
 )
 from itsjustintv.support.http_url import after_host
 from itsjustintv.support.signatures import standard_key
 
-__all__ = ["check_rules", "check_values", "doubts", "slips"]
+__all__ = ["check_admin", "check_rules", "check_values", "doubts", "slips"]
+
+_SHORTEST_TOKEN = 16
 
 _SIGNATURES = one_of("hub", "standard", "both")
 
@@ -70,7 +72,8 @@ _RULES: Mapping[str, Rule] = {
     "output.file_path": file_name,
     "output.max_lines": between(1),
     "telemetry.endpoint": optional(host_url),
-    **{f"admin.{key}": rule for key, rule in ADMIN_RULES.items()},
+    "admin.listen": listen('"127.0.0.1:8081" or "[::1]:8081"'),
+    "admin.token": optional(token(_SHORTEST_TOKEN)),
     "logging.level": one_of(*LOG_LEVELS),
     "logging.format": one_of("auto", "json", "text"),
     "logging.levels": log_levels,
@@ -284,3 +287,32 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[Finding]:
             if first not in told:
                 told.add(first)
                 yield Finding(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
+
+
+# With as many random characters it cannot be guessed over a network.
+
+
+def check_admin(admin: Admin, server: Server) -> Iterator[Finding]:
+    """
+    Find what must be changed before the page can be served.
+    """
+    place = host_and_port(admin.listen)
+    if not admin.enabled or place is None:
+        return
+    if not admin.token and not _is_loopback(place[0]):
+        yield Finding(
+            "admin.token",
+            "must be given when admin.listen is not a loopback address such as 127.0.0.1, or everyone who reaches the"
+            " port could cancel deliveries; openssl rand -hex 32 makes one",
+            ("admin.enabled", "admin.listen", "admin.token_file"),
+        )
+    if place == (server.listen_addr, server.port):
+        yield Finding(
+            "admin.listen",
+            "must not be where Twitch is listened to: use a port of its own",
+            ("server.listen_addr", "server.port"),
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"

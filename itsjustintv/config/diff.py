@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 from attrs import frozen
 
-from itsjustintv.config.folding_leaves_parse import Keys, Leaf, dotted, leaves
 from itsjustintv.config.locations import portable
+from itsjustintv.config.parse_state import Keys, Leaf, dotted, leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration

@@ -10,8 +10,7 @@ from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
 from itsjustintv.config.accidents import around, core, invisible, listed, strange
-from itsjustintv.config.folding_draft_parse import Draft, Finding
-from itsjustintv.config.folding_leaves_parse import Leaf, dotted, leaves
+from itsjustintv.config.parse_state import Draft, Finding, Leaf, dotted, leaves
 from itsjustintv.config.secrets import SECRETS, counterpart
 from itsjustintv.errors import Problem
 

@@ -13,8 +13,7 @@ from typing import Any
 import attrs
 from attrs import evolve, frozen
 
-from itsjustintv.config.folding_draft_parse import Draft
-from itsjustintv.config.folding_leaves_parse import leaves
+from itsjustintv.config.parse_state import Draft, leaves
 from itsjustintv.config.sections import Config, Storage
 from itsjustintv.errors import Problem
 

@@ -17,15 +17,13 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from itsjustintv.config.folding_draft_parse import Draft, Finding
-from itsjustintv.config.folding_durations_values import seconds
-from itsjustintv.config.folding_leaves_parse import FACTORS, Keys, dotted
+from itsjustintv.config.parse_state import FACTORS, Draft, Finding, Keys, dotted
 from itsjustintv.config.sections import Config, StreamerEntry
-
-__all__ = ["respell", "structure"]
+from itsjustintv.config.values import seconds
 
 # A misspelt table may hold misspelt tables.
 _ROUNDS = 8
+
 
 #: Where, what, and the key that was meant where this is a misspelt one.
 _Fault = tuple[Keys, str, Keys | None]

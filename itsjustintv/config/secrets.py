@@ -5,17 +5,32 @@ Secrets kept in files of their own: what ``client_secret_file`` names is what ``
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
+from shlex import quote
+from urllib.parse import unquote
 
 from itsjustintv.config.accidents import in_path
-from itsjustintv.config.folding_draft_parse import Draft, Finding
-from itsjustintv.config.folding_leaves_parse import Keys, dotted
+from itsjustintv.config.parse_state import Draft, Finding, Keys, dotted
 from itsjustintv.config.sections import Config
-from itsjustintv.support.regular_files import Unsuitable, read_once
+from itsjustintv.errors import Problem
+from itsjustintv.support.http_url import after_host
+from itsjustintv.support.regular_files import Unsuitable, is_descriptor, read_once
 
-__all__ = ["SECRETS", "counterpart", "fill", "named_files", "secret_files", "secret_keys"]
+__all__ = [
+    "SECRETS",
+    "counterpart",
+    "exposed",
+    "fill",
+    "given_to_collectors",
+    "named_files",
+    "secret_files",
+    "secret_keys",
+    "secrets",
+]
 
 _LONGEST = 65536
 #: The secrets outside ``streamers``.
@@ -120,3 +135,73 @@ def _read(base: Path, name: str, opening: Callable[[Path, int], bytes]) -> str:
     if not secret:
         raise ValueError(f"{str(path)!r} is empty")
     return secret
+
+
+# Characters of a path below which it says nothing: /webhook, /notify.
+_TELLING = 12
+
+
+def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    Everything in a configuration that must not appear in a log. A webhook's address is one of them, and so is what
+    comes after its host, unless it is too short to be a secret.
+
+    :param environ: has what is given to collectors of telemetry.
+    """
+    yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
+    yield config.admin.token
+    yield from given_to_collectors(config, environ)
+    yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
+    for streamer in config.streamers.values():
+        yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
+
+
+def given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    The secrets among them that collectors of telemetry are sent.
+    """
+    endpoints = [config.telemetry.endpoint]
+    for name, value in environ.items():
+        if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
+            values = [pair.partition("=")[2].strip() for pair in value.split(",")]
+            # They are written as in an address, and sent as they are meant.
+            yield from (*values, *map(unquote, values))
+        elif name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT"):
+            endpoints.append(value.strip())
+    for url in endpoints:
+        place, _, query = url.partition("?")
+        yield query
+        # The place itself is in the log; a name with a password before it is not.
+        yield place.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
+
+
+def _target(url: str, secret: str) -> Iterator[str]:
+    yield from (url, secret)
+    path = after_host(url)
+    yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
+
+
+def exposed(path: Path, config: Config) -> Iterator[Problem]:
+    """
+    Look at the permissions. Their group may read the files: that is how a daemon with a user of its own gets to them.
+
+    :param path: of the configuration; there are secrets in it, and be it in the addresses of webhooks.
+    """
+    files = {"the configuration": path}
+    files |= {key: Path(name) for key, name in named_files(config).items()}
+    tls = config.server.tls
+    if tls.enabled and tls.mode == "files":
+        files["server.tls.key_file"] = Path(tls.key_file)
+    for key, file in files.items():
+        if is_descriptor(file):
+            # Not a name that chmod could be told.
+            continue
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
+            what = "read" if status.st_mode & stat.S_IROTH else "changed"
+            # Who looks may not be who reads it: a group that may read a file must not lose that.
+            mode = "600" if status.st_uid == os.geteuid() else "o="
+            yield Problem(f"{key} {file}", f"can be {what} by others: chmod {mode} {quote(str(file))}")

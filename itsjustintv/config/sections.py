@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from itsjustintv.config.folding_names_hosts import dns_name, dns_names
+from itsjustintv.config.hosts import dns_name, dns_names
 
 __all__ = [
     "TLS",
@@ -28,6 +28,7 @@ __all__ = [
     "StreamerEntry",
     "Telemetry",
     "Twitch",
+    "callback_url",
 ]
 
 
@@ -37,7 +38,7 @@ class TLS:
     ``[server.tls]``.
 
     :ivar mode: ``acme`` orders certificates, ``files`` serves that of the operator.
-    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.folding_names_hosts.dns_name`.
+    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.hosts.dns_name`.
     :ivar cert_file: the certificate, and after it those of the authorities that lead to it, in PEM.
     :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
     :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
@@ -322,3 +323,27 @@ class Config:
     filter: Filter = Filter()
     global_webhook: GlobalWebhook = GlobalWebhook()
     streamers: Mapping[str, StreamerEntry] = field(factory=dict)
+
+
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})
+
+
+def callback_url(config: Config) -> str:
+    """
+    The callback of our EventSub subscriptions: ``twitch.incoming_webhook_url`` as it is, else ``/twitch`` at
+    ``server.external_domain``, else at the first of ``server.tls.domains``, else at ``server.listen_addr`` in plain
+    http, which only a simulator accepts.
+    """
+    server = config.server
+    if config.twitch.incoming_webhook_url:
+        return config.twitch.incoming_webhook_url
+    if server.external_domain:
+        return f"https://{server.external_domain}/twitch"
+    if server.tls.domains:
+        return f"https://{_in_url(server.tls.domains[0])}/twitch"
+    host = "localhost" if server.listen_addr in _EVERYWHERE else server.listen_addr
+    return f"http://{_in_url(host)}:{server.port}/twitch"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -16,8 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.config.diff import Changes, fingerprint
-from itsjustintv.config.folding_rereading_load import Found, reread
-from itsjustintv.config.load import Loaded
+from itsjustintv.config.load import Found, Loaded, reread
 from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem

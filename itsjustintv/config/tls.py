@@ -10,9 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from itsjustintv.config.accidents import around, strange
-from itsjustintv.config.folding_draft_parse import Finding
-from itsjustintv.config.folding_names_hosts import is_address, is_name
-from itsjustintv.config.hosts import host_and_port, listen, public_name
+from itsjustintv.config.hosts import host_and_port, is_address, is_name, listen, public_name
+from itsjustintv.config.parse_state import Finding
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import Rule, between, file_name, one_of, optional, visible

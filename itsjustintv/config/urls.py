@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from itsjustintv.config.accidents import around, core, invisible, listed
-from itsjustintv.config.folding_names_hosts import is_address
-from itsjustintv.config.hosts import host_faults, port_faults
+from itsjustintv.config.hosts import host_faults, is_address, port_faults
 
 __all__ = ["base_url", "host_url", "receiver_url"]
 

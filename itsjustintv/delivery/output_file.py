@@ -24,7 +24,7 @@ from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
-from itsjustintv.support.folding_folders_files import make_private
+from itsjustintv.support.files import make_private
 from itsjustintv.support.foreign_text import visible_json
 from itsjustintv.support.regular_files import read, require_regular
 

@@ -19,13 +19,12 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv import __version__
-from itsjustintv.destinations.folding_retry_after_response import retry_after
-from itsjustintv.destinations.response import Meaning, answered, broken, failed, found_broken, timed_out
-from itsjustintv.destinations.response_head import BrokenAnswer, Fault
+from itsjustintv.destinations.response import Meaning, answered, broken, failed, found_broken, retry_after, timed_out
 from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.support.http_client import one_line
 from itsjustintv.support.http_url import HttpUrl, after_host
 from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
+from itsjustintv.support.response_head import BrokenAnswer, Fault
 from itsjustintv.support.signatures import hub, standard
 
 __all__ = ["BeginSpan", "Dispatcher", "Embed"]

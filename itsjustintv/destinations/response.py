@@ -6,7 +6,9 @@ Neither ever holds what the network or an exception said, since that may quote t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from math import isfinite
 from os import strerror
 
 from attrs import frozen
@@ -15,11 +17,12 @@ from service_identity import VerificationError
 from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.web import http
+from twisted.web.http import stringToDatetime
 
-from itsjustintv.destinations.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 from itsjustintv.support.durations import duration
+from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 
-__all__ = ["RESET", "TIMEOUT", "Meaning", "answered", "broken", "failed", "found_broken", "timed_out"]
+__all__ = ["RESET", "TIMEOUT", "Meaning", "answered", "broken", "failed", "found_broken", "retry_after", "timed_out"]
 
 #: The reason of an attempt that hit its deadline.
 TIMEOUT = "timeout"
@@ -197,3 +200,38 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
         "did not take the connection in time: check that it runs and is reachable.",
     ),
 )
+
+
+# RFC 9110, 10.2.3 allows whole seconds only, but Discord and others send fractions.
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+# Longer than any of the three forms of an HTTP-date.
+_LONGEST = 40
+
+
+def retry_after(values: Iterable[str], now: float) -> float | None:
+    """
+    Find how long a receiver wants to be left alone: the largest of the valid values.
+
+    A value is a number of seconds, fractions included, or an HTTP-date in one of its three forms (RFC 9110, 5.6.7 and
+    10.2.3). A date in the past is 0. Anything else, a negative number included, says nothing.
+
+    :param values: every ``Retry-After`` of an answer.
+    :param now: seconds since the epoch.
+    :return: seconds, finite and not negative, but not otherwise limited; ``None`` when no value is valid.
+    """
+    return max((seconds for value in values if (seconds := _seconds(value.strip(), now)) is not None), default=None)
+
+
+def _seconds(value: str, now: float) -> float | None:
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+        return seconds if isfinite(seconds) else None
+    if len(value) > _LONGEST:
+        return None
+    try:
+        # Twisted's stubs do not say that this is a number.
+        moment = float(stringToDatetime(value.encode("ascii")))
+    except (ValueError, IndexError, AssertionError):
+        return None
+    return max(0.0, moment - now)

@@ -21,9 +21,8 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
-from itsjustintv.support.folding_agents_http_agents import deliveries_agent, twitch_agent
-from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.support.http_agents import deliveries_agent, twitch_agent
+from itsjustintv.twitch.api.batching import Pace, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.api.oauth import AppToken

@@ -14,7 +14,7 @@ from pathlib import Path
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
-from itsjustintv.config.folding_exposure_secrets import exposed
+from itsjustintv.config.secrets import exposed
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.doctor.tls_checks import Finding, Verdict, seen
 from itsjustintv.errors import JournalUnavailable
@@ -22,7 +22,7 @@ from itsjustintv.journal.offline import Ledger
 from itsjustintv.journal.sqlite.database import explain
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.folding_exchange_http_client import exchange
+from itsjustintv.support.http_client import exchange
 from itsjustintv.twitch.api.server_time import ADVICE, FAR_OFF, dated
 from itsjustintv.twitch.eventsub.callback_check import Doubt
 from itsjustintv.twitch.eventsub.manual import View

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from itsjustintv.config.folding_names_hosts import is_address
+from itsjustintv.config.hosts import is_address
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
@@ -26,7 +26,7 @@ from itsjustintv.tls.key_folder import require_private
 from itsjustintv.tls.operator_files import read_pair
 from itsjustintv.tls.settings import directory_url
 
-__all__ = ["Finding", "Verdict", "addresses", "authority", "held", "keys", "names", "ports", "seen"]
+__all__ = ["Finding", "Verdict", "addresses", "authority", "keys", "names", "ports", "seen"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -171,27 +171,6 @@ def _unbound(what: str, key: str, error: OSError, running: bool | None) -> Findi
             " otherwise give it CAP_NET_BIND_SERVICE, or start it as root with twistd --uid",
         )
     return Finding(Verdict.MEND, f"{what} cannot be bound: {cause(error)}; correct {key}")
-
-
-def held(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:
-    """
-    Whether some process holds a lock with ``flock``: without trying to take it, which could be in the way of a daemon
-    that starts.
-
-    :param locks: what the system tells of locks (proc_locks(5)).
-    :return: ``None`` when the system does not tell.
-    """
-    try:
-        lines = locks.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    try:
-        inode = str(lock.stat().st_ino)
-    except PermissionError:
-        return None
-    except OSError:
-        return False
-    return any("FLOCK" in line and line.split()[-3].rpartition(":")[2] == inode for line in lines)
 
 
 def addresses(name: str) -> Sequence[str]:

@@ -10,19 +10,22 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, execute
+from zope.interface import implementer
 
 from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
+from itsjustintv.interfaces import ILastKnown
 from itsjustintv.journal.history import EventStory
 from itsjustintv.journal.sqlite import history_reads, ids, reads, writes
 from itsjustintv.journal.sqlite.database import connect, explained
-from itsjustintv.journal.sqlite.folding_export_legacy_files import Embed, Export, Resolve, collect
-from itsjustintv.journal.sqlite.folding_migrations_database import STEPS, check
+from itsjustintv.journal.sqlite.legacy_files import Embed, Export, Resolve, collect
+from itsjustintv.journal.sqlite.migrations import STEPS, check
 from itsjustintv.journal.sqlite.timeline import MOMENTS, ahead, moved
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
-__all__ = ["Change", "Declined", "History", "Ledger", "Missing", "cancel", "resend", "retry"]
+__all__ = ["Change", "Declined", "History", "Kept", "Ledger", "Missing", "cancel", "resend", "retry"]
 
 
 #: What an operator does to one delivery at some moment.
@@ -389,3 +392,67 @@ def _find(connection: Connection, delivery_id: str) -> Delivery:
     if delivery is None:
         raise Missing(f"there is no delivery {delivery_id}")
     return delivery
+
+
+@implementer(ILastKnown)
+@frozen
+class Kept:
+    """
+    The small numbers in the journal, for somebody who is not the daemon.
+
+    :ivar ledger: ``None`` when there is no journal yet.
+    :ivar reason: why there is none.
+    """
+
+    _ledger: Ledger | None
+    _reason: str = ""
+
+    @classmethod
+    def at(cls, path: Path, now: Callable[[], float]) -> Kept:
+        """
+        Use a journal if there is one.
+        """
+        try:
+            return cls(Ledger.open(path, now))
+        except JournalUnavailable as error:
+            return cls(None, str(error))
+
+    def ledger(self) -> Ledger:
+        """
+        The journal, which must be there.
+
+        :raises JournalUnavailable: it is not.
+        """
+        if self._ledger is None:
+            raise JournalUnavailable(self._reason)
+        return self._ledger
+
+    def recall(self, kind: str, key: str) -> Deferred[tuple[int, float] | None]:
+        """
+        One value; none when there is no journal.
+        """
+        return self.recall_all(kind).addCallback(lambda found: found.get(key))
+
+    def recall_all(self, kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
+        """
+        All values of a kind; none when there is no journal.
+        """
+        return execute(lambda: {} if self._ledger is None else self._ledger.recall_all(kind))
+
+    def remember(self, kind: str, key: str, value: int, now: float) -> Deferred[None]:
+        """
+        Keep a value.
+        """
+        return self.remember_all(kind, {key: value}, now)
+
+    def remember_all(self, kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:  # noqa: ARG002
+        """
+        Keep values, at the time of the journal's own clock.
+        """
+        return execute(lambda: self.ledger().remember_all(kind, values))
+
+    def forget(self, kind: str, keys: Sequence[str]) -> Deferred[None]:
+        """
+        Keep values no longer.
+        """
+        return execute(lambda: self.ledger().forget(kind, keys))

@@ -10,7 +10,7 @@ from random import SystemRandom
 
 from twisted.internet import reactor
 
-from itsjustintv.simulator.folding_alone_stage import begin
+from itsjustintv.simulator.stage import begin
 
 
 def main(port: int) -> None:

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from struct import pack
 from typing import Any
+from zlib import compress, crc32
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -15,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.web import http
 from twisted.web.server import Request
 
-__all__ = ["Behaviour", "Script", "act"]
+__all__ = ["Behaviour", "Script", "act", "avatar"]
 
 
 @frozen(kw_only=True)
@@ -100,3 +103,36 @@ async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> by
     for name, value in behaviour.headers.items():
         request.setHeader(name, value)
     return behaviour.body
+
+
+_CELLS = 5
+_CELL = 60
+
+
+def avatar(user_id: str) -> bytes:
+    """
+    Draw a user's profile image: a PNG of 300 by 300 pixels, two colours, the same each time.
+    """
+    seed = sha256(user_id.encode()).digest()
+    rows = b"".join(_row(seed[number]) * _CELL for number in range(_CELLS))
+    size = _CELLS * _CELL
+    # One bit a pixel, indexed colour (PNG specification, 11.2.2).
+    header = pack(">IIBBBBB", size, size, 1, 3, 0, 0, 0)
+    colours = b"\xf7\xf7\xf8" + seed[-3:]
+    chunks = ((b"IHDR", header), (b"PLTE", colours), (b"IDAT", compress(rows, 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _row(bits: int) -> bytes:
+    """
+    One line of pixels, its right half the mirror of its left, after the byte that says it is not filtered.
+    """
+    half = [bits >> shift & 1 for shift in range(_CELLS // 2 + 1)]
+    cells = half + half[-2::-1]
+    pixels = "".join(str(cell) * _CELL for cell in cells)
+    width = -(-len(pixels) // 8)
+    return b"\0" + int(pixels.ljust(width * 8, "0"), 2).to_bytes(width)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return pack(">I", len(data)) + kind + data + pack(">I", crc32(kind + data))

@@ -16,8 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
-from itsjustintv.simulator.demo_script import Story, Unexpected
-from itsjustintv.simulator.folding_terminal_demo_script import Terminal, duration, wants_colour
+from itsjustintv.simulator.demo_script import Story, Terminal, Unexpected, duration, wants_colour
 from itsjustintv.simulator.process import NotReady
 from itsjustintv.simulator.stage import Stage
 

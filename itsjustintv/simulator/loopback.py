@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-__all__ = ["Listening", "free_port", "listen"]
+__all__ = ["Listening", "all_of", "cancelling", "free_port", "listen"]
 
 #: Ports that were found free, the latest at the end.
 _RESERVED: deque[socket.socket] = deque()
@@ -94,3 +96,46 @@ def free_port() -> int:
         _RESERVED.popleft().close()
     number: int = reservation.getsockname()[1]
     return number
+
+
+_Result = TypeVar("_Result")
+
+
+def all_of(waiting: Iterable[Deferred[_Result]]) -> Deferred[list[_Result]]:
+    """
+    Wait for all; fails as the first one that does, and not with a ``FirstError`` in which a cancellation would hide.
+    """
+
+    def unwrap(failure: Failure) -> Failure:
+        first: Any = failure.value
+        unwrapped: Failure = first.subFailure
+        return unwrapped
+
+    return gatherResults(list(waiting), consumeErrors=True).addErrback(unwrap)
+
+
+def cancelling(exchange: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
+    """
+    Begin an exchange whose cancellation is a ``CancelledError``.
+
+    A request of :class:`twisted.web.client.Agent` that is cancelled fails as if the network had, with one of several
+    exceptions, which its caller would take for an answer.
+    """
+    inner = Deferred.fromCoroutine(exchange)
+
+    def abandon(outer: Deferred[_Result]) -> None:
+        outer.errback(CancelledError())
+        inner.cancel()
+
+    outer: Deferred[_Result] = Deferred(abandon)
+
+    def succeeded(result: _Result) -> None:
+        if not outer.called:
+            outer.callback(result)
+
+    def failed(failure: Failure) -> None:
+        if not outer.called:
+            outer.errback(failure)
+
+    inner.addCallbacks(succeeded, failed)
+    return outer

@@ -23,7 +23,7 @@ from twisted.web import http
 from twisted.web.client import Agent, ResponseFailed, readBody
 
 import itsjustintv
-from itsjustintv.simulator.folding_cancelling_loopback import cancelling
+from itsjustintv.simulator.loopback import cancelling
 
 __all__ = ["DaemonProcess", "NotReady", "environment"]
 

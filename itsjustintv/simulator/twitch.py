@@ -18,14 +18,13 @@ from twisted.web.iweb import IAgent
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from itsjustintv.simulator.behaviour import Script, act
+from itsjustintv.simulator.behaviour import Script, act, avatar
 from itsjustintv.simulator.control import Control
 from itsjustintv.simulator.eventsub import EventSub, Report, channel_update, stream_offline, stream_online
-from itsjustintv.simulator.folding_bucket_responses import Bucket
-from itsjustintv.simulator.folding_cancelling_loopback import all_of
-from itsjustintv.simulator.folding_images_behaviour import avatar
 from itsjustintv.simulator.helix import Helix
+from itsjustintv.simulator.loopback import all_of
 from itsjustintv.simulator.oauth import OAuth, Tokens
+from itsjustintv.simulator.responses import Bucket
 from itsjustintv.simulator.subscriptions import (
     ENABLED,
     FAILED,

@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from tempfile import mkstemp
 
-from itsjustintv.support.folding_folders_files import make_private, sync_directory
 from itsjustintv.support.regular_files import require_regular
 
-__all__ = ["replace"]
+__all__ = ["is_locked", "make_private", "replace", "sync_directory"]
 
 
 def replace(path: Path, content: bytes, modified_at: float | None = None) -> None:
@@ -39,3 +38,49 @@ def replace(path: Path, content: bytes, modified_at: float | None = None) -> Non
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def make_private(folder: Path) -> None:
+    """
+    Make a folder of mode 0700, and those above it that are missing: ``mkdir(parents=True)`` would leave these to the
+    umask. What is there keeps its mode. Blocks.
+
+    :raises OSError: when it cannot be made, or something else has its name.
+    """
+    missing = [above for above in folder.parents if not above.exists()]
+    for each in (*reversed(missing), folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """
+    Put the names in a directory on stable storage: a rename lasts only then. Blocks.
+
+    :raises OSError: when that failed.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:
+    """
+    Whether some process holds a lock with ``flock``: without trying to take it, which could be in the way of a daemon
+    that starts.
+
+    :param locks: what the system tells of locks (proc_locks(5)).
+    :return: ``None`` when the system does not tell.
+    """
+    try:
+        lines = locks.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    try:
+        inode = str(lock.stat().st_ino)
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    return any("FLOCK" in line and line.split()[-3].rpartition(":")[2] == inode for line in lines)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["visible", "visible_json"]
+__all__ = ["quote", "visible", "visible_json"]
 
 _VARIATION, _IDEOGRAPHIC_VARIATION = "\ufe00-\ufe0f", "\U000e0100-\U000e01ef"
 
@@ -84,3 +84,15 @@ def _escaped_in_json(found: re.Match[str]) -> str:
         return found[0]
     units = found[1].encode("utf-16-be", "surrogatepass")
     return "".join(rf"\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+_LONGEST = 200
+
+
+def quote(text: str) -> str:
+    """
+    The first 200 characters of a text in quotation marks, as one line with what cannot be seen as escapes; empty for an
+    empty text.
+    """
+    line = " ".join(text[: 2 * _LONGEST].split())
+    return f"'{visible(line[:_LONGEST])}{'...' if len(line) > _LONGEST else ''}'" if line else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import product
 
 from itsjustintv.model import State
-from itsjustintv.telemetry.folding_families_instruments import Family, Kind
+from itsjustintv.telemetry.instruments import Family, Kind
 
 __all__ = ["ALL", "DESTINATIONS"]
 

@@ -14,8 +14,7 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.model import Census
-from itsjustintv.telemetry.folding_families_instruments import Reading
-from itsjustintv.telemetry.instruments import Registry
+from itsjustintv.telemetry.instruments import Reading, Registry
 from itsjustintv.telemetry.prometheus import render
 
 __all__ = ["Collection", "InThread"]

@@ -20,8 +20,7 @@ from zope.interface import implementer
 
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.model import Attempt, Destination, Enrichment, Event, Outcome, Streamer, Verdict
-from itsjustintv.telemetry.folding_calls_tracing import ApiCall, on_behalf_of
-from itsjustintv.telemetry.tracing import Attribute, Span, SpanKind, Tracer
+from itsjustintv.telemetry.tracing import ApiCall, Attribute, Span, SpanKind, Tracer, on_behalf_of
 
 __all__ = ["Accept", "FollowedEnricher", "Following"]
 

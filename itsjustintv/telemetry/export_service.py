@@ -14,8 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.telemetry.collect import Collection, InThread
-from itsjustintv.telemetry.folding_families_instruments import Reading
-from itsjustintv.telemetry.instruments import Counter
+from itsjustintv.telemetry.instruments import Counter, Reading
 from itsjustintv.telemetry.otlp_settings import Settings
 from itsjustintv.telemetry.tracing import Spans, Tracer
 

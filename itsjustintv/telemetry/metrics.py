@@ -13,8 +13,8 @@ from zope.interface import implementer
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Event, Outcome, State, Verdict
 from itsjustintv.telemetry import catalogue
-from itsjustintv.telemetry.folding_calls_tracing import ApiCall
 from itsjustintv.telemetry.instruments import Registry
+from itsjustintv.telemetry.tracing import ApiCall
 
 __all__ = ["Metrics"]
 

@@ -18,7 +18,21 @@ from urllib.parse import unquote
 
 from attrs import define, field
 from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    DataT,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -30,12 +44,11 @@ from itsjustintv import __version__
 from itsjustintv.support.http_client import one_line
 from itsjustintv.support.quoted_secrets import QuotedSecrets
 from itsjustintv.telemetry import tracing
-from itsjustintv.telemetry.folding_families_instruments import Reading
-from itsjustintv.telemetry.folding_otlp_metrics_otlp import metrics_data
-from itsjustintv.telemetry.folding_traceparent_tracing import Traceparent, parse
+from itsjustintv.telemetry.instruments import HistogramValue, Kind, Reading
 from itsjustintv.telemetry.otlp_settings import Settings
+from itsjustintv.telemetry.tracing import Traceparent, parse
 
-__all__ = ["Collector", "OnSent", "open_collector"]
+__all__ = ["Collector", "OnSent", "metrics_data", "open_collector"]
 
 #: Is told of everything that was sent or could not be: which signal, how many of it, and why not; empty if it was.
 #: Called in threads.
@@ -315,3 +328,55 @@ def _context(identity: Traceparent | None) -> SpanContext | None:
         return None
     flags = TraceFlags(TraceFlags.SAMPLED if identity.sampled else TraceFlags.DEFAULT)
     return SpanContext(identity.trace_id, identity.span_id, is_remote=False, trace_flags=flags)
+
+
+_CUMULATIVE = AggregationTemporality.CUMULATIVE
+
+
+def metrics_data(
+    readings: Sequence[Reading], resource: Resource, scope: InstrumentationScope, started_at: float, now: float
+) -> MetricsData:
+    """
+    Put everything together that was read.
+
+    :param started_at: when counting began, in seconds since the epoch.
+    :param now: when it was read.
+    """
+    begun, moment = int(started_at * _NANO), int(now * _NANO)
+    metrics = [
+        Metric(reading.family.name, reading.family.help, reading.family.unit, _data(reading, begun, moment))
+        for reading in readings
+        if reading.points
+    ]
+    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
+
+
+def _data(reading: Reading, begun: int, moment: int) -> DataT:
+    family = reading.family
+    numbers: list[NumberDataPoint] = []
+    histograms: list[HistogramDataPoint] = []
+    for labels, value in reading.points:
+        attributes = dict(zip(family.labels, labels, strict=True))
+        if isinstance(value, HistogramValue):
+            histograms.append(
+                HistogramDataPoint(
+                    attributes=attributes,
+                    start_time_unix_nano=begun,
+                    time_unix_nano=moment,
+                    count=sum(value.counts),
+                    sum=value.sum,
+                    bucket_counts=value.counts,
+                    explicit_bounds=family.bounds,
+                    # Neither is known, and neither is required.
+                    min=None,  # type: ignore[arg-type]
+                    max=None,  # type: ignore[arg-type]
+                )
+            )
+        else:
+            whole = int(value) if value == int(value) else value
+            numbers.append(NumberDataPoint(attributes, begun, moment, whole))
+    if family.kind is Kind.HISTOGRAM:
+        return Histogram(histograms, _CUMULATIVE)
+    if family.kind is Kind.COUNTER:
+        return Sum(numbers, _CUMULATIVE, is_monotonic=True)
+    return Gauge(numbers)

@@ -7,16 +7,34 @@ the door and never adopted from a request: whoever sends one would decide what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from itsjustintv.telemetry.folding_traceparent_tracing import child, is_one, of_event, write
 from itsjustintv.telemetry.instruments import Counter
 
-__all__ = ["Attribute", "Span", "SpanKind", "Spans", "Tracer"]
+__all__ = [
+    "ApiCall",
+    "Attribute",
+    "OnCall",
+    "Span",
+    "SpanKind",
+    "Spans",
+    "Traceparent",
+    "Tracer",
+    "child",
+    "is_one",
+    "of_event",
+    "on_behalf_of",
+    "parse",
+    "requesters",
+    "write",
+]
 
 Attribute = str | int | float | bool | tuple[str, ...]
 
@@ -142,3 +160,109 @@ class Tracer:
 
     def _id(self, bits: int) -> int:
         return self._bits(bits) or 1
+
+
+_EVENT = re.compile(r"(?=.{16}0*[1-9a-f])[0-9a-f]{32}", re.ASCII)
+_FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])", re.ASCII)
+
+
+@frozen
+class Traceparent:
+    """
+    What it says.
+
+    :ivar sampled: whether the trace is recorded.
+    """
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+
+
+def write(trace_id: int, span_id: int, *, sampled: bool) -> str:
+    """
+    Write it down.
+
+    :param trace_id: 128 bits, not all of them 0; of ``span_id`` 64.
+    """
+    return f"00-{trace_id:032x}-{span_id:016x}-0{sampled:d}"
+
+
+def parse(text: str) -> Traceparent | None:
+    """
+    Read what :func:`write` wrote; ``None`` if it is something else.
+    """
+    found = _FORM.fullmatch(text)
+    if found is None:
+        return None
+    trace_id, span_id = int(found[1], 16), int(found[2], 16)
+    return Traceparent(trace_id, span_id, found[3] == "01") if trace_id and span_id else None
+
+
+def is_one(text: str) -> bool:
+    """
+    Whether a text has the form of one: quicker than to read it.
+    """
+    return _FORM.fullmatch(text) is not None
+
+
+def of_event(event_id: str) -> str | None:
+    """
+    Name the first span of a recorded trace by the id of its event, which is as long as that of a trace: so whoever
+    reads one in the log finds the other. ``None`` for an id of another form.
+    """
+    return f"00-{event_id}-{event_id[16:]}-01" if _EVENT.fullmatch(event_id) else None
+
+
+def child(parent: str, span_id: int) -> str:
+    """
+    Name another span of the same trace.
+    """
+    return f"{parent[:36]}{span_id:016x}{parent[52:]}"
+
+
+_REQUESTERS: ContextVar[tuple[str, ...]] = ContextVar("requesters", default=())
+
+
+def requesters() -> tuple[str, ...]:
+    """
+    The spans for which something is being asked at this moment, each as a ``traceparent``. What is begun with
+    ``Deferred.fromCoroutine`` keeps those of whoever began it; what the reactor calls later has none.
+    """
+    return _REQUESTERS.get()
+
+
+@contextmanager
+def on_behalf_of(spans: Iterable[str]) -> Iterator[None]:
+    """
+    Begin something for these spans.
+    """
+    token = _REQUESTERS.set(tuple(spans))
+    try:
+        yield
+    finally:
+        _REQUESTERS.reset(token)
+
+
+@frozen(kw_only=True)
+class ApiCall:
+    """
+    One request, and how it ended.
+
+    :ivar path: without anything that changes from call to call.
+    :ivar started_at: seconds since the epoch.
+    :ivar duration: seconds.
+    :ivar status: of the answer, or ``None`` when there was none.
+    :ivar requesters: the spans for which it was made.
+    """
+
+    method: str
+    path: str
+    started_at: float
+    duration: float
+    status: int | None
+    requesters: tuple[str, ...] = ()
+
+
+#: Is told of every call. Returns at once, never raises.
+OnCall = Callable[[ApiCall], None]

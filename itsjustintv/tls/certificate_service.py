@@ -31,12 +31,10 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.order import Ordering
-from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.folding_figures_certificate import Figures
-from itsjustintv.tls.folding_waiting_registry import Waiting, give_up
+from itsjustintv.tls.certificate import Bundle, Figures
 from itsjustintv.tls.key_folder import FolderLock, prepare, require_private
 from itsjustintv.tls.managed import Holding, Status
-from itsjustintv.tls.registry import Holdings
+from itsjustintv.tls.registry import Holdings, Waiting, give_up
 from itsjustintv.tls.renewal_policy import Level
 from itsjustintv.tls.renewer import Attendant, alarm
 from itsjustintv.tls.settings import directory_url

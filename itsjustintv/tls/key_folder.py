@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import define, field
 
 from itsjustintv.errors import CertificatesUnsafe
-from itsjustintv.support.folding_folders_files import make_private, sync_directory
+from itsjustintv.support.files import make_private, sync_directory
 
 __all__ = ["FolderLock", "prepare", "require_private", "set_aside", "sweep"]
 

@@ -12,10 +12,8 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.order import Issued
-from itsjustintv.tls.certificate import Bundle, key_type
-from itsjustintv.tls.folding_figures_certificate import Figures
-from itsjustintv.tls.folding_record_renewal_policy import Record
-from itsjustintv.tls.renewal_policy import Health, Span
+from itsjustintv.tls.certificate import Bundle, Figures, key_type
+from itsjustintv.tls.renewal_policy import Health, Record, Span
 from itsjustintv.tls.settings import fingerprint
 
 __all__ = ["Holding", "Status"]

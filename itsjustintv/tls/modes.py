@@ -17,15 +17,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.support.folding_agents_http_agents import authority_agent
+from itsjustintv.support.http_agents import authority_agent
 from itsjustintv.support.services import DiskThreads, Storeys
 from itsjustintv.tls.acme.challenges import Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.http import Exchange
 from itsjustintv.tls.acme.order import Ordering
-from itsjustintv.tls.folding_figures_certificate import Figures
-from itsjustintv.tls.folding_requests_renewal_requests import RequestFiles
+from itsjustintv.tls.certificate import Figures
 from itsjustintv.tls.operator_files import FilesService, Watch
-from itsjustintv.tls.renewal_requests import OnRequest
+from itsjustintv.tls.renewal_requests import OnRequest, RequestFiles
 from itsjustintv.tls.settings import default_name, directory_url, for_trial
 from itsjustintv.tls.sni import ContextMap
 from itsjustintv.tls.store import AccountFiles

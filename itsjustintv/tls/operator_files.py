@@ -18,8 +18,7 @@ from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
 from itsjustintv.support.regular_files import read
-from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.folding_figures_certificate import Figures
+from itsjustintv.tls.certificate import Bundle, Figures
 from itsjustintv.tls.sni import ContextMap, context_of
 from itsjustintv.tls.store import InThread
 

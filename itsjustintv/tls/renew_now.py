@@ -15,12 +15,12 @@ from twisted.web.resource import Resource
 
 from itsjustintv.config.sections import Server
 from itsjustintv.config.tls import http_needed
-from itsjustintv.doctor.tls_checks import held
 from itsjustintv.errors import CertificateError
 from itsjustintv.support.file_watch import FileWatch
+from itsjustintv.support.files import is_locked
 from itsjustintv.support.services import DiskThreads, Storeys
-from itsjustintv.tls.folding_requests_renewal_requests import Request, RequestFiles, Result
 from itsjustintv.tls.modes import Ways
+from itsjustintv.tls.renewal_requests import Request, RequestFiles, Result
 from itsjustintv.tls.service import HTTPS
 from itsjustintv.tls.settings import challenge_types
 from itsjustintv.web.connection_limits import Limits
@@ -102,7 +102,7 @@ class Renewal:
         told = False
         while True:
             # In this order: whoever has answered may end at once.
-            theirs = self._storeys is None and bool(await self._disk.run(held, self._root / "lock"))
+            theirs = self._storeys is None and bool(await self._disk.run(is_locked, self._root / "lock"))
             results = await self._disk.run(self._files.answered, request)
             if results is not None:
                 return results

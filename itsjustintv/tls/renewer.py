@@ -17,7 +17,7 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificateError
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
-from itsjustintv.tls.acme.folding_problems_http import explained, is_final
+from itsjustintv.tls.acme.http import explained, is_final
 from itsjustintv.tls.acme.order import Ordering
 from itsjustintv.tls.certificate import Bundle
 from itsjustintv.tls.managed import Holding

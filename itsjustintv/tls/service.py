@@ -16,13 +16,12 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
-from itsjustintv.tls.acme.folding_challenge_site_challenges import ChallengeResource
+from itsjustintv.tls.acme.challenges import ChallengeResource
+from itsjustintv.tls.certificate import Figures
 from itsjustintv.tls.endpoint import secured
-from itsjustintv.tls.folding_figures_certificate import Figures
 from itsjustintv.tls.modes import Way, Ways, identity
 from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.factories import Versions
-from itsjustintv.web.folding_passage_factories import Passage
+from itsjustintv.web.factories import Passage, Versions
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 

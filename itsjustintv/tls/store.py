@@ -36,7 +36,7 @@ from itsjustintv.support.regular_files import read
 from itsjustintv.tls import key_folder
 from itsjustintv.tls.acme.jose import PrivateKey
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_from, key_text
-from itsjustintv.tls.folding_record_renewal_policy import Record
+from itsjustintv.tls.renewal_policy import Record
 
 __all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority_key"]
 

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.support.single_flight import SingleFlight
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.batching import Pace
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
 __all__ = ["CountFollowers", "Followers"]

@@ -26,8 +26,7 @@ from itsjustintv.config.sections import Cache
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.support.files import replace
-from itsjustintv.support.folding_exchange_http_client import unavailable
-from itsjustintv.support.http_client import TooLong, bounded, read_body
+from itsjustintv.support.http_client import TooLong, bounded, read_body, unavailable
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.single_flight import SingleFlight
 from itsjustintv.twitch.api.oauth import InThread, Settings

@@ -6,26 +6,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address, ip_address
 from math import inf
 from operator import attrgetter
 from typing import ClassVar, Protocol
 
 import orjson
 from attrs import Factory, define, field, frozen
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 
-from itsjustintv.web.folding_shares_connection_limits import Shares
-
-__all__ = ["Connection", "Limits", "Traffic"]
+__all__ = ["Connection", "Limits", "Shares", "Traffic", "neighbourhood"]
 
 
 class Connection(Protocol):
     """
     One of them.
 
-    :ivar caller: as :func:`~itsjustintv.web.folding_shares_connection_limits.neighbourhood` names them.
+    :ivar caller: as :func:`~itsjustintv.web.connection_limits.neighbourhood` names them.
     """
 
     caller: str
@@ -80,6 +79,39 @@ class Limits:
     held: int = 512 * 1024
     declared: bool = True
     yielding: bool = False
+
+
+@define(eq=False)
+class Shares:
+    """
+    Counts.
+    """
+
+    _counts: Counter[str] = field(factory=Counter, init=False)
+
+    def add(self, who: str) -> None:
+        """
+        Count one more.
+        """
+        self._counts[who] += 1
+
+    def remove(self, who: str) -> None:
+        """
+        Count one less.
+        """
+        self._counts[who] -= 1
+        if self._counts[who] <= 0:
+            del self._counts[who]
+
+    def greediest(self, who: str) -> str | None:
+        """
+        Tell who should give one up to somebody: the one who holds the most, if that is still no less than the other
+        has, afterwards.
+        """
+        if not self._counts:
+            return None
+        ((most, count),) = self._counts.most_common(1)
+        return most if count > self._counts[who] + 1 else None
 
 
 @define(eq=False)
@@ -158,7 +190,7 @@ class Traffic:
         Tell whether there is room for one more connection. When all places are taken, whoever holds the most of them
         loses one to a caller who holds fewer; behind a proxy all come from one address, and the last comes too late.
 
-        :param caller: as :func:`~itsjustintv.web.folding_shares_connection_limits.neighbourhood` names them.
+        :param caller: as :func:`~itsjustintv.web.connection_limits.neighbourhood` names them.
         """
         if len(self.open) < self.limits.connections:
             return True
@@ -192,3 +224,23 @@ class Traffic:
             except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
                 self.leave(channel)
                 self.log.failure("could not end a connection whose time is up")
+
+
+# Whoever has one IPv6 address has all that begin with the same so many bits.
+_HOST_BITS = 64
+
+
+def neighbourhood(peer: IAddress | None) -> str:
+    """
+    Name whoever is behind an address: an IPv4 address, or the network of an IPv6 address.
+    """
+    host: str = getattr(peer, "host", "")
+    if ":" not in host:
+        return host
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return host
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS))

@@ -7,19 +7,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocol, IProtocolNegotiationFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    ILoggingContext,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
 from twisted.internet.protocol import Protocol, connectionDone
+
+# What is public wraps a whole endpoint, for whoever connects.
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv.web.folding_passage_factories import Passage
+from itsjustintv.web.client_address import Clients
 from itsjustintv.web.http1 import Channel
 from itsjustintv.web.http2.connection import HTTP2Channel
 
-__all__ = ["Versions"]
+__all__ = ["Introduced", "Passage", "Versions"]
 
 _HTTP_1 = b"http/1.1"
 _HTTP_2 = b"h2"
+
+
+@implementer(IProtocolFactory, ILoggingContext)
+class Passage:
+    """
+    Passes on to another factory what there is to know of ports, and connections as its subclasses have it.
+
+    :param factory: of what is inside.
+    """
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def doStart(self) -> None:
+        """
+        Tell the factory that a port more is listened on.
+        """
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        """
+        Tell the factory of a port less.
+        """
+        self._factory.doStop()
+
+    def logPrefix(self) -> str:
+        """
+        Go by the name of the factory, in the lines that Twisted writes about ports.
+        """
+        prefix: str = self._factory.logPrefix()
+        return prefix
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        Let a connection pass as it is.
+        """
+        protocol: IProtocol | None = self._factory.buildProtocol(addr)
+        return protocol
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -87,3 +135,54 @@ class _Version(Protocol):
         Pass on that it is over.
         """
         self._channel.connectionLost(reason)
+
+
+# A proxy that asks for itself, as the standard has it (PROXY protocol, section 2.1), and as Twisted's parser wants it.
+_UNKNOWN = b"PROXY UNKNOWN\r\n"
+_UNDERSTOOD = b"PROXY UNKNOWN \r\n"
+
+
+class _Introduction(HAProxyProtocolWrapper):
+    _begun = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Read the header, then pass everything on.
+        """
+        if not self._begun:
+            self._begun = True
+            if data.startswith(_UNKNOWN):
+                data = _UNDERSTOOD + data[len(_UNKNOWN) :]
+        super().dataReceived(data)
+
+
+class _Introductions(HAProxyWrappingFactory):
+    protocol = _Introduction  # type: ignore[assignment]
+
+
+class Introduced(Passage):
+    """
+    Lets trusted proxies introduce every connection with a header of the PROXY protocol, version 1 or 2.
+
+    The header must be there when it is expected and is never looked for otherwise, as the protocol demands: whoever may
+    choose could claim to be anybody. A connection of anybody else begins as usual.
+
+    :param factory: of what is inside.
+    :param clients: says who is trusted.
+    :param enabled: asked for each connection.
+    """
+
+    def __init__(self, factory: Any, clients: Clients, enabled: Callable[[], bool]) -> None:
+        super().__init__(factory)
+        self._clients = clients
+        self._enabled = enabled
+        self._introduced = _Introductions(factory)
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        Build the protocol of a connection.
+        """
+        if self._enabled() and self._clients.trusts(addr):
+            protocol: IProtocol | None = self._introduced.buildProtocol(addr)
+            return protocol
+        return super().buildProtocol(addr)

@@ -5,19 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from attrs import define
+import orjson
+from attrs import define, frozen
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
 
 from itsjustintv.model import rfc3339
-from itsjustintv.web.folding_checks_health import answer, asked
+from itsjustintv.support.foreign_text import visible_json
 
-__all__ = ["Check", "Detail", "HealthResource", "Standing"]
+__all__ = ["Check", "Detail", "HealthResource", "ProbeResource", "Question", "Standing", "answer", "asked"]
 
 #: A name, and a question answered at once: why not, in words fit for strangers, or ``None`` while all is well.
 Check = tuple[str, Callable[[], str | None]]
@@ -90,3 +92,76 @@ class HealthResource:
 
     def _reasons(self, checks: Sequence[Check]) -> list[dict[str, str]]:
         return [{"check": name, "reason": reason} for name, check in checks if (reason := asked(self.log, name, check))]
+
+
+@frozen
+class Question:
+    """
+    Something that must be as it should.
+
+    :ivar name: of what it is about.
+    :ivar otherwise: what strangers are told when it is not: the whole reason, which may name files, streamers and
+        domains, is for the log and for the operator's own commands.
+    :ivar ask: answers at once with that reason, or with ``None`` while all is well.
+    """
+
+    name: str
+    otherwise: str
+    ask: Callable[[], str | None]
+
+
+class ProbeResource(Resource):
+    """
+    Answers 200 while every question is answered well, else 503 with those that are not.
+    """
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, well: str, ill: str, questions: Sequence[Question]) -> None:
+        """
+        :param well: what it says for 200.
+        :param ill: what it says for 503.
+        """
+        super().__init__()
+        self._well, self._ill, self._questions = well, ill, questions
+
+    def render(self, request: Any) -> bytes:
+        """
+        Answer one request.
+        """
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"Allow", b"GET, HEAD")
+            return answer(request, http.NOT_ALLOWED, {"status": "method not allowed"})
+        reasons = [
+            {"check": question.name, "reason": question.otherwise}
+            for question in self._questions
+            if asked(self.log, question.name, question.ask) is not None
+        ]
+        if reasons:
+            return answer(request, http.SERVICE_UNAVAILABLE, {"status": self._ill, "reasons": reasons})
+        return answer(request, http.OK, {"status": self._well})
+
+
+def asked(log: Logger, name: str, check: Callable[[], str | None]) -> str | None:
+    """
+    Ask a part why it is not well; ``None`` while it is. One that fails is not a sign of health.
+
+    :param log: hears of one that fails.
+    """
+    try:
+        return check()
+    except Exception:  # noqa: BLE001 - a broken check must not hide the others
+        log.failure("the health check {check} failed", check=name)
+        return "the check itself failed; see the log"
+
+
+def answer(request: Any, status: int, content: object) -> bytes:
+    """
+    Set status and headers and return the body.
+    """
+    body = visible_json(orjson.dumps(content).decode()).encode()
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    return body

@@ -21,8 +21,7 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.web.client_address import NO_PROXIES, Clients
-from itsjustintv.web.connection_limits import Limits, Traffic
-from itsjustintv.web.folding_shares_connection_limits import neighbourhood
+from itsjustintv.web.connection_limits import Limits, Traffic, neighbourhood
 from itsjustintv.web.http1 import Channel, Refusal, TooLong
 from itsjustintv.web.http2.stream import Stream
 

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.api`, :mod:`itsjustintv.admin.endpoints` and :mod:`itsjustintv.admin.folding_schema_api`.
+Tests of :mod:`itsjustintv.admin.api`, :mod:`itsjustintv.admin.endpoints` and :mod:`itsjustintv.admin.api`.
 """
 
 from __future__ import annotations

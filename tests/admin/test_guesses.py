@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.folding_guesses_auth`.
+Tests of :mod:`itsjustintv.admin.auth`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.admin.folding_guesses_auth import Guesses
+from itsjustintv.admin.auth import Guesses
 
 
 class GuessesTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ from itsjustintv.admin.live_updates import EventsResource, Pulse
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.web.connection_limits import Limits
 from itsjustintv.web.site import make_site
-from tests.admin.test_access import Room
+from tests.admin.test_auth import Room
 from tests.admin.values import House
 
 OURS = (

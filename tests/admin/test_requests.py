@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.admin.folding_requests_event_views`.
+Tests of :mod:`itsjustintv.admin.event_views`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from itsjustintv.admin.folding_requests_event_views import NOT_STORED, Signing, tell_request
+from itsjustintv.admin.event_views import NOT_STORED, Signing, tell_request
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.model import Destination
 from tests.journal.values import attempt, deliveries, event

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
-from itsjustintv.admin.folding_requests_event_views import Signing
+from itsjustintv.admin.event_views import Signing
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import (
     AccountingView,

@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.cli.main import main
 from itsjustintv.config.sections import TLS
 from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.folding_record_renewal_policy import Record
+from itsjustintv.tls.renewal_policy import Record
 from itsjustintv.tls.settings import fingerprint
 from itsjustintv.tls.store import CertificateStore
-from tests.certs.authority import DAY
-from tests.certs.doubles import NAME, bundle
+from tests.tls.authority import DAY
+from tests.tls.doubles import NAME, bundle
 
 DIRECTORY = "http://127.0.0.1:9/directory"
 

@@ -22,9 +22,9 @@ from itsjustintv.config.sections import TLS, Config, Server, Storage
 from itsjustintv.doctor import system_checks
 from itsjustintv.doctor.tls_checks import Finding, Verdict
 from itsjustintv.simulator.loopback import free_port
-from tests.certs.authority import DAY
-from tests.certs.doubles import NAME, bundle
 from tests.cli.test_health import Counter, said
+from tests.tls.authority import DAY
+from tests.tls.doubles import NAME, bundle
 
 
 class ConfigurationTests(SynchronousTestCase):

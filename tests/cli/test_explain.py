@@ -15,8 +15,8 @@ from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.main import main
 from itsjustintv.journal.offline import Ledger
 from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 

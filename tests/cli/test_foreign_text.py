@@ -18,8 +18,8 @@ from itsjustintv.cli.main import main
 from itsjustintv.cli.receive import _Showing
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State
 from itsjustintv.simulator.receiver import Received
 from itsjustintv.support.foreign_text import visible

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.health import Door, door, health
-from tests.certs.doubles import bundle
+from tests.tls.doubles import bundle
 
 
 class Counter:

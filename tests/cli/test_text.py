@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.cli.folding_text_console`.
+Tests for :mod:`itsjustintv.cli.console`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import click
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.folding_text_console import colour_in, progress, table, tell
+from itsjustintv.cli.console import colour_in, progress, table, tell
 
 
 class Screen(StringIO):

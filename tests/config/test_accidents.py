@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.accidents import accidents
-from itsjustintv.config.folding_leaves_parse import Leaf, dotted
 from itsjustintv.config.load import parse, read
+from itsjustintv.config.parse_state import Leaf, dotted
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.errors import ConfigError, Problem
 

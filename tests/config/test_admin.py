@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.config.folding_admin_checks`.
+Tests of :mod:`itsjustintv.config.checks`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_durations_values`.
+Tests for :mod:`itsjustintv.config.values`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_durations_values import ALLOWED, seconds
+from itsjustintv.config.values import ALLOWED, seconds
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 

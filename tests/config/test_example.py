@@ -17,10 +17,9 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.example import example, write_example
-from itsjustintv.config.folding_draft_parse import Draft
-from itsjustintv.config.folding_leaves_parse import Keys, Leaf, leaves
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.parse import structure
+from itsjustintv.config.parse_state import Draft, Keys, Leaf, leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 
 _ROOT = Path(__file__).parents[2]

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_exposure_secrets`.
+Tests for :mod:`itsjustintv.config.secrets`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_exposure_secrets import exposed
+from itsjustintv.config.secrets import exposed
 from itsjustintv.config.sections import TLS, Config, GlobalWebhook, Server, StreamerEntry, Twitch
 
 

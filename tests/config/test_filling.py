@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_filling_example`.
+Tests for :mod:`itsjustintv.config.example`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.example import example
-from itsjustintv.config.folding_filling_example import filled, toml
-from itsjustintv.config.folding_leaves_parse import leaves
+from itsjustintv.config.example import example, filled, toml
+from itsjustintv.config.parse_state import leaves
 
 
 class FilledTests(SynchronousTestCase):

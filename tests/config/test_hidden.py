@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_hidden_secrets`.
+Tests for :mod:`itsjustintv.config.secrets`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_hidden_secrets import secrets
+from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config, StreamerEntry, Telemetry
 
 

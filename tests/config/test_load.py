@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_leaves_parse import Leaf, leaves
 from itsjustintv.config.load import Loaded, load, parse
+from itsjustintv.config.parse_state import Leaf, leaves
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry, Twitch
 from itsjustintv.errors import ConfigError, Problem

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_names_hosts`.
+Tests for :mod:`itsjustintv.config.hosts`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_names_hosts import dns_name, dns_names, is_address, is_name
+from itsjustintv.config.hosts import dns_name, dns_names, is_address, is_name
 from itsjustintv.config.sections import TLS
 
 _LABELS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z])?", fullmatch=True)

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.folding_rereading_load`.
+Tests for :mod:`itsjustintv.config.load`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.folding_rereading_load import reread
-from itsjustintv.config.load import load
+from itsjustintv.config.load import load, reread
 from itsjustintv.errors import ConfigError
 from itsjustintv.support import regular_files
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.delivery.folding_report_attempt`.
+Tests for :mod:`itsjustintv.delivery.attempt`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.folding_report_attempt import report
+from itsjustintv.delivery.attempt import report
 from itsjustintv.model import UNDELIVERED, Attempt, Delivery, Outcome, State
 
 BEFORE = Delivery(

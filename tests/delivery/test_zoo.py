@@ -28,7 +28,7 @@ from twisted.web.error import SchemeNotSupported
 
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.model import Attempt, Delivery, Destination, State
-from itsjustintv.support.folding_connection_http_agents import FirmEndpoints
+from itsjustintv.support.http_agents import FirmEndpoints
 
 reactor: Any = _reactor
 

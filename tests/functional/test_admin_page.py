@@ -14,8 +14,8 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.folding_accepting_connections import accept
 from itsjustintv.model import State, rfc3339
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import free_port

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.simulator.folding_post_eventsub import Posted, post
+from itsjustintv.simulator.eventsub import Posted, post
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
 from itsjustintv.support.signatures import hub, standard

@@ -13,9 +13,8 @@ from standardwebhooks.webhooks import Webhook
 from twisted.internet.defer import gatherResults
 
 from itsjustintv.model import State
-from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.behaviour import Behaviour, avatar
 from itsjustintv.simulator.eventsub import Message
-from itsjustintv.simulator.folding_images_behaviour import avatar
 from itsjustintv.simulator.process import DaemonProcess
 from tests.functional.stage import Stage, StageCase
 

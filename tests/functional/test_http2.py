@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from itsjustintv.simulator.eventsub import Message
 from itsjustintv.simulator.process import environment
-from tests.certs.authority import Issuer
 from tests.functional.run import run
 from tests.functional.stage import SECRET, Stage, tool
 from tests.functional.test_https import FILES, NAME, HttpsCase
+from tests.tls.authority import Issuer
 
 # How many messages come at once. Twitch sends as many when many streamers go live.
 MANY = 50

@@ -24,12 +24,12 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment, twistd
 from itsjustintv.tls.certificate import KEY_TYPES, key_text
-from tests.certs.authority import DAY, Issuer
-from tests.certs.pebble import Pebble
 from tests.functional.run import Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, lacking, tool
 from tests.functional.test_ports import listening
 from tests.functional.test_reload import Caller
+from tests.tls.authority import DAY, Issuer
+from tests.tls.pebble import Pebble
 
 NAME = "hooks.example.test"
 TLS = f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n'

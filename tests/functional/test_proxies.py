@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.tls.certificate import KEY_TYPES, key_text
-from tests.certs.authority import DAY, Issuer
 from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
+from tests.tls.authority import DAY, Issuer
 
 #: What everybody is asked to put in the place of hooks.example.org.
 NAME = "hooks.somebody.example"

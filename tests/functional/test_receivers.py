@@ -24,7 +24,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.destinations.webhook import embed
 from itsjustintv.model import Delivery, Destination
-from itsjustintv.simulator.folding_post_eventsub import post
+from itsjustintv.simulator.eventsub import post
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.support.signatures import hub, standard
 from tests.documents import ROOT, Document

@@ -18,12 +18,11 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool, re
 
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
-from itsjustintv.support.folding_connection_http_agents import FirmEndpoints
-from itsjustintv.support.http_agents import ExactAgent
+from itsjustintv.support.http_agents import ExactAgent, FirmEndpoints
 from itsjustintv.support.http_url import HttpUrl
 from tests.functional.run import Background
 from tests.functional.stage import tool
-from tests.support.test_http_agent import Here, Resolving, at_port
+from tests.support.test_http_agents import Here, Resolving, at_port
 from tests.support.test_http_url import SENT
 
 NGINX = """

@@ -22,11 +22,11 @@ from twisted.trial.unittest import TestCase
 
 from itsjustintv.simulator.process import environment
 from itsjustintv.tls.certificate import KEY_TYPES, key_text
-from tests.certs.authority import DAY, Issuer
 from tests.deployment.dockerfile import BASE, PASSED_ON
 from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import lacking, tool
+from tests.tls.authority import DAY, Issuer
 
 NAME = "hooks.example.org"
 

@@ -23,10 +23,10 @@ from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.telemetry.catalogue import ALL
 from itsjustintv.tls.certificate import KEY_TYPES, key_text
-from tests.certs.authority import Issuer
 from tests.documents import ROOT, Document
 from tests.functional.stage import Stage, StageCase, tool
 from tests.otlp import CollectorResource, Kept
+from tests.tls.authority import Issuer
 
 QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
 

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.logs.folding_python_logging_observer`.
+Tests for :mod:`itsjustintv.logs.observer`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.logs.folding_python_logging_observer import bridge
+from itsjustintv.logs.observer import bridge
 
 
 class BridgeTests(SynchronousTestCase):

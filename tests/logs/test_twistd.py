@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.logs.folding_twistd_observer`.
+Tests for :mod:`itsjustintv.logs.observer`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.python.syslog import SyslogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.logs import REDACTOR, Redactor, Wanted, logger
-from itsjustintv.logs.folding_twistd_observer import Redacted, log_through
+from itsjustintv.logs.observer import Redacted, log_through
 from tests.logs.test_observer import event
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.simulator.folding_terminal_demo_script import Terminal, duration, wants_colour
+from itsjustintv.simulator.demo_script import Terminal, duration, wants_colour
 from itsjustintv.simulator.stage import toml
 
 

@@ -1,12 +1,12 @@
 """
-Tests of :mod:`itsjustintv.support.folding_quotes_foreign_text`.
+Tests of :mod:`itsjustintv.support.foreign_text`.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.folding_quotes_foreign_text import quote
+from itsjustintv.support.foreign_text import quote
 
 
 class QuoteTests(SynchronousTestCase):

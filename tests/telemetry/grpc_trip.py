@@ -15,11 +15,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from itsjustintv.telemetry.catalogue import ALL
-from itsjustintv.telemetry.folding_families_instruments import Reading
-from itsjustintv.telemetry.folding_traceparent_tracing import write
+from itsjustintv.telemetry.instruments import Reading
 from itsjustintv.telemetry.otlp import open_collector
 from itsjustintv.telemetry.otlp_settings import Settings
-from itsjustintv.telemetry.tracing import Span, SpanKind
+from itsjustintv.telemetry.tracing import Span, SpanKind, write
 
 ARRIVED: dict[str, list[str]] = {"spans": [], "metrics": []}
 

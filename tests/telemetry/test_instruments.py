@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.telemetry.instruments` and :mod:`itsjustintv.telemetry.folding_families_instruments`.
+Tests of :mod:`itsjustintv.telemetry.instruments` and :mod:`itsjustintv.telemetry.instruments`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
-from itsjustintv.telemetry.folding_families_instruments import OTHER, Family, HistogramValue, Kind, Labels
-from itsjustintv.telemetry.instruments import Counter, Histogram, Observed, Registry
+from itsjustintv.telemetry.instruments import (
+    OTHER,
+    Counter,
+    Family,
+    Histogram,
+    HistogramValue,
+    Kind,
+    Labels,
+    Observed,
+    Registry,
+)
 
 SENT = Family(name="sent", kind=Kind.COUNTER, help="Sent.", labels=("to", "how"), expected=(("a", "well"),), limit=3)
 TIME = Family(name="time", kind=Kind.HISTOGRAM, unit="s", help="Time.", expected=((),), bounds=(1.0, 2.0))

@@ -14,9 +14,9 @@ from zope.interface.verify import verifyObject
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State, Verdict
-from itsjustintv.telemetry.folding_calls_tracing import ApiCall
-from itsjustintv.telemetry.folding_families_instruments import HistogramValue
+from itsjustintv.telemetry.instruments import HistogramValue
 from itsjustintv.telemetry.metrics import Metrics
+from itsjustintv.telemetry.tracing import ApiCall
 from tests.journal.values import attempt, deliveries, event
 
 [DELIVERY] = deliveries(event(), "streamers.cool")

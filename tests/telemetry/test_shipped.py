@@ -15,7 +15,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry.catalogue import ALL
-from itsjustintv.telemetry.folding_families_instruments import Kind
+from itsjustintv.telemetry.instruments import Kind
 from tests.documents import ROOT, Document
 from tests.functional.stage import tool
 

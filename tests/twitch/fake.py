@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from itsjustintv.config.sections import Twitch
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.batching import Pace
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket

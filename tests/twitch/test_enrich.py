@@ -19,8 +19,8 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Directory
 from itsjustintv.twitch.enrich import TwitchEnricher
+from tests.twitch.api.test_lookups import CHANNEL, STREAM, USER
 from tests.twitch.fake import HANG, NOW, Reply, World
-from tests.twitch.test_directory import CHANNEL, STREAM, USER
 
 EVENT = Event(
     id="0000-event",

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.web.connection_limits import Limits
 from itsjustintv.web.factories import Versions
 from itsjustintv.web.http2.connection import HTTP2Channel
-from tests.web.test_channel import Echo, Server
+from tests.web.test_http1 import Echo, Server
 
 LIMITS = Limits(
     body=1000, request=10.0, idle=60.0, connections=5, requests=5, streams=10, crowded=2, held=3000, drained=5000

@@ -33,7 +33,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.web.connection_limits import Limits
 from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
-from tests.web.test_channel import Echo, Server
+from tests.web.test_http1 import Echo, Server
 
 
 class PatienceTests(HTTP2Case):

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.web.folding_probes_health`.
+Tests for :mod:`itsjustintv.web.health`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.folding_probes_health import ProbeResource, Question
+from itsjustintv.web.health import ProbeResource, Question
 from itsjustintv.web.site import RootResource
 
 

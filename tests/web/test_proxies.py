@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.folding_proxies_factories`.
+Tests of :mod:`itsjustintv.web.factories`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.web.server import Request
 
 from itsjustintv.web.client_address import Clients
 from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.folding_proxies_factories import Introduced
+from itsjustintv.web.factories import Introduced
 from itsjustintv.web.site import make_site
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

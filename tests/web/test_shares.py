@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.folding_shares_connection_limits`, and of what a full house does with them.
+Tests of :mod:`itsjustintv.web.connection_limits`, and of what a full house does with them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.folding_shares_connection_limits import Shares, neighbourhood
+from itsjustintv.web.connection_limits import Limits, Shares, neighbourhood
 from itsjustintv.web.site import make_site
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

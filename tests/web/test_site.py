@@ -34,7 +34,7 @@ from twisted.web.server import Request
 from itsjustintv.web.connection_limits import Limits
 from itsjustintv.web.health import HealthResource
 from itsjustintv.web.site import RootResource, make_site
-from tests.web.test_channel import LIMITS, Echo, Server, post
+from tests.web.test_http1 import LIMITS, Echo, Server, post
 
 
 class Broken(Resource):

@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.web.folding_whole_http1`: what is read at once is what Twisted reads line by line.
+Tests of :mod:`itsjustintv.web.http1`: what is read at once is what Twisted reads line by line.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from itsjustintv.web.folding_whole_http1 import read
-from tests.web.test_channel import Echo, Server, post
+from itsjustintv.web.http1 import read
+from tests.web.test_http1 import Echo, Server, post
 
 MESSAGE = (
     b"POST /twitch?x=1 HTTP/1.1\r\nHost: bench.example\r\ntwitch-eventsub-message-ID: \t 1 2\t \r\nEmpty:\r\n"

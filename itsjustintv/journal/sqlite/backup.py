@@ -15,10 +15,10 @@ from sqlite3 import Connection
 from tempfile import mkstemp
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.sqlite.disk_space import lacking, room_for
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, companion
-from itsjustintv.journal.sqlite.folding_migrations_database import check
-from itsjustintv.journal.sqlite.folding_space_database import lacking, room_for
-from itsjustintv.support.folding_folders_files import sync_directory
+from itsjustintv.journal.sqlite.migrations import check
+from itsjustintv.support.files import sync_directory
 from itsjustintv.support.regular_files import require_regular
 
 __all__ = ["copied", "copy", "read_only"]

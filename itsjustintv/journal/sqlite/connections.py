@@ -4,21 +4,26 @@ Group commit: every operation that waits shares one transaction, and with it one
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from sqlite3 import Connection
+from time import perf_counter
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.python.failure import Failure
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.database import concerns_storage, explain
 from itsjustintv.journal.sqlite.file_presence import Absent, Presence
-from itsjustintv.journal.sqlite.threads import Operation
+from itsjustintv.journal.sqlite.threads import Batch, Operation
+from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events
+from itsjustintv.model import Delivery, Event
 
-__all__ = ["Apart", "Connect", "Writer"]
+__all__ = ["Accept", "Apart", "Committed", "Connect", "Reader", "Timed", "Writer", "accept"]
 
 #: Opens the database anew.
 Connect = Callable[[], Connection]
@@ -169,3 +174,128 @@ def _alone(connection: Connection, operation: Operation[Any]) -> object:
         return failure
     connection.execute("RELEASE operation")
     return result
+
+
+@define(eq=False)
+class Reader:
+    """
+    A connection that sees everything that was committed before it was asked. Lives in a thread of its own.
+    """
+
+    _path: Path
+    _connect: Connect
+    _connection: Connection | None = field(default=None, init=False)
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Perform operations one after the other, each with its own view of the journal.
+        """
+        return [self._read(operation) for operation in operations]
+
+    def close(self) -> None:
+        """
+        Let go of the connection.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _read(self, operation: Operation[Any]) -> object:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+                self._connection.execute("PRAGMA query_only = ON")
+            # One view for all the statements of an operation.
+            self._connection.execute("BEGIN")
+            result = operation(self._connection)
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            return Failure(JournalUnavailable(explain(self._path, error)))
+        except Exception:  # noqa: BLE001 - whatever it was, the thread goes on and the caller is told
+            self.close()
+            failure = Failure()
+            failure.cleanFailure()
+            return failure
+        return result
+
+
+#: Told of each transaction, in the thread of the writer: how many operations were kept, and how many seconds it took.
+Committed = Callable[[int, float], None]
+
+
+@define(eq=False)
+class Timed:
+    """
+    A batch, and somebody who is told how long it took. What kept nothing is not told of.
+
+    :ivar timer: seconds since whenever.
+    """
+
+    _batch: Batch
+    _committed: Committed
+    _timer: Callable[[], float] = perf_counter
+
+    def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
+        """
+        Have them performed.
+        """
+        begun = self._timer()
+        results = self._batch.perform(operations)
+        kept = sum(not isinstance(result, Failure) for result in results)
+        if kept:
+            self._committed(kept, self._timer() - begun)
+        return results
+
+    def close(self) -> None:
+        """
+        Let go of the connection.
+        """
+        self._batch.close()
+
+
+def accept(connection: Connection, event: Event, deliveries: Sequence[Delivery], expires_at: float, now: float) -> bool:
+    """
+    Keep an event, its keys until ``expires_at`` and its deliveries.
+
+    :return: ``False``, having kept nothing, when one of the keys is there and has not expired at ``now``.
+    """
+    return Accept(event, deliveries, expires_at, now)(connection)
+
+
+@frozen
+class Accept:
+    """
+    An operation of the writer: to keep an event, its keys until ``expires_at`` and its deliveries. Answers as
+    :func:`accept` does.
+    """
+
+    event: Event
+    deliveries: Sequence[Delivery]
+    expires_at: float
+    now: float
+
+    def __call__(self, connection: Connection) -> bool:
+        """
+        Do it alone.
+        """
+        if dedup_keys.known(connection, self.event.keys, self.now):
+            return False
+        self.together(connection, (self,))
+        return True
+
+    @staticmethod
+    def together(connection: Connection, accepts: Sequence[Accept]) -> Sequence[bool]:
+        """
+        Do many at once, each table in one go, on the assumption that all are news.
+
+        :raises Apart: not all are.
+        """
+        claimed = [(key, one.expires_at) for one in accepts for key in one.event.keys]
+        if not dedup_keys.claim(connection, claimed, min(one.now for one in accepts)):
+            raise Apart
+        insert_events(connection, [one.event for one in accepts])
+        deliveries = [delivery for one in accepts for delivery in one.deliveries]
+        count_wanted(connection, len(deliveries))
+        insert_deliveries(connection, deliveries)
+        return [True] * len(accepts)

@@ -16,10 +16,10 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.journal.sqlite.backup import copy
+from itsjustintv.journal.sqlite.disk_space import lacking
 from itsjustintv.journal.sqlite.file_presence import companion, logged
-from itsjustintv.journal.sqlite.folding_migrations_database import STEPS, check, migrate
-from itsjustintv.journal.sqlite.folding_space_database import lacking
-from itsjustintv.support.folding_folders_files import make_private, sync_directory
+from itsjustintv.journal.sqlite.migrations import STEPS, check, migrate
+from itsjustintv.support.files import make_private, sync_directory
 from itsjustintv.support.regular_files import require_regular
 
 _log = Logger()

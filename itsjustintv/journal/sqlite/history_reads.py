@@ -15,9 +15,9 @@ from attrs import evolve
 
 from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Waiting
 from itsjustintv.journal.sqlite import ids
-from itsjustintv.journal.sqlite.folding_rows_reads import to_attempt, to_delivery, to_event
 from itsjustintv.journal.sqlite.reads import attempts as get_attempts
 from itsjustintv.journal.sqlite.reads import event as get_event
+from itsjustintv.journal.sqlite.reads import to_attempt, to_delivery, to_event
 from itsjustintv.model import State
 
 __all__ = ["deliveries", "delivery", "event", "events", "mark", "story", "waiting"]

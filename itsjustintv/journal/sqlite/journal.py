@@ -26,12 +26,9 @@ from zope.interface import implementer
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
 from itsjustintv.journal.sqlite import reads, timeline, writes
-from itsjustintv.journal.sqlite.connections import Writer
+from itsjustintv.journal.sqlite.connections import Accept, Committed, Reader, Timed, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, Presence
-from itsjustintv.journal.sqlite.folding_accepting_connections import Accept
-from itsjustintv.journal.sqlite.folding_reader_connections import Reader
-from itsjustintv.journal.sqlite.folding_timing_connections import Committed, Timed
 from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from sqlite3 import Connection, Row
 
-from attrs import evolve
+from attrs import evolve, fields
 
-from itsjustintv.journal.sqlite.folding_rows_reads import to_attempt, to_delivery, to_event
 from itsjustintv.model import UNDELIVERED, Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
 
 __all__ = [
@@ -41,6 +40,9 @@ __all__ = [
     "seen",
     "signals",
     "streamers_ever",
+    "to_attempt",
+    "to_delivery",
+    "to_event",
     "undelivered",
     "unprepared",
 ]
@@ -385,3 +387,54 @@ def ended(
         {"destination": destination, "streamer": streamer},
     )
     return [row["id"] for row in rows]
+
+
+#: The trace is kept with the deliveries.
+_EVENT = tuple(attribute.name for attribute in fields(Event) if attribute.name != "trace")
+
+
+def to_event(row: Row) -> Event:
+    """
+    Read a row of ``events``.
+    """
+    return Event(**{**{name: row[name] for name in _EVENT}, "recovered": bool(row["recovered"])})
+
+
+def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = "") -> Delivery:
+    """
+    Read a row of ``deliveries``.
+
+    :param picture: what ``pictures`` holds for it, if that was asked for; likewise ``broadcaster_id`` and ``events``.
+    """
+    return Delivery(
+        id=row["id"],
+        event_id=row["event_id"],
+        streamer=row["streamer"],
+        destination=row["destination"],
+        accepted_at=row["accepted_at"],
+        next_attempt_at=row["next_attempt_at"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        reason=row["reason"],
+        body=row["body"],
+        picture=picture,
+        trace=row["trace"],
+        broadcaster_id=broadcaster_id,
+    )
+
+
+def to_attempt(row: Row) -> Attempt:
+    """
+    Read a row of ``attempts``.
+    """
+    return Attempt(
+        ok=bool(row["ok"]),
+        reason=row["reason"],
+        detail=row["detail"],
+        started_at=row["started_at"],
+        duration=row["duration"],
+        status=row["status"],
+        response=row["response"],
+        retry_after=row["retry_after"],
+        final=bool(row["final"]),
+    )

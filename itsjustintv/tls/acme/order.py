@@ -16,8 +16,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable, CertificateUnusable
 from itsjustintv.tls.acme.client import AcmeClient
-from itsjustintv.tls.acme.folding_problems_http import of_replacing
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import Exchange, of_replacing
 from itsjustintv.tls.acme.jose import key_authorization
 from itsjustintv.tls.acme.messages import Authorization, Binding, Order
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, certificates_from

@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
-from itsjustintv.support.folding_exchange_http_client import Answer, exchange
-from itsjustintv.telemetry.folding_calls_tracing import ApiCall, OnCall, requesters
+from itsjustintv.support.http_client import Answer, exchange
+from itsjustintv.telemetry.tracing import ApiCall, OnCall, requesters
 from itsjustintv.twitch.api.oauth import AppToken, Settings
 from itsjustintv.twitch.api.rate_limit import RateBucket
 

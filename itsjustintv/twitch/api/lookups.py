@@ -13,8 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.api.batching import Batch
-from itsjustintv.twitch.api.folding_pace_batching import Pace
+from itsjustintv.twitch.api.batching import Batch, Pace
 from itsjustintv.twitch.api.helix import Helix, Params
 
 __all__ = ["Channel", "Directory", "Stream", "User"]

@@ -25,7 +25,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.files import replace
-from itsjustintv.support.folding_exchange_http_client import Answer, exchange
+from itsjustintv.support.http_client import Answer, exchange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.single_flight import SingleFlight
 

@@ -12,7 +12,7 @@ from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from itsjustintv.support.folding_exchange_http_client import Answer
+from itsjustintv.support.http_client import Answer
 
 __all__ = ["Fare", "RateBucket"]
 

@@ -28,8 +28,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.support.durations import duration
-from itsjustintv.support.folding_exchange_http_client import exchange
-from itsjustintv.support.http_client import TooLong
+from itsjustintv.support.http_client import TooLong, exchange
 
 __all__ = ["Doubt", "Preflight", "doubts"]
 
@@ -62,7 +61,7 @@ def doubts(url: str) -> Sequence[Doubt]:
     """
     Find what the address alone tells.
 
-    :param url: the callback, as :func:`~itsjustintv.config.folding_callback_sections.callback_url` makes it.
+    :param url: the callback, as :func:`~itsjustintv.config.sections.callback_url` makes it.
     """
     return tuple(_doubts(url))
 

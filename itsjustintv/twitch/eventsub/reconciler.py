@@ -15,9 +15,8 @@ from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.journal.history import Subscribed
-from itsjustintv.support.backoff import Errand
+from itsjustintv.support.backoff import Errand, Patience
 from itsjustintv.support.durations import Seconds
-from itsjustintv.support.folding_patience_backoff import Patience
 from itsjustintv.twitch.eventsub.messages import Revocation
 from itsjustintv.twitch.eventsub.plan import ENABLED, PATIENCE, PENDING, Plan, is_kind, moment, plan
 from itsjustintv.twitch.eventsub.plan_runner import Crew, Terms, Work

@@ -15,7 +15,7 @@ from itsjustintv.model import rfc3339
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
 from itsjustintv.twitch.eventsub.plan_runner import Work
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
-from itsjustintv.twitch.folding_unknown_users_user_ids import listed
+from itsjustintv.twitch.user_ids import listed
 
 __all__ = ["Report", "Round", "Standing"]
 

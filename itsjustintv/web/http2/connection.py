@@ -22,10 +22,8 @@ from zope.interface import implementer
 
 from itsjustintv.web.connection import Guest
 from itsjustintv.web.http1 import Channel, TooLong
-from itsjustintv.web.http2.flow_limit import Inflow
-from itsjustintv.web.http2.folding_framing_frames import FRAME, HEAD, Framing
-from itsjustintv.web.http2.folding_patience_flow_limit import Patience
-from itsjustintv.web.http2.frames import HEADERS, Frames, FrameTooLong
+from itsjustintv.web.http2.flow_limit import Inflow, Patience
+from itsjustintv.web.http2.frames import FRAME, HEAD, HEADERS, Frames, FrameTooLong, Framing
 from itsjustintv.web.http2.stream import Field, Stream, size_of
 
 __all__ = ["HTTP2Channel"]

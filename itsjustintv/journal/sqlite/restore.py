@@ -1,0 +1,146 @@
+"""
+Putting a copy of a journal in the place of the journal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.sqlite.backup import copied, read_only
+from itsjustintv.journal.sqlite.database import explained, lock, lock_file
+from itsjustintv.journal.sqlite.file_presence import COMPANIONS, companion
+from itsjustintv.journal.sqlite.migrations import STEPS, check
+from itsjustintv.support.files import make_private, sync_directory
+
+__all__ = ["Contents", "contents", "restore"]
+
+
+@frozen(kw_only=True)
+class Contents:
+    """
+    What a copy of a journal has.
+
+    :ivar version: of the journal.
+    :ivar unfinished: deliveries that are accepted or pending.
+    :ivar deliveries: all of them.
+    :ivar newest: when the last event was accepted, in seconds since the epoch; ``None`` when there is none.
+    """
+
+    version: int
+    unfinished: int
+    deliveries: int
+    newest: float | None
+
+    @property
+    def outdated(self) -> bool:
+        """
+        Whether the daemon upgrades it at its next start.
+        """
+        return self.version < len(STEPS)
+
+
+def contents(path: Path) -> Contents:
+    """
+    Look into a copy. Blocks.
+
+    :raises JournalUnavailable: it is not a journal of a known version, or cannot be read.
+    """
+    with _explained(path), closing(read_only(path)) as connection:
+        version = check(connection, path)
+        if not version:
+            raise JournalUnavailable(f"{path} is empty: it is not a journal of itsjustintv")
+        unfinished, everything = connection.execute(
+            "SELECT count(*) FILTER (WHERE state IN ('accepted', 'pending')), count(*) FROM deliveries"
+        ).fetchone()
+        newest = connection.execute("SELECT max(received_at) FROM events").fetchone()[0]
+        return Contents(version=version, unfinished=unfinished, deliveries=everything, newest=newest)
+
+
+def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
+    """
+    Put a copy in the place of a journal. What is there is kept under other names. Blocks.
+
+    :param stamp: what tells these names apart.
+    :return: the names.
+    :raises JournalInUse: a daemon runs.
+    :raises JournalUnavailable: the source cannot be used, or the journal not be written; it is as it was.
+    """
+    with explained(path):
+        if path.is_symlink():
+            path = path.resolve()
+        missing = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
+        make_private(path.parent)
+        if missing:
+            _belong(missing[-1].parent, *missing)
+    held = lock(path)
+    try:
+        with explained(path):
+            _belong(path.parent, lock_file(path))
+        with _explained(source):
+            if path.exists() and source.samefile(path):
+                raise JournalUnavailable(
+                    f"{source} is the journal itself: name a file that itsjustintv backup has written"
+                )
+        with _explained(source), copied(source, path) as (temporary, _):
+            with explained(path):
+                _belong(path.parent, temporary)
+                aside = []
+                for ending in ("", *COMPANIONS, "-journal"):
+                    file = companion(path, ending)
+                    if os.path.lexists(file):
+                        aside.append(_keep(file, companion(path, f".{stamp}{ending}")))
+                # SQLite would roll the copy back with it; only an upgrade that was killed leaves one.
+                companion(path, "-journal").unlink(missing_ok=True)
+                # There is a journal at every moment, or the daemon would begin one anew. It refuses an old log.
+                temporary.replace(path)
+                for ending in COMPANIONS:
+                    companion(path, ending).unlink(missing_ok=True)
+                sync_directory(path.parent)
+            return aside
+    finally:
+        os.close(held)
+
+
+@contextmanager
+def _explained(source: Path) -> Iterator[None]:
+    """
+    Say of a copy what :func:`~itsjustintv.journal.sqlite.database.explained` says of the journal, which is not to blame.
+    """
+    try:
+        with explained(source):
+            if not source.exists():
+                raise JournalUnavailable(f"there is no file {source}: name one that itsjustintv backup has written")
+            yield
+    except JournalUnavailable as error:
+        raise JournalUnavailable(
+            str(error)
+            .replace("set storage.path to another file", "name one that itsjustintv backup has written")
+            .replace("restore it from a backup, or move it away to begin anew", "name an older backup")
+        ) from error
+
+
+def _keep(file: Path, aside: Path) -> Path:
+    """
+    Give a file another name; it keeps its own too, where the file system knows links.
+    """
+    try:
+        os.link(file, aside, follow_symlinks=False)
+    except OSError:
+        file.replace(aside)
+    return aside
+
+
+def _belong(folder: Path, *files: Path) -> None:
+    """
+    Let files belong to whom their folder belongs, if this is root.
+    """
+    if os.geteuid() == 0:
+        about = folder.stat()
+        for file in files:
+            os.chown(file, about.st_uid, about.st_gid)

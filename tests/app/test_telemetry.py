@@ -1,0 +1,100 @@
+"""
+Tests of :mod:`itsjustintv.app.telemetry`, as far as the running daemon does not show it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.app.telemetry import _observe_deliveries, _observe_journal
+from itsjustintv.telemetry.catalogue import DESTINATIONS
+from itsjustintv.telemetry.instruments import OTHER
+from itsjustintv.telemetry.metrics import Metrics
+from tests.telemetry.test_collect import census
+
+NAMES = [f"streamers.s{number}" for number in range(10_000)]
+
+
+class CrowdTests(SynchronousTestCase):
+    """
+    Ten thousand destinations.
+    """
+
+    def setUp(self) -> None:
+        self.metrics = Metrics()
+        self.known = dict.fromkeys(NAMES)
+        self.paused = [NAMES[1], NAMES[-1], "streamers.gone"]
+        self.ground: Any = SimpleNamespace(
+            metrics=self.metrics,
+            routing=SimpleNamespace(destinations=lambda: self.known),
+            reactor=SimpleNamespace(seconds=lambda: 1000.0),
+        )
+
+    def values(self, name: str) -> dict[tuple[str, ...], Any]:
+        """
+        The values of a metric that are not 0.
+        """
+        [points] = [each.points for each in self.metrics.registry.read() if each.family.name == f"itsjustintv.{name}"]
+        return {labels: value for labels, value in points if value}
+
+    def test_states_of_a_crowd(self) -> None:
+        """
+        Each destination is in one state; those beyond the limit are added up, in trouble or not.
+        """
+        self.metrics.failing.update((NAMES[0], NAMES[-2], "streamers.gone"))
+        queue: Any = SimpleNamespace(queue=SimpleNamespace(paused=lambda: self.paused, under_way=0))
+        _observe_deliveries(self.ground, queue)
+        states = self.values("destination.state")
+        self.assertEqual(sum(states.values()), len(NAMES))
+        self.assertEqual(states[NAMES[0], "failing"], 1)
+        self.assertEqual(states[NAMES[1], "paused"], 1)
+        self.assertEqual(states[NAMES[2], "healthy"], 1)
+        others = {state: count for (name, state), count in states.items() if name == OTHER}
+        self.assertEqual(others, {"healthy": 10_000 - DESTINATIONS - 2, "failing": 1, "paused": 1})
+
+    def test_states_of_a_few(self) -> None:
+        """
+        Without a crowd there are no others.
+        """
+        self.known = {"a": None}
+        _observe_deliveries(self.ground, SimpleNamespace(queue=SimpleNamespace(paused=list, under_way=0)))  # type: ignore[arg-type]
+        self.assertEqual(self.values("destination.state"), {("a", "healthy"): 1})
+
+    def test_what_waits_for_a_crowd(self) -> None:
+        """
+        What waits is counted whole: by destination, or for all beyond the limit together, gone or not.
+        """
+        counted: Any = SimpleNamespace(census=census(7))
+        _observe_journal(self.ground, counted)
+        object.__setattr__(counted.census, "pending", {NAMES[0]: 3, NAMES[-1]: 4, NAMES[-2]: 1, "streamers.gone": 2})
+        self.assertEqual(self.values("pending"), {(NAMES[0],): 3, (OTHER,): 7})
+
+    def test_before_the_journal_was_looked_at(self) -> None:
+        """
+        Nothing is said of what is not known yet.
+        """
+        _observe_journal(self.ground, SimpleNamespace(census=None))  # type: ignore[arg-type]
+        for name in ("deliveries.wanted", "oldest_pending.age", "last_event.age", "pending"):
+            self.assertEqual(self.values(name), {})
+
+
+class ImportTests(SynchronousTestCase):
+    """
+    What costs nothing until it is asked for.
+    """
+
+    def test_the_sdk_is_not_imported(self) -> None:
+        """
+        A daemon that sends no telemetry does without OpenTelemetry's SDK.
+        """
+        program = (
+            "import sys, itsjustintv.tap, itsjustintv.app.telemetry, itsjustintv.app.web;"
+            "print([name for name in sys.modules if name.startswith(('opentelemetry', 'google.protobuf'))])"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "[]\n")

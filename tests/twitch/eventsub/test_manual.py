@@ -1,0 +1,92 @@
+"""
+Tests of :mod:`itsjustintv.twitch.eventsub.manual`.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.twitch.eventsub.manual import View
+from itsjustintv.twitch.eventsub.plan import plan
+from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
+from tests.twitch.eventsub.test_plan import NOW, OURS, THEIRS, ago, listing, subscription
+
+WANTED = {"42": "tanuki"}
+
+
+def view(*existing: Subscription) -> View:
+    """
+    How things stand with these.
+    """
+    there = listing(*existing)
+    return View(there, WANTED, plan(WANTED, there, OURS, lambda each: each.id != "sub-9", NOW), OURS)
+
+
+class ViewTests(SynchronousTestCase):
+    """
+    What an operator is told of one streamer.
+    """
+
+    def told(self, *existing: Subscription, broadcaster_id: str = "42") -> dict[str, str]:
+        """
+        The last answer to each question.
+        """
+        return dict(view(*existing).explain(broadcaster_id))
+
+    def test_all_is_well(self) -> None:
+        """
+        Wanted, enabled, and nothing to be done.
+        """
+        told = self.told(subscription())
+        self.assertEqual((told["wanted"], told["user id"]), ("yes, by streamers.tanuki", "42"))
+        self.assertEqual((told["subscription"], told["status"]), ("sub-1", "enabled"))
+        self.assertIn(ago(86400), told["since"])
+        self.assertNotIn("why not", told)
+        self.assertIn("as it should be", told["next"])
+
+    def test_something_is_wrong(self) -> None:
+        """
+        The reason is told, and that it will be seen to.
+        """
+        for wrong, words in (
+            (subscription(status="notification_failures_exceeded"), "gave up"),
+            (subscription(9), "secret"),
+        ):
+            told = self.told(wrong)
+            self.assertIn(words, told["why not"])
+            self.assertIn("replaced by the daemon", told["next"])
+        pending = subscription(status="webhook_callback_verification_pending", created_at=ago(5))
+        self.assertIn("10 min", self.told(pending)["next"])
+
+    def test_those_of_others_are_named(self) -> None:
+        """
+        By their host, and with the word that they are not touched.
+        """
+        told = self.told(subscription(callback=THEIRS))
+        self.assertEqual(told["others"], "not touched, of elsewhere.example.net")
+        self.assertEqual(told["subscription"], "none with this callback")
+        self.assertIn("created by the daemon", told["next"])
+
+    def test_somebody_who_is_not_wanted(self) -> None:
+        """
+        What is left over is deleted; when nothing is, there is nothing to do.
+        """
+        told = self.told(subscription(broadcaster_id="7"), broadcaster_id="7")
+        self.assertEqual(told["wanted"], "no")
+        self.assertIn("subscriptions prune", told["next"])
+        self.assertIn("nobody wants to know", self.told(broadcaster_id="7")["next"])
+
+    def test_somebody_nobody_knows(self) -> None:
+        """
+        A login that Twitch does not know is to be corrected.
+        """
+        self.assertIn("correct the login", self.told(broadcaster_id="")["next"])
+
+    def test_the_steps_in_words(self) -> None:
+        """
+        A line for everything that is to be done.
+        """
+        lines = view(subscription(9), subscription(2, broadcaster_id="7")).steps()
+        self.assertEqual(
+            [line.split(":")[0] for line in lines], ["delete sub-9 of tanuki", "delete sub-2 of 7", "create tanuki"]
+        )
