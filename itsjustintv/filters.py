@@ -8,14 +8,14 @@ from enum import Enum
 
 from itsjustintv.model import Enrichment, Event, Streamer
 
-__all__ = ["Decision", "decide", "of_another_type"]
+__all__ = ["FilterResult", "decide", "of_another_type"]
 
 
 # Characters of a type that are told; Twitch's have at most 11.
 _LONGEST = 40
 
 
-class Decision(Enum):
+class FilterResult(Enum):
     """
     What a filter says.
     """
@@ -35,7 +35,7 @@ def of_another_type(streamer: Streamer, event: Event) -> str:
     return f"a broadcast of type {event.type[:_LONGEST]} is not among the types {', '.join(streamer.types)}"
 
 
-def decide(streamer: Streamer, enrichment: Enrichment) -> tuple[Decision, str]:
+def decide(streamer: Streamer, enrichment: Enrichment) -> tuple[FilterResult, str]:
     """
     Apply a streamer's tag filter: one of its entries must be, whole and in whatever case, one of Twitch's own tags.
     The streamer's ``additional_tags`` are the same for every broadcast and never count.
@@ -44,10 +44,10 @@ def decide(streamer: Streamer, enrichment: Enrichment) -> tuple[Decision, str]:
         a filter and the tags could not be fetched: the caller decides.
     """
     if not streamer.tag_filter:
-        return Decision.SEND, ""
+        return FilterResult.SEND, ""
     if enrichment.tags is None:
-        return Decision.UNKNOWN, "the tags of the broadcast could not be fetched"
+        return FilterResult.UNKNOWN, "the tags of the broadcast could not be fetched"
     wanted = {tag.casefold() for tag in streamer.tag_filter}
     if wanted.isdisjoint(tag.casefold() for tag in enrichment.tags):
-        return Decision.BLOCKED, "no tag of the broadcast is in tag_filter"
-    return Decision.SEND, ""
+        return FilterResult.BLOCKED, "no tag of the broadcast is in tag_filter"
+    return FilterResult.SEND, ""

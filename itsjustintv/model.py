@@ -18,6 +18,7 @@ from itsjustintv.support.foreign_text import quote
 
 __all__ = [
     "UNDELIVERED",
+    "Acceptance",
     "Accounting",
     "Attempt",
     "Census",
@@ -32,7 +33,6 @@ __all__ = [
     "State",
     "StreamDetails",
     "Streamer",
-    "Verdict",
     "broadcast_key",
     "rfc3339",
 ]
@@ -132,7 +132,7 @@ class Event:
         )
 
 
-class Verdict(Enum):
+class Acceptance(Enum):
     """
     What became of an event at the door.
     """

@@ -24,9 +24,9 @@ from twisted.python.failure import Failure
 from itsjustintv.dedup import Seen, SeenEvents
 from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.filters import Decision, decide, of_another_type
+from itsjustintv.filters import FilterResult, decide, of_another_type
 from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
-from itsjustintv.model import Delivery, Enrichment, Event, Notice, Outcome, State, Streamer, Verdict
+from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
 from itsjustintv.support.durations import Seconds
 
 __all__ = ["Kept", "Match", "OnError", "Pipeline", "Submit"]
@@ -80,7 +80,7 @@ class Pipeline(Service):
     _every: float = 2.0
     _hold: float = 30.0
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
-    _accepting: set[Deferred[Verdict]] = field(factory=set, init=False)
+    _accepting: set[Deferred[Acceptance]] = field(factory=set, init=False)
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
     _loop: LoopingCall | None = field(default=None, init=False)
@@ -123,7 +123,7 @@ class Pipeline(Service):
             return "the loop has ended"
         return None
 
-    def accept(self, event: Event) -> Deferred[Verdict]:
+    def accept(self, event: Event) -> Deferred[Acceptance]:
         """
         Keep an event, or know it already, or have no use for it. Once the answer is there, it is on stable storage.
 
@@ -134,25 +134,25 @@ class Pipeline(Service):
         accepting = Deferred.fromCoroutine(self._accept(event))
         self._accepting.add(accepting)
 
-        def ended(result: Verdict | Failure) -> Verdict | Failure:
+        def ended(result: Acceptance | Failure) -> Acceptance | Failure:
             self._accepting.discard(accepting)
             return result
 
         return accepting.addBoth(ended)
 
-    async def _accept(self, event: Event) -> Verdict:
+    async def _accept(self, event: Event) -> Acceptance:
         if not self.running:
             raise JournalUnavailable("the daemon is stopping")
         streamers = self._match(event)
         if not streamers:
-            return Verdict.IGNORED
+            return Acceptance.IGNORED
         keys = event.keys
         # A copy that arrives while the first is being committed waits for that commit: if it fails, the copy is the
         # one to keep.
         while (seen := self._seen.state(keys)) is Seen.PENDING:
             await self._seen.settled(keys)
         if seen is Seen.KNOWN:
-            return Verdict.DUPLICATE
+            return Acceptance.DUPLICATE
         now = self._clock.seconds()
         expires_at = now + self._ttl()
         deliveries = [
@@ -178,11 +178,11 @@ class Pipeline(Service):
         self._seen.confirm(keys, expires_at)
         self._on_kept(event, now)
         if not kept:
-            return Verdict.DUPLICATE
+            return Acceptance.DUPLICATE
         if len(self._preparing) < self._at_once:
             # On the next turn of the reactor, so that Twitch's answer leaves first.
             self._clock.callLater(0, self._begin_all, event, deliveries)
-        return Verdict.ACCEPTED
+        return Acceptance.ACCEPTED
 
     async def _remember(self) -> None:
         self._seen.load(await self._journal.seen(self._clock.seconds()))
@@ -266,10 +266,10 @@ class Pipeline(Service):
             return
         enrichment = await self._enricher.enrich(event, streamer)
         decision, reason = decide(streamer, enrichment)
-        if decision is Decision.BLOCKED:
+        if decision is FilterResult.BLOCKED:
             await self._end(delivery, State.FILTERED, reason)
             return
-        if decision is Decision.UNKNOWN and not await self._go_on(delivery, reason):
+        if decision is FilterResult.UNKNOWN and not await self._go_on(delivery, reason):
             return
         await self._queue(event, streamer, enrichment, delivery)
 

@@ -23,8 +23,8 @@ from twisted.application.service import IService
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
-from itsjustintv.app.context import EventIds, Ground
-from itsjustintv.app.systemd import Supervisor, notifier, watchdog_interval
+from itsjustintv.app.context import Context, EventIds
+from itsjustintv.app.systemd import SystemdNotifier, notifier, watchdog_interval
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import FINDING, find
 from itsjustintv.config.secrets import secrets
@@ -36,12 +36,12 @@ from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.logs import REDACTOR, WANTED, logger
 from itsjustintv.logs.observer import log_through
 from itsjustintv.routing import Routing
-from itsjustintv.support.clock_jumps import Jumps
+from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.support.services import Daemon, DiskThreads
-from itsjustintv.telemetry.event_spans import Following
+from itsjustintv.support.services import FileThreadPool, RootService
+from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer
 
@@ -154,20 +154,20 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor  # noqa: PLC0415 - the one place that may choose it
-    from itsjustintv.app.daemon import Whole  # noqa: PLC0415 - imports Klein
+    from itsjustintv.app.daemon import Daemon  # noqa: PLC0415 - imports Klein
 
     steady = SteadyClock(time.time, uptime, boot_id())
     # Whoever asks the reactor for a timer wants to wait so long, whatever becomes of the time of the machine.
     reactor.seconds = steady.seconds
     try:
-        whole = Whole.of(_ground(options, reactor, steady), os.environ)
+        whole = Daemon.of(_ground(options, reactor, steady), os.environ)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
     whole.follow(_note)
-    supervisor = Supervisor(
+    supervisor = SystemdNotifier(
         notifier(os.environ), watchdog_interval(os.environ, os.getpid()), whole.vitals(), reactor, time.monotonic_ns
     )
-    daemon = Daemon(reactor, options.log)
+    daemon = RootService(reactor, options.log)
     for name, storey in whole.storeys(supervisor).items():
         storey.setName(name)
         storey.setServiceParent(daemon)
@@ -186,8 +186,8 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_OBJECTS)
 
 
-def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Ground:
-    disk = DiskThreads(reactor)
+def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Context:
+    disk = FileThreadPool(reactor)
     settings = ConfigService(
         options.path, options.loaded.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
     )
@@ -200,11 +200,11 @@ def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Ground:
     tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans, steady.ahead)
     original = Original(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
     journal = Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed, steady=steady)
-    return Ground(
+    return Context(
         reactor=reactor,
         steady=steady,
         wall=WallClock(time.time, reactor),
-        jumps=Jumps(steady, reactor, journal.note),
+        jumps=ClockJumps(steady, reactor, journal.note),
         random=random.random,
         disk=disk,
         settings=settings,
@@ -214,7 +214,7 @@ def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Ground:
         hide=REDACTOR.learn,
         metrics=metrics,
         tracer=tracer,
-        following=Following(tracer, reactor, routing.destination, lambda: settings.config.twitch.api_url),
+        following=EventSpans(tracer, reactor, routing.destination, lambda: settings.config.twitch.api_url),
     )
 
 

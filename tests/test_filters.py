@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.filters import Decision, decide, of_another_type
+from itsjustintv.filters import FilterResult, decide, of_another_type
 from itsjustintv.model import Enrichment, Streamer
 from tests.journal.values import event
 
 TAGS = st.lists(st.text(max_size=4) | st.sampled_from(["English", "english", "Straße", "STRASSE", "vip"]), max_size=5)
 
 
-def decision(wanted: list[str], tags: list[str] | None, additional: tuple[str, ...] = ()) -> Decision:
+def decision(wanted: list[str], tags: list[str] | None, additional: tuple[str, ...] = ()) -> FilterResult:
     """
     What the filter says.
     """
@@ -32,28 +32,28 @@ class DecideTests(SynchronousTestCase):
         """
         Even when the tags are unknown.
         """
-        self.assertIs(decision([], ["x"]), Decision.SEND)
-        self.assertIs(decision([], None), Decision.SEND)
+        self.assertIs(decision([], ["x"]), FilterResult.SEND)
+        self.assertIs(decision([], None), FilterResult.SEND)
 
     def test_one_tag_in_whatever_case_is_enough(self) -> None:
         """
         Case is folded as Unicode does.
         """
-        self.assertIs(decision(["speedrun", "ENGLISH"], ["Art", "english"]), Decision.SEND)
-        self.assertIs(decision(["straße"], ["STRASSE"]), Decision.SEND)
+        self.assertIs(decision(["speedrun", "ENGLISH"], ["Art", "english"]), FilterResult.SEND)
+        self.assertIs(decision(["straße"], ["STRASSE"]), FilterResult.SEND)
 
     def test_a_part_of_a_tag_is_not_a_tag(self) -> None:
         """
         Neither way round.
         """
-        self.assertIs(decision(["English"], ["EnglishOnly"]), Decision.BLOCKED)
-        self.assertIs(decision(["EnglishOnly"], ["English"]), Decision.BLOCKED)
+        self.assertIs(decision(["English"], ["EnglishOnly"]), FilterResult.BLOCKED)
+        self.assertIs(decision(["EnglishOnly"], ["English"]), FilterResult.BLOCKED)
 
     def test_additional_tags_do_not_count(self) -> None:
         """
         They say nothing about the broadcast.
         """
-        self.assertIs(decision(["vip"], ["Art"], ("vip",)), Decision.BLOCKED)
+        self.assertIs(decision(["vip"], ["Art"], ("vip",)), FilterResult.BLOCKED)
 
     def test_no_tags_are_blocked_and_unknown_tags_are_unknown(self) -> None:
         """
@@ -63,9 +63,9 @@ class DecideTests(SynchronousTestCase):
         self.assertEqual(
             [decide(streamer, Enrichment(tags=tags)) for tags in ((), None, ("art",))],
             [
-                (Decision.BLOCKED, "no tag of the broadcast is in tag_filter"),
-                (Decision.UNKNOWN, "the tags of the broadcast could not be fetched"),
-                (Decision.SEND, ""),
+                (FilterResult.BLOCKED, "no tag of the broadcast is in tag_filter"),
+                (FilterResult.UNKNOWN, "the tags of the broadcast could not be fetched"),
+                (FilterResult.SEND, ""),
             ],
         )
 
@@ -78,7 +78,7 @@ class DecideTests(SynchronousTestCase):
         self.assertIs(decision([each.casefold() for each in reversed(wanted)], tags[::-1]), expected)
         if wanted:
             common = {each.casefold() for each in wanted} & {each.casefold() for each in tags}
-            self.assertIs(expected, Decision.SEND if common else Decision.BLOCKED)
+            self.assertIs(expected, FilterResult.SEND if common else FilterResult.BLOCKED)
 
 
 class TypeTests(SynchronousTestCase):

@@ -14,8 +14,8 @@ import itsjustintv
 
 PACKAGE = Path(itsjustintv.__file__).parent
 
-#: What the modules of a folder, or of a module of the root, may import beside their own folder: all that stands in a line
-#: below. Those in one line never import each other.
+#: What the modules of a folder, or of a module of the root, may import beside their own folder: all that stands in a
+#: line below. Those in one line never import each other.
 LEVELS = (
     ("__main__",),
     ("tap", "cli"),

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Delivery, Enrichment, Event, Picture, State, StreamDetails, Streamer, Verdict
+from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Picture, State, StreamDetails, Streamer
 from itsjustintv.pipeline import OnError, Pipeline
 from tests.doubles import MemoryJournal, Outcomes
 
@@ -119,7 +119,7 @@ class PipelineTests(SynchronousTestCase):
             **settings,
         )
 
-    def accept(self, event: Event) -> Verdict:
+    def accept(self, event: Event) -> Acceptance:
         """
         Accept an event, with time for what follows.
         """
@@ -172,7 +172,7 @@ class PipelineTests(SynchronousTestCase):
         Once the answer is there, the event and its deliveries are kept.
         """
         self.streamers["42"] = evolve(TANUKI, destinations=("a", "b"))
-        self.assertEqual(self.accept(online()), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(online()), Acceptance.ACCEPTED)
         self.assertEqual(list(self.journal.events), ["event1"])
         kept = [(each.id, each.destination) for each in self.journal.deliveries.values()]
         self.assertEqual(kept, [("event1-1", "a"), ("event1-2", "b")])
@@ -182,11 +182,11 @@ class PipelineTests(SynchronousTestCase):
         What was found by asking makes a message about the same broadcast a duplicate, and the other way round.
         """
         found = {"message_id": "", "recovered": True, "started_at": "2026-01-02T04:00:01Z"}
-        self.assertEqual(self.accept(online(1, **found)), Verdict.ACCEPTED)
-        self.assertEqual(self.accept(online(2, stream_id="7001")), Verdict.DUPLICATE)
-        self.assertEqual(self.accept(online(3)), Verdict.ACCEPTED)
-        self.assertEqual(self.accept(online(4, **found, stream_id="7003")), Verdict.DUPLICATE)
-        self.assertEqual(self.accept(online(5, **found)), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(online(1, **found)), Acceptance.ACCEPTED)
+        self.assertEqual(self.accept(online(2, stream_id="7001")), Acceptance.DUPLICATE)
+        self.assertEqual(self.accept(online(3)), Acceptance.ACCEPTED)
+        self.assertEqual(self.accept(online(4, **found, stream_id="7003")), Acceptance.DUPLICATE)
+        self.assertEqual(self.accept(online(5, **found)), Acceptance.ACCEPTED)
 
     def test_the_answer_leaves_before_anything_is_asked_of_twitch(self) -> None:
         """
@@ -201,7 +201,7 @@ class PipelineTests(SynchronousTestCase):
         """
         An event of a broadcaster who is not configured is ignored.
         """
-        self.assertEqual(self.accept(online(broadcaster_id="43")), Verdict.IGNORED)
+        self.assertEqual(self.accept(online(broadcaster_id="43")), Acceptance.IGNORED)
         self.assertEqual(self.journal.events, {})
 
     def test_the_same_broadcast_under_another_message_id_is_a_duplicate(self) -> None:
@@ -209,7 +209,7 @@ class PipelineTests(SynchronousTestCase):
         Twitch sometimes announces a broadcast twice; only the first announcement counts.
         """
         self.accept(online(1))
-        self.assertEqual(self.accept(online(2, stream_id="7001")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(2, stream_id="7001")), Acceptance.DUPLICATE)
         self.assertEqual(len(self.submitted), 1)
 
     def test_the_same_message_is_a_duplicate(self) -> None:
@@ -217,7 +217,7 @@ class PipelineTests(SynchronousTestCase):
         A message that is sent again is known by its id.
         """
         self.accept(online(1))
-        self.assertEqual(self.accept(online(2, message_id="message-1")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(2, message_id="message-1")), Acceptance.DUPLICATE)
 
     def test_a_duplicate_is_known_after_a_restart(self) -> None:
         """
@@ -227,7 +227,7 @@ class PipelineTests(SynchronousTestCase):
         self.pipeline = self.build()
         self.pipeline.startService()
         self.journal.calls.clear()
-        self.assertEqual(self.accept(online(2, stream_id="7001")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(2, stream_id="7001")), Acceptance.DUPLICATE)
         self.assertNotIn("accept", self.journal.calls)
 
     def test_a_duplicate_that_memory_missed_is_known_to_the_journal(self) -> None:
@@ -240,7 +240,7 @@ class PipelineTests(SynchronousTestCase):
         self.pipeline.startService()
         self.journal.broken = None
         self.assertEqual(len(self.flushLoggedErrors(JournalUnavailable)), 1)
-        self.assertEqual(self.accept(online(2, stream_id="7001")), Verdict.DUPLICATE)
+        self.assertEqual(self.accept(online(2, stream_id="7001")), Acceptance.DUPLICATE)
         self.assertEqual(len(self.submitted), 1)
 
     def test_a_broadcast_is_forgotten_after_its_time(self) -> None:
@@ -250,7 +250,7 @@ class PipelineTests(SynchronousTestCase):
         self.accept(online(1))
         self.clock.advance(7201)
         again = online(2, stream_id="7001", received_at=self.clock.seconds())
-        self.assertEqual(self.accept(again), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(again), Acceptance.ACCEPTED)
 
     def test_what_the_journal_cannot_keep_is_neither_accepted_nor_remembered(self) -> None:
         """
@@ -259,7 +259,7 @@ class PipelineTests(SynchronousTestCase):
         self.journal.broken = "disk full"
         self.failureResultOf(self.pipeline.accept(online()), JournalUnavailable)
         self.journal.broken = None
-        self.assertEqual(self.accept(online()), Verdict.ACCEPTED)
+        self.assertEqual(self.accept(online()), Acceptance.ACCEPTED)
 
     def test_a_copy_waits_for_the_commit_of_the_first(self) -> None:
         """
@@ -269,8 +269,8 @@ class PipelineTests(SynchronousTestCase):
         first, copy = self.pipeline.accept(online(1)), self.pipeline.accept(online(2, message_id="message-1"))
         self.assertNoResult(copy)
         self.clock.advance(1)
-        self.assertEqual(self.successResultOf(first), Verdict.ACCEPTED)
-        self.assertEqual(self.successResultOf(copy), Verdict.DUPLICATE)
+        self.assertEqual(self.successResultOf(first), Acceptance.ACCEPTED)
+        self.assertEqual(self.successResultOf(copy), Acceptance.DUPLICATE)
 
     def test_a_copy_takes_the_place_of_a_first_that_could_not_be_kept(self) -> None:
         """
@@ -283,7 +283,7 @@ class PipelineTests(SynchronousTestCase):
         self.failureResultOf(first, JournalUnavailable)
         self.journal.broken = None
         self.clock.advance(1)
-        self.assertEqual(self.successResultOf(copy), Verdict.ACCEPTED)
+        self.assertEqual(self.successResultOf(copy), Acceptance.ACCEPTED)
         self.assertEqual(list(self.journal.events), ["event2"])
 
     def test_nothing_is_accepted_when_stopping(self) -> None:
@@ -303,7 +303,7 @@ class PipelineTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.clock.advance(1)
         self.successResultOf(stopped)
-        self.assertEqual(self.successResultOf(accepting), Verdict.ACCEPTED)
+        self.assertEqual(self.successResultOf(accepting), Acceptance.ACCEPTED)
         self.assertEqual(self.enricher.asked, [])
 
     # Behind the door

@@ -24,7 +24,7 @@ from itsjustintv.admin.html import el, page
 from itsjustintv.admin.responses import TOO_MANY_REQUESTS, give, give_problem, redirect
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import duration
-from itsjustintv.support.log_throttle import Sparing
+from itsjustintv.support.log_throttle import LogThrottle
 
 __all__ = ["COOKIE", "SESSION", "Access", "Entry", "Guesses", "Hasty", "LoginResource", "LogoutResource", "form"]
 
@@ -85,12 +85,12 @@ class Access:
     _secret: bytes = field(repr=False)
     _client: Callable[[Request], str] = _peer
     _guesses: Guesses = field(init=False)
-    _unsaid: Sparing = field(init=False)
+    _unsaid: LogThrottle = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._guesses, self._unsaid = Guesses(self._clock), Sparing(self._clock)
+        self._guesses, self._unsaid = Guesses(self._clock), LogThrottle(self._clock)
 
     @property
     def open(self) -> bool:

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access
-from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, RequestView, tell_event
+from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, RequestView, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.page_sections import Forms, badge, channel, orders, tone_of, when
 from itsjustintv.admin.responses import HTML, give, read
@@ -61,7 +61,7 @@ class DeliveryResource(Resource):
             if found is None:
                 status, content = http.NOT_FOUND, [_sorry(f"There is no delivery {name[:100]} in the journal.")]
             else:
-                event = tell_event(found, self._sources.signing)
+                event = to_event_view(found, self._sources.signing)
                 content = _content(event, event.deliveries[0], Forms(self._access.form_proof()))
         body = [
             el("a", "Skip to the content", href="#main", class_="skip"),

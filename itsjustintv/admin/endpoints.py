@@ -13,7 +13,14 @@ from typing import Any
 import orjson
 from attrs import evolve, frozen
 
-from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, tell_attempt, tell_delivery, tell_event
+from itsjustintv.admin.event_views import (
+    AttemptView,
+    DeliveryView,
+    EventView,
+    to_attempt_view,
+    to_delivery_view,
+    to_event_view,
+)
 from itsjustintv.admin.sources import Asked, Sources, Unknown
 from itsjustintv.admin.views import (
     CertificateView,
@@ -201,14 +208,14 @@ async def _events(
 ) -> object:
     after = None if cursor_ is None else place("events", cursor_, "nt")
     found, goes_on = await ask.events(after, limit, state, destination, streamer)
-    return Page(items=[tell_event(each) for each in found], next=cursor("events", goes_on))
+    return Page(items=[to_event_view(each) for each in found], next=cursor("events", goes_on))
 
 
 async def _event(ask: Sources, id_: str) -> object:
     found = await ask.event(id_)
     if found is None:
         raise Unknown(f"there is no event {id_}")
-    return tell_event(found, ask.signing)
+    return to_event_view(found, ask.signing)
 
 
 async def _deliveries(
@@ -224,14 +231,14 @@ async def _deliveries(
     shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
     after = None if cursor_ is None else place(kind, cursor_, shape)
     found, goes_on = await ask.deliveries(after, limit, state, destination, streamer)
-    return Page(items=[tell_delivery(each) for each in found], next=cursor(kind, goes_on))
+    return Page(items=[to_delivery_view(each) for each in found], next=cursor(kind, goes_on))
 
 
 async def _delivery(ask: Sources, id_: str) -> object:
     found = await ask.delivery(id_)
     if found is None:
         raise Unknown(f"there is no delivery {id_}")
-    return tell_delivery(found.deliveries[0], ask.signing)
+    return to_delivery_view(found.deliveries[0], ask.signing)
 
 
 async def _retry(ask: Sources, id_: str) -> object:
@@ -255,7 +262,7 @@ async def _destinations(ask: Sources, limit: int, cursor_: str | None) -> object
 
 
 async def _test(ask: Sources, name: str) -> object:
-    return tell_attempt(await ask.test(name))
+    return to_attempt_view(await ask.test(name))
 
 
 async def _certificates(ask: Sources) -> object:

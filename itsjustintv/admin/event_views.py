@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from itsjustintv.journal.history import DeliveryStory, EventStory, seconds
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, seconds
 from itsjustintv.model import Attempt, Delivery, State, rfc3339
 
 __all__ = [
@@ -20,10 +20,10 @@ __all__ = [
     "RequestView",
     "Signing",
     "moment",
-    "tell_attempt",
-    "tell_delivery",
-    "tell_event",
-    "tell_request",
+    "to_attempt_view",
+    "to_delivery_view",
+    "to_event_view",
+    "to_request_view",
 ]
 
 
@@ -152,7 +152,7 @@ def moment(seconds_: float | None) -> str | None:
     return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
 
 
-def tell_attempt(attempt: Attempt, request: RequestView | None = None) -> AttemptView:
+def to_attempt_view(attempt: Attempt, request: RequestView | None = None) -> AttemptView:
     """
     Tell of an attempt.
 
@@ -171,7 +171,7 @@ def tell_attempt(attempt: Attempt, request: RequestView | None = None) -> Attemp
     )
 
 
-def tell_delivery(story: DeliveryStory, whole: Signings | None = None) -> DeliveryView:
+def to_delivery_view(story: DeliveryHistory, whole: Signings | None = None) -> DeliveryView:
     """
     Tell of a delivery.
 
@@ -192,14 +192,16 @@ def tell_delivery(story: DeliveryStory, whole: Signings | None = None) -> Delive
         finished_at=moment(story.finished_at),
         prepared_at=moment(story.prepared_at),
         tries=[
-            tell_attempt(each, None if whole is None else tell_request(delivery, each, whole(delivery.destination)))
+            to_attempt_view(
+                each, None if whole is None else to_request_view(delivery, each, whole(delivery.destination))
+            )
             for each in story.attempts
         ],
         payload=story.content if whole is not None and story.content else None,
     )
 
 
-def tell_event(story: EventStory, whole: Signings | None = None) -> EventView:
+def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventView:
     """
     Tell of an event and its deliveries. Title and category are those of the payload, if one was built.
 
@@ -221,7 +223,7 @@ def tell_event(story: EventStory, whole: Signings | None = None) -> EventView:
         recovered=event.recovered,
         started_at=moment(started_at),
         received_at=rfc3339(event.received_at, "milliseconds"),
-        deliveries=[tell_delivery(each, whole) for each in story.deliveries],
+        deliveries=[to_delivery_view(each, whole) for each in story.deliveries],
     )
 
 
@@ -262,7 +264,7 @@ class RequestView:
     source: str
 
 
-def tell_request(delivery: Delivery, attempt: Attempt, signing: Signing | None) -> RequestView:
+def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | None) -> RequestView:
     """
     Tell what an attempt sent.
 

@@ -21,7 +21,7 @@ from itsjustintv.admin.responses import give_problem
 from itsjustintv.admin.sources import Asked
 from itsjustintv.errors import JournalUnavailable
 
-__all__ = ["EventsResource", "Pulse"]
+__all__ = ["EventsResource", "LiveUpdates"]
 
 # Seconds between two looks, and looks between two signs of life, for proxies that end what is silent.
 _EVERY = 1.0
@@ -29,7 +29,7 @@ _SILENT = 15
 
 
 @define(eq=False)
-class Pulse(Service):
+class LiveUpdates(Service):
     """
     Looks every second whether anything is different, while there is somebody to tell.
 
@@ -165,7 +165,7 @@ class _Patience:
 
     def stopProducing(self) -> None:
         """
-        Whoever listened is gone, as :class:`Pulse` hears as well.
+        Whoever listened is gone, as :class:`LiveUpdates` hears as well.
         """
 
 
@@ -176,7 +176,7 @@ class EventsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, pulse: Pulse, client: Callable[[Request], str]) -> None:
+    def __init__(self, pulse: LiveUpdates, client: Callable[[Request], str]) -> None:
         """
         :param client: names who sends a request.
         """

@@ -15,9 +15,9 @@ from twisted.web.server import Request
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access, form
 from itsjustintv.admin.endpoints import STATES, cursor, place
-from itsjustintv.admin.event_views import tell_delivery, tell_event
+from itsjustintv.admin.event_views import to_delivery_view, to_event_view
 from itsjustintv.admin.html import Markup, chart, el, foreign, page
-from itsjustintv.admin.live_updates import Pulse
+from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page_sections import (
     Choice,
     Forms,
@@ -97,7 +97,7 @@ class PageResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, sources: Sources, access: Access, pulse: Pulse) -> None:
+    def __init__(self, sources: Sources, access: Access, pulse: LiveUpdates) -> None:
         super().__init__()
         self._sources = sources
         self._access = access
@@ -156,9 +156,9 @@ class PageResource(Resource):
             else None,
             _defect(status.accounting.imbalance) if status.accounting.imbalance else None,
             _tiles(status),
-            undelivered([tell_delivery(each) for each in lost], status.undelivered, forms),
+            undelivered([to_delivery_view(each) for each in lost], status.undelivered, forms),
             waiting(
-                [tell_delivery(each) for each in pending],
+                [to_delivery_view(each) for each in pending],
                 status.accounting.pending,
                 forms,
                 lambda name: ask.signing(name) is not None,
@@ -170,7 +170,7 @@ class PageResource(Resource):
                     "div",
                     streamers(found, count, asked.query, choice.filters),
                     timeline(
-                        [tell_event(each) for each in events],
+                        [to_event_view(each) for each in events],
                         choice,
                         goes_on=cursor("events", goes_on),
                         limit=_FEW,

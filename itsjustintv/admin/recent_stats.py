@@ -19,7 +19,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State, rfc3339
 
-__all__ = ["History"]
+__all__ = ["RecentStats"]
 
 _MINUTES = 5 * 60
 _DAY = 24 * 3600
@@ -49,7 +49,7 @@ class _Span:
 
 @implementer(IOutcomeSink)
 @define(eq=False)
-class History(Service):
+class RecentStats(Service):
     """
     Counts outcomes by the minute they fell into, for a day, and remembers the last attempt at each destination.
 

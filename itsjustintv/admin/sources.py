@@ -20,7 +20,7 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
-from itsjustintv.journal.history import DeliveryStory, EventStory, Place
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place
 from itsjustintv.model import Attempt, Picture, State
 
 __all__ = ["Asked", "Declined", "Sources", "Unknown"]
@@ -70,14 +70,14 @@ class Sources:
     streamers: Callable[[str, int, int], tuple[Sequence[StreamerView], int]]
     events: Callable[
         [Place | None, int, Sequence[State], str | None, str | None],
-        Asked[tuple[Sequence[EventStory], Place | None]],
+        Asked[tuple[Sequence[EventHistory], Place | None]],
     ]
-    event: Callable[[str], Asked[EventStory | None]]
+    event: Callable[[str], Asked[EventHistory | None]]
     deliveries: Callable[
         [Place | None, int, Sequence[State], str | None, str | None],
-        Asked[tuple[Sequence[DeliveryStory], Place | None]],
+        Asked[tuple[Sequence[DeliveryHistory], Place | None]],
     ]
-    delivery: Callable[[str], Asked[EventStory | None]]
+    delivery: Callable[[str], Asked[EventHistory | None]]
     signing: Callable[[str], Signing | None]
     destinations: Callable[[int, int], Asked[tuple[Sequence[DestinationView], int]]]
     certificates: Callable[[], Sequence[CertificateView]]

@@ -15,38 +15,38 @@ from itsjustintv.admin.api import ROOT, ApiResource
 from itsjustintv.admin.assets import ASSETS, AvatarResource
 from itsjustintv.admin.auth import Access, LoginResource, LogoutResource
 from itsjustintv.admin.delivery_page import DeliveryResource
-from itsjustintv.admin.live_updates import EventsResource, Pulse
+from itsjustintv.admin.live_updates import EventsResource, LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
-from itsjustintv.admin.recent_stats import History
+from itsjustintv.admin.recent_stats import RecentStats
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.sources import Sources
-from itsjustintv.app.context import Ground
+from itsjustintv.app.context import Context
 from itsjustintv.config.hosts import host_and_port
 from itsjustintv.config.sections import Config
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Limits, neighbourhood
+from itsjustintv.web.connection_limits import ConnectionLimits, client_network
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 
-__all__ = ["Admin"]
+__all__ = ["AdminParts"]
 
 #: Only operators send requests here, and small ones; curl -X POST says nothing at all. Idle connections are
 #: kept for as long as new ones, so that the one that gives way is the one that has been silent the longest.
-_LIMITS = Limits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
+_LIMITS = ConnectionLimits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
 
 
 @frozen
-class Admin:
+class AdminParts:
     """
     Its parts.
     """
 
-    history: History
-    pulse: Pulse
+    history: RecentStats
+    pulse: LiveUpdates
     door: Listener
 
     @classmethod
-    def of(cls, ground: Ground, history: History, sources: Sources, more: Mapping[bytes, IResource]) -> Admin:
+    def of(cls, ground: Context, history: RecentStats, sources: Sources, more: Mapping[bytes, IResource]) -> AdminParts:
         """
         Put them together.
 
@@ -56,7 +56,7 @@ class Admin:
         """
         config = ground.config
         access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32), _client)
-        pulse = Pulse(sources.mark, ground.reactor, os.urandom(6).hex())
+        pulse = LiveUpdates(sources.mark, ground.reactor, os.urandom(6).hex())
         actions = ActionResource(sources, access)
         root = AdminResource(
             access,
@@ -89,7 +89,7 @@ class Admin:
 
 
 def _client(request: Request) -> str:
-    return neighbourhood(request.getClientAddress())
+    return client_network(request.getClientAddress())
 
 
 def _description(config: Config) -> str:

@@ -15,7 +15,7 @@ from attrs import asdict, define, field
 
 from itsjustintv import __version__
 from itsjustintv.admin.event_views import Signing, moment
-from itsjustintv.admin.recent_stats import History
+from itsjustintv.admin.recent_stats import RecentStats
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import (
     AccountingView,
@@ -29,18 +29,18 @@ from itsjustintv.admin.views import (
     SubscriptionsView,
     SubscriptionView,
 )
-from itsjustintv.app.context import Ground
+from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.twitch import Subscriptions, Twitch
+from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import Web
-from itsjustintv.delivery.sample import Rehearsal, RehearsalDeclined
+from itsjustintv.delivery.sample import SampleRefused, SampleSender
 from itsjustintv.journal import offline
-from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Subscribed, seconds
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Subscribed, seconds
 from itsjustintv.journal.sqlite import history_reads, ids
 from itsjustintv.journal.sqlite.timeline import moved
 from itsjustintv.model import Attempt, Delivery, State, Streamer
 
-__all__ = ["Showing"]
+__all__ = ["AdminSources"]
 
 _T = TypeVar("_T")
 
@@ -57,24 +57,24 @@ _ORDER = {
 
 
 @define(eq=False)
-class Showing:
+class AdminSources:
     """
     Answers for every part.
     """
 
-    _ground: Ground
-    _twitch: Twitch
+    _ground: Context
+    _twitch: TwitchParts
     _deliveries: Deliveries
-    _subscriptions: Subscriptions
+    _subscriptions: SubscriptionParts
     _web: Web
-    _history: History
+    _history: RecentStats
     _started_at: float = field(init=False)
-    _rehearsal: Rehearsal = field(init=False)
+    _rehearsal: SampleSender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         ground = self._ground
         self._started_at = ground.reactor.seconds()
-        self._rehearsal = Rehearsal(
+        self._rehearsal = SampleSender(
             self._deliveries.dispatch,
             ground.routing.destination,
             ground.routing.streamers,
@@ -152,12 +152,12 @@ class Showing:
         states: Sequence[State] = (),
         destination: str | None = None,
         streamer: str | None = None,
-    ) -> tuple[Sequence[EventStory], Place | None]:
+    ) -> tuple[Sequence[EventHistory], Place | None]:
         """
         Some of the events. Where few of them are looked for the journal is asked several times, so that deliveries,
         which are read in the same thread, get their turn in between.
         """
-        found: list[EventStory] = []
+        found: list[EventHistory] = []
         for _ in range(_QUESTIONS):
             part, after = await self._ground.journal.ask(
                 partial(
@@ -174,7 +174,7 @@ class Showing:
                 break
         return found, after
 
-    async def event(self, event_id: str) -> EventStory | None:
+    async def event(self, event_id: str) -> EventHistory | None:
         """
         One event, by its id or a prefix of it.
         """
@@ -188,7 +188,7 @@ class Showing:
         states: Sequence[State],
         destination: str | None,
         streamer: str | None,
-    ) -> tuple[Sequence[DeliveryStory], Place | None]:
+    ) -> tuple[Sequence[DeliveryHistory], Place | None]:
         """
         Some of the deliveries.
         """
@@ -203,7 +203,7 @@ class Showing:
             )
         )
 
-    async def delivery(self, delivery_id: str) -> EventStory | None:
+    async def delivery(self, delivery_id: str) -> EventHistory | None:
         """
         One delivery, by its id or a prefix of it.
         """
@@ -306,7 +306,7 @@ class Showing:
         """
         try:
             attempt = await self._rehearsal.send(name)
-        except RehearsalDeclined as error:
+        except SampleRefused as error:
             raise Declined(str(error)) from None
         if attempt is None:
             raise Unknown(f"there is no destination {name}")
@@ -351,7 +351,7 @@ class Showing:
             return await self._ground.journal.order(lambda connection: change(connection, found, now))
         except offline.Missing as error:
             raise Unknown(str(error)) from None
-        except offline.Declined as error:
+        except offline.OperationRefused as error:
             raise Declined(str(error)) from None
 
     def _on_the_wall(self, value: _T) -> _T:

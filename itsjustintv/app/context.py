@@ -15,18 +15,18 @@ from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
 from itsjustintv.journal.sqlite.journal import Journal
 from itsjustintv.routing import Routing
-from itsjustintv.support.clock_jumps import Jumps
+from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock
-from itsjustintv.support.services import DiskThreads
-from itsjustintv.telemetry.event_spans import Following
+from itsjustintv.support.services import FileThreadPool
+from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer
 
-__all__ = ["EventIds", "Ground"]
+__all__ = ["Context", "EventIds"]
 
 
 @frozen(kw_only=True)
-class Ground:
+class Context:
     """
     Handed to each group.
 
@@ -47,9 +47,9 @@ class Ground:
     reactor: Any
     steady: SteadyClock
     wall: WallClock
-    jumps: Jumps
+    jumps: ClockJumps
     random: Callable[[], float]
-    disk: DiskThreads
+    disk: FileThreadPool
     settings: ConfigService
     journal: Journal
     routing: Routing
@@ -57,7 +57,7 @@ class Ground:
     hide: Callable[[Iterable[str]], None]
     metrics: Metrics
     tracer: Tracer
-    following: Following
+    following: EventSpans
 
     def config(self) -> Config:
         """

@@ -11,53 +11,53 @@ from attrs import frozen
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred
 
-from itsjustintv.admin.recent_stats import History
-from itsjustintv.app.admin import Admin
-from itsjustintv.app.admin_sources import Showing
-from itsjustintv.app.context import Ground
+from itsjustintv.admin.recent_stats import RecentStats
+from itsjustintv.app.admin import AdminParts
+from itsjustintv.app.admin_sources import AdminSources
+from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.removal_grace import Absences
-from itsjustintv.app.systemd import Supervisor
-from itsjustintv.app.telemetry import Telemetry
-from itsjustintv.app.twitch import Subscriptions, Twitch
+from itsjustintv.app.removal_grace import RemovalGrace
+from itsjustintv.app.systemd import SystemdNotifier
+from itsjustintv.app.telemetry import TelemetryParts
+from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import Web, vitals
 from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.support.file_watch import Hangup
-from itsjustintv.support.services import Afterwards
+from itsjustintv.support.services import StartWhenReady
 
-__all__ = ["Whole"]
+__all__ = ["Daemon"]
 
 
 @frozen(kw_only=True)
-class Whole:
+class Daemon:
     """
     Every group.
     """
 
-    ground: Ground
-    twitch: Twitch
+    ground: Context
+    twitch: TwitchParts
     deliveries: Deliveries
-    subscriptions: Subscriptions
+    subscriptions: SubscriptionParts
     web: Web
-    telemetry: Telemetry
-    admin: Admin
+    telemetry: TelemetryParts
+    admin: AdminParts
 
     @classmethod
-    def of(cls, ground: Ground, environ: Mapping[str, str]) -> Whole:
+    def of(cls, ground: Context, environ: Mapping[str, str]) -> Daemon:
         """
         Put them together, from the end of an event's way to its beginning.
 
         :param environ: the variables ``OTEL_*`` are in it.
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
-        twitch = Twitch.of(ground)
-        history = History(ground.reactor, ground.journal.outcomes)
+        twitch = TwitchParts.of(ground)
+        history = RecentStats(ground.reactor, ground.journal.outcomes)
         deliveries = Deliveries.of(ground, twitch.enricher, (history,))
-        subscriptions = Subscriptions.of(ground, twitch, ground.metrics.recovering(deliveries.accept))
+        subscriptions = SubscriptionParts.of(ground, twitch, ground.metrics.recovering(deliveries.accept))
         web = Web.of(ground, twitch, deliveries, subscriptions)
-        telemetry = Telemetry.of(ground, twitch, deliveries, subscriptions, web=web, environ=environ)
-        showing = Showing(ground, twitch, deliveries, subscriptions, web, history)
-        admin = Admin.of(ground, history, showing.sources(), {b"/metrics": telemetry.resource})
+        telemetry = TelemetryParts.of(ground, twitch, deliveries, subscriptions, web=web, environ=environ)
+        showing = AdminSources(ground, twitch, deliveries, subscriptions, web, history)
+        admin = AdminParts.of(ground, history, showing.sources(), {b"/metrics": telemetry.resource})
         return cls(
             ground=ground,
             twitch=twitch,
@@ -122,7 +122,7 @@ class Whole:
             *((each.name, each.ask) for each in vitals(self.ground, self.deliveries)),
         )
 
-    def storeys(self, supervisor: Supervisor) -> Mapping[str, IService]:
+    def storeys(self, supervisor: SystemdNotifier) -> Mapping[str, IService]:
         """
         Every service by its name, in the order of the start: each stands on those before it.
 
@@ -144,9 +144,9 @@ class Whole:
             keeper.startService()
             self.subscriptions.catch_up.ask(self.ground.routing.wanted())
 
-        examined = Afterwards((reachable,), preflight.startService, preflight.stopService)
+        examined = StartWhenReady((reachable,), preflight.startService, preflight.stopService)
         # Twitch verifies a callback at once, so there must be somebody to answer.
-        subscribed = Afterwards((self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService)
+        subscribed = StartWhenReady((self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService)
 
         def again(_old: Config, _new: Config) -> None:
             examined.again()
@@ -193,7 +193,7 @@ class Whole:
         self.web.https.refresh()
 
     @property
-    def _absences(self) -> Mapping[str, Absences]:
+    def _absences(self) -> Mapping[str, RemovalGrace]:
         return {
             "destinations": self.deliveries.destinations,
             "streamers": self.deliveries.streamers,

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from itsjustintv.app.context import Ground
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, Absences
+from itsjustintv.app.context import Context
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.delivery.queue import DeliveryQueue
-from itsjustintv.delivery.stall_check import Backlog
+from itsjustintv.delivery.stall_check import StallCheck
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.destinations.webhook import embed
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
@@ -35,17 +35,17 @@ class Deliveries:
     :ivar accept: where an event enters.
     """
 
-    destinations: Absences
-    streamers: Absences
+    destinations: RemovalGrace
+    streamers: RemovalGrace
     output: OutputFile
     dispatch: Dispatcher
     queue: DeliveryQueue
     pipeline: Pipeline
-    backlog: Backlog
+    backlog: StallCheck
     accept: Accept
 
     @classmethod
-    def of(cls, ground: Ground, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
+    def of(cls, ground: Context, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
         """
         Put them together.
 
@@ -63,14 +63,14 @@ class Deliveries:
             ground.tracer.begin_span,
             ground.wall.seconds,
         )
-        destinations = Absences(
+        destinations = RemovalGrace(
             DESTINATIONS,
             journal,
             reactor,
             lambda name: routing.destination(name) is None,
             lambda: config().reload.grace,
         )
-        streamers = Absences(
+        streamers = RemovalGrace(
             STREAMERS, journal, reactor, lambda key: not routing.has(key, ""), lambda: config().reload.grace
         )
 
@@ -119,7 +119,7 @@ class Deliveries:
             dispatch,
             queue,
             pipeline,
-            Backlog(
+            StallCheck(
                 lambda: journal.earliest(lambda name: routing.destination(name) is not None),
                 journal.undelivered,
                 reactor,

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import ILastKnown
 
-__all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "Absences", "Ends"]
+__all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "Ends", "RemovalGrace"]
 
 #: What the moments are stored as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the name of a destination, by the
 #: key of a streamer, by the user id of a channel, by a login in lower case.
@@ -41,7 +41,7 @@ _AGAIN = 5.0
 
 
 @define(eq=False)
-class Absences(Service):
+class RemovalGrace(Service):
     """
     Remembers the moments of one kind of name.
 

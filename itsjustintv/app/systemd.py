@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from itsjustintv.support.foreign_text import visible
 
-__all__ = ["Supervisor", "Tell", "Vital", "notifier", "watchdog_interval"]
+__all__ = ["SystemdNotifier", "Tell", "Vital", "notifier", "watchdog_interval"]
 
 #: Sends one message. Never blocks.
 #:
@@ -62,7 +62,7 @@ def watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 @define(eq=False)
-class Supervisor(Service):
+class SystemdNotifier(Service):
     """
     Tells the supervisor, if there is one. Belongs at the top: it is the last to start, when everything below it has,
     and the first to stop.

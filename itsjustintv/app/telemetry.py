@@ -11,9 +11,9 @@ from itertools import islice
 from attrs import frozen
 
 from itsjustintv import __version__
-from itsjustintv.app.context import Ground
+from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.twitch import Subscriptions, Twitch
+from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import Web
 from itsjustintv.config.secrets import given_to_collectors
 from itsjustintv.config.sections import Config
@@ -25,7 +25,7 @@ from itsjustintv.telemetry.instruments import OTHER, Labels
 from itsjustintv.telemetry.otlp_settings import Settings
 from itsjustintv.telemetry.prometheus import MetricsResource
 
-__all__ = ["Telemetry"]
+__all__ = ["TelemetryParts"]
 
 _STATES = ("healthy", "failing", "paused")
 
@@ -33,7 +33,7 @@ _Values = Iterable[tuple[Labels, float]]
 
 
 @frozen
-class Telemetry:
+class TelemetryParts:
     """
     Its parts.
 
@@ -46,14 +46,14 @@ class Telemetry:
     @classmethod
     def of(
         cls,
-        ground: Ground,
-        twitch: Twitch,
+        ground: Context,
+        twitch: TwitchParts,
         deliveries: Deliveries,
-        subscriptions: Subscriptions,
+        subscriptions: SubscriptionParts,
         *,
         web: Web,
         environ: Mapping[str, str],
-    ) -> Telemetry:
+    ) -> TelemetryParts:
         """
         Put them together.
 
@@ -90,7 +90,7 @@ def _settings(config: Config, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _observe_journal(ground: Ground, collection: Collection) -> None:
+def _observe_journal(ground: Context, collection: Collection) -> None:
     registry, now = ground.metrics.registry, ground.reactor.seconds
 
     def counted(count: Callable[[Census], int]) -> float | None:
@@ -128,14 +128,14 @@ def _observe_journal(ground: Ground, collection: Collection) -> None:
     registry.observe_one(catalogue.UNDELIVERED, lambda: counted(lambda census: census.undelivered))
 
 
-def _shown(ground: Ground) -> Mapping[str, None]:
+def _shown(ground: Context) -> Mapping[str, None]:
     """
     The destinations that are told apart, in their order: to look at each of a crowd would hold up the reactor.
     """
     return dict.fromkeys(islice(ground.routing.destinations(), catalogue.DESTINATIONS))
 
 
-def _observe_deliveries(ground: Ground, deliveries: Deliveries) -> None:
+def _observe_deliveries(ground: Context, deliveries: Deliveries) -> None:
     registry, queue = ground.metrics.registry, deliveries.queue
 
     def states() -> _Values:
@@ -154,7 +154,7 @@ def _observe_deliveries(ground: Ground, deliveries: Deliveries) -> None:
     registry.observe_one(catalogue.ATTEMPTS_UNDER_WAY, lambda: queue.under_way)
 
 
-def _observe_twitch(ground: Ground, twitch: Twitch, subscriptions: Subscriptions) -> None:
+def _observe_twitch(ground: Context, twitch: TwitchParts, subscriptions: SubscriptionParts) -> None:
     registry, keeper = ground.metrics.registry, subscriptions.keeper
 
     def standing() -> _Values:
@@ -170,14 +170,14 @@ def _observe_twitch(ground: Ground, twitch: Twitch, subscriptions: Subscriptions
     registry.observe_one(catalogue.HELIX_LIMIT, lambda: twitch.bucket.limit)
 
 
-def _wall(ground: Ground, at: float | None) -> float | None:
+def _wall(ground: Context, at: float | None) -> float | None:
     """
     A moment as the clock of the machine has it.
     """
     return None if at is None else at + ground.jumps.ahead
 
 
-def _observe_daemon(ground: Ground, web: Web, service: TelemetryService) -> None:
+def _observe_daemon(ground: Context, web: Web, service: TelemetryService) -> None:
     registry, status, traffic = ground.metrics.registry, ground.settings.status, web.traffic
     started_at = ground.reactor.seconds()
 

@@ -9,34 +9,34 @@ from collections.abc import Mapping
 from attrs import frozen
 from treq.client import HTTPClient
 
-from itsjustintv.app.context import Ground
-from itsjustintv.app.removal_grace import CHANNELS, LOGINS, Absences
+from itsjustintv.app.context import Context
+from itsjustintv.app.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.support.http_agents import twitch_agent
-from itsjustintv.telemetry.event_spans import FollowedEnricher
+from itsjustintv.telemetry.event_spans import TracedEnricher
 from itsjustintv.telemetry.tracing import ApiCall
-from itsjustintv.twitch.api.batching import Pace
+from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.api.server_time import TwitchTime
-from itsjustintv.twitch.catch_up import Accept, CatchUp, CatchUpSettings
+from itsjustintv.twitch.catch_up import Accept, CatchUpService, CatchUpSettings
 from itsjustintv.twitch.enrich import TwitchEnricher
-from itsjustintv.twitch.eventsub.callback_check import Preflight
-from itsjustintv.twitch.eventsub.reconciler import SubscriptionKeeper
+from itsjustintv.twitch.eventsub.callback_check import CallbackCheck
+from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.followers import Followers
-from itsjustintv.twitch.live_status import Overheard, Roster
+from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
 from itsjustintv.twitch.profile_images import ProfileImages
-from itsjustintv.twitch.user_ids import Identities, UnknownUsers
+from itsjustintv.twitch.user_ids import Identities, UnknownLogins
 
-__all__ = ["Subscriptions", "Twitch"]
+__all__ = ["SubscriptionParts", "TwitchParts"]
 
 
 @frozen
-class Twitch:
+class TwitchParts:
     """
     Its parts, all behind one token and one rate limit.
     """
@@ -46,10 +46,10 @@ class Twitch:
     bucket: RateBucket
     token: AppToken
     helix: Helix
-    directory: Directory
+    directory: Lookups
     followers: Followers
     images: ProfileImages
-    roster: Roster
+    roster: LiveStatus
     enricher: IEnricher
 
     def problem(self) -> str | None:
@@ -59,7 +59,7 @@ class Twitch:
         return self.token.problem() or self.helix.problem()
 
     @classmethod
-    def of(cls, ground: Ground) -> Twitch:
+    def of(cls, ground: Context) -> TwitchParts:
         """
         Put them together.
         """
@@ -75,8 +75,8 @@ class Twitch:
             ground.following.called(call)
 
         helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called, time.heard)
-        pace = Pace(bucket, reactor)
-        directory = Directory(helix, reactor, pace)
+        pace = BatchInterval(bucket, reactor)
+        directory = Lookups(helix, reactor, pace)
         followers = Followers(directory.followers, bucket, pace, ground.journal, reactor)
         images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, ground.disk.run)
         enricher = TwitchEnricher(
@@ -88,13 +88,15 @@ class Twitch:
             lambda: config().image,
             ground.metrics.gap,
         )
-        followed = FollowedEnricher(enricher, ground.following, ground.tracer, reactor)
-        roster = Roster(directory, ground.routing.wanted, images.get, reactor)
-        return cls(time, http, bucket, token, helix, directory, followers, images, roster, Overheard(followed, roster))
+        followed = TracedEnricher(enricher, ground.following, ground.tracer, reactor)
+        roster = LiveStatus(directory, ground.routing.wanted, images.get, reactor)
+        return cls(
+            time, http, bucket, token, helix, directory, followers, images, roster, LiveStatusEnricher(followed, roster)
+        )
 
 
 @frozen
-class Subscriptions:
+class SubscriptionParts:
     """
     Its parts.
 
@@ -102,23 +104,23 @@ class Subscriptions:
         ids are known.
     """
 
-    unknown_users: UnknownUsers
-    channels: Absences
-    logins: Absences
-    catch_up: CatchUp
+    unknown_users: UnknownLogins
+    channels: RemovalGrace
+    logins: RemovalGrace
+    catch_up: CatchUpService
     identities: Identities
-    keeper: SubscriptionKeeper
-    preflight: Preflight
+    keeper: SubscriptionReconciler
+    preflight: CallbackCheck
 
     @classmethod
-    def of(cls, ground: Ground, twitch: Twitch, accept: Accept) -> Subscriptions:
+    def of(cls, ground: Context, twitch: TwitchParts, accept: Accept) -> SubscriptionParts:
         """
         Put them together.
 
         :param accept: takes an event that no message told of.
         """
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
-        catch_up = CatchUp(
+        catch_up = CatchUpService(
             twitch.directory,
             accept,
             reactor,
@@ -127,7 +129,7 @@ class Subscriptions:
             wall=twitch.time.now,
         )
 
-        channels = Absences(
+        channels = RemovalGrace(
             CHANNELS,
             journal,
             reactor,
@@ -135,7 +137,7 @@ class Subscriptions:
             lambda: config().reload.grace,
         )
 
-        logins = Absences(
+        logins = RemovalGrace(
             LOGINS,
             journal,
             reactor,
@@ -151,8 +153,8 @@ class Subscriptions:
         identities = Identities(
             twitch.directory, journal, reactor, routing.logins, identify, routing.ids, ends=logins.ends
         )
-        unknown_users = UnknownUsers(identities, routing.streamers)
-        keeper = SubscriptionKeeper(
+        unknown_users = UnknownLogins(identities, routing.streamers)
+        keeper = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
             routing.wanted,
             lambda: callback_url(config()),
@@ -167,5 +169,5 @@ class Subscriptions:
             lambda: twitch.time.problem() is not None,
             wall=twitch.time.now,
         )
-        preflight = Preflight(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
+        preflight = CallbackCheck(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
         return cls(unknown_users, channels, logins, catch_up, identities, keeper, preflight)

@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from itsjustintv.app.context import Ground
+from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.twitch import Subscriptions, Twitch
+from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.config.sections import Config
 from itsjustintv.journal.sqlite.timeline import moved
 from itsjustintv.support.file_watch import FileWatch
-from itsjustintv.tls.modes import Ways
-from itsjustintv.tls.service import HTTPS
-from itsjustintv.twitch.eventsub.status import Report
+from itsjustintv.tls.modes import ModeFactory
+from itsjustintv.tls.service import TLSService
+from itsjustintv.twitch.eventsub.status import SubscriptionCounts
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Limits, Traffic
-from itsjustintv.web.factories import Introduced
-from itsjustintv.web.fast_routes import ExactResource
+from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry
+from itsjustintv.web.factories import ProxyProtocol
+from itsjustintv.web.fast_routes import FastRoute
 from itsjustintv.web.health import HealthResource, ProbeResource, Question
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import RootResource, make_site
@@ -38,21 +38,21 @@ class Web:
     :ivar traffic: the connections at the door.
     """
 
-    https: HTTPS
+    https: TLSService
     listener: Listener
     health: HealthResource
-    traffic: Traffic
+    traffic: ConnectionRegistry
 
     @classmethod
-    def of(cls, ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions) -> Web:
+    def of(cls, ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts) -> Web:
         """
         Put them together.
 
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
         reactor, config, disk = ground.reactor, ground.config, ground.disk
-        ways = Ways(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run), ground.wall)
-        https = HTTPS(config().server.tls, ways, reactor)
+        ways = ModeFactory(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run), ground.wall)
+        https = TLSService(config().server.tls, ways, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
             deliveries.accept,
@@ -65,16 +65,16 @@ class Web:
         health = _health(ground, twitch, deliveries, subscriptions, https)
         root = RootResource(
             {
-                b"/twitch": ExactResource(events.app),
-                b"/health": ExactResource(health.app),
+                b"/twitch": FastRoute(events.app),
+                b"/health": FastRoute(health.app),
                 b"/livez": alive(ground, deliveries),
                 b"/readyz": ready(ground, twitch, deliveries, subscriptions, https),
             }
         )
         clients = Clients(lambda: config().server.trusted_proxies)
-        site = make_site(root, reactor, Limits(), clients)
+        site = make_site(root, reactor, ConnectionLimits(), clients)
         site.traffic.wall = ground.wall.seconds
-        door = Introduced(https.secure(site), clients, lambda: config().server.proxy_protocol)
+        door = ProxyProtocol(https.secure(site), clients, lambda: config().server.proxy_protocol)
         return cls(https, Listener(lambda: _description(config()), door, reactor), health, site.traffic)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
@@ -95,7 +95,7 @@ class Web:
 
 
 def _health(
-    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, https: HTTPS
+    ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts, https: TLSService
 ) -> HealthResource:
     return HealthResource(
         (
@@ -130,7 +130,7 @@ def _description(config: Config) -> str:
     return tcp(config.server.listen_addr, config.server.port)
 
 
-def vitals(ground: Ground, deliveries: Deliveries) -> Sequence[Question]:
+def vitals(ground: Context, deliveries: Deliveries) -> Sequence[Question]:
     """
     What only a restart can mend.
     """
@@ -141,7 +141,7 @@ def vitals(ground: Ground, deliveries: Deliveries) -> Sequence[Question]:
     )
 
 
-def alive(ground: Ground, deliveries: Deliveries) -> ProbeResource:
+def alive(ground: Context, deliveries: Deliveries) -> ProbeResource:
     """
     Whether only a restart can mend it. Whoever gets an answer knows already that the reactor runs.
     """
@@ -149,7 +149,7 @@ def alive(ground: Ground, deliveries: Deliveries) -> ProbeResource:
 
 
 def ready(
-    ground: Ground, twitch: Twitch, deliveries: Deliveries, subscriptions: Subscriptions, tls: HTTPS
+    ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts, tls: TLSService
 ) -> ProbeResource:
     """
     Whether everything is as the operator wants it: what Twitch tells is taken in, and everybody wanted is told of.
@@ -175,9 +175,9 @@ def ready(
     )
 
 
-def _missing(subscriptions: Subscriptions) -> Callable[[], str | None]:
+def _missing(subscriptions: SubscriptionParts) -> Callable[[], str | None]:
     def missing() -> str | None:
-        report: Report = subscriptions.keeper.report()
+        report: SubscriptionCounts = subscriptions.keeper.report()
         if report.at is None:
             return "nobody has looked yet"
         possible = report.wanted - report.unknown

@@ -23,19 +23,19 @@ from itsjustintv.config.hosts import dns_name
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS
 from itsjustintv.doctor import tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.doctor.tls_checks import Finding, Severity
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.journal.sqlite.database import lock_file
 from itsjustintv.model import rfc3339
 from itsjustintv.support.files import is_locked
 from itsjustintv.support.http_agents import authority_agent
 from itsjustintv.support.nearest import did_you_mean
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.managed import ManagedCertificate
 from itsjustintv.tls.operator_files import read_pair
 from itsjustintv.tls.renewal_policy import Record, order_moment
-from itsjustintv.tls.renewal_requests import Request, Result
+from itsjustintv.tls.renewal_requests import RenewalResult, Request
 from itsjustintv.tls.settings import directory_url, for_trial
 from itsjustintv.tls.store import CertificateStore
 
@@ -49,7 +49,7 @@ _DAY = 86400.0
 _PATIENCE = 10.0
 
 #: How what was found is shown.
-TONES = {Verdict.OK: "good", Verdict.HINT: "doubtful", Verdict.MEND: "bad"}
+TONES = {Severity.OK: "good", Severity.HINT: "doubtful", Severity.MEND: "bad"}
 
 
 @frozen(kw_only=True)
@@ -96,7 +96,7 @@ def _ordered(tls: TLS, now: float) -> Iterator[Certificate]:
             problem = f"the file is of no use: {error}; the daemon orders another one"
         except OSError as error:
             problem = f"the file cannot be read: {error.strerror}; run this as the daemon's user"
-        holding = Holding(name, bundle, _result(store.record(name)), tls.renew_fraction)
+        holding = ManagedCertificate(name, bundle, _result(store.record(name)), tls.renew_fraction)
         status = holding.status(now)
         yield Certificate(
             name=name,
@@ -122,7 +122,7 @@ def _own(tls: TLS, now: float) -> Iterator[Certificate]:
     for name in tls.domains:
         other = bundle is not None and not bundle.covers(name)
         # Nobody keeps a record of a certificate that somebody else looks after.
-        holding = Holding(name, None if other else bundle, Record(), tls.renew_fraction)
+        holding = ManagedCertificate(name, None if other else bundle, Record(), tls.renew_fraction)
         status = holding.status(now)
         yield Certificate(
             name=name,
@@ -142,7 +142,7 @@ def _days(bundle: Bundle | None, now: float) -> float | None:
     return None if bundle is None else round((bundle.not_after - now) / _DAY, 1)
 
 
-def _next(holding: Holding, tls: TLS, now: float) -> str:
+def _next(holding: ManagedCertificate, tls: TLS, now: float) -> str:
     if holding.due(tls, now) is None and holding.span is not None:
         return f"renewed at {rfc3339(order_moment(holding.span, holding.record))}"
     if holding.blocked(tls):
@@ -212,7 +212,7 @@ def check(config: str | None, as_json: bool) -> None:
     settings = _loaded(config)
     tls = settings.config.server.tls
     found = [
-        *(Finding(Verdict.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
+        *(Finding(Severity.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
         *looked_at(settings, daemon_runs(settings)),
     ]
     if tls.mode == "acme":
@@ -222,7 +222,7 @@ def check(config: str | None, as_json: bool) -> None:
     else:
         for each in found:
             tell(str(each), TONES[each.verdict])
-    wrong = sum(each.verdict is Verdict.MEND for each in found)
+    wrong = sum(each.verdict is Severity.MEND for each in found)
     if wrong:
         raise click.ClickException(f"to be mended: {wrong}")
 
@@ -237,7 +237,7 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
     Order a certificate now, for each name or for these, whatever is due. The daemon does it, if it runs; otherwise this
     command needs its ports. Run it as the daemon's user. Status 1 if one could not be had.
     """
-    from itsjustintv.tls.renew_now import Renewal  # noqa: PLC0415 - imports the reactor
+    from itsjustintv.tls.renew_now import RenewNow  # noqa: PLC0415 - imports the reactor
 
     server = _loaded(config).config.server
     wanted = tuple(dict.fromkeys(map(dns_name, names))) or server.tls.domains
@@ -253,10 +253,10 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
         if not as_json:
             tell(text, err=True)
 
-    def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[Result]]:
+    def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[RenewalResult]]:
         # What the parts log is in the answer; without observers the worst of it would be on standard error as well.
         globalLogBeginner.beginLoggingTo((), discardBuffer=True, redirectStandardIO=False)
-        return Renewal(server, reactor, random.random, say).results(request)
+        return RenewNow(server, reactor, random.random, say).results(request)
 
     results = in_reactor(work, "interrupted; a daemon that has been asked goes on with it")
     if as_json:
@@ -298,5 +298,5 @@ async def ask_authority(reactor: Any, tls: TLS) -> Finding:
     try:
         agent, _ = authority_agent(reactor, tls.ca_bundle)
     except CertificateUnusable as error:
-        return Finding(Verdict.MEND, str(error))
-    return await tls_checks.authority(tls, Exchange(HTTPClient(agent), reactor, _PATIENCE))
+        return Finding(Severity.MEND, str(error))
+    return await tls_checks.authority(tls, AcmeTransport(HTTPClient(agent), reactor, _PATIENCE))

@@ -30,7 +30,7 @@ from itsjustintv.cli.console import (
 from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
 from itsjustintv.cli.suspensions import Suspension, Suspensions
 from itsjustintv.config.load import Loaded
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.ids import brief
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.counts import count
@@ -62,14 +62,14 @@ _streamer = click.option(
 )
 
 
-def ledger_of(settings: Loaded) -> Ledger:
+def ledger_of(settings: Loaded) -> OfflineJournal:
     """
     The journal that a configuration names.
 
     :raises click.ClickException: it cannot be used.
     """
     with errors():
-        return Ledger.open(Path(settings.config.storage.path), time.time)
+        return OfflineJournal.open(Path(settings.config.storage.path), time.time)
 
 
 def _states(word: str | None) -> tuple[State, ...]:
@@ -261,7 +261,7 @@ def retry(  # noqa: PLR0917 - click names them
             _retry_all(ledger, ledger.ended(*_states(state), destination=destination, streamer=streamer), state)
 
 
-def _retry_all(ledger: Ledger, found: Sequence[str], state: str) -> None:
+def _retry_all(ledger: OfflineJournal, found: Sequence[str], state: str) -> None:
     sent = 0
     with progress(len(found), "requeuing") as advance:
         for start in range(0, len(found), _BATCH):
@@ -300,7 +300,7 @@ def resend(config: str | None, delivery: tuple[str, ...]) -> None:
             tell(f"{each} is sent again as {ledger.resend(each).id}")
 
 
-def _named(ledger: Ledger, given: Sequence[str]) -> Sequence[str]:
+def _named(ledger: OfflineJournal, given: Sequence[str]) -> Sequence[str]:
     """
     Find all that are meant, before anything is changed.
     """

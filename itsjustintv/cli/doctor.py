@@ -24,15 +24,15 @@ from itsjustintv.cli.twitch_session import office_of
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import TLS, callback_url
 from itsjustintv.doctor import system_checks, tls_checks
-from itsjustintv.doctor.setup_checks import FirstLook
-from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.doctor.setup_checks import SetupChecks
+from itsjustintv.doctor.tls_checks import Finding, Severity
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_agents import twitch_agent
-from itsjustintv.twitch.eventsub.callback_check import Preflight, doubts
+from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, doubts
 
 __all__ = ["doctor"]
 
@@ -66,8 +66,8 @@ def doctor(config: str | None, as_json: bool) -> None:
     try:
         settings = load(path, os.environ)
     except ConfigError as error:
-        problems = [_Found("configuration", Finding(Verdict.MEND, str(each))) for each in error.problems]
-        problems += [_Found("configuration", Finding(Verdict.HINT, str(each))) for each in error.warnings]
+        problems = [_Found("configuration", Finding(Severity.MEND, str(each))) for each in error.problems]
+        problems += [_Found("configuration", Finding(Severity.HINT, str(each))) for each in error.warnings]
         _end(problems, as_json)
         return
     running = daemon_runs(settings)
@@ -88,11 +88,11 @@ def _all(area: str, findings: Iterator[Finding]) -> Iterator[_Found]:
 
 def _configuration(settings: Loaded) -> Iterator[Finding]:
     for warning in settings.warnings:
-        yield Finding(Verdict.HINT, str(warning))
+        yield Finding(Severity.HINT, str(warning))
     streamers = len(settings.config.streamers)
-    yield Finding(Verdict.OK, f"it can be used, and has {count(streamers, 'streamer')}")
+    yield Finding(Severity.OK, f"it can be used, and has {count(streamers, 'streamer')}")
     if not streamers:
-        yield Finding(Verdict.HINT, "nobody will be announced: add a table [streamers.NAME]")
+        yield Finding(Severity.HINT, "nobody will be announced: add a table [streamers.NAME]")
 
 
 def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
@@ -100,34 +100,34 @@ def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
     Ask the daemon, if there is one, how it is.
     """
     if running is False:
-        yield Finding(Verdict.HINT, "no daemon runs with this journal: start it with itsjustintv run")
+        yield Finding(Severity.HINT, "no daemon runs with this journal: start it with itsjustintv run")
         return
     try:
         place = door(path, os.environ)
         status, said = place.ask("/readyz", _PATIENCE)
     except (OSError, HTTPException, ValueError) as error:
-        verdict = Verdict.MEND if running else Verdict.HINT
+        verdict = Severity.MEND if running else Severity.HINT
         yield Finding(verdict, f"the daemon does not answer ({cause(error)}): look at its log, restart it")
         return
     if status == 200:
-        yield Finding(Verdict.OK, f"it runs at {place.url} and is ready")
+        yield Finding(Severity.OK, f"it runs at {place.url} and is ready")
         return
     told = said.get("reasons") if isinstance(said, dict) else None
     reasons = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
     for reason in reasons:
         about = reason.get("check")
-        verdict = Verdict.HINT if about in _LOOKED_AT else Verdict.MEND
+        verdict = Severity.HINT if about in _LOOKED_AT else Severity.MEND
         yield Finding(verdict, f"it is not ready: {about}: {reason.get('reason')}; its log tells more")
     if not reasons:
         yield Finding(
-            Verdict.MEND, f"something else answers at {place.url} with status {status}: end it, or change server.port"
+            Severity.MEND, f"something else answers at {place.url} with status {status}: end it, or change server.port"
         )
 
 
 def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     server = settings.config.server
     if not server.tls.enabled:
-        yield Finding(Verdict.OK, "it is not served here, but by a proxy: server.tls.enabled is false")
+        yield Finding(Severity.OK, "it is not served here, but by a proxy: server.tls.enabled is false")
         yield from tls_checks.ports(server, running)
         return
     yield from looked_at(settings, running)
@@ -135,8 +135,8 @@ def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
         text = f"{each.name}: {_certificate(each, server.tls)}"
         # A daemon that does not run cannot have ordered any.
         waits = each.level == "critical" and not running and not each.problem
-        verdict = {"ok": Verdict.OK, "degraded": Verdict.HINT}.get(each.level, Verdict.MEND)
-        yield Finding(Verdict.HINT if waits else verdict, text)
+        verdict = {"ok": Severity.OK, "degraded": Severity.HINT}.get(each.level, Severity.MEND)
+        yield Finding(Severity.HINT if waits else verdict, text)
 
 
 def _certificate(found: Certificate, tls: TLS) -> str:
@@ -167,11 +167,11 @@ async def _abroad(reactor: Any, settings: Loaded, running: bool | None) -> Seque
         found.append(_Found("clock", await system_checks.clock(config.twitch, http, reactor)))
     except TwitchUnavailable as error:
         advice = "see whether this machine may call out to twitch; if twitch is down, wait"
-        found.append(_Found("twitch", Finding(Verdict.MEND, f"it cannot be asked ({error}): {advice}")))
+        found.append(_Found("twitch", Finding(Severity.MEND, f"it cannot be asked ({error}): {advice}")))
     else:
         found += [each async for each in _at_twitch(reactor, settings, running)]
     url = callback_url(config)
-    look = Preflight(http, reactor.nameResolver, reactor, lambda: url)
+    look = CallbackCheck(http, reactor.nameResolver, reactor, lambda: url)
     asked = running is not False
     found += _all("callback", system_checks.callback(url, await look.examine(url) if asked else doubts(url), asked))
     return found
@@ -181,12 +181,12 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
     """
     Ask a Twitch that answers.
     """
-    wrong = await FirstLook(reactor, tls_checks.addresses).credentials(settings.config.twitch)
+    wrong = await SetupChecks(reactor, tls_checks.addresses).credentials(settings.config.twitch)
     if wrong:
         text = f"{wrong}; check twitch.client_id and twitch.client_secret"
-        yield _Found("credentials", Finding(Verdict.MEND, text))
+        yield _Found("credentials", Finding(Severity.MEND, text))
         return
-    yield _Found("credentials", Finding(Verdict.OK, "twitch gives a token for them"))
+    yield _Found("credentials", Finding(Severity.OK, "twitch gives a token for them"))
     for each in await _subscriptions(reactor, settings, running):
         yield _Found("subscriptions", each)
 
@@ -195,10 +195,10 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
     path = Path(settings.config.storage.path)
     try:
         if path.exists():
-            Ledger.open(path, time.time)
+            OfflineJournal.open(path, time.time)
     except (JournalUnavailable, OSError):
         text = "whether they work cannot be said: with which secret they were made is in the journal, see there"
-        return iter((Finding(Verdict.HINT, text),))
+        return iter((Finding(Severity.HINT, text),))
     with TemporaryDirectory(prefix="itsjustintv-") as folder:
         # Whoever runs this may not be the one who must be able to read the daemon's own.
         twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))
@@ -206,7 +206,7 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
             office = await office_of(reactor, evolve(settings, config=evolve(settings.config, twitch=twitch)))
             return system_checks.subscriptions(await office.desk.look(), office.lost, running)
         except TwitchError as error:
-            return iter((Finding(Verdict.MEND, f"they cannot be seen: {error}"),))
+            return iter((Finding(Severity.MEND, f"they cannot be seen: {error}"),))
 
 
 def _end(found: Sequence[_Found], as_json: bool) -> None:
@@ -215,8 +215,8 @@ def _end(found: Sequence[_Found], as_json: bool) -> None:
 
     :raises click.ClickException: something must be mended.
     """
-    mend = sum(each.finding.verdict is Verdict.MEND for each in found)
-    hints = sum(each.finding.verdict is Verdict.HINT for each in found)
+    mend = sum(each.finding.verdict is Severity.MEND for each in found)
+    hints = sum(each.finding.verdict is Severity.HINT for each in found)
     if as_json:
         rows = [{"area": each.area, "verdict": each.finding.verdict.value, "text": each.finding.text} for each in found]
         write_json({"findings": rows, "mend": mend, "hints": hints})

@@ -31,8 +31,8 @@ from itsjustintv.cli.suspensions import Suspensions
 from itsjustintv.cli.twitch_session import office_of
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import JournalUnavailable, TwitchError
-from itsjustintv.journal.history import DeliveryStory, EventStory, Step
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryStep
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
 from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
@@ -114,14 +114,14 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         tell(f"{'deliveries:':14}none")
 
 
-def _ledger(settings: Loaded) -> tuple[Ledger | None, str]:
+def _ledger(settings: Loaded) -> tuple[OfflineJournal | None, str]:
     try:
-        return Ledger.open(Path(settings.config.storage.path), time.time), ""
+        return OfflineJournal.open(Path(settings.config.storage.path), time.time), ""
     except JournalUnavailable as error:
         return None, str(error)
 
 
-def _unknown(what: str, routes: Routes, ledger: Ledger | None, past: Sequence[str]) -> str:
+def _unknown(what: str, routes: Routes, ledger: OfflineJournal | None, past: Sequence[str]) -> str:
     """
     Say that a name is neither an event's nor a streamer's, and what is like it.
     """
@@ -159,7 +159,7 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
     return said
 
 
-def _tell_event(story: EventStory, suspensions: Suspensions) -> None:
+def _tell_event(story: EventHistory, suspensions: Suspensions) -> None:
     event = story.event
     tell(f"event         {event.id}")
     if event.message_id:
@@ -181,7 +181,7 @@ def _tell_event(story: EventStory, suspensions: Suspensions) -> None:
         tell(f"{about.id} to {about.destination}: {_next(course, suspensions)}", _TONES.get(about.state.value, ""))
 
 
-def _next(course: DeliveryStory, suspensions: Suspensions) -> str:
+def _next(course: DeliveryHistory, suspensions: Suspensions) -> str:
     """
     Where a delivery stands, and what comes next.
     """
@@ -202,7 +202,7 @@ def _next(course: DeliveryStory, suspensions: Suspensions) -> str:
             return f"{about.state.value}: {about.reason}; itsjustintv deliveries retry {about.id} sends it again"
 
 
-def _event(story: EventStory, suspensions: Suspensions) -> Mapping[str, Any]:
+def _event(story: EventHistory, suspensions: Suspensions) -> Mapping[str, Any]:
     return {
         "event": {**asdict(story.event), "received_at": _precise(story.event.received_at)},
         "steps": [_step(step) for step in story.steps()],
@@ -210,7 +210,7 @@ def _event(story: EventStory, suspensions: Suspensions) -> Mapping[str, Any]:
     }
 
 
-def _step(step: Step) -> Mapping[str, Any]:
+def _step(step: HistoryStep) -> Mapping[str, Any]:
     return {
         "at": _precise(step.at),
         "seconds": None if step.took is None else round(step.took, 6),

@@ -22,7 +22,7 @@ from attrs import frozen
 
 from itsjustintv.config.environment import overlay
 from itsjustintv.config.locations import FINDING, find
-from itsjustintv.config.parse_state import Draft
+from itsjustintv.config.parse_state import ParseState
 from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json
@@ -104,9 +104,9 @@ def door(path: Path, environ: Mapping[str, str]) -> Door:
     :raises OSError: it cannot be read.
     """
     try:
-        draft = Draft(tomllib.loads(read_once(path, _LARGEST).decode("utf-8-sig")))
+        draft = ParseState(tomllib.loads(read_once(path, _LARGEST).decode("utf-8-sig")))
     except FileNotFoundError:
-        draft = Draft({})
+        draft = ParseState({})
     overlay(draft, environ)
 
     def get(*keys: str) -> Any:

@@ -17,7 +17,7 @@ from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.example import example, filled, write_new
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch, callback_url
-from itsjustintv.doctor.setup_checks import FirstLook
+from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.doctor.tls_checks import addresses
 from itsjustintv.twitch.eventsub.callback_check import doubts
 
@@ -111,7 +111,7 @@ def init(config: str | None, check: bool, yes: bool, **said: Any) -> None:
         raise click.UsageError(f"{', '.join(missing)}: must be given, since {why}")
 
     async def interview(reactor: Any) -> str:
-        talk = Interview(given, FirstLook(reactor, addresses) if check else None, asking)
+        talk = Interview(given, SetupChecks(reactor, addresses) if check else None, asking)
         answers, streamers = await talk.hold()
         if talk.problems:
             raise Listed("nothing was written; correct this, or say --no-check to be believed:", talk.problems)

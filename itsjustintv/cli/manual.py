@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import click
 from attrs import frozen
 
-__all__ = ["Entry", "entries", "man", "markdown"]
+__all__ = ["ManualEntry", "entries", "man", "markdown"]
 
 #: What a command exits with; the help of the whole says the same in a sentence.
 STATUSES = (
@@ -28,7 +28,7 @@ _SEE = (
 
 
 @frozen(kw_only=True)
-class Entry:
+class ManualEntry:
     """
     A command, as its help describes it.
 
@@ -48,14 +48,14 @@ class Entry:
     group: bool
 
 
-def entries(command: click.Command, name: str = "itsjustintv") -> Iterator[Entry]:
+def entries(command: click.Command, name: str = "itsjustintv") -> Iterator[ManualEntry]:
     """
     Describe a command and all below it, those that are hidden left out.
     """
     context = click.Context(command, info_name=name)
     records = [each.get_help_record(context) for each in command.params]
     usage = " ".join(command.collect_usage_pieces(context))
-    yield Entry(
+    yield ManualEntry(
         name=name,
         usage=usage,
         paragraphs=[" ".join(each.split()) for each in (command.help or "").split("\n\n")],
@@ -110,7 +110,7 @@ def _roff(text: str) -> str:
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
 
 
-def _synopsis(entry: Entry) -> Iterator[str]:
+def _synopsis(entry: ManualEntry) -> Iterator[str]:
     yield rf".B {_roff(entry.name)}"
     if entry.usage:
         yield _roff(entry.usage)

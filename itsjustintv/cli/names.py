@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from itsjustintv.config.load import Loaded
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.model import Streamer
 from itsjustintv.routing import Routes
 from itsjustintv.support.nearest import EMPTY, did_you_mean, nearest
@@ -60,7 +60,7 @@ def streamer_names(routes: Routes) -> Iterable[str]:
     return dict.fromkeys(name for each in routes.streamers for name in (each.key, each.login) if name)
 
 
-def streamer_named(settings: Loaded, ledger: Ledger, text: str | None) -> str | None:
+def streamer_named(settings: Loaded, ledger: OfflineJournal, text: str | None) -> str | None:
     """
     The key of the streamer that an option names, by key, login or user id; one that is no longer configured is found by
     the key that the journal has.
@@ -79,7 +79,7 @@ def streamer_named(settings: Loaded, ledger: Ledger, text: str | None) -> str | 
     raise click.ClickException(f"there is no streamer {text or EMPTY} in the configuration or the journal{suggestion}")
 
 
-def destination_named(settings: Loaded, ledger: Ledger, text: str | None) -> str | None:
+def destination_named(settings: Loaded, ledger: OfflineJournal, text: str | None) -> str | None:
     """
     The destination that an option names; one that is no longer configured is found in the journal.
 

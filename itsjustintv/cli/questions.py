@@ -20,7 +20,7 @@ from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.example import Value
 from itsjustintv.config.parse_state import Keys
 from itsjustintv.config.sections import Server, Twitch
-from itsjustintv.doctor.setup_checks import FirstLook
+from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import TwitchError
 from itsjustintv.model import Destination
 from itsjustintv.support.signatures import is_standard, standard_secret
@@ -84,7 +84,7 @@ class Interview:
     """
 
     _given: Given
-    _look: FirstLook | None
+    _look: SetupChecks | None
     _asking: bool
     problems: list[str] = field(factory=list, init=False)
 

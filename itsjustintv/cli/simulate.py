@@ -85,9 +85,9 @@ def simulate(  # noqa: PLR0917 - click names them
     names = streamers or ("tanuki", "kitsune")
 
     async def work(reactor: Any) -> None:
-        from itsjustintv.simulator.stage import Alone, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
+        from itsjustintv.simulator.stage import StandaloneTwitch, begin  # noqa: PLC0415 - imports Klein, which installs a reactor
 
-        def announce(box: Alone, number: int) -> None:
+        def announce(box: StandaloneTwitch, number: int) -> None:
             name = names[number % len(names)]
             tell(f"{name} goes live", err=as_json)
             box.twitch.announce(box.twitch.world.go_live(name)).addErrback(lambda failure: failure.trap(CancelledError))

@@ -12,7 +12,7 @@ import click
 
 from itsjustintv.cli.console import config_option, errors, examples, loaded, tell
 from itsjustintv.destinations.webhook import embed
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
 from itsjustintv.support.files import make_private, replace
@@ -38,7 +38,7 @@ def export(config: str | None, directory: Path) -> None:
     """
     found = loaded(config).config
     with errors():
-        ledger = Ledger.open(Path(found.storage.path), time.time)
+        ledger = OfflineJournal.open(Path(found.storage.path), time.time)
         make_private(directory)
         written = ledger.export(directory, Routes.of(found).destination, embed)
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]

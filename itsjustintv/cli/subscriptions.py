@@ -21,12 +21,12 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.cli.names import configured, streamer_names
-from itsjustintv.cli.twitch_session import Office, in_office
+from itsjustintv.cli.twitch_session import TwitchSession, in_office
 from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
-from itsjustintv.twitch.eventsub.manual import View
-from itsjustintv.twitch.eventsub.plan_runner import Work
+from itsjustintv.twitch.eventsub.manual import Snapshot
+from itsjustintv.twitch.eventsub.plan_runner import Tasks
 
 __all__ = ["explained", "subscriptions"]
 
@@ -49,7 +49,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     for.
     """
 
-    async def work(office: Office) -> tuple[View, Mapping[str, tuple[str, str]]]:
+    async def work(office: TwitchSession) -> tuple[Snapshot, Mapping[str, tuple[str, str]]]:
         identified = {each.key for each in office.routes.streamers if each.user_id}
         lost = {
             key: ("unknown user" if key in identified else "unknown login", reason)
@@ -100,10 +100,10 @@ def sync(config: str | None, dry_run: bool) -> None:
     Create what is missing, replace what does not work, delete what nobody wants; as the daemon does by itself.
     """
 
-    async def work(office: Office) -> tuple[View, Work]:
+    async def work(office: TwitchSession) -> tuple[Snapshot, Tasks]:
         view = await office.look()
         if dry_run:
-            return view, Work()
+            return view, Tasks()
         # What cannot be remembered would be replaced by the daemon.
         office.kept.ledger()
         with progress(view.plan.streamers, "putting in order") as advance:
@@ -124,7 +124,7 @@ def prune(config: str | None, dry_run: bool) -> None:
     Only delete: what nobody wants, and what Twitch has ended. Never touches those of other programs.
     """
 
-    async def work(office: Office) -> tuple[View, Work, Sequence[str]]:
+    async def work(office: TwitchSession) -> tuple[Snapshot, Tasks, Sequence[str]]:
         view = await office.look()
         steps = [
             f"delete {each.subscription.id} of {view.streamer(each.broadcaster_id)}: {each.reason}"
@@ -132,7 +132,7 @@ def prune(config: str | None, dry_run: bool) -> None:
             if each.subscription is not None
         ]
         if dry_run:
-            return view, Work(), steps
+            return view, Tasks(), steps
         with progress(len(steps), "deleting") as advance:
             return view, await office.desk.prune(view, advance), steps
 
@@ -152,7 +152,7 @@ def explain(config: str | None, streamer: str, as_json: bool) -> None:
     Say of a streamer, by key, login or user id: wanted? subscribed to? since when? why not? what next?
     """
 
-    async def work(office: Office) -> Sequence[tuple[str, str]]:
+    async def work(office: TwitchSession) -> Sequence[tuple[str, str]]:
         return await explained(office, streamer)
 
     said = in_office(config, work)
@@ -163,7 +163,7 @@ def explain(config: str | None, streamer: str, as_json: bool) -> None:
         tell(f"{label + ':':14}{text}")
 
 
-async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
+async def explained(office: TwitchSession, streamer: str) -> Sequence[tuple[str, str]]:
     """
     Answer about one streamer what an operator would ask of its subscription.
 
@@ -193,7 +193,7 @@ async def explained(office: Office, streamer: str) -> Sequence[tuple[str, str]]:
     return said
 
 
-async def _user_id(office: Office, streamer: str) -> str:
+async def _user_id(office: TwitchSession, streamer: str) -> str:
     """
     Find out the user id of a login or user id that is not configured; empty when there is none.
     """
@@ -205,7 +205,7 @@ async def _user_id(office: Office, streamer: str) -> str:
     return "" if user is None else user.id
 
 
-def _tell(view: View, work: Work) -> None:
+def _tell(view: Snapshot, work: Tasks) -> None:
     """
     Say what has been done.
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.console import utc
 from itsjustintv.config.sections import Config
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.model import Delivery, State
 from itsjustintv.routing import Routes
 
@@ -46,7 +46,7 @@ class Suspensions:
     _streamers: Mapping[str, tuple[int, float]]
 
     @classmethod
-    def of(cls, ledger: Ledger, config: Config) -> Suspensions:
+    def of(cls, ledger: OfflineJournal, config: Config) -> Suspensions:
         """
         Read them.
 

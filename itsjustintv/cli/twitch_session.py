@@ -17,40 +17,40 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import callback_url
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.journal.offline import Kept
+from itsjustintv.journal.offline import KeyValues
 from itsjustintv.routing import Routes
 from itsjustintv.support.http_agents import twitch_agent
-from itsjustintv.twitch.api.batching import Pace, all_of
+from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
-from itsjustintv.twitch.eventsub.manual import Desk, View
-from itsjustintv.twitch.eventsub.plan_runner import Terms
+from itsjustintv.twitch.eventsub.manual import ManualSubscriptions, Snapshot
+from itsjustintv.twitch.eventsub.plan_runner import Settings
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.user_ids import KIND
 
-__all__ = ["Office", "in_office", "office_of"]
+__all__ = ["TwitchSession", "in_office", "office_of"]
 
 T = TypeVar("T")
 
 
 @define(eq=False)
-class Office:
+class TwitchSession:
     """
     Everything a command needs.
 
     :ivar lost: why Twitch has no user for a streamer, by key.
     """
 
-    desk: Desk
-    directory: Directory
+    desk: ManualSubscriptions
+    directory: Lookups
     routes: Routes
     lost: Mapping[str, str]
-    kept: Kept
+    kept: KeyValues
 
-    async def look(self) -> View:
+    async def look(self) -> Snapshot:
         """
         See how things stand, and name who is left out of it.
         """
@@ -59,31 +59,31 @@ class Office:
         return await self.desk.look()
 
 
-async def office_of(reactor: Any, settings: Loaded) -> Office:
+async def office_of(reactor: Any, settings: Loaded) -> TwitchSession:
     """
     Set everything up, and find out who is who.
 
     :raises TwitchError: Twitch does not tell.
     """
     config = settings.config
-    kept = Kept.at(Path(config.storage.path), reactor.seconds)
+    kept = KeyValues.at(Path(config.storage.path), reactor.seconds)
     http = HTTPClient(twitch_agent(reactor))
     token = AppToken(http, lambda: config.twitch, reactor, execute)
     bucket = RateBucket(reactor)
     helix = Helix(http, lambda: config.twitch, token, bucket, reactor)
-    directory = Directory(helix, reactor, Pace(bucket, reactor))
+    directory = Lookups(helix, reactor, BatchInterval(bucket, reactor))
     routes, lost = await _identified(Routes.of(config), directory, kept)
-    desk = Desk(
+    desk = ManualSubscriptions(
         SubscriptionsAPI(helix),
         Fingerprints(kept, reactor),
         reactor,
-        Terms(callback_url(config), config.twitch.webhook_secret),
+        Settings(callback_url(config), config.twitch.webhook_secret),
         routes.wanted(),
     )
-    return Office(desk, directory, routes, lost, kept)
+    return TwitchSession(desk, directory, routes, lost, kept)
 
 
-async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
+async def _identified(routes: Routes, directory: Lookups, kept: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
     """
     Find the ids of those who are configured by login: as the daemon keeps them, else as Twitch says; and why Twitch has
     no user for a streamer, by key.
@@ -102,7 +102,7 @@ async def _identified(routes: Routes, directory: Directory, kept: ILastKnown) ->
     return routes, {**unknown, **await _gone(routes, directory, by_id)}
 
 
-async def _gone(routes: Routes, directory: Directory, by_id: Container[str]) -> Mapping[str, str]:
+async def _gone(routes: Routes, directory: Lookups, by_id: Container[str]) -> Mapping[str, str]:
     """
     Whose id Twitch does not have; none, when Twitch does not tell.
 
@@ -122,7 +122,7 @@ async def _gone(routes: Routes, directory: Directory, by_id: Container[str]) -> 
     }
 
 
-def in_office(given: str | None, work: Callable[[Office], Coroutine[Deferred[Any], Any, T]]) -> T:
+def in_office(given: str | None, work: Callable[[TwitchSession], Coroutine[Deferred[Any], Any, T]]) -> T:
     """
     Do something at Twitch.
 

@@ -13,7 +13,7 @@ from itsjustintv.config.accidents import accidents, around, in_path, listed
 from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.hosts import address, authority, host_and_port, is_address, listen
 from itsjustintv.config.locations import is_path
-from itsjustintv.config.parse_state import Draft, Finding, Keys, dotted, leaves
+from itsjustintv.config.parse_state import ConfigProblem, Keys, ParseState, dotted, leaves
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Admin, Config, Server, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
@@ -117,7 +117,7 @@ _CLIENT_SECRET = ("twitch", "client_secret")
 _EXACT = frozenset(keys[-1] for keys in SECRETS) | {"client_id", "eab_kid"}
 
 
-def check_values(config: Config) -> Iterator[Finding]:
+def check_values(config: Config) -> Iterator[ConfigProblem]:
     """
     Find every value that breaks a rule of its own.
     """
@@ -126,7 +126,7 @@ def check_values(config: Config) -> Iterator[Finding]:
         yield from _apply(_STREAMER_RULES, entry, f"{dotted(('streamers', name))}.")
 
 
-def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[Finding]:
+def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigProblem]:
     """
     Find what one value asks of another, and what is missing.
 
@@ -136,23 +136,23 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[Finding
         if not getattr(config.twitch, key):
             variable = f"ITSJUSTINTV_TWITCH_{key}".upper()
             message = f"must be given, here or in the environment as {variable}"
-            yield Finding(f"twitch.{key}", message, (f"twitch.{key}_file",))
+            yield ConfigProblem(f"twitch.{key}", message, (f"twitch.{key}_file",))
     yield from check_tls(config.server)
     yield from check_admin(config.admin, config.server)
     if config.server.proxy_protocol and not config.server.trusted_proxies:
         message = "needs server.trusted_proxies: only a trusted proxy may send the header"
-        yield Finding("server.proxy_protocol", message, ("server.trusted_proxies",))
+        yield ConfigProblem("server.proxy_protocol", message, ("server.trusted_proxies",))
     if config.retry.max_delay < config.retry.initial_delay:
-        yield Finding("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
+        yield ConfigProblem("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
     webhook = config.global_webhook
     if webhook.enabled:
         if not webhook.url:
-            yield Finding("global_webhook.url", "must be given when it is enabled", ("global_webhook.enabled",))
+            yield ConfigProblem("global_webhook.url", "must be given when it is enabled", ("global_webhook.enabled",))
         yield from _signing("global_webhook", webhook.target_webhook_signature, webhook.target_webhook_secret)
     yield from _streamers(config, wrong)
 
 
-def slips(config: Config, draft: Draft) -> Iterator[Finding]:
+def slips(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what is doubtful about single values, also of a configuration that cannot be used.
 
@@ -164,7 +164,7 @@ def slips(config: Config, draft: Draft) -> Iterator[Finding]:
             yield finding
 
 
-def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
+def doubts(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what is allowed and yet seldom meant.
 
@@ -173,15 +173,15 @@ def doubts(config: Config, draft: Draft) -> Iterator[Finding]:
     yield from slips(config, draft)
     yield from tls_doubts(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
-        yield Finding("server.trusted_proxies", "trusts every caller: each can claim any client address")
+        yield ConfigProblem("server.trusted_proxies", "trusts every caller: each can claim any client address")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
-        yield Finding(
+        yield ConfigProblem(
             "catch_up.max_age",
             "counts as no more than cache.ttl: a broadcast is not remembered for longer, and would be announced twice",
         )
 
 
-def _accidents(config: Config, draft: Draft) -> Iterator[Finding]:
+def _accidents(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what got into texts by accident. Of secrets and ids, which do not look right or wrong by themselves, more is
     said. Most texts are in order, so keys are written out for findings only.
@@ -210,14 +210,14 @@ def _tags(tags: list[object]) -> Iterator[str]:
             yield f"number {number} {never} has more than {_LONGEST_TAG} characters"
 
 
-def _accident(keys: Keys, value: object, draft: Draft) -> Iterator[Finding]:
+def _accident(keys: Keys, value: object, draft: ParseState) -> Iterator[ConfigProblem]:
     if isinstance(value, list):
         for number, each in enumerate(value, 1):
             for sentence in around(each):
-                yield Finding(dotted(keys), f"number {number} {sentence}")
+                yield ConfigProblem(dotted(keys), f"number {number} {sentence}")
         if keys[-1] == "tag_filter":
             for sentence in _tags(value):
-                yield Finding(dotted(keys), sentence)
+                yield ConfigProblem(dotted(keys), sentence)
     elif isinstance(value, str) and value:
         rule = accidents if keys[-1] in _EXACT else in_path if is_path(keys[-1]) else around
         sentences = [*rule(value)]
@@ -228,55 +228,55 @@ def _accident(keys: Keys, value: object, draft: Draft) -> Iterator[Finding]:
             path = dotted(keys)
             file = draft.files.get(path)
             where = f"{file!r}, without the one newline that may end it, " if file else ""
-            yield Finding(path, where + sentence)
+            yield ConfigProblem(path, where + sentence)
 
 
-def _addresses(config: Config) -> Iterator[Finding]:
+def _addresses(config: Config) -> Iterator[ConfigProblem]:
     webhook = config.global_webhook
     urls: list[tuple[Keys, str]] = [(("global_webhook", "url"), webhook.url if webhook.enabled else "")]
     for name, entry in config.streamers.items():
         urls.append((("streamers", name, "target_webhook_url"), entry.target_webhook_url))
     for keys, url in urls:
         if service := chat_service(url):
-            yield Finding(dotted(keys), service.advice)
+            yield ConfigProblem(dotted(keys), service.advice)
         if _LEFT_OPEN.search(after_host(url)):
-            yield Finding(dotted(keys), "holds a placeholder after its host: put the real value there")
+            yield ConfigProblem(dotted(keys), "holds a placeholder after its host: put the real value there")
 
 
-def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[Finding]:
+def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[ConfigProblem]:
     for path, rule in rules.items():
         for message in rule(attrgetter(path)(section)):
-            yield Finding(above + path, message)
+            yield ConfigProblem(above + path, message)
 
 
-def _signing(above: str, signature: str, secret: str) -> Iterator[Finding]:
+def _signing(above: str, signature: str, secret: str) -> Iterator[ConfigProblem]:
     if signature not in ("standard", "both"):
         return
     try:
         standard_key(secret)
     except ValueError as error:
-        yield Finding(
+        yield ConfigProblem(
             f"{above}.target_webhook_secret",
             f'{error}, since target_webhook_signature is "{signature}"',
             (f"{above}.target_webhook_signature", f"{above}.target_webhook_secret_file"),
         )
 
 
-def _streamers(config: Config, wrong: Collection[str]) -> Iterator[Finding]:
+def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem]:
     seen: dict[tuple[str, str], str] = {}
     for name, entry in config.streamers.items():
         above = dotted(("streamers", name))
         if not name:
-            yield Finding(above, "must have a name")
+            yield ConfigProblem(above, "must have a name")
         elif not name.isprintable():
             odd = listed(dict.fromkeys(c for c in name if not c.isprintable()))
-            yield Finding(above, f"must have a name that can be printed, and holds {odd}")
+            yield ConfigProblem(above, f"must have a name that can be printed, and holds {odd}")
         if not entry.user_id and not entry.login:
-            yield Finding(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
+            yield ConfigProblem(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
         if entry.target_webhook_url or f"{above}.target_webhook_url" in wrong:
             yield from _signing(above, entry.target_webhook_signature, entry.target_webhook_secret)
         elif not config.global_webhook.enabled:
-            yield Finding(
+            yield ConfigProblem(
                 above,
                 "has nowhere to send to: give it a target_webhook_url, or enable global_webhook",
                 (f"{above}.target_webhook_url", "global_webhook.enabled"),
@@ -286,13 +286,13 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[Finding]:
             first = seen.setdefault((key, value), above) if value else above
             if first not in told:
                 told.add(first)
-                yield Finding(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
+                yield ConfigProblem(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
 
 
 # With as many random characters it cannot be guessed over a network.
 
 
-def check_admin(admin: Admin, server: Server) -> Iterator[Finding]:
+def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
     """
     Find what must be changed before the page can be served.
     """
@@ -300,14 +300,14 @@ def check_admin(admin: Admin, server: Server) -> Iterator[Finding]:
     if not admin.enabled or place is None:
         return
     if not admin.token and not _is_loopback(place[0]):
-        yield Finding(
+        yield ConfigProblem(
             "admin.token",
             "must be given when admin.listen is not a loopback address such as 127.0.0.1, or everyone who reaches the"
             " port could cancel deliveries; openssl rand -hex 32 makes one",
             ("admin.enabled", "admin.listen", "admin.token_file"),
         )
     if place == (server.listen_addr, server.port):
-        yield Finding(
+        yield ConfigProblem(
             "admin.listen",
             "must not be where Twitch is listened to: use a port of its own",
             ("server.listen_addr", "server.port"),

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
 from itsjustintv.config.accidents import around, core, invisible, listed, strange
-from itsjustintv.config.parse_state import Draft, Finding, Leaf, dotted, leaves
+from itsjustintv.config.parse_state import ConfigProblem, Leaf, ParseState, dotted, leaves
 from itsjustintv.config.secrets import SECRETS, counterpart
 from itsjustintv.errors import Problem
 
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
-def overlay(draft: Draft, environ: Mapping[str, str]) -> None:
+def overlay(draft: ParseState, environ: Mapping[str, str]) -> None:
     """
     Put the values of the environment over those of the file. A variable that is set to nothing counts as not set. A
     secret and the file to read it from are two ways to say one thing: either in the environment displaces both of the
@@ -54,7 +54,7 @@ def overlay(draft: Draft, environ: Mapping[str, str]) -> None:
             draft.put(leaf.keys, _value(leaf, environ[variable]), variable)
         except ValueError as error:
             draft.sources[dotted(leaf.keys)] = variable
-            draft.findings.append(Finding(dotted(leaf.keys), str(error)))
+            draft.findings.append(ConfigProblem(dotted(leaf.keys), str(error)))
 
 
 def strangers(environ: Mapping[str, str]) -> Iterator[Problem]:

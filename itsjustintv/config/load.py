@@ -16,13 +16,13 @@ from itsjustintv.config.diff import Changes, changes, fingerprint
 from itsjustintv.config.environment import overlay, strangers
 from itsjustintv.config.locations import base_for, located
 from itsjustintv.config.parse import respell, structure
-from itsjustintv.config.parse_state import Draft
+from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.secrets import fill, named_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.support.regular_files import is_descriptor, read_again, read_once
 
-__all__ = ["Found", "Loaded", "Opening", "load", "parse", "parse_for", "read", "reread"]
+__all__ = ["Loaded", "Opening", "Reread", "load", "parse", "parse_for", "read", "reread"]
 
 #: Answers with what is in a file, up to a number of bytes; see :mod:`~itsjustintv.support.regular_files`.
 Opening = Callable[[Path, int], bytes]
@@ -127,9 +127,9 @@ def parse(
     return _judged(_drafted(text, environ, name), environ, base, (), opening)
 
 
-def _drafted(text: str, environ: Mapping[str, str], name: str) -> Draft:
+def _drafted(text: str, environ: Mapping[str, str], name: str) -> ParseState:
     try:
-        draft = Draft(tomllib.loads(text))
+        draft = ParseState(tomllib.loads(text))
     except ValueError as error:
         problems = (Problem(name, f"is not TOML: {error}"), *_of_environment(environ))
         raise ConfigError(problems, tuple(strangers(environ))) from None
@@ -144,14 +144,14 @@ def _of_environment(environ: Mapping[str, str]) -> tuple[Problem, ...]:
     """
     Find what is wrong with the environment alone, when nothing is known of the file.
     """
-    draft = Draft({})
+    draft = ParseState({})
     overlay(draft, environ)
     draft.judge(check_values(structure(draft)))
     return tuple(draft.problem(each) for each in draft.findings if each.path in draft.sources)
 
 
 def _judged(
-    draft: Draft,
+    draft: ParseState,
     environ: Mapping[str, str],
     base: Path,
     warnings: tuple[Problem, ...],
@@ -182,7 +182,7 @@ _BASE = Problem(
 
 
 @frozen
-class Found:
+class Reread:
     """
     A configuration as it is on disk, but for what is refused, and what is different about it.
     """
@@ -193,7 +193,7 @@ class Found:
     refused: tuple[Problem, ...] = ()
 
 
-def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> Found:
+def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> Reread:
     """
     Read, check and compare; with thousands of streamers each of these takes its time.
 
@@ -215,4 +215,4 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> F
     if new.storage.base != old.storage.base:
         new = evolve(new, storage=evolve(new.storage, base=old.storage.base))
         refused.append(_BASE)
-    return Found(evolve(loaded, config=new), changes(old, new), fingerprint(new, base), tuple(refused))
+    return Reread(evolve(loaded, config=new), changes(old, new), fingerprint(new, base), tuple(refused))

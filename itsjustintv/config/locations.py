@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from attrs import evolve, frozen
 
-from itsjustintv.config.parse_state import Draft, leaves
+from itsjustintv.config.parse_state import ParseState, leaves
 from itsjustintv.config.sections import Config, Storage
 from itsjustintv.errors import Problem
 
@@ -70,7 +70,7 @@ def is_path(key: str) -> bool:
     return key.endswith(("_file", "_dir", "file_path", "ca_bundle")) or key == "path"
 
 
-def base_for(draft: Draft, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
+def base_for(draft: ParseState, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
     """
     Find out where relative paths start: where ``storage.base`` says, else at :data:`STATE` for a configuration below
     ``/etc``, else at the folder of the configuration.
@@ -141,7 +141,7 @@ def portable(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     return made
 
 
-def _relative(draft: Draft) -> Iterator[str]:
+def _relative(draft: ParseState) -> Iterator[str]:
     """
     List the relative paths of a configuration, the journal's first.
     """

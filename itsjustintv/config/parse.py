@@ -17,7 +17,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from itsjustintv.config.parse_state import FACTORS, Draft, Finding, Keys, dotted
+from itsjustintv.config.parse_state import FACTORS, ConfigProblem, Keys, ParseState, dotted
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.config.values import seconds
 
@@ -39,7 +39,7 @@ _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_
 _LARGEST = 2**63 - 1
 
 
-def respell(draft: Draft) -> None:
+def respell(draft: ParseState) -> None:
     """
     Find the unknown keys, all of them. Where one is a misspelt one, what it holds is judged as if it were
     spelt right; the others are left out.
@@ -49,7 +49,7 @@ def respell(draft: Draft) -> None:
         if not found:
             return
         for keys, message, known in found:
-            draft.findings.append(Finding(dotted(keys), message))
+            draft.findings.append(ConfigProblem(dotted(keys), message))
             value = draft.get(keys)
             draft.drop(keys)
             if known is not None and draft.get(known) in (None, ""):
@@ -59,7 +59,7 @@ def respell(draft: Draft) -> None:
                 _adopt(draft, known, value, draft.place(dotted(keys)))
 
 
-def _adopt(draft: Draft, known: Keys, value: object, place: str) -> None:
+def _adopt(draft: ParseState, known: Keys, value: object, place: str) -> None:
     """
     Add what a misspelt table holds to the one that is spelt right, which says the same of what both hold.
     """
@@ -74,7 +74,7 @@ def _adopt(draft: Draft, known: Keys, value: object, place: str) -> None:
             draft.put((*known, key), each, below)
 
 
-def structure(draft: Draft) -> Config:
+def structure(draft: ParseState) -> Config:
     """
     Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
     judged.
@@ -88,12 +88,12 @@ def structure(draft: Draft) -> Config:
             # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
             draft.unknowable.add(dotted(keys))
         else:
-            draft.findings.append(Finding(dotted(keys), message))
+            draft.findings.append(ConfigProblem(dotted(keys), message))
         draft.drop(keys)
     return _CONVERTER.structure(draft.tables, Config)
 
 
-def _faults(draft: Draft) -> list[_Fault]:
+def _faults(draft: ParseState) -> list[_Fault]:
     try:
         _CONVERTER.structure(draft.tables, Config)
     except BaseValidationError as error:

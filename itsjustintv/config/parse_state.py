@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 
-__all__ = ["FACTORS", "Draft", "Finding", "Keys", "Leaf", "dotted", "leaves"]
+__all__ = ["FACTORS", "ConfigProblem", "Keys", "Leaf", "ParseState", "dotted", "leaves"]
 #: The way from the top of the file to a value: ``("server", "tls", "enabled")``.
 Keys = tuple[str, ...]
 
@@ -80,7 +80,7 @@ def _escaped(point: int) -> str:
 
 
 @frozen
-class Finding:
+class ConfigProblem:
     """
     Something wrong with a key.
 
@@ -95,7 +95,7 @@ class Finding:
 
 
 @define(eq=False)
-class Draft:
+class ParseState:
     """
     What the file, the environment and the files of secrets have contributed so far.
 
@@ -108,7 +108,7 @@ class Draft:
     """
 
     tables: dict[str, Any]
-    findings: list[Finding] = field(factory=list)
+    findings: list[ConfigProblem] = field(factory=list)
     sources: dict[str, str] = field(factory=dict)
     files: dict[str, str] = field(factory=dict)
     guessed: set[str] = field(factory=set)
@@ -150,7 +150,7 @@ class Draft:
         """
         return {path for finding in self.findings for path in (finding.path, *finding.involves)} | self.unknowable
 
-    def judge(self, findings: Iterable[Finding]) -> None:
+    def judge(self, findings: Iterable[ConfigProblem]) -> None:
         """
         Add findings about values, except those that rest on a key which is already known to be wrong: a key of the
         wrong type is reported as that, not also as missing.
@@ -160,7 +160,7 @@ class Draft:
             if not any(_within(path, wrong) for path in (finding.path, *finding.involves)):
                 self.findings.append(finding)
 
-    def problem(self, finding: Finding) -> Problem:
+    def problem(self, finding: ConfigProblem) -> Problem:
         """
         Put a finding into the operator's terms.
         """

@@ -14,7 +14,7 @@ from shlex import quote
 from urllib.parse import unquote
 
 from itsjustintv.config.accidents import in_path
-from itsjustintv.config.parse_state import Draft, Finding, Keys, dotted
+from itsjustintv.config.parse_state import ConfigProblem, Keys, ParseState, dotted
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 from itsjustintv.support.http_url import after_host
@@ -82,7 +82,7 @@ def named_files(config: Config) -> Mapping[str, str]:
     return found
 
 
-def fill(draft: Draft, base: Path, opening: Callable[[Path, int], bytes] = read_once) -> None:
+def fill(draft: ParseState, base: Path, opening: Callable[[Path, int], bytes] = read_once) -> None:
     """
     Read the files and put what they hold where the secrets belong, without the one newline at the end that editors add.
 
@@ -97,12 +97,12 @@ def fill(draft: Draft, base: Path, opening: Callable[[Path, int], bytes] = read_
         if not isinstance(name, str) or not name:
             continue
         if draft.get(keys) not in (None, ""):
-            draft.findings.append(Finding(dotted(file_keys), f"must not be given together with {keys[-1]}"))
+            draft.findings.append(ConfigProblem(dotted(file_keys), f"must not be given together with {keys[-1]}"))
             continue
         try:
             secret = _read(base, name, opening)
         except ValueError as error:
-            draft.findings.append(Finding(dotted(file_keys), str(error)))
+            draft.findings.append(ConfigProblem(dotted(file_keys), str(error)))
         else:
             draft.put(keys, secret, draft.place(dotted(file_keys)))
             draft.files[dotted(keys)] = str(base / name)

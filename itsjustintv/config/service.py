@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.config.diff import Changes, fingerprint
-from itsjustintv.config.load import Found, Loaded, reread
+from itsjustintv.config.load import Loaded, Reread, reread
 from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
@@ -304,13 +304,13 @@ class ConfigService(Service):
                 self._tell(old.config)
         self._watch.refresh()
 
-    async def _read(self, reason: str) -> tuple[ReloadReport, Found]:
+    async def _read(self, reason: str) -> tuple[ReloadReport, Reread]:
         """
         Read what is on disk now, and compare. Never raises.
         """
-        nothing = Found(self._loaded, _SAME, self._status.hash)
+        nothing = Reread(self._loaded, _SAME, self._status.hash)
         try:
-            found: Found = await self._in_thread(reread, self._path, self._environ, self._base, self.config)
+            found: Reread = await self._in_thread(reread, self._path, self._environ, self._base, self.config)
         except ConfigError as error:
             return ReloadReport(reason, self._clock.seconds(), problems=error.problems), nothing
         except Exception:  # noqa: BLE001 - a defect in the reading is no reason to stop

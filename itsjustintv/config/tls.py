@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from itsjustintv.config.accidents import around, strange
 from itsjustintv.config.hosts import host_and_port, is_address, is_name, listen, public_name
-from itsjustintv.config.parse_state import Finding
+from itsjustintv.config.parse_state import ConfigProblem
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import Rule, between, file_name, one_of, optional, visible
@@ -162,7 +162,7 @@ TLS_RULES: Mapping[str, Rule] = {
 }
 
 
-def check_tls(server: Server) -> Iterator[Finding]:
+def check_tls(server: Server) -> Iterator[ConfigProblem]:
     """
     Find what one key of ``[server.tls]`` asks of another, while HTTPS is to be served.
     """
@@ -185,7 +185,7 @@ def check_tls(server: Server) -> Iterator[Finding]:
     yield from _beside(server)
 
 
-def tls_doubts(server: Server) -> Iterator[Finding]:
+def tls_doubts(server: Server) -> Iterator[ConfigProblem]:
     """
     Find what is allowed in ``[server.tls]`` and yet seldom meant.
     """
@@ -205,7 +205,7 @@ def tls_doubts(server: Server) -> Iterator[Finding]:
             )
 
 
-def _ordering(server: Server) -> Iterator[Finding]:
+def _ordering(server: Server) -> Iterator[ConfigProblem]:
     tls = server.tls
     if not tls.agree_to_terms:
         yield _finding(
@@ -235,11 +235,11 @@ def _ordering(server: Server) -> Iterator[Finding]:
     yield from _external_account(tls)
 
 
-def _beside(server: Server) -> Iterator[Finding]:
+def _beside(server: Server) -> Iterator[ConfigProblem]:
     place = http_place(server.tls)
     if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
         nowhere = "" if http_needed(server.tls) else ', or to "" to do without'
-        yield Finding(
+        yield ConfigProblem(
             "server.tls.http_listen",
             "must not be where HTTPS is served: set server.port to another port, such as 443, or http_listen to one to"
             f" which port 80 is passed on{nowhere}",
@@ -247,7 +247,7 @@ def _beside(server: Server) -> Iterator[Finding]:
         )
 
 
-def _external_account(tls: TLS) -> Iterator[Finding]:
+def _external_account(tls: TLS) -> Iterator[ConfigProblem]:
     if tls.eab_kid and not tls.eab_hmac:
         yield _finding(
             "eab_hmac",
@@ -271,8 +271,8 @@ def _overlap(one: str, other: str) -> bool:
     return "0.0.0.0" in hosts and not any(":" in host for host in hosts)  # noqa: S104
 
 
-def _finding(key: str, message: str, *involves: str) -> Finding:
-    return Finding(f"server.tls.{key}", message, tuple(f"server.tls.{other}" for other in involves))
+def _finding(key: str, message: str, *involves: str) -> ConfigProblem:
+    return ConfigProblem(f"server.tls.{key}", message, tuple(f"server.tls.{other}" for other in involves))
 
 
 def _numbers(numbers: list[int]) -> str:

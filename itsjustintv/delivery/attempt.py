@@ -22,7 +22,7 @@ from itsjustintv.model import Attempt, Delivery, Destination, Due, Outcome, Stat
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Attempting", "Ends", "Orphaned", "Resolve", "Turn", "report"]
+__all__ = ["AttemptRun", "Attempting", "Ends", "Orphaned", "Resolve", "report"]
 
 #: Sends a delivery once and says how that ended; never fails.
 Attempting = Callable[[Delivery, Destination], Deferred[Attempt]]
@@ -49,7 +49,7 @@ _LONGEST_WAIT = 30.0
 
 
 @define(eq=False)
-class Turn:
+class AttemptRun:
     """
     Brings one delivery one step on.
 

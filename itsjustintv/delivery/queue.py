@@ -19,18 +19,18 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.attempt import Attempting, Ends, Orphaned, Resolve, Turn
+from itsjustintv.delivery.attempt import Attempting, AttemptRun, Ends, Orphaned, Resolve
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
 
-__all__ = ["DeliveryQueue", "Limits"]
+__all__ = ["DeliveryQueue", "QueueLimits"]
 
 
 @frozen(kw_only=True)
-class Limits:
+class QueueLimits:
     """
     What the queue may use, and how patient it is.
 
@@ -80,7 +80,7 @@ class DeliveryQueue(Service):
     _sinks: Sequence[IOutcomeSink]
     _clock: IReactorTime
     _random: Callable[[], float]
-    _limits: Limits = Limits()
+    _limits: QueueLimits = QueueLimits()
     _every: float = 1.0
     _ends: Ends = lambda _: 0.0
     _forget: Callable[[str], None] = lambda _: None
@@ -97,12 +97,12 @@ class DeliveryQueue(Service):
     _listed: bool = field(default=False, init=False)
     _silent: bool = field(default=False, init=False)
     _poll: LoopingCall | None = field(default=None, init=False)
-    _take: Turn = field(init=False)
+    _take: AttemptRun = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._take = Turn(
+        self._take = AttemptRun(
             self._journal,
             self._attempt,
             self._resolve,

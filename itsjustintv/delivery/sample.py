@@ -25,17 +25,17 @@ from itsjustintv.model import (
     rfc3339,
 )
 
-__all__ = ["Rehearsal", "RehearsalDeclined"]
+__all__ = ["SampleRefused", "SampleSender"]
 
 
-class RehearsalDeclined(ItsJustInTVError):
+class SampleRefused(ItsJustInTVError):
     """
     Another test of the same destination is still under way.
     """
 
 
 @define(eq=False)
-class Rehearsal:
+class SampleSender:
     """
     Sends test notifications: of the shape of a real one, signed like one, and marked in three places, ``id``, ``test``
     and the title. Nothing of it is kept: neither the journal nor the memory of what was announced hears of it.
@@ -66,7 +66,7 @@ class Rehearsal:
         if destination is None:
             return None
         if name in self._under_way:
-            raise RehearsalDeclined(f"a test notification is under way to {name} already")
+            raise SampleRefused(f"a test notification is under way to {name} already")
         self._under_way.add(name)
         try:
             attempt = await self._attempt(self._delivery(name), destination)

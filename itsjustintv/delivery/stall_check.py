@@ -17,11 +17,11 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
 
-__all__ = ["Backlog"]
+__all__ = ["StallCheck"]
 
 
 @define(eq=False)
-class Backlog(Service):
+class StallCheck(Service):
     """
     Looks from time to time for how long the delivery that should have been the next one has been due.
 

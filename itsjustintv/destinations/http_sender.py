@@ -19,7 +19,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv import __version__
-from itsjustintv.destinations.response import Meaning, answered, broken, failed, found_broken, retry_after, timed_out
+from itsjustintv.destinations.response import Result, answered, broken, failed, found_broken, retry_after, timed_out
 from itsjustintv.model import Attempt, Delivery, Destination
 from itsjustintv.support.http_client import one_line
 from itsjustintv.support.http_url import HttpUrl, after_host
@@ -42,7 +42,7 @@ _KEPT = 2 * 1024
 # Longer than any part of a URL is, in most notations.
 _MARGIN = 1024
 
-_NOTHING = Meaning("error", "")
+_NOTHING = Result("error", "")
 
 # Parts of a URL that are shorter are in too many words, and are no secrets: "v1", "id".
 _SHORTEST_PART = 4
@@ -133,7 +133,7 @@ class Dispatcher:
                 headers.addRawHeader("traceparent", exchange.trace)
         except ValueError as error:
             # Neither signature nor headers quote the secret when they refuse it.
-            exchange.meaning = Meaning(
+            exchange.meaning = Result(
                 "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
             )
             return
@@ -209,7 +209,7 @@ class _Exchange:
     response: IResponse | None = None
     broken: BrokenAnswer | None = None
     body: bytes = b""
-    meaning: Meaning = _NOTHING
+    meaning: Result = _NOTHING
     expired: bool = False
 
     @property

@@ -22,7 +22,7 @@ from twisted.web.http import stringToDatetime
 from itsjustintv.support.durations import duration
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 
-__all__ = ["RESET", "TIMEOUT", "Meaning", "answered", "broken", "failed", "found_broken", "retry_after", "timed_out"]
+__all__ = ["RESET", "TIMEOUT", "Result", "answered", "broken", "failed", "found_broken", "retry_after", "timed_out"]
 
 #: The reason of an attempt that hit its deadline.
 TIMEOUT = "timeout"
@@ -32,7 +32,7 @@ RESET = "reset"
 
 
 @frozen
-class Meaning:
+class Result:
     """
     How an attempt ended.
 
@@ -51,7 +51,7 @@ class Meaning:
         return self.reason == "delivered"
 
 
-def answered(status: int, destination: str) -> Meaning:
+def answered(status: int, destination: str) -> Result:
     """
     Classify an answer by its status: 2xx is success and nothing else is.
 
@@ -59,12 +59,12 @@ def answered(status: int, destination: str) -> Meaning:
     """
     family = status // 100
     if family not in _FAMILIES:
-        return Meaning("error", f"{destination} answered {status:03}, a status that HTTP does not have: check its URL.")
+        return Result("error", f"{destination} answered {status:03}, a status that HTTP does not have: check its URL.")
     reason = _REASONS.get(status) or _REASONS.get(family) or f"http_{status}"
-    return Meaning(reason, f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}.")
+    return Result(reason, f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}.")
 
 
-def broken(answer: BrokenAnswer, destination: str, timeout: float | None = None) -> Meaning:
+def broken(answer: BrokenAnswer, destination: str, timeout: float | None = None) -> Result:
     """
     Classify an answer without a whole head: by its status, if it came as far as that, whatever is wrong after it.
 
@@ -76,16 +76,16 @@ def broken(answer: BrokenAnswer, destination: str, timeout: float | None = None)
         why = _AFTER_STATUS.get(fault, _AFTER_STATUS[Fault.MALFORMED])
         if fault is Fault.INCOMPLETE and timeout is not None:
             why = f"was not complete within {duration(timeout)}"
-        return Meaning(meaning.reason, f"{meaning.detail} The head of that answer {why}; its status counts.")
+        return Result(meaning.reason, f"{meaning.detail} The head of that answer {why}; its status counts.")
     if fault is Fault.INTERIM_ONLY:
         text = f"{destination} sent {answer.status}, which is an interim answer, and"
         if timeout is not None:
-            return Meaning(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_LOOK}.")
-        return Meaning(RESET, f"{text} closed the connection before the final one: {_LOOK}.")
+            return Result(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_LOOK}.")
+        return Result(RESET, f"{text} closed the connection before the final one: {_LOOK}.")
     if fault is Fault.SWITCHED:
         text = f"{destination} answered 101, which nothing had asked for: check its URL, it may be for WebSocket only."
-        return Meaning("http_101", text)
-    return Meaning("error", f"{destination} {_WITHOUT_STATUS.get(fault, _WITHOUT_STATUS[Fault.NOT_HTTP])}")
+        return Result("http_101", text)
+    return Result("error", f"{destination} {_WITHOUT_STATUS.get(fault, _WITHOUT_STATUS[Fault.NOT_HTTP])}")
 
 
 def found_broken(failure: Failure) -> BrokenAnswer | None:
@@ -95,16 +95,16 @@ def found_broken(failure: Failure) -> BrokenAnswer | None:
     return next((cause for cause in _causes(failure) if isinstance(cause, BrokenAnswer)), None)
 
 
-def timed_out(timeout: float, destination: str) -> Meaning:
+def timed_out(timeout: float, destination: str) -> Result:
     """
     Describe an attempt that took too long, and to which nothing was answered.
     """
-    return Meaning(
+    return Result(
         TIMEOUT, f"{destination} did not answer within {duration(timeout)}: check that it runs and is reachable."
     )
 
 
-def failed(failure: Failure, destination: str) -> Meaning:
+def failed(failure: Failure, destination: str) -> Result:
     """
     Classify a request that got no answer.
     """
@@ -113,13 +113,13 @@ def failed(failure: Failure, destination: str) -> Meaning:
         return broken(answer, destination)
     for kinds, reason, sentence in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):
-            return Meaning(reason, f"{destination} {sentence}")
+            return Result(reason, f"{destination} {sentence}")
     for cause in causes:
         if isinstance(cause, error.ConnectError) and cause.osError:
-            return Meaning("error", f"{destination} cannot be reached ({strerror(cause.osError).lower()}).")
+            return Result("error", f"{destination} cannot be reached ({strerror(cause.osError).lower()}).")
     if causes[0] is failure.value:
-        return Meaning("error", f"nothing can be sent to {destination}: check its URL.")
-    return Meaning("error", f"{destination} {_WITHOUT_STATUS[Fault.NOT_HTTP]}")
+        return Result("error", f"nothing can be sent to {destination}: check its URL.")
+    return Result("error", f"{destination} {_WITHOUT_STATUS[Fault.NOT_HTTP]}")
 
 
 def _causes(failure: Failure) -> Iterator[BaseException]:

@@ -22,19 +22,19 @@ from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
 from itsjustintv.support.http_agents import deliveries_agent, twitch_agent
-from itsjustintv.twitch.api.batching import Pace, all_of
+from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
-__all__ = ["FirstLook"]
+__all__ = ["SetupChecks"]
 
 _TIMEOUT = 15.0
 
 
 @define(eq=False)
-class FirstLook:
+class SetupChecks:
     """
     Asks Twitch, name servers and receivers.
 
@@ -68,7 +68,7 @@ class FirstLook:
             token = self._token(twitch, Path(folder))
             bucket = RateBucket(self._reactor)
             helix = Helix(HTTPClient(twitch_agent(self._reactor)), lambda: twitch, token, bucket, self._reactor)
-            directory = Directory(helix, self._reactor, Pace(bucket, self._reactor))
+            directory = Lookups(helix, self._reactor, BatchInterval(bucket, self._reactor))
             users = await all_of(directory.user_by_login(login) for login in logins)
         return {login: None if user is None else user.id for login, user in zip(logins, users, strict=True)}
 

@@ -20,18 +20,18 @@ from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificateError, CertificateUnusable
 from itsjustintv.support.causes import cause
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.messages import read_directory
 from itsjustintv.tls.key_folder import require_private
 from itsjustintv.tls.operator_files import read_pair
 from itsjustintv.tls.settings import directory_url
 
-__all__ = ["Finding", "Verdict", "addresses", "authority", "keys", "names", "ports", "seen"]
+__all__ = ["Finding", "Severity", "addresses", "authority", "keys", "names", "ports", "seen"]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class Verdict(Enum):
+class Severity(Enum):
     """
     What is to be done about something.
     """
@@ -49,7 +49,7 @@ class Finding:
     :ivar text: what was found, and what to do about it; without secrets.
     """
 
-    verdict: Verdict
+    verdict: Severity
     text: str
 
     def __str__(self) -> str:
@@ -81,38 +81,38 @@ def _folder(root: Path) -> Iterator[Finding]:
     if not seen(root):
         above = next(folder for folder in root.absolute().parents if seen(folder))
         if os.access(above, os.W_OK | os.X_OK):
-            yield Finding(Verdict.OK, f"{what} is made at the first start")
+            yield Finding(Severity.OK, f"{what} is made at the first start")
         else:
-            yield Finding(Verdict.MEND, f"{what} cannot be made in {above}: create it, owned by the daemon's user")
+            yield Finding(Severity.MEND, f"{what} cannot be made in {above}: create it, owned by the daemon's user")
         return
     if not root.is_dir() or not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(Verdict.MEND, f"{what} is no folder that this user can write in: let the daemon's user own it")
+        yield Finding(Severity.MEND, f"{what} is no folder that this user can write in: let the daemon's user own it")
         return
     try:
         require_private(root)
     except CertificateError as error:
-        yield Finding(Verdict.MEND, str(error))
+        yield Finding(Severity.MEND, str(error))
         return
     if root.stat().st_mode & _OTHERS:
-        yield Finding(Verdict.HINT, f"{what} is open to others, though the files in it are not: chmod 700 {root}")
+        yield Finding(Severity.HINT, f"{what} is open to others, though the files in it are not: chmod 700 {root}")
     else:
-        yield Finding(Verdict.OK, f"{what} and the keys in it are private")
+        yield Finding(Severity.OK, f"{what} and the keys in it are private")
 
 
 def _own(tls: TLS, now: float) -> Iterator[Finding]:
     try:
         bundle = read_pair(Path(tls.cert_file), Path(tls.key_file), now)
     except CertificateUnusable as error:
-        yield Finding(Verdict.MEND, str(error))
+        yield Finding(Severity.MEND, str(error))
         return
     missing = [name for name in tls.domains if not bundle.covers(name)]
     if missing:
         yield Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"{tls.cert_file} is not for {', '.join(missing)}: use one that is, or correct server.tls.domains",
         )
     else:
-        yield Finding(Verdict.OK, f"{tls.cert_file} with {tls.key_file} can be served")
+        yield Finding(Severity.OK, f"{tls.cert_file} with {tls.key_file} can be served")
 
 
 def ports(server: Server, running: bool | None) -> Iterator[Finding]:
@@ -126,9 +126,9 @@ def ports(server: Server, running: bool | None) -> Iterator[Finding]:
     if place is None:
         return
     found = _port("server.tls.http_listen", *place, running)
-    if found.verdict is Verdict.MEND and not http_needed(server.tls):
+    if found.verdict is Severity.MEND and not http_needed(server.tls):
         found = Finding(
-            Verdict.HINT,
+            Severity.HINT,
             f'{found.text}, or set it to "" for none: it only leads those who ask by http:// to https, which is served'
             " all the same",
         )
@@ -149,28 +149,28 @@ def _port(key: str, host: str, port: int, running: bool | None) -> Finding:
             tried.bind(where)
     except OSError as error:
         return _unbound(what, key, error, running)
-    return Finding(Verdict.OK, f"{what} can be bound")
+    return Finding(Severity.OK, f"{what} can be bound")
 
 
 def _unbound(what: str, key: str, error: OSError, running: bool | None) -> Finding:
     if error.errno == errno.EADDRINUSE:
         if running:
-            return Finding(Verdict.OK, f"{what} is taken, and a daemon runs with this configuration")
+            return Finding(Severity.OK, f"{what} is taken, and a daemon runs with this configuration")
         if running is None:
-            return Finding(Verdict.HINT, f"{what} is taken: `ss -ltnp` names who has it; a running daemon is fine")
+            return Finding(Severity.HINT, f"{what} is taken: `ss -ltnp` names who has it; a running daemon is fine")
         return Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"{what} is taken, and not by the daemon: `ss -ltnp` names who has it; end it or change {key}",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         if running:
-            return Finding(Verdict.OK, f"{what} takes a privilege, which the running daemon has")
+            return Finding(Severity.OK, f"{what} takes a privilege, which the running daemon has")
         return Finding(
-            Verdict.HINT,
+            Severity.HINT,
             f"{what} takes a privilege that this user does not have: the unit of systemd gives it to the daemon;"
             " otherwise give it CAP_NET_BIND_SERVICE, or start it as root with twistd --uid",
         )
-    return Finding(Verdict.MEND, f"{what} cannot be bound: {cause(error)}; correct {key}")
+    return Finding(Severity.MEND, f"{what} cannot be bound: {cause(error)}; correct {key}")
 
 
 def addresses(name: str) -> Sequence[str]:
@@ -198,25 +198,25 @@ def _name(name: str, server: Server, resolve: Callable[[str], Sequence[str]]) ->
         found = [ip_address(each.partition("%")[0]) for each in resolve(name)]
     except OSError as error:
         return Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"{name} cannot be resolved ({error.strerror or error}): give it an A record that leads to this machine",
         )
     shown = ", ".join(map(str, found))
     if not any(each.is_global for each in found):
         return Finding(
-            Verdict.HINT,
+            Severity.HINT,
             f"{name} leads to {shown or 'nowhere'} from here, which is not on the internet: is that so outside?",
         )
     if any(each.version == 6 for each in found) and ":" not in server.listen_addr:
         return Finding(
-            Verdict.HINT,
+            Severity.HINT,
             f"{name} leads to {shown}, but server.listen_addr is not IPv6: if no proxy is in front, set it to ::, or"
             " remove the AAAA record",
         )
-    return Finding(Verdict.OK, f"{name} leads to {shown}: see that it is this machine")
+    return Finding(Severity.OK, f"{name} leads to {shown}: see that it is this machine")
 
 
-async def authority(tls: TLS, exchange: Exchange) -> Finding:
+async def authority(tls: TLS, exchange: AcmeTransport) -> Finding:
     """
     Ask the authority for its directory, which costs nothing and counts towards no limit of certificates.
     """
@@ -228,20 +228,20 @@ async def authority(tls: TLS, exchange: Exchange) -> Finding:
         directory = read_directory(answer)
     except CertificateError as error:
         return Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"the authority {url} cannot be used: {error}; see server.tls.directory, server.tls.ca_bundle and"
             " the firewall",
         )
     if directory.needs_binding and not tls.eab_kid:
         return Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"the authority {url} wants an account that you have with it: set server.tls.eab_kid and"
             " server.tls.eab_hmac_file",
         )
     if tls.profile and tls.profile not in directory.profiles:
         return Finding(
-            Verdict.MEND,
+            Severity.MEND,
             f"the authority {url} has no profile {tls.profile}, but {', '.join(sorted(directory.profiles)) or 'none'}:"
             " correct server.tls.profile",
         )
-    return Finding(Verdict.OK, f"the authority {url} answers")
+    return Finding(Severity.OK, f"the authority {url} answers")

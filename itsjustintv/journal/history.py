@@ -16,7 +16,7 @@ from attrs import frozen
 from itsjustintv.model import Attempt, Delivery, Event, State
 from itsjustintv.support.counts import count as counted
 
-__all__ = ["DeliveryStory", "EventStory", "Place", "Presence", "Step", "Subscribed", "Waiting", "seconds"]
+__all__ = ["DeliveryHistory", "EventHistory", "HistoryStep", "Place", "Presence", "Subscribed", "Waiting", "seconds"]
 
 #: Where a list that is read in parts goes on: the values that order it, of the last entry read so far.
 Place = tuple[float | str, ...]
@@ -34,7 +34,7 @@ def seconds(text: str | None) -> float | None:
 
 
 @frozen(kw_only=True)
-class Step:
+class HistoryStep:
     """
     Something that happened.
 
@@ -53,7 +53,7 @@ class Step:
 
 
 @frozen(kw_only=True)
-class DeliveryStory:
+class DeliveryHistory:
     """
     A delivery and what was tried.
 
@@ -95,7 +95,7 @@ class DeliveryStory:
         """
         return seconds(self.content.get("timestamp"))
 
-    def steps(self, received_at: float) -> Iterator[Step]:
+    def steps(self, received_at: float) -> Iterator[HistoryStep]:
         """
         Tell it, in the order of time but for an operator's second try.
 
@@ -106,9 +106,9 @@ class DeliveryStory:
         if prepared is not None and not self.resent:
             took = None if self.revived else prepared - about.accepted_at
             text = "details from twitch, tag filter and payload"
-            yield Step(at=prepared, took=took, name="prepared", text=text, destination=name)
+            yield HistoryStep(at=prepared, took=took, name="prepared", text=text, destination=name)
         for number, attempt in enumerate(self.attempts, 1):
-            yield Step(
+            yield HistoryStep(
                 at=attempt.started_at,
                 took=attempt.duration,
                 name="attempt",
@@ -117,22 +117,22 @@ class DeliveryStory:
             )
         if self.revived:
             text = f"sent again as {about.id} by an operator" if self.resent else "requeued by an operator"
-            yield Step(at=about.accepted_at, took=None, name="again", text=text, destination=name)
+            yield HistoryStep(at=about.accepted_at, took=None, name="again", text=text, destination=name)
         if self.finished_at is not None:
             took = None if self.revived else self.finished_at - received_at
             ended = {State.DELIVERED: "in all", State.FILTERED: f"not wanted: {about.reason}"}
             text = ended.get(about.state, about.reason)
-            yield Step(at=self.finished_at, took=took, name=about.state.value, text=text, destination=name)
+            yield HistoryStep(at=self.finished_at, took=took, name=about.state.value, text=text, destination=name)
 
 
 @frozen(kw_only=True)
-class EventStory:
+class EventHistory:
     """
     An event and what became of it: its deliveries, in the order in which they were wanted.
     """
 
     event: Event
-    deliveries: tuple[DeliveryStory, ...]
+    deliveries: tuple[DeliveryHistory, ...]
 
     @property
     def kept_at(self) -> float:
@@ -142,7 +142,7 @@ class EventStory:
         kept = [each.delivery.accepted_at for each in self.deliveries if not each.revived]
         return min(kept, default=self.event.received_at)
 
-    def steps(self) -> Sequence[Step]:
+    def steps(self) -> Sequence[HistoryStep]:
         """
         Everything that happened, in the order of time.
         """
@@ -153,8 +153,8 @@ class EventStory:
         began = seconds(event.started_at)
         since = None if began is None else event.received_at - began
         told = [
-            Step(at=event.received_at, took=since, name="received", text=f"{source}; since the broadcast began"),
-            Step(at=self.kept_at, took=self.kept_at - event.received_at, name="kept", text=whom),
+            HistoryStep(at=event.received_at, took=since, name="received", text=f"{source}; since the broadcast began"),
+            HistoryStep(at=self.kept_at, took=self.kept_at - event.received_at, name="kept", text=whom),
         ]
         later = [step for each in self.deliveries for step in each.steps(event.received_at)]
         return [*told, *sorted(later, key=lambda step: step.at)]

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import ItsJustInTVError, JournalUnavailable
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.journal.history import EventStory
+from itsjustintv.journal.history import EventHistory
 from itsjustintv.journal.sqlite import history_reads, ids, reads, writes
 from itsjustintv.journal.sqlite.database import connect, explained
 from itsjustintv.journal.sqlite.legacy_files import Embed, Export, Resolve, collect
@@ -25,20 +25,30 @@ from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
-__all__ = ["Change", "Declined", "History", "Kept", "Ledger", "Missing", "cancel", "resend", "retry"]
+__all__ = [
+    "Change",
+    "History",
+    "KeyValues",
+    "Missing",
+    "OfflineJournal",
+    "OperationRefused",
+    "cancel",
+    "resend",
+    "retry",
+]
 
 
 #: What an operator does to one delivery at some moment.
 Change = Callable[[Connection, str, float], Delivery]
 
 
-class Declined(ItsJustInTVError):
+class OperationRefused(ItsJustInTVError):
     """
     There is no such delivery, or it is in a state in which this makes no sense; the text says which.
     """
 
 
-class Missing(Declined):
+class Missing(OperationRefused):
     """
     There is no such delivery.
     """
@@ -63,7 +73,7 @@ class History:
 
 
 @frozen
-class Ledger:
+class OfflineJournal:
     """
     Looks at the journal and changes it on behalf of an operator. Each method opens the file and closes it again, and
     raises :class:`~itsjustintv.errors.JournalUnavailable` when it cannot be used. What it tells is in the time of the
@@ -77,7 +87,7 @@ class Ledger:
     _now: Callable[[], float]
 
     @classmethod
-    def open(cls, path: Path, now: Callable[[], float]) -> Ledger:
+    def open(cls, path: Path, now: Callable[[], float]) -> OfflineJournal:
         """
         Make sure that there is a journal, and that it is one that this version can read. Creates nothing.
 
@@ -170,7 +180,7 @@ class Ledger:
         with self._reading() as connection:
             return reads.count(connection, destination, streamer)
 
-    def story(self, name: str, *, prefix: bool = False) -> EventStory | None:
+    def story(self, name: str, *, prefix: bool = False) -> EventHistory | None:
         """
         Tell what happened to an event.
 
@@ -339,15 +349,17 @@ class Ledger:
 
 def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
     """
-    Send a delivery that ended without success on its way again; see :meth:`Ledger.retry`.
+    Send a delivery that ended without success on its way again; see :meth:`OfflineJournal.retry`.
 
     :param connection: in a transaction.
     """
     delivery = _find(connection, delivery_id)
     if delivery.state is State.DELIVERED:
-        raise Declined(f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} sends it again")
+        raise OperationRefused(
+            f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} sends it again"
+        )
     if not delivery.state.final:
-        raise Declined(f"{delivery_id} is {delivery.state.value}: it is sent without being requeued")
+        raise OperationRefused(f"{delivery_id} is {delivery.state.value}: it is sent without being requeued")
     return writes.retry(connection, delivery, now)
 
 
@@ -363,27 +375,27 @@ def resend(connection: Connection, delivery_id: str, now: float) -> Delivery:
     """
     delivery = _find(connection, delivery_id)
     if not delivery.state.final:
-        raise Declined(f"{delivery_id} is {delivery.state.value} already")
+        raise OperationRefused(f"{delivery_id} is {delivery.state.value} already")
     if delivery.state is not State.DELIVERED:
-        raise Declined(
+        raise OperationRefused(
             f"{delivery_id} is {delivery.state.value}: itsjustintv deliveries retry {delivery_id} requeues it"
         )
     if not delivery.body:
-        raise Declined(f"{delivery_id} has no payload that could be sent again")
+        raise OperationRefused(f"{delivery_id} has no payload that could be sent again")
     if other := reads.on_its_way(connection, delivery.event_id, delivery.destination):
-        raise Declined(f"{delivery_id} is being sent again already, as {other}")
+        raise OperationRefused(f"{delivery_id} is being sent again already, as {other}")
     return writes.resend(connection, delivery, now)
 
 
 def cancel(connection: Connection, delivery_id: str, now: float, reason: str = _CANCELLED) -> Delivery:
     """
-    End a delivery that has not ended; see :meth:`Ledger.cancel`.
+    End a delivery that has not ended; see :meth:`OfflineJournal.cancel`.
 
     :param connection: in a transaction.
     """
     delivery = _find(connection, delivery_id)
     if delivery.state.final:
-        raise Declined(f"{delivery_id} is {delivery.state.value} already")
+        raise OperationRefused(f"{delivery_id} is {delivery.state.value} already")
     return writes.cancel(connection, delivery, reason, now)
 
 
@@ -396,7 +408,7 @@ def _find(connection: Connection, delivery_id: str) -> Delivery:
 
 @implementer(ILastKnown)
 @frozen
-class Kept:
+class KeyValues:
     """
     The small numbers in the journal, for somebody who is not the daemon.
 
@@ -404,20 +416,20 @@ class Kept:
     :ivar reason: why there is none.
     """
 
-    _ledger: Ledger | None
+    _ledger: OfflineJournal | None
     _reason: str = ""
 
     @classmethod
-    def at(cls, path: Path, now: Callable[[], float]) -> Kept:
+    def at(cls, path: Path, now: Callable[[], float]) -> KeyValues:
         """
         Use a journal if there is one.
         """
         try:
-            return cls(Ledger.open(path, now))
+            return cls(OfflineJournal.open(path, now))
         except JournalUnavailable as error:
             return cls(None, str(error))
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> OfflineJournal:
         """
         The journal, which must be there.
 

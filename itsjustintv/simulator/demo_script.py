@@ -16,11 +16,11 @@ from twisted.internet.task import deferLater
 from twisted.web import http
 
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.eventsub import Report
+from itsjustintv.simulator.eventsub import VerificationReport
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.simulator.receiver import Expectation, Received
 from itsjustintv.simulator.stage import Stage, Tables
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import SimulatedStream
 from itsjustintv.support.signatures import standard_secret
 
 __all__ = ["Story", "Terminal", "Unexpected", "duration", "wants_colour"]
@@ -149,7 +149,7 @@ class Story:
         self._step(f"attempt 1, {duration(first.at - spoke)} after Twitch spoke -> the receiver answers {first.status}")
         return spoke
 
-    async def _delivered(self) -> tuple[Stream, Report, float]:
+    async def _delivered(self) -> tuple[SimulatedStream, VerificationReport, float]:
         self._terminal.heading("2. tanuki goes live, and its receiver is well")
         stream = self._stage.twitch.world.go_live("tanuki")
         spoke = self._now()
@@ -172,7 +172,7 @@ class Story:
         await self._soon(daemon.said("of mujina is not sent"), "the tag filter did not stop mujina")
         self._step("filtered, says the daemon's log; nothing is sent")
 
-    async def _again(self, stream: Stream, told: Report) -> None:
+    async def _again(self, stream: SimulatedStream, told: VerificationReport) -> None:
         self._terminal.heading("4. Twitch says once more that tanuki went live")
         again = self._stage.twitch.eventsub.send(told.message, number=1, again=False)
         self._answered(await self._soon(again, "the daemon did not answer"), "the same message, resent")
@@ -216,13 +216,13 @@ class Story:
         )
         self._terminal.table(rows)
 
-    async def _announced(self, stream: Stream, what: str) -> Report:
+    async def _announced(self, stream: SimulatedStream, what: str) -> VerificationReport:
         reports = await self._soon(self._stage.twitch.announce(stream), "the daemon did not answer Twitch")
         self._check(len(reports) == 1, f"there are {len(reports)} subscriptions for {stream.channel.login}")
         self._answered(reports[0], what)
         return reports[0]
 
-    def _answered(self, report: Report, what: str) -> None:
+    def _answered(self, report: VerificationReport, what: str) -> None:
         answer = report.tries[0]
         said = answer.body.decode("utf-8", "replace")
         self._check(answer.status == http.OK, f"{what}: answered {answer.status or answer.problem} {said}")

@@ -1,8 +1,8 @@
 """
 Run a command that does not outlive the process that started it.
 
-``python -m itsjustintv.simulator.die_with_parent PARENT COMMAND ...``: the kernel kills the command when its parent dies, even
-of SIGKILL (Linux: prctl(2), PR_SET_PDEATHSIG, which an execve keeps). Elsewhere the command just runs.
+``python -m itsjustintv.simulator.die_with_parent PARENT COMMAND ...``: the kernel kills the command when its parent
+dies, even of SIGKILL (Linux: prctl(2), PR_SET_PDEATHSIG, which an execve keeps). Elsewhere the command just runs.
 """
 
 from __future__ import annotations

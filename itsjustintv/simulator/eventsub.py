@@ -22,11 +22,20 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.simulator.loopback import cancelling
-from itsjustintv.simulator.subscriptions import Subscription
-from itsjustintv.simulator.world import Channel, Stream, rfc3339
+from itsjustintv.simulator.subscriptions import SimulatedSubscription
+from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, rfc3339
 from itsjustintv.support.causes import cause
 
-__all__ = ["EventSub", "Message", "Posted", "Report", "channel_update", "post", "stream_offline", "stream_online"]
+__all__ = [
+    "EventSub",
+    "Message",
+    "Posted",
+    "VerificationReport",
+    "channel_update",
+    "post",
+    "stream_offline",
+    "stream_online",
+]
 
 #: Seconds between the tries of one message. Twitch promises none; the documentation of twitch4j reports five tries in a
 #: couple of minutes.
@@ -48,12 +57,12 @@ class Message:
 
     id: str
     type: str
-    subscription: Subscription
+    subscription: SimulatedSubscription
     body: bytes
 
 
 @frozen
-class Report:
+class VerificationReport:
     """
     What became of a message.
 
@@ -71,7 +80,7 @@ class Report:
         return self.tries[-1].ok
 
 
-def stream_online(stream: Stream) -> dict[str, str]:
+def stream_online(stream: SimulatedStream) -> dict[str, str]:
     """
     Describe a broadcast as ``stream.online`` does (dev.twitch.tv, EventSub reference).
     """
@@ -85,7 +94,7 @@ def stream_online(stream: Stream) -> dict[str, str]:
     }
 
 
-def stream_offline(channel: Channel) -> dict[str, str]:
+def stream_offline(channel: SimulatedChannel) -> dict[str, str]:
     """
     Describe the end of a broadcast as ``stream.offline`` does: neither which one nor when (dev.twitch.tv, EventSub
     reference).
@@ -97,7 +106,7 @@ def stream_offline(channel: Channel) -> dict[str, str]:
     }
 
 
-def channel_update(channel: Channel) -> dict[str, object]:
+def channel_update(channel: SimulatedChannel) -> dict[str, object]:
     """
     Describe a channel as ``channel.update`` does, in its version 2 (dev.twitch.tv, EventSub reference).
     """
@@ -129,16 +138,16 @@ class EventSub:
     resend_after: Sequence[float] = RESEND_AFTER
     timeout: float = 10.0
     sent: deque[tuple[str, str, int, int | None]] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
-    _under_way: set[Deferred[Report]] = field(factory=set, init=False)
+    _under_way: set[Deferred[VerificationReport]] = field(factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
 
-    def notification(self, subscription: Subscription, event: Mapping[str, object]) -> Message:
+    def notification(self, subscription: SimulatedSubscription, event: Mapping[str, object]) -> Message:
         """
         Write a notification, with an id of its own.
         """
         return self._message("notification", subscription, {"event": event})
 
-    def challenge(self, subscription: Subscription) -> tuple[Message, bytes]:
+    def challenge(self, subscription: SimulatedSubscription) -> tuple[Message, bytes]:
         """
         Write a verification (dev.twitch.tv, "Handling webhook events").
 
@@ -148,7 +157,7 @@ class EventSub:
         message = self._message("webhook_callback_verification", subscription, {"challenge": challenge})
         return message, challenge.encode()
 
-    def revocation(self, subscription: Subscription) -> Message:
+    def revocation(self, subscription: SimulatedSubscription) -> Message:
         """
         Write the last message of a subscription; its status says why, and there is no event (dev.twitch.tv, "Handling
         webhook events").
@@ -157,7 +166,7 @@ class EventSub:
 
     def send(
         self, message: Message, *, number: int = 0, again: bool = True, age: float = 0.0, forged: bool = False
-    ) -> Deferred[Report]:
+    ) -> Deferred[VerificationReport]:
         """
         Send a message until it is acknowledged or the tries are used up.
 
@@ -180,7 +189,7 @@ class EventSub:
         sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else (), age))
         self._under_way.add(sending)
 
-        def ended(result: Report) -> Report:
+        def ended(result: VerificationReport) -> VerificationReport:
             self._under_way.discard(sending)
             return result
 
@@ -194,14 +203,14 @@ class EventSub:
         for sending in list(self._under_way):
             sending.cancel()
 
-    async def _send(self, message: Message, number: int, waits: Sequence[float], age: float) -> Report:
+    async def _send(self, message: Message, number: int, waits: Sequence[float], age: float) -> VerificationReport:
         tries = [await self._try(message, number, age)]
         for further, wait in enumerate(waits, number + 1):
             if tries[-1].ok:
                 break
             await deferLater(self._clock, wait)
             tries.append(await self._try(message, further, age))
-        return Report(message, tuple(tries))
+        return VerificationReport(message, tuple(tries))
 
     async def _try(self, message: Message, number: int, age: float) -> Posted:
         subscription = message.subscription
@@ -227,7 +236,7 @@ class EventSub:
         self.sent.append((message.id, message.type, number, posted.status))
         return posted
 
-    def _message(self, kind: str, subscription: Subscription, more: Mapping[str, object]) -> Message:
+    def _message(self, kind: str, subscription: SimulatedSubscription, more: Mapping[str, object]) -> Message:
         return Message(
             id=str(UUID(int=self._random.getrandbits(128), version=4)),
             type=kind,

@@ -18,17 +18,17 @@ from twisted.web.server import Request
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
 from itsjustintv.simulator.oauth import Tokens
 from itsjustintv.simulator.responses import Bucket, Query, Rejection, page, send_json
-from itsjustintv.simulator.subscriptions import Subscription, Subscriptions
-from itsjustintv.simulator.world import Channel, Stream, World
+from itsjustintv.simulator.subscriptions import SimulatedSubscription, SimulatedSubscriptions
+from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, World
 
-__all__ = ["Helix", "channels", "followers", "streams", "users"]
+__all__ = ["SimulatedHelix", "channels", "followers", "streams", "users"]
 
 #: What an endpoint does once the request has come through the door: a status and the answer.
 _Answer = Callable[[Request], tuple[int, Any]]
 
 
 @define(eq=False)
-class Helix:
+class SimulatedHelix:
     """
     Answers Helix requests. In the script its endpoints are called by path: ``users``, ``eventsub/subscriptions``.
 
@@ -42,8 +42,8 @@ class Helix:
     _tokens: Tokens
     _bucket: Bucket
     _script: Script
-    _subscriptions: Subscriptions
-    _created: Callable[[Subscription], None]
+    _subscriptions: SimulatedSubscriptions
+    _created: Callable[[SimulatedSubscription], None]
 
     app: ClassVar[Klein] = Klein()
 
@@ -245,7 +245,7 @@ def _wanted(query: Query, name: str) -> Sequence[str]:
     return values
 
 
-def _channel(channel: Channel) -> dict[str, Any]:
+def _channel(channel: SimulatedChannel) -> dict[str, Any]:
     return {
         "broadcaster_id": channel.id,
         "broadcaster_login": channel.login,
@@ -261,7 +261,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _stream(stream: Stream) -> dict[str, Any]:
+def _stream(stream: SimulatedStream) -> dict[str, Any]:
     channel = stream.channel
     return {
         "id": stream.id,

@@ -18,7 +18,7 @@ from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.twitch import SimulatedTwitch
 
-__all__ = ["Alone", "Stage", "Tables", "begin", "toml"]
+__all__ = ["Stage", "StandaloneTwitch", "Tables", "begin", "toml"]
 
 #: A configuration: tables by dotted name.
 Tables = Mapping[str, Mapping[str, object]]
@@ -141,7 +141,7 @@ class Stage:
 
 
 @frozen
-class Alone:
+class StandaloneTwitch:
     """
     A Twitch that listens on this machine.
     """
@@ -170,7 +170,7 @@ class Alone:
         await self.listening.stop()
 
 
-def begin(reactor: Any, random: Random, port: int) -> Alone:
+def begin(reactor: Any, random: Random, port: int) -> StandaloneTwitch:
     """
     Let a Twitch listen.
 
@@ -178,4 +178,4 @@ def begin(reactor: Any, random: Random, port: int) -> Alone:
     :raises twisted.internet.error.CannotListenError: somebody else listens there.
     """
     twitch = SimulatedTwitch(reactor, Agent(reactor), random)
-    return Alone(twitch, listen(reactor, twitch.resource(), port))
+    return StandaloneTwitch(twitch, listen(reactor, twitch.resource(), port))

@@ -20,7 +20,14 @@ from twisted.web import http
 from itsjustintv.simulator.responses import Query, Rejection, page
 from itsjustintv.simulator.world import World, rfc3339
 
-__all__ = ["FAILURES_EXCEEDED", "USER_REMOVED", "Subscription", "Subscriptions", "loopback_too", "only_https"]
+__all__ = [
+    "FAILURES_EXCEEDED",
+    "USER_REMOVED",
+    "SimulatedSubscription",
+    "SimulatedSubscriptions",
+    "loopback_too",
+    "only_https",
+]
 
 PENDING = "webhook_callback_verification_pending"
 FAILED = "webhook_callback_verification_failed"
@@ -38,7 +45,7 @@ _FILTERS = ("status", "type", "user_id", "subscription_id", "conduit_id")
 
 
 @frozen(kw_only=True)
-class Subscription:
+class SimulatedSubscription:
     """
     One subscription. It does not expire; one that has ended stays listed for ten days at least (dev.twitch.tv,
     "Managing Event Subscriptions"), here for good.
@@ -77,7 +84,7 @@ class Subscription:
     def public(self) -> dict[str, object]:
         """
         What everybody may see of it, in messages and in the list (dev.twitch.tv, "EventSub Reference",
-        "Subscription").
+        "SimulatedSubscription").
         """
         return {
             "id": self.id,
@@ -109,7 +116,7 @@ def loopback_too(callback: str) -> bool:
 
 
 @define(eq=False)
-class Subscriptions:
+class SimulatedSubscriptions:
     """
     Keeps subscriptions and checks new ones (dev.twitch.tv, API reference, "Create EventSub Subscription").
 
@@ -133,12 +140,12 @@ class Subscriptions:
     max_total_cost: int = 10_000
     conflict_names_id: bool = True
     removed: set[tuple[str, str]] = field(factory=set)
-    _kept: dict[str, Subscription] = field(factory=dict, init=False)
+    _kept: dict[str, SimulatedSubscription] = field(factory=dict, init=False)
     _alike: dict[tuple[str, str], dict[str, None]] = field(factory=dict, init=False)
     _total_cost: int = field(default=0, init=False)
     _totals: deque[tuple[float, int, int]] = field(factory=deque, init=False)
 
-    def create(self, body: bytes) -> Subscription:
+    def create(self, body: bytes) -> SimulatedSubscription:
         """
         Keep what a POST asks for; its callback is still to be verified.
 
@@ -171,11 +178,11 @@ class Subscriptions:
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "cost exceeded")
         return self.add(kind, version, broadcaster, callback, secret)
 
-    def add(self, kind: str, version: str, broadcaster_id: str, callback: str, secret: str) -> Subscription:
+    def add(self, kind: str, version: str, broadcaster_id: str, callback: str, secret: str) -> SimulatedSubscription:
         """
         Keep a subscription without asking whether it is allowed.
         """
-        subscription = Subscription(
+        subscription = SimulatedSubscription(
             id=str(UUID(int=self._random.getrandbits(128), version=4)),
             status=PENDING,
             type=kind,
@@ -217,7 +224,7 @@ class Subscriptions:
         data, pagination = page(chosen, self.per_page, query.one("after"))
         return {**self.answer(data), "pagination": pagination}
 
-    def answer(self, subscriptions: Iterable[Subscription]) -> dict[str, object]:
+    def answer(self, subscriptions: Iterable[SimulatedSubscription]) -> dict[str, object]:
         """
         Show subscriptions, and what all of them cost.
         """
@@ -229,13 +236,13 @@ class Subscriptions:
             "max_total_cost": self.max_total_cost,
         }
 
-    def set_status(self, subscription_id: str, status: str) -> Subscription | None:
+    def set_status(self, subscription_id: str, status: str) -> SimulatedSubscription | None:
         """
         Change a subscription's status, unless it has been deleted meanwhile.
         """
         return self.change(subscription_id, status=status)
 
-    def change(self, subscription_id: str, **changes: Any) -> Subscription | None:
+    def change(self, subscription_id: str, **changes: Any) -> SimulatedSubscription | None:
         """
         Change anything of a subscription but what it is about, unless it has been deleted meanwhile.
         """
@@ -247,13 +254,13 @@ class Subscriptions:
         self._put(changed)
         return changed
 
-    def enabled(self, kind: str, broadcaster_id: str) -> Sequence[Subscription]:
+    def enabled(self, kind: str, broadcaster_id: str) -> Sequence[SimulatedSubscription]:
         """
         The subscriptions that want to hear of something.
         """
         return [each for each in self._like(kind, broadcaster_id) if each.status == ENABLED]
 
-    def _put(self, subscription: Subscription) -> None:
+    def _put(self, subscription: SimulatedSubscription) -> None:
         self._kept[subscription.id] = subscription
         self._alike.setdefault((subscription.type, subscription.broadcaster_id), {})[subscription.id] = None
         self._count(subscription.counted)
@@ -278,7 +285,7 @@ class Subscriptions:
         at, total, cost = self._totals[0]
         return (total, cost) if at <= until else (0, 0)
 
-    def _like(self, kind: str, broadcaster_id: str) -> Sequence[Subscription]:
+    def _like(self, kind: str, broadcaster_id: str) -> Sequence[SimulatedSubscription]:
         return [self._kept[each] for each in self._alike.get((kind, broadcaster_id), ())]
 
     def enabled_for(self, callback: str) -> set[str]:
@@ -309,7 +316,7 @@ class Subscriptions:
         return callback, secret
 
 
-def _fits(subscription: Subscription, name: str, value: str) -> bool:
+def _fits(subscription: SimulatedSubscription, name: str, value: str) -> bool:
     return {
         "status": subscription.status,
         "type": subscription.type,

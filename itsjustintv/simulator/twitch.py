@@ -20,8 +20,8 @@ from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Script, act, avatar
 from itsjustintv.simulator.control import Control
-from itsjustintv.simulator.eventsub import EventSub, Report, channel_update, stream_offline, stream_online
-from itsjustintv.simulator.helix import Helix
+from itsjustintv.simulator.eventsub import EventSub, VerificationReport, channel_update, stream_offline, stream_online
+from itsjustintv.simulator.helix import SimulatedHelix
 from itsjustintv.simulator.loopback import all_of
 from itsjustintv.simulator.oauth import OAuth, Tokens
 from itsjustintv.simulator.responses import Bucket
@@ -30,11 +30,11 @@ from itsjustintv.simulator.subscriptions import (
     FAILED,
     FAILURES_EXCEEDED,
     USER_REMOVED,
-    Subscription,
-    Subscriptions,
+    SimulatedSubscription,
+    SimulatedSubscriptions,
     loopback_too,
 )
-from itsjustintv.simulator.world import Channel, Stream, World
+from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, World
 
 __all__ = ["SimulatedTwitch"]
 
@@ -69,14 +69,14 @@ class SimulatedTwitch:
     world: World = field(init=False)
     tokens: Tokens = field(init=False)
     bucket: Bucket = field(init=False)
-    subscriptions: Subscriptions = field(init=False)
+    subscriptions: SimulatedSubscriptions = field(init=False)
     eventsub: EventSub = field(init=False)
     faults: Script = field(factory=Script, init=False)
     requests: list[str] = field(factory=list, init=False)
     _planned: set[IDelayedCall] = field(factory=set, init=False)
     _failures: Counter[str] = field(factory=Counter, init=False, repr=False)
     _oauth: OAuth = field(init=False)
-    _helix: Helix = field(init=False)
+    _helix: SimulatedHelix = field(init=False)
 
     app: ClassVar[Klein] = Klein()
 
@@ -84,10 +84,10 @@ class SimulatedTwitch:
         self.world = World(self._clock, self._random)
         self.tokens = Tokens(self._clock, self._random, self.client_id, self.client_secret)
         self.bucket = Bucket(self._clock)
-        self.subscriptions = Subscriptions(self._clock, self._random, self.world, self._callback_is_allowed)
+        self.subscriptions = SimulatedSubscriptions(self._clock, self._random, self.world, self._callback_is_allowed)
         self.eventsub = EventSub(self._agent, self._clock, self._random)
         self._oauth = OAuth(self._clock, self.tokens, self.faults)
-        self._helix = Helix(
+        self._helix = SimulatedHelix(
             self._clock, self.world, self.tokens, self.bucket, self.faults, self.subscriptions, self._verify_soon
         )
 
@@ -97,14 +97,14 @@ class SimulatedTwitch:
         """
         return cast("IResource", self.app.resource())
 
-    def subscribe(self, login: str, callback: str, secret: str) -> Deferred[Report]:
+    def subscribe(self, login: str, callback: str, secret: str) -> Deferred[VerificationReport]:
         """
         Let an application that has not asked for it hear when somebody goes live, once its callback is verified.
         """
         broadcaster = self.world.channel(login).id
         return self.verify(self.subscriptions.add("stream.online", "1", broadcaster, callback, secret))
 
-    def verify(self, subscription: Subscription) -> Deferred[Report]:
+    def verify(self, subscription: SimulatedSubscription) -> Deferred[VerificationReport]:
         """
         Challenge a callback. The subscription is enabled if the answer is 200 and exactly the challenge (dev.twitch.tv,
         "Handling webhook events", "Responding to a challenge request"), and of announced length, since deployments
@@ -112,7 +112,7 @@ class SimulatedTwitch:
         """
         message, challenge = self.eventsub.challenge(subscription)
 
-        def judge(report: Report) -> Report:
+        def judge(report: VerificationReport) -> VerificationReport:
             answer = report.tries[-1]
             right = answer.status == http.OK and answer.body == challenge and answer.measured
             self.subscriptions.set_status(subscription.id, ENABLED if right else FAILED)
@@ -120,26 +120,26 @@ class SimulatedTwitch:
 
         return self.eventsub.send(message, again=self.challenge_again).addCallback(judge)
 
-    def announce(self, stream: Stream) -> Deferred[list[Report]]:
+    def announce(self, stream: SimulatedStream) -> Deferred[list[VerificationReport]]:
         """
         Tell every enabled subscription of a broadcast; fires when each has acknowledged it, or never will. One that
         does not, again and again, ends with a revocation, see ``patience``.
         """
         return self._tell("stream.online", stream.channel, stream_online(stream))
 
-    def announce_end(self, channel: Channel) -> Deferred[list[Report]]:
+    def announce_end(self, channel: SimulatedChannel) -> Deferred[list[VerificationReport]]:
         """
         Tell of the end of a broadcast.
         """
         return self._tell("stream.offline", channel, stream_offline(channel))
 
-    def announce_change(self, channel: Channel) -> Deferred[list[Report]]:
+    def announce_change(self, channel: SimulatedChannel) -> Deferred[list[VerificationReport]]:
         """
         Tell what a channel has become, which is told of somebody who is not live as well.
         """
         return self._tell("channel.update", channel, channel_update(channel))
 
-    def remove(self, login: str, *, silently: bool = False) -> Deferred[list[Report]]:
+    def remove(self, login: str, *, silently: bool = False) -> Deferred[list[VerificationReport]]:
         """
         Close somebody's account, and end the subscriptions to it (dev.twitch.tv, "Handling webhook events":
         ``user_removed``).
@@ -154,7 +154,7 @@ class SimulatedTwitch:
             return all_of([])
         return all_of(self.revoke(each, USER_REMOVED) for each in theirs)
 
-    def revoke(self, subscription: Subscription, status: str) -> Deferred[Report]:
+    def revoke(self, subscription: SimulatedSubscription, status: str) -> Deferred[VerificationReport]:
         """
         End a subscription and say so, once; nothing more is sent for it (dev.twitch.tv, "Handling webhook events",
         "Revoking your subscription").
@@ -185,12 +185,14 @@ class SimulatedTwitch:
         self._planned.clear()
         self.eventsub.stop()
 
-    def _tell(self, kind: str, channel: Channel, event: Mapping[str, object]) -> Deferred[list[Report]]:
+    def _tell(
+        self, kind: str, channel: SimulatedChannel, event: Mapping[str, object]
+    ) -> Deferred[list[VerificationReport]]:
         wanted = self.subscriptions.enabled(kind, channel.id)
         return all_of(self._notify(each, event) for each in wanted)
 
-    def _notify(self, subscription: Subscription, event: Mapping[str, object]) -> Deferred[Report]:
-        async def notify() -> Report:
+    def _notify(self, subscription: SimulatedSubscription, event: Mapping[str, object]) -> Deferred[VerificationReport]:
+        async def notify() -> VerificationReport:
             report = await self.eventsub.send(self.eventsub.notification(subscription, event))
             self._failures[subscription.id] = 0 if report.acknowledged else self._failures[subscription.id] + 1
             if self._failures[subscription.id] >= self.patience:
@@ -199,7 +201,7 @@ class SimulatedTwitch:
 
         return Deferred.fromCoroutine(notify())
 
-    def _verify_soon(self, subscription: Subscription) -> None:
+    def _verify_soon(self, subscription: SimulatedSubscription) -> None:
         if self.challenge_after < 0:
             self.verify(subscription).addErrback(lambda failure: failure.trap(CancelledError))
         else:

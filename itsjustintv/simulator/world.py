@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Channel", "Stream", "World", "rfc3339"]
+__all__ = ["SimulatedChannel", "SimulatedStream", "World", "rfc3339"]
 
 
 def rfc3339(seconds: float) -> str:
@@ -28,7 +28,7 @@ def rfc3339(seconds: float) -> str:
 
 
 @frozen(kw_only=True)
-class Channel:
+class SimulatedChannel:
     """
     A streamer. A login can change, an id never does (dev.twitch.tv, API reference, "Get Users").
     """
@@ -48,7 +48,7 @@ class Channel:
 
 
 @frozen(kw_only=True)
-class Stream:
+class SimulatedStream:
     """
     One broadcast.
 
@@ -58,7 +58,7 @@ class Stream:
     """
 
     id: str
-    channel: Channel
+    channel: SimulatedChannel
     started_at: str
     listed_at: float
     type: str = "live"
@@ -79,10 +79,10 @@ class World:
     lag: float = 0.0
     flickers: bool = False
     stale: bool = False
-    _channels: dict[str, Channel] = field(factory=dict, init=False)
-    _live: dict[str, Stream] = field(factory=dict, init=False)
-    _last: dict[str, Stream] = field(factory=dict, init=False)
-    _before: dict[str, Stream] = field(factory=dict, init=False)
+    _channels: dict[str, SimulatedChannel] = field(factory=dict, init=False)
+    _live: dict[str, SimulatedStream] = field(factory=dict, init=False)
+    _last: dict[str, SimulatedStream] = field(factory=dict, init=False)
+    _before: dict[str, SimulatedStream] = field(factory=dict, init=False)
     _games: dict[str, str] = field(factory=dict, init=False)
 
     def add_streamer(
@@ -98,14 +98,14 @@ class World:
         followers: int = 0,
         viewers: int = 0,
         description: str = "",
-    ) -> Channel:
+    ) -> SimulatedChannel:
         """
         Let somebody stream from now on.
 
         :param name: the display name; the login unless given.
         :param user_id: drawn unless given.
         """
-        channel = Channel(
+        channel = SimulatedChannel(
             id=user_id or str(self._random.randrange(10**7, 10**9)),
             login=login,
             name=name or login,
@@ -122,7 +122,7 @@ class World:
         self._channels[channel.id] = channel
         return channel
 
-    def change(self, login: str, /, **about: Any) -> Channel:
+    def change(self, login: str, /, **about: Any) -> SimulatedChannel:
         """
         Change what there is to know of somebody: ``title``, ``tags``, another ``login``, ...
 
@@ -136,7 +136,7 @@ class World:
                 streams[channel.id] = evolve(streams[channel.id], channel=channel)
         return channel
 
-    def remove(self, login: str) -> Channel:
+    def remove(self, login: str) -> SimulatedChannel:
         """
         Close somebody's account: Get Users does not know it any more.
 
@@ -148,7 +148,7 @@ class World:
 
     def go_live(
         self, login: str, *, lag: float | None = None, ago: float = 0.0, again: bool = False, kind: str = "live"
-    ) -> Stream:
+    ) -> SimulatedStream:
         """
         Begin a broadcast; one that was still running ends.
 
@@ -167,7 +167,7 @@ class World:
                 raise LookupError(f"{login} has had no broadcast that could go on")
             stream = evolve(self._last[channel.id], listed_at=listed_at)
         else:
-            stream = Stream(
+            stream = SimulatedStream(
                 id=str(self._random.randrange(10**10, 10**11)),
                 channel=channel,
                 started_at=_whole(now),
@@ -179,7 +179,7 @@ class World:
         self._live[channel.id] = self._last[channel.id] = stream
         return stream
 
-    def last(self, login: str) -> Stream:
+    def last(self, login: str) -> SimulatedStream:
         """
         The broadcast that is on, or was the last one.
 
@@ -196,7 +196,7 @@ class World:
         """
         self._live.pop(self.channel(login).id, None)
 
-    def channel(self, login: str) -> Channel:
+    def channel(self, login: str) -> SimulatedChannel:
         """
         Find somebody by login.
 
@@ -207,13 +207,13 @@ class World:
                 return channel
         raise LookupError(f"there is no streamer called {login}")
 
-    def everybody(self) -> Sequence[Channel]:
+    def everybody(self) -> Sequence[SimulatedChannel]:
         """
         All who stream.
         """
         return list(self._channels.values())
 
-    def channels(self, *, ids: Iterable[str] = (), logins: Iterable[str] = ()) -> Sequence[Channel]:
+    def channels(self, *, ids: Iterable[str] = (), logins: Iterable[str] = ()) -> Sequence[SimulatedChannel]:
         """
         Everybody among these ids and logins who exists, once each.
         """
@@ -223,14 +223,14 @@ class World:
             found.update((each.id, None) for each in self._channels.values() if each.login in called)
         return [self._channels[each] for each in found]
 
-    def listed(self) -> Sequence[Stream]:
+    def listed(self) -> Sequence[SimulatedStream]:
         """
         The broadcasts that Get Streams knows of by now, oldest first.
         """
         found = (self._as_listed(stream) for stream in self._live.values())
         return [stream for stream in found if stream is not None]
 
-    def _as_listed(self, stream: Stream) -> Stream | None:
+    def _as_listed(self, stream: SimulatedStream) -> SimulatedStream | None:
         if stream.listed_at <= self._clock.seconds() or (self.flickers and self._random.random() < 0.5):
             return stream
         return self._before.get(stream.channel.id) if self.stale else None

@@ -17,7 +17,7 @@ from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailabl
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Backoff", "Errand", "Patience"]
+__all__ = ["Backoff", "KeyedBackoff", "RetryingTask"]
 
 #: Seconds to wait after so many failures in a row, counted from 0.
 Backoff = Callable[[int], float]
@@ -27,7 +27,7 @@ _LONGEST = 300.0
 
 
 @define(eq=False)
-class Errand:
+class RetryingTask:
     """
     Does something when it is asked to, one at a time, and after a failure again and again until it is done.
 
@@ -136,7 +136,7 @@ class _Tried:
 
 
 @define(eq=False)
-class Patience:
+class KeyedBackoff:
     """
     Counts the tries for each streamer since it last went well. After each one the pause doubles, from a minute to an
     hour, so that a callback that Twitch cannot reach does not cost a creation every few seconds.

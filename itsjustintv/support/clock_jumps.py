@@ -19,7 +19,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.clocks import SteadyClock
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Jumps"]
+__all__ = ["ClockJumps"]
 
 # Where something sets the clock again and again, so many lines are written in so many seconds.
 _LINES = 5
@@ -27,7 +27,7 @@ _WITHIN = 600.0
 
 
 @define(eq=False)
-class Jumps(Service):
+class ClockJumps(Service):
     """
     Notices that the clock of the machine was set, and passes it on. Waits and ages go by the steady clock and are not
     affected.

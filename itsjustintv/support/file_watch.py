@@ -25,7 +25,7 @@ from twisted.python.filepath import FilePath
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.regular_files import is_descriptor, read
 
-__all__ = ["FileWatch", "Hangup", "Pace", "steps"]
+__all__ = ["FileWatch", "Hangup", "PollInterval", "steps"]
 
 # So many files are watched for writers; the configuration is the first.
 _MOST_WRITTEN = 16
@@ -38,7 +38,7 @@ _LARGEST = 16 * 1024 * 1024
 
 
 @frozen(kw_only=True)
-class Pace:
+class PollInterval:
     """
     How fast, in seconds.
 
@@ -149,7 +149,7 @@ class FileWatch:
 
     _reactor: Any
     _in_thread: Callable[..., Deferred[Any]]
-    _pace: Pace = Pace()
+    _pace: PollInterval = PollInterval()
     _notifier: Callable[[Any], Any] = _inotify
     _files: Callable[[], Iterable[Path]] = field(default=tuple, init=False)
     _changed: Callable[[], object] = field(default=lambda: None, init=False)

@@ -42,8 +42,8 @@ from itsjustintv.support.response_head import LIMIT, BrokenAnswer, Fault, Head
 __all__ = [
     "AnyHostEndpoints",
     "ExactAgent",
-    "FirmEndpoint",
-    "FirmEndpoints",
+    "TimeoutEndpoint",
+    "TimeoutEndpoints",
     "authority_agent",
     "deliveries_agent",
     "policy_for",
@@ -153,7 +153,7 @@ def deliveries_agent(reactor: Any) -> Agent:
     An agent for deliveries. Connections are kept for the length of a burst only: one that the receiver is about to
     close would cost an attempt.
     """
-    endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
+    endpoints = TimeoutEndpoints(reactor, BrowserLikePolicyForHTTPS())
     return ExactAgent.connecting(reactor, endpoints, _quiet_pool(reactor, idle=2, kept=64))
 
 
@@ -216,7 +216,7 @@ _GRACE = 1.0
 
 @implementer(IAgentEndpointFactory)
 @define(eq=False)
-class FirmEndpoints:
+class TimeoutEndpoints:
     """
     Connects an :class:`~twisted.web.client.Agent` to ``http`` and ``https`` as it would itself, but firmly: a
     connection that is to be closed is gone a second later, and one that answers with too much is aborted.
@@ -234,12 +234,12 @@ class FirmEndpoints:
 
         :raises SchemeNotSupported: when it is neither ``http`` nor ``https``.
         """
-        return FirmEndpoint(self._reactor, AnyHostEndpoints(self._reactor, self._policy).endpointForURI(uri))
+        return TimeoutEndpoint(self._reactor, AnyHostEndpoints(self._reactor, self._policy).endpointForURI(uri))
 
 
 @implementer(IStreamClientEndpoint)
 @define(eq=False)
-class FirmEndpoint:
+class TimeoutEndpoint:
     """
     Connects as another endpoint does, but firmly.
     """

@@ -27,12 +27,12 @@ from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.http_url import request_url
 from itsjustintv.support.quoted_secrets import QuotedSecrets
 
-__all__ = ["Answer", "TooLong", "bounded", "exchange", "one_line", "read_body", "unavailable"]
+__all__ = ["BodyTooLong", "Response", "bounded", "exchange", "one_line", "read_body", "unavailable"]
 
 T = TypeVar("T")
 
 
-class TooLong(Exception):
+class BodyTooLong(Exception):
     """
     A body is longer than what is read of it.
     """
@@ -95,7 +95,7 @@ def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
 
     The response must not be one that treq buffers.
 
-    :return: fails with :class:`TooLong`, or with what broke the body off.
+    :return: fails with :class:`BodyTooLong`, or with what broke the body off.
     """
     reading = _Reading(limit)
     response.deliverBody(reading)
@@ -122,7 +122,7 @@ class _Reading(Protocol):
         if self._room < 0:
             self._parts.clear()
             # In this order: a connection may end while it is told to.
-            self.ended.errback(TooLong(f"the answer has more than {self._limit} bytes"))
+            self.ended.errback(BodyTooLong(f"the answer has more than {self._limit} bytes"))
             self._hang_up()
         else:
             self._parts.append(data)
@@ -150,7 +150,7 @@ _QUOTED = 200
 
 
 @frozen
-class Answer:
+class Response:
     """
     A whole answer.
 
@@ -200,7 +200,7 @@ async def exchange(
     params: Sequence[tuple[str, str]] = (),
     data: Any = None,
     hide: Sequence[str] = (),
-) -> Answer:
+) -> Response:
     """
     Ask and read the answer. Redirects are not followed.
 
@@ -211,7 +211,7 @@ async def exchange(
     :raises TwitchUnavailable: when there is no whole answer.
     """
 
-    async def whole() -> Answer:
+    async def whole() -> Response:
         response = await http.request(
             method,
             request_url(url),
@@ -224,7 +224,7 @@ async def exchange(
             unbuffered=True,
             reactor=clock,  # type: ignore[arg-type]  # only its time is used
         )
-        return Answer(response.code, response.headers, await read_body(response, limit), hide)
+        return Response(response.code, response.headers, await read_body(response, limit), hide)
 
     return await bounded(whole(), clock, timeout, TwitchError, unavailable(what))
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Sparing"]
+__all__ = ["LogThrottle"]
 
 
 @define(eq=False)
-class Sparing:
+class LogThrottle:
     """
     Counts what happens, and tells when it is time to say so.
 

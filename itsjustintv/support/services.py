@@ -28,12 +28,12 @@ from itsjustintv.errors import ItsJustInTVError
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.foreign_text import visible
 
-__all__ = ["Afterwards", "Daemon", "DiskThreads", "Storeys"]
+__all__ = ["FileThreadPool", "OrderedServices", "RootService", "StartWhenReady"]
 
 T = TypeVar("T")
 
 
-class Storeys(MultiService):
+class OrderedServices(MultiService):
     """
     Services of which each stands on those before it.
 
@@ -60,7 +60,7 @@ class Storeys(MultiService):
                 self.log.failure("{service} did not stop cleanly", service=service.name)
 
 
-class DiskThreads(Service):
+class FileThreadPool(Service):
     """
     A few threads for work on files, apart from those in which the reactor looks up names: a name server that does not
     answer must not hold up a file, nor the other way round.
@@ -168,7 +168,7 @@ def _no_answer() -> OSError:
     return OSError(errno.ETIMEDOUT, "the disk or network file system does not answer")
 
 
-class Afterwards(Service):
+class StartWhenReady(Service):
     """
     Begins something once everything it needs is there, however long that takes.
 
@@ -232,7 +232,7 @@ class Afterwards(Service):
             self.log.failure("{service} could not begin; restart the daemon", failure, service=self.name)
 
 
-class Daemon(Storeys):
+class RootService(OrderedServices):
     """
     The whole tree. What an operator can meet at start ends the process with one line on standard error and status 1.
 

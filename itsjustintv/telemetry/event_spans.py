@@ -19,20 +19,20 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
-from itsjustintv.model import Attempt, Destination, Enrichment, Event, Outcome, Streamer, Verdict
+from itsjustintv.model import Acceptance, Attempt, Destination, Enrichment, Event, Outcome, Streamer
 from itsjustintv.telemetry.tracing import ApiCall, Attribute, Span, SpanKind, Tracer, on_behalf_of
 
-__all__ = ["Accept", "FollowedEnricher", "Following"]
+__all__ = ["Accept", "EventSpans", "TracedEnricher"]
 
 #: Takes an event, and says what became of it.
-Accept = Callable[[Event], Deferred[Verdict]]
+Accept = Callable[[Event], Deferred[Acceptance]]
 
 _PORTS = {"http": 80, "https": 443}
 
 
 @implementer(IOutcomeSink)
 @define(eq=False)
-class Following:
+class EventSpans:
     """
     Makes the spans of an event.
 
@@ -50,13 +50,13 @@ class Following:
         Give events a trace on their way to ``accept``.
         """
 
-        def followed(event: Event) -> Deferred[Verdict]:
+        def followed(event: Event) -> Deferred[Acceptance]:
             trace = self._tracer.begin(event.id)
             if not trace:
                 return accept(event)
             traced = event.with_trace(trace)
 
-            def ended(result: Verdict | Failure) -> Verdict | Failure:
+            def ended(result: Acceptance | Failure) -> Acceptance | Failure:
                 self._received(traced, None if isinstance(result, Failure) else result)
                 return result
 
@@ -156,7 +156,7 @@ class Following:
             attributes["itsjustintv.problems"] = found.problems
         self._end("enrich", SpanKind.INTERNAL, context, event.trace, begun_at, attributes)
 
-    def _received(self, event: Event, verdict: Verdict | None) -> None:
+    def _received(self, event: Event, verdict: Acceptance | None) -> None:
         attributes: dict[str, Attribute] = {
             "itsjustintv.event.id": event.id,
             "itsjustintv.streamer": event.broadcaster_login or event.broadcaster_id,
@@ -202,13 +202,13 @@ class Following:
 
 @implementer(IEnricher)
 @define(eq=False)
-class FollowedEnricher:
+class TracedEnricher:
     """
     An enricher whose work is seen in the trace of the event, with each call that is made for it.
     """
 
     _enricher: IEnricher
-    _following: Following
+    _following: EventSpans
     _tracer: Tracer
     _clock: IReactorTime
 

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from itsjustintv.interfaces import IOutcomeSink
-from itsjustintv.model import Attempt, Event, Outcome, State, Verdict
+from itsjustintv.model import Acceptance, Attempt, Event, Outcome, State
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.instruments import Registry
 from itsjustintv.telemetry.tracing import ApiCall
@@ -19,7 +19,7 @@ from itsjustintv.telemetry.tracing import ApiCall
 __all__ = ["Metrics"]
 
 #: Takes an event, and says what became of it.
-Accept = Callable[[Event], Deferred[Verdict]]
+Accept = Callable[[Event], Deferred[Acceptance]]
 
 
 @implementer(IOutcomeSink)
@@ -67,8 +67,8 @@ class Metrics:
         Count events that no message told of on their way to ``accept``, by what becomes of them.
         """
 
-        def counted(event: Event) -> Deferred[Verdict]:
-            def ended(result: Verdict | Failure) -> Verdict | Failure:
+        def counted(event: Event) -> Deferred[Acceptance]:
+            def ended(result: Acceptance | Failure) -> Acceptance | Failure:
                 self._recovered.add("unavailable" if isinstance(result, Failure) else result.name.lower())
                 return result
 

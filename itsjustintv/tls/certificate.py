@@ -27,7 +27,7 @@ from itsjustintv.tls.acme.jose import PrivateKey, unpadded
 __all__ = [
     "KEY_TYPES",
     "Bundle",
-    "Figures",
+    "CertificateMetrics",
     "certificate_request",
     "certificates_from",
     "general_name",
@@ -245,7 +245,7 @@ def _public(key: PrivateKey) -> bytes:
 
 
 @frozen(kw_only=True)
-class Figures:
+class CertificateMetrics:
     """
     Of one name. Moments are in seconds since the epoch; counts begin with the process, or with the name if that came
     later.

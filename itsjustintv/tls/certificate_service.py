@@ -30,13 +30,13 @@ from twisted.python.failure import Failure
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
-from itsjustintv.tls.acme.order import Ordering
-from itsjustintv.tls.certificate import Bundle, Figures
+from itsjustintv.tls.acme.order import OrderRunner
+from itsjustintv.tls.certificate import Bundle, CertificateMetrics
 from itsjustintv.tls.key_folder import FolderLock, prepare, require_private
-from itsjustintv.tls.managed import Holding, Status
-from itsjustintv.tls.registry import Holdings, Waiting, give_up
+from itsjustintv.tls.managed import ManagedCertificate, Status
+from itsjustintv.tls.registry import Certificates, Waiters, give_up
 from itsjustintv.tls.renewal_policy import Level
-from itsjustintv.tls.renewer import Attendant, alarm
+from itsjustintv.tls.renewer import Renewer, alarm
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.store import CertificateStore, InThread
 
@@ -70,27 +70,27 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     _root: Path = attr.ib(kw_only=True)
     _settings: Callable[[], TLS] = attr.ib(kw_only=True)
-    _ordering: Ordering = attr.ib(kw_only=True)
+    _ordering: OrderRunner = attr.ib(kw_only=True)
     _serve: Callable[[str, Bundle], None] = attr.ib(kw_only=True)
     _retire: Callable[[str], None] = attr.ib(kw_only=True, default=lambda _: None)
     _random: Callable[[], float] = attr.ib(kw_only=True)
     _in_thread: InThread = attr.ib(kw_only=True)
     _close: Callable[[], Any] = attr.ib(kw_only=True, default=lambda: None)
-    _holdings: Holdings = attr.ib(init=False)
-    _attendant: Attendant = attr.ib(init=False)
+    _holdings: Certificates = attr.ib(init=False)
+    _attendant: Renewer = attr.ib(init=False)
     _limit: DeferredSemaphore = attr.ib(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
     _checking: Deferred[None] | None = attr.ib(default=None, init=False)
     _again: bool = attr.ib(default=False, init=False)
     _wake: IDelayedCall | None = attr.ib(default=None, init=False)
     _waiting: list[Deferred[None]]
-    _waiting_for_names: Waiting = attr.ib(factory=Waiting, init=False)
+    _waiting_for_names: Waiters = attr.ib(factory=Waiters, init=False)
     _inspected: bool = attr.ib(default=False, init=False)
     _said: set[str] = attr.ib(factory=set, init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._holdings = Holdings(
+        self._holdings = Certificates(
             self.cert_store,
             FolderLock(self._root / "lock"),
             self._serve,
@@ -99,7 +99,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             self._random,
             self._in_thread,
         )
-        self._attendant = Attendant(
+        self._attendant = Renewer(
             self._settings,
             self.cert_store,
             self._ordering,
@@ -114,7 +114,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         cls,
         root: Path,
         settings: Callable[[], TLS],
-        ordering: Ordering,
+        ordering: OrderRunner,
         serve: Callable[[str, Bundle], None],
         clock: Any,
         random: Callable[[], float],
@@ -268,7 +268,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         now = self._clock.seconds()
         return [holding.status(now) for holding in self._holdings]
 
-    def figures(self) -> Sequence[Figures]:
+    def figures(self) -> Sequence[CertificateMetrics]:
         """
         What can be counted and measured of every certificate; nothing before they are loaded.
         """
@@ -338,13 +338,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     # One name
 
-    def _begin(self, holding: Holding) -> None:
+    def _begin(self, holding: ManagedCertificate) -> None:
         if holding.task is not None or not self.running:
             return
         task = holding.task = self._limit.run(lambda: Deferred.fromCoroutine(self._attendant.attend(holding)))
         task.addBoth(self._attended, holding)
 
-    def _attended(self, result: Any, holding: Holding) -> None:
+    def _attended(self, result: Any, holding: ManagedCertificate) -> None:
         holding.task = None
         error = result if isinstance(result, Failure) else None
         if error is not None:

@@ -11,12 +11,12 @@ from twisted.python.failure import Failure
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
-from itsjustintv.tls.acme.order import Issued
-from itsjustintv.tls.certificate import Bundle, Figures, key_type
-from itsjustintv.tls.renewal_policy import Health, Record, Span
+from itsjustintv.tls.acme.order import IssuedCertificate
+from itsjustintv.tls.certificate import Bundle, CertificateMetrics, key_type
+from itsjustintv.tls.renewal_policy import Health, Record, ValidityWindow
 from itsjustintv.tls.settings import fingerprint
 
-__all__ = ["Holding", "Status"]
+__all__ = ["ManagedCertificate", "Status"]
 
 
 @frozen(kw_only=True)
@@ -40,7 +40,7 @@ class Status:
 
 
 @define(eq=False)
-class Holding:
+class ManagedCertificate:
     """
     A name, its certificate and its record.
 
@@ -72,11 +72,15 @@ class Holding:
     failed: int = 0
 
     @property
-    def span(self) -> Span | None:
+    def span(self) -> ValidityWindow | None:
         """
         The life of the certificate, if there is one.
         """
-        return None if self.bundle is None else Span(self.bundle.not_before, self.bundle.not_after, self.fraction)
+        return (
+            None
+            if self.bundle is None
+            else ValidityWindow(self.bundle.not_before, self.bundle.not_after, self.fraction)
+        )
 
     def valid(self, now: float) -> bool:
         """
@@ -177,7 +181,7 @@ class Holding:
             else:
                 waiter.errback(failed)
 
-    def take(self, issued: Issued, now: float) -> None:
+    def take(self, issued: IssuedCertificate, now: float) -> None:
         """
         Hold a new certificate. All failures are forgiven, except towards the authority's limit.
         """
@@ -230,12 +234,12 @@ class Holding:
             profile=record.profile,
         )
 
-    def figures(self, settings: TLS, now: float) -> Figures:
+    def figures(self, settings: TLS, now: float) -> CertificateMetrics:
         """
         What can be counted and measured.
         """
         ordering = self.next_order(settings, now)
-        return Figures(
+        return CertificateMetrics(
             name=self.name,
             not_after=None if self.bundle is None else self.bundle.not_after,
             renew_at=None if ordering is None else max(ordering, now),

@@ -18,21 +18,21 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.support.http_agents import authority_agent
-from itsjustintv.support.services import DiskThreads, Storeys
+from itsjustintv.support.services import FileThreadPool, OrderedServices
 from itsjustintv.tls.acme.challenges import Http01Responder, TlsAlpn01Responder
-from itsjustintv.tls.acme.http import Exchange
-from itsjustintv.tls.acme.order import Ordering
-from itsjustintv.tls.certificate import Figures
+from itsjustintv.tls.acme.http import AcmeTransport
+from itsjustintv.tls.acme.order import OrderRunner
+from itsjustintv.tls.certificate import CertificateMetrics
 from itsjustintv.tls.operator_files import FilesService, Watch
-from itsjustintv.tls.renewal_requests import OnRequest, RequestFiles
+from itsjustintv.tls.renewal_requests import RenewalRequests, RequestFiles
 from itsjustintv.tls.settings import default_name, directory_url, for_trial
 from itsjustintv.tls.sni import ContextMap
 from itsjustintv.tls.store import AccountFiles
 
-__all__ = ["Way", "Ways", "identity"]
+__all__ = ["Mode", "ModeFactory", "mode_key"]
 
 
-def identity(tls: TLS) -> tuple[str, ...]:
+def mode_key(tls: TLS) -> tuple[str, ...]:
     """
     Name the way of serving that these settings ask for. Settings with the same answer are followed without another one.
     """
@@ -62,11 +62,11 @@ class _Certificates(Protocol):
 
 
 @frozen
-class Way:
+class Mode:
     """
     One of them.
 
-    :ivar identity: see :func:`identity`.
+    :ivar identity: see :func:`mode_key`.
     :ivar contexts: which certificates are served to whom; ``None`` in plain http.
     :ivar service: looks after them, to be started and stopped.
     :ivar load: does beforehand, without blocking, what can fail at the start, and reads what there is to be served.
@@ -77,19 +77,19 @@ class Way:
     :ivar critical: as ``problem``, but only once there is no time to lose.
     """
 
-    identity: tuple[str, ...]
+    mode_key: tuple[str, ...]
     contexts: ContextMap | None = None
     service: _Certificates = field(factory=Service)
     load: Callable[[], Coroutine[Any, Any, None]] = _nothing
     when_ready: Callable[[str], Deferred[None]] = lambda _: succeed(None)
     problem: Callable[[], str | None] = lambda: None
-    figures: Callable[[], Sequence[Figures]] = tuple
+    figures: Callable[[], Sequence[CertificateMetrics]] = tuple
     follow: Callable[[TLS], None] = lambda _: None
     critical: Callable[[], str | None] = lambda: None
 
 
 @define(eq=False)
-class Ways:
+class ModeFactory:
     """
     Makes them.
 
@@ -103,7 +103,7 @@ class Ways:
     """
 
     _reactor: Any
-    _disk: DiskThreads
+    _disk: FileThreadPool
     _random: Callable[[], float]
     _watch: Callable[[], Watch]
     _clock: IReactorTime = field(default=Factory(lambda self: self._reactor, takes_self=True))
@@ -113,31 +113,31 @@ class Ways:
     def __attrs_post_init__(self) -> None:
         self._tls_alpn_01 = TlsAlpn01Responder(self._reactor)
 
-    def make(self, tls: TLS) -> Way:
+    def make(self, tls: TLS) -> Mode:
         """
         Make the one that these settings ask for.
 
         :raises CertificateUnusable: ``ca_bundle`` cannot be used.
         """
         if not tls.enabled:
-            return Way(identity(tls))
+            return Mode(mode_key(tls))
         contexts = ContextMap(self._tls_alpn_01.context_for)
         return self._own(tls, contexts) if tls.mode == "files" else self._ordered(tls, contexts)
 
-    async def ready(self, tls: TLS) -> Way:
+    async def ready(self, tls: TLS) -> Mode:
         """
         Make the one that these settings ask for, ready to be started, without blocking.
 
         :raises CertificateUnusable: the operator's certificate cannot be served, or ``ca_bundle`` not be used.
         :raises CertificatesUnsafe: others can read the keys, or nothing can be written where they are.
         """
-        if identity(tls)[0] == "acme":
+        if mode_key(tls)[0] == "acme":
             await self._disk.run(import_module, "itsjustintv.tls.certificate_service")
         way = self.make(tls)
         await way.load()
         return way
 
-    def _own(self, tls: TLS, contexts: ContextMap) -> Way:
+    def _own(self, tls: TLS, contexts: ContextMap) -> Mode:
         files = FilesService(
             Path(tls.cert_file),
             Path(tls.key_file),
@@ -146,8 +146,8 @@ class Ways:
             self._clock,
             self._disk.run,
         )
-        return Way(
-            identity(tls),
+        return Mode(
+            mode_key(tls),
             contexts,
             files,
             files.load,
@@ -156,7 +156,7 @@ class Ways:
             critical=files.problem,
         )
 
-    def _ordered(self, tls: TLS, contexts: ContextMap) -> Way:
+    def _ordered(self, tls: TLS, contexts: ContextMap) -> Mode:
         # Brings txacme and all that it stands on, which takes as much memory as a thousand streamers.
         from itsjustintv.tls.certificate_service import CertificateService  # noqa: PLC0415
 
@@ -167,12 +167,12 @@ class Ways:
 
         root = Path(tls.cert_dir)
         agent, pool = authority_agent(self._reactor, tls.ca_bundle)
-        exchange = Exchange(HTTPClient(agent), self._clock)
+        exchange = AcmeTransport(HTTPClient(agent), self._clock)
 
-        def ordering_as(settings: Callable[[], TLS]) -> Ordering:
+        def ordering_as(settings: Callable[[], TLS]) -> OrderRunner:
             accounts = AccountFiles.of(root, directory_url(settings()), self._disk.run)
             responders = {each.challenge_type: each for each in (self.http_01, self._tls_alpn_01)}
-            return Ordering(settings, exchange, accounts, responders, self._clock, self._disk.run)
+            return OrderRunner(settings, exchange, accounts, responders, self._clock, self._disk.run)
 
         ordering = ordering_as(settings)
         # Two that speak for one account would register it twice.
@@ -203,7 +203,7 @@ class Ways:
             return f"critical: {critical}" if critical else certificates.concern()
 
         contexts.set_default(default_name(tls))
-        requests = OnRequest(
+        requests = RenewalRequests(
             RequestFiles(root),
             lambda: current.domains,
             certificates,
@@ -212,12 +212,12 @@ class Ways:
             self._clock,
             self._disk.run,
         )
-        service = Storeys()
+        service = OrderedServices()
         for name, each in (("certificates", certificates), ("requests", requests)):
             each.setName(name)
             each.setServiceParent(service)
-        return Way(
-            identity(tls),
+        return Mode(
+            mode_key(tls),
             contexts,
             service,
             certificates.load,

@@ -18,7 +18,7 @@ from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
 from itsjustintv.support.regular_files import read
-from itsjustintv.tls.certificate import Bundle, Figures
+from itsjustintv.tls.certificate import Bundle, CertificateMetrics
 from itsjustintv.tls.sni import ContextMap, context_of
 from itsjustintv.tls.store import InThread
 
@@ -151,14 +151,16 @@ class FilesService(Service):
             return f"the certificate expires in {duration(left)} and has not been replaced"
         return None
 
-    def figures(self) -> Sequence[Figures]:
+    def figures(self) -> Sequence[CertificateMetrics]:
         """
         What can be measured of the certificate, for each of its names.
         """
         if self._bundle is None:
             return ()
         not_after, problem = self._bundle.not_after, self._problem or ""
-        return tuple(Figures(name=name, not_after=not_after, problem=problem) for name in sorted(self._bundle.names))
+        return tuple(
+            CertificateMetrics(name=name, not_after=not_after, problem=problem) for name in sorted(self._bundle.names)
+        )
 
     def _read(self) -> Bundle:
         return read_pair(self._certificate, self._key, self._clock.seconds())

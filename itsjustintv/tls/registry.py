@@ -12,19 +12,19 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.tls.certificate import Bundle
 from itsjustintv.tls.key_folder import FolderLock
-from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.managed import ManagedCertificate
 from itsjustintv.tls.store import CertificateStore, InThread
 
-__all__ = ["Holdings", "Waiting", "give_up"]
+__all__ = ["Certificates", "Waiters", "give_up"]
 
 # Seconds after the start within which no authority is asked about a certificate that is there.
 _SETTLING = (60.0, 600.0)
 
 
 @define(eq=False)
-class Holdings:
+class Certificates:
     """
-    One :class:`~itsjustintv.tls.managed.Holding` for each name.
+    One :class:`~itsjustintv.tls.managed.ManagedCertificate` for each name.
 
     :ivar lock: says whether it is this process that orders.
     :ivar serve: told of every certificate that is read.
@@ -39,15 +39,15 @@ class Holdings:
     _clock: IReactorTime
     _random: Callable[[], float]
     _in_thread: InThread
-    _by_name: dict[str, Holding] = field(factory=dict, init=False)
+    _by_name: dict[str, ManagedCertificate] = field(factory=dict, init=False)
 
-    def __iter__(self) -> Iterator[Holding]:
+    def __iter__(self) -> Iterator[ManagedCertificate]:
         return iter(tuple(self._by_name.values()))
 
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def get(self, name: str) -> Holding | None:
+    def get(self, name: str) -> ManagedCertificate | None:
         """
         What is held for a name.
         """
@@ -71,7 +71,7 @@ class Holdings:
             self._retire(name)
         for name in names:
             if name not in self._by_name:
-                holding = Holding(name)
+                holding = ManagedCertificate(name)
                 await self._read(holding)
                 first, last = _SETTLING
                 asking = self._clock.seconds() + first + self._random() * (last - first)
@@ -105,7 +105,7 @@ class Holdings:
         """
         self._lock.free()
 
-    async def _read(self, holding: Holding) -> None:
+    async def _read(self, holding: ManagedCertificate) -> None:
         holding.stamp = await self._store.stamp(holding.name)
         holding.bundle = await self._store.load(holding.name)
         holding.record = await self._store.record(holding.name)
@@ -114,7 +114,7 @@ class Holdings:
 
 
 @define(eq=False)
-class Waiting:
+class Waiters:
     """
     Those who are told once a name can be served.
     """

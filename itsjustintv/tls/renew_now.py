@@ -18,23 +18,23 @@ from itsjustintv.config.tls import http_needed
 from itsjustintv.errors import CertificateError
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.files import is_locked
-from itsjustintv.support.services import DiskThreads, Storeys
-from itsjustintv.tls.modes import Ways
-from itsjustintv.tls.renewal_requests import Request, RequestFiles, Result
-from itsjustintv.tls.service import HTTPS
+from itsjustintv.support.services import FileThreadPool, OrderedServices
+from itsjustintv.tls.modes import ModeFactory
+from itsjustintv.tls.renewal_requests import RenewalResult, Request, RequestFiles
+from itsjustintv.tls.service import TLSService
 from itsjustintv.tls.settings import challenge_types
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 
-__all__ = ["Renewal"]
+__all__ = ["RenewNow"]
 
 # Seconds between two looks for an answer.
 _EVERY = 0.2
 
 
 @define(eq=False)
-class Renewal:
+class RenewNow:
     """
     Asks once, and waits for the answer.
 
@@ -49,19 +49,19 @@ class Renewal:
     _random: Callable[[], float]
     _say: Callable[[str], None]
     _patience: float = 60.0
-    _disk: DiskThreads = field(init=False)
+    _disk: FileThreadPool = field(init=False)
     _files: RequestFiles = field(init=False)
-    _storeys: Storeys | None = field(default=None, init=False)
+    _storeys: OrderedServices | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._disk = DiskThreads(self._reactor)
+        self._disk = FileThreadPool(self._reactor)
         self._files = RequestFiles(self._root)
 
     @property
     def _root(self) -> Path:
         return Path(self._server.tls.cert_dir)
 
-    async def results(self, request: Request) -> Sequence[Result]:
+    async def results(self, request: Request) -> Sequence[RenewalResult]:
         """
         Have certificates ordered.
 
@@ -97,7 +97,7 @@ class Renewal:
         except FileExistsError:
             raise CertificateError("somebody else is just asking for a certificate: try again in a minute") from None
 
-    async def _answer(self, request: Request) -> Sequence[Result]:
+    async def _answer(self, request: Request) -> Sequence[RenewalResult]:
         asked_at = self._reactor.seconds()
         told = False
         while True:
@@ -128,11 +128,11 @@ class Renewal:
         if not http_needed(tls):
             # Nobody is to be led to what is open for a moment only.
             tls = evolve(tls, http_listen="")
-        ways = Ways(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
-        https = HTTPS(tls, ways, reactor)
-        self._storeys = Storeys()
+        ways = ModeFactory(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
+        https = TLSService(tls, ways, reactor)
+        self._storeys = OrderedServices()
         if "tls-alpn-01" in challenge_types(tls):
-            site = https.secure(make_site(Resource(), reactor, Limits()))
+            site = https.secure(make_site(Resource(), reactor, ConnectionLimits()))
             Listener(lambda: tcp(server.listen_addr, server.port), site, reactor).setServiceParent(self._storeys)
         https.setServiceParent(self._storeys)
         self._storeys.startService()

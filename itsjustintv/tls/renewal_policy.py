@@ -22,7 +22,7 @@ __all__ = [
     "Health",
     "Level",
     "Record",
-    "Span",
+    "ValidityWindow",
     "advised_moment",
     "alarm_due",
     "ari_due",
@@ -68,7 +68,7 @@ _BEFORE_US = 1767225600.0
 
 
 @frozen
-class Span:
+class ValidityWindow:
     """
     The life of a certificate.
 
@@ -119,14 +119,14 @@ def clock_is_wrong(now: float) -> bool:
     return now < _BEFORE_US
 
 
-def renewal_moment(span: Span) -> float:
+def renewal_moment(span: ValidityWindow) -> float:
     """
     When to renew without the authority's advice.
     """
     return span.not_after - span.lead
 
 
-def due(span: Span | None, record: Record, now: float) -> str | None:
+def due(span: ValidityWindow | None, record: Record, now: float) -> str | None:
     """
     Say why a certificate must be ordered now, or ``None``.
 
@@ -145,7 +145,7 @@ def due(span: Span | None, record: Record, now: float) -> str | None:
     return "it is time" if advised is None or now < advised else "the authority asks for it"
 
 
-def order_moment(span: Span, record: Record) -> float:
+def order_moment(span: ValidityWindow, record: Record) -> float:
     """
     When to renew.
     """
@@ -154,7 +154,7 @@ def order_moment(span: Span, record: Record) -> float:
     return min(moment, last_moment(span))
 
 
-def advised_moment(span: Span, record: Record) -> float | None:
+def advised_moment(span: ValidityWindow, record: Record) -> float | None:
     """
     When the authority asks for renewal, or ``None``. A certificate lives for a twentieth of its life, or a day, in any
     case: an authority that finds every certificate overdue must not be asked for one after the other.
@@ -164,7 +164,7 @@ def advised_moment(span: Span, record: Record) -> float | None:
     return max(record.renew_at, span.not_before + min(_DAY, _EMERGENCY * (span.not_after - span.not_before)))
 
 
-def last_moment(span: Span) -> float:
+def last_moment(span: ValidityWindow) -> float:
     """
     When to renew whatever an authority advises.
     """
@@ -173,7 +173,7 @@ def last_moment(span: Span) -> float:
 
 def retry_moment(
     record: Record,
-    span: Span | None,
+    span: ValidityWindow | None,
     now: float,
     random: Callable[[], float],
     retry_after: float | None = None,
@@ -200,7 +200,7 @@ def retry_moment(
 
 def failed(
     record: Record,
-    span: Span | None,
+    span: ValidityWindow | None,
     problem: str,
     now: float,
     random: Callable[[], float],
@@ -225,7 +225,7 @@ def failed(
     return evolve(record, next_attempt=retry_moment(record, span, now, random, retry_after))
 
 
-def ari_due(span: Span | None, record: Record, now: float) -> bool:
+def ari_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
     """
     Whether to ask for renewal information: never about a certificate that has expired.
     """
@@ -255,7 +255,7 @@ def with_ari(record: Record, info: RenewalInfo, now: float, random: Callable[[],
     )
 
 
-def without_ari(record: Record, span: Span, now: float, retry_after: float | None = None) -> Record:
+def without_ari(record: Record, span: ValidityWindow, now: float, retry_after: float | None = None) -> Record:
     """
     Go on without renewal information: what was known may make the renewal earlier than our own rule, not later.
     """
@@ -273,7 +273,7 @@ def order_of_types(types: Sequence[str], failures: int) -> Sequence[str]:
     return (*types[turn:], *types[:turn])
 
 
-def alarm_due(span: Span | None, record: Record, now: float) -> bool:
+def alarm_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
     """
     Whether to raise the alarm: renewal fails with less than half the lead left, or there is no certificate at all; once
     a day.
@@ -285,7 +285,7 @@ def alarm_due(span: Span | None, record: Record, now: float) -> bool:
     return not record.alarmed_at or now >= record.alarmed_at + _ALARM_EVERY
 
 
-def health(name: str, span: Span | None, record: Record, now: float) -> Health:
+def health(name: str, span: ValidityWindow | None, record: Record, now: float) -> Health:
     """
     Judge one certificate: critical without one or with less than a quarter of the lead left, degraded when it should
     have been renewed and is not.

@@ -24,12 +24,12 @@ from itsjustintv.model import rfc3339
 from itsjustintv.support.files import make_private, replace
 from itsjustintv.support.regular_files import Unsuitable, read
 from itsjustintv.tls.acme.http import explained
-from itsjustintv.tls.acme.order import Issued
+from itsjustintv.tls.acme.order import IssuedCertificate
 from itsjustintv.tls.managed import Status
 from itsjustintv.tls.operator_files import Watch
 from itsjustintv.tls.store import InThread
 
-__all__ = ["Issuing", "OnRequest", "Request", "RequestFiles", "Result"]
+__all__ = ["Issuing", "RenewalRequests", "RenewalResult", "Request", "RequestFiles"]
 
 # Seconds between two looks at a request that is not ours to take, or not yet.
 _AGAIN = 1.0
@@ -58,7 +58,7 @@ class Issuing(Protocol):
 
 
 @define(eq=False)
-class OnRequest(Service):
+class RenewalRequests(Service):
     """
     Takes requests out of the folder, one after the other, and answers them.
 
@@ -71,7 +71,7 @@ class OnRequest(Service):
     _files: RequestFiles
     _names: Callable[[], Iterable[str]]
     _certificates: Issuing
-    _rehearse: Callable[[str], Awaitable[Issued]]
+    _rehearse: Callable[[str], Awaitable[IssuedCertificate]]
     _watch: Watch
     _clock: IReactorTime
     _in_thread: InThread
@@ -136,9 +136,11 @@ class OnRequest(Service):
         if self._again is None or not self._again.active():
             self._again = self._clock.callLater(_AGAIN, self._look)
 
-    async def _result(self, request: Request, name: str) -> Result:
+    async def _result(self, request: Request, name: str) -> RenewalResult:
         if not request.trial and name not in self._names():
-            return Result(name=name, problem="it is not in server.tls.domains of the daemon: reload its configuration")
+            return RenewalResult(
+                name=name, problem="it is not in server.tls.domains of the daemon: reload its configuration"
+            )
         try:
             return await (self._rehearsed(name) if request.trial else self._renewed(name, request.asked_at))
         except CancelledError:
@@ -146,23 +148,27 @@ class OnRequest(Service):
         except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for the answer
             if not isinstance(error, CertificateError | OSError):
                 self.log.failure("the certificate of {name} that was asked for cannot be ordered", name=name)
-            return Result(name=name, problem=explained(error))
+            return RenewalResult(name=name, problem=explained(error))
 
-    async def _renewed(self, name: str, asked_at: float) -> Result:
+    async def _renewed(self, name: str, asked_at: float) -> RenewalResult:
         status = self._status(name)
         # What was due anyway may have been ordered meanwhile.
         if status is None or status.failures or status.last_attempt < rfc3339(asked_at):
             await self._certificates.issue_cert(name)
             status = self._status(name)
-        return Result(name=name) if status is None else Result(name=name, expires=status.expires, issuer=status.issuer)
+        return (
+            RenewalResult(name=name)
+            if status is None
+            else RenewalResult(name=name, expires=status.expires, issuer=status.issuer)
+        )
 
     def _status(self, name: str) -> Status | None:
         return next((each for each in self._certificates.statuses() if each.name == name), None)
 
-    async def _rehearsed(self, name: str) -> Result:
+    async def _rehearsed(self, name: str) -> RenewalResult:
         self.log.info("ordering a certificate for {name} on trial: somebody asked for it", name=name)
         issued = await self._rehearse(name)
-        return Result(name=name, expires=rfc3339(issued.bundle.not_after), issuer=issued.bundle.issuer)
+        return RenewalResult(name=name, expires=rfc3339(issued.bundle.not_after), issuer=issued.bundle.issuer)
 
 
 _ID = re.compile("[0-9a-f]{16}")
@@ -193,7 +199,7 @@ class Request:
 
 
 @frozen(kw_only=True)
-class Result:
+class RenewalResult:
     """
     What came of it for one name. Moments are RFC 3339.
 
@@ -270,7 +276,7 @@ class RequestFiles:
             raise ValueError("its id is none")
         return request
 
-    def answer(self, request: Request, results: Sequence[Result], now: float) -> None:
+    def answer(self, request: Request, results: Sequence[RenewalResult], now: float) -> None:
         """
         Say what came of it, and remove the answers that nobody came for.
 
@@ -281,7 +287,7 @@ class RequestFiles:
             self._remove(left, now - _KEPT)
         replace(self._answer(request), orjson.dumps([asdict(each) for each in results]))
 
-    def answered(self, request: Request) -> Sequence[Result] | None:
+    def answered(self, request: Request) -> Sequence[RenewalResult] | None:
         """
         Take the answer; ``None`` while there is none.
 
@@ -290,7 +296,7 @@ class RequestFiles:
         text = self._taken(self._answer(request))
         if text is None:
             return None
-        results: tuple[Result, ...] = _structure(text, tuple[Result, ...])
+        results: tuple[RenewalResult, ...] = _structure(text, tuple[RenewalResult, ...])
         return results
 
     @staticmethod

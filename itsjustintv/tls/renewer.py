@@ -18,13 +18,13 @@ from itsjustintv.errors import AcmeProblem, CertificateError
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.http import explained, is_final
-from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import Bundle
-from itsjustintv.tls.managed import Holding
+from itsjustintv.tls.managed import ManagedCertificate
 from itsjustintv.tls.settings import fingerprint
 from itsjustintv.tls.store import CertificateStore
 
-__all__ = ["Attendant", "alarm"]
+__all__ = ["Renewer", "alarm"]
 
 _log = Logger()
 
@@ -39,7 +39,7 @@ def alarm(failure: Failure, server_name: str) -> None:
 
 
 @define(eq=False)
-class Attendant:
+class Renewer:
     """
     Does what is due for one name at a time.
 
@@ -51,7 +51,7 @@ class Attendant:
 
     _settings: Callable[[], TLS]
     _store: CertificateStore
-    _ordering: Ordering
+    _ordering: OrderRunner
     _serve: Callable[[str, Bundle], None]
     _panic: Callable[[Failure, str], Any]
     _clock: IReactorTime
@@ -59,7 +59,7 @@ class Attendant:
 
     log = Logger()
 
-    def to_order(self, holding: Holding, now: float) -> bool:
+    def to_order(self, holding: ManagedCertificate, now: float) -> bool:
         """
         Whether a certificate is due, and to be tried for now.
         """
@@ -70,7 +70,7 @@ class Attendant:
         holding.rearm()
         return now >= holding.record.next_attempt
 
-    async def attend(self, holding: Holding) -> None:
+    async def attend(self, holding: ManagedCertificate) -> None:
         """
         Do what is to be done about one name. Never fails because of an authority or a disk.
         """
@@ -82,7 +82,7 @@ class Attendant:
         holding.attempted += 1
         await self._order(holding)
 
-    async def save(self, holding: Holding) -> None:
+    async def save(self, holding: ManagedCertificate) -> None:
         """
         Write a certificate; if that fails it is served from memory, and the write is tried again with the next look.
         """
@@ -102,7 +102,7 @@ class Attendant:
         holding.stamp = await self._store.stamp(holding.name)
         await self._remember(holding)
 
-    async def raise_alarm(self, holding: Holding, now: float) -> None:
+    async def raise_alarm(self, holding: ManagedCertificate, now: float) -> None:
         """
         Call for help.
         """
@@ -113,7 +113,7 @@ class Attendant:
         )
         await self._remember(holding)
 
-    async def _ask_advice(self, holding: Holding) -> None:
+    async def _ask_advice(self, holding: ManagedCertificate) -> None:
         span, bundle, now = holding.span, holding.bundle, self._clock.seconds()
         assert span is not None and bundle is not None and bundle.ari_id is not None  # noqa: S101, PT018 - ari_due()
         try:
@@ -138,7 +138,7 @@ class Attendant:
                 )
         await self._remember(holding)
 
-    async def _order(self, holding: Holding) -> None:
+    async def _order(self, holding: ManagedCertificate) -> None:
         settings, name = self._settings(), holding.name
         reason = holding.due(settings, self._clock.seconds()) or "somebody asked for it"
         self.log.info("ordering a certificate for {name}: {reason}", name=name, reason=reason)
@@ -162,7 +162,7 @@ class Attendant:
         if holding.ari_due(now):
             await self._ask_advice(holding)
 
-    async def _failed(self, holding: Holding, settings: TLS, error: Exception) -> None:
+    async def _failed(self, holding: ManagedCertificate, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
         holding.ended()
         holding.error = Failure(error)
@@ -197,7 +197,7 @@ class Attendant:
             )
         await self._remember(holding)
 
-    async def _remember(self, holding: Holding) -> None:
+    async def _remember(self, holding: ManagedCertificate) -> None:
         try:
             await self._store.remember(holding.name, holding.record)
         except OSError as error:

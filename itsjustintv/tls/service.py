@@ -17,19 +17,19 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.tls.acme.challenges import ChallengeResource
-from itsjustintv.tls.certificate import Figures
+from itsjustintv.tls.certificate import CertificateMetrics
 from itsjustintv.tls.endpoint import secured
-from itsjustintv.tls.modes import Way, Ways, identity
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.factories import Passage, Versions
+from itsjustintv.tls.modes import Mode, ModeFactory, mode_key
+from itsjustintv.web.connection_limits import ConnectionLimits
+from itsjustintv.web.factories import AlpnFactory, FactoryWrapper
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 
-__all__ = ["HTTPS"]
+__all__ = ["TLSService"]
 
 
 @define(eq=False)
-class HTTPS(Service):
+class TLSService(Service):
     """
     Serves in one way, and in another when the settings ask for it. Connections that are open go on as they began.
 
@@ -38,18 +38,20 @@ class HTTPS(Service):
     """
 
     _tls: TLS
-    _ways: Ways
+    _ways: ModeFactory
     _reactor: Any
-    _way: Way = field(init=False)
+    _way: Mode = field(init=False)
     _door: Listener = field(init=False)
-    _entrance: _Entrance | None = field(default=None, init=False)
+    _entrance: _CurrentFactory | None = field(default=None, init=False)
     _changing: DeferredLock = field(factory=DeferredLock, init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
         self._way = self._ways.make(self._tls)
-        site = make_site(ChallengeResource(self._ways.http_01, lambda: self._tls.domains), self._reactor, Limits())
+        site = make_site(
+            ChallengeResource(self._ways.http_01, lambda: self._tls.domains), self._reactor, ConnectionLimits()
+        )
         key = "server.tls.http_listen"
         self._door = Listener(
             lambda: _description(self._tls),
@@ -104,7 +106,7 @@ class HTTPS(Service):
         """
         Put before a protocol what each connection is to be served with when it comes. To be called once.
         """
-        self._entrance = _Entrance(factory, lambda: self._tls.http2)
+        self._entrance = _CurrentFactory(factory, lambda: self._tls.http2)
         self._open_entrance()
         return self._entrance
 
@@ -127,7 +129,7 @@ class HTTPS(Service):
         """
         return self._way.critical()
 
-    def figures(self) -> Sequence[Figures]:
+    def figures(self) -> Sequence[CertificateMetrics]:
         """
         What can be counted and measured of each certificate.
         """
@@ -161,7 +163,7 @@ class HTTPS(Service):
         if not self.running:
             return lambda _: None
         way = self._way
-        if identity(tls) != way.identity:
+        if mode_key(tls) != way.mode_key:
             try:
                 way = await self._ways.ready(tls)
             except (CertificateUnusable, CertificatesUnsafe) as error:
@@ -175,12 +177,12 @@ class HTTPS(Service):
 
         return decide
 
-    def _follow(self, tls: TLS, way: Way) -> None:
+    def _follow(self, tls: TLS, way: Mode) -> None:
         old, self._tls, self._way = self._way, tls, way
         if way is old:
             way.follow(tls)
             return
-        if way.identity[0] == "acme" and way.contexts is not None and old.contexts is not None:
+        if way.mode_key[0] == "acme" and way.contexts is not None and old.contexts is not None:
             # Nobody is turned away because an authority takes its time.
             way.contexts.inherit(old.contexts, tls.domains)
         self._open_entrance()
@@ -189,7 +191,7 @@ class HTTPS(Service):
             lambda failure: self.log.failure("certificates are not looked after; restart the daemon", failure)
         )
 
-    async def _replace(self, old: Way, new: Way | None) -> None:
+    async def _replace(self, old: Mode, new: Mode | None) -> None:
         """
         Stop one way and start another, after whatever else is being replaced: both may want the same folder.
         """
@@ -216,7 +218,7 @@ class HTTPS(Service):
             self._entrance.admit(self._way, self._reactor)
 
 
-class _Entrance(Passage):
+class _CurrentFactory(FactoryWrapper):
     """
     Lets each connection in as it is to be served when it comes.
     """
@@ -224,9 +226,9 @@ class _Entrance(Passage):
     def __init__(self, factory: Any, http2: Callable[[], bool]) -> None:
         super().__init__(factory)
         self._current: IProtocolFactory = factory
-        self._versions = Versions(factory, http2)
+        self._versions = AlpnFactory(factory, http2)
 
-    def admit(self, way: Way, reactor: Any) -> None:
+    def admit(self, way: Mode, reactor: Any) -> None:
         """
         Serve those who come in this way from now on.
         """

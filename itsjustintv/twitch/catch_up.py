@@ -16,17 +16,17 @@ from twisted.logger import Logger
 
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
-from itsjustintv.model import Event, Verdict
-from itsjustintv.support.backoff import Errand
+from itsjustintv.model import Acceptance, Event
+from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.api.lookups import Directory, Stream
+from itsjustintv.twitch.api.lookups import Lookups, Stream
 
-__all__ = ["Accept", "CatchUp", "CatchUpSettings"]
+__all__ = ["Accept", "CatchUpService", "CatchUpSettings"]
 
 #: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
-Accept = Callable[[Event], Deferred[Verdict]]
+Accept = Callable[[Event], Deferred[Acceptance]]
 
 _AT_ONCE = 100
 
@@ -75,7 +75,7 @@ class _Tally:
 
 
 @define(eq=False)
-class CatchUp(Service):
+class CatchUpService(Service):
     """
     Asks Get Streams for streamers whose broadcasts may have been missed, and hands over what it finds as an event that
     is like any other but for ``recovered``.
@@ -85,13 +85,13 @@ class CatchUp(Service):
     :ivar wall: the time by which Twitch dates broadcasts, in seconds since the epoch.
     """
 
-    _directory: Directory
+    _directory: Lookups
     _accept: Accept
     _clock: IReactorTime
     _new_id: Callable[[], str]
     _settings: Callable[[], CatchUpSettings]
-    _errand: Errand = field(
-        default=Factory(lambda self: Errand(self._clock, "ask twitch who is live", self._round), takes_self=True),
+    _errand: RetryingTask = field(
+        default=Factory(lambda self: RetryingTask(self._clock, "ask twitch who is live", self._round), takes_self=True),
         kw_only=True,
     )
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
@@ -214,10 +214,10 @@ class CatchUp(Service):
         self._tally.asked += len(ids)
         self._tally.live += len(live)
         self._tally.old += len(live) - len(young)
-        self._tally.recovered += verdicts.count(Verdict.ACCEPTED)
-        self._tally.known += verdicts.count(Verdict.DUPLICATE)
+        self._tally.recovered += verdicts.count(Acceptance.ACCEPTED)
+        self._tally.known += verdicts.count(Acceptance.DUPLICATE)
 
-    async def _announce(self, stream: Stream, now: float) -> Verdict:
+    async def _announce(self, stream: Stream, now: float) -> Acceptance:
         event = Event(
             id=self._new_id(),
             message_id="",
@@ -231,7 +231,7 @@ class CatchUp(Service):
             recovered=True,
         )
         verdict = await self._accept(event)
-        if verdict is Verdict.ACCEPTED:
+        if verdict is Acceptance.ACCEPTED:
             self.log.info(
                 "recovered {event_id}: {streamer} went live {age} ago and nobody told us",
                 event_id=event.id,

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.twitch.api.lookups import Channel, Directory, Stream, User
+from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
 
 __all__ = ["Count", "FindPicture", "TotalFollowers", "TwitchEnricher"]
 
@@ -45,7 +45,7 @@ class TwitchEnricher:
         ``unavailable``, ``rejected``, ``missing`` or ``error``.
     """
 
-    _directory: Directory
+    _directory: Lookups
     _followers: TotalFollowers
     _picture: FindPicture
     _clock: IReactorTime

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.support.single_flight import SingleFlight
-from itsjustintv.twitch.api.batching import Pace
+from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
 __all__ = ["CountFollowers", "Followers"]
@@ -58,7 +58,7 @@ class Followers(Service):
 
     _count: CountFollowers
     _bucket: RateBucket
-    _pace: Pace
+    _pace: BatchInterval
     _last_known: ILastKnown
     _clock: IReactorTime
     _fresh_for: float = 600.0

@@ -20,9 +20,9 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.journal.history import Presence
 from itsjustintv.model import Enrichment, Event, Picture, Streamer
 from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.api.lookups import Directory, Stream
+from itsjustintv.twitch.api.lookups import Lookups, Stream
 
-__all__ = ["Overheard", "Roster"]
+__all__ = ["LiveStatus", "LiveStatusEnricher"]
 
 _AT_ONCE = 100
 
@@ -37,7 +37,7 @@ _LAG = 75.0
 
 
 @frozen
-class _Face:
+class _Profile:
     """
     What a streamer is called and looks like.
     """
@@ -46,7 +46,7 @@ class _Face:
     image_url: str
 
 
-_NOBODY = _Face("", "")
+_NOBODY = _Profile("", "")
 
 
 @frozen(kw_only=True)
@@ -61,7 +61,7 @@ class _Heard:
 
 
 @define(eq=False)
-class Roster(Service):
+class LiveStatus(Service):
     """
     Asks Twitch who is live while somebody looks, and for nothing when nobody does.
 
@@ -70,12 +70,12 @@ class Roster(Service):
     :ivar version: another number whenever something is different.
     """
 
-    _directory: Directory
+    _directory: Lookups
     _wanted: Callable[[], Mapping[str, str]]
     _picture: Callable[[str, str], Coroutine[Deferred[Any], Any, Picture]]
     _clock: IReactorTime
     version: int = field(default=0, init=False)
-    _faces: dict[str, _Face] = field(factory=dict, init=False)
+    _faces: dict[str, _Profile] = field(factory=dict, init=False)
     _streams: dict[str, Stream] = field(factory=dict, init=False)
     _heard: dict[str, _Heard] = field(factory=dict, init=False)
     _asked: set[str] = field(factory=set, init=False)
@@ -113,7 +113,7 @@ class Roster(Service):
         """
         now, who = self._clock.seconds(), event.broadcaster_id
         if found.picture is not None:
-            self._faces[who] = _Face(event.broadcaster_name, found.picture.url)
+            self._faces[who] = _Profile(event.broadcaster_name, found.picture.url)
         face = self._faces.get(who, _NOBODY)
         # The oldest stand first.
         self._heard.pop(who, None)
@@ -217,21 +217,21 @@ class Roster(Service):
         unknown = [each for each in ids if each not in self._faces]
         for user in await all_of(self._directory.user(each) for each in unknown):
             if user is not None:
-                self._faces[user.id] = _Face(user.name, user.image_url)
+                self._faces[user.id] = _Profile(user.name, user.image_url)
                 news = True
         self.version += news
 
 
 @implementer(IEnricher)
 @define(eq=False)
-class Overheard:
+class LiveStatusEnricher:
     """
     An enricher that lets the roster hear of whoever goes live, and of what was found about it, so that nobody has to
     ask Twitch again.
     """
 
     _enricher: IEnricher
-    _roster: Roster
+    _roster: LiveStatus
 
     def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
         """

@@ -26,7 +26,7 @@ from itsjustintv.config.sections import Cache
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.support.files import replace
-from itsjustintv.support.http_client import TooLong, bounded, read_body, unavailable
+from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, unavailable
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.single_flight import SingleFlight
 from itsjustintv.twitch.api.oauth import InThread, Settings
@@ -119,7 +119,7 @@ class ProfileImages(Service):
         if response.code == HTTPStatus.OK:
             try:
                 return await reading
-            except TooLong:
+            except BodyTooLong:
                 raise TwitchRejected("the profile image: it is larger than 2 MiB", response.code) from None
         reading.addErrback(lambda _: None).cancel()
         message = f"the profile image: the server answered {response.code}"

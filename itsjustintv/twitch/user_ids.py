@@ -18,11 +18,11 @@ from twisted.logger import Logger
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.model import Streamer
-from itsjustintv.support.backoff import Errand
+from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 
-__all__ = ["KIND", "Identities", "Logins", "OnIds", "UnknownUsers", "listed"]
+__all__ = ["KIND", "Identities", "Logins", "OnIds", "UnknownLogins", "listed"]
 
 #: The logins that are configured at this moment, in any case; or the ids.
 Logins = Callable[[], Sequence[str]]
@@ -58,7 +58,7 @@ class Identities(Service):
     :ivar ends: until when the id of a login that is not configured any more is kept, in seconds since the epoch.
     """
 
-    _directory: Directory
+    _directory: Lookups
     _last_known: ILastKnown
     _clock: IReactorTime
     _logins: Logins
@@ -67,9 +67,9 @@ class Identities(Service):
     _fresh_for: float = 86400.0
     _missing_for: float = 600.0
     _ends: Callable[[str], float] = lambda _: 0.0
-    _errand: Errand = field(
+    _errand: RetryingTask = field(
         default=Factory(
-            lambda self: Errand(self._clock, "look up the ids of the streamers", self._round), takes_self=True
+            lambda self: RetryingTask(self._clock, "look up the ids of the streamers", self._round), takes_self=True
         ),
         kw_only=True,
     )
@@ -335,7 +335,7 @@ _NAMED = 3
 
 
 @frozen
-class UnknownUsers:
+class UnknownLogins:
     """
     Tells it by the table of the configuration.
 

@@ -11,12 +11,12 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, ISSLTransport
 
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Traffic
+from itsjustintv.web.connection_limits import ConnectionRegistry
 
-__all__ = ["Guest"]
+__all__ = ["BaseConnection"]
 
 
-class Guest(ABC):
+class BaseConnection(ABC):
     """
     One of many connections, with limits to what it may cost.
 
@@ -25,7 +25,7 @@ class Guest(ABC):
     :ivar caller: whose connection it is, for a fair share of them.
     """
 
-    traffic: Traffic
+    traffic: ConnectionRegistry
     clients: Clients
     caller: str
     # What aborts a connection is in no interface that TCP's and TLS's transports share.

@@ -17,14 +17,14 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 
-__all__ = ["Connection", "Limits", "Shares", "Traffic", "neighbourhood"]
+__all__ = ["Connection", "ConnectionCounts", "ConnectionLimits", "ConnectionRegistry", "client_network"]
 
 
 class Connection(Protocol):
     """
     One of them.
 
-    :ivar caller: as :func:`~itsjustintv.web.connection_limits.neighbourhood` names them.
+    :ivar caller: as :func:`~itsjustintv.web.connection_limits.client_network` names them.
     """
 
     caller: str
@@ -47,7 +47,7 @@ class Connection(Protocol):
 
 
 @frozen(kw_only=True)
-class Limits:
+class ConnectionLimits:
     """
     What a stranger may cost us. Times are seconds and are kept to within one.
 
@@ -82,7 +82,7 @@ class Limits:
 
 
 @define(eq=False)
-class Shares:
+class ConnectionCounts:
     """
     Counts.
     """
@@ -115,7 +115,7 @@ class Shares:
 
 
 @define(eq=False)
-class Traffic:
+class ConnectionRegistry:
     """
     The open connections, and what became of those that broke a limit.
 
@@ -130,7 +130,7 @@ class Traffic:
 
     log: ClassVar[Logger] = Logger()
 
-    limits: Limits
+    limits: ConnectionLimits
     clock: IReactorTime
     wall: Callable[[], float] = field(default=Factory(lambda self: self.clock.seconds, takes_self=True))
     open: set[Connection] = field(init=False, factory=set)
@@ -140,7 +140,7 @@ class Traffic:
     refused: Counter[int] = field(init=False, factory=Counter)
     largest: int = field(init=False, default=0)
 
-    _shares: Shares = field(init=False, factory=Shares)
+    _shares: ConnectionCounts = field(init=False, factory=ConnectionCounts)
     _imprinted_at: int = field(init=False, default=-1)
     _imprint: bytes = field(init=False, default=b"")
     _imprinted: Sequence[tuple[bytes, bytes]] = field(init=False, default=())
@@ -190,7 +190,7 @@ class Traffic:
         Tell whether there is room for one more connection. When all places are taken, whoever holds the most of them
         loses one to a caller who holds fewer; behind a proxy all come from one address, and the last comes too late.
 
-        :param caller: as :func:`~itsjustintv.web.connection_limits.neighbourhood` names them.
+        :param caller: as :func:`~itsjustintv.web.connection_limits.client_network` names them.
         """
         if len(self.open) < self.limits.connections:
             return True
@@ -230,7 +230,7 @@ class Traffic:
 _HOST_BITS = 64
 
 
-def neighbourhood(peer: IAddress | None) -> str:
+def client_network(peer: IAddress | None) -> str:
     """
     Name whoever is behind an address: an IPv4 address, or the network of an IPv6 address.
     """

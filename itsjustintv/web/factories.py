@@ -23,17 +23,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.http1 import Channel
+from itsjustintv.web.http1 import HTTP1Connection
 from itsjustintv.web.http2.connection import HTTP2Channel
 
-__all__ = ["Introduced", "Passage", "Versions"]
+__all__ = ["AlpnFactory", "FactoryWrapper", "ProxyProtocol"]
 
 _HTTP_1 = b"http/1.1"
 _HTTP_2 = b"h2"
 
 
 @implementer(IProtocolFactory, ILoggingContext)
-class Passage:
+class FactoryWrapper:
     """
     Passes on to another factory what there is to know of ports, and connections as its subclasses have it.
 
@@ -71,7 +71,7 @@ class Passage:
 
 
 @implementer(IProtocolNegotiationFactory)
-class Versions(Passage):
+class AlpnFactory(FactoryWrapper):
     """
     Lets connections under TLS speak HTTP/2 or HTTP/1.1, the first of them that the client speaks (RFC 7301).
 
@@ -94,7 +94,7 @@ class Versions(Passage):
         Build a channel of HTTP/1.1, which makes room for another if that is what is agreed upon.
         """
         channel = super().buildProtocol(addr)
-        return _Version(channel) if isinstance(channel, Channel) else channel
+        return _Version(channel) if isinstance(channel, HTTP1Connection) else channel
 
 
 @implementer(IHandshakeListener)
@@ -105,8 +105,8 @@ class _Version(Protocol):
 
     transport: Any
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel: Channel | HTTP2Channel = channel
+    def __init__(self, channel: HTTP1Connection) -> None:
+        self._channel: HTTP1Connection | HTTP2Channel = channel
 
     def connectionMade(self) -> None:
         """
@@ -119,7 +119,7 @@ class _Version(Protocol):
         Speak as agreed upon.
         """
         channel = self._channel
-        if self.transport.negotiatedProtocol == _HTTP_2 and isinstance(channel, Channel):
+        if self.transport.negotiatedProtocol == _HTTP_2 and isinstance(channel, HTTP1Connection):
             channel.give_way()
             self._channel = HTTP2Channel(channel)
             self._channel.makeConnection(self.transport)
@@ -160,7 +160,7 @@ class _Introductions(HAProxyWrappingFactory):
     protocol = _Introduction  # type: ignore[assignment]
 
 
-class Introduced(Passage):
+class ProxyProtocol(FactoryWrapper):
     """
     Lets trusted proxies introduce every connection with a header of the PROXY protocol, version 1 or 2.
 

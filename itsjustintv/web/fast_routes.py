@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-__all__ = ["ExactResource"]
+__all__ = ["FastRoute"]
 
 
-class ExactResource(Resource):
+class FastRoute(Resource):
     """
     The resource of a Klein app with one route, a whole path.
 

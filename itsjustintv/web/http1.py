@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers, InvalidHeaderName
 
-from itsjustintv.web.connection import Guest
+from itsjustintv.web.connection import BaseConnection
 
-__all__ = ["Channel", "Refusal", "TooLong", "Whole", "read"]
+__all__ = ["HTTP1Connection", "HeadTooLong", "Refusal", "SingleReadRequest", "read"]
 
 
-class TooLong(Exception):
+class HeadTooLong(Exception):
     """
     A body without a declared length has outgrown the limit.
     """
@@ -43,7 +43,7 @@ class Refusal(Protocol):
         self.transport.abortConnection()
 
 
-class Channel(Guest, http.HTTPChannel):
+class HTTP1Connection(BaseConnection, http.HTTPChannel):
     """
     Twisted's channel, with a deadline, and with an eye on a request's head before its body is read.
 
@@ -100,7 +100,7 @@ class Channel(Guest, http.HTTPChannel):
         """
         try:
             super().rawDataReceived(data)
-        except TooLong:
+        except HeadTooLong:
             self._refuse(http.REQUEST_ENTITY_TOO_LARGE)
 
     def allHeadersReceived(self) -> None:
@@ -252,7 +252,7 @@ _KEPT = 1000
 
 
 @frozen
-class Whole:
+class SingleReadRequest:
     """
     A ``POST`` in HTTP/1.1 whose connection stays.
     """
@@ -262,7 +262,7 @@ class Whole:
     body: bytes
 
 
-def read(data: bytes) -> Whole | None:
+def read(data: bytes) -> SingleReadRequest | None:
     """
     Read a request from all that has arrived.
 
@@ -288,7 +288,7 @@ def read(data: bytes) -> Whole | None:
     headers = Headers()
     # Its own methods would check and write each name again.
     headers._rawHeaders = values  # noqa: SLF001
-    return Whole(line[1], headers, body)
+    return SingleReadRequest(line[1], headers, body)
 
 
 def _name(written: bytes) -> bytes | None:

@@ -21,9 +21,9 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.web.client_address import NO_PROXIES, Clients
-from itsjustintv.web.connection_limits import Limits, Traffic, neighbourhood
-from itsjustintv.web.http1 import Channel, Refusal, TooLong
-from itsjustintv.web.http2.stream import Stream
+from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry, client_network
+from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection, Refusal
+from itsjustintv.web.http2.stream import HTTP2Stream
 
 __all__ = ["LimitedSite", "RootResource", "make_site"]
 
@@ -36,7 +36,7 @@ _NOT_FOUND = b'{"status":"not found"}'
 
 
 def make_site(
-    root_resource: IResource, clock: IReactorTime, limits: Limits, clients: Clients = NO_PROXIES
+    root_resource: IResource, clock: IReactorTime, limits: ConnectionLimits, clients: Clients = NO_PROXIES
 ) -> LimitedSite:
     """
     Build the factory to listen with, plainly or wrapped in TLS.
@@ -89,7 +89,7 @@ class LimitedRequest(server.Request):
     Twisted's request, without what nobody here needs.
     """
 
-    channel: Channel | Stream  # type: ignore[assignment]
+    channel: HTTP1Connection | HTTP2Stream  # type: ignore[assignment]
     content: BytesIO
 
     def process(self) -> None:
@@ -113,7 +113,7 @@ class LimitedRequest(server.Request):
         :raises TooLong: when it is one part too many, which only happens to bodies that declared no length.
         """
         if self.content.tell() + len(data) > self.channel.traffic.limits.body:
-            raise TooLong
+            raise HeadTooLong
         self.content.write(data)
 
     def getClientAddress(self) -> IAddress:
@@ -135,23 +135,23 @@ class LimitedSite(server.Site):
     """
     A site that keeps strangers within limits.
 
-    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.factories.Versions`. There is no access log:
-    it costs as much as the answer, and the resources log what they decide.
+    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.factories.AlpnFactory`. There is no access
+    log: it costs as much as the answer, and the resources log what they decide.
 
     :ivar traffic: the open connections and the counts.
     """
 
     _log: ClassVar[Logger] = Logger()
     # Without the wrapper that would switch to an HTTP/2 that knows no limits.
-    protocol = Channel  # type: ignore[assignment]
+    protocol = HTTP1Connection  # type: ignore[assignment]
     requestFactory = LimitedRequest
     # Whoever listens says where; that there is a factory concerns nobody else.
     noisy = False
 
-    def __init__(self, resource: IResource, clock: IReactorTime, limits: Limits, clients: Clients) -> None:
+    def __init__(self, resource: IResource, clock: IReactorTime, limits: ConnectionLimits, clients: Clients) -> None:
         # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
-        self.traffic = Traffic(limits, clock)
+        self.traffic = ConnectionRegistry(limits, clock)
         self._clients = clients
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
@@ -199,10 +199,10 @@ class LimitedSite(server.Site):
         """
         Build a channel, or hang up when there are too many.
         """
-        caller = neighbourhood(addr)
+        caller = client_network(addr)
         if not self.traffic.admit(caller):
             return Refusal()
-        channel: Channel = super().buildProtocol(addr)
+        channel: HTTP1Connection = super().buildProtocol(addr)
         channel.traffic = self.traffic
         channel.clients = self._clients
         channel.caller = caller

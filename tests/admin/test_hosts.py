@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.admin.auth import Access
 from itsjustintv.admin.hosts import Authority, authority, origin
-from itsjustintv.admin.live_updates import EventsResource, Pulse
+from itsjustintv.admin.live_updates import EventsResource, LiveUpdates
 from itsjustintv.admin.site import AdminResource
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from itsjustintv.web.site import make_site
 from tests.admin.test_auth import Room
 from tests.admin.values import House
@@ -112,10 +112,12 @@ class DoorTests(SynchronousTestCase):
         self.token = ""
         clock, house, room = Clock(), House(), Room()
         access = Access(lambda: self.token, clock, b"a secret of the process")
-        pulse = Pulse(house.mark, clock, "p")
+        pulse = LiveUpdates(house.mark, clock, "p")
         self.addCleanup(pulse.dismiss)
         paths = {b"/": room, b"/events": EventsResource(pulse, lambda _: "one")}
-        self.site = make_site(AdminResource(access, {}, paths, {b"/api/v1/": room}), clock, Limits(declared=False))
+        self.site = make_site(
+            AdminResource(access, {}, paths, {b"/api/v1/": room}), clock, ConnectionLimits(declared=False)
+        )
 
     def ask(self, *lines: bytes, body: bytes = b"") -> int:
         """

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from itsjustintv.admin.live_updates import EventsResource, Pulse
+from itsjustintv.admin.live_updates import EventsResource, LiveUpdates
 from tests.admin.values import House
 
 
@@ -48,7 +48,7 @@ class PulseTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.house, self.clock = House(), Clock()
         self.looks = 0
-        self.pulse = Pulse(self.mark, self.clock, "p", most=4, each=3)
+        self.pulse = LiveUpdates(self.mark, self.clock, "p", most=4, each=3)
         self.pulse.startService()
         self.client = "one"
         self.resource = EventsResource(self.pulse, lambda _: self.client)

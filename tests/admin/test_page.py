@@ -21,7 +21,7 @@ from itsjustintv.admin.auth import Access
 from itsjustintv.admin.delivery_page import DeliveryResource
 from itsjustintv.admin.endpoints import cursor
 from itsjustintv.admin.html import Markup, chart, decades, el, page, top
-from itsjustintv.admin.live_updates import Pulse
+from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
@@ -87,7 +87,7 @@ class PageCase(SynchronousTestCase):
         clock = Clock()
         self.access = Access(lambda: self.token, clock, b"a secret of the process")
         sources = self.house.sources()
-        self.pulse = Pulse(sources.mark, clock, "p")
+        self.pulse = LiveUpdates(sources.mark, clock, "p")
         actions = ActionResource(sources, self.access)
         self.treq = StubTreq(
             AdminResource(

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from itsjustintv.admin.recent_stats import History
+from itsjustintv.admin.recent_stats import RecentStats
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, State
@@ -35,7 +35,7 @@ class HistoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.history = History(self.clock, lambda _: succeed([]))
+        self.history = RecentStats(self.clock, lambda _: succeed([]))
         verifyObject(IOutcomeSink, self.history)
 
     def test_counts_fall_into_their_minutes(self) -> None:
@@ -99,7 +99,7 @@ class HistoryTests(SynchronousTestCase):
         After a start the last outcomes of the journal are there, and nothing counts twice.
         """
         reading: Deferred[list[Outcome]] = Deferred()
-        history = History(self.clock, lambda _: reading)
+        history = RecentStats(self.clock, lambda _: reading)
         history.startService()
         after = outcome(State.DELIVERED, NOW + 1, tried=attempt(ok=True))
         self.clock.advance(1)
@@ -111,6 +111,6 @@ class HistoryTests(SynchronousTestCase):
         """
         When the journal cannot be read the day begins with the start.
         """
-        history = History(self.clock, lambda _: fail(JournalUnavailable("away")))
+        history = RecentStats(self.clock, lambda _: fail(JournalUnavailable("away")))
         history.startService()
         self.assertEqual(len(self.flushLoggedErrors()), 0)

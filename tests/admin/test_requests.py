@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from itsjustintv.admin.event_views import NOT_STORED, Signing, tell_request
+from itsjustintv.admin.event_views import NOT_STORED, Signing, to_request_view
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.model import Destination
 from tests.journal.values import attempt, deliveries, event
@@ -68,7 +68,7 @@ class RequestTests(SynchronousTestCase):
         )
         dispatcher = Dispatcher(agent, clock, lambda: 10.0, lambda body, _: body, lambda trace: trace)
         dispatcher(delivery, destination)
-        told = tell_request(
+        told = to_request_view(
             delivery,
             attempt(started_at=clock.seconds()),
             Signing(kind=kind, signed=bool(secret), header=header, hashing=hashing),

@@ -27,7 +27,7 @@ from itsjustintv.admin.views import (
     SubscriptionView,
 )
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Subscribed
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Subscribed
 from itsjustintv.model import Attempt, Picture, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -59,7 +59,7 @@ def streamer(key: str = "tanuki", **changes: Any) -> StreamerView:
     return StreamerView(**{**values, **changes})
 
 
-def story(name: str = "e1", state: State = State.DELIVERED, **changes: Any) -> EventStory:
+def story(name: str = "e1", state: State = State.DELIVERED, **changes: Any) -> EventHistory:
     """
     An event with one delivery.
     """
@@ -68,10 +68,10 @@ def story(name: str = "e1", state: State = State.DELIVERED, **changes: Any) -> E
     body = b'{"timestamp":"2026-01-02T03:04:06.500000Z","stream":{"title":"Pottery","game_name":"Art"}}'
     waits = state in (State.ACCEPTED, State.PENDING)
     tried = attempt(ok=state is State.DELIVERED, started_at=news.received_at + 0.5)
-    return EventStory(
+    return EventHistory(
         event=news,
         deliveries=(
-            DeliveryStory(
+            DeliveryHistory(
                 delivery=evolve(delivery, state=state, attempts=1, body=body, reason=tried.reason),
                 finished_at=None if waits else news.received_at + 1,
                 attempts=(tried,),
@@ -90,7 +90,7 @@ class House:
     """
 
     streamers: list[StreamerView] = field(factory=lambda: [streamer()])
-    stories: list[EventStory] = field(factory=lambda: [story()])
+    stories: list[EventHistory] = field(factory=lambda: [story()])
     orders: list[tuple[str, str]] = field(factory=list)
     asked: list[tuple[object, ...]] = field(factory=list)
     away: bool = False
@@ -204,12 +204,12 @@ class House:
         states: Sequence[State],
         destination: str | None,
         streamer: str | None,
-    ) -> tuple[Sequence[EventStory], Place | None]:
+    ) -> tuple[Sequence[EventHistory], Place | None]:
         self._ask()
         self.asked.append((after, limit, states, destination, streamer))
         return self.stories[:limit], self.goes_on
 
-    async def event(self, event_id: str) -> EventStory | None:
+    async def event(self, event_id: str) -> EventHistory | None:
         return next((each for each in self.stories if each.event.id == event_id), None)
 
     async def deliveries(
@@ -219,13 +219,13 @@ class House:
         states: Sequence[State],
         destination: str | None,
         streamer: str | None,
-    ) -> tuple[Sequence[DeliveryStory], Place | None]:
+    ) -> tuple[Sequence[DeliveryHistory], Place | None]:
         self._ask()
         self.asked.append((after, limit, states, destination, streamer))
         found = [one for each in self.stories for one in each.deliveries if not states or one.delivery.state in states]
         return found[:limit], self.goes_on
 
-    async def delivery(self, delivery_id: str) -> EventStory | None:
+    async def delivery(self, delivery_id: str) -> EventHistory | None:
         self._ask()
         return next((each for each in self.stories if each.deliveries[0].delivery.id == delivery_id), None)
 

@@ -9,7 +9,7 @@ from math import inf
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.removal_grace import DESTINATIONS, Absences
+from itsjustintv.app.removal_grace import DESTINATIONS, RemovalGrace
 from tests.doubles import MemoryLastKnown
 
 NOW = 1_700_000_000.0
@@ -28,11 +28,11 @@ class AbsencesTests(SynchronousTestCase):
         self.grace = 600.0
         self.absences = self.started()
 
-    def started(self) -> Absences:
+    def started(self) -> RemovalGrace:
         """
         As in a new process.
         """
-        absences = Absences(
+        absences = RemovalGrace(
             DESTINATIONS, self.last_known, self.clock, lambda name: name not in self.configured, lambda: self.grace
         )
         absences.startService()

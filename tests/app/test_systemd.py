@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.systemd import Supervisor, notifier, watchdog_interval
+from itsjustintv.app.systemd import SystemdNotifier, notifier, watchdog_interval
 
 
 @define(eq=False)
@@ -48,12 +48,12 @@ class SupervisorTests(SynchronousTestCase):
         globalLogPublisher.addObserver(self.events.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
-    def above(self, ears: Ears, interval: float | None = 30.0) -> Supervisor:
+    def above(self, ears: Ears, interval: float | None = 30.0) -> SystemdNotifier:
         """
         A supervisor over that daemon.
         """
         vitals = (("pipeline", lambda: self.died), ("journal", lambda: None))
-        return Supervisor(ears.tell, interval, vitals, self.reactor, lambda: 7_000_000)
+        return SystemdNotifier(ears.tell, interval, vitals, self.reactor, lambda: 7_000_000)
 
     def run_reactor(self) -> None:
         """
@@ -63,7 +63,7 @@ class SupervisorTests(SynchronousTestCase):
         for function, arguments, keywords in self.reactor.whenRunningHooks:
             function(*arguments, **keywords)
 
-    def lines(self, namespace: str = "itsjustintv.app.systemd.Supervisor") -> list[str]:
+    def lines(self, namespace: str = "itsjustintv.app.systemd.SystemdNotifier") -> list[str]:
         """
         What the log said.
         """
@@ -133,7 +133,7 @@ class SupervisorTests(SynchronousTestCase):
         def broken() -> None:
             raise RuntimeError("nobody home")
 
-        supervisor = Supervisor(self.ears.tell, 5.0, (("journal", broken),), self.reactor, lambda: 0)
+        supervisor = SystemdNotifier(self.ears.tell, 5.0, (("journal", broken),), self.reactor, lambda: 0)
         supervisor.startService()
         self.run_reactor()
         self.reactor.pump([5, 5])
@@ -199,7 +199,7 @@ class SupervisorTests(SynchronousTestCase):
         """
         Without a supervisor nothing happens.
         """
-        alone = Supervisor(None, 1.0, (), self.reactor, lambda: 0)
+        alone = SystemdNotifier(None, 1.0, (), self.reactor, lambda: 0)
         alone.startService()
         self.run_reactor()
         self.reactor.advance(10)

@@ -20,7 +20,7 @@ from itsjustintv.cli.main import main
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
 from itsjustintv.doctor import system_checks
-from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.doctor.tls_checks import Finding, Severity
 from itsjustintv.simulator.loopback import free_port
 from tests.cli.test_health import Counter, said
 from tests.tls.authority import DAY
@@ -72,7 +72,7 @@ class DaemonTests(SynchronousTestCase):
         One that is ready is as it should be.
         """
         [found] = self.found(said("200 OK", {"status": "ready"}))
-        self.assertEqual(found.verdict, Verdict.OK)
+        self.assertEqual(found.verdict, Severity.OK)
 
     def test_not_ready(self) -> None:
         """
@@ -80,7 +80,7 @@ class DaemonTests(SynchronousTestCase):
         """
         reasons = [{"check": "journal", "reason": "full"}, {"check": "subscriptions", "reason": "missing"}]
         found = self.found(said("503 Unavailable", {"status": "not ready", "reasons": reasons}))
-        self.assertEqual([each.verdict for each in found], [Verdict.MEND, Verdict.HINT])
+        self.assertEqual([each.verdict for each in found], [Severity.MEND, Severity.HINT])
         self.assertIn("journal: full", found[0].text)
 
     def test_somebody_else(self) -> None:
@@ -88,13 +88,13 @@ class DaemonTests(SynchronousTestCase):
         Whoever answers otherwise is not the daemon.
         """
         for answer in (said("404 Not Found", b"no"), b"220 welcome\r\n"):
-            self.assertEqual([each.verdict for each in self.found(answer)], [Verdict.MEND])
+            self.assertEqual([each.verdict for each in self.found(answer)], [Severity.MEND])
 
     def test_nobody(self) -> None:
         """
         Nobody is to be mended if there should be somebody.
         """
-        for running, verdict in ((True, Verdict.MEND), (None, Verdict.HINT), (False, Verdict.HINT)):
+        for running, verdict in ((True, Severity.MEND), (None, Severity.HINT), (False, Severity.HINT)):
             [found] = self.found(None, running)
             self.assertEqual(found.verdict, verdict, running)
 
@@ -104,7 +104,7 @@ class HTTPSTests(SynchronousTestCase):
     HTTPS, if it is served here.
     """
 
-    def verdicts(self, tls: TLS, running: bool = False) -> dict[str, Verdict]:
+    def verdicts(self, tls: TLS, running: bool = False) -> dict[str, Severity]:
         """
         What is found of each certificate.
         """
@@ -117,15 +117,15 @@ class HTTPSTests(SynchronousTestCase):
         """
         Where it is not served here only the port matters.
         """
-        self.assertEqual(set(self.verdicts(TLS()).values()), {Verdict.OK})
+        self.assertEqual(set(self.verdicts(TLS()).values()), {Severity.OK})
 
     def test_a_certificate_that_is_not_there_yet(self) -> None:
         """
         Before the first start there is none; a daemon that runs should have one.
         """
         tls = TLS(enabled=True, domains=(NAME,), cert_dir=self.mktemp(), challenge="tls-alpn-01", http_listen="")
-        self.assertEqual(self.verdicts(tls)[NAME], Verdict.HINT)
-        self.assertEqual(self.verdicts(tls, running=True)[NAME], Verdict.MEND)
+        self.assertEqual(self.verdicts(tls)[NAME], Severity.HINT)
+        self.assertEqual(self.verdicts(tls, running=True)[NAME], Severity.MEND)
 
     def test_a_certificate_of_the_operators_own(self) -> None:
         """
@@ -135,9 +135,9 @@ class HTTPSTests(SynchronousTestCase):
         name = "other.example.test"
         tls = TLS(enabled=True, mode="files", domains=(name,), cert_file=str(path), key_file=str(path), http_listen="")
         path.write_bytes(b"".join(each.as_bytes() for each in bundle(name, start=time() - DAY).objects()))
-        self.assertEqual(self.verdicts(tls)[name], Verdict.OK)
+        self.assertEqual(self.verdicts(tls)[name], Severity.OK)
         path.unlink()
-        self.assertEqual(self.verdicts(tls)[name], Verdict.MEND)
+        self.assertEqual(self.verdicts(tls)[name], Severity.MEND)
 
     def test_one_that_expires_soon(self) -> None:
         """
@@ -171,8 +171,8 @@ class SubscriptionsTests(SynchronousTestCase):
         path.write_text("damaged " * 1000)
         settings = Loaded(Config(storage=Storage(path=str(path))))
         [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
-        self.assertEqual(found.verdict, Verdict.HINT)
+        self.assertEqual(found.verdict, Severity.HINT)
         self.assertTrue(found.text.startswith("whether they work cannot be said"), found.text)
         [found] = system_checks.journal(path, time, running=True)
-        self.assertEqual(found.verdict, Verdict.MEND)
+        self.assertEqual(found.verdict, Severity.MEND)
         self.assertNotIn("free", found.text)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.main import main
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -77,7 +77,7 @@ class EventTests(SynchronousTestCase):
         """
         A delivery that the daemon has suspended says what is missing, and when it ends.
         """
-        ledger = Ledger.open(self.folder / "journal.db", lambda: 1100.0)
+        ledger = OfflineJournal.open(self.folder / "journal.db", lambda: 1100.0)
         ledger.remember_all(DESTINATIONS, {"again": 1100})
         ledger.remember_all(STREAMERS, {"e1": 1100, "tanuki": 1100})
         result = self.explain("e1")

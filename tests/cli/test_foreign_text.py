@@ -23,9 +23,9 @@ from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import State
 from itsjustintv.simulator.receiver import Received
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.twitch.eventsub.manual import View
-from itsjustintv.twitch.eventsub.plan import Decision, Plan
-from itsjustintv.twitch.eventsub.plan_runner import Work
+from itsjustintv.twitch.eventsub.manual import Snapshot
+from itsjustintv.twitch.eventsub.plan import Action, Plan
+from itsjustintv.twitch.eventsub.plan_runner import Tasks
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 from tests.cli.test_health import Counter, said
 from tests.journal.values import attempt, deliveries, event
@@ -187,10 +187,10 @@ class CommandTests(SynchronousTestCase):
             created_at=HOSTILE,
         )
         listing = Listing(subscriptions=(found,), total=1, total_cost=0, max_total_cost=10)
-        decision = Decision(broadcaster_id=HOSTILE, reason=HOSTILE, subscription=found)
-        view = View(listing, {}, Plan(delete=(decision,)), "https://hooks.example.org/twitch")
+        decision = Action(broadcaster_id=HOSTILE, reason=HOSTILE, subscription=found)
+        view = Snapshot(listing, {}, Plan(delete=(decision,)), "https://hooks.example.org/twitch")
         failed = TwitchUnavailable(HOSTILE)
-        work = Work(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
+        work = Tasks(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
         answers: tuple[tuple[Any, *tuple[str, ...]], ...] = (
             ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list"),
             ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list", "--json"),

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.example import example, write_example
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.parse import structure
-from itsjustintv.config.parse_state import Draft, Keys, Leaf, leaves
+from itsjustintv.config.parse_state import Keys, Leaf, ParseState, leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 
 _ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ class ReferenceTests(SynchronousTestCase):
                 self.assertEqual("required", default)
             else:
                 _put(tables, leaf, default)
-        self.assertEqual(Config(), structure(Draft(tables)))
+        self.assertEqual(Config(), structure(ParseState(tables)))
 
     def test_no_other_key(self) -> None:
         """
@@ -159,7 +159,7 @@ class ReferenceTests(SynchronousTestCase):
         entry: dict[str, Any] = {}
         for leaf in leaves(StreamerEntry):
             _put(entry, leaf, rows[leaf.keys[-1]][0])
-        self.assertEqual(StreamerEntry(), structure(Draft({"streamers": {"a": entry}})).streamers["a"])
+        self.assertEqual(StreamerEntry(), structure(ParseState({"streamers": {"a": entry}})).streamers["a"])
 
 
 def _put(tables: dict[str, Any], leaf: Leaf, default: str) -> None:

@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, Absences
+from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.queue import DeliveryQueue, Limits
+from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.model import Attempt, Delivery, Destination, State
 from tests.delivery.test_queue import BUSY, NOW, OK, QueueTestCase, delivery
 from tests.doubles import MemoryJournal, MemoryLastKnown
@@ -40,10 +40,10 @@ class GraceTests(QueueTestCase):
         """
         Another queue on the same journal, with what remembers the moments.
         """
-        self.absences = Absences(
+        self.absences = RemovalGrace(
             DESTINATIONS, self.last_known, self.clock, lambda name: name in self.unknown, lambda: self.grace
         )
-        self.streamers = Absences(
+        self.streamers = RemovalGrace(
             STREAMERS, self.last_known, self.clock, lambda key: key in self.gone, lambda: self.grace
         )
         return DeliveryQueue(
@@ -162,7 +162,7 @@ class GraceTests(QueueTestCase):
         """
         All of it is kept, without being fetched meanwhile, and all of it ends.
         """
-        self.limits = Limits(window=5)
+        self.limits = QueueLimits(window=5)
         self.queue = self.make()
         self.journal.put(*(delivery(f"{number:03}", at=NOW + number) for number in range(50)))
         self.unknown = {"home"}
@@ -296,7 +296,7 @@ class ReloadMachine(RuleBasedStateMachine):
         """
         A new process.
         """
-        self.absences = Absences(
+        self.absences = RemovalGrace(
             DESTINATIONS, self.last_known, self.clock, lambda name: name in self.removed, lambda: GRACE
         )
         self.queue = DeliveryQueue(
@@ -307,7 +307,7 @@ class ReloadMachine(RuleBasedStateMachine):
             sinks=[],
             clock=self.clock,
             random=lambda: 0.5,
-            limits=Limits(window=4),
+            limits=QueueLimits(window=4),
             ends=self.absences.ends,
             forget=self.absences.forget,
         )

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.queue import DeliveryQueue, Limits
+from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IJournal, IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Destination, Outcome, State
@@ -89,7 +89,7 @@ class QueueTestCase(SynchronousTestCase):
     """
 
     retry = Retry(jitter=0.0)
-    limits = Limits()
+    limits = QueueLimits()
     latency: float | None = None
 
     def setUp(self) -> None:
@@ -384,7 +384,7 @@ class ReloadTests(QueueTestCase):
         """
         That holds for what only the journal knows, too, whenever it would have been due.
         """
-        self.limits = Limits(window=5)
+        self.limits = QueueLimits(window=5)
         self.queue = self.make()
         self.journal.put(*(delivery(f"{number:03}", at=NOW + 60 + number) for number in range(50)))
         self.start()
@@ -492,7 +492,7 @@ class FairnessTests(QueueTestCase):
     Nobody waits for somebody else's receiver.
     """
 
-    limits = Limits(at_once=64, ceiling=70)
+    limits = QueueLimits(at_once=64, ceiling=70)
 
     def test_two_at_once(self) -> None:
         """
@@ -587,7 +587,7 @@ class MemoryTests(QueueTestCase):
     What waits, waits in the journal.
     """
 
-    limits = Limits(window=8)
+    limits = QueueLimits(window=8)
 
     def test_backlog_drains_in_order(self) -> None:
         """

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.sample import Rehearsal, RehearsalDeclined
+from itsjustintv.delivery.sample import SampleRefused, SampleSender
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
 from tests.journal.values import attempt
 
@@ -25,7 +25,7 @@ class RehearsalTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.sent: list[tuple[Delivery, Destination, Deferred[Attempt]]] = []
-        self.rehearsal = Rehearsal(self.send, self.resolve, lambda: [TANUKI], lambda: "abc", Clock())
+        self.rehearsal = SampleSender(self.send, self.resolve, lambda: [TANUKI], lambda: "abc", Clock())
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         """
@@ -91,7 +91,7 @@ class RehearsalTests(SynchronousTestCase):
         While a test is under way another one to the same destination is declined; afterwards, however it ended, not.
         """
         first = self.begin("a")
-        self.failureResultOf(self.begin("a"), RehearsalDeclined)
+        self.failureResultOf(self.begin("a"), SampleRefused)
         self.begin("b")
         first.cancel()
         self.failureResultOf(first)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.stall_check import Backlog
+from itsjustintv.delivery.stall_check import StallCheck
 from itsjustintv.errors import JournalUnavailable
 
 
@@ -25,7 +25,7 @@ class BacklogTests(SynchronousTestCase):
         self.clock.advance(1000)
         self.undelivered = 0
         self.answer: Deferred[float | None] = succeed(None)
-        self.backlog = Backlog(lambda: self.answer, lambda: succeed(self.undelivered), self.clock)
+        self.backlog = StallCheck(lambda: self.answer, lambda: succeed(self.undelivered), self.clock)
         self.backlog.startService()
 
     def look(self, answer: Deferred[float | None], seconds: float = 15) -> str | None:

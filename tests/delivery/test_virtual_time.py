@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.queue import DeliveryQueue, Limits
+from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.model import Attempt, Delivery, Destination, Outcome, State
 from tests.doubles import MemoryJournal
 
@@ -42,7 +42,7 @@ class World:
     quiet_until: dict[str, float] = field(factory=dict)
     outcomes: list[Outcome] = field(factory=list)
     retry: Retry = field(factory=Retry)
-    limits: Limits = field(factory=lambda: Limits(at_once=8, ceiling=10, window=12))
+    limits: QueueLimits = field(factory=lambda: QueueLimits(at_once=8, ceiling=10, window=12))
     every: float = 1.0
     random: Random = field(init=False)
     queue: DeliveryQueue = field(init=False)

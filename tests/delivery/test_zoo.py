@@ -28,7 +28,7 @@ from twisted.web.error import SchemeNotSupported
 
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.model import Attempt, Delivery, Destination, State
-from itsjustintv.support.http_agents import FirmEndpoints
+from itsjustintv.support.http_agents import TimeoutEndpoints
 
 reactor: Any = _reactor
 
@@ -154,7 +154,7 @@ class ZooTestCase(TestCase):
         """
         root = None if trusted is None else trustRootFromCertificates([trusted])
         policy = BrowserLikePolicyForHTTPS(root)
-        agent = Agent.usingEndpointFactory(reactor, FirmEndpoints(reactor, policy), self.pool)
+        agent = Agent.usingEndpointFactory(reactor, TimeoutEndpoints(reactor, policy), self.pool)
         dispatcher = Dispatcher(agent, reactor, lambda: deadline, lambda body, _: body)
         return dispatcher(DELIVERY, Destination(name="home", url=url, secret="s3cret"))
 
@@ -404,7 +404,9 @@ class PlainTests(ZooTestCase):
         self.patch(Persona, "dataReceived", lambda it, _: (it.transport.pauseProducing(), it.answer(200)))
         large = Destination(name="home", url=f"http://127.0.0.1:{port}/")
         agent = Agent.usingEndpointFactory(
-            reactor, FirmEndpoints(reactor, BrowserLikePolicyForHTTPS()), HTTPConnectionPool(reactor, persistent=False)
+            reactor,
+            TimeoutEndpoints(reactor, BrowserLikePolicyForHTTPS()),
+            HTTPConnectionPool(reactor, persistent=False),
         )
         body = b"x" * 20_000_000
         dispatcher = Dispatcher(agent, reactor, lambda: 5.0, lambda *_: body)
@@ -554,7 +556,7 @@ class EndpointTests(ZooTestCase):
         """
         Only http and https lead anywhere.
         """
-        endpoints = FirmEndpoints(reactor, BrowserLikePolicyForHTTPS())
+        endpoints = TimeoutEndpoints(reactor, BrowserLikePolicyForHTTPS())
         self.assertRaises(SchemeNotSupported, endpoints.endpointForURI, URI.fromBytes(b"ftp://example.org/"))
 
     async def test_opening_and_closing_are_not_logged(self) -> None:

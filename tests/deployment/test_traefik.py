@@ -7,7 +7,7 @@ from __future__ import annotations
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from tests.documents import ROOT, asked_from_outside
 
 
@@ -27,7 +27,7 @@ class TraefikTests(SynchronousTestCase):
         self.assertEqual(set(router["middlewares"]), set(http["middlewares"]))
         balancer = http["services"][router["service"]]["loadBalancer"]
         timeouts = http["serversTransports"][balancer["serversTransport"]]["forwardingTimeouts"]
-        self.assertLess(int(timeouts["idleConnTimeout"].removesuffix("s")), Limits().idle)
+        self.assertLess(int(timeouts["idleConnTimeout"].removesuffix("s")), ConnectionLimits().idle)
         for path in asked_from_outside():
             # In every method: what the runbook asks for is answered by the daemon as well.
             self.assertEqual(router["rule"], f"Host(`hooks.example.org`) && Path(`{path}`)")

@@ -21,9 +21,9 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from itsjustintv.destinations.http_sender import Dispatcher
-from itsjustintv.destinations.response import Meaning, broken
+from itsjustintv.destinations.response import Result, broken
 from itsjustintv.model import Attempt, Delivery, Destination, State
-from itsjustintv.support.http_agents import FirmEndpoint
+from itsjustintv.support.http_agents import TimeoutEndpoint
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -135,7 +135,7 @@ class SentenceTests(SynchronousTestCase):
     What a person is told.
     """
 
-    def told(self, fault: Fault, status: int | None = None, timeout: float | None = None) -> Meaning:
+    def told(self, fault: Fault, status: int | None = None, timeout: float | None = None) -> Result:
         return broken(BrokenAnswer(fault, status), "home", timeout)
 
     def test_every_fault_has_its_sentence(self) -> None:
@@ -186,7 +186,7 @@ class Wire:
         self.transport = StringTransport()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return FirmEndpoint(self.clock, self)
+        return TimeoutEndpoint(self.clock, self)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         self.protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))

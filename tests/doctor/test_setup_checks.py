@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from itsjustintv.doctor.setup_checks import FirstLook
+from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.model import Destination
 
 reactor: Any = _reactor
@@ -47,7 +47,7 @@ class ReceiverTests(TestCase):
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}/9f8e7d6c5b4a"
         webhook = Destination(name="the webhook", url=url, secret="s3cret")
-        return await FirstLook(reactor, lambda _: ()).receiver(webhook)
+        return await SetupChecks(reactor, lambda _: ()).receiver(webhook)
 
     async def test_the_words_of_the_receiver(self) -> None:
         """

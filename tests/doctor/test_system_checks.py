@@ -21,7 +21,7 @@ from twisted.web.server import Request
 
 from itsjustintv.config.sections import Cache, Config, Output, Storage, Twitch
 from itsjustintv.doctor import system_checks, tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.doctor.tls_checks import Finding, Severity
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -33,7 +33,7 @@ from tests.journal.values import attempt, deliveries, event
 from tests.twitch.eventsub.test_manual import view
 from tests.twitch.eventsub.test_plan import ago, subscription
 
-OK, HINT, MEND = Verdict.OK, Verdict.HINT, Verdict.MEND
+OK, HINT, MEND = Severity.OK, Severity.HINT, Severity.MEND
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -47,11 +47,11 @@ class Usage:
     free: int
 
 
-def worst(found: Iterable[Finding]) -> tuple[Verdict, str]:
+def worst(found: Iterable[Finding]) -> tuple[Severity, str]:
     """
     What is to be done first.
     """
-    last = max(found, key=lambda each: list(Verdict).index(each.verdict))
+    last = max(found, key=lambda each: list(Severity).index(each.verdict))
     return last.verdict, last.text
 
 
@@ -321,7 +321,9 @@ class SubscriptionTests(SynchronousTestCase):
     What there is at Twitch.
     """
 
-    def verdict(self, *existing: str, lost: Mapping[str, str] = {}, running: bool | None = True) -> tuple[Verdict, str]:
+    def verdict(
+        self, *existing: str, lost: Mapping[str, str] = {}, running: bool | None = True
+    ) -> tuple[Severity, str]:
         """
         What is found, of the worst kind, when there are subscriptions in these states.
         """

@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.doctor import tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Verdict
+from itsjustintv.doctor.tls_checks import Finding, Severity
 from itsjustintv.support.files import is_locked
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import AcmeTransport
 from tests.tls.authority import DAY, DIRECTORY, Authority, problem
 from tests.tls.doubles import NAME, bundle
 
@@ -31,19 +31,19 @@ class KeysTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.root = Path(self.mktemp()).absolute()
 
-    def verdict(self, **changes: Any) -> tuple[Verdict, str]:
+    def verdict(self, **changes: Any) -> tuple[Severity, str]:
         """
         What is found, of the worst kind.
         """
         tls = TLS(enabled=True, domains=(NAME,), cert_dir=str(self.root), **changes)
-        found = sorted(tls_checks.keys(tls, time()), key=lambda each: list(Verdict).index(each.verdict))
+        found = sorted(tls_checks.keys(tls, time()), key=lambda each: list(Severity).index(each.verdict))
         return found[-1].verdict, found[-1].text
 
     def test_a_folder_that_is_not_there_yet(self) -> None:
         """
         It will be made, so nothing is to be done, and nothing is made by looking.
         """
-        self.assertEqual(self.verdict()[0], Verdict.OK)
+        self.assertEqual(self.verdict()[0], Severity.OK)
         self.assertFalse(self.root.exists())
 
     def test_a_key_that_others_can_read(self) -> None:
@@ -55,10 +55,10 @@ class KeysTests(SynchronousTestCase):
         key = self.root / "certs" / "one.pem"
         key.write_bytes(b"")
         key.chmod(0o600)
-        self.assertEqual(self.verdict()[0], Verdict.OK)
+        self.assertEqual(self.verdict()[0], Severity.OK)
         key.chmod(0o640)
         verdict, text = self.verdict()
-        self.assertEqual(verdict, Verdict.MEND)
+        self.assertEqual(verdict, Severity.MEND)
         self.assertIn(f"chmod 600 {key}", text)
 
     def test_a_folder_that_others_can_enter(self) -> None:
@@ -67,7 +67,7 @@ class KeysTests(SynchronousTestCase):
         """
         self.root.mkdir(parents=True)
         self.root.chmod(0o755)
-        self.assertEqual(self.verdict()[0], Verdict.HINT)
+        self.assertEqual(self.verdict()[0], Severity.HINT)
 
     def test_something_else_in_its_place(self) -> None:
         """
@@ -75,7 +75,7 @@ class KeysTests(SynchronousTestCase):
         """
         self.root.parent.mkdir(parents=True, exist_ok=True)
         self.root.write_bytes(b"")
-        self.assertEqual(self.verdict()[0], Verdict.MEND)
+        self.assertEqual(self.verdict()[0], Severity.MEND)
 
     def test_the_operators_own_files(self) -> None:
         """
@@ -83,9 +83,9 @@ class KeysTests(SynchronousTestCase):
         """
         own = str(self.root)
         changes = {"mode": "files", "cert_file": own, "key_file": own}
-        self.assertEqual(self.verdict(**changes)[0], Verdict.MEND)
+        self.assertEqual(self.verdict(**changes)[0], Severity.MEND)
         self.root.parent.mkdir(parents=True, exist_ok=True)
-        for names, verdict in (((NAME,), Verdict.OK), (("other.example.test",), Verdict.MEND)):
+        for names, verdict in (((NAME,), Severity.OK), (("other.example.test",), Severity.MEND)):
             held = bundle(*names, start=time() - DAY)
             self.root.write_bytes(b"".join(each.as_bytes() for each in held.objects()))
             self.assertEqual(self.verdict(**changes)[0], verdict, names)
@@ -108,7 +108,7 @@ class PortsTests(SynchronousTestCase):
         server = Server(listen_addr="127.0.0.1", port=self.port, tls=TLS(enabled=True, **{"http_listen": "", **tls}))
         return list(tls_checks.ports(server, running))
 
-    def verdicts(self, running: bool | None, **tls: Any) -> Sequence[Verdict]:
+    def verdicts(self, running: bool | None, **tls: Any) -> Sequence[Severity]:
         """
         What is thought of them.
         """
@@ -118,16 +118,16 @@ class PortsTests(SynchronousTestCase):
         """
         By the daemon that runs it may be; by anybody else it is to be mended.
         """
-        self.assertEqual(self.verdicts(True, mode="files"), [Verdict.OK])
-        self.assertEqual(self.verdicts(None, mode="files"), [Verdict.HINT])
-        self.assertEqual(self.verdicts(False, mode="files"), [Verdict.MEND])
+        self.assertEqual(self.verdicts(True, mode="files"), [Severity.OK])
+        self.assertEqual(self.verdicts(None, mode="files"), [Severity.HINT])
+        self.assertEqual(self.verdicts(False, mode="files"), [Severity.MEND])
 
     def test_a_port_that_is_free(self) -> None:
         """
         It is let go of at once.
         """
         self.taken.close()
-        self.assertEqual(self.verdicts(False, mode="files"), [Verdict.OK])
+        self.assertEqual(self.verdicts(False, mode="files"), [Severity.OK])
         socket.create_server(("127.0.0.1", self.port)).close()
 
     def test_where_plain_http_is_listened_for(self) -> None:
@@ -137,15 +137,15 @@ class PortsTests(SynchronousTestCase):
         """
         where = f"127.0.0.1:{self.port}"
         for challenge in ("http-01", "both"):
-            self.assertEqual(self.verdicts(False, http_listen=where, challenge=challenge)[1:], [Verdict.MEND])
+            self.assertEqual(self.verdicts(False, http_listen=where, challenge=challenge)[1:], [Severity.MEND])
         for place in (where, "192.0.2.1:80"):
             for tls in ({"mode": "files"}, {"challenge": "tls-alpn-01"}):
                 [_, hint] = self.found(False, http_listen=place, **tls)
-                self.assertEqual(hint.verdict, Verdict.HINT)
+                self.assertEqual(hint.verdict, Severity.HINT)
                 self.assertIn('server.tls.http_listen, or set it to "" for none', hint.text)
         self.assertEqual(len(self.verdicts(False, mode="files")), 1)
         self.taken.close()
-        self.assertEqual(self.verdicts(False, http_listen=where, mode="files")[1:], [Verdict.OK])
+        self.assertEqual(self.verdicts(False, http_listen=where, mode="files")[1:], [Severity.OK])
 
     def test_an_address_of_another_machine(self) -> None:
         """
@@ -153,7 +153,7 @@ class PortsTests(SynchronousTestCase):
         """
         server = Server(listen_addr="192.0.2.1", port=self.port, tls=TLS())
         [found] = tls_checks.ports(server, running=False)
-        self.assertEqual(found.verdict, Verdict.MEND)
+        self.assertEqual(found.verdict, Severity.MEND)
         self.assertIn("server.port", found.text)
 
     def test_a_lock_tells_whether_a_daemon_runs(self) -> None:
@@ -175,7 +175,7 @@ class NamesTests(SynchronousTestCase):
     Where names lead.
     """
 
-    def verdict(self, *found: str, listen_addr: str = "0.0.0.0") -> Verdict:  # noqa: S104
+    def verdict(self, *found: str, listen_addr: str = "0.0.0.0") -> Severity:  # noqa: S104
         """
         What is thought of a name that leads to these addresses.
         """
@@ -188,10 +188,10 @@ class NamesTests(SynchronousTestCase):
         To the internet is well; to this network only, or to IPv6 that nobody listens on, is worth a hint. Addresses
         are not looked up.
         """
-        self.assertEqual(self.verdict("93.184.216.34"), Verdict.OK)
-        self.assertEqual(self.verdict("10.0.0.1"), Verdict.HINT)
-        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1"), Verdict.HINT)
-        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1", listen_addr="::"), Verdict.OK)
+        self.assertEqual(self.verdict("93.184.216.34"), Severity.OK)
+        self.assertEqual(self.verdict("10.0.0.1"), Severity.HINT)
+        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1"), Severity.HINT)
+        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1", listen_addr="::"), Severity.OK)
 
     def test_a_name_that_leads_nowhere(self) -> None:
         """
@@ -202,7 +202,7 @@ class NamesTests(SynchronousTestCase):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         [finding] = tls_checks.names(Server(tls=TLS(domains=(NAME,))), resolve)
-        self.assertEqual(finding.verdict, Verdict.MEND)
+        self.assertEqual(finding.verdict, Severity.MEND)
         self.assertIn(f"{NAME} cannot be resolved (Name or service not known)", finding.text)
 
 
@@ -219,7 +219,7 @@ class AuthorityTests(SynchronousTestCase):
         What is thought of it.
         """
         tls = TLS(enabled=True, domains=(NAME,), directory=DIRECTORY, **changes)
-        exchange = Exchange(self.authority.http, self.authority.clock)
+        exchange = AcmeTransport(self.authority.http, self.authority.clock)
         asking = Deferred.fromCoroutine(tls_checks.authority(tls, exchange))
         self.authority.http.flush()
         found: Finding = self.successResultOf(asking)
@@ -229,7 +229,7 @@ class AuthorityTests(SynchronousTestCase):
         """
         Nothing but its directory is asked for.
         """
-        self.assertEqual(self.found().verdict, Verdict.OK)
+        self.assertEqual(self.found().verdict, Severity.OK)
         self.assertEqual([kind for kind, _ in self.authority.asked], ["directory"])
 
     def test_one_that_does_not(self) -> None:
@@ -238,14 +238,14 @@ class AuthorityTests(SynchronousTestCase):
         """
         self.authority.fail("directory", problem(503, "serverInternal", "closed for today"))
         found = self.found()
-        self.assertEqual(found.verdict, Verdict.MEND)
+        self.assertEqual(found.verdict, Severity.MEND)
         self.assertIn("closed for today", found.text)
 
     def test_one_that_wants_more(self) -> None:
         """
         An account that it wants and that is not configured, and a profile that it does not have, are to be mended.
         """
-        self.assertEqual(self.found(profile="shortlived").verdict, Verdict.MEND)
+        self.assertEqual(self.found(profile="shortlived").verdict, Severity.MEND)
         self.authority.bindings = {}
         self.assertIn("server.tls.eab_kid", self.found().text)
-        self.assertEqual(self.found(eab_kid="kid", eab_hmac="c2VjcmV0").verdict, Verdict.OK)
+        self.assertEqual(self.found(eab_kid="kid", eab_hmac="c2VjcmV0").verdict, Severity.OK)

@@ -19,15 +19,15 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.model import Accounting
 from itsjustintv.simulator.eventsub import Message, stream_online
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
-from itsjustintv.simulator.subscriptions import Subscription
+from itsjustintv.simulator.subscriptions import SimulatedSubscription
 from itsjustintv.simulator.twitch import SimulatedTwitch
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import SimulatedStream
 from tests.functional.run import Ended, run, until
 
 __all__ = ["SECRET", "Stage", "StageCase", "lacking", "tool"]
@@ -235,14 +235,14 @@ auth_url = "{self.twitch_url}/oauth2"
         wanted = {self.twitch.world.channel(login).id for login in logins or self.streamers}
         await self.until(lambda: wanted <= self.twitch.subscriptions.enabled_for(self.callback))
 
-    def message(self, stream: Stream, secret: str = SECRET) -> Message:
+    def message(self, stream: SimulatedStream, secret: str = SECRET) -> Message:
         """
         Write a message about a broadcast, under an id of its own; to be sent with ``twitch.eventsub.send``, as often as
         a test likes.
 
         :param secret: what it is signed with.
         """
-        subscription = Subscription(
+        subscription = SimulatedSubscription(
             id="a-subscription-that-has-ended",
             status="enabled",
             type="stream.online",
@@ -255,11 +255,11 @@ auth_url = "{self.twitch_url}/oauth2"
         return self.twitch.eventsub.notification(subscription, stream_online(stream))
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> OfflineJournal:
         """
         The journal, as an operator's commands see it.
         """
-        return Ledger.open(self.folder / self.journal, self.reactor.seconds)
+        return OfflineJournal.open(self.folder / self.journal, self.reactor.seconds)
 
     def accounting(self) -> Accounting:
         """

@@ -18,7 +18,7 @@ from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import Delivery, Event, State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import DaemonProcess
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import SimulatedStream
 from tests.functional.stage import Stage, StageCase
 
 LENGTH = int(os.environ.get("ITSJUSTINTV_BACKLOG", "20000"))
@@ -84,7 +84,7 @@ class BacklogTests(StageCase):
     What has piled up for one destination holds up nobody, not even that destination's own news.
     """
 
-    async def go_live(self, stage: Stage, login: str) -> Stream:
+    async def go_live(self, stage: Stage, login: str) -> SimulatedStream:
         """
         Let somebody go live, and Twitch tell of it.
         """

@@ -7,8 +7,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from itsjustintv.simulator.process import DaemonProcess
-from itsjustintv.simulator.subscriptions import Subscription
-from itsjustintv.simulator.world import Stream, rfc3339
+from itsjustintv.simulator.subscriptions import SimulatedSubscription
+from itsjustintv.simulator.world import SimulatedStream, rfc3339
 from tests.functional.stage import Stage, StageCase
 from tests.functional.test_delivery import acknowledged, go_live
 
@@ -42,7 +42,7 @@ class CatchUpCase(StageCase):
             f" {known} announced before, {old} live for more than "
         )
 
-    async def late(self, stage: Stage, stream: Stream, **changes: str) -> None:
+    async def late(self, stage: Stage, stream: SimulatedStream, **changes: str) -> None:
         """
         Let Twitch tell of a broadcast after all; the daemon must take it.
 
@@ -50,7 +50,7 @@ class CatchUpCase(StageCase):
         """
         await acknowledged(stage, stage.message(evolve(stream, **changes)))
 
-    def subscription(self, stage: Stage, login: str) -> Subscription:
+    def subscription(self, stage: Stage, login: str) -> SimulatedSubscription:
         """
         The one that works.
         """

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from itsjustintv.model import State
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import SimulatedStream
 from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.signatures import hub
 from tests.functional.run import Ended
@@ -36,7 +36,7 @@ class CommandCase(StageCase):
     Tests of commands.
     """
 
-    async def announced(self, stage: Stage, login: str) -> Stream:
+    async def announced(self, stage: Stage, login: str) -> SimulatedStream:
         """
         A broadcast that the daemon has accepted.
         """
@@ -322,7 +322,7 @@ class ExportTests(CommandCase):
     ``itsjustintv state export``.
     """
 
-    async def exported(self) -> tuple[Stage, Stream, Path]:
+    async def exported(self) -> tuple[Stage, SimulatedStream, Path]:
         """
         What a daemon exports that has told tanuki's destination of a broadcast, and not yet kitsune's.
         """

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherR
 
 from itsjustintv.errors import ItsJustInTVError
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.eventsub import Report
+from itsjustintv.simulator.eventsub import VerificationReport
 from tests.functional.stage import Stage, StageCase, tool
 
 #: Calls that change what others can see. SQLite writes with pwrite64 and fdatasync, the output file with write, fsync
@@ -108,13 +108,13 @@ class CrashTests(StageCase):
         await stage.close()
         return crashed
 
-    def send(self, stage: Stage, login: str) -> Deferred[Report]:
+    def send(self, stage: Stage, login: str) -> Deferred[VerificationReport]:
         """
         Send a ``stream.online``, again and again until it is acknowledged.
         """
         return stage.twitch.eventsub.send(stage.message(stage.twitch.world.go_live(login)))
 
-    async def all_done(self, stage: Stage, sending: Deferred[list[Report]]) -> None:
+    async def all_done(self, stage: Stage, sending: Deferred[list[VerificationReport]]) -> None:
         """
         Wait until everything is acknowledged and delivered.
         """

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from itsjustintv.model import State, broadcast_key
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation
-from itsjustintv.simulator.world import Stream
+from itsjustintv.simulator.world import SimulatedStream
 from tests.functional.stage import Stage, StageCase
 
 #: What the original puts into its queue, in its order.
@@ -53,7 +53,7 @@ class OriginalCase(StageCase):
         (stage.folder / "data").mkdir()
         return stage
 
-    def cached(self, stage: Stage, *announced: tuple[Stream, float]) -> None:
+    def cached(self, stage: Stage, *announced: tuple[SimulatedStream, float]) -> None:
         """
         Write ``cache.json``: broadcasts that were announced, and for how many seconds that still counts.
         """
@@ -108,14 +108,14 @@ class OriginalCase(StageCase):
         path.write_text(text, encoding="utf-8")
         path.chmod(0o644)
 
-    async def announced(self, stage: Stage, stream: Stream) -> None:
+    async def announced(self, stage: Stage, stream: SimulatedStream) -> None:
         """
         Let the daemon accept a broadcast, whatever it makes of it.
         """
         report = await stage.twitch.eventsub.send(stage.message(stream))
         self.assertEqual((report.tries[0].status, report.tries[0].body), (200, b'{"status":"processed"}'))
 
-    async def live(self, stage: Stage) -> Stream:
+    async def live(self, stage: Stage) -> SimulatedStream:
         """
         A further broadcast that tanuki's destination has been told of.
         """
@@ -309,7 +309,7 @@ class RoundTripTests(OriginalCase):
     What is exported can be taken over by a daemon in another folder, as if it had always been there.
     """
 
-    async def moved(self, stage: Stage) -> Stream:
+    async def moved(self, stage: Stage) -> SimulatedStream:
         """
         Announce a broadcast, fail to announce another, stop, export, and go to a new folder with the files.
 

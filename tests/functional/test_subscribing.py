@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import DaemonProcess
-from itsjustintv.simulator.subscriptions import FAILURES_EXCEEDED, Subscription
+from itsjustintv.simulator.subscriptions import FAILURES_EXCEEDED, SimulatedSubscription
 from tests.functional.stage import SECRET, Stage, StageCase
 from tests.functional.test_delivery import go_live
 
@@ -29,7 +29,7 @@ class SubscribingCase(StageCase):
     A test that looks at what Twitch has.
     """
 
-    def ours(self, stage: Stage) -> dict[str, Subscription]:
+    def ours(self, stage: Stage) -> dict[str, SimulatedSubscription]:
         """
         The subscriptions with our callback, by login; nobody may have two.
         """
@@ -39,13 +39,13 @@ class SubscribingCase(StageCase):
         self.assertEqual(len(found), len(mine), "somebody is subscribed to twice")
         return found
 
-    def ids(self, subscriptions: list[Subscription]) -> set[str]:
+    def ids(self, subscriptions: list[SimulatedSubscription]) -> set[str]:
         """
         Whom they are about.
         """
         return {each.broadcaster_id for each in subscriptions}
 
-    def foreign(self, stage: Stage, login: str, status: str) -> Subscription:
+    def foreign(self, stage: Stage, login: str, status: str) -> SimulatedSubscription:
         """
         Let another program with our client id have a subscription.
         """
@@ -55,7 +55,7 @@ class SubscribingCase(StageCase):
         assert changed is not None
         return changed
 
-    def others(self, stage: Stage) -> list[Subscription]:
+    def others(self, stage: Stage) -> list[SimulatedSubscription]:
         """
         The subscriptions of other programs.
         """

@@ -11,7 +11,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.offline import Declined, History, Ledger
+from itsjustintv.journal.offline import History, OfflineJournal, OperationRefused
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -31,7 +31,7 @@ class LedgerTests(SynchronousTestCase):
         for number, destination in enumerate("aba", 1):
             news = event(f"e{number}")
             accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
-        self.ledger = Ledger.open(self.path, lambda: 5000.0)
+        self.ledger = OfflineJournal.open(self.path, lambda: 5000.0)
 
     def end(self, name: str, state: State, now: float = 1001.0) -> None:
         writes.prepare(self.connection, name, b"{}", None, 1000.0)
@@ -73,7 +73,7 @@ class LedgerTests(SynchronousTestCase):
         A delivery that does not exist is named in the refusal.
         """
         for ask in (self.ledger.show, self.ledger.retry, self.ledger.cancel):
-            self.assertIn("nothing-1", str(self.assertRaises(Declined, ask, "nothing-1")))
+            self.assertIn("nothing-1", str(self.assertRaises(OperationRefused, ask, "nothing-1")))
 
     def test_retry(self) -> None:
         """
@@ -91,8 +91,8 @@ class LedgerTests(SynchronousTestCase):
         What was delivered, or is still on its way, is not sent again.
         """
         self.end("e1-1", State.DELIVERED)
-        self.assertIn("delivered", str(self.assertRaises(Declined, self.ledger.retry, "e1-1")))
-        self.assertIn("accepted", str(self.assertRaises(Declined, self.ledger.retry, "e2-1")))
+        self.assertIn("delivered", str(self.assertRaises(OperationRefused, self.ledger.retry, "e1-1")))
+        self.assertIn("accepted", str(self.assertRaises(OperationRefused, self.ledger.retry, "e2-1")))
         self.assertEqual(reads.signals(self.connection), 0)
 
     def test_resend(self) -> None:
@@ -106,11 +106,11 @@ class LedgerTests(SynchronousTestCase):
         accounting = self.ledger.accounting()
         self.assertEqual((accounting.imbalance, accounting.wanted), (0, 4))
         self.assertEqual((accounting.delivered, accounting.pending), (1, 1))
-        self.assertIn("as e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-1")))
+        self.assertIn("as e1-2", str(self.assertRaises(OperationRefused, self.ledger.resend, "e1-1")))
         writes.settle(self.connection, "e1-2", State.DEAD, "exhausted", 5001.0, attempt())
         self.connection.commit()
-        self.assertIn("retry e1-2", str(self.assertRaises(Declined, self.ledger.resend, "e1-2")))
-        self.assertIn("accepted already", str(self.assertRaises(Declined, self.ledger.resend, "e2-1")))
+        self.assertIn("retry e1-2", str(self.assertRaises(OperationRefused, self.ledger.resend, "e1-2")))
+        self.assertIn("accepted already", str(self.assertRaises(OperationRefused, self.ledger.resend, "e2-1")))
         self.assertEqual(self.ledger.resend("e1-1").id, "e1-3")
         self.assertEqual(self.ledger.accounting().delivered, 1)
 
@@ -121,7 +121,7 @@ class LedgerTests(SynchronousTestCase):
         cancelled = self.ledger.cancel("e1-1", "not wanted")
         self.assertEqual(cancelled, reads.get(self.connection, "e1-1"))
         self.assertEqual((cancelled.state, cancelled.reason), (State.CANCELLED, "not wanted"))
-        self.assertIn("cancelled", str(self.assertRaises(Declined, self.ledger.cancel, "e1-1")))
+        self.assertIn("cancelled", str(self.assertRaises(OperationRefused, self.ledger.cancel, "e1-1")))
         accounting = self.ledger.accounting()
         self.assertEqual((accounting.imbalance, accounting.cancelled), (0, 1))
 
@@ -156,7 +156,7 @@ class LedgerTests(SynchronousTestCase):
         Where there is no journal, the refusal says where it looked, and nothing appears there.
         """
         missing = self.path.parent / "elsewhere" / "journal.db"
-        error = self.assertRaises(JournalUnavailable, Ledger.open, missing, lambda: 0.0)
+        error = self.assertRaises(JournalUnavailable, OfflineJournal.open, missing, lambda: 0.0)
         self.assertIn(str(missing), str(error))
         self.assertFalse(missing.parent.exists())
 
@@ -174,7 +174,7 @@ class LedgerTests(SynchronousTestCase):
         """
         empty = self.path.with_name("empty.db")
         empty.touch()
-        error = self.assertRaises(JournalUnavailable, Ledger.open, empty, lambda: 0.0)
+        error = self.assertRaises(JournalUnavailable, OfflineJournal.open, empty, lambda: 0.0)
         self.assertEqual(str(error), f"{empty} is empty: it is not a journal of itsjustintv")
 
     def test_lists_without_pictures(self) -> None:

@@ -120,7 +120,8 @@ class DaemonProcessTests(TestCase):
         """
         parent = dedent(f"""
             import os, sys
-            command = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid()), sys.executable, "-c",
+            command = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid()), sys.executable,
+                       "-c",
                        "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
             os.posix_spawn(command[0], command, {environment(os.environ)!r})
             os.read(0, 1)

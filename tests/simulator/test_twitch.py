@@ -18,7 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from itsjustintv.errors import Forged
-from itsjustintv.simulator.eventsub import Report
+from itsjustintv.simulator.eventsub import VerificationReport
 from itsjustintv.support.signatures import verify_eventsub
 from tests.simulator.worlds import NOW, SECRET, Answer, InMemory, twitch
 
@@ -77,7 +77,7 @@ class EventSubTests(SynchronousTestCase):
         self.twitch = twitch(self.clock, agent=self.agent)
         self.tanuki = self.twitch.world.add_streamer("tanuki", "タヌキ")
 
-    def subscribe(self) -> Report:
+    def subscribe(self) -> VerificationReport:
         subscribing = self.twitch.subscribe("tanuki", CALLBACK, SECRET)
         self.agent.flush()
         return self.successResultOf(subscribing)
@@ -92,7 +92,7 @@ class EventSubTests(SynchronousTestCase):
             self.clock.advance(each)
         self.agent.flush()
 
-    def announce(self) -> Deferred[list[Report]]:
+    def announce(self) -> Deferred[list[VerificationReport]]:
         announcing = self.twitch.announce(self.twitch.world.go_live("tanuki"))
         self.agent.flush()
         return announcing

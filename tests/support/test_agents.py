@@ -21,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from itsjustintv.support.http_agents import authority_agent, deliveries_agent, twitch_agent
 from itsjustintv.support.http_client import exchange
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.certificate import KEY_TYPES, key_text
 from tests.support.test_http_agents import Hearing, Here, Resolving
 from tests.tls.authority import DAY, Issuer
@@ -125,7 +125,7 @@ class NameTests(TestCase):
         http = HTTPClient(twitch_agent(resolving))
         await exchange(http, resolving, "GET", url, what="twitch", timeout=5.0, limit=100, params=[("c", "d")])
         agent, _ = authority_agent(resolving, "")
-        await Exchange(HTTPClient(agent), resolving).ask("GET", url)
+        await AcmeTransport(HTTPClient(agent), resolving).ask("GET", url)
         await readBody(await deliveries_agent(resolving).request(b"POST", url.encode()))
         lines = [head.split(b"\r\n")[0] for head in heard]
         self.assertEqual(lines, [b"GET /?a=b&c=d HTTP/1.1", b"GET /?a=b HTTP/1.1", b"POST /?a=b HTTP/1.1"])

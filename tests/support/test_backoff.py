@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable, TwitchRejected, TwitchUnavailable
-from itsjustintv.support.backoff import Errand
+from itsjustintv.support.backoff import RetryingTask
 
 
 class ErrandTests(SynchronousTestCase):
@@ -24,7 +24,7 @@ class ErrandTests(SynchronousTestCase):
         self.clock = Clock()
         self.begun: list[float] = []
         self.outcome: Callable[[], Deferred[None] | None] = lambda: None
-        self.errand = Errand(self.clock, "do it", self.work, lambda failures: 10.0 * 2**failures)
+        self.errand = RetryingTask(self.clock, "do it", self.work, lambda failures: 10.0 * 2**failures)
 
     async def work(self) -> None:
         self.begun.append(self.clock.seconds())

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.support.clock_jumps import Jumps
+from itsjustintv.support.clock_jumps import ClockJumps
 from tests.support.test_clocks import Machine
 
 
@@ -38,13 +38,13 @@ class JumpsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.machine, self.reactor, self.notes = Machine(), Clock(), Notes()
-        self.jumps = Jumps(self.machine.clock(), self.reactor, self.notes.note)
+        self.jumps = ClockJumps(self.machine.clock(), self.reactor, self.notes.note)
         self.told = 0
         self.jumps.subscribe(self.hear)
         self.lines: list[str] = []
 
         def observe(event: LogEvent) -> None:
-            if event["log_namespace"] == "itsjustintv.support.clock_jumps.Jumps":
+            if event["log_namespace"] == "itsjustintv.support.clock_jumps.ClockJumps":
                 self.lines.append(formatEvent(event))
 
         globalLogPublisher.addObserver(observe)

@@ -19,10 +19,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.file_watch import FileWatch, Hangup, Pace, steps
+from itsjustintv.support.file_watch import FileWatch, Hangup, PollInterval, steps
 from itsjustintv.tls.renewal_requests import Request, RequestFiles
 
-PACE = Pace()
+PACE = PollInterval()
 
 
 class WatchTestCase(SynchronousTestCase):

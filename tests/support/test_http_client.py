@@ -18,7 +18,7 @@ from twisted.web.client import ResponseDone
 
 from itsjustintv.errors import AcmeUnavailable, CertificateError
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.support.http_client import TooLong, bounded, one_line, read_body
+from itsjustintv.support.http_client import BodyTooLong, bounded, one_line, read_body
 
 
 class Source:
@@ -52,7 +52,7 @@ class ReadBodyTests(SynchronousTestCase):
         if len(whole) <= limit:
             self.assertEqual(self.successResultOf(reading), whole)
         else:
-            self.failureResultOf(reading, TooLong)
+            self.failureResultOf(reading, BodyTooLong)
             self.assertFalse(source.transport.connected)
 
 

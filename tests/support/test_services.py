@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.errors import CannotServe, JournalInUse
-from itsjustintv.support.services import Afterwards, Daemon, DiskThreads, Storeys
+from itsjustintv.support.services import FileThreadPool, OrderedServices, RootService, StartWhenReady
 
 
 @define(eq=False)
@@ -85,7 +85,7 @@ class StoreysTests(SynchronousTestCase):
         A house of two storeys.
         """
         self.story: list[str] = []
-        self.house = Storeys()
+        self.house = OrderedServices()
         self.ground, self.upper = Storey("ground", self.story), Storey("upper", self.story)
         self.house.addService(self.ground)
         self.house.addService(self.upper)
@@ -132,11 +132,11 @@ class DaemonTests(SynchronousTestCase):
         """
         self.patch(sys, "excepthook", sys.excepthook)
 
-    def daemon(self, child: Service) -> Daemon:
+    def daemon(self, child: Service) -> RootService:
         """
         A daemon with one child.
         """
-        daemon = Daemon(MemoryReactorClock())
+        daemon = RootService(MemoryReactorClock())
         daemon.addService(child)
         return daemon
 
@@ -195,7 +195,7 @@ class DiskThreadsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor: Any = _Reactor()
-        self.disk = DiskThreads(self.reactor, patience=10.0)
+        self.disk = FileThreadPool(self.reactor, patience=10.0)
         self.disk.startService()
         self.hung, self.begun = Event(), Event()
         self.addCleanup(self.hung.set)
@@ -261,9 +261,9 @@ class LogTests(SynchronousTestCase):
             application: Any = Application("x")
             if before is not None:
                 application.setComponent(ILogObserver, before)
-            Daemon(MemoryReactorClock(), lambda: ours).setServiceParent(application)
+            RootService(MemoryReactorClock(), lambda: ours).setServiceParent(application)
             self.assertIs(application.getComponent(ILogObserver), after)
-        Daemon(MemoryReactorClock(), self.fail).setServiceParent(MultiService())
+        RootService(MemoryReactorClock(), self.fail).setServiceParent(MultiService())
 
 
 class AfterwardsTests(SynchronousTestCase):
@@ -274,7 +274,7 @@ class AfterwardsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.story: list[str] = []
         self.needs: list[Deferred[None]] = [Deferred(), Deferred()]
-        self.afterwards = Afterwards(
+        self.afterwards = StartWhenReady(
             [lambda: self.needs[0], lambda: self.needs[1]],
             lambda: self.story.append("begins"),
             lambda: self.story.append("ends"),

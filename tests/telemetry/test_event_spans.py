@@ -15,8 +15,8 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
-from itsjustintv.model import Destination, Enrichment, Event, Outcome, State, Streamer, Verdict
-from itsjustintv.telemetry.event_spans import FollowedEnricher, Following
+from itsjustintv.model import Acceptance, Destination, Enrichment, Event, Outcome, State, Streamer
+from itsjustintv.telemetry.event_spans import EventSpans, TracedEnricher
 from itsjustintv.telemetry.tracing import ApiCall, Span, SpanKind, parse, requesters, write
 from tests.journal.values import attempt, deliveries, event
 from tests.telemetry.test_tracing import Shelf, a_tracer
@@ -54,7 +54,7 @@ class FollowingCase(SynchronousTestCase):
         self.shelf = Shelf()
         self.tracer = a_tracer(self.shelf)
         self.destinations: dict[str, Destination] = {"a": Destination(name="a", url=SECRET_URL)}
-        self.following = Following(
+        self.following = EventSpans(
             self.tracer, self.clock, self.destinations.get, lambda: "https://api.twitch.tv/helix"
         )
 
@@ -71,13 +71,13 @@ class AcceptingTests(FollowingCase):
     At the door.
     """
 
-    def accept(self, given: Event, answer: Deferred[Verdict]) -> Deferred[Verdict]:
+    def accept(self, given: Event, answer: Deferred[Acceptance]) -> Deferred[Acceptance]:
         """
         Hand an event in.
         """
         self.handed: list[Event] = []
 
-        def accept(event: Event) -> Deferred[Verdict]:
+        def accept(event: Event) -> Deferred[Acceptance]:
             self.handed.append(event)
             return answer
 
@@ -87,11 +87,11 @@ class AcceptingTests(FollowingCase):
         """
         The event that is handed on has a trace, whose first span is from the receipt to the answer.
         """
-        answer: Deferred[Verdict] = Deferred()
+        answer: Deferred[Acceptance] = Deferred()
         accepting = self.accept(event(received_at=999.5), answer)
         self.clock.advance(0.25)
-        answer.callback(Verdict.ACCEPTED)
-        self.assertEqual(self.successResultOf(accepting), Verdict.ACCEPTED)
+        answer.callback(Acceptance.ACCEPTED)
+        self.assertEqual(self.successResultOf(accepting), Acceptance.ACCEPTED)
         [handed], span = self.handed, self.span()
         self.assertEqual(evolve(handed, trace=""), event(received_at=999.5))
         self.assertEqual((span.context, span.parent), (handed.trace, ""))
@@ -104,7 +104,7 @@ class AcceptingTests(FollowingCase):
         """
         What an event claims to belong to does not count.
         """
-        self.accept(event(trace=TRACE), succeed(Verdict.ACCEPTED))
+        self.accept(event(trace=TRACE), succeed(Acceptance.ACCEPTED))
         self.assertNotEqual(self.handed[0].trace[:36], TRACE[:36])
 
     def test_an_event_that_cannot_be_kept(self) -> None:
@@ -120,7 +120,7 @@ class AcceptingTests(FollowingCase):
         """
         What no message told of came by no request.
         """
-        self.accept(event(recovered=True, message_id=""), succeed(Verdict.DUPLICATE))
+        self.accept(event(recovered=True, message_id=""), succeed(Acceptance.DUPLICATE))
         self.assertEqual((self.span().name, self.span().kind), ("catch up", SpanKind.INTERNAL))
         self.assertEqual(self.span().attributes["itsjustintv.verdict"], "duplicate")
         self.assertNotIn("http.route", self.span().attributes)
@@ -131,7 +131,7 @@ class AcceptingTests(FollowingCase):
         """
         self.tracer.collector = None
         given = event()
-        self.accept(given, succeed(Verdict.IGNORED))
+        self.accept(given, succeed(Acceptance.IGNORED))
         self.assertIs(self.handed[0], given)
 
     def test_kept(self) -> None:
@@ -155,7 +155,7 @@ class EnrichTests(FollowingCase):
         Have an event enriched.
         """
         inner = Enricher()
-        followed = FollowedEnricher(inner, self.following, self.tracer, self.clock)
+        followed = TracedEnricher(inner, self.following, self.tracer, self.clock)
         self.assertTrue(verifyObject(IEnricher, followed))
         return inner, followed.enrich(given, Streamer(key="cool"))
 

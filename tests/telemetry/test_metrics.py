@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
-from itsjustintv.model import Attempt, Outcome, State, Verdict
+from itsjustintv.model import Acceptance, Attempt, Outcome, State
 from itsjustintv.telemetry.instruments import HistogramValue
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import ApiCall
@@ -135,7 +135,7 @@ class MetricsTests(SynchronousTestCase):
         Messages, events, transactions and gaps are counted by what they are.
         """
         self.metrics.message("forged")
-        for answer in (succeed(Verdict.DUPLICATE), fail(JournalUnavailable("full"))):
+        for answer in (succeed(Acceptance.DUPLICATE), fail(JournalUnavailable("full"))):
             accepting = self.metrics.recovering(lambda _, answer=answer: answer)(event())  # type: ignore[misc]
             accepting.addErrback(lambda failure: failure.trap(JournalUnavailable))
         self.metrics.committed(3, 0.125)

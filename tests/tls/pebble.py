@@ -30,8 +30,8 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.support.http_agents import policy_for
 from itsjustintv.tls.acme.challenges import ChallengeResource, Http01Responder, TlsAlpn01Responder
-from itsjustintv.tls.acme.http import Exchange
-from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.acme.http import AcmeTransport
+from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
 from itsjustintv.tls.certificate_service import CertificateService
 from itsjustintv.tls.endpoint import ManagedTLSEndpoint
@@ -204,9 +204,9 @@ class House:
             "tls-alpn-01": TlsAlpn01Responder(self.reactor),
         }
         self.contexts = ContextMap(responders["tls-alpn-01"].context_for)
-        ordering = Ordering(
+        ordering = OrderRunner(
             lambda: self.settings,
-            Exchange(self.pebble.http, self.reactor),
+            AcmeTransport(self.pebble.http, self.reactor),
             AccountFiles.of(self.root, directory_url(self.settings), in_thread),
             responders,
             self.reactor,

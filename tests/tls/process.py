@@ -15,9 +15,9 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.client import Agent
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.support.services import Daemon, DiskThreads
-from itsjustintv.tls.acme.http import Exchange
-from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.support.services import FileThreadPool, RootService
+from itsjustintv.tls.acme.http import AcmeTransport
+from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate_service import CertificateService
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.store import AccountFiles
@@ -47,12 +47,12 @@ def main(root: Path) -> None:
         directory=f"http://127.0.0.1:{port.getHost().port}/directory",
         agree_to_terms=True,
     )
-    disk = DiskThreads(reactor)
+    disk = FileThreadPool(reactor)
     accounts = AccountFiles.of(root, directory_url(tls), disk.run)
-    exchange = Exchange(HTTPClient(Agent(reactor)), reactor)
-    ordering = Ordering(lambda: tls, exchange, accounts, {}, reactor, disk.run)
+    exchange = AcmeTransport(HTTPClient(Agent(reactor)), reactor)
+    ordering = OrderRunner(lambda: tls, exchange, accounts, {}, reactor, disk.run)
     service = CertificateService.of(root, lambda: tls, ordering, lambda *_: None, reactor, random.random, disk.run)
-    daemon = Daemon(reactor)
+    daemon = RootService(reactor)
     for each in (disk, service):
         each.setServiceParent(daemon)
     daemon.privilegedStartService()

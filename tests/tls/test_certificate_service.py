@@ -22,8 +22,8 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificatesUnsafe
 from itsjustintv.model import rfc3339
 from itsjustintv.tls.acme.challenges import Http01Responder
-from itsjustintv.tls.acme.http import Exchange
-from itsjustintv.tls.acme.order import Ordering
+from itsjustintv.tls.acme.http import AcmeTransport
+from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import Bundle, key_text, key_type
 from itsjustintv.tls.certificate_service import CertificateService
 from itsjustintv.tls.settings import directory_url
@@ -62,9 +62,9 @@ class House:
             return self.settings
 
         accounts = AccountFiles.of(self.root, directory_url(self.settings), self.in_thread)
-        ordering = Ordering(
+        ordering = OrderRunner(
             settings,
-            Exchange(self.authority.http, clock),
+            AcmeTransport(self.authority.http, clock),
             accounts,
             {"http-01": self.responder},
             clock,

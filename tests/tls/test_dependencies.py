@@ -75,7 +75,12 @@ class DependencyTests(SynchronousTestCase):
         ``txacme.logging`` is silenced where txacme is imported.
         """
         strict = ["-W", "error::DeprecationWarning", "-W", "error::UserWarning"]
-        tests = ["test_certificate_service.IssuanceTests", "test_certificate_service.RestartTests", "test_sni.NameTests", "test_store"]
+        tests = [
+            "test_certificate_service.IssuanceTests",
+            "test_certificate_service.RestartTests",
+            "test_sni.NameTests",
+            "test_store",
+        ]
         ended = _trial(*(f"tests.tls.{each}" for each in tests), python=strict)
         self.assertEqual(ended.returncode, 0, ended.stdout[-3000:])
 

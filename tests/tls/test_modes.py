@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.tls.modes import identity
+from itsjustintv.tls.modes import mode_key
 
 ACME = TLS(enabled=True, domains=("a.example.org",), agree_to_terms=True)
 FILES = evolve(ACME, mode="files", cert_file="one.pem", key_file="one.key")
@@ -33,7 +33,7 @@ class IdentityTests(SynchronousTestCase):
             evolve(ACME, directory="staging"),
             evolve(ACME, ca_bundle="root.pem"),
         ]
-        self.assertEqual(len({identity(each) for each in ways}), len(ways))
+        self.assertEqual(len({mode_key(each) for each in ways}), len(ways))
 
     def test_what_is_followed(self) -> None:
         """
@@ -46,6 +46,6 @@ class IdentityTests(SynchronousTestCase):
             {"eab_kid": "kid", "eab_hmac": "c2Vj", "renew_fraction": 0.5, "agree_to_terms": False},
             {"directory": "https://acme-v02.api.letsencrypt.org/directory", "cert_file": "unused.pem"},
         ):
-            self.assertEqual(identity(evolve(ACME, **same)), identity(ACME))
-        self.assertEqual(identity(evolve(FILES, directory="staging", cert_dir="x")), identity(FILES))
-        self.assertEqual(identity(TLS(mode="files", cert_file="x")), identity(TLS()))
+            self.assertEqual(mode_key(evolve(ACME, **same)), mode_key(ACME))
+        self.assertEqual(mode_key(evolve(FILES, directory="staging", cert_dir="x")), mode_key(FILES))
+        self.assertEqual(mode_key(TLS(mode="files", cert_file="x")), mode_key(TLS()))

@@ -18,8 +18,8 @@ from itsjustintv.config.sections import TLS, Server
 from itsjustintv.errors import CertificateError
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.tls.key_folder import FolderLock
-from itsjustintv.tls.renew_now import Renewal
-from itsjustintv.tls.renewal_requests import Request, RequestFiles, Result
+from itsjustintv.tls.renew_now import RenewNow
+from itsjustintv.tls.renewal_requests import RenewalResult, Request, RequestFiles
 
 NAME = "hooks.example.test"
 
@@ -56,11 +56,11 @@ class RenewalTests(TestCase):
         """
         return [line for line in map(formatEvent, events) if line.startswith("listening on")]
 
-    async def results(self, patience: float = 60.0) -> Sequence[Result]:
+    async def results(self, patience: float = 60.0) -> Sequence[RenewalResult]:
         """
         Ask.
         """
-        asking = Renewal(self.server, self.reactor, lambda: 0.5, self.said.append, patience)
+        asking = RenewNow(self.server, self.reactor, lambda: 0.5, self.said.append, patience)
         return await asking.results(self.request)
 
     async def taken(self) -> Request:
@@ -86,7 +86,7 @@ class RenewalTests(TestCase):
         """
         self.lock.take()
         waiting = Deferred.fromCoroutine(self.results())
-        answer = (Result(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
+        answer = (RenewalResult(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
         taken = await self.taken()
         while not self.said:
             await deferLater(self.reactor, 0.01)

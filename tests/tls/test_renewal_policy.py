@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.messages import RenewalInfo
-from itsjustintv.tls.renewal_policy import Level, Record, Span
+from itsjustintv.tls.renewal_policy import Level, Record, ValidityWindow
 from tests.tls.authority import DAY, NOW
 
 HOUR = 3600.0
 MINUTE = 60.0
 
-spans = st.builds(lambda life: Span(NOW, NOW + life), st.floats(HOUR, 400 * DAY))
+spans = st.builds(lambda life: ValidityWindow(NOW, NOW + life), st.floats(HOUR, 400 * DAY))
 shares = st.floats(0.0, 1.0)
 
 
@@ -38,7 +38,7 @@ class RenewalTests(SynchronousTestCase):
         90 days: day 60; 64 days: day 42.7; 45 days: day 30; 160 hours: hour 80.
         """
         for days, renewed in ((90, 60), (64, 64 * 2 / 3), (45, 30), (160 / 24, 80 / 24)):
-            span = Span(NOW, NOW + days * DAY)
+            span = ValidityWindow(NOW, NOW + days * DAY)
             self.assertAlmostEqual(renewal_policy.renewal_moment(span), NOW + renewed * DAY, places=3)
             self.assertIsNone(renewal_policy.due(span, Record(), NOW + renewed * DAY - 1))
             self.assertEqual(renewal_policy.due(span, Record(), NOW + renewed * DAY + 1), "it is time")
@@ -47,14 +47,14 @@ class RenewalTests(SynchronousTestCase):
         """
         By a share of the life that is left.
         """
-        span = Span(NOW, NOW + 90 * DAY, 0.5)
+        span = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
         self.assertEqual(renewal_policy.renewal_moment(span), NOW + 45 * DAY)
 
     def test_no_advice_is_later_than_the_operator_wants(self) -> None:
         """
         Earlier it may be; and it is said whose word it was.
         """
-        span = Span(NOW, NOW + 90 * DAY, 0.5)
+        span = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
         for advised, moment, reason in (
             (60, 45, "it is time"),
             (30, 30, "the authority asks for it"),
@@ -65,7 +65,7 @@ class RenewalTests(SynchronousTestCase):
             self.assertEqual(renewal_policy.due(span, record, NOW + moment * DAY), reason)
 
     @given(spans, st.floats(0.0, 3.0), st.floats(-1.0, 3.0))
-    def test_nothing_makes_an_expiring_certificate_wait(self, span: Span, at: float, advised: float) -> None:
+    def test_nothing_makes_an_expiring_certificate_wait(self, span: ValidityWindow, at: float, advised: float) -> None:
         """
         Whatever the authority advises: in the last twentieth of its life, and after it, a certificate is due.
         """
@@ -75,7 +75,7 @@ class RenewalTests(SynchronousTestCase):
             self.assertIsNotNone(renewal_policy.due(span, record, NOW + at * life))
 
     @given(spans, shares, st.floats(0.0, 0.94))
-    def test_the_authority_may_advise_earlier_and_later(self, span: Span, advised: float, at: float) -> None:
+    def test_the_authority_may_advise_earlier_and_later(self, span: ValidityWindow, advised: float, at: float) -> None:
         """
         Until then, its moment decides, except that a certificate lives for a twentieth of its life or a day.
         """
@@ -89,7 +89,9 @@ class RenewalTests(SynchronousTestCase):
         Always.
         """
         self.assertEqual(renewal_policy.due(None, Record(), NOW), "there is none")
-        self.assertEqual(renewal_policy.due(Span(NOW - DAY, NOW), Record(renew_at=NOW + DAY), NOW), "it has expired")
+        self.assertEqual(
+            renewal_policy.due(ValidityWindow(NOW - DAY, NOW), Record(renew_at=NOW + DAY), NOW), "it has expired"
+        )
 
     def test_a_clock_that_was_never_set_is_noticed(self) -> None:
         """
@@ -118,7 +120,7 @@ class RetryTests(SynchronousTestCase):
         After 1, 10 and 100 minutes; then a tenth of what is left, an hour at least and a day at most.
         """
         for left, last in ((30 * DAY, DAY), (5 * DAY, DAY / 2), (4 * HOUR, HOUR)):
-            span = Span(NOW - 60 * DAY, NOW + left)
+            span = ValidityWindow(NOW - 60 * DAY, NOW + left)
             waits = [renewal_policy.retry_moment(Record(failures=n), span, NOW, middle) - NOW for n in range(1, 6)]
             self.assertEqual(waits, [MINUTE, 10 * MINUTE, 100 * MINUTE, last, last])
 
@@ -127,7 +129,8 @@ class RetryTests(SynchronousTestCase):
         It hurries like a missing one.
         """
         self.assertEqual(
-            renewal_policy.retry_moment(Record(failures=2), Span(NOW - DAY, NOW), NOW, middle), NOW + 5 * MINUTE
+            renewal_policy.retry_moment(Record(failures=2), ValidityWindow(NOW - DAY, NOW), NOW, middle),
+            NOW + 5 * MINUTE,
         )
 
     @given(st.integers(1, 50), shares, st.floats(0.0, 10 * DAY))
@@ -144,7 +147,7 @@ class RetryTests(SynchronousTestCase):
         Under permanent failure no hour sees a sixth, whatever the jitter, and even when the count is begun again.
         """
         now, record, moments = NOW, Record(), []
-        span = Span(NOW - 60 * DAY, NOW + 30 * DAY) if valid else None
+        span = ValidityWindow(NOW - 60 * DAY, NOW + 30 * DAY) if valid else None
         for number, jitter in enumerate(jitters):
             moments.append(now)
             if number == reset:
@@ -160,7 +163,7 @@ class RetryTests(SynchronousTestCase):
         """
         The authority is away for nine tenths of the lead: there is a try afterwards, before the certificate expires.
         """
-        span = Span(NOW, NOW + days * DAY)
+        span = ValidityWindow(NOW, NOW + days * DAY)
         now, record = renewal_policy.renewal_moment(span), Record()
         back = now + 0.9 * span.lead
         for jitter in jitters:
@@ -215,14 +218,14 @@ class RenewalInfoTests(SynchronousTestCase):
         """
         Nor one about which it is too early to ask again.
         """
-        span = Span(NOW - DAY, NOW)
+        span = ValidityWindow(NOW - DAY, NOW)
         self.assertFalse(renewal_policy.ari_due(span, Record(), NOW))
         self.assertTrue(renewal_policy.ari_due(span, Record(), NOW - 1))
         self.assertFalse(renewal_policy.ari_due(span, Record(ask_at=NOW), NOW - 1))
         self.assertFalse(renewal_policy.ari_due(None, Record(), NOW))
 
     @given(spans, st.floats(0.0, 2.0))
-    def test_s20_without_advice_it_is_never_later_than_our_own_rule(self, span: Span, advised: float) -> None:
+    def test_s20_without_advice_it_is_never_later_than_our_own_rule(self, span: ValidityWindow, advised: float) -> None:
         """
         Once the authority cannot be asked, its former advice may hasten a renewal but not put it off.
         """
@@ -242,7 +245,7 @@ class AlarmTests(SynchronousTestCase):
         """
         Not while there is more, not without a failure, and not twice within a day.
         """
-        span = Span(NOW, NOW + 90 * DAY)
+        span = ValidityWindow(NOW, NOW + 90 * DAY)
         half = NOW + 75 * DAY
         failing = Record(failures=3)
         self.assertFalse(renewal_policy.alarm_due(span, failing, half - 1))
@@ -257,7 +260,7 @@ class AlarmTests(SynchronousTestCase):
         """
         Well, failing with time left, nearly out of time, over, none.
         """
-        span = Span(NOW, NOW + 90 * DAY)
+        span = ValidityWindow(NOW, NOW + 90 * DAY)
         for found, record, day, level in (
             (span, Record(), 59, Level.OK),
             (span, Record(failures=1), 61, Level.DEGRADED),

@@ -12,9 +12,9 @@ from attrs import define
 from twisted.logger import capturedLogs
 
 from itsjustintv.model import rfc3339
-from itsjustintv.tls.acme.http import Exchange
-from itsjustintv.tls.acme.order import Ordering
-from itsjustintv.tls.renewal_requests import OnRequest, Request, RequestFiles, Result
+from itsjustintv.tls.acme.http import AcmeTransport
+from itsjustintv.tls.acme.order import OrderRunner
+from itsjustintv.tls.renewal_requests import RenewalRequests, RenewalResult, Request, RequestFiles
 from itsjustintv.tls.store import AccountFiles
 from tests.tls.authority import DAY, HANG, let_pass, problem, settle
 from tests.tls.doubles import NAME, at_once
@@ -51,20 +51,20 @@ class OnRequestTests(ServiceCase):
         self.eye = Eye()
         self.asked = 0
 
-    def serve(self, house: House, in_thread: Any = at_once) -> OnRequest:
+    def serve(self, house: House, in_thread: Any = at_once) -> RenewalRequests:
         """
         Take requests beside a service.
         """
         clock = self.authority.clock
-        trial = Ordering(
+        trial = OrderRunner(
             lambda: house.settings,
-            Exchange(self.authority.http, clock),
+            AcmeTransport(self.authority.http, clock),
             AccountFiles.of(self.root, TRIALS, at_once),
             {"http-01": house.responder},
             clock,
             at_once,
         )
-        service = OnRequest(
+        service = RenewalRequests(
             self.files, lambda: house.settings.domains, house.service, trial.issue, self.eye, clock, in_thread
         )
         service.startService()
@@ -82,7 +82,7 @@ class OnRequestTests(ServiceCase):
         self.eye.changed()
         return request
 
-    def answer(self, request: Request) -> list[Result]:
+    def answer(self, request: Request) -> list[RenewalResult]:
         """
         What came of it, within some minutes.
         """
@@ -111,7 +111,7 @@ class OnRequestTests(ServiceCase):
         [result] = self.answer(self.ask())
         after = house.served[NAME]
         self.assertNotEqual(after.serial, before.serial)
-        self.assertEqual(result, Result(name=NAME, expires=rfc3339(after.not_after), issuer=after.issuer))
+        self.assertEqual(result, RenewalResult(name=NAME, expires=rfc3339(after.not_after), issuer=after.issuer))
 
     def test_one_that_was_due_is_not_ordered_twice(self) -> None:
         """

@@ -10,12 +10,12 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.tls.renewal_requests import Request, RequestFiles, Result
+from itsjustintv.tls.renewal_requests import RenewalResult, Request, RequestFiles
 from tests.tls.authority import NOW
 from tests.tls.doubles import NAME
 
 REQUEST = Request(id="0123456789abcdef", asked_at=NOW, names=(NAME,))
-RESULTS = (Result(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
+RESULTS = (RenewalResult(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
 
 
 class RequestFilesTests(SynchronousTestCase):

@@ -24,8 +24,8 @@ from itsjustintv.errors import CannotServe, ConfigError
 from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
 from itsjustintv.tls.certificate import Bundle
 from itsjustintv.tls.key_folder import FolderLock
-from itsjustintv.tls.modes import Ways
-from itsjustintv.tls.service import HTTPS
+from itsjustintv.tls.modes import ModeFactory
+from itsjustintv.tls.service import TLSService
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.sni import ACME_TLS, ContextMap
 from itsjustintv.tls.store import CertificateStore
@@ -83,7 +83,7 @@ class HttpsTests(SynchronousTestCase):
             return self.watches[-1]
 
         self.disk: Any = Disk()
-        self.ways = Ways(self.reactor, self.disk, lambda: 0.5, watch)
+        self.ways = ModeFactory(self.reactor, self.disk, lambda: 0.5, watch)
         # Nobody is there, and nobody refuses either.
         self.acme = TLS(
             enabled=True,
@@ -103,11 +103,11 @@ class HttpsTests(SynchronousTestCase):
             http_listen="",
         )
 
-    def start(self, tls: TLS) -> HTTPS:
+    def start(self, tls: TLS) -> TLSService:
         """
         One that is stopped with the test.
         """
-        self.https = HTTPS(tls, self.ways, self.reactor)
+        self.https = TLSService(tls, self.ways, self.reactor)
         self.server._secured = self.https.secure(self.server.factory)
         self.https.privilegedStartService()
         self.https.startService()
@@ -417,7 +417,7 @@ class HttpsTests(SynchronousTestCase):
         What could not be had with them is not tried without them, which would tell another reason.
         """
         self.own()
-        https = HTTPS(evolve(self.files, http_listen=PLACE), self.ways, self.reactor)
+        https = TLSService(evolve(self.files, http_listen=PLACE), self.ways, self.reactor)
         self.hold(8080)
         self.assertEqual(self.told(https.privilegedStartService), [f"{PLACE}: address already in use"])
         self.hold(8080, reason=OSError(13, "Permission denied"))

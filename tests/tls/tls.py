@@ -18,7 +18,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from zope.interface import implementer
 
 from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
-from itsjustintv.tls.acme.messages import Challenge
+from itsjustintv.tls.acme.messages import AcmeChallenge
 from itsjustintv.tls.endpoint import secured
 from itsjustintv.tls.sni import ACME_TLS, ContextMap
 from tests.tls.authority import NOW
@@ -186,7 +186,7 @@ def pending(responder: TlsAlpn01Responder, name: str = NAME) -> None:
     """
     Let a challenge be expected.
     """
-    responder.start_responding(name, Challenge("tls-alpn-01", "", "token"), "token.thumbprint")
+    responder.start_responding(name, AcmeChallenge("tls-alpn-01", "", "token"), "token.thumbprint")
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from itsjustintv.config.sections import Twitch
-from itsjustintv.twitch.api.batching import Pace
+from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
@@ -164,7 +164,7 @@ class World:
     stub: StubTreq = field(init=False)
     token: AppToken = field(init=False)
     bucket: RateBucket = field(init=False)
-    pace: Pace = field(init=False)
+    pace: BatchInterval = field(init=False)
     helix: Helix = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -172,7 +172,7 @@ class World:
         self.stub = StubTreq(self.twitch)
         self.token = self.new_token()
         self.bucket = RateBucket(self.clock)
-        self.pace = Pace(self.bucket, self.clock)
+        self.pace = BatchInterval(self.bucket, self.clock)
         self.helix = Helix(self.http, lambda: self.settings, self.token, self.bucket, self.clock)
 
     @property

@@ -19,13 +19,13 @@ from twisted.web.server import NOT_DONE_YET
 
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import Refused
-from itsjustintv.simulator.subscriptions import Subscription
+from itsjustintv.simulator.subscriptions import SimulatedSubscription
 from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.eventsub.messages import Challenge, Revocation, open_message
-from itsjustintv.twitch.eventsub.reconciler import SubscriptionKeeper
+from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import NOW, at_once
@@ -48,7 +48,7 @@ class Callback(Resource):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.works, self.hangs = True, False
-        self.keeper: SubscriptionKeeper | None = None
+        self.keeper: SubscriptionReconciler | None = None
         self.refused = 0
         self._clock = clock
 
@@ -99,7 +99,7 @@ class Scene:
     gaps: list[Sequence[str]] = field(factory=list)
     callback: Callback = field(init=False)
     twitch: SimulatedTwitch = field(init=False)
-    keeper: SubscriptionKeeper = field(init=False)
+    keeper: SubscriptionReconciler = field(init=False)
     bucket: RateBucket = field(init=False)
     _agent: RequestTraversalAgent = field(init=False)
     _treq: StubTreq = field(init=False)
@@ -126,7 +126,7 @@ class Scene:
         http = cast("HTTPClient", self._treq)
         token = AppToken(http, lambda: settings, self.clock, at_once)
         self.bucket = RateBucket(self.clock)
-        self.keeper = SubscriptionKeeper(
+        self.keeper = SubscriptionReconciler(
             SubscriptionsAPI(Helix(http, lambda: settings, token, self.bucket, self.clock)),
             lambda: self.wanted,
             lambda: self.callback_url,
@@ -194,7 +194,7 @@ class Scene:
             self.wanted.update(zip(ids, logins, strict=True))
         return ids
 
-    def subscription(self, broadcaster_id: str, **changes: Any) -> Subscription:
+    def subscription(self, broadcaster_id: str, **changes: Any) -> SimulatedSubscription:
         """
         Put a subscription at Twitch, past every check.
         """
@@ -203,7 +203,7 @@ class Scene:
         made = self.twitch.subscriptions.add(kind, version, broadcaster_id, callback, secret)
         return self.change(made.id, **changes) if changes else made
 
-    def change(self, subscription_id: str, **changes: Any) -> Subscription:
+    def change(self, subscription_id: str, **changes: Any) -> SimulatedSubscription:
         """
         Change a subscription at Twitch.
         """
@@ -211,7 +211,7 @@ class Scene:
         assert changed is not None
         return changed
 
-    def tell_of_the_end(self, subscription: Subscription, status: str) -> None:
+    def tell_of_the_end(self, subscription: SimulatedSubscription, status: str) -> None:
         """
         Have Twitch revoke a subscription and list it as before.
         """
@@ -219,7 +219,7 @@ class Scene:
         self.twitch.eventsub.send(told, again=False)
         self.settle()
 
-    def find(self, chosen: Callable[[Subscription], bool] = lambda each: True) -> list[Subscription]:
+    def find(self, chosen: Callable[[SimulatedSubscription], bool] = lambda each: True) -> list[SimulatedSubscription]:
         """
         Some of the subscriptions at Twitch.
         """

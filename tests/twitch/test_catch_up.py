@@ -19,10 +19,10 @@ from itsjustintv.config.sections import Cache, Config
 from itsjustintv.config.sections import CatchUp as Section
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.model import Event, Streamer, Verdict
+from itsjustintv.model import Acceptance, Event, Streamer
 from itsjustintv.pipeline import OnError, Pipeline
-from itsjustintv.twitch.api.lookups import Directory
-from itsjustintv.twitch.catch_up import CatchUp, CatchUpSettings
+from itsjustintv.twitch.api.lookups import Lookups
+from itsjustintv.twitch.catch_up import CatchUpService, CatchUpSettings
 from tests.doubles import MemoryJournal
 from tests.simulator.worlds import twitch
 from tests.test_pipeline import Enricher
@@ -64,11 +64,11 @@ class CatchUpTests(SynchronousTestCase):
         self.streams: list[dict[str, Any]] = []
         self.twitch.usual[PATH] = self.answer
         self.accepted: list[Event] = []
-        self.verdict: Verdict | JournalUnavailable = Verdict.ACCEPTED
+        self.verdict: Acceptance | JournalUnavailable = Acceptance.ACCEPTED
         self.settings = CatchUpSettings(enabled=True, max_age=1800.0)
         numbers = count(1)
-        self.catch_up = CatchUp(
-            Directory(self.world.helix, self.clock, self.world.pace),
+        self.catch_up = CatchUpService(
+            Lookups(self.world.helix, self.clock, self.world.pace),
             self.accept,
             self.clock,
             lambda: f"event{next(numbers)}",
@@ -81,7 +81,7 @@ class CatchUpTests(SynchronousTestCase):
         ids = asked.values("user_id")
         return Reply(200, {"data": [each for each in self.streams if each["user_id"] in ids]})
 
-    def accept(self, event: Event) -> Deferred[Verdict]:
+    def accept(self, event: Event) -> Deferred[Acceptance]:
         if isinstance(self.verdict, JournalUnavailable):
             return fail(self.verdict)
         self.accepted.append(event)
@@ -217,7 +217,7 @@ class CatchUpTests(SynchronousTestCase):
         self.catch_up.ask(["42"])
         self.after(10.0)
         self.assertIn("the disk is full", self.catch_up.problem() or "")
-        self.verdict = Verdict.ACCEPTED
+        self.verdict = Acceptance.ACCEPTED
         self.after(20.0)
         self.assertEqual(self.announced(), ["42"])
 
@@ -275,7 +275,7 @@ class CatchUpTests(SynchronousTestCase):
         with capturedLogs() as logged:
             self.catch_up.ask("123")
             self.after(2.0)
-            self.verdict = Verdict.DUPLICATE
+            self.verdict = Acceptance.DUPLICATE
             self.after(80.0)
         lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.info]
         lines = [line for line in lines if "token" not in line]
@@ -328,8 +328,8 @@ class SimulatedTests(SynchronousTestCase):
         self.pipeline.startService()
         self.addCleanup(self.pipeline.stopService)
         numbers = count(1)
-        self.catch_up = CatchUp(
-            Directory(self.world.helix, self.clock, self.world.pace),
+        self.catch_up = CatchUpService(
+            Lookups(self.world.helix, self.clock, self.world.pace),
             self.pipeline.accept,
             self.clock,
             lambda: f"found{next(numbers)}",
@@ -370,7 +370,7 @@ class SimulatedTests(SynchronousTestCase):
         [event] = self.journal.events.values()
         self.assertEqual((event.stream_id, event.recovered), (live.id, True))
         verdict = self.successResultOf(self.pipeline.accept(self.message(live.id, live.started_at)))
-        self.assertIs(verdict, Verdict.DUPLICATE)
+        self.assertIs(verdict, Acceptance.DUPLICATE)
 
     def test_told_and_asked_for_later(self) -> None:
         """

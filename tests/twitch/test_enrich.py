@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.enrich import TwitchEnricher
 from tests.twitch.api.test_lookups import CHANNEL, STREAM, USER
 from tests.twitch.fake import HANG, NOW, Reply, World
@@ -58,7 +58,7 @@ class TwitchEnricherTests(SynchronousTestCase):
         self.picture: Any = PICTURE
         self.asked_for: list[tuple[str, ...]] = []
         self.enricher = TwitchEnricher(
-            Directory(self.world.helix, self.clock, self.world.pace),
+            Lookups(self.world.helix, self.clock, self.world.pace),
             self.followers,
             self.find_picture,
             self.clock,

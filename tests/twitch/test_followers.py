@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.followers import Followers
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, FakeTwitch, Reply, World, run
@@ -38,7 +38,7 @@ class FollowersTests(SynchronousTestCase):
         """
         As after a start of the process.
         """
-        directory = Directory(self.world.helix, self.clock, self.world.pace)
+        directory = Lookups(self.world.helix, self.clock, self.world.pace)
         return Followers(directory.followers, self.world.bucket, self.world.pace, self.memory, self.clock, **changes)
 
     def answer(self, asked: Asked) -> Reply:

@@ -16,7 +16,7 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.journal.history import Presence
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Stream, User
-from itsjustintv.twitch.live_status import Overheard, Roster
+from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
 from tests.journal.values import event
 
 
@@ -56,7 +56,7 @@ class RosterCase(SynchronousTestCase):
         self.away = False
         self.waiting: list[Deferred[Any]] = []
         self.hang = False
-        self.roster = Roster(self, lambda: self.wanted, self.fetch, self.clock)  # type: ignore[arg-type]
+        self.roster = LiveStatus(self, lambda: self.wanted, self.fetch, self.clock)  # type: ignore[arg-type]
         self.roster.startService()
 
     def stream(self, user_id: str) -> Deferred[Stream | None]:
@@ -209,7 +209,7 @@ class OverheardTests(RosterCase):
         super().setUp()
         self.enriching: list[Deferred[Enrichment]] = []
         self.event = event(broadcaster_id="1", broadcaster_name="One", stream_id="s2")
-        self.overheard = Overheard(self, self.roster)  # type: ignore[arg-type]
+        self.overheard = LiveStatusEnricher(self, self.roster)  # type: ignore[arg-type]
         verifyObject(IEnricher, self.overheard)
 
     def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:

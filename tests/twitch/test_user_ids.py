@@ -17,8 +17,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.model import Streamer
-from itsjustintv.twitch.api.lookups import Directory, User
-from itsjustintv.twitch.user_ids import KIND, Identities, UnknownUsers
+from itsjustintv.twitch.api.lookups import Lookups, User
+from itsjustintv.twitch.user_ids import KIND, Identities, UnknownLogins
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, Reply, World, token
 
@@ -48,7 +48,7 @@ class IdentitiesCase(SynchronousTestCase):
         self.twitch.usual["/helix/users"] = self.answer
         self.told: list[Mapping[str, str]] = []
         self.identities = Identities(
-            Directory(self.world.helix, self.clock, self.world.pace),
+            Lookups(self.world.helix, self.clock, self.world.pace),
             self.last_known,
             self.clock,
             lambda: self.logins,
@@ -237,7 +237,7 @@ class AbsenceTests(IdentitiesCase):
     Who Twitch has no user for.
     """
 
-    def unknown_users(self) -> UnknownUsers:
+    def unknown_users(self) -> UnknownLogins:
         """
         What is told of the configuration by now.
         """
@@ -246,7 +246,7 @@ class AbsenceTests(IdentitiesCase):
             Streamer(key=f"{each}_key", login=each.lower(), user_id=known.get(each.lower(), "")) for each in self.logins
         ]
         streamers += [Streamer(key=f"id_{each}", user_id=each) for each in self.ids]
-        return UnknownUsers(self.identities, lambda: streamers)
+        return UnknownLogins(self.identities, lambda: streamers)
 
     def test_only_what_twitch_said_counts(self) -> None:
         """
@@ -523,7 +523,7 @@ class AnyHistoryTests(SynchronousTestCase):
 
         def start() -> Identities:
             identities = Identities(
-                cast("Directory", directory), last_known, clock, lambda: sorted(logins), lambda _: None
+                cast("Lookups", directory), last_known, clock, lambda: sorted(logins), lambda _: None
             )
             identities.startService()
             return identities

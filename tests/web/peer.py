@@ -20,12 +20,12 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.factories import Versions
+from itsjustintv.web.connection_limits import ConnectionLimits
+from itsjustintv.web.factories import AlpnFactory
 from itsjustintv.web.http2.connection import HTTP2Channel
 from tests.web.test_http1 import Echo, Server
 
-LIMITS = Limits(
+LIMITS = ConnectionLimits(
     body=1000, request=10.0, idle=60.0, connections=5, requests=5, streams=10, crowded=2, held=3000, drained=5000
 )
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -84,7 +84,7 @@ class Peer:
             header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
         )
         self.h2 = H2Connection(config)
-        site = Versions(self.server.site, lambda: True)
+        site = AlpnFactory(self.server.site, lambda: True)
         self.protocol = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4711))
         self.protocol.makeConnection(self.transport)
         self.protocol.handshakeCompleted()

@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.factories import Versions
+from itsjustintv.web.factories import AlpnFactory
 from tests.web.test_http1 import Server, post
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 4711)
@@ -44,7 +44,7 @@ class VersionTests(SynchronousTestCase):
         """
         Open a connection, up to the end of its handshake.
         """
-        protocol = Versions(self.server.site, lambda: True).buildProtocol(ADDRESS)
+        protocol = AlpnFactory(self.server.site, lambda: True).buildProtocol(ADDRESS)
         assert protocol is not None
         transport = Agreed(agreed)
         protocol.makeConnection(transport)
@@ -77,7 +77,7 @@ class VersionTests(SynchronousTestCase):
         """
         Whoever does not come to its end is not waited for.
         """
-        protocol = Versions(self.server.site, lambda: True).buildProtocol(ADDRESS)
+        protocol = AlpnFactory(self.server.site, lambda: True).buildProtocol(ADDRESS)
         assert protocol is not None
         transport = Agreed(None)
         protocol.makeConnection(transport)
@@ -91,7 +91,7 @@ class VersionTests(SynchronousTestCase):
         for number in range(3):
             self.server.site.buildProtocol(ADDRESS).makeConnection(Agreed(None))
             self.assertEqual(len(self.traffic.open), number + 1)
-        protocol = Versions(self.server.site, lambda: True).buildProtocol(ADDRESS)
+        protocol = AlpnFactory(self.server.site, lambda: True).buildProtocol(ADDRESS)
         assert protocol is not None
         transport = Agreed(b"h2")
         protocol.makeConnection(transport)
@@ -102,6 +102,6 @@ class VersionTests(SynchronousTestCase):
         HTTP/2 first, and not at all once it is switched off.
         """
         switches = iter((True, False, True))
-        versions = Versions(self.server.site, lambda: next(switches))
+        versions = AlpnFactory(self.server.site, lambda: next(switches))
         both, one = [b"h2", b"http/1.1"], [b"http/1.1"]
         self.assertEqual([versions.acceptableProtocols() for _ in range(3)], [both, one, both])

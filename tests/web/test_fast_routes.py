@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
-from itsjustintv.web.fast_routes import ExactResource
-from itsjustintv.web.http1 import Channel
+from itsjustintv.web.fast_routes import FastRoute
+from itsjustintv.web.http1 import HTTP1Connection
 from itsjustintv.web.site import RootResource
 from tests.web.test_http1 import Server
 
@@ -52,12 +52,12 @@ class ExactResourceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.answer: Deferred[bytes] = Deferred()
 
-    def connect(self, answer: Any) -> tuple[Channel, StringTransport]:
+    def connect(self, answer: Any) -> tuple[HTTP1Connection, StringTransport]:
         """
         A connection to a site with the app.
         """
         server = Server()
-        server.site.resource = RootResource({b"/say": ExactResource(Sayings(answer).app)})
+        server.site.resource = RootResource({b"/say": FastRoute(Sayings(answer).app)})
         channel, transport = server.connect()
         channel.dataReceived(post("/say"))
         return channel, transport
@@ -134,4 +134,4 @@ class ExactResourceTests(SynchronousTestCase):
         pattern.route("/<part>")(lambda request, part: b"")
         for app in (Klein(), several, pattern):
             with self.assertRaises(ValueError):
-                ExactResource(app)
+                FastRoute(app)

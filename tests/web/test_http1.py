@@ -19,11 +19,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.http1 import Channel
+from itsjustintv.web.connection_limits import ConnectionLimits
+from itsjustintv.web.http1 import HTTP1Connection
 from itsjustintv.web.site import LimitedSite, make_site
 
-LIMITS = Limits(body=1000, request=10.0, idle=60.0, connections=3)
+LIMITS = ConnectionLimits(body=1000, request=10.0, idle=60.0, connections=3)
 
 
 class Echo(Resource):
@@ -54,7 +54,7 @@ class Server:
 
     resource: Echo = field(factory=Echo)
     clock: Clock = field(factory=Clock)
-    limits: Limits = LIMITS
+    limits: ConnectionLimits = LIMITS
     site: LimitedSite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Server:
         self.site = make_site(self.resource, self.clock, self.limits)
         self.site.doStart()
 
-    def connect(self) -> tuple[Channel, StringTransport]:
+    def connect(self) -> tuple[HTTP1Connection, StringTransport]:
         """
         Open a connection.
         """
@@ -151,7 +151,7 @@ class LengthTests(SynchronousTestCase):
         """
         Where a POST need not say how long it is, one that says nothing has no body, as RFC 9112 has it.
         """
-        server = Server(limits=Limits(declared=False))
+        server = Server(limits=ConnectionLimits(declared=False))
         answer = server.exchange(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual((status(answer), answer.rpartition(b"\r\n")[2]), (200, b"POST "))
         self.assertEqual(status(Server().exchange(post(b""))), 200)

@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
 from tests.web.test_http1 import Echo, Server
 
@@ -41,7 +41,7 @@ class PatienceTests(HTTP2Case):
     What is of no use.
     """
 
-    limits = Limits(streams=1000)
+    limits = ConnectionLimits(streams=1000)
 
     def flood(self, *frames: Frame) -> int | None:
         """
@@ -144,7 +144,7 @@ class PatienceTests(HTTP2Case):
         """
         A request for which there is no room is no good deed.
         """
-        self.server = Server(Echo(), limits=Limits(held=0))
+        self.server = Server(Echo(), limits=ConnectionLimits(held=0))
         peer = Peer(self.server)
         asked = 0
         while not peer.transport.disconnecting and asked < 2000:

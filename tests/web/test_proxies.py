@@ -17,8 +17,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Limits
-from itsjustintv.web.factories import Introduced
+from itsjustintv.web.connection_limits import ConnectionLimits
+from itsjustintv.web.factories import ProxyProtocol
 from itsjustintv.web.site import make_site
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -52,8 +52,8 @@ class IntroducedTests(SynchronousTestCase):
         self.enabled = True
         self.clock = Clock()
         clients = Clients(lambda: ("10.0.0.1",))
-        self.site = make_site(Who(), self.clock, Limits(), clients)
-        self.door = Introduced(self.site, clients, lambda: self.enabled)
+        self.site = make_site(Who(), self.clock, ConnectionLimits(), clients)
+        self.door = ProxyProtocol(self.site, clients, lambda: self.enabled)
         self.door.doStart()
         self.addCleanup(self.door.doStop)
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from itsjustintv.web.connection_limits import Limits, Shares, neighbourhood
+from itsjustintv.web.connection_limits import ConnectionCounts, ConnectionLimits, client_network
 from itsjustintv.web.site import make_site
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -49,8 +49,8 @@ class NeighbourhoodTests(SynchronousTestCase):
             "not:an:address": "not:an:address",
         }.items():
             kind = IPv6Address if ":" in host else IPv4Address
-            self.assertEqual(neighbourhood(kind("TCP", host, 1)), expected)
-        self.assertEqual(neighbourhood(UNIXAddress(b"/run/socket")), "")
+            self.assertEqual(client_network(kind("TCP", host, 1)), expected)
+        self.assertEqual(client_network(UNIXAddress(b"/run/socket")), "")
 
 
 class SharesTests(SynchronousTestCase):
@@ -64,7 +64,7 @@ class SharesTests(SynchronousTestCase):
         Only somebody who would still hold as many as the newcomer then has gives way; so no two can take places from
         each other for ever.
         """
-        shares = Shares()
+        shares = ConnectionCounts()
         for each in held:
             shares.add(each)
         greediest = shares.greediest(who)
@@ -86,7 +86,7 @@ class FullHouseTests(SynchronousTestCase):
         Have four places.
         """
         self.clock = Clock()
-        self.site = make_site(Patient(), self.clock, Limits(connections=4))
+        self.site = make_site(Patient(), self.clock, ConnectionLimits(connections=4))
         self.site.doStart()
         self.addCleanup(self.site.doStop)
 

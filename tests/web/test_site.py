@@ -31,7 +31,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from itsjustintv.web.health import HealthResource
 from itsjustintv.web.site import RootResource, make_site
 from tests.web.test_http1 import LIMITS, Echo, Server, post
@@ -268,7 +268,9 @@ class SocketTests(TestCase):
 
     timeout = 30
 
-    def listen(self, limits: Limits, wrap: Callable[[IProtocolFactory], IProtocolFactory] = lambda site: site) -> int:
+    def listen(
+        self, limits: ConnectionLimits, wrap: Callable[[IProtocolFactory], IProtocolFactory] = lambda site: site
+    ) -> int:
         """
         Listen on a port that the kernel picks.
         """
@@ -308,7 +310,7 @@ class SocketTests(TestCase):
         """
         A request that trickles in is cut off, however steadily.
         """
-        self.listen(Limits())
+        self.listen(ConnectionLimits())
         client = await self.connect()
         for number, byte in enumerate(post(b"x" * 1000)[:10]):
             client.transport.write(bytes([byte]))
@@ -322,7 +324,7 @@ class SocketTests(TestCase):
         """
         Of a body without end the server takes no more than fits into the kernel's buffers, and closes.
         """
-        number = self.listen(Limits())
+        number = self.listen(ConnectionLimits())
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         for head in (
             b"POST / HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n",
@@ -347,7 +349,7 @@ class SocketTests(TestCase):
         """
         Who waits for an answer before sending a body that is too long gets it, and the end of the connection.
         """
-        self.listen(Limits())
+        self.listen(ConnectionLimits())
         client = await self.connect()
         client.transport.write(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n")
         answer = await client.closed
@@ -358,7 +360,7 @@ class SocketTests(TestCase):
         """
         Who sends all of a body that is too long before listening gets the answer, and then an orderly end.
         """
-        self.listen(Limits())
+        self.listen(ConnectionLimits())
         for head in (
             b"POST / HTTP/1.1\r\nContent-Length: 600000\r\n\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n927c0\r\n",
@@ -382,7 +384,7 @@ class SocketTests(TestCase):
                 raise SkipTest("a process may not have this many connections here")
             setrlimit(RLIMIT_NOFILE, (2100, hard))
             self.addCleanup(setrlimit, RLIMIT_NOFILE, (soft, hard))
-        self.listen(Limits())
+        self.listen(ConnectionLimits())
         clients = [await self.connect() for _ in range(1000)]
         await self.until(lambda: len(self.site.traffic.open) == 1000)
         one_too_many = await self.connect()
@@ -396,7 +398,7 @@ class SocketTests(TestCase):
         TLS changes neither the answers nor the limits.
         """
         options = context_factory()
-        self.listen(Limits(connections=1), lambda site: TLSMemoryBIOFactory(options, False, site))
+        self.listen(ConnectionLimits(connections=1), lambda site: TLSMemoryBIOFactory(options, False, site))
         self.endpoint = wrapClientTLS(CertificateOptions(), self.endpoint)
         client = await self.connect()
         client.transport.write(post(b"hello"))

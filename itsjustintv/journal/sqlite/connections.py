@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.database import concerns_storage, explain
-from itsjustintv.journal.sqlite.file_presence import Absent, Presence
+from itsjustintv.journal.sqlite.file_presence import Absent, FilePresence
 from itsjustintv.journal.sqlite.threads import Batch, Operation
 from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events
 from itsjustintv.model import Delivery, Event
@@ -55,7 +55,7 @@ class Writer:
 
     _path: Path
     _connect: Connect
-    _presence: Presence | None = None
+    _presence: FilePresence | None = None
     problem: str | None = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
 
@@ -95,7 +95,7 @@ class Writer:
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
         if self._presence is None:
-            self._presence = Presence.of(self._path)
+            self._presence = FilePresence.of(self._path)
         results = _all(connection, operations)
         self._presence.require()
         connection.execute("COMMIT")

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from itsjustintv.errors import JournalUnavailable
 
-__all__ = ["COMPANIONS", "Absent", "Presence", "companion", "identity", "logged"]
+__all__ = ["COMPANIONS", "Absent", "FilePresence", "companion", "identity", "logged"]
 
 #: What SQLite has beside a database in use: the log of what is committed and not yet in the database, and its index.
 COMPANIONS = ("-wal", "-shm")
@@ -60,7 +60,7 @@ def logged(descriptor: int) -> bool:
 
 
 @define(eq=False)
-class Presence:
+class FilePresence:
     """
     The files of a journal as they were when it was opened. Everything here blocks as long as a ``stat`` does.
 
@@ -79,7 +79,7 @@ class Presence:
         self._names = [(str(path), known) for path, known in self._files.items()]
 
     @classmethod
-    def of(cls, path: Path, endings: Sequence[str] = ()) -> Presence:
+    def of(cls, path: Path, endings: Sequence[str] = ()) -> FilePresence:
         """
         Take note of a database and of files beside it. A connection must be open that keeps them from being removed in
         good order.

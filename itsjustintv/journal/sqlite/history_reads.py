@@ -13,7 +13,7 @@ from sqlite3 import Connection, Row
 
 from attrs import evolve
 
-from itsjustintv.journal.history import DeliveryStory, EventStory, Place, Waiting
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Waiting
 from itsjustintv.journal.sqlite import ids
 from itsjustintv.journal.sqlite.reads import attempts as get_attempts
 from itsjustintv.journal.sqlite.reads import event as get_event
@@ -54,7 +54,7 @@ def events(
     states: Sequence[State] = (),
     destination: str | None = None,
     streamer: str | None = None,
-) -> tuple[Sequence[EventStory], Place | None]:
+) -> tuple[Sequence[EventHistory], Place | None]:
     """
     Events with all their deliveries and attempts, the latest first.
 
@@ -80,10 +80,10 @@ def events(
         " WHERE (received_at, id) < (:at, :last) ORDER BY received_at DESC, id DESC LIMIT :most",
         {"at": at, "last": last, "destination": destination or None, "most": most},
     ).fetchall()
-    found: list[EventStory] = []
+    found: list[EventHistory] = []
     for count, row in enumerate(looked, 1):
         if row["fits"] and (not streamer or _is_of(row, streamer)):
-            found.append(EventStory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
+            found.append(EventHistory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
         if len(found) == limit or count == most:
             return found, (row["received_at"], row["id"])
     return found, None
@@ -99,25 +99,25 @@ def _is_of(row: Row, streamer: str) -> bool:
     return streamer == row["broadcaster_id"] or any(streamer in name.casefold() for name in names)
 
 
-def event(connection: Connection, event_id: str) -> EventStory | None:
+def event(connection: Connection, event_id: str) -> EventHistory | None:
     """
     One event, or ``None``.
     """
     row = connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone()
-    return None if row is None else EventStory(event=to_event(row), deliveries=_of_event(connection, event_id))
+    return None if row is None else EventHistory(event=to_event(row), deliveries=_of_event(connection, event_id))
 
 
-def delivery(connection: Connection, delivery_id: str) -> EventStory | None:
+def delivery(connection: Connection, delivery_id: str) -> EventHistory | None:
     """
     One delivery, with its payload, in its event; or ``None``.
     """
     row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     if row is None:
         return None
-    return EventStory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
+    return EventHistory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
 
 
-def story(connection: Connection, name: str, *, prefix: bool = False) -> EventStory | None:
+def story(connection: Connection, name: str, *, prefix: bool = False) -> EventHistory | None:
     """
     Find an event, and all there is of it, however much that is.
 
@@ -135,10 +135,10 @@ def story(connection: Connection, name: str, *, prefix: bool = False) -> EventSt
     if row is None:
         return None
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
-    return EventStory(
+    return EventHistory(
         event=get_event(connection, row["id"]),
         deliveries=_told(
-            DeliveryStory(
+            DeliveryHistory(
                 delivery=to_delivery(each),
                 attempts=get_attempts(connection, each["id"]),
                 finished_at=each["finished_at"],
@@ -156,7 +156,7 @@ def deliveries(
     states: Sequence[State] = (),
     destination: str | None = None,
     streamer: str | None = None,
-) -> tuple[Sequence[DeliveryStory], Place | None]:
+) -> tuple[Sequence[DeliveryHistory], Place | None]:
     """
     Deliveries without payload, and with the last attempt only: what has ended by its end, the latest first; what is
     pending by destination and next attempt; all of them together by acceptance, the latest first.
@@ -177,7 +177,7 @@ def deliveries(
         f"{' UNION ALL '.join(parts)} ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
         (*(after or ()) * len(parts), _LOOK),
     )
-    found: list[DeliveryStory] = []
+    found: list[DeliveryHistory] = []
     place: Place | None = None
     for count, row in enumerate(looked, 1):
         place = tuple(row[name] for name in names)
@@ -216,35 +216,35 @@ def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
     return "<", True, ("finished_at", "rowid") if states else ("rowid",)
 
 
-def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryStory, ...]:
+def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryHistory, ...]:
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
     return _told(_story(connection, row) for row in rows.fetchall())
 
 
-def _told(deliveries: Iterable[DeliveryStory]) -> tuple[DeliveryStory, ...]:
+def _told(deliveries: Iterable[DeliveryHistory]) -> tuple[DeliveryHistory, ...]:
     """
     Mark those that are not the first to their destination.
     """
     seen: set[str] = set()
-    found: list[DeliveryStory] = []
+    found: list[DeliveryHistory] = []
     for each in deliveries:
         found.append(evolve(each, resent=each.delivery.destination in seen))
         seen.add(each.delivery.destination)
     return tuple(found)
 
 
-def _brief(connection: Connection, row: Row) -> DeliveryStory:
+def _brief(connection: Connection, row: Row) -> DeliveryHistory:
     last = connection.execute("SELECT * FROM attempts WHERE sequence = ?", (row["last_attempt"],)).fetchall()
-    return DeliveryStory(
+    return DeliveryHistory(
         delivery=to_delivery(row), finished_at=row["finished_at"], attempts=tuple(to_attempt(each) for each in last)
     )
 
 
-def _story(connection: Connection, row: Row) -> DeliveryStory:
+def _story(connection: Connection, row: Row) -> DeliveryHistory:
     attempts = connection.execute(
         "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], _TOLD)
     ).fetchall()
-    return DeliveryStory(
+    return DeliveryHistory(
         delivery=to_delivery(row),
         finished_at=row["finished_at"],
         attempts=tuple(to_attempt(each) for each in reversed(attempts)),

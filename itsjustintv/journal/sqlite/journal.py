@@ -28,7 +28,7 @@ from itsjustintv.interfaces import IJournal, ILastKnown
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import Accept, Committed, Reader, Timed, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
-from itsjustintv.journal.sqlite.file_presence import COMPANIONS, Presence
+from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
 from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
@@ -76,7 +76,7 @@ class Journal(Service):
     _steady: SteadyClock | None = None
     _lock: int | None = field(default=None, init=False)
     _anchor: Connection | None = field(default=None, init=False)
-    _presence: Presence | None = field(default=None, init=False)
+    _presence: FilePresence | None = field(default=None, init=False)
     _writer: Writer | None = field(default=None, init=False)
     _writing: OperationThread | None = field(default=None, init=False)
     _reading: OperationThread | None = field(default=None, init=False)
@@ -253,7 +253,7 @@ class Journal(Service):
             if self._original is not None:
                 self._take_over(self._anchor, self._original)
             self._signals = reads.signals(self._anchor)
-            self._presence = Presence.of(self._path, (*COMPANIONS, ".lock"))
+            self._presence = FilePresence.of(self._path, (*COMPANIONS, ".lock"))
 
     def _resume(self, connection: Connection, clock: SteadyClock) -> None:
         with connection:

@@ -110,7 +110,7 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
 @contextmanager
 def _explained(source: Path) -> Iterator[None]:
     """
-    Say of a copy what :func:`~itsjustintv.journal.sqlite.database.explained` says of the journal, which is not to blame.
+    Name a fault of the copy, as :func:`~itsjustintv.journal.sqlite.database.explained` names one of the journal.
     """
     try:
         with explained(source):

@@ -24,7 +24,7 @@ from twisted.web.server import Request
 from txacme.interfaces import IResponder
 from zope.interface import implementer
 
-from itsjustintv.tls.acme.messages import Challenge
+from itsjustintv.tls.acme.messages import AcmeChallenge
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, general_name
 from itsjustintv.tls.sni import context_of
 
@@ -46,14 +46,14 @@ class Http01Responder:
 
     _answers: dict[bytes, bytes] = field(factory=dict, init=False, repr=False)
 
-    def start_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
+    def start_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Be ready.
         """
         self._answers[challenge.token.encode("ascii")] = response.encode("ascii")
         return succeed(None)
 
-    def stop_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
+    def stop_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Forget it.
         """
@@ -81,13 +81,13 @@ class TlsAlpn01Responder:
     _contexts: dict[bytes, SSL.Context] = field(factory=dict, init=False, repr=False)
     _turns: defaultdict[bytes, DeferredLock] = field(factory=lambda: defaultdict(DeferredLock), init=False)
 
-    def start_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
+    def start_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Be ready.
         """
         return Deferred.fromCoroutine(self._start(server_name, response))
 
-    def stop_responding(self, server_name: str, challenge: Challenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
+    def stop_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
         """
         Forget it.
         """

@@ -1,8 +1,8 @@
 """
 Speaking ACME (RFC 8555), with renewal information (RFC 9773) and profiles.
 
-Nothing here decides when, how often or for whom; that is :mod:`itsjustintv.tls.renewal_policy`. Every wait ends when its
-Deferred is cancelled.
+Nothing here decides when, how often or for whom; that is :mod:`itsjustintv.tls.renewal_policy`. Every wait ends when
+its Deferred is cancelled.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from twisted.internet.task import deferLater
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.durations import duration
-from itsjustintv.tls.acme.http import Answer, Exchange
+from itsjustintv.tls.acme.http import AcmeResponse, AcmeTransport
 from itsjustintv.tls.acme.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
 from itsjustintv.tls.acme.messages import (
+    AcmeChallenge,
+    AcmeDirectory,
     Authorization,
     Binding,
-    Challenge,
-    Directory,
     Order,
     RenewalInfo,
     location,
@@ -61,16 +61,16 @@ class AcmeClient:
     :ivar rejected_nonces: how often a nonce was not taken.
     """
 
-    _exchange: Exchange
+    _exchange: AcmeTransport
     _clock: IReactorTime
     directory_url: str
     key: PrivateKey
     account_url: str | None = None
     rejected_nonces: int = field(default=0, init=False)
-    _directory: Directory | None = field(default=None, init=False)
+    _directory: AcmeDirectory | None = field(default=None, init=False)
     _nonces: list[str] = field(factory=list, init=False)
 
-    async def directory(self) -> Directory:
+    async def directory(self) -> AcmeDirectory:
         """
         What the authority offers; asked for once.
 
@@ -123,7 +123,7 @@ class AcmeClient:
         """
         return read_authorization(await self._post(url, None))
 
-    async def answer(self, challenge: Challenge) -> None:
+    async def answer(self, challenge: AcmeChallenge) -> None:
         """
         Tell the authority that it may come and see.
         """
@@ -211,7 +211,7 @@ class AcmeClient:
 
     async def _post(
         self, url: str, payload: object | None, *, anonymous: bool = False, accept: str = "application/json"
-    ) -> Answer:
+    ) -> AcmeResponse:
         """
         Send a signed request, again with another nonce when its nonce is not taken.
 
@@ -241,12 +241,12 @@ class AcmeClient:
             raise answer.problem() if answer.status >= 400 else AcmeUnavailable("the authority gave no nonce")
         return nonce
 
-    def _keep_nonce(self, answer: Answer) -> None:
+    def _keep_nonce(self, answer: AcmeResponse) -> None:
         nonce = answer.header("Replay-Nonce")
         if nonce is not None and len(self._nonces) < _NONCES_KEPT:
             self._nonces.append(nonce)
 
-    async def _poll(self, url: str, done: Callable[[Mapping[str, Any]], bool]) -> Answer:
+    async def _poll(self, url: str, done: Callable[[Mapping[str, Any]], bool]) -> AcmeResponse:
         until, looks = self._clock.seconds() + _PATIENCE, 0
         while True:
             answer = await self._post(url, None)
@@ -257,7 +257,7 @@ class AcmeClient:
             await self._pause(answer, looks)
             looks += 1
 
-    async def _pause(self, answer: Answer, looks: int) -> None:
+    async def _pause(self, answer: AcmeResponse, looks: int) -> None:
         asked = answer.retry_after
         if asked is None:
             first, longest = _UNASKED

@@ -21,7 +21,7 @@ from itsjustintv.support.causes import cause
 from itsjustintv.support.http_client import bounded, one_line, read_body
 from itsjustintv.support.http_url import request_url
 
-__all__ = ["Answer", "Exchange", "explained", "is_final", "of_replacing", "problem_in"]
+__all__ = ["AcmeResponse", "AcmeTransport", "explained", "is_final", "of_replacing", "problem_in"]
 
 # Bytes of an answer's body at the most. A chain of certificates is some ten kilobytes.
 _LIMIT = 512 * 1024
@@ -31,7 +31,7 @@ _QUOTED = 400
 
 
 @frozen
-class Answer:
+class AcmeResponse:
     """
     A whole answer.
 
@@ -111,7 +111,7 @@ def problem_in(content: Any, what: str, status: int = 0, retry_after: float | No
 
 
 @define(eq=False)
-class Exchange:
+class AcmeTransport:
     """
     Asks an authority.
 
@@ -123,7 +123,9 @@ class Exchange:
     _clock: IReactorTime
     _timeout: float = 30.0
 
-    async def ask(self, method: str, url: str, body: bytes | None = None, accept: str = "application/json") -> Answer:
+    async def ask(
+        self, method: str, url: str, body: bytes | None = None, accept: str = "application/json"
+    ) -> AcmeResponse:
         """
         Ask and read the answer, whatever its status. Redirects are not followed: a signed request is for one URL.
         Cancelling closes the connection.
@@ -138,7 +140,7 @@ class Exchange:
             lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
         )
 
-    async def _whole(self, method: str, url: str, body: bytes | None, accept: str) -> Answer:
+    async def _whole(self, method: str, url: str, body: bytes | None, accept: str) -> AcmeResponse:
         headers = {"User-Agent": [f"itsjustintv/{__version__}"], "Accept": [accept]}
         if body is not None:
             headers["Content-Type"] = ["application/jose+json"]
@@ -152,7 +154,7 @@ class Exchange:
             reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
         )
         content = await read_body(response, _LIMIT)
-        return Answer(url, response.code, response.headers, content, self._clock.seconds())
+        return AcmeResponse(url, response.code, response.headers, content, self._clock.seconds())
 
 
 def _host(url: str) -> str:

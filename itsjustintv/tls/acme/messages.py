@@ -12,13 +12,13 @@ from urllib.parse import urljoin
 from attrs import field, frozen
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
-from itsjustintv.tls.acme.http import Answer, problem_in
+from itsjustintv.tls.acme.http import AcmeResponse, problem_in
 
 __all__ = [
+    "AcmeChallenge",
+    "AcmeDirectory",
     "Authorization",
     "Binding",
-    "Challenge",
-    "Directory",
     "Order",
     "RenewalInfo",
     "location",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @frozen(kw_only=True)
-class Directory:
+class AcmeDirectory:
     """
     What an authority offers (RFC 8555, section 7.1.1).
 
@@ -62,7 +62,7 @@ class Binding:
 
 
 @frozen
-class Challenge:
+class AcmeChallenge:
     """
     One way to prove the control of a name.
     """
@@ -83,7 +83,7 @@ class Authorization:
     url: str
     name: str
     status: str
-    challenges: Sequence[Challenge]
+    challenges: Sequence[AcmeChallenge]
     problem: AcmeProblem | None
 
 
@@ -116,7 +116,7 @@ class RenewalInfo:
     retry_after: float | None
 
 
-def location(answer: Answer) -> str:
+def location(answer: AcmeResponse) -> str:
     """
     Where the authority put what it made.
 
@@ -128,7 +128,7 @@ def location(answer: Answer) -> str:
     return urljoin(answer.url, place)
 
 
-def read_directory(answer: Answer) -> Directory:
+def read_directory(answer: AcmeResponse) -> AcmeDirectory:
     """
     Read what an authority offers.
 
@@ -138,7 +138,7 @@ def read_directory(answer: Answer) -> Directory:
     meta = content.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     profiles = meta.get("profiles")
-    return Directory(
+    return AcmeDirectory(
         new_nonce=_text(content, "newNonce"),
         new_account=_text(content, "newAccount"),
         new_order=_text(content, "newOrder"),
@@ -151,7 +151,7 @@ def read_directory(answer: Answer) -> Directory:
     )
 
 
-def read_order(url: str, answer: Answer) -> Order:
+def read_order(url: str, answer: AcmeResponse) -> Order:
     """
     Read an order.
 
@@ -170,7 +170,7 @@ def read_order(url: str, answer: Answer) -> Order:
     )
 
 
-def read_authorization(answer: Answer) -> Authorization:
+def read_authorization(answer: AcmeResponse) -> Authorization:
     """
     Read an authorization.
 
@@ -186,11 +186,11 @@ def read_authorization(answer: Answer) -> Authorization:
         if each.get("error") is not None:
             problem = problem_in(each["error"], f"{name} could not be validated")
         if isinstance(each.get("url"), str):
-            challenges.append(Challenge(str(each.get("type")), each["url"], str(each.get("token") or "")))
+            challenges.append(AcmeChallenge(str(each.get("type")), each["url"], str(each.get("token") or "")))
     return Authorization(answer.url, str(name), _text(content, "status"), tuple(challenges), problem)
 
 
-def read_renewal_info(answer: Answer) -> RenewalInfo:
+def read_renewal_info(answer: AcmeResponse) -> RenewalInfo:
     """
     Read renewal information.
 

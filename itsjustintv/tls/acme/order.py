@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable, CertificateUnusable
 from itsjustintv.tls.acme.client import AcmeClient
-from itsjustintv.tls.acme.http import Exchange, of_replacing
+from itsjustintv.tls.acme.http import AcmeTransport, of_replacing
 from itsjustintv.tls.acme.jose import key_authorization
 from itsjustintv.tls.acme.messages import Authorization, Binding, Order
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, certificates_from
@@ -24,11 +24,11 @@ from itsjustintv.tls.renewal_policy import order_of_types
 from itsjustintv.tls.settings import challenge_types, directory_url
 from itsjustintv.tls.store import Account, AccountFiles, InThread
 
-__all__ = ["Issued", "Ordering"]
+__all__ = ["IssuedCertificate", "OrderRunner"]
 
 
 @frozen
-class Issued:
+class IssuedCertificate:
     """
     A certificate, and what is to be remembered about where it came from.
     """
@@ -39,7 +39,7 @@ class Issued:
 
 
 @define(eq=False)
-class Ordering:
+class OrderRunner:
     """
     Orders certificates for one account.
 
@@ -48,7 +48,7 @@ class Ordering:
     """
 
     _settings: Callable[[], TLS]
-    _exchange: Exchange
+    _exchange: AcmeTransport
     _accounts: AccountFiles
     _responders: Mapping[str, Any]
     _clock: IReactorTime
@@ -105,7 +105,9 @@ class Ordering:
         finally:
             self._registering.release()
 
-    async def issue(self, name: str, *, replacing: tuple[str, str] | None = None, failures: int = 0) -> Issued:
+    async def issue(
+        self, name: str, *, replacing: tuple[str, str] | None = None, failures: int = 0
+    ) -> IssuedCertificate:
         """
         Order a certificate and fetch it.
 
@@ -126,7 +128,9 @@ class Ordering:
         self.log.warn("{directory} does not know the account any more: registering again", directory=self._host)
         return await self._issue(name, await self.register(forgotten=account), None, failures)
 
-    async def _issue(self, name: str, account: str, replacing: tuple[str, str] | None, failures: int) -> Issued:
+    async def _issue(
+        self, name: str, account: str, replacing: tuple[str, str] | None, failures: int
+    ) -> IssuedCertificate:
         client, settings = await self.client(), self._settings()
         order = await self._order(client, name, account, replacing)
         for url in order.authorizations:
@@ -143,7 +147,7 @@ class Ordering:
         chain = certificates_from(await client.certificate(order.certificate))
         bundle = Bundle.join(key, chain)
         bundle.require([name], self._clock.seconds())
-        return Issued(bundle, account, settings.profile)
+        return IssuedCertificate(bundle, account, settings.profile)
 
     async def _order(self, client: AcmeClient, name: str, account: str, replacing: tuple[str, str] | None) -> Order:
         directory, profile = await client.directory(), self._settings().profile

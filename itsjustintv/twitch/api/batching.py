@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from itsjustintv.telemetry.tracing import on_behalf_of, requesters
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
-__all__ = ["INTERVAL", "Ask", "Batch", "Pace", "all_of"]
+__all__ = ["INTERVAL", "Ask", "BatchInterval", "BatchedLookup", "all_of"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -45,7 +45,7 @@ async def all_of(answers: Iterable[Deferred[T]]) -> list[T]:
 
 
 @define(eq=False)
-class Batch(Generic[K, V]):
+class BatchedLookup(Generic[K, V]):
     """
     Gathers keys that are wanted at the same time and asks for them in one call.
 
@@ -134,12 +134,12 @@ _MINUTE = 60.0
 
 
 @define(eq=False)
-class Pace:
+class BatchInterval:
     """
     Knows what was spent on events within the last minute, and so whether more may be spent than must be.
 
-    Three kinds of calls, one each :data:`~itsjustintv.twitch.api.batching.INTERVAL` at the most, and as much generosity as
-    fits beside them: a minute in which any number of streamers go live does not need more than the limit.
+    Three kinds of calls, one each :data:`~itsjustintv.twitch.api.batching.INTERVAL` at the most, and as much
+    generosity as fits beside them: a minute in which any number of streamers go live does not need more than the limit.
     """
 
     _bucket: RateBucket

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
-from itsjustintv.support.http_client import Answer, exchange
+from itsjustintv.support.http_client import Response, exchange
 from itsjustintv.telemetry.tracing import ApiCall, OnCall, requesters
 from itsjustintv.twitch.api.oauth import AppToken, Settings
 from itsjustintv.twitch.api.rate_limit import RateBucket
@@ -124,7 +124,7 @@ class Helix:
                 continue
             return request.result(answer)
 
-    async def _send(self, request: _Request, token: str, spare: int) -> Answer:
+    async def _send(self, request: _Request, token: str, spare: int) -> Response:
         if not spare:
             return await self._sent(request, token)
         await self._crowd.acquire()
@@ -133,7 +133,7 @@ class Helix:
         finally:
             self._crowd.release()
 
-    async def _sent(self, request: _Request, token: str) -> Answer:
+    async def _sent(self, request: _Request, token: str) -> Response:
         started_at = self._clock.seconds()
         status: int | None = None
         try:
@@ -173,7 +173,7 @@ class _Request:
     def _named(self) -> str:
         return f"{self.method} {self.path}"
 
-    async def send(self, token: str) -> Answer:
+    async def send(self, token: str) -> Response:
         """
         :raises TwitchUnavailable: there is no whole answer.
         """
@@ -195,7 +195,7 @@ class _Request:
             hide=(token, settings.webhook_secret),
         )
 
-    def result(self, answer: Answer) -> Any:
+    def result(self, answer: Response) -> Any:
         """
         :raises TwitchUnavailable: 5xx, or a 2xx that is not JSON.
         :raises TwitchRejected: any other status but 2xx.
@@ -209,14 +209,14 @@ class _Request:
             raise TwitchUnavailable(self.told(answer))
         raise TwitchRejected(self.told(answer), answer.status, answer.body)
 
-    def told(self, answer: Answer) -> str:
+    def told(self, answer: Response) -> str:
         """
         What Twitch answered, for a person.
         """
         return f"{self._name} answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
 
 
-def _out_of_points(answer: Answer) -> bool:
+def _out_of_points(answer: Response) -> bool:
     """
     Whether it is the rate limit that a request was refused for. A 429 with points left is about something else.
     """

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.api.batching import Batch, Pace
+from itsjustintv.twitch.api.batching import BatchedLookup, BatchInterval
 from itsjustintv.twitch.api.helix import Helix, Params
 
-__all__ = ["Channel", "Directory", "Stream", "User"]
+__all__ = ["Channel", "Lookups", "Stream", "User"]
 
 # One name that cannot exist makes Helix refuse the whole call it is in.
 _ID = re.compile(r"[0-9]{1,20}")
@@ -80,7 +80,7 @@ class Stream:
 
 
 @define(eq=False)
-class Directory:
+class Lookups:
     """
     Looks things up, many at once. Every look-up answers ``None`` for somebody Helix does not know, and fails with a
     :class:`~itsjustintv.errors.TwitchError`.
@@ -90,14 +90,14 @@ class Directory:
 
     _helix: Helix
     _clock: IReactorTime
-    _pace: Pace
-    _users: Batch[tuple[str, str], User] = field(
+    _pace: BatchInterval
+    _users: BatchedLookup[tuple[str, str], User] = field(
         init=False, default=Factory(lambda self: self._batch(self._ask_users), takes_self=True)
     )
-    _channels: Batch[str, Channel] = field(
+    _channels: BatchedLookup[str, Channel] = field(
         init=False, default=Factory(lambda self: self._batch(self._ask_channels), takes_self=True)
     )
-    _streams: Batch[str, Stream] = field(
+    _streams: BatchedLookup[str, Stream] = field(
         init=False, default=Factory(lambda self: self._batch(self._ask_streams), takes_self=True)
     )
 
@@ -141,8 +141,8 @@ class Directory:
             raise TwitchUnavailable("GET /channels/followers: the answer has no total")
         return total
 
-    def _batch(self, ask: Any) -> Batch[Any, Any]:
-        return Batch(ask, self._clock, interval=self._pace.interval, size=_AT_ONCE)
+    def _batch(self, ask: Any) -> BatchedLookup[Any, Any]:
+        return BatchedLookup(ask, self._clock, interval=self._pace.interval, size=_AT_ONCE)
 
     async def _ask_users(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], User]:
         users = await self._items("/users", keys, _user)

@@ -25,7 +25,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.files import replace
-from itsjustintv.support.http_client import Answer, exchange
+from itsjustintv.support.http_client import Response, exchange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.single_flight import SingleFlight
 
@@ -303,7 +303,7 @@ class AppToken:
             )
 
 
-def _refusal(answer: Answer) -> TwitchError:
+def _refusal(answer: Response) -> TwitchError:
     message = f"the token endpoint answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
     if answer.status == 429 or answer.status >= 500:
         after = answer.number("Retry-After")

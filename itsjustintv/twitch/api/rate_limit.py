@@ -12,9 +12,9 @@ from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from itsjustintv.support.http_client import Answer
+from itsjustintv.support.http_client import Response
 
-__all__ = ["Fare", "RateBucket"]
+__all__ = ["Cost", "RateBucket"]
 
 # Seconds in which an empty bucket fills (dev.twitch.tv, API guide, "Twitch rate limits").
 _MINUTE = 60.0
@@ -24,7 +24,7 @@ _PATIENCE = 0.01
 
 
 @frozen(eq=False)
-class Fare:
+class Cost:
     """
     What one request has paid.
 
@@ -38,7 +38,7 @@ class Fare:
 
 
 @frozen(order=True)
-class _Wanted:
+class _Waiter:
     """
     Somebody waiting to set out. The less he has to spare for others, the earlier it is his turn.
     """
@@ -46,7 +46,7 @@ class _Wanted:
     spare: int
     number: int
     points: int = field(order=False)
-    granted: Deferred[Fare] = field(order=False)
+    granted: Deferred[Cost] = field(order=False)
 
 
 @define(eq=False)
@@ -71,7 +71,7 @@ class RateBucket:
     _under_way: int = field(default=0, init=False)
     _odometer: int = field(default=0, init=False)
     _closed_until: float = field(default=-inf, init=False)
-    _queue: list[_Wanted] = field(factory=list, init=False)
+    _queue: list[_Waiter] = field(factory=list, init=False)
     _number: int = field(default=0, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
 
@@ -95,7 +95,7 @@ class RateBucket:
         self._refill()
         return max(0, int(self._points))
 
-    def take(self, points: int = 1, spare: int = 0) -> Deferred[Fare]:
+    def take(self, points: int = 1, spare: int = 0) -> Deferred[Cost]:
         """
         Wait until a request can be paid for, and pay. What is paid must be handed back to :meth:`answered`,
         :meth:`refused` or :meth:`lost`.
@@ -104,7 +104,7 @@ class RateBucket:
         :return: cancelling it gives up the place in line.
         """
         self._number += 1
-        wanted = _Wanted(spare, self._number, points, Deferred(lambda _: self._queue.remove(wanted)))
+        wanted = _Waiter(spare, self._number, points, Deferred(lambda _: self._queue.remove(wanted)))
         insort(self._queue, wanted)
         self._serve()
         return wanted.granted
@@ -116,14 +116,14 @@ class RateBucket:
         self._refill()
         return not self._queue and self._clock.seconds() >= self._closed_until and self._points >= points + reserve
 
-    def answered(self, fare: Fare, answer: Answer) -> None:
+    def answered(self, fare: Cost, answer: Response) -> None:
         """
         Learn from an answer what there is left.
         """
         self._learn(fare, answer)
         self._serve()
 
-    def refused(self, fare: Fare, answer: Answer) -> float:
+    def refused(self, fare: Cost, answer: Response) -> float:
         """
         Learn from a 429: nothing sets out until the bucket has been refilled.
 
@@ -137,7 +137,7 @@ class RateBucket:
         self._serve()
         return delay
 
-    def lost(self, fare: Fare) -> None:
+    def lost(self, fare: Cost) -> None:
         """
         Count a request without an answer as paid for.
         """
@@ -145,7 +145,7 @@ class RateBucket:
         self._under_way -= fare.points
         self._serve()
 
-    def _learn(self, fare: Fare, answer: Answer) -> None:
+    def _learn(self, fare: Cost, answer: Response) -> None:
         self._refill()
         self._under_way -= fare.points
         limit, remaining = answer.number("Ratelimit-Limit"), answer.number("Ratelimit-Remaining")
@@ -177,7 +177,7 @@ class RateBucket:
             wanted = self._queue.pop(0)
             self._points -= wanted.points
             self._odometer += wanted.points
-            fare = Fare(wanted.points, self._under_way, self._odometer)
+            fare = Cost(wanted.points, self._under_way, self._odometer)
             self._under_way += wanted.points
             wanted.granted.callback(fare)
         if self._call is not None and self._call.active():
@@ -186,6 +186,6 @@ class RateBucket:
         if self._queue:
             self._call = self._clock.callLater(max(self._delay(self._queue[0]), _PATIENCE), self._serve)
 
-    def _delay(self, wanted: _Wanted) -> float:
+    def _delay(self, wanted: _Waiter) -> float:
         need = min(wanted.points + wanted.spare, self._limit)
         return max((need - self._points) / self._rate, self._closed_until - self._clock.seconds())

@@ -28,9 +28,9 @@ from zope.interface import implementer
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.support.durations import duration
-from itsjustintv.support.http_client import TooLong, exchange
+from itsjustintv.support.http_client import BodyTooLong, exchange
 
-__all__ = ["Doubt", "Preflight", "doubts"]
+__all__ = ["CallbackCheck", "CallbackWarning", "doubts"]
 
 _HTTPS = 443
 _LIMIT = 64 * 1024
@@ -40,7 +40,7 @@ _HOME_ONLY = ("localhost", "local", "internal", "home.arpa", "lan", "test", "inv
 
 
 @frozen
-class Doubt:
+class CallbackWarning:
     """
     Something about the callback that Twitch will probably not accept.
 
@@ -57,7 +57,7 @@ class Doubt:
         return f"{self.what}: {self.why}; {self.advice}"
 
 
-def doubts(url: str) -> Sequence[Doubt]:
+def doubts(url: str) -> Sequence[CallbackWarning]:
     """
     Find what the address alone tells.
 
@@ -66,17 +66,17 @@ def doubts(url: str) -> Sequence[Doubt]:
     return tuple(_doubts(url))
 
 
-def _doubts(url: str) -> Iterator[Doubt]:
+def _doubts(url: str) -> Iterator[CallbackWarning]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "https":
-        yield Doubt(
+        yield CallbackWarning(
             "the callback is plain http",
             "twitch calls https only and refuses the subscription",
             "enable server.tls, or let a proxy serve https and set server.external_domain to its name",
         )
     if parts.port not in (None, _HTTPS):
-        yield Doubt(
+        yield CallbackWarning(
             f"the callback is on port {parts.port}",
             "twitch calls port 443 only and refuses the subscription",
             "publish port 443, at the proxy or the router if need be, and leave the port out of the callback",
@@ -84,13 +84,13 @@ def _doubts(url: str) -> Iterator[Doubt]:
     address = _address(host)
     if address is None:
         if "." not in host or any(host.endswith(f".{suffix}") for suffix in _HOME_ONLY):
-            yield Doubt(
+            yield CallbackWarning(
                 f"the callback is at {host}, a name that the internet does not know",
                 "twitch cannot find it, and the subscription fails its verification",
                 "use a public host name",
             )
     elif not _is_public(address):
-        yield Doubt(
+        yield CallbackWarning(
             f"the callback is at {host}, an address that is not on the internet",
             "twitch cannot reach it, and the subscription fails its verification",
             "use a public host name that leads here",
@@ -100,7 +100,7 @@ def _doubts(url: str) -> Iterator[Doubt]:
 
 
 @define(eq=False)
-class Preflight(Service):
+class CallbackCheck(Service):
     """
     Looks at the callback from here. What it finds are doubts and nothing else depends on it: a name that is resolved
     differently here, or a router that does not let its own network in from outside, prove nothing.
@@ -149,7 +149,7 @@ class Preflight(Service):
         for doubt in await self.examine(url):
             self.log.warn("twitch may refuse the callback: {reason}", reason=str(doubt))
 
-    async def examine(self, url: str) -> Sequence[Doubt]:
+    async def examine(self, url: str) -> Sequence[CallbackWarning]:
         """
         Find what the address tells, and if that is nothing, what its name and an answer tell. Never fails, unless it
         is cancelled.
@@ -181,7 +181,7 @@ class Preflight(Service):
         except DeferredTimeout:
             return ()
 
-    async def _call(self, url: str, host: str) -> Sequence[Doubt]:
+    async def _call(self, url: str, host: str) -> Sequence[CallbackWarning]:
         try:
             answer = await exchange(
                 self._http, self._clock, "GET", url, what="the callback", timeout=self._timeout, limit=_LIMIT
@@ -193,20 +193,20 @@ class Preflight(Service):
         return (_answered(host, answer.status),)
 
 
-def _unresolved(host: str) -> Doubt:
-    return Doubt(
+def _unresolved(host: str) -> CallbackWarning:
+    return CallbackWarning(
         f"{host} cannot be resolved here",
         "twitch has to find its address, or the subscription fails its verification",
         "check the name, and that its A record is published",
     )
 
 
-def _about(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequence[Doubt]:
+def _about(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequence[CallbackWarning]:
     reachable = [each for each in addresses if each.version == 4]
     if not reachable:
         return (_needs_ipv4(host),)
     return tuple(
-        Doubt(
+        CallbackWarning(
             f"{host} leads to {each}, an address that is not on the internet",
             "twitch cannot reach it, unless the name leads elsewhere when it is looked up outside this network",
             "publish an A record with the public address",
@@ -216,41 +216,41 @@ def _about(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequenc
     )
 
 
-def _needs_ipv4(host: str) -> Doubt:
-    return Doubt(
+def _needs_ipv4(host: str) -> CallbackWarning:
+    return CallbackWarning(
         f"{host} has an IPv6 address only",
         "twitch has been seen to call over IPv4 only, and then the subscription fails its verification",
         "publish an A record as well",
     )
 
 
-def _answered(host: str, status: int) -> Doubt:
+def _answered(host: str, status: int) -> CallbackWarning:
     if 300 <= status < 400:
-        return Doubt(
+        return CallbackWarning(
             f"{host} answers the callback with a redirect ({status})",
             "twitch does not follow redirects and takes them for failures",
             "let the proxy pass the callback on itself, or set twitch.incoming_webhook_url to where it leads",
         )
     if status in (http.UNAUTHORIZED, http.FORBIDDEN):
-        return Doubt(
+        return CallbackWarning(
             f"{host} does not let everybody in to the callback ({status})",
             "twitch shows no password and no cookie",
             "exempt the callback from whatever guards the proxy; messages are guarded by their signature",
         )
     if status in (http.BAD_GATEWAY, http.SERVICE_UNAVAILABLE, http.GATEWAY_TIMEOUT):
-        return Doubt(
+        return CallbackWarning(
             f"{host} answers the callback with {status}",
             "the proxy there does not reach this daemon, so neither does twitch",
             "check that it passes requests on to server.listen_addr and server.port",
         )
-    return Doubt(
+    return CallbackWarning(
         f"{host} answers the callback with {status}, as this daemon would not",
         "something else seems to be there, and the subscription fails its verification",
         _FROM_HERE,
     )
 
 
-def _unanswered(host: str, cause: BaseException | None, timeout: float) -> Doubt:
+def _unanswered(host: str, cause: BaseException | None, timeout: float) -> CallbackWarning:
     """
     Say what kept the answer away.
 
@@ -259,8 +259,8 @@ def _unanswered(host: str, cause: BaseException | None, timeout: float) -> Doubt
     causes = list(_causes(cause))
     for kinds, what, why, advice in _FAILURES:
         if any(isinstance(each, kinds) for each in causes):
-            return Doubt(f"{host} {what}", why, advice)
-    return Doubt(
+            return CallbackWarning(f"{host} {what}", why, advice)
+    return CallbackWarning(
         f"{host} did not answer within {duration(timeout)}" if cause is None else f"{host} cannot be reached from here",
         "if twitch cannot reach it either, the subscription fails its verification",
         _FROM_OUTSIDE,
@@ -305,7 +305,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
         "enable server.tls, or renew the proxy's certificate and let it send the intermediate ones as well",
     ),
     (
-        (TooLong,),
+        (BodyTooLong,),
         "answers the callback at length, as this daemon would not",
         "something else seems to be there, and the subscription fails its verification",
         _FROM_HERE,

@@ -11,16 +11,16 @@ from attrs import define, evolve, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Decision, Plan, is_kind, plan
-from itsjustintv.twitch.eventsub.plan_runner import Crew, Terms, Work
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, is_kind, plan
+from itsjustintv.twitch.eventsub.plan_runner import PlanRunner, Settings, Tasks
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription, SubscriptionsAPI
 
-__all__ = ["Desk", "View"]
+__all__ = ["ManualSubscriptions", "Snapshot"]
 
 
 @frozen
-class View:
+class Snapshot:
     """
     How things stand at one moment.
 
@@ -91,7 +91,7 @@ class View:
         return [each.reason for each in (*self.plan.wait, *self.plan.delete) if each.subscription == subscription]
 
     def _next(self, broadcaster_id: str, wanted: bool) -> str:
-        def concerns(decisions: Sequence[Decision]) -> bool:
+        def concerns(decisions: Sequence[Action]) -> bool:
             return any(each.broadcaster_id == broadcaster_id for each in decisions)
 
         if not broadcaster_id:
@@ -107,7 +107,7 @@ class View:
 
 
 @define(eq=False)
-class Desk:
+class ManualSubscriptions:
     """
     Looks, and does what is asked for.
 
@@ -117,10 +117,10 @@ class Desk:
     _api: SubscriptionsAPI
     _fingerprints: Fingerprints
     _clock: IReactorTime
-    _terms: Terms
+    _terms: Settings
     wanted: Mapping[str, str]
 
-    async def look(self) -> View:
+    async def look(self) -> Snapshot:
         """
         Compare what is wanted with what there is. Changes nothing.
 
@@ -137,9 +137,9 @@ class Desk:
             self._clock.seconds(),
             created_here=self._fingerprints.created_here,
         )
-        return View(listing, self.wanted, drawn, self._terms.callback)
+        return Snapshot(listing, self.wanted, drawn, self._terms.callback)
 
-    async def sync(self, view: View, advanced: Callable[[], object] = lambda: None) -> Work:
+    async def sync(self, view: Snapshot, advanced: Callable[[], object] = lambda: None) -> Tasks:
         """
         Do all that is to be done.
 
@@ -148,14 +148,14 @@ class Desk:
         :raises JournalUnavailable: what was created is not remembered, and will be created again.
         """
         everything = len(view.plan.delete) + len(view.plan.create)
-        crew = Crew(self._api, self._fingerprints)
+        crew = PlanRunner(self._api, self._fingerprints)
         work = await crew.carry_out(view.plan, self._terms, limit=everything, advanced=advanced)
         await self._fingerprints.save()
         if work.unavailable is not None and not (work.created or work.deleted):
             raise TwitchUnavailable(str(work.unavailable))
         return work
 
-    async def prune(self, view: View, advanced: Callable[[], object] = lambda: None) -> Work:
+    async def prune(self, view: Snapshot, advanced: Callable[[], object] = lambda: None) -> Tasks:
         """
         Only delete, and only what has ended or what nobody wants; see :meth:`superfluous`.
 
@@ -164,7 +164,7 @@ class Desk:
         """
         return await self.sync(evolve(view, plan=Plan(delete=self.superfluous(view))), advanced)
 
-    def superfluous(self, view: View) -> tuple[Decision, ...]:
+    def superfluous(self, view: Snapshot) -> tuple[Action, ...]:
         """
         What can be deleted without a gap: what does not deliver anyway, and what delivers what nobody wants.
         """

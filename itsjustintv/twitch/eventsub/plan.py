@@ -14,7 +14,7 @@ from attrs import field, frozen
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.eventsub.subscriptions_api import TYPE, VERSION, Listing, Subscription
 
-__all__ = ["ENABLED", "PATIENCE", "PENDING", "Decision", "Plan", "is_kind", "moment", "plan"]
+__all__ = ["ENABLED", "PATIENCE", "PENDING", "Action", "Plan", "is_kind", "moment", "plan"]
 
 ENABLED = "enabled"
 PENDING = "webhook_callback_verification_pending"
@@ -34,7 +34,7 @@ _WHY = {
 
 
 @frozen(kw_only=True)
-class Decision:
+class Action:
     """
     What becomes of one subscription, or of the lack of one.
 
@@ -59,11 +59,11 @@ class Plan:
     :ivar create: to be created.
     """
 
-    keep: tuple[Decision, ...] = ()
-    wait: tuple[Decision, ...] = ()
-    spare: tuple[Decision, ...] = ()
-    delete: tuple[Decision, ...] = ()
-    create: tuple[Decision, ...] = ()
+    keep: tuple[Action, ...] = ()
+    wait: tuple[Action, ...] = ()
+    spare: tuple[Action, ...] = ()
+    delete: tuple[Action, ...] = ()
+    create: tuple[Action, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -140,12 +140,12 @@ class _Drawing:
     _is_current: Callable[[Subscription], bool]
     _now: float
     _spared: Callable[[str], bool]
-    _keep: list[Decision] = field(factory=list, init=False)
-    _wait: list[Decision] = field(factory=list, init=False)
-    _spare: list[Decision] = field(factory=list, init=False)
-    _delete: list[Decision] = field(factory=list, init=False)
-    _unwanted: list[Decision] = field(factory=list, init=False)
-    _create: list[Decision] = field(factory=list, init=False)
+    _keep: list[Action] = field(factory=list, init=False)
+    _wait: list[Action] = field(factory=list, init=False)
+    _spare: list[Action] = field(factory=list, init=False)
+    _delete: list[Action] = field(factory=list, init=False)
+    _unwanted: list[Action] = field(factory=list, init=False)
+    _create: list[Action] = field(factory=list, init=False)
 
     def unwanted(self, subscription: Subscription, *, gently: bool) -> None:
         """
@@ -179,7 +179,7 @@ class _Drawing:
                 self._delete.append(_about(each, causes[-1]))
         if best is None:
             reason = causes[0] if causes else "there is none"
-            self._create.append(Decision(broadcaster_id=broadcaster_id, reason=reason))
+            self._create.append(Action(broadcaster_id=broadcaster_id, reason=reason))
 
     def finished(self) -> Plan:
         """
@@ -213,8 +213,8 @@ class _Drawing:
         return subscription.status == ENABLED, -moment(subscription.created_at)
 
 
-def _about(subscription: Subscription, reason: str) -> Decision:
-    return Decision(broadcaster_id=subscription.broadcaster_id, reason=reason, subscription=subscription)
+def _about(subscription: Subscription, reason: str) -> Action:
+    return Action(broadcaster_id=subscription.broadcaster_id, reason=reason, subscription=subscription)
 
 
 def moment(created_at: str) -> float:

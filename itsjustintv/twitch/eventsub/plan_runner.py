@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from itsjustintv.errors import JournalUnavailable, TwitchRejected, TwitchUnavailable
 from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Decision, Plan, is_kind
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, is_kind
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import (
     AlreadyExists,
@@ -23,7 +23,7 @@ from itsjustintv.twitch.eventsub.subscriptions_api import (
     TooManyAlike,
 )
 
-__all__ = ["Crew", "Terms", "Work"]
+__all__ = ["PlanRunner", "Settings", "Tasks"]
 
 # Requests under way at once. The rate limit lets 13 leave a second, so this is enough for answers that take a second.
 _HANDS = 20
@@ -36,7 +36,7 @@ _MOST_ALIKE = 3
 
 
 @frozen
-class Terms:
+class Settings:
     """
     What subscriptions are created with.
     """
@@ -46,7 +46,7 @@ class Terms:
 
 
 @define(eq=False)
-class Work:
+class Tasks:
     """
     What has been done.
 
@@ -78,11 +78,11 @@ class _Task:
 
     broadcaster_id: str
     deletions: tuple[Subscription, ...] = ()
-    creation: Decision | None = None
+    creation: Action | None = None
 
 
 @define(eq=False)
-class Crew:
+class PlanRunner:
     """
     Deletes and creates.
     """
@@ -93,12 +93,12 @@ class Crew:
     async def carry_out(
         self,
         plan: Plan,
-        terms: Terms,
+        terms: Settings,
         *,
         crowded: bool = False,
         limit: int = 2_000,
         advanced: Callable[[], object] = lambda: None,
-    ) -> Work:
+    ) -> Tasks:
         """
         Do what a plan says: first what is to be created, in order, each right after what it replaces, so that the gap
         is as short as can be; then what is only to be deleted.
@@ -109,7 +109,7 @@ class Crew:
         """
         tasks = list(_tasks(plan))
         tasks.sort(key=lambda task: (task.creation is None) != crowded)
-        shift = _Shift(self._api, self._fingerprints, terms, deque(tasks[:limit]), advanced)
+        shift = _Run(self._api, self._fingerprints, terms, deque(tasks[:limit]), advanced)
         work = await shift.work()
         work.left += max(0, len(tasks) - limit)
         return work
@@ -127,20 +127,20 @@ def _tasks(plan: Plan) -> Iterator[_Task]:
 
 
 @define(eq=False)
-class _Shift:
+class _Run:
     """
     One carrying out.
     """
 
     _api: SubscriptionsAPI
     _fingerprints: Fingerprints
-    _terms: Terms
+    _terms: Settings
     _tasks: deque[_Task]
     _advanced: Callable[[], object]
-    _work: Work = field(factory=Work, init=False)
+    _work: Tasks = field(factory=Tasks, init=False)
     _in_a_row: int = field(default=0, init=False)
 
-    async def work(self) -> Work:
+    async def work(self) -> Tasks:
         """
         Do as much as can be done.
         """

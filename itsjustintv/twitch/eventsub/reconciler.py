@@ -15,16 +15,16 @@ from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.journal.history import Subscribed
-from itsjustintv.support.backoff import Errand, Patience
+from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.eventsub.messages import Revocation
 from itsjustintv.twitch.eventsub.plan import ENABLED, PATIENCE, PENDING, Plan, is_kind, moment, plan
-from itsjustintv.twitch.eventsub.plan_runner import Crew, Terms, Work
+from itsjustintv.twitch.eventsub.plan_runner import PlanRunner, Settings, Tasks
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
-from itsjustintv.twitch.eventsub.status import Report, Round, Standing
+from itsjustintv.twitch.eventsub.status import Pass, SubscriptionCounts, SubscriptionStatus
 from itsjustintv.twitch.eventsub.subscriptions_api import TYPE, Listing, Subscription, SubscriptionsAPI
 
-__all__ = ["OnGap", "SubscriptionKeeper", "Wanted"]
+__all__ = ["OnGap", "SubscriptionReconciler", "Wanted"]
 
 #: The streamers that somebody wants to hear of at this moment: their keys in the configuration, by user id.
 Wanted = Callable[[], Mapping[str, str]]
@@ -57,7 +57,7 @@ _UNCERTAIN = 60.0
 
 
 @define(eq=False)
-class SubscriptionKeeper(Service):
+class SubscriptionReconciler(Service):
     """
     Compares what is wanted with what there is and makes up the difference: at the start, every hour and a random
     quarter of one, when Twitch ends a subscription, and whenever it is asked to.
@@ -88,22 +88,22 @@ class SubscriptionKeeper(Service):
     _unknown: Callable[[], Mapping[str, str]] = dict
     _refusing: Callable[[], bool] = lambda: False
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
-    _errand: Errand = field(
+    _errand: RetryingTask = field(
         init=False,
         default=Factory(
-            lambda self: Errand(self._clock, "bring the subscriptions in order", self._round), takes_self=True
+            lambda self: RetryingTask(self._clock, "bring the subscriptions in order", self._round), takes_self=True
         ),
     )
     _fingerprints: Fingerprints = field(
         init=False, default=Factory(lambda self: Fingerprints(self._last_known, self._clock), takes_self=True)
     )
-    _patience: Patience = field(
-        init=False, default=Factory(lambda self: Patience(self._clock, self._random), takes_self=True)
+    _patience: KeyedBackoff = field(
+        init=False, default=Factory(lambda self: KeyedBackoff(self._clock, self._random), takes_self=True)
     )
     _loop: LoopingCall | None = field(default=None, init=False)
     _hour_at: float = field(default=0.0, init=False)
     _soon: IDelayedCall | None = field(default=None, init=False)
-    _terms: Terms | None = field(default=None, init=False)
+    _terms: Settings | None = field(default=None, init=False)
     _previous: list[str] = field(factory=list, init=False)
     _enabled: dict[str, str] | None = field(default=None, init=False)
     _recent: dict[str, tuple[Subscription, float]] = field(factory=dict, init=False)
@@ -113,8 +113,8 @@ class SubscriptionKeeper(Service):
     _follow_up: float = field(default=_FOLLOW_UP, init=False)
     _gathering: float = field(default=_GATHERING, init=False)
     _revoked_at: float | None = field(default=None, init=False)
-    _standing: Standing = field(
-        init=False, default=Factory(lambda self: Standing(self._clock, self._unknown), takes_self=True)
+    _standing: SubscriptionStatus = field(
+        init=False, default=Factory(lambda self: SubscriptionStatus(self._clock, self._unknown), takes_self=True)
     )
 
     log = Logger()
@@ -179,7 +179,7 @@ class SubscriptionKeeper(Service):
         self._take_terms()
         return [each.encode("utf-8") for each in (self._secret(), *self._previous) if each]
 
-    def report(self) -> Report:
+    def report(self) -> SubscriptionCounts:
         """
         Tell how the subscriptions stand.
         """
@@ -215,14 +215,14 @@ class SubscriptionKeeper(Service):
             self._soon.cancel()
         self._soon = None
 
-    def _take_terms(self) -> Terms:
+    def _take_terms(self) -> Settings:
         """
         Find out what subscriptions are created with by now, and remember what they were created with before.
         """
         callback, secret, before = self._callback(), self._secret(), self._terms
         if before is not None and before.secret == secret and before.callback == callback:
             return before
-        self._terms = Terms(callback, secret)
+        self._terms = Settings(callback, secret)
         self._patience.forget()
         if before is not None and before.secret != secret:
             former = dict.fromkeys((before.secret, *self._previous))
@@ -252,9 +252,9 @@ class SubscriptionKeeper(Service):
         self._standing.cost(drawn, listing)
         ready = self._without_hopeless(drawn)
         crowded = bool(listing.max_total_cost) and listing.total_cost + len(ready.create) > listing.max_total_cost
-        work = await Crew(self._api, self._fingerprints).carry_out(ready, terms, crowded=crowded)
+        work = await PlanRunner(self._api, self._fingerprints).carry_out(ready, terms, crowded=crowded)
         self._note_work(work)
-        self._standing.add(Round(wanted, listing, drawn, ready, work))
+        self._standing.add(Pass(wanted, listing, drawn, ready, work))
         self._look_again(drawn, work)
         await self._fingerprints.save()
         await self._fingerprints.forget_all_but((*(each.id for each in listing.subscriptions), *self._recent))
@@ -281,7 +281,7 @@ class SubscriptionKeeper(Service):
             return evolve(subscription, status=self._ended[subscription.id][0])
         return subscription
 
-    def _draw(self, wanted: Mapping[str, str], listing: Listing, terms: Terms) -> Plan:
+    def _draw(self, wanted: Mapping[str, str], listing: Listing, terms: Settings) -> Plan:
         return plan(
             wanted,
             listing,
@@ -309,7 +309,7 @@ class SubscriptionKeeper(Service):
             if gap:
                 self._on_gap(gap)
 
-    def _note_secrets(self, listing: Listing, terms: Terms) -> None:
+    def _note_secrets(self, listing: Listing, terms: Settings) -> None:
         """
         Trust no former secret any longer once no subscription has one.
         """
@@ -337,7 +337,7 @@ class SubscriptionKeeper(Service):
             create=tuple(ready),
         )
 
-    def _note_work(self, work: Work) -> None:
+    def _note_work(self, work: Tasks) -> None:
         now = self._clock.seconds()
         self._recent.update((each.id, (each, now)) for each in (*work.created, *work.adopted))
         self._gone.update((each.id, now) for each in work.deleted)
@@ -346,7 +346,7 @@ class SubscriptionKeeper(Service):
         for broadcaster_id in work.refused:
             self._patience.tried(broadcaster_id)
 
-    def _look_again(self, drawn: Plan, work: Work) -> None:
+    def _look_again(self, drawn: Plan, work: Tasks) -> None:
         """
         Come back sooner than in an hour while something is on its way.
         """

@@ -13,11 +13,11 @@ from twisted.logger import Logger, LogLevel
 from itsjustintv.journal.history import Subscribed
 from itsjustintv.model import rfc3339
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
-from itsjustintv.twitch.eventsub.plan_runner import Work
+from itsjustintv.twitch.eventsub.plan_runner import Tasks
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
 from itsjustintv.twitch.user_ids import listed
 
-__all__ = ["Report", "Round", "Standing"]
+__all__ = ["Pass", "SubscriptionCounts", "SubscriptionStatus"]
 
 # The share of what subscriptions may cost from which on it is said.
 _NEARLY_ALL = 0.9
@@ -27,7 +27,7 @@ _FEW = 20
 
 
 @frozen(kw_only=True)
-class Report:
+class SubscriptionCounts:
     """
     How the subscriptions stand.
 
@@ -75,7 +75,7 @@ class Report:
 
 
 @frozen
-class Round:
+class Pass:
     """
     One look at the subscriptions, and what came of it.
 
@@ -87,7 +87,7 @@ class Round:
     listing: Listing
     drawn: Plan
     tried: Plan
-    work: Work
+    work: Tasks
 
     def streamer(self, broadcaster_id: str) -> str:
         """
@@ -97,7 +97,7 @@ class Round:
 
 
 @define(eq=False)
-class Standing:
+class SubscriptionStatus:
     """
     Says what has been done so that an operator can read it, each complaint once, and keeps the numbers.
 
@@ -107,14 +107,14 @@ class Standing:
 
     _clock: IReactorTime
     _unknown: Callable[[], Mapping[str, str]]
-    report: Report = field(default=Report(), init=False)
+    report: SubscriptionCounts = field(default=SubscriptionCounts(), init=False)
     states: Mapping[str, tuple[Subscribed, str]] = field(factory=dict, init=False)
     _refused: dict[str, str] = field(factory=dict, init=False)
     _costly: bool = field(default=False, init=False)
 
     log = Logger()
 
-    def current(self) -> Report:
+    def current(self) -> SubscriptionCounts:
         """
         How things stand by now: who is unknown is found out between the rounds.
         """
@@ -139,7 +139,7 @@ class Standing:
             )
         self._costly = costly
 
-    def add(self, found: Round) -> None:
+    def add(self, found: Pass) -> None:
         """
         Say what has been done in a round, and count it.
         """
@@ -151,7 +151,7 @@ class Standing:
         enabled |= {each.broadcaster_id for each in work.adopted if each.status == ENABLED}
         pending = {each.broadcaster_id for each in there if each is not None and each.status == PENDING} - enabled
         unknown = self._unknown()
-        self.report = Report(
+        self.report = SubscriptionCounts(
             at=self._clock.seconds(),
             wanted=len(found.wanted) + len(unknown),
             enabled=len(enabled),
@@ -191,7 +191,7 @@ class Standing:
             unknown=f"; {listed(unknown)}" if unknown else "",
         )
 
-    def _tell_each(self, found: Round) -> None:
+    def _tell_each(self, found: Pass) -> None:
         """
         Say of each subscription what has been done about it; of very many only to those who debug.
         """
@@ -214,7 +214,7 @@ class Standing:
                 streamer=found.streamer(each.broadcaster_id),
             )
 
-    def _tell_refused(self, found: Round) -> None:
+    def _tell_refused(self, found: Pass) -> None:
         """
         Say once of each streamer what Twitch refuses, and in one line for all with the same reason.
         """

@@ -16,9 +16,9 @@ from twisted.web import http
 from twisted.web.iweb import IRequest
 
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
-from itsjustintv.model import Event, Verdict
+from itsjustintv.model import Acceptance, Event
 from itsjustintv.support.counts import Counted
-from itsjustintv.support.log_throttle import Sparing
+from itsjustintv.support.log_throttle import LogThrottle
 from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revocation, open_message
 
 __all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
@@ -26,7 +26,7 @@ __all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
 #: The secrets Twitch may sign with at this moment.
 Secrets = Callable[[], Sequence[bytes]]
 #: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
-Accept = Callable[[Event], Deferred[Verdict]]
+Accept = Callable[[Event], Deferred[Acceptance]]
 #: Counts a message by what became of it, in one word.
 Count = Callable[[str], None]
 #: Is told of a subscription that Twitch has ended. Returns at once.
@@ -66,9 +66,9 @@ class _Answer:
 _PROCESSED = _Answer(http.OK, b'{"status":"processed"}')
 _IGNORED = _Answer(http.OK, b'{"status":"ignored"}')
 _VERDICTS = {
-    Verdict.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} went live", _PROCESSED),
-    Verdict.DUPLICATE: ("duplicate", "dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
-    Verdict.IGNORED: ("ignored", "ignored {event_id}: nobody asked for {streamer}", _IGNORED),
+    Acceptance.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} went live", _PROCESSED),
+    Acceptance.DUPLICATE: ("duplicate", "dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
+    Acceptance.IGNORED: ("ignored", "ignored {event_id}: nobody asked for {streamer}", _IGNORED),
 }
 _REFUSED = {Forged: "forged", Stale: "stale", Unreadable: "unreadable"}
 _UNREADABLE = _Answer(http.BAD_REQUEST, b'{"status":"bad request"}')
@@ -105,7 +105,7 @@ class TwitchResource:
     _new_id: Callable[[], str]
     _count: Count = lambda _: None
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
-    _refusals: Sparing = field(init=False, default=Factory(lambda self: Sparing(self._clock), takes_self=True))
+    _refusals: LogThrottle = field(init=False, default=Factory(lambda self: LogThrottle(self._clock), takes_self=True))
 
     @app.route("/twitch")
     def receive(self, request: IRequest) -> bytes | Deferred[bytes]:
@@ -184,7 +184,7 @@ class TwitchResource:
             return _FAILED
         outcome, sentence, answer = _VERDICTS[verdict]
         self._count(outcome)
-        if verdict is Verdict.ACCEPTED and event.type not in ("", "live"):
+        if verdict is Acceptance.ACCEPTED and event.type not in ("", "live"):
             self.log.info("accepted {event_id}: {streamer} began a broadcast of type {type}", type=event.type, **fields)
         else:
             self.log.info(sentence, **fields)

@@ -20,11 +20,11 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from zope.interface import implementer
 
-from itsjustintv.web.connection import Guest
-from itsjustintv.web.http1 import Channel, TooLong
-from itsjustintv.web.http2.flow_limit import Inflow, Patience
+from itsjustintv.web.connection import BaseConnection
+from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection
+from itsjustintv.web.http2.flow_limit import AbuseBudget, FrameReader
 from itsjustintv.web.http2.frames import FRAME, HEAD, HEADERS, Frames, FrameTooLong, Framing
-from itsjustintv.web.http2.stream import Field, Stream, size_of
+from itsjustintv.web.http2.stream import Field, HTTP2Stream, size_of
 
 __all__ = ["HTTP2Channel"]
 
@@ -38,7 +38,7 @@ _USUAL, _MORE = 1024, 256
 
 
 @implementer(IPushProducer)
-class HTTP2Channel(Guest, Protocol):
+class HTTP2Channel(BaseConnection, Protocol):
     """
     A connection with many requests at a time.
 
@@ -49,7 +49,7 @@ class HTTP2Channel(Guest, Protocol):
     site: server.Site
     requestFactory: Any
 
-    def __init__(self, before: Channel) -> None:
+    def __init__(self, before: HTTP1Connection) -> None:
         """
         :param before: the connection as it was before it was known what it would speak.
         """
@@ -57,8 +57,8 @@ class HTTP2Channel(Guest, Protocol):
         self.traffic, self.clients, self.caller = before.traffic, before.clients, before.caller
         self._frames = Frames(FRAME, HEAD)
         self._framing = Framing(self.traffic.limits.streams)
-        self._patience = Patience(self.traffic.clock)
-        self._streams: dict[int, Stream] = {}
+        self._patience = AbuseBudget(self.traffic.clock)
+        self._streams: dict[int, HTTP2Stream] = {}
         self._held = 0
         self._parting = False
 
@@ -69,7 +69,7 @@ class HTTP2Channel(Guest, Protocol):
         self.traffic.enter(self)
         limits, clock = self.traffic.limits, self.traffic.clock
         self._grant(limits.request)
-        self._inflow = Inflow(self._frames, self._listen, self.transport, clock, limits.request)
+        self._inflow = FrameReader(self._frames, self._listen, self.transport, clock, limits.request)
         self.transport.registerProducer(self, True)
         self._framing.initiate_connection()
         self._send()
@@ -150,7 +150,7 @@ class HTTP2Channel(Guest, Protocol):
 
     # What streams ask of it
 
-    def answer(self, stream: Stream, fields: Sequence[Field]) -> None:
+    def answer(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None:
         """
         Send the head of an answer, if anybody waits for it.
         """
@@ -160,7 +160,7 @@ class HTTP2Channel(Guest, Protocol):
             # Nobody listens any more, or it is no head that HTTP/2 knows. Without one there is no answer.
             self._drop(stream, ErrorCodes.INTERNAL_ERROR)
 
-    def pour(self, stream: Stream) -> None:
+    def pour(self, stream: HTTP2Stream) -> None:
         """
         Send as much of an answer as the peer allows, and its end when there is no more.
         """
@@ -180,7 +180,7 @@ class HTTP2Channel(Guest, Protocol):
                 stream.due = self.traffic.clock.seconds() + self.traffic.limits.request
         self._send()
 
-    def reset(self, stream: Stream) -> None:
+    def reset(self, stream: HTTP2Stream) -> None:
         """
         End a stream in the middle of its answer, or without one.
         """
@@ -234,7 +234,7 @@ class HTTP2Channel(Guest, Protocol):
         if self.traffic.streams >= limits.requests and len(self._streams) >= limits.crowded:
             self._turn_away(number)
             return
-        stream = Stream(number, self, self.traffic.clock.seconds() + limits.request, size)
+        stream = HTTP2Stream(number, self, self.traffic.clock.seconds() + limits.request, size)
         self._streams[number] = stream
         self.traffic.streams += 1
         self._held += size
@@ -272,7 +272,7 @@ class HTTP2Channel(Guest, Protocol):
         before = stream.held
         try:
             stream.take(data)
-        except TooLong:
+        except HeadTooLong:
             self._turn_down(stream, http.REQUEST_ENTITY_TOO_LARGE)
             return
         self._held += stream.held - before
@@ -319,7 +319,7 @@ class HTTP2Channel(Guest, Protocol):
 
     # What is said to the peer
 
-    def _turn_down(self, stream: Stream, status: int) -> None:
+    def _turn_down(self, stream: HTTP2Stream, status: int) -> None:
         """
         Refuse a request by its head or its length.
         """
@@ -375,7 +375,7 @@ class HTTP2Channel(Guest, Protocol):
         self._inflow.end()
         self.transport.loseConnection()
 
-    def _drop(self, stream: Stream, why: ErrorCodes) -> None:
+    def _drop(self, stream: HTTP2Stream, why: ErrorCodes) -> None:
         """
         Have nothing more to do with a request, whether it has been answered (RFC 9113, section 8.1) or will not be.
         """
@@ -384,7 +384,7 @@ class HTTP2Channel(Guest, Protocol):
             self._forget(stream)
             self._send()
 
-    def _forget(self, stream: Stream) -> None:
+    def _forget(self, stream: HTTP2Stream) -> None:
         del self._streams[stream.number]
         self.traffic.streams -= 1
         self._held -= stream.held

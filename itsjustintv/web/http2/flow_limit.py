@@ -14,13 +14,13 @@ from twisted.logger import Logger
 
 from itsjustintv.web.http2.frames import Frames
 
-__all__ = ["Inflow", "Patience"]
+__all__ = ["AbuseBudget", "FrameReader"]
 
 # Frames that are taken before others have their turn. A few bytes may be many requests.
 _AT_ONCE = 32
 
 
-class Inflow:
+class FrameReader:
     """
     Hands frames on, some in each turn of the reactor, and has nothing read while there are more.
 
@@ -145,7 +145,7 @@ _EACH_SECOND = 100.0
 
 
 @define(eq=False)
-class Patience:
+class AbuseBudget:
     """
     A bucket of it: worn out by what costs us something and is not a request, restored by time and by requests.
 

@@ -15,9 +15,9 @@ from twisted.web import http, server
 from twisted.web.http_headers import Headers, InvalidHeaderName
 
 from itsjustintv.web.client_address import Clients
-from itsjustintv.web.connection_limits import Traffic
+from itsjustintv.web.connection_limits import ConnectionRegistry
 
-__all__ = ["Field", "Stream", "size_of"]
+__all__ = ["Field", "HTTP2Stream", "size_of"]
 
 #: A name and its value.
 Field = tuple[bytes, bytes]
@@ -43,7 +43,7 @@ class _Carrier(Protocol):
     """
 
     site: server.Site
-    traffic: Traffic
+    traffic: ConnectionRegistry
     clients: Clients
     requestFactory: Any
 
@@ -53,14 +53,14 @@ class _Carrier(Protocol):
 
     def isSecure(self) -> bool: ...
 
-    def answer(self, stream: Stream, fields: Sequence[Field]) -> None: ...
+    def answer(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None: ...
 
-    def pour(self, stream: Stream) -> None: ...
+    def pour(self, stream: HTTP2Stream) -> None: ...
 
-    def reset(self, stream: Stream) -> None: ...
+    def reset(self, stream: HTTP2Stream) -> None: ...
 
 
-class Stream:
+class HTTP2Stream:
     """
     A request, from its head to the end of its answer. An answer is written, and not produced: there is no room for a
     producer.

@@ -289,7 +289,9 @@ class RestoreTests(CopyTestCase):
         """
         Wherever it is killed there is a journal: the old one, or the copy, beside which a start refuses the old log.
         """
-        script = "import os, signal, sys\nfrom pathlib import Path\nfrom itsjustintv.journal.sqlite import restore\n{kill}\n"
+        script = (
+            "import os, signal, sys\nfrom pathlib import Path\nfrom itsjustintv.journal.sqlite import restore\n{kill}\n"
+        )
         script += "restore.restore(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
         kill = "lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
         # A connection that is closed in good order takes the log with it.

@@ -14,7 +14,7 @@ from pathlib import Path
 from twisted.logger import LogLevel, capturedLogs
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.file_presence import companion
@@ -217,7 +217,7 @@ class PresenceTests(JournalCase):
         await self.accept("e1")
         for _ in range(2):
             subprocess.run([sys.executable, "-c", READ, str(self.path)], check=True)
-            Ledger.open(self.path, lambda: 1.0).accounting()
+            OfflineJournal.open(self.path, lambda: 1.0).accounting()
         hard = self.path.with_name("hard")
         hard.hardlink_to(self.beside("-wal"))
         self.assertTrue(await self.accept("e2"))

@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.journal import Journal
 from itsjustintv.journal.sqlite.legacy_files import Original
@@ -438,7 +438,7 @@ class ChangedTests(JournalCase):
         self.journal.startService()
         await self.accept()
         self.assertFalse(await self.journal.changed())
-        Ledger.open(self.path, self.clock.seconds).cancel("e1-1")
+        OfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
         self.assertTrue(await self.journal.changed())
         self.assertFalse(await self.journal.changed())
         await self.accept("e2")
@@ -451,6 +451,6 @@ class ChangedTests(JournalCase):
         self.journal.startService()
         await self.accept()
         await self.journal.stopService()
-        Ledger.open(self.path, self.clock.seconds).cancel("e1-1")
+        OfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
         self.journal.startService()
         self.assertFalse(await self.journal.changed())

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import dedup_keys, reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -160,7 +160,9 @@ class TakeOverTests(ExchangeCase):
         self.destination = None
         self.write("retry_state.json", {"queue": [ENTRY, ENTRY]})
         self.assertEqual(self.take_over(), Imported(cancelled=2))
-        self.assertIn("no destination", Ledger.open(self.directory / "journal.db", lambda: NOW).list()[0].reason)
+        self.assertIn(
+            "no destination", OfflineJournal.open(self.directory / "journal.db", lambda: NOW).list()[0].reason
+        )
 
     def test_only_once(self) -> None:
         """
@@ -311,7 +313,7 @@ class ExportTests(ExchangeCase):
         self.target = Destination(name="a", url="https://example.com/a", secret="s", header="X-Mine", hashing="sha512")
 
     def export(self) -> tuple[str, ...]:
-        export = Ledger.open(self.path, lambda: NOW).export(self.directory, {"a": self.target}.get, embed)
+        export = OfflineJournal.open(self.path, lambda: NOW).export(self.directory, {"a": self.target}.get, embed)
         self.assertEqual(export.keys, len(self.read("cache.json")))
         self.assertEqual(export.pending, len(self.read("retry_state.json")["queue"]))
         return export.problems

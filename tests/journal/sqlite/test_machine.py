@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.offline import Declined, Ledger
+from itsjustintv.journal.offline import OfflineJournal, OperationRefused
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -153,10 +153,10 @@ class JournalMachine(RuleBasedStateMachine):
             not state.final if what == "cancel" else state.final and state is not State.DELIVERED
         )
         signals = reads.signals(self.connection)
-        ledger = Ledger.open(self.path, lambda: self.now)
+        ledger = OfflineJournal.open(self.path, lambda: self.now)
         try:
             getattr(ledger, what)(name)
-        except Declined:
+        except OperationRefused:
             assert not possible
             return
         assert possible
@@ -191,8 +191,8 @@ class JournalMachine(RuleBasedStateMachine):
         possible = delivery is not None and delivery.state is State.DELIVERED and delivery.body and not under_way
         signals = reads.signals(self.connection)
         try:
-            again = Ledger.open(self.path, lambda: self.now).resend(name)
-        except Declined:
+            again = OfflineJournal.open(self.path, lambda: self.now).resend(name)
+        except OperationRefused:
             assert not possible
             return name
         assert possible

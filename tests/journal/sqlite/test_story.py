@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.history import EventStory
+from itsjustintv.journal.history import EventHistory
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -40,7 +40,7 @@ class StoryTests(SynchronousTestCase):
         news = event("e1", started_at=started_at, recovered=recovered)
         accept(self.connection, news, deliveries(news, *destinations, at=1000.25), 9999.0, 1000.25)
 
-    def told(self, name: str = "e1") -> EventStory:
+    def told(self, name: str = "e1") -> EventHistory:
         """
         The story of an event that is there.
         """

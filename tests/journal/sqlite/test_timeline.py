@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.app import removal_grace
 from itsjustintv.config.service import ReloadStatus
-from itsjustintv.journal.history import Step
-from itsjustintv.journal.offline import Ledger
+from itsjustintv.journal.history import HistoryStep
+from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import connect, create
@@ -202,7 +202,7 @@ class MovedTests(SynchronousTestCase):
         """
         What is nested moves too; durations, texts and what is not known stay.
         """
-        step = Step(at=NOON, took=3.0, name="kept", text="a text")
+        step = HistoryStep(at=NOON, took=3.0, name="kept", text="a text")
         status = ReloadStatus("hash", NOON, NOON, None)
         found = timeline.moved([(step, 5.0), status], 60.0)
         self.assertEqual(
@@ -240,7 +240,7 @@ class CommandTests(SynchronousTestCase):
         for by in (-7200.0, 86400.0):
             with self.subTest(by):
                 self.wall = NOON + by
-                ledger = Ledger.open(self.path, lambda: self.wall + (uptime() - self.daemon.uptime()))
+                ledger = OfflineJournal.open(self.path, lambda: self.wall + (uptime() - self.daemon.uptime()))
                 writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
                 ledger.retry("e1-1")
                 found = reads.get(self.connection, "e1-1")
@@ -254,9 +254,9 @@ class CommandTests(SynchronousTestCase):
         """
         if not boot_id():
             self.skipTest("the system does not name its boots")
-        before = Ledger.open(self.path, lambda: self.wall).show("e1-1")
+        before = OfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
         self.wall = NOON + 86400.0
-        after = Ledger.open(self.path, lambda: self.wall).show("e1-1")
+        after = OfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
         for moment in ("accepted_at", "next_attempt_at"):
             difference = getattr(after.delivery, moment) - getattr(before.delivery, moment)
             self.assertLess(abs(difference - 86400.0), 1.0)

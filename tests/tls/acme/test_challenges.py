@@ -14,11 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from txacme.interfaces import IResponder
 
 from itsjustintv.tls.acme.challenges import ChallengeResource, Http01Responder, TlsAlpn01Responder
-from itsjustintv.tls.acme.messages import Challenge
+from itsjustintv.tls.acme.messages import AcmeChallenge
 
 NAME = "hooks.example.test"
 PATH = "/.well-known/acme-challenge/"
-CHALLENGE = Challenge("http-01", "https://ca/challenge", "a-token")
+CHALLENGE = AcmeChallenge("http-01", "https://ca/challenge", "a-token")
 
 
 class ResponderTests(SynchronousTestCase):

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.tls.acme.client import AcmeClient
-from itsjustintv.tls.acme.http import Exchange
+from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.messages import Binding, Order
 from tests.tls.authority import DIRECTORY, HANG, NOW, Authority, Fault, problem, settle
 
@@ -31,7 +31,7 @@ def client_of(authority: Authority, key: Any = KEY) -> AcmeClient:
     """
     A client without an account.
     """
-    return AcmeClient(Exchange(authority.http, authority.clock), authority.clock, DIRECTORY, key)
+    return AcmeClient(AcmeTransport(authority.http, authority.clock), authority.clock, DIRECTORY, key)
 
 
 def request_for(*names: str) -> bytes:

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.telemetry.tracing import on_behalf_of, requesters
-from itsjustintv.twitch.api.batching import Batch
+from itsjustintv.twitch.api.batching import BatchedLookup
 
 
 @define(eq=False)
@@ -52,7 +52,7 @@ class BatchTests(SynchronousTestCase):
         self.clock.advance(1000)
         self.oracle = Oracle(self.clock)
         self.interval = 0.25
-        self.batch: Batch[int, int] = Batch(self.oracle, self.clock, interval=lambda: self.interval)
+        self.batch: BatchedLookup[int, int] = BatchedLookup(self.oracle, self.clock, interval=lambda: self.interval)
 
     def test_one_alone_waits_only_for_company(self) -> None:
         """
@@ -205,7 +205,7 @@ class BatchTests(SynchronousTestCase):
             await Deferred()
             return {}
 
-        batch: Batch[int, int] = Batch(ask, self.clock, interval=lambda: 0.25)
+        batch: BatchedLookup[int, int] = BatchedLookup(ask, self.clock, interval=lambda: 0.25)
         for spans, key in ((["a"], 1), (["b", "a"], 2), (["c"], 1)):
             with on_behalf_of(spans):
                 batch.get(key)
@@ -229,7 +229,7 @@ class BatchTests(SynchronousTestCase):
         """
         clock = Clock()
         oracle = Oracle(clock, latency)
-        batch: Batch[int, int] = Batch(oracle, clock, interval=lambda: 0.25, size=size)
+        batch: BatchedLookup[int, int] = BatchedLookup(oracle, clock, interval=lambda: 0.25, size=size)
         answers = []
         for wait, key in asks:
             clock.advance(wait)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.api.lookups import Channel, Directory, Stream, User
+from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
 from tests.twitch.fake import Asked, Reply, World, run
 
 USER = {
@@ -60,7 +60,7 @@ class DirectoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
         self.twitch = self.world.twitch
-        self.directory = Directory(self.world.helix, self.world.clock, self.world.pace)
+        self.directory = Lookups(self.world.helix, self.world.clock, self.world.pace)
 
     def after(self, looking: Any) -> Any:
         """
@@ -193,7 +193,7 @@ class DirectoryTests(SynchronousTestCase):
         Whatever an item holds, reading it does not fail.
         """
         world = World(Path(self.mktemp()))
-        directory = Directory(world.helix, world.clock, world.pace)
+        directory = Lookups(world.helix, world.clock, world.pace)
 
         def answer(asked: Asked) -> Reply:
             return Reply(200, repr_json({"data": [item, USER | CHANNEL | STREAM | {"id": "42"}]}))

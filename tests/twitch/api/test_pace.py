@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.api.batching import Pace
-from itsjustintv.twitch.api.lookups import Directory
+from itsjustintv.twitch.api.batching import BatchInterval
+from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.followers import Followers
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import Asked, Reply, World, run
@@ -26,7 +26,7 @@ class PaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
         self.clock, self.bucket = self.world.clock, self.world.bucket
-        self.pace = Pace(self.bucket, self.clock)
+        self.pace = BatchInterval(self.bucket, self.clock)
 
     def test_prompt_while_little_is_spent(self) -> None:
         """
@@ -67,7 +67,7 @@ class MinuteTests(SynchronousTestCase):
                 200, {"data": [{"id": each, "broadcaster_id": each, "user_id": each} for each in asked.values(name)]}
             )
         self.twitch.usual["/helix/channels/followers"] = self.count
-        self.directory = Directory(self.world.helix, self.clock, self.world.pace)
+        self.directory = Lookups(self.world.helix, self.clock, self.world.pace)
         self.followers = Followers(
             self.directory.followers, self.world.bucket, self.world.pace, MemoryLastKnown(), self.clock
         )

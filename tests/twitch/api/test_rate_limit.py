@@ -14,12 +14,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.support.http_client import Answer
-from itsjustintv.twitch.api.rate_limit import Fare, RateBucket
+from itsjustintv.support.http_client import Response
+from itsjustintv.twitch.api.rate_limit import Cost, RateBucket
 from tests.twitch.fake import NOW
 
 
-def answer(limit: object = None, remaining: object = None, reset: object = None) -> Answer:
+def answer(limit: object = None, remaining: object = None, reset: object = None) -> Response:
     """
     An answer with the headers that are given.
     """
@@ -27,7 +27,7 @@ def answer(limit: object = None, remaining: object = None, reset: object = None)
     for name, value in (("Limit", limit), ("Remaining", remaining), ("Reset", reset)):
         if value is not None:
             headers.setRawHeaders(f"Ratelimit-{name}", [str(value)])
-    return Answer(200, headers, b"")
+    return Response(200, headers, b"")
 
 
 class RateBucketTests(SynchronousTestCase):
@@ -40,7 +40,7 @@ class RateBucketTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.bucket = RateBucket(self.clock)
 
-    def take(self, points: int = 1, spare: int = 0) -> Fare:
+    def take(self, points: int = 1, spare: int = 0) -> Cost:
         """
         Set out now.
         """
@@ -207,7 +207,7 @@ class Server:
     def __attrs_post_init__(self) -> None:
         self.points, self.since = float(self.limit), self.clock.seconds()
 
-    def handle(self) -> Answer:
+    def handle(self) -> Response:
         """
         Let one request pay.
         """
@@ -249,9 +249,9 @@ class NeverOverdrawnTests(SynchronousTestCase):
         clock = Clock()
         clock.advance(NOW)
         bucket, server = RateBucket(clock, limit=limit), Server(clock, limit)
-        waiting: list[Deferred[Fare]] = []
-        sent: list[Fare] = []
-        handled: list[tuple[Fare, Answer]] = []
+        waiting: list[Deferred[Cost]] = []
+        sent: list[Cost] = []
+        handled: list[tuple[Cost, Response]] = []
 
         def collect() -> None:
             for each in list(waiting):

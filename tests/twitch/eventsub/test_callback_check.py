@@ -35,7 +35,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Config, callback_url
-from itsjustintv.twitch.eventsub.callback_check import Doubt, Preflight, doubts
+from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, CallbackWarning, doubts
 from tests.delivery.test_zoo import Authority
 
 URL = "https://hooks.example.org/twitch"
@@ -93,7 +93,9 @@ class DoubtsTests(SynchronousTestCase):
         """
         What, why, and what to do.
         """
-        self.assertEqual(str(Doubt("it is so", "they mind", "do something")), "it is so: they mind; do something")
+        self.assertEqual(
+            str(CallbackWarning("it is so", "they mind", "do something")), "it is so: they mind; do something"
+        )
 
     @given(st.sampled_from(["http", "https"]), st.ip_addresses(), st.none() | st.integers(1, 65535))
     def test_any_address(self, scheme: str, address: Any, port: int | None) -> None:
@@ -192,11 +194,11 @@ class PreflightTests(SynchronousTestCase):
         self.http: Any = StubTreq(self.callback)
         self.url = URL
 
-    def preflight(self) -> Preflight:
+    def preflight(self) -> CallbackCheck:
         """
         One that looks at ``url``.
         """
-        return Preflight(
+        return CallbackCheck(
             cast("HTTPClient", self.http), cast("IHostnameResolver", self.names), self.clock, lambda: self.url
         )
 
@@ -387,7 +389,7 @@ class CertificateTests(TestCase):
         )
         self.addCleanup(port.stopListening)
         agent = Agent.usingEndpointFactory(reactor, Home(port.getHost().port, self.authority.trusted))
-        preflight = Preflight(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor, lambda: URL)
+        preflight = CallbackCheck(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor, lambda: URL)
         return [str(each) for each in await preflight.examine(URL)]
 
     async def test_believed(self) -> None:

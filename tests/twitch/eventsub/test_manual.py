@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.twitch.eventsub.manual import View
+from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.plan import plan
 from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
 from tests.twitch.eventsub.test_plan import NOW, OURS, THEIRS, ago, listing, subscription
@@ -14,12 +14,12 @@ from tests.twitch.eventsub.test_plan import NOW, OURS, THEIRS, ago, listing, sub
 WANTED = {"42": "tanuki"}
 
 
-def view(*existing: Subscription) -> View:
+def view(*existing: Subscription) -> Snapshot:
     """
     How things stand with these.
     """
     there = listing(*existing)
-    return View(there, WANTED, plan(WANTED, there, OURS, lambda each: each.id != "sub-9", NOW), OURS)
+    return Snapshot(there, WANTED, plan(WANTED, there, OURS, lambda each: each.id != "sub-9", NOW), OURS)
 
 
 class ViewTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.subscriptions import Subscription
+from itsjustintv.simulator.subscriptions import SimulatedSubscription
 from tests.twitch.subscribed import CALLBACK, SECRET, Scene
 
 LOGINS = ("tanuki", "mujina", "kitsune", "kappa")
@@ -55,7 +55,7 @@ class KeeperMachine(RuleBasedStateMachine):
         self.directory = TemporaryDirectory()
         self.scene = Scene(Path(self.directory.name) / "tokens.json")
         self.ids = dict(zip(LOGINS, self.scene.streamers(*LOGINS, wanted=False), strict=True))
-        self.foreign: dict[str, Subscription] = {}
+        self.foreign: dict[str, SimulatedSubscription] = {}
         self.scene.start()
 
     @rule(login=PEOPLE)

@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.logs import Redactor
 from itsjustintv.logs.formats import JSONLines
-from itsjustintv.model import Event, Verdict
+from itsjustintv.model import Acceptance, Event
 from itsjustintv.twitch.eventsub.messages import WINDOW, Revocation
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from tests.twitch.eventsub.test_messages import CHALLENGE, EVENT, NOW, ONLINE, REVOKED, SECRET, SUBSCRIPTION, signed
@@ -66,7 +66,7 @@ class Door:
     A resource with its collaborators, and a client in front of it.
     """
 
-    verdict: Deferred[Verdict] = field(factory=lambda: succeed(Verdict.ACCEPTED))
+    verdict: Deferred[Acceptance] = field(factory=lambda: succeed(Acceptance.ACCEPTED))
     secrets: list[bytes] = field(factory=lambda: [SECRET])
     events: list[Event] = field(factory=list)
     revocations: list[Revocation] = field(factory=list)
@@ -89,7 +89,7 @@ class Door:
         )
         self.client = StubTreq(resource.app.resource())
 
-    def accept(self, event: Event) -> Deferred[Verdict]:
+    def accept(self, event: Event) -> Deferred[Acceptance]:
         """
         Note an event.
         """
@@ -202,9 +202,9 @@ class AnswerTests(SynchronousTestCase):
         An event that is kept, or was kept before, is processed; one that nobody wants is ignored.
         """
         for verdict, word in (
-            (Verdict.ACCEPTED, "processed"),
-            (Verdict.DUPLICATE, "processed"),
-            (Verdict.IGNORED, "ignored"),
+            (Acceptance.ACCEPTED, "processed"),
+            (Acceptance.DUPLICATE, "processed"),
+            (Acceptance.IGNORED, "ignored"),
         ):
             with capturedLogs() as logs:
                 self.assert_answer(Door(succeed(verdict)).send(ONLINE), 200, word)
@@ -222,7 +222,7 @@ class AnswerTests(SynchronousTestCase):
             ("a\nb", "began a broadcast of type a\nb"),
         ):
             with capturedLogs() as logs:
-                Door(succeed(Verdict.ACCEPTED)).send({**ONLINE, "event": {**ONLINE["event"], "type": kind}})
+                Door(succeed(Acceptance.ACCEPTED)).send({**ONLINE, "event": {**ONLINE["event"], "type": kind}})
             self.assertEqual(formatEvent(logs[0]), f"accepted event-1: tanuki {words}")
 
     def test_answer_waits_for_the_verdict(self) -> None:
@@ -234,7 +234,7 @@ class AnswerTests(SynchronousTestCase):
         request = door.request("POST", signed(body), body)
         door.client.flush()
         self.assertNoResult(request)
-        door.verdict.callback(Verdict.ACCEPTED)
+        door.verdict.callback(Acceptance.ACCEPTED)
         door.client.flush()
         self.assertEqual(self.successResultOf(request).code, 200)
 
@@ -331,7 +331,7 @@ class CountTests(SynchronousTestCase):
         Every message at the callback is counted, by what became of it, and no other request is.
         """
         door = Door()
-        for verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.IGNORED):
+        for verdict in (Acceptance.ACCEPTED, Acceptance.DUPLICATE, Acceptance.IGNORED):
             door.verdict = succeed(verdict)
             door.send(ONLINE)
         door.send(CHALLENGE, b"webhook_callback_verification")
@@ -407,7 +407,7 @@ class TroubleTests(SynchronousTestCase):
         self.failureResultOf(request, ResponseNeverReceived)
         self.assertEqual(cancelled, [])
         with capturedLogs() as logs:
-            door.verdict.callback(Verdict.ACCEPTED)
+            door.verdict.callback(Acceptance.ACCEPTED)
         self.assertEqual([line["event_id"] for line in logs], ["event-1"])
 
     def test_flood_of_forgeries_is_few_lines(self) -> None:

@@ -23,7 +23,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
 
-from itsjustintv.web.connection_limits import Limits
+from itsjustintv.web.connection_limits import ConnectionLimits
 from tests.web.peer import Answer, Fields, HTTP2Case, Peer, head
 from tests.web.test_http1 import Echo, Server
 
@@ -182,7 +182,7 @@ class RequestTests(HTTP2Case):
         """
         A head may have 16 KiB, as in HTTP/1.1.
         """
-        peer = Peer(Server(Echo(), limits=Limits()))
+        peer = Peer(Server(Echo(), limits=ConnectionLimits()))
         self.assertEqual(peer.ask(b"", (b"x", b"y" * 16_000)).status, 200)
         peer.begin(head(b"POST", b"/", (b"x", b"y" * 17_000)))
         self.assertIsNotNone(peer.goodbye)
@@ -400,7 +400,7 @@ class RefusalTests(HTTP2Case):
         """
         The connection's window stays open.
         """
-        self.server = Server(Echo(), limits=Limits(body=1000))
+        self.server = Server(Echo(), limits=ConnectionLimits(body=1000))
         peer = Peer(self.server)
         number = peer.begin(head(b"POST", b"/", (b"content-length", b"200000")))
         for _ in range(20):
@@ -492,7 +492,7 @@ class RefusalTests(HTTP2Case):
         """
         It is said at the beginning how many requests may be open.
         """
-        peer = Peer(Server(Echo(), limits=Limits(streams=10)))
+        peer = Peer(Server(Echo(), limits=ConnectionLimits(streams=10)))
         for _ in range(10):
             peer.begin(head())
         self.assertEqual(peer.h2.remote_settings.max_concurrent_streams, 10)

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.http2.flow_limit import Inflow
+from itsjustintv.web.http2.flow_limit import FrameReader
 from itsjustintv.web.http2.frames import Frames
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -31,7 +31,7 @@ class InflowTests(SynchronousTestCase):
         self.turns: list[int] = []
         self.last = -1
         self.broken = False
-        self.inflow = Inflow(Frames(100, 100), self.hear, self.transport, self.clock, 10)
+        self.inflow = FrameReader(Frames(100, 100), self.hear, self.transport, self.clock, 10)
         self.inflow.add(PREFACE)
         self.clock.advance(0)
         self.heard = 0

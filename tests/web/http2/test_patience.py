@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.http2.flow_limit import Patience
+from itsjustintv.web.http2.flow_limit import AbuseBudget
 
 
 class PatienceTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class PatienceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.patience = Patience(self.clock)
+        self.patience = AbuseBudget(self.clock)
 
     def test_is_worn_out_in_the_end(self) -> None:
         """
