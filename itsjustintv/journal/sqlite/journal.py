@@ -2,8 +2,6 @@
 The journal as the rest of the daemon sees it.
 """
 
-# ruff: noqa: D102 - what a method promises is said in IJournal and ILastKnown
-
 from __future__ import annotations
 
 import os
