@@ -32,7 +32,7 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
-from itsjustintv.journal.history import Place
+from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
 
 __all__ = ["OPERATIONS", "STATES", "BadRequest", "Operation", "Parameter", "cursor", "place"]
@@ -207,7 +207,9 @@ async def _events(
     streamer: str | None,
 ) -> object:
     after = None if cursor_ is None else place("events", cursor_, "nt")
-    found, goes_on = await ask.events(after, limit, state, destination, streamer)
+    found, goes_on = await ask.events(
+        after, limit, HistoryFilter(states=state, destination=destination, streamer=streamer)
+    )
     return Page(items=[to_event_view(each) for each in found], next=cursor("events", goes_on))
 
 
@@ -230,7 +232,9 @@ async def _deliveries(
     kind = "+".join(state) or "all"
     shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
     after = None if cursor_ is None else place(kind, cursor_, shape)
-    found, goes_on = await ask.deliveries(after, limit, state, destination, streamer)
+    found, goes_on = await ask.deliveries(
+        after, limit, HistoryFilter(states=state, destination=destination, streamer=streamer)
+    )
     return Page(items=[to_delivery_view(each) for each in found], next=cursor(kind, goes_on))
 
 

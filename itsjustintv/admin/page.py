@@ -35,7 +35,7 @@ from itsjustintv.admin.responses import HTML, give, give_problem, later, read
 from itsjustintv.admin.sources import Asked, Declined, Sources, Unknown
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.history import Place
+from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
 
 __all__ = ["ACTIONS", "ActionResource", "PageResource"]
@@ -143,11 +143,9 @@ class PageResource(Resource):
         """
         ask, forms, choice = self._sources, Forms(self._access.form_proof()), asked.choice
         status = await ask.status()
-        events, goes_on = await ask.events(
-            asked.after, _FEW, STATES.get(choice.state, ()), choice.destination or None, choice.streamer or None
-        )
-        pending, _ = await ask.deliveries(None, _FEW, (State.PENDING,), None, None)
-        lost, _ = await ask.deliveries(None, _FEW, UNDELIVERED, None, None)
+        events, goes_on = await ask.events(asked.after, _FEW, choice.filter)
+        pending, _ = await ask.deliveries(None, _FEW, HistoryFilter(states=(State.PENDING,)))
+        lost, _ = await ask.deliveries(None, _FEW, HistoryFilter(states=UNDELIVERED))
         everywhere, total = await ask.destinations(_OFFERED, 0)
         found, count = ask.streamers(asked.query, _CARDS, 0)
         return _standing(status), [

@@ -10,10 +10,11 @@ from urllib.parse import quote, urlencode
 
 from attrs import frozen
 
+from itsjustintv.admin.endpoints import STATES
 from itsjustintv.admin.event_views import DeliveryView, EventView
 from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.views import DestinationView, StreamerView
-from itsjustintv.journal.history import Subscribed, seconds
+from itsjustintv.journal.history import HistoryFilter, Subscribed, seconds
 from itsjustintv.model import State
 from itsjustintv.support.durations import duration
 
@@ -227,6 +228,15 @@ class Choice:
     destination: str = ""
     state: str = ""
     cursor: str = ""
+
+    @property
+    def filter(self) -> HistoryFilter:
+        """
+        What the journal is asked for.
+        """
+        return HistoryFilter(
+            states=STATES.get(self.state, ()), destination=self.destination or None, streamer=self.streamer or None
+        )
 
     @property
     def filters(self) -> Sequence[tuple[str, str]]:

@@ -20,8 +20,8 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place
-from itsjustintv.model import Attempt, Picture, State
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
+from itsjustintv.model import Attempt, Picture
 
 __all__ = ["Asked", "Declined", "Sources", "Unknown"]
 
@@ -50,9 +50,8 @@ class Sources:
 
     :ivar streamers: those that match a text, empty for all, those who are live first and then those who need attention:
         so many from a position on, and how many there are in all.
-    :ivar events: the latest first, from a place on, so many, with a delivery in one of these states, to a destination,
-        of streamers in whose names a text is; perhaps none, even if there are more.
-    :ivar deliveries: from a place on, so many, in one of these states, to a destination, of a streamer.
+    :ivar events: the latest first, from a place on, so many; perhaps none, even if there are more.
+    :ivar deliveries: from a place on, so many.
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
     :ivar event: by its id or a prefix of it; raises :class:`Declined` when several begin so, as does the next.
@@ -68,15 +67,9 @@ class Sources:
 
     status: Callable[[], Asked[StatusView]]
     streamers: Callable[[str, int, int], tuple[Sequence[StreamerView], int]]
-    events: Callable[
-        [Place | None, int, Sequence[State], str | None, str | None],
-        Asked[tuple[Sequence[EventHistory], Place | None]],
-    ]
+    events: Callable[[Place | None, int, HistoryFilter], Asked[tuple[Sequence[EventHistory], Place | None]]]
     event: Callable[[str], Asked[EventHistory | None]]
-    deliveries: Callable[
-        [Place | None, int, Sequence[State], str | None, str | None],
-        Asked[tuple[Sequence[DeliveryHistory], Place | None]],
-    ]
+    deliveries: Callable[[Place | None, int, HistoryFilter], Asked[tuple[Sequence[DeliveryHistory], Place | None]]]
     delivery: Callable[[str], Asked[EventHistory | None]]
     signing: Callable[[str], Signing | None]
     destinations: Callable[[int, int], Asked[tuple[Sequence[DestinationView], int]]]

@@ -35,10 +35,10 @@ from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import Web
 from itsjustintv.delivery.sample import SampleRefused, SampleSender
 from itsjustintv.journal import offline
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Subscribed, seconds
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place, Subscribed, seconds
 from itsjustintv.journal.sqlite import history_reads, ids
 from itsjustintv.journal.sqlite.timeline import moved
-from itsjustintv.model import Attempt, Delivery, State, Streamer
+from itsjustintv.model import Attempt, Delivery, Streamer
 
 __all__ = ["AdminSources"]
 
@@ -149,9 +149,7 @@ class AdminSources:
         self,
         after: Place | None,
         limit: int,
-        states: Sequence[State] = (),
-        destination: str | None = None,
-        streamer: str | None = None,
+        filters: HistoryFilter,
     ) -> tuple[Sequence[EventHistory], Place | None]:
         """
         Some of the events. Where few of them are looked for the journal is asked several times, so that deliveries,
@@ -160,14 +158,7 @@ class AdminSources:
         found: list[EventHistory] = []
         for _ in range(_QUESTIONS):
             part, after = await self._ground.journal.ask(
-                partial(
-                    history_reads.events,
-                    after=after,
-                    limit=limit - len(found),
-                    states=states,
-                    destination=destination,
-                    streamer=streamer,
-                )
+                partial(history_reads.events, after=after, limit=limit - len(found), filters=filters)
             )
             found += part
             if after is None or len(found) >= limit:
@@ -185,22 +176,13 @@ class AdminSources:
         self,
         after: Place | None,
         limit: int,
-        states: Sequence[State],
-        destination: str | None,
-        streamer: str | None,
+        filters: HistoryFilter,
     ) -> tuple[Sequence[DeliveryHistory], Place | None]:
         """
         Some of the deliveries.
         """
         return await self._ground.journal.ask(
-            partial(
-                history_reads.deliveries,
-                after=after,
-                limit=limit,
-                states=states,
-                destination=destination,
-                streamer=streamer,
-            )
+            partial(history_reads.deliveries, after=after, limit=limit, filters=filters)
         )
 
     async def delivery(self, delivery_id: str) -> EventHistory | None:

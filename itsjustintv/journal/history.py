@@ -16,10 +16,41 @@ from attrs import frozen
 from itsjustintv.model import Attempt, Delivery, Event, State
 from itsjustintv.support.counts import count as counted
 
-__all__ = ["DeliveryHistory", "EventHistory", "HistoryStep", "Place", "Presence", "Subscribed", "Waiting", "seconds"]
+__all__ = [
+    "EVERYTHING",
+    "DeliveryHistory",
+    "EventHistory",
+    "HistoryFilter",
+    "HistoryStep",
+    "Place",
+    "Presence",
+    "Subscribed",
+    "Waiting",
+    "seconds",
+]
 
 #: Where a list that is read in parts goes on: the values that order it, of the last entry read so far.
 Place = tuple[float | str, ...]
+
+
+@frozen(kw_only=True)
+class HistoryFilter:
+    """
+    Which entries a list holds.
+
+    :ivar states: deliveries in one of these; empty for any. Of events, those with such a delivery.
+    :ivar destination: name of the destination; ``None`` for any.
+    :ivar streamer: of deliveries its key; of events a part of key, login or name, whatever its case, or the user id.
+        ``None`` for any.
+    """
+
+    states: tuple[State, ...] = ()
+    destination: str | None = None
+    streamer: str | None = None
+
+
+#: Lists every entry.
+EVERYTHING = HistoryFilter()
 
 
 def seconds(text: str | None) -> float | None:

@@ -18,6 +18,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.admin.api import ApiResource, openapi
 from itsjustintv.admin.endpoints import OPERATIONS, cursor
+from itsjustintv.journal.history import EVERYTHING, HistoryFilter
 from itsjustintv.model import UNDELIVERED, State
 from tests.admin.values import HOSTILE, House, story
 from tests.documents import ROOT
@@ -132,20 +133,24 @@ class RequestTests(ApiCase):
         What a list says as next is where it goes on, with all its filters.
         """
         for path, place, shown in (
-            ("/events", (1000.5, "e1"), ((1000.5, "e1"), 50, (), None, None)),
+            ("/events", (1000.5, "e1"), ((1000.5, "e1"), 50, EVERYTHING)),
             (
                 "/events?state=undelivered&destination=a&streamer=b",
                 (1000.5, "e1"),
-                ((1000.5, "e1"), 50, UNDELIVERED, "a", "b"),
+                ((1000.5, "e1"), 50, HistoryFilter(states=UNDELIVERED, destination="a", streamer="b")),
             ),
-            ("/deliveries", (17,), ((17,), 50, (), None, None)),
-            ("/deliveries?state=dead&limit=7", (2000.0, 3), ((2000.0, 3), 7, (State.DEAD,), None, None)),
-            ("/deliveries?state=undelivered", (2000.0, 3), ((2000.0, 3), 50, UNDELIVERED, None, None)),
-            ("/deliveries?state=accepted", (1.0, "x"), ((1.0, "x"), 50, (State.ACCEPTED,), None, None)),
+            ("/deliveries", (17,), ((17,), 50, EVERYTHING)),
+            ("/deliveries?state=dead&limit=7", (2000.0, 3), ((2000.0, 3), 7, HistoryFilter(states=(State.DEAD,)))),
+            ("/deliveries?state=undelivered", (2000.0, 3), ((2000.0, 3), 50, HistoryFilter(states=UNDELIVERED))),
+            ("/deliveries?state=accepted", (1.0, "x"), ((1.0, "x"), 50, HistoryFilter(states=(State.ACCEPTED,)))),
             (
                 "/deliveries?state=pending&destination=streamers.tanuk%C3%AD&streamer=a",
                 ("a", 1.5, "x"),
-                (("a", 1.5, "x"), 50, (State.PENDING,), "streamers.tanuk\u00ed", "a"),
+                (
+                    ("a", 1.5, "x"),
+                    50,
+                    HistoryFilter(states=(State.PENDING,), destination="streamers.tanuk\u00ed", streamer="a"),
+                ),
             ),
         ):
             self.house.goes_on = place  # type: ignore[assignment]

@@ -25,7 +25,7 @@ from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
-from itsjustintv.journal.history import Subscribed
+from itsjustintv.journal.history import EVERYTHING, HistoryFilter, Subscribed
 from itsjustintv.model import UNDELIVERED, State
 from itsjustintv.support.foreign_text import visible
 from tests.admin.values import AT, HOSTILE, House, story, streamer
@@ -241,12 +241,12 @@ class PageTests(PageCase):
         ]
         self.assertTrue(older.startswith("/?state=dead&query=a&cursor=") and older.endswith("#timeline"), older)
         found = self.outline(older.partition("#")[0])
-        self.assertIn(((1.5, "x"), 20, (State.DEAD,), None, None), self.house.asked)
+        self.assertIn(((1.5, "x"), 20, HistoryFilter(states=(State.DEAD,))), self.house.asked)
         self.assertTrue(found.find("a", href="/?state=dead&query=a#timeline"))
         self.house.asked.clear()
         for wrong in ("x", "%00", "é", cursor("streamers", (1,))):
             self.outline(f"/?cursor={wrong}")
-            self.assertIn((None, 20, (), None, None), self.house.asked)
+            self.assertIn((None, 20, EVERYTHING), self.house.asked)
 
     def test_filters(self) -> None:
         """
@@ -257,7 +257,8 @@ class PageTests(PageCase):
         house.stories, house.goes_on = [story("e1", State.DEAD)], (1.5, "x")
         query = "streamer=%22%3Ek%C3%A9y&destination=streamers.tanuki&state=undelivered"
         found = self.outline(f"/?{query}&cursor={cursor('events', (2.5, 'y'))}")
-        asked = ((2.5, "y"), 20, UNDELIVERED, "streamers.tanuki", '">k\u00e9y')
+        chosen = HistoryFilter(states=UNDELIVERED, destination="streamers.tanuki", streamer='">k\u00e9y')
+        asked = ((2.5, "y"), 20, chosen)
         self.assertIn(asked, house.asked)
         self.assertEqual(found.find("input", id="by-streamer")[0]["value"], '">k\u00e9y')
         self.assertEqual(found.find("input", id="by-destination")[0]["value"], "streamers.tanuki")
@@ -268,7 +269,7 @@ class PageTests(PageCase):
         self.assertEqual(house.asked, [asked])
         house.asked.clear()
         self.outline("/?state=gone&streamer=%00&destination=+")
-        self.assertIn((None, 20, (), None, None), house.asked)
+        self.assertIn((None, 20, EVERYTHING), house.asked)
 
     def test_the_same_as_json(self) -> None:
         """
@@ -307,7 +308,7 @@ class PageTests(PageCase):
         self.house.stories = [story("e1", State.DEAD), story("e2", State.EXPIRED), story("e3", State.CANCELLED)]
         found = self.outline()
         self.assertEqual(len(found.find("form", action="/actions/retry")), 2)
-        self.assertIn((None, 20, UNDELIVERED, None, None), self.house.asked)
+        self.assertIn((None, 20, HistoryFilter(states=UNDELIVERED)), self.house.asked)
         self.assertIn("healthy, 2 undelivered", found.texts)
         self.assertTrue(found.find("span", **{"class": "badge warn"}))
         self.assertTrue(found.find("a", href="#undelivered"))

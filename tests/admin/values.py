@@ -27,7 +27,7 @@ from itsjustintv.admin.views import (
     SubscriptionView,
 )
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Subscribed
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place, Subscribed
 from itsjustintv.model import Attempt, Picture, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -201,12 +201,10 @@ class House:
         self,
         after: Place | None,
         limit: int,
-        states: Sequence[State],
-        destination: str | None,
-        streamer: str | None,
+        filters: HistoryFilter,
     ) -> tuple[Sequence[EventHistory], Place | None]:
         self._ask()
-        self.asked.append((after, limit, states, destination, streamer))
+        self.asked.append((after, limit, filters))
         return self.stories[:limit], self.goes_on
 
     async def event(self, event_id: str) -> EventHistory | None:
@@ -216,13 +214,16 @@ class House:
         self,
         after: Place | None,
         limit: int,
-        states: Sequence[State],
-        destination: str | None,
-        streamer: str | None,
+        filters: HistoryFilter,
     ) -> tuple[Sequence[DeliveryHistory], Place | None]:
         self._ask()
-        self.asked.append((after, limit, states, destination, streamer))
-        found = [one for each in self.stories for one in each.deliveries if not states or one.delivery.state in states]
+        self.asked.append((after, limit, filters))
+        found = [
+            one
+            for each in self.stories
+            for one in each.deliveries
+            if not filters.states or one.delivery.state in filters.states
+        ]
         return found[:limit], self.goes_on
 
     async def delivery(self, delivery_id: str) -> EventHistory | None:

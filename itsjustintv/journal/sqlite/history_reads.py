@@ -13,7 +13,7 @@ from sqlite3 import Connection, Row
 
 from attrs import evolve
 
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, Place, Waiting
+from itsjustintv.journal.history import EVERYTHING, DeliveryHistory, EventHistory, HistoryFilter, Place, Waiting
 from itsjustintv.journal.sqlite import ids
 from itsjustintv.journal.sqlite.reads import attempts as get_attempts
 from itsjustintv.journal.sqlite.reads import event as get_event
@@ -50,20 +50,16 @@ def events(
     connection: Connection,
     after: Place | None,
     limit: int,
-    *,
-    states: Sequence[State] = (),
-    destination: str | None = None,
-    streamer: str | None = None,
+    filters: HistoryFilter = EVERYTHING,
 ) -> tuple[Sequence[EventHistory], Place | None]:
     """
     Events with all their deliveries and attempts, the latest first.
 
     :param after: where to go on.
-    :param states: only events of which a delivery is in one of these; to ``destination``, if one is given as well.
-    :param streamer: only those of one whose key, login or name holds this, whatever its case, or whose id it is.
+    :param filters: with states and a destination, one delivery of the event matches both.
     :return: the events, perhaps none, and where to go on, ``None`` at the end.
     """
-    streamer = (streamer or "").casefold()
+    states, destination, streamer = filters.states, filters.destination, (filters.streamer or "").casefold()
     filtered = bool(states or destination or streamer)
     most = _LOOK_AT_EVENTS if filtered else limit
     fits, keys = "1", "''"
@@ -152,20 +148,17 @@ def deliveries(
     connection: Connection,
     after: Place | None,
     limit: int,
-    *,
-    states: Sequence[State] = (),
-    destination: str | None = None,
-    streamer: str | None = None,
+    filters: HistoryFilter = EVERYTHING,
 ) -> tuple[Sequence[DeliveryHistory], Place | None]:
     """
     Deliveries without payload, and with the last attempt only: what has ended by its end, the latest first; what is
     pending by destination and next attempt; all of them together by acceptance, the latest first.
 
     :param after: where to go on.
-    :param states: these states only, either one, or several that are final; all when there are none.
-    :param destination: to this one only; likewise the next.
+    :param filters: its states are one, or several that are final, or none for all.
     :return: those found, perhaps none, and where to go on, ``None`` at the end.
     """
+    states, destination, streamer = filters.states, filters.destination, filters.streamer
     condition, descends, names = _order(states)
     columns = ", ".join(names)
     places = ", ".join("?" * len(names))

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from itsjustintv.journal import offline
-from itsjustintv.journal.history import Place
+from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.journal.sqlite import history_reads, reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.model import UNDELIVERED, State
@@ -100,7 +100,7 @@ class FilteredEventsTests(OperationsCase):
         found: list[int] = []
         after: Place | None = None
         while True:
-            part, after = history_reads.events(self.connection, after, limit, **filters)
+            part, after = history_reads.events(self.connection, after, limit, HistoryFilter(**filters))
             self.assertLessEqual(len(part), limit)
             found += [int(each.event.id[1:]) for each in part]
             if after is None:
@@ -134,7 +134,7 @@ class FilteredEventsTests(OperationsCase):
         However rare what is looked for, only so many events are read at a time; the list then says where it goes on.
         """
         self.patch(history_reads, "_LOOK_AT_EVENTS", 5)
-        part, after = history_reads.events(self.connection, None, 50, states=(State.EXPIRED,))
+        part, after = history_reads.events(self.connection, None, 50, HistoryFilter(states=(State.EXPIRED,)))
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(states=(State.EXPIRED,)), [2])
 
@@ -144,7 +144,9 @@ class FilteredEventsTests(OperationsCase):
         """
         asked: list[str] = []
         self.connection.set_trace_callback(asked.append)
-        history_reads.events(self.connection, (1003.0, "e07"), 5, states=UNDELIVERED, streamer="x", destination="a")
+        history_reads.events(
+            self.connection, (1003.0, "e07"), 5, HistoryFilter(states=UNDELIVERED, streamer="x", destination="a")
+        )
         self.connection.set_trace_callback(None)
         for statement in asked:
             for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
@@ -171,7 +173,7 @@ class DeliveriesTests(OperationsCase):
         found: list[str] = []
         after: Place | None = None
         while True:
-            part, after = history_reads.deliveries(self.connection, after, limit, **filters)
+            part, after = history_reads.deliveries(self.connection, after, limit, HistoryFilter(**filters))
             self.assertLessEqual(len(part), limit)
             found += [each.delivery.id for each in part]
             if after is None:
@@ -214,7 +216,7 @@ class DeliveriesTests(OperationsCase):
         However rare what is looked for, only so many rows are read at a time; the list then says where it goes on.
         """
         self.patch(history_reads, "_LOOK", 3)
-        part, after = history_reads.deliveries(self.connection, None, 50, destination="c")
+        part, after = history_reads.deliveries(self.connection, None, 50, HistoryFilter(destination="c"))
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(50, streamer="cool", destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
 
@@ -227,10 +229,10 @@ class DeliveriesTests(OperationsCase):
         after: dict[State | None, Place] = {None: (5,), State.PENDING: ("a", 1.0, "x"), State.ACCEPTED: (1.0, "x")}
         for state in (None, *State):
             states = () if state is None else (state,)
-            history_reads.deliveries(self.connection, None, 5, states=states)
-            history_reads.deliveries(self.connection, after.get(state, (1.0, 5)), 5, states=states)
-        history_reads.deliveries(self.connection, None, 5, states=UNDELIVERED)
-        history_reads.deliveries(self.connection, (1.0, 5), 5, states=UNDELIVERED)
+            history_reads.deliveries(self.connection, None, 5, HistoryFilter(states=states))
+            history_reads.deliveries(self.connection, after.get(state, (1.0, 5)), 5, HistoryFilter(states=states))
+        history_reads.deliveries(self.connection, None, 5, HistoryFilter(states=UNDELIVERED))
+        history_reads.deliveries(self.connection, (1.0, 5), 5, HistoryFilter(states=UNDELIVERED))
         history_reads.events(self.connection, (1000.0, "e1"), 5)
         history_reads.mark(self.connection)
         history_reads.waiting(self.connection)
