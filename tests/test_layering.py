@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -102,6 +103,24 @@ class LayeringTests(SynchronousTestCase):
                 if theirs in level and theirs != part and name and level[theirs] <= level[part]:
                     wrong.append(f"{name} imports {imported}")
         self.assertEqual(wrong, [])
+
+    def test_no_modules_import_each_other(self) -> None:
+        """
+        No module imports itself by way of others, not even inside a function or for its types alone.
+        """
+        graph: dict[str, set[str]] = {name: set() for name, _ in modules()}
+        for name, tree in modules():
+            for imported in imports(tree):
+                if within(imported, "itsjustintv"):
+                    path = imported.removeprefix("itsjustintv").removeprefix(".")
+                    while path not in graph:
+                        path = path.rpartition(".")[0]
+                    graph[name].add(path)
+            graph[name].discard(name)
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            self.fail("a circle of imports: " + " <- ".join(error.args[1]))
 
     def test_time_reactor_and_environment_are_handed_in(self) -> None:
         """

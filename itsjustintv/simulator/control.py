@@ -5,23 +5,22 @@ The simulated Twitch at the hand of a script: a small HTTP API, in JSON, for pro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import orjson
 from attrs import define, evolve
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.web import http
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import stream_online
 from itsjustintv.simulator.responses import Rejection, send_json
+from itsjustintv.simulator.twitch import SimulatedTwitch
 
-if TYPE_CHECKING:
-    from itsjustintv.simulator.twitch import SimulatedTwitch
-
-__all__ = ["Control"]
+__all__ = ["Control", "with_control"]
 
 # What a script may say of a behaviour; the rest needs Python.
 _BEHAVIOUR: Mapping[str, type | tuple[type, ...]] = {
@@ -237,6 +236,26 @@ class Control:
                     raise TypeError(f"{name} is of another type")
                 setattr(getattr(twitch, where) if where else twitch, name, value)
         return {}
+
+
+class _Root(Resource):
+    def __init__(self, twitch: SimulatedTwitch) -> None:
+        super().__init__()
+        self._twitch = twitch
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        if path == b"simulator":
+            return cast("IResource", Control(self._twitch).app.resource())
+        unread: Any = request
+        unread.postpath.insert(0, unread.prepath.pop())
+        return self._twitch.resource()
+
+
+def with_control(twitch: SimulatedTwitch) -> IResource:
+    """
+    Everything that a Twitch serves, and its control API at ``/simulator``.
+    """
+    return cast("IResource", _Root(twitch))
 
 
 def _behaviour(told: Mapping[str, Any]) -> Behaviour:

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.web.client import Agent
 
+from itsjustintv.simulator.control import with_control
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
@@ -178,4 +179,4 @@ def begin(reactor: Any, random: Random, port: int) -> StandaloneTwitch:
     :raises twisted.internet.error.CannotListenError: somebody else listens there.
     """
     twitch = SimulatedTwitch(reactor, Agent(reactor), random)
-    return StandaloneTwitch(twitch, listen(reactor, twitch.resource(), port))
+    return StandaloneTwitch(twitch, listen(reactor, with_control(twitch), port))

@@ -19,7 +19,6 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Script, act, avatar
-from itsjustintv.simulator.control import Control
 from itsjustintv.simulator.eventsub import EventSub, VerificationReport, channel_update, stream_offline, stream_online
 from itsjustintv.simulator.helix import SimulatedHelix
 from itsjustintv.simulator.loopback import all_of
@@ -42,8 +41,7 @@ __all__ = ["SimulatedTwitch"]
 @define(eq=False)
 class SimulatedTwitch:
     """
-    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent. What a
-    script wants is at ``/simulator``.
+    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent.
 
     :ivar world: who streams.
     :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``revoke``, ``users``, ``channels``,
@@ -215,10 +213,6 @@ class SimulatedTwitch:
     @app.route("/helix", branch=True)
     def _serve_helix(self, request: Request) -> IResource:
         return self._noted(request, self._helix.app)
-
-    @app.route("/simulator", branch=True)
-    def _serve_control(self, request: Request) -> IResource:  # noqa: ARG002
-        return cast("IResource", Control(self).app.resource())
 
     @app.route("/images/<user_id>.png")
     async def _serve_image(self, request: Request, user_id: str) -> bytes:

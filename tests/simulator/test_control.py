@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from itsjustintv.simulator.control import with_control
 from itsjustintv.simulator.responses import Query
 from tests.simulator.worlds import NOW, SECRET, Answer, InMemory, twitch
 
@@ -51,7 +52,7 @@ class ControlTests(SynchronousTestCase):
         self.clock.advance(NOW)
         self.receiving = Receiving()
         self.twitch = twitch(self.clock, self.receiving)
-        self.request = InMemory(self, self.twitch.resource())
+        self.request = InMemory(self, with_control(self.twitch))
 
     def post(self, what: str, **asked: Any) -> Answer:
         answer = self.request("POST", f"/simulator/{what}", json=asked)
