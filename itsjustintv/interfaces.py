@@ -6,15 +6,17 @@ A docstring here is the contract; an implementation may stay silent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from itsjustintv.model import (
+    Acceptance,
     Accounting,
     Attempt,
     Delivery,
+    Destination,
     Due,
     Enrichment,
     Event,
@@ -23,7 +25,38 @@ from itsjustintv.model import (
     Streamer,
 )
 
-__all__ = ["IEnricher", "IJournal", "ILastKnown", "IOutcomeSink"]
+__all__ = [
+    "Accept",
+    "GraceEnd",
+    "IEnricher",
+    "IJournal",
+    "ILastKnown",
+    "IOutcomeSink",
+    "Match",
+    "Resolve",
+    "Send",
+    "Submit",
+]
+
+# The hand-offs of an event: each part is given the next one as a function.
+
+#: Stores an event; fails with :class:`~itsjustintv.errors.JournalUnavailable` when it could not be stored.
+Accept = Callable[[Event], Deferred[Acceptance]]
+
+#: The configured streamers that an event concerns, each with the destinations that it goes to.
+Match = Callable[[Event], Sequence[Streamer]]
+
+#: Takes over a delivery that is ready to be sent.
+Submit = Callable[[Delivery], None]
+
+#: The destination of a name as it is configured now; ``None`` when it is not.
+Resolve = Callable[[str], Destination | None]
+
+#: When what waits for a name that is no longer configured ends: seconds since the epoch, infinity while unknown.
+GraceEnd = Callable[[str], float]
+
+#: Sends a delivery once and says how that ended. Never fails, unless it is cancelled.
+Send = Callable[[Delivery, Destination], Deferred[Attempt]]
 
 
 class IJournal(Interface):

@@ -25,20 +25,14 @@ from itsjustintv.dedup import Seen, SeenEvents
 from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import FilterResult, decide, of_another_type
-from itsjustintv.interfaces import IEnricher, IJournal, IOutcomeSink
+from itsjustintv.interfaces import GraceEnd, IEnricher, IJournal, IOutcomeSink, Match, Submit
 from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Kept", "Match", "OnError", "Pipeline", "Submit"]
-
-#: Who is configured to be told about an event: nobody, or each entry with destinations of its own.
-Match = Callable[[Event], Sequence[Streamer]]
+__all__ = ["Kept", "OnError", "Pipeline"]
 
 #: Is told of an event that the journal has kept, or known already, and when it was asked to. Never raises.
 Kept = Callable[[Event, float], None]
-
-#: The next step: a delivery that is ready to be sent.
-Submit = Callable[[Delivery], None]
 
 
 class OnError(Enum):
@@ -75,7 +69,7 @@ class Pipeline(Service):
     _on_error: Callable[[], OnError]
     _max_age: Callable[[], float]
     _on_kept: Kept = lambda _event, _asked_at: None
-    _ends: Callable[[str], float] = lambda _: 0.0
+    _ends: GraceEnd = lambda _: 0.0
     _at_once: int = 1000
     _every: float = 2.0
     _hold: float = 30.0

@@ -17,11 +17,10 @@ from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.delivery.stall_check import StallCheck
 from itsjustintv.destinations.http_sender import Dispatcher
 from itsjustintv.destinations.webhook import embed
-from itsjustintv.interfaces import IEnricher, IOutcomeSink
+from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink
 from itsjustintv.model import Delivery
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.support.http_agents import deliveries_agent
-from itsjustintv.telemetry.event_spans import Accept
 
 __all__ = ["Deliveries"]
 

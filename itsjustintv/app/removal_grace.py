@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import ILastKnown
 
-__all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "Ends", "RemovalGrace"]
+__all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "RemovalGrace"]
 
 #: What the moments are stored as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the name of a destination, by the
 #: key of a streamer, by the user id of a channel, by a login in lower case.
@@ -28,9 +28,6 @@ DESTINATIONS = "absent_destination"
 STREAMERS = "absent_streamer"
 CHANNELS = "absent_channel"
 LOGINS = "absent_login"
-
-#: When what waits for a name that is not configured ends, in seconds since the epoch; infinity while that is not known.
-Ends = Callable[[str], float]
 
 # Seconds after its end for which a moment still counts. Whatever is found to wait later has a grace of its own: it was
 # requeued, or the daemon did not run.

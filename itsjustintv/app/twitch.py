@@ -12,7 +12,7 @@ from treq.client import HTTPClient
 from itsjustintv.app.context import Context
 from itsjustintv.app.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
-from itsjustintv.interfaces import IEnricher
+from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.support.http_agents import twitch_agent
 from itsjustintv.telemetry.event_spans import TracedEnricher
 from itsjustintv.telemetry.tracing import ApiCall
@@ -22,7 +22,7 @@ from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.api.server_time import TwitchTime
-from itsjustintv.twitch.catch_up import Accept, CatchUpService, CatchUpSettings
+from itsjustintv.twitch.catch_up import CatchUpService, CatchUpSettings
 from itsjustintv.twitch.enrich import TwitchEnricher
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler

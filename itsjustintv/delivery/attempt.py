@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
@@ -17,23 +17,15 @@ from itsjustintv.delivery import retry_policy
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.delivery.retry_policy import Next
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, IOutcomeSink
-from itsjustintv.model import Attempt, Delivery, Destination, Due, Outcome, State
+from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
+from itsjustintv.model import Attempt, Delivery, Due, Outcome, State
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["AttemptRun", "Attempting", "Ends", "Orphaned", "Resolve", "report"]
+__all__ = ["AttemptRunner", "Orphaned", "report"]
 
-#: Sends a delivery once and says how that ended; never fails.
-Attempting = Callable[[Delivery, Destination], Deferred[Attempt]]
-
-#: The destination of a name as it is configured now, or ``None``.
-Resolve = Callable[[str], Destination | None]
-
-#: When deliveries to a destination that is not configured end, in seconds since the epoch; infinity if not known yet.
-Ends = Callable[[str], float]
-
-#: When a delivery ends because its streamer is not configured, likewise; ``None`` while the streamer is.
+#: When a delivery ends because its streamer is not configured, as :data:`~itsjustintv.interfaces.GraceEnd`; ``None``
+#: while the streamer is.
 Orphaned = Callable[[Delivery], float | None]
 
 #: Reasons of ends, stable words for logs and metrics.
@@ -49,11 +41,11 @@ _LONGEST_WAIT = 30.0
 
 
 @define(eq=False)
-class AttemptRun:
+class AttemptRunner:
     """
-    Brings one delivery one step on.
+    Runs one attempt of a delivery: send, decide what follows, record it in the journal, report the outcome.
 
-    :ivar attempt: makes one attempt.
+    :ivar send: makes the request.
     :ivar resolve: finds a destination by name, when it is needed and not before.
     :ivar policy: the current ``[retry]``.
     :ivar sinks: are told of every outcome, once it is kept.
@@ -64,44 +56,42 @@ class AttemptRun:
     """
 
     _journal: IJournal
-    _attempt: Attempting
+    _send: Send
     _resolve: Resolve
     _policy: Callable[[], Retry]
     _sinks: Sequence[IOutcomeSink]
     _clock: IReactorTime
     _random: Callable[[], float]
     _running: Callable[[], bool]
-    _ends: Ends
+    _ends: GraceEnd
     _orphaned: Orphaned
 
     log = Logger()
 
-    async def __call__(self, lane: Lane, due: Due, delivery: Delivery | None) -> Due | None:
+    async def run(self, lane: Lane, due: Due, submitted: Delivery | None = None) -> Due | None:
         """
-        Attempt a delivery, unless the journal says that its time has not come, or never will.
+        Attempt a delivery, unless the journal says that it is not due, or has ended.
 
-        :param delivery: as the journal holds it this very moment, or ``None`` if it is to be fetched.
+        :param submitted: the delivery, if it was prepared this very moment; otherwise it is read from the journal.
         :param lane: is paused when the receiver asks to be left alone.
         :return: its next place in line, if it has one.
         :raises JournalUnavailable: it could not be fetched, and nothing was attempted.
         """
-        at_hand = delivery is not None
-        if delivery is None:
-            delivery = await self._journal.load(due.id)
+        delivery = await self._journal.load(due.id) if submitted is None else submitted
         if delivery is None or delivery.state is not State.PENDING or not self._running():
             return None
         # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
         destination = self._resolve(delivery.destination)
         if destination is None:
             return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED, lane)
-        if not at_hand and (end := self._orphaned(delivery)) is not None:
+        if submitted is None and (end := self._orphaned(delivery)) is not None:
             return await self._hold(delivery, end, STREAMER_REMOVED)
-        if not at_hand and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
+        if submitted is None and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
             return Due(delivery.next_attempt_at, delivery.id)
         retry = self._policy()
         if retry_policy.too_old(retry, delivery.accepted_at, self._clock.seconds()):
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
-        attempt = await self._attempt(delivery, destination)
+        attempt = await self._send(delivery, destination)
         lane.pause_until(self._clock.seconds() + retry_policy.pause(attempt))
         decision = retry_policy.after(
             attempt,

@@ -19,10 +19,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.attempt import Attempting, AttemptRun, Ends, Orphaned, Resolve
+from itsjustintv.delivery.attempt import AttemptRunner, Orphaned
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, IOutcomeSink
+from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
 
@@ -60,7 +60,7 @@ class DeliveryQueue(Service):
     second attempt at the same time that is rationed, so that any number of receivers that never answer can hold no
     more than one slot each once slots are short. Lanes that must wait are served in the order in which they began to.
 
-    :ivar attempt: makes one attempt.
+    :ivar send: makes one attempt.
     :ivar resolve: finds a destination by name, when it is needed and not before.
     :ivar policy: the current ``[retry]``.
     :ivar sinks: are told of every outcome, once it is kept.
@@ -74,7 +74,7 @@ class DeliveryQueue(Service):
     """
 
     _journal: IJournal
-    _attempt: Attempting
+    _send: Send
     _resolve: Resolve
     _policy: Callable[[], Retry]
     _sinks: Sequence[IOutcomeSink]
@@ -82,29 +82,28 @@ class DeliveryQueue(Service):
     _random: Callable[[], float]
     _limits: QueueLimits = QueueLimits()
     _every: float = 1.0
-    _ends: Ends = lambda _: 0.0
+    _ends: GraceEnd = lambda _: 0.0
     _forget: Callable[[str], None] = lambda _: None
     _orphaned: Orphaned = lambda _: None
     _adopt: Callable[[], Deferred[None]] = lambda: succeed(None)
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _in_flight: int = field(default=0, init=False)
-    _turns: set[Deferred[Due | None]] = field(factory=set, init=False)
+    _attempting: set[Deferred[Due | None]] = field(factory=set, init=False)
     _readings: set[Deferred[None]] = field(factory=set, init=False)
     _waiting: dict[Lane, None] = field(factory=dict, init=False)
-    _attention: dict[Lane, None] = field(factory=dict, init=False)
-    _attending: bool = field(default=False, init=False)
-    _at_hand: Delivery | None = field(default=None, init=False)
+    _to_serve: dict[Lane, Delivery | None] = field(factory=dict, init=False)
+    _serving: bool = field(default=False, init=False)
     _listed: bool = field(default=False, init=False)
     _silent: bool = field(default=False, init=False)
     _poll: LoopingCall | None = field(default=None, init=False)
-    _take: AttemptRun = field(init=False)
+    _runner: AttemptRunner = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._take = AttemptRun(
+        self._runner = AttemptRunner(
             self._journal,
-            self._attempt,
+            self._send,
             self._resolve,
             self._policy,
             self._sinks,
@@ -163,10 +162,10 @@ class DeliveryQueue(Service):
                 lane.timer = None
         self._lanes.clear()
         self._waiting.clear()
-        self._attention.clear()
+        self._to_serve.clear()
         for reading in list(self._readings):
             reading.cancel()
-        return Deferred.fromCoroutine(self._finish(list(self._turns)))
+        return Deferred.fromCoroutine(self._finish(list(self._attempting)))
 
     def submit(self, delivery: Delivery) -> None:
         """
@@ -177,11 +176,8 @@ class DeliveryQueue(Service):
             return
         lane = self._lane(delivery.destination)
         lane.add_fresh(Due(delivery.next_attempt_at, delivery.id))
-        self._at_hand = delivery
-        try:
-            self._attend(lane)
-        finally:
-            self._at_hand = None
+        self._to_serve[lane] = delivery
+        self._serve_lanes()
 
     def refresh(self) -> None:
         """
@@ -191,7 +187,7 @@ class DeliveryQueue(Service):
         for name, lane in list(self._lanes.items()):
             if lane.closed and lane.idle:
                 del self._lanes[name]
-        self._attend(*self._lanes.values())
+        self._serve_lanes(*self._lanes.values())
 
     # Lanes
 
@@ -206,34 +202,41 @@ class DeliveryQueue(Service):
             return self._in_flight < self._limits.ceiling
         return lane.in_flight < self._policy().concurrency and self._in_flight < self._limits.at_once
 
-    def _attend(self, *lanes: Lane) -> None:
+    def _serve_lanes(self, *lanes: Lane) -> None:
         """
-        Give lanes what they may have. An attempt that ends while that is being done is attended to afterwards, however
-        many there are, rather than within.
+        Begin the attempts that lanes may begin now. Lanes in which an attempt ends meanwhile are served afterwards, in
+        the same loop: any number of them would otherwise be calls within calls.
         """
         if not self.running:
             return
-        self._attention.update(dict.fromkeys(lanes))
-        if self._attending:
+        for lane in lanes:
+            self._to_serve.setdefault(lane, None)
+        if self._serving:
             return
-        self._attending = True
+        self._serving = True
         try:
-            while self._attention:
-                lane = next(iter(self._attention))
-                del self._attention[lane]
+            while self._to_serve:
+                lane = next(iter(self._to_serve))
+                submitted = self._to_serve.pop(lane)
                 try:
-                    self._serve(lane)
+                    self._serve(lane, submitted)
                 except Exception:  # noqa: BLE001 - a defect in one lane must not stop the others
                     self.log.failure("cannot serve {destination}, will try again", destination=lane.name)
                     self._wake(lane, self._clock.seconds() + self._limits.longest_pause)
         finally:
-            self._attending = False
+            self._serving = False
 
-    def _serve(self, lane: Lane) -> None:
+    def _serve(self, lane: Lane, submitted: Delivery | None) -> None:
+        """
+        Begin the attempts that a lane may begin now.
+
+        :param submitted: a delivery in it that need not be read from the journal.
+        """
         now = self._clock.seconds()
         self._see(lane, now)
         while lane.head(now) is not None and self._has_room(lane):
-            self._begin(lane, lane.take(now))
+            due = lane.take(now)
+            self._begin(lane, due, submitted if submitted is not None and submitted.id == due.id else None)
         if lane.paused_until <= now and (limit := lane.wants):
             self._reading(self._fill(lane, lane.begin_reading(), limit))
         if lane.head(now) is None:
@@ -282,7 +285,7 @@ class DeliveryQueue(Service):
 
     def _woken(self, lane: Lane) -> None:
         lane.timer = None
-        self._attend(lane)
+        self._serve_lanes(lane)
 
     # What the journal holds
 
@@ -312,7 +315,7 @@ class DeliveryQueue(Service):
             self._lane(name)
         for lane in self._lanes.values():
             lane.forget()
-        self._attend(*self._lanes.values())
+        self._serve_lanes(*self._lanes.values())
 
     def _reading(self, reading: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         begun = Deferred.fromCoroutine(reading)
@@ -333,11 +336,11 @@ class DeliveryQueue(Service):
         else:
             self._silent = False
             lane.end_reading(found, complete=len(found) < limit)
-            self._attend(lane)
+            self._serve_lanes(lane)
             return
         lane.abandon_reading()
         self._pause(lane, self._limits.first_pause)
-        self._attend(lane)
+        self._serve_lanes(lane)
 
     def _say_unavailable(self, error: JournalUnavailable) -> None:
         """
@@ -353,32 +356,31 @@ class DeliveryQueue(Service):
     def _pause(self, lane: Lane, seconds: float) -> None:
         lane.pause_until(self._clock.seconds() + seconds)
 
-    # One delivery's turn
+    # Attempts
 
-    def _begin(self, lane: Lane, due: Due) -> None:
+    def _begin(self, lane: Lane, due: Due, submitted: Delivery | None) -> None:
         lane.in_flight += 1
         self._in_flight += 1
-        at_hand = self._at_hand if self._at_hand is not None and self._at_hand.id == due.id else None
-        turn = Deferred.fromCoroutine(self._turn(lane, due, at_hand))
-        self._turns.add(turn)
-        turn.addBoth(self._ended, lane, due, turn)
+        attempt = Deferred.fromCoroutine(self._attempt(lane, due, submitted))
+        self._attempting.add(attempt)
+        attempt.addBoth(self._ended, lane, due, attempt)
 
-    def _ended(self, again: Due | None, lane: Lane, due: Due, turn: Deferred[Due | None]) -> None:
-        self._turns.discard(turn)
+    def _ended(self, again: Due | None, lane: Lane, due: Due, attempt: Deferred[Due | None]) -> None:
+        self._attempting.discard(attempt)
         self._in_flight -= 1
         lane.in_flight -= 1
         lane.release(due.id, again)
         waiting, self._waiting = self._waiting, {}
-        self._attend(*waiting, lane)
+        self._serve_lanes(*waiting, lane)
 
-    async def _turn(self, lane: Lane, due: Due, delivery: Delivery | None) -> Due | None:
+    async def _attempt(self, lane: Lane, due: Due, submitted: Delivery | None) -> Due | None:
         """
-        Bring one delivery one step on. Never raises.
+        Run one attempt. Never raises.
 
         :return: its next place in line, if it has one.
         """
         try:
-            return await self._take(lane, due, delivery)
+            return await self._runner.run(lane, due, submitted)
         except JournalUnavailable as error:
             self._say_unavailable(error)
             self._pause(lane, self._limits.first_pause)
@@ -396,15 +398,15 @@ class DeliveryQueue(Service):
             self._pause(lane, self._limits.longest_pause)
         return due
 
-    async def _finish(self, turns: Sequence[Deferred[Due | None]]) -> None:
+    async def _finish(self, attempts: Sequence[Deferred[Due | None]]) -> None:
         def abandon() -> None:
             self.log.warn(
-                "{count} did not end in time and will be made again", count=Counted(len(self._turns), "attempt")
+                "{count} did not end in time and will be made again", count=Counted(len(self._attempting), "attempt")
             )
-            for turn in turns:
-                turn.cancel()
+            for attempt in attempts:
+                attempt.cancel()
 
         abandoning = self._clock.callLater(self._limits.stop, abandon)
-        await DeferredList(turns)
+        await DeferredList(attempts)
         if abandoning.active():
             abandoning.cancel()

@@ -18,14 +18,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv.interfaces import IEnricher, IOutcomeSink
+from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink
 from itsjustintv.model import Acceptance, Attempt, Destination, Enrichment, Event, Outcome, Streamer
 from itsjustintv.telemetry.tracing import ApiCall, Attribute, Span, SpanKind, Tracer, on_behalf_of
 
-__all__ = ["Accept", "EventSpans", "TracedEnricher"]
-
-#: Takes an event, and says what became of it.
-Accept = Callable[[Event], Deferred[Acceptance]]
+__all__ = ["EventSpans", "TracedEnricher"]
 
 _PORTS = {"http": 80, "https": 443}
 

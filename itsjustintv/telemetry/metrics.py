@@ -4,22 +4,19 @@ What is counted as it happens: by the parts, which are handed a method of this e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv.interfaces import IOutcomeSink
+from itsjustintv.interfaces import Accept, IOutcomeSink
 from itsjustintv.model import Acceptance, Attempt, Event, Outcome, State
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.instruments import Registry
 from itsjustintv.telemetry.tracing import ApiCall
 
 __all__ = ["Metrics"]
-
-#: Takes an event, and says what became of it.
-Accept = Callable[[Event], Deferred[Acceptance]]
 
 
 @implementer(IOutcomeSink)

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
+from itsjustintv.interfaces import Accept
 from itsjustintv.model import Acceptance, Event
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.counts import Counted
@@ -23,10 +24,7 @@ from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.api.batching import all_of
 from itsjustintv.twitch.api.lookups import Lookups, Stream
 
-__all__ = ["Accept", "CatchUpService", "CatchUpSettings"]
-
-#: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
-Accept = Callable[[Event], Deferred[Acceptance]]
+__all__ = ["CatchUpService", "CatchUpSettings"]
 
 _AT_ONCE = 100
 

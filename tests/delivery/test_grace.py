@@ -48,7 +48,7 @@ class GraceTests(QueueTestCase):
         )
         return DeliveryQueue(
             journal=self.journal,
-            attempt=self.receivers,
+            send=self.receivers,
             resolve=lambda name: None if name in self.unknown else Destination(name=name, url="https://example.org/"),
             policy=lambda: self.retry,
             sinks=[self.outcomes],
@@ -301,7 +301,7 @@ class ReloadMachine(RuleBasedStateMachine):
         )
         self.queue = DeliveryQueue(
             journal=self.journal,
-            attempt=self.attempt,
+            send=self.attempt,
             resolve=lambda name: None if name in self.removed else Destination(name=name, url="https://example.org/"),
             policy=lambda: Retry(jitter=0.0),
             sinks=[],

@@ -107,7 +107,7 @@ class QueueTestCase(SynchronousTestCase):
         """
         return DeliveryQueue(
             journal=self.journal,
-            attempt=self.receivers,
+            send=self.receivers,
             resolve=lambda name: None if name in self.unknown else Destination(name=name, url="https://example.org/"),
             policy=lambda: self.retry,
             sinks=[self.outcomes],
@@ -787,7 +787,7 @@ class TroubleTests(QueueTestCase):
             def record(self, outcome: Outcome) -> None:
                 raise RuntimeError("defect")
 
-        self.queue._take._sinks = [Broken(), self.outcomes]
+        self.queue._runner._sinks = [Broken(), self.outcomes]
         self.receivers.answers["home"] = lambda _: OK
         self.start()
         self.submit(delivery("a"))

@@ -60,7 +60,7 @@ class World:
         """
         return DeliveryQueue(
             journal=self.journal,
-            attempt=self.attempt,
+            send=self.attempt,
             resolve=lambda name: Destination(name=name, url="https://example.org/"),
             policy=lambda: self.retry,
             sinks=[self],

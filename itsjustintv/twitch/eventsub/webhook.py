@@ -16,17 +16,16 @@ from twisted.web import http
 from twisted.web.iweb import IRequest
 
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
+from itsjustintv.interfaces import Accept
 from itsjustintv.model import Acceptance, Event
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.log_throttle import LogThrottle
 from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revocation, open_message
 
-__all__ = ["Accept", "Count", "OnRevocation", "Secrets", "TwitchResource"]
+__all__ = ["Count", "OnRevocation", "Secrets", "TwitchResource"]
 
 #: The secrets Twitch may sign with at this moment.
 Secrets = Callable[[], Sequence[bytes]]
-#: Fires once the event is on stable storage, or is known not to be needed; fails with ``JournalUnavailable``.
-Accept = Callable[[Event], Deferred[Acceptance]]
 #: Counts a message by what became of it, in one word.
 Count = Callable[[str], None]
 #: Is told of a subscription that Twitch has ended. Returns at once.
