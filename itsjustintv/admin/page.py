@@ -14,9 +14,10 @@ from twisted.web.server import Request
 
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access, form
+from itsjustintv.admin.chart import chart
 from itsjustintv.admin.endpoints import STATES, cursor, place
 from itsjustintv.admin.event_views import to_delivery_view, to_event_view
-from itsjustintv.admin.html import Markup, chart, el, foreign, page
+from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page_sections import (
     Choice,

@@ -16,6 +16,7 @@ from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.views import DestinationView, StreamerView
 from itsjustintv.journal.history import HistoryFilter, Subscribed, seconds
 from itsjustintv.model import State
+from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
 __all__ = [
@@ -358,8 +359,7 @@ def _way(event: EventView, delivery: DeliveryView) -> Markup:
     ]
     last = delivery.tries[-1] if delivery.tries else None
     soon = [" · next attempt ", when(delivery.next_attempt_at)] if delivery.next_attempt_at and last else None
-    count = len(delivery.tries)
-    tries = f"{count} attempt{'s' * (count != 1)}" if count else "details"
+    tries = count(len(delivery.tries), "attempt") if delivery.tries else "details"
     return el(
         "div",
         el(
@@ -408,9 +408,8 @@ def destinations(found: Sequence[DestinationView], total: int, forms: Forms) -> 
         )
         for each in found
     ]
-    count = _shown(found, total)
     api = f"/destinations?limit={max(1, len(found))}"
-    return section("destinations", "Destinations", count, el("ul", rows, class_="rows"), api=api)
+    return section("destinations", "Destinations", _shown(found, total), el("ul", rows, class_="rows"), api=api)
 
 
 def _queue(each: DestinationView) -> object:
@@ -431,7 +430,7 @@ def _last(each: DestinationView) -> object:
 
 
 def waiting(
-    found: Sequence[DeliveryView], count: int, forms: Forms, configured: Callable[[str], bool]
+    found: Sequence[DeliveryView], total: int, forms: Forms, configured: Callable[[str], bool]
 ) -> Markup | None:
     """
     What is to be sent, or sent again; nothing when there is nothing.
@@ -450,40 +449,40 @@ def waiting(
         )
         for each in found
     ]
-    content = (el("ul", rows, class_="rows"), _all(found, count, "pending"))
+    content = (el("ul", rows, class_="rows"), _all(found, total, "pending"))
     return section(
-        "waiting", "On the way", _shown(found, count), *content, api=f"/deliveries?state=pending&limit={len(found)}"
+        "waiting", "On the way", _shown(found, total), *content, api=f"/deliveries?state=pending&limit={len(found)}"
     )
 
 
-def undelivered(found: Sequence[DeliveryView], count: int, forms: Forms) -> Markup | None:
+def undelivered(found: Sequence[DeliveryView], total: int, forms: Forms) -> Markup | None:
     """
     What ended as dead or expired, and is in the journal; nothing when there is nothing.
 
-    :param count: how many there are.
+    :param total: how many there are.
     """
     if not found:
         return None
     rows = [_row(each, [badge("bad", each.state.value), " ", when(each.finished_at)], forms) for each in found]
-    content = (el("ul", rows, class_="rows"), _all(found, count, "undelivered"))
+    content = (el("ul", rows, class_="rows"), _all(found, total, "undelivered"))
     return section(
         "undelivered",
         "Undelivered",
-        _shown(found, count),
+        _shown(found, total),
         *content,
         api=f"/deliveries?state=undelivered&limit={len(found)}",
     )
 
 
-def _shown(found: Sequence[object], count: int) -> str:
-    return f"{len(found)} of {count:,}" if len(found) < count else f"{count:,}"
+def _shown(found: Sequence[object], total: int) -> str:
+    return f"{len(found)} of {total:,}" if len(found) < total else f"{total:,}"
 
 
-def _all(found: Sequence[DeliveryView], count: int, state: str) -> Markup | None:
+def _all(found: Sequence[DeliveryView], total: int, state: str) -> Markup | None:
     """
     Lead to those that are not shown.
     """
-    if len(found) >= count:
+    if len(found) >= total:
         return None
     return el("p", el("a", "Show all in the timeline", href=f"/?state={state}#timeline"))
 

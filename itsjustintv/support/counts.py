@@ -4,7 +4,7 @@ Numbers of things, as people read them.
 
 from __future__ import annotations
 
-__all__ = ["Counted", "count"]
+__all__ = ["Counted", "count", "inflect"]
 
 
 def count(number: int, noun: str, verbs: tuple[str, str] | None = None) -> str:
@@ -14,12 +14,16 @@ def count(number: int, noun: str, verbs: tuple[str, str] | None = None) -> str:
     :param noun: in the singular; the words before the noun belong to it: ``configured streamer``.
     :param verbs: what follows, for one and for many: ``("has", "have")``.
     """
-    one = number == 1
-    words = f"{number} {noun if one else _plural(noun)}"
-    return words if verbs is None else f"{words} {verbs[not one]}"
+    words = f"{number} {inflect(number, noun)}"
+    return words if verbs is None else f"{words} {verbs[number != 1]}"
 
 
-def _plural(noun: str) -> str:
+def inflect(number: int, noun: str) -> str:
+    """
+    The form a noun has after a number: ``delivery``, ``deliveries``.
+    """
+    if number == 1:
+        return noun
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return noun[:-1] + "ies"
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")

@@ -18,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.admin.api import ApiResource
 from itsjustintv.admin.assets import AvatarResource
 from itsjustintv.admin.auth import Access
+from itsjustintv.admin.chart import chart, decades, top
 from itsjustintv.admin.delivery_page import DeliveryResource
 from itsjustintv.admin.endpoints import cursor
-from itsjustintv.admin.html import Markup, chart, decades, el, page, top
+from itsjustintv.admin.html import Markup, el, page
 from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource

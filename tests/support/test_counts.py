@@ -9,7 +9,7 @@ import json
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.counts import Counted, count
+from itsjustintv.support.counts import Counted, count, inflect
 
 
 class CountTests(SynchronousTestCase):
@@ -28,6 +28,7 @@ class CountTests(SynchronousTestCase):
         )
         self.assertEqual(count(1, "delivery", ("waits", "wait")), "1 delivery waits")
         self.assertEqual(count(0, "delivery", ("waits", "wait")), "0 deliveries wait")
+        self.assertEqual([inflect(each, "delivery") for each in (1, 2)], ["delivery", "deliveries"])
 
     def test_in_the_log(self) -> None:
         """
