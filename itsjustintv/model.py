@@ -30,10 +30,13 @@ __all__ = [
     "Notice",
     "Outcome",
     "Picture",
+    "Presence",
     "State",
     "StreamDetails",
     "Streamer",
+    "Subscribed",
     "broadcast_key",
+    "parse_rfc3339",
     "rfc3339",
 ]
 
@@ -62,6 +65,17 @@ def rfc3339(seconds: float, timespec: str = "seconds") -> str:
     :param timespec: how exactly, as :meth:`datetime.datetime.isoformat` has it; what is finer is cut off.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
+
+
+def parse_rfc3339(text: object) -> float | None:
+    """
+    Seconds since the epoch of a moment with a time zone, or ``None`` for what is none.
+    """
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return None if found is None or found.tzinfo is None else found.timestamp()
 
 
 @frozen(kw_only=True)
@@ -450,3 +464,35 @@ class Census:
     dead: int
     undelivered: int
     newest_at: float | None
+
+
+@frozen(kw_only=True)
+class Presence:
+    """
+    What is known of a streamer at this moment. An absent text is empty.
+
+    :ivar live: ``None`` while it is not known.
+    :ivar viewers: ``None`` while nobody has counted.
+    :ivar started_at: RFC 3339 as Twitch wrote it.
+    :ivar pictured: whether there is a profile image.
+    """
+
+    live: bool | None = None
+    name: str = ""
+    title: str = ""
+    game: str = ""
+    viewers: int | None = None
+    started_at: str = ""
+    pictured: bool = False
+
+
+class Subscribed(StrEnum):
+    """
+    Whether the events of a streamer arrive.
+    """
+
+    ENABLED = "enabled"
+    PENDING = "pending"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    UNKNOWN_LOGIN = "unknown login"

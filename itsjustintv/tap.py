@@ -31,7 +31,7 @@ from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
 from itsjustintv.errors import CertificateUnusable, ConfigError
-from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.journal import SQLiteJournal
 from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.logs import REDACTOR, WANTED, logger
 from itsjustintv.logs.observer import log_through
@@ -199,7 +199,9 @@ def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Context:
     metrics = Metrics()
     tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans, steady.ahead)
     original = Original(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
-    journal = Journal(Path(config.storage.path), reactor, reactor, original, committed=metrics.committed, steady=steady)
+    journal = SQLiteJournal(
+        Path(config.storage.path), reactor, reactor, original, committed=metrics.committed, steady=steady
+    )
     return Context(
         reactor=reactor,
         steady=steady,

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, seconds
-from itsjustintv.model import Attempt, Delivery, State, rfc3339
+from itsjustintv.journal.history import DeliveryHistory, EventHistory
+from itsjustintv.model import Attempt, Delivery, State, parse_rfc3339, rfc3339
 
 __all__ = [
     "AttemptView",
@@ -209,7 +209,7 @@ def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventVi
     """
     event = story.event
     stream: Mapping[str, Any] = next((found for each in story.deliveries if (found := each.content.get("stream"))), {})
-    started_at = seconds(event.started_at)
+    started_at = parse_rfc3339(event.started_at)
     return EventView(
         id=event.id,
         stream_id=event.stream_id,

@@ -14,8 +14,8 @@ from itsjustintv.admin.endpoints import STATES
 from itsjustintv.admin.event_views import DeliveryView, EventView
 from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.views import DestinationView, StreamerView
-from itsjustintv.journal.history import HistoryFilter, Subscribed, seconds
-from itsjustintv.model import State
+from itsjustintv.journal.history import HistoryFilter
+from itsjustintv.model import State, Subscribed, parse_rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
@@ -352,7 +352,7 @@ def _way(event: EventView, delivery: DeliveryView) -> Markup:
         *((("first attempt", delivery.tries[0].started_at),) if delivery.tries else ()),
         *(((delivery.state.value, delivery.finished_at),) if delivery.finished_at else ()),
     ]
-    known = [(name, at) for name, moment in stages if (at := seconds(moment)) is not None]
+    known = [(name, at) for name, moment in stages if (at := parse_rfc3339(moment)) is not None]
     steps = [
         el("li", name, "" if not number else f" {_after(at - known[number - 1][1])}")
         for number, (name, at) in enumerate(known)

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import frozen
 
-from itsjustintv.journal.history import Subscribed
+from itsjustintv.model import Subscribed
 
 __all__ = [
     "AccountingView",

@@ -35,10 +35,10 @@ from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import Web
 from itsjustintv.delivery.sample import SampleRefused, SampleSender
 from itsjustintv.journal import offline
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place, Subscribed, seconds
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
 from itsjustintv.journal.sqlite import history_reads, ids
-from itsjustintv.journal.sqlite.timeline import moved
-from itsjustintv.model import Attempt, Delivery, Streamer
+from itsjustintv.model import Attempt, Delivery, Streamer, Subscribed, parse_rfc3339
+from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
 
@@ -340,7 +340,7 @@ class AdminSources:
         """
         With its moments as the clock of the machine has them.
         """
-        return moved(value, self._ground.jumps.ahead)
+        return shift_times(value, self._ground.jumps.ahead)
 
     def _subscriptions_view(self) -> SubscriptionsView:
         report = self._on_the_wall(self._subscriptions.keeper.report())
@@ -382,7 +382,7 @@ class AdminSources:
             title=presence.title,
             game=presence.game,
             viewers=presence.viewers,
-            live_since=moment(seconds(presence.started_at)),
+            live_since=moment(parse_rfc3339(presence.started_at)),
             avatar=f"/avatars/{streamer.user_id}" if presence.pictured else None,
             destinations=streamer.destinations,
             subscription=SubscriptionView(state=state, reason=reason),

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
-from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.journal import SQLiteJournal
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock
@@ -51,7 +51,7 @@ class Context:
     random: Callable[[], float]
     disk: FileThreadPool
     settings: ConfigService
-    journal: Journal
+    journal: SQLiteJournal
     routing: Routing
     new_id: EventIds
     hide: Callable[[Iterable[str]], None]

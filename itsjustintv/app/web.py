@@ -12,7 +12,7 @@ from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import Deliveries
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.config.sections import Config
-from itsjustintv.journal.sqlite.timeline import moved
+from itsjustintv.support.clocks import shift_times
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.tls.modes import ModeFactory
 from itsjustintv.tls.service import TLSService
@@ -116,9 +116,9 @@ def _health(
             ("certificates", https.problem),
         ),
         details=(
-            ("configuration", lambda: moved(ground.settings.status(), ground.jumps.ahead).public()),
+            ("configuration", lambda: shift_times(ground.settings.status(), ground.jumps.ahead).public()),
             ("deliveries", deliveries.backlog.public),
-            ("subscriptions", lambda: moved(subscriptions.keeper.report(), ground.jumps.ahead).public()),
+            ("subscriptions", lambda: shift_times(subscriptions.keeper.report(), ground.jumps.ahead).public()),
         ),
     )
 

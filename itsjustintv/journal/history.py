@@ -5,15 +5,13 @@ What an operator sees of the journal at a glance.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import orjson
 from attrs import frozen
 
-from itsjustintv.model import Attempt, Delivery, Event, State
+from itsjustintv.model import Attempt, Delivery, Event, State, parse_rfc3339
 from itsjustintv.support.counts import count as counted
 
 __all__ = [
@@ -23,10 +21,7 @@ __all__ = [
     "HistoryFilter",
     "HistoryStep",
     "Place",
-    "Presence",
-    "Subscribed",
     "Waiting",
-    "seconds",
 ]
 
 #: Where a list that is read in parts goes on: the values that order it, of the last entry read so far.
@@ -51,17 +46,6 @@ class HistoryFilter:
 
 #: Lists every entry.
 EVERYTHING = HistoryFilter()
-
-
-def seconds(text: str | None) -> float | None:
-    """
-    Seconds since the epoch of a moment that somebody wrote, or ``None`` when it is none.
-    """
-    try:
-        found = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return None if found.tzinfo is None else found.timestamp()
 
 
 @frozen(kw_only=True)
@@ -124,7 +108,7 @@ class DeliveryHistory:
         """
         When its payload was made, as that says itself.
         """
-        return seconds(self.content.get("timestamp"))
+        return parse_rfc3339(self.content.get("timestamp"))
 
     def steps(self, received_at: float) -> Iterator[HistoryStep]:
         """
@@ -181,7 +165,7 @@ class EventHistory:
         source = "found by asking twitch who is live" if event.recovered else "told by twitch"
         count = sum(not each.resent for each in self.deliveries)
         whom = f"accepted for {counted(count, 'destination')}, with its keys against duplicates"
-        began = seconds(event.started_at)
+        began = parse_rfc3339(event.started_at)
         since = None if began is None else event.received_at - began
         told = [
             HistoryStep(at=event.received_at, took=since, name="received", text=f"{source}; since the broadcast began"),
@@ -202,35 +186,3 @@ class Waiting:
     destination: str
     count: int
     next_at: float
-
-
-@frozen(kw_only=True)
-class Presence:
-    """
-    What is known of a streamer at this moment. An absent text is empty.
-
-    :ivar live: ``None`` while it is not known.
-    :ivar viewers: ``None`` while nobody has counted.
-    :ivar started_at: RFC 3339 as Twitch wrote it.
-    :ivar pictured: whether there is a profile image.
-    """
-
-    live: bool | None = None
-    name: str = ""
-    title: str = ""
-    game: str = ""
-    viewers: int | None = None
-    started_at: str = ""
-    pictured: bool = False
-
-
-class Subscribed(StrEnum):
-    """
-    Whether the events of a streamer arrive.
-    """
-
-    ENABLED = "enabled"
-    PENDING = "pending"
-    BROKEN = "broken"
-    UNKNOWN = "unknown"
-    UNKNOWN_LOGIN = "unknown login"

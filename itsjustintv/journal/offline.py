@@ -20,9 +20,9 @@ from itsjustintv.journal.sqlite import history_reads, ids, reads, writes
 from itsjustintv.journal.sqlite.database import connect, explained
 from itsjustintv.journal.sqlite.legacy_files import Embed, Export, Resolve, collect
 from itsjustintv.journal.sqlite.migrations import STEPS, check
-from itsjustintv.journal.sqlite.timeline import MOMENTS, ahead, moved
+from itsjustintv.journal.sqlite.timeline import MOMENTS, ahead
 from itsjustintv.model import Accounting, Attempt, Delivery, Event, State
-from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
+from itsjustintv.support.clocks import SteadyClock, boot_id, shift_times, uptime
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
 __all__ = [
@@ -108,7 +108,9 @@ class OfflineJournal:
         :param destination: to this one only; likewise the next.
         """
         with self._reading() as connection:
-            return moved(reads.deliveries(connection, states, destination, streamer, limit), self._ahead(connection))
+            return shift_times(
+                reads.deliveries(connection, states, destination, streamer, limit), self._ahead(connection)
+            )
 
     def show(self, delivery_id: str) -> History:
         """
@@ -123,7 +125,7 @@ class OfflineJournal:
                 delivery=delivery,
                 attempts=reads.attempts(connection, delivery_id),
             )
-            return moved(history, self._ahead(connection))
+            return shift_times(history, self._ahead(connection))
 
     def named(self, text: str) -> str:
         """
@@ -190,7 +192,7 @@ class OfflineJournal:
         """
         with self._reading() as connection:
             found = history_reads.story(connection, name, prefix=prefix) if name else None
-            return moved(found, self._ahead(connection))
+            return shift_times(found, self._ahead(connection))
 
     def accounting(self) -> Accounting:
         """

@@ -7,19 +7,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import attrs
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-__all__ = ["SteadyClock", "WallClock", "boot_id", "uptime"]
+__all__ = ["SteadyClock", "WallClock", "boot_id", "shift_times", "uptime"]
+
+_T = TypeVar("_T")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 # Two looks at a clock that are further apart, in seconds, had the process stopped in between.
 _TOGETHER = 0.1
 _LOOKS = 5
+
+# A difference below this, in seconds, is none.
+_LEAST_SHIFT = 1.0
 
 
 def uptime() -> float:
@@ -110,3 +116,27 @@ class WallClock:
         Those of the reactor.
         """
         return self._reactor.getDelayedCalls()
+
+
+def shift_times(value: _T, by: float) -> _T:
+    """
+    A value, or a sequence of values, with every moment in it moved by so many seconds: what is called ``at``, or
+    something that ends so.
+    """
+    if abs(by) < _LEAST_SHIFT:
+        return value
+    found: Any = value
+    if isinstance(value, tuple | list):
+        found = type(value)(shift_times(each, by) for each in value)
+    elif attrs.has(type(value)):
+        content = {each.alias: getattr(value, each.name) for each in attrs.fields(type(value)) if each.init}  # type: ignore[arg-type]
+        changed = {name: _shift(name, each, by) for name, each in content.items()}
+        found = attrs.evolve(value, **{name: each for name, each in changed.items() if each is not content[name]})  # type: ignore[misc]
+    return found  # type: ignore[no-any-return]
+
+
+def _shift(name: str, value: Any, by: float) -> Any:
+    if isinstance(value, float):
+        # 0 stands for a moment that is not known.
+        return value + by if value and (name == "at" or name.endswith("_at")) else value
+    return shift_times(value, by)

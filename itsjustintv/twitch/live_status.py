@@ -17,8 +17,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.journal.history import Presence
-from itsjustintv.model import Enrichment, Event, Picture, Streamer
+from itsjustintv.model import Enrichment, Event, Picture, Presence, Streamer
 from itsjustintv.twitch.api.batching import all_of
 from itsjustintv.twitch.api.lookups import Lookups, Stream
 

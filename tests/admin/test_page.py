@@ -26,8 +26,8 @@ from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
-from itsjustintv.journal.history import EVERYTHING, HistoryFilter, Subscribed
-from itsjustintv.model import UNDELIVERED, State
+from itsjustintv.journal.history import EVERYTHING, HistoryFilter
+from itsjustintv.model import UNDELIVERED, State, Subscribed
 from itsjustintv.support.foreign_text import visible
 from tests.admin.values import AT, HOSTILE, House, story, streamer
 

@@ -27,8 +27,8 @@ from itsjustintv.admin.views import (
     SubscriptionView,
 )
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place, Subscribed
-from itsjustintv.model import Attempt, Picture, State
+from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
+from itsjustintv.model import Attempt, Picture, State, Subscribed
 from tests.journal.values import attempt, deliveries, event
 
 __all__ = ["HOSTILE", "House", "story", "streamer"]

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import time
 
-from attrs import define
+from attrs import define, evolve, frozen
 from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
+from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, shift_times, uptime
 
 NOON = 1_800_000_000.0
 
@@ -153,3 +153,32 @@ class WallClockTests(SynchronousTestCase):
         self.assertEqual(len(clock.getDelayedCalls()), 1)
         reactor.advance(5.0)
         self.assertEqual(fired, [1])
+
+
+@frozen
+class Step:
+    """
+    A value with moments, and with a duration.
+    """
+
+    at: float
+    took: float
+    finished_at: float | None = None
+
+
+class ShiftTests(SynchronousTestCase):
+    """
+    Moments of values.
+    """
+
+    def test_moments_and_nothing_else(self) -> None:
+        """
+        What is nested moves too; durations, texts and what is not known stay.
+        """
+        step, ended = Step(NOON, 3.0), Step(NOON, 3.0, NOON)
+        self.assertEqual(
+            shift_times([(step, 5.0), ended], 60.0),
+            [(evolve(step, at=NOON + 60.0), 5.0), Step(NOON + 60.0, 3.0, NOON + 60.0)],
+        )
+        self.assertEqual(shift_times(evolve(step, at=0.0), 60.0).at, 0.0)
+        self.assertIs(shift_times(step, 0.5), step)

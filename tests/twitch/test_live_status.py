@@ -13,8 +13,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.journal.history import Presence
-from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
+from itsjustintv.model import Enrichment, Event, Picture, Presence, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Stream, User
 from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
 from tests.journal.values import event

@@ -30,11 +30,11 @@ from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
 from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
-from itsjustintv.support.clocks import SteadyClock
+from itsjustintv.support.clocks import SteadyClock, shift_times
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Journal"]
+__all__ = ["SQLiteJournal"]
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ _PATIENCE = 4.0
 
 @implementer(IJournal, ILastKnown)
 @define(eq=False)
-class Journal(Service):
+class SQLiteJournal(Service):
     """
     Keeps the durable state in an SQLite database.
 
@@ -224,7 +224,7 @@ class Journal(Service):
         moments in the answer are those of the clock on the wall.
         """
         ahead = 0.0 if self._steady is None else self._steady.ahead()
-        return self._read(lambda connection: timeline.moved(question(connection), ahead))
+        return self._read(lambda connection: shift_times(question(connection), ahead))
 
     def note(self, ahead: float) -> Deferred[None]:
         """

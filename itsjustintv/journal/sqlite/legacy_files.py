@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from re import fullmatch
@@ -20,7 +19,7 @@ from attrs import define, field, frozen
 from itsjustintv.journal.sqlite import dedup_keys, reads
 from itsjustintv.journal.sqlite.reads import is_new
 from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events, mark_imported
-from itsjustintv.model import Delivery, Destination, Event, State, rfc3339
+from itsjustintv.model import Delivery, Destination, Event, State, parse_rfc3339, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
@@ -186,7 +185,7 @@ class _Reading:
         key = entry.get("key")
         if not isinstance(key, str) or not fullmatch("[0-9a-f]{64}", key):
             raise ValueError("has no key of 64 hexadecimal digits")
-        expires_at = _time(entry.get("expires_at"))
+        expires_at = parse_rfc3339(entry.get("expires_at"))
         if expires_at is None:
             raise ValueError("has no time in expires_at")
         return key, expires_at
@@ -197,9 +196,9 @@ class _Reading:
             raise ValueError("has no payload")
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         attempts = entry.get("attempt")
-        built_at = _time(payload.get("timestamp"))
+        built_at = parse_rfc3339(payload.get("timestamp"))
         accepted_at = self._now if built_at is None else min(built_at, self._now)
-        next_attempt_at = _time(entry.get("next_retry"))
+        next_attempt_at = parse_rfc3339(entry.get("next_retry"))
         return _Queued(
             event=Event(
                 id=sha256(b"%d:%s" % (number, body)).hexdigest()[:32],
@@ -228,17 +227,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         return ""
     return value.encode(errors="replace").decode()
-
-
-def _time(value: object) -> float | None:
-    """
-    Read RFC 3339 as Go writes it, with up to nine digits after the point.
-    """
-    try:
-        moment = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return None if moment.tzinfo is None else moment.timestamp()
 
 
 #: Finds a destination by its name; ``None`` when it is not configured any more.

@@ -7,17 +7,12 @@ has been done to the wall clock in between or while the last daemon ran.
 from __future__ import annotations
 
 from sqlite3 import Connection
-from typing import Any, TypeVar
-
-import attrs
 
 from itsjustintv.journal.sqlite.reads import recall_all
 from itsjustintv.journal.sqlite.writes import remember_all
 from itsjustintv.support.clocks import SteadyClock
 
-__all__ = ["MOMENTS", "ahead", "moved", "note", "resume"]
-
-_T = TypeVar("_T")
+__all__ = ["MOMENTS", "ahead", "note", "resume"]
 
 _KIND = "clock"
 _AHEAD = "ahead"
@@ -82,30 +77,6 @@ def ahead(connection: Connection, clock: SteadyClock) -> float:
         # The same machine without a restart: its uptime leads from one clock to the other.
         return clock.origin - noted[clock.boot][0] / _MICRO
     return noted[_AHEAD][0] / _MICRO if _AHEAD in noted else 0.0
-
-
-def moved(value: _T, by: float) -> _T:
-    """
-    A value, or a sequence of values, with every moment in it moved by so many seconds: what is called ``at``, or
-    something that ends so.
-    """
-    if abs(by) < _LEAST:
-        return value
-    found: Any = value
-    if isinstance(value, tuple | list):
-        found = type(value)(moved(each, by) for each in value)
-    elif attrs.has(type(value)):
-        content = {each.alias: getattr(value, each.name) for each in attrs.fields(type(value)) if each.init}  # type: ignore[arg-type]
-        changed = {name: _moved(name, each, by) for name, each in content.items()}
-        found = attrs.evolve(value, **{name: each for name, each in changed.items() if each is not content[name]})  # type: ignore[misc]
-    return found  # type: ignore[no-any-return]
-
-
-def _moved(name: str, value: Any, by: float) -> Any:
-    if isinstance(value, float):
-        # 0 stands for a moment that is not known.
-        return value + by if value and (name == "at" or name.endswith("_at")) else value
-    return moved(value, by)
 
 
 def _correction(connection: Connection, clock: SteadyClock) -> float:

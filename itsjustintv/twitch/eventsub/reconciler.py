@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.journal.history import Subscribed
+from itsjustintv.model import Subscribed
 from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
 from itsjustintv.twitch.eventsub.messages import Revocation

@@ -10,8 +10,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from itsjustintv.journal.history import Subscribed
-from itsjustintv.model import rfc3339
+from itsjustintv.model import Subscribed, rfc3339
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
 from itsjustintv.twitch.eventsub.plan_runner import Tasks
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing

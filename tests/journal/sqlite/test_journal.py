@@ -23,7 +23,7 @@ from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.interfaces import IJournal, ILastKnown
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.database import connect
-from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.journal import SQLiteJournal
 from itsjustintv.journal.sqlite.legacy_files import Original
 from itsjustintv.model import Due, Owner, State
 from tests.journal.values import attempt, deliveries, event
@@ -34,9 +34,9 @@ import sys
 from pathlib import Path
 from twisted.internet import reactor
 from itsjustintv.errors import JournalInUse
-from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.journal import SQLiteJournal
 try:
-    Journal(Path(sys.argv[1]), reactor, reactor).startService()
+    SQLiteJournal(Path(sys.argv[1]), reactor, reactor).startService()
 except JournalInUse as error:
     print(error)
 """
@@ -57,8 +57,8 @@ class JournalCase(TestCase):
         self.statements: list[str] = []
         self.journal = self.make()
 
-    def make(self, **changes: Any) -> Journal:
-        journal = Journal(self.path, reactor, self.clock, connect=self.connect, **changes)
+    def make(self, **changes: Any) -> SQLiteJournal:
+        journal = SQLiteJournal(self.path, reactor, self.clock, connect=self.connect, **changes)
         self.addCleanup(lambda: journal.stopService() if journal.running else None)
         return journal
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.sqlite.journal import Journal
+from itsjustintv.journal.sqlite.journal import SQLiteJournal
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from tests.journal.sqlite.test_journal import JournalCase
 
@@ -122,7 +122,7 @@ class HealthTests(JournalCase):
         The journal names the problem when its writer, or its reader, has ended.
         """
         for name in ("_writing", "_reading"):
-            journal: Journal = self.make()
+            journal: SQLiteJournal = self.make()
             journal.startService()
             self.assertIsNone(journal.problem())
             thread: OperationThread = getattr(journal, name)

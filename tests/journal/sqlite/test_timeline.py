@@ -10,8 +10,6 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.app import removal_grace
-from itsjustintv.config.service import ReloadStatus
-from itsjustintv.journal.history import HistoryStep
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import accept
@@ -191,25 +189,6 @@ class TimelineTests(SynchronousTestCase):
             reads.recall(self.connection, removal_grace.STREAMERS, "tanuki"), (int(NOON) - 60 + 86400, clock.seconds())
         )
         self.assertEqual(reads.recall(self.connection, "followers", "1"), (5, clock.seconds()))
-
-
-class MovedTests(SynchronousTestCase):
-    """
-    What is shown of a moment.
-    """
-
-    def test_moments_and_nothing_else(self) -> None:
-        """
-        What is nested moves too; durations, texts and what is not known stay.
-        """
-        step = HistoryStep(at=NOON, took=3.0, name="kept", text="a text")
-        status = ReloadStatus("hash", NOON, NOON, None)
-        found = timeline.moved([(step, 5.0), status], 60.0)
-        self.assertEqual(
-            found, [(evolve(step, at=NOON + 60.0), 5.0), ReloadStatus("hash", NOON + 60.0, NOON + 60.0, None)]
-        )
-        self.assertEqual(timeline.moved(evolve(step, at=0.0), 60.0).at, 0.0)
-        self.assertIs(timeline.moved(status, 0.5), status)
 
 
 class CommandTests(SynchronousTestCase):

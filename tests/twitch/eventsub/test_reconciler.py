@@ -11,7 +11,7 @@ from typing import Any
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.history import Subscribed
+from itsjustintv.model import Subscribed
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.world import rfc3339
 from itsjustintv.twitch.eventsub.messages import Revocation
