@@ -34,6 +34,9 @@ __all__ = ["SECRET", "Stage", "StageCase", "lacking", "tool"]
 
 SECRET = "a webhook secret of the stage"
 
+#: Lines of a daemon's log in the report of a failure.
+_LAST_LINES = 40
+
 T = TypeVar("T")
 
 
@@ -286,6 +289,12 @@ auth_url = "{self.twitch_url}/oauth2"
         """
         return await until(self.reactor, condition, patience)
 
+    def last_lines(self) -> str:
+        """
+        How every daemon is, and the last lines that it wrote.
+        """
+        return "\n".join(_last_lines(daemon) for daemon in self._daemons)
+
     async def close(self) -> None:
         """
         End every process and let go of every port. The receiver goes first: a daemon that stops would wait for one that
@@ -299,12 +308,27 @@ auth_url = "{self.twitch_url}/oauth2"
         await self._pool.closeCachedConnections()
 
 
+def _last_lines(daemon: DaemonProcess) -> str:
+    if daemon.status is not None:
+        state = f"ended with status {daemon.status}"
+    else:
+        state = "has not been started" if daemon.pid is None else f"runs as process {daemon.pid}"
+    return "\n".join([f"The daemon {state}. Its last lines:", *daemon.output.splitlines()[-_LAST_LINES:]])
+
+
 class StageCase(TestCase):
     """
     A test with a stage.
     """
 
     timeout = 120
+    _stages: Sequence[Stage] = ()
+
+    def more_on_failure(self) -> str:
+        """
+        The last lines of every daemon, for the report of a failure.
+        """
+        return "\n".join(stage.last_lines() for stage in self._stages)
 
     def stage(self, **settings: Any) -> Stage:
         """
@@ -313,5 +337,6 @@ class StageCase(TestCase):
         from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
 
         stage = Stage(reactor, Path(self.mktemp()).absolute(), **settings)
+        self._stages = [*self._stages, stage]
         self.addCleanup(lambda: Deferred.fromCoroutine(stage.close()))
         return stage
