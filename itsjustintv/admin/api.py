@@ -19,14 +19,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv import __version__
-from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter
+from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter, summary
 from itsjustintv.admin.responses import PROBLEM, give, give_problem, later
 from itsjustintv.admin.sources import Declined, Sources, Unknown
 from itsjustintv.admin.views import ProblemView
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.foreign_text import visible_json
 
-__all__ = ["ROOT", "ApiResource", "Schemas", "dumps", "explained", "openapi"]
+__all__ = ["ROOT", "ApiResource", "Schemas", "dumps", "openapi"]
 
 ROOT = "/api/v1"
 
@@ -57,11 +57,12 @@ def openapi() -> Mapping[str, object]:
     problem = {"content": {PROBLEM.decode("ascii"): {"schema": schemas.of(ProblemView)}}}
     paths: dict[str, dict[str, object]] = {}
     for each in OPERATIONS:
-        errors = {401, 403, 429, 503, *each.errors, *({400} if each.parameters else ())}
+        parameters = each.parameters.values()
+        errors = {401, 403, 429, 503, *({400} if parameters else ())}.union(*(one.errors for one in parameters))
         paths.setdefault(each.path, {})[each.method.lower()] = {
             "operationId": each.name,
-            "summary": each.words,
-            "parameters": [_parameter(one) for one in each.parameters],
+            "summary": each.summary,
+            "parameters": [_parameter(one) for one in parameters],
             "responses": {
                 "200": {
                     "description": "What was asked for.",
@@ -157,7 +158,7 @@ def _values(operation: Operation, given: Mapping[str, str], uri: bytes) -> Mappi
     :raises BadRequest: one of them cannot be used.
     """
     asked: dict[str, str] = {}
-    known = {each.name for each in operation.parameters if each.where == "query"}
+    known = {each.name for each in operation.parameters.values() if each.where == "query"}
     try:
         for name, text in parse_qsl(
             uri.partition(b"?")[2].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
@@ -170,7 +171,7 @@ def _values(operation: Operation, given: Mapping[str, str], uri: bytes) -> Mappi
         asked |= {name: unquote_to_bytes(text).decode("utf-8") for name, text in given.items()}
     except ValueError:
         raise BadRequest("the address: must be UTF-8, percent-encoded") from None
-    return {_argument(each.name): _value(each, asked.get(each.name)) for each in operation.parameters}
+    return {name: _value(each, asked.get(each.name)) for name, each in operation.parameters.items()}
 
 
 def _value(parameter: Parameter, text: str | None) -> Any:
@@ -183,18 +184,11 @@ def _value(parameter: Parameter, text: str | None) -> Any:
         raise BadRequest(f"{parameter.name}: must be {allowed}") from None
 
 
-def _argument(name: str) -> str:
-    """
-    What a parameter is called in Python, where some names are taken.
-    """
-    return f"{name}_" if name in ("id", "cursor") else name
-
-
 def _parameter(parameter: Parameter) -> dict[str, object]:
     return {
         "name": parameter.name,
         "in": parameter.where,
-        "description": parameter.words,
+        "description": parameter.description,
         "required": parameter.where == "path",
         "schema": dict(parameter.schema),
     }
@@ -218,13 +212,6 @@ _SIMPLE: dict[object, dict[str, object]] = {
 }
 
 _IVAR = re.compile(r":ivar (\w+): ((?:.|\n(?!\s*(?::|$)))+)")
-
-
-def explained(thing: Any) -> str:
-    """
-    The first paragraph of a docstring, on one line.
-    """
-    return " ".join((thing.__doc__ or "").split("\n\n")[0].split())
 
 
 @define(eq=False)
@@ -267,7 +254,7 @@ class Schemas:
             }
             self.components[name] = {
                 "type": "object",
-                "description": explained(cls),
+                "description": summary(cls),
                 "properties": properties,
                 "required": list(properties),
                 "additionalProperties": False,

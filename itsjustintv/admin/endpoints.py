@@ -1,6 +1,8 @@
 """
-The API in one table: what can be asked, how, and what comes back. It routes requests, and the OpenAPI document is
-written from it.
+The operations of the API: a coroutine function for each, with its method and path.
+
+The rest is read off the function: parameters from its annotations, the type of the answer from what it returns, the
+summary from its docstring. :mod:`itsjustintv.admin.api` routes requests and writes the OpenAPI document from that.
 """
 
 from __future__ import annotations
@@ -8,10 +10,10 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import orjson
-from attrs import evolve, frozen
+from attrs import frozen
 
 from itsjustintv.admin.event_views import (
     AttemptView,
@@ -35,11 +37,28 @@ from itsjustintv.admin.views import (
 from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
 
-__all__ = ["OPERATIONS", "STATES", "BadRequest", "Operation", "Parameter", "cursor", "place"]
+__all__ = [
+    "OPERATIONS",
+    "STATES",
+    "BadRequest",
+    "Operation",
+    "Parameter",
+    "read_cursor",
+    "summary",
+    "write_cursor",
+]
 
-_NO_PLACE = "this list goes on nowhere at this cursor: it must be what next said with the same filters"
+T = TypeVar("T")
+
+_BAD_CURSOR = "this list goes on nowhere at this cursor: it must be what next said with the same filters"
 _LIMIT = 200
 _LONGEST = 200
+
+#: What lists can be filtered by: a state, or ``undelivered``.
+STATES: Mapping[str, tuple[State, ...]] = {
+    **{each.value: (each,) for each in State},
+    "undelivered": UNDELIVERED,
+}
 
 
 class BadRequest(Exception):
@@ -51,56 +70,95 @@ class BadRequest(Exception):
 @frozen(kw_only=True)
 class Parameter:
     """
-    Something that is given with a request.
+    A parameter of an operation, as the ``Annotated`` type of an argument.
 
-    :ivar where: ``query`` or ``path``.
     :ivar schema: what is allowed.
     :ivar read: makes a value of the text, or raises ``ValueError``.
+    :ivar where: ``query`` or ``path``.
+    :ivar errors: statuses of the problems it can lead to, besides 400.
     """
 
     name: str
-    words: str
+    description: str
     schema: Mapping[str, object]
     read: Callable[[str], Any] = str
     where: str = "query"
     default: Any = None
+    errors: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)
 class Operation:
     """
-    Something that can be asked.
+    One method of one path.
 
     :ivar path: with ``{name}`` for parameters in it.
-    :ivar answer: type of what comes back.
-    :ivar act: is handed the sources, and every parameter by its name.
+    :ivar answer: type of the answer.
+    :ivar act: is called with the sources, and with every parameter by the name of its argument.
+    :ivar parameters: by the name of the argument.
     """
 
     method: str
     path: str
     name: str
-    words: str
+    summary: str
     answer: Any
     act: Callable[..., Asked[object]]
-    parameters: Sequence[Parameter] = ()
-    errors: Sequence[int] = ()
+    parameters: Mapping[str, Parameter]
 
 
-def cursor(kind: str, where: Place | None) -> str | None:
+#: Every operation, in the order of the document.
+OPERATIONS: list[Operation] = []
+
+_Act = TypeVar("_Act", bound=Callable[..., Asked[object]])
+
+
+def operation(method: str, path: str) -> Callable[[_Act], _Act]:
+    """
+    Add the function to :data:`OPERATIONS`.
+    """
+
+    def add(act: _Act) -> _Act:
+        hints = get_type_hints(act, include_extras=True)
+        first, *more = act.__name__.split("_")
+        OPERATIONS.append(
+            Operation(
+                method=method,
+                path=path,
+                name=first + "".join(map(str.capitalize, more)),
+                summary=summary(act),
+                answer=hints.pop("return"),
+                act=act,
+                parameters={name: hint.__metadata__[0] for name, hint in hints.items() if name != "ask"},
+            )
+        )
+        return act
+
+    return add
+
+
+def summary(documented: Any) -> str:
+    """
+    The first paragraph of a docstring, on one line.
+    """
+    return " ".join((documented.__doc__ or "").split("\n\n")[0].split())
+
+
+def write_cursor(kind: str, place: Place | None) -> str | None:
     """
     Write where a list goes on.
 
-    :param kind: of the list, so that it is not taken for that of another.
+    :param kind: of the list, so that its cursor is not taken for that of another.
     """
-    return None if where is None else urlsafe_b64encode(orjson.dumps([kind, *where])).decode("ascii").rstrip("=")
+    return None if place is None else urlsafe_b64encode(orjson.dumps([kind, *place])).decode("ascii").rstrip("=")
 
 
-def place(kind: str, text: str, shape: str) -> Place:
+def read_cursor(kind: str, text: str, shape: str) -> Place:
     """
     Read where a list goes on.
 
     :param shape: a letter for each value: ``n`` for a number, ``t`` for a text.
-    :raises Unknown: such a list has never given this cursor.
+    :raises Unknown: such a list never gave this cursor.
     """
     try:
         content = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -108,12 +166,33 @@ def place(kind: str, text: str, shape: str) -> Place:
         content = None
     kinds = {float: "n", int: "n", str: "t"}
     if not isinstance(content, list) or content[:1] != [kind]:
-        raise Unknown(_NO_PLACE)
+        raise Unknown(_BAD_CURSOR)
     values = tuple(content[1:])
     shaped = "".join(kinds.get(type(each), "") for each in values) == shape
     if not shaped or any(isinstance(each, int) and abs(each) >= 1 << 63 for each in values):
-        raise Unknown(_NO_PLACE)
+        raise Unknown(_BAD_CURSOR)
     return values
+
+
+def _start(kind: str, cursor: str | None) -> int:
+    """
+    Read where a list in memory goes on: a position.
+    """
+    start = 0 if cursor is None else read_cursor(kind, cursor, "n")[0]
+    if not isinstance(start, int) or start < 0:
+        raise Unknown(_BAD_CURSOR)
+    return start
+
+
+def _page(kind: str, found: tuple[Sequence[T], int], end: int) -> Page[T]:
+    """
+    Make a page of a list in memory.
+
+    :param found: its items, and how many there are in all.
+    :param end: position of what follows.
+    """
+    items, total = found
+    return Page(items=items, next=write_cursor(kind, (end,)) if end < total else None)
 
 
 def _text(text: str) -> str:
@@ -122,328 +201,224 @@ def _text(text: str) -> str:
     return text
 
 
-def _within(lowest: int, highest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch("-?[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
-            raise ValueError
-        return int(text)
-
-    return read
-
-
-def _number(name: str, words: str, lowest: int, highest: int, default: int) -> Parameter:
-    schema = {"type": "integer", "minimum": lowest, "maximum": highest, "default": default}
-    return Parameter(name=name, words=words, schema=schema, read=_within(lowest, highest), default=default)
-
-
-_TEXT = {"type": "string", "maxLength": _LONGEST}
-_CURSOR = Parameter(name="cursor", words="What next said.", schema={"type": "string", "maxLength": 1000})
-_AT_MOST = _number("limit", "How many at the most.", 1, _LIMIT, 50)
-_ID = Parameter(
-    name="id",
-    words="The id, or a beginning of it with 8 characters or more that no other one has.",
-    schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
-    read=_text,
-    where="path",
-)
-_NAME = Parameter(
-    name="name",
-    words="streamers.KEY, or global_webhook.",
-    schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
-    read=_text,
-    where="path",
-)
-#: What can be looked for by state.
-STATES: Mapping[str, tuple[State, ...]] = {
-    **{each.value: (each,) for each in State},
-    "undelivered": UNDELIVERED,
-}
-
-
 def _states(text: str) -> tuple[State, ...]:
     if text not in STATES:
         raise ValueError
     return STATES[text]
 
 
-_STATE = Parameter(
-    name="state",
-    words="Only what is in this state; undelivered is dead or expired.",
-    schema={"type": "string", "enum": list(STATES)},
-    read=_states,
-    default=(),
-)
-_DESTINATION = Parameter(name="destination", words="Only those to this destination.", schema=_TEXT, read=_text)
+def _number(name: str, description: str, lowest: int, highest: int, default: int) -> Parameter:
+    def read(text: str) -> int:
+        if not re.fullmatch("-?[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise ValueError
+        return int(text)
+
+    schema = {"type": "integer", "minimum": lowest, "maximum": highest, "default": default}
+    return Parameter(name=name, description=description, schema=schema, read=read, default=default)
 
 
-async def _status(ask: Sources) -> object:
+def _words(name: str, description: str, default: str | None = None) -> Parameter:
+    schema = {"type": "string", "maxLength": _LONGEST}
+    return Parameter(name=name, description=description, schema=schema, read=_text, default=default)
+
+
+def _part(name: str, description: str) -> Parameter:
+    """
+    A part of the path.
+    """
+    return Parameter(
+        name=name,
+        description=description,
+        schema={"type": "string", "minLength": 1, "maxLength": _LONGEST},
+        read=_text,
+        where="path",
+        errors=(404, 409),
+    )
+
+
+def _state(description: str) -> Parameter:
+    schema = {"type": "string", "enum": list(STATES)}
+    return Parameter(name="state", description=description, schema=schema, read=_states, default=())
+
+
+_Limit = Annotated[int, _number("limit", "How many at the most.", 1, _LIMIT, 50)]
+_Cursor = Annotated[
+    str | None,
+    Parameter(
+        name="cursor",
+        description="What next said.",
+        schema={"type": "string", "maxLength": 1000},
+        errors=(404,),
+    ),
+]
+_Id = Annotated[str, _part("id", "The id, or a beginning of it with 8 characters or more that no other one has.")]
+
+
+@operation("GET", "/status")
+async def get_status(ask: Sources) -> StatusView:
+    """
+    The whole in short.
+    """
     return await ask.status()
 
 
-async def _streamers(ask: Sources, query: str, limit: int, cursor_: str | None) -> object:
-    start = _start("streamers", cursor_)
-    found, total = ask.streamers(query, limit, start)
-    return _numbered("streamers", found, start + limit, total)
+@operation("GET", "/streamers")
+async def list_streamers(
+    ask: Sources,
+    query: Annotated[str, _words("query", "Only those in whose key, login, id or name this is.", default="")],
+    limit: _Limit,
+    cursor: _Cursor,
+) -> Page[StreamerView]:
+    """
+    Streamers: those who are live first, then those who need attention.
+    """
+    start = _start("streamers", cursor)
+    return _page("streamers", ask.streamers(query, limit, start), start + limit)
 
 
-def _start(kind: str, text: str | None) -> int:
-    start = 0 if text is None else place(kind, text, "n")[0]
-    if not isinstance(start, int) or start < 0:
-        raise Unknown(_NO_PLACE)
-    return start
-
-
-def _numbered(kind: str, found: Sequence[object], end: int, total: int) -> object:
-    return Page(items=found, next=cursor(kind, (end,)) if end < total else None)
-
-
-async def _events(
+@operation("GET", "/events")
+async def list_events(
     ask: Sources,
     *,
-    limit: int,
-    cursor_: str | None,
-    state: tuple[State, ...],
-    destination: str | None,
-    streamer: str | None,
-) -> object:
-    after = None if cursor_ is None else place("events", cursor_, "nt")
-    found, goes_on = await ask.events(
-        after, limit, HistoryFilter(states=state, destination=destination, streamer=streamer)
-    )
-    return Page(items=[to_event_view(each) for each in found], next=cursor("events", goes_on))
+    limit: _Limit,
+    cursor: _Cursor,
+    state: Annotated[
+        tuple[State, ...], _state("Only events with a delivery in this state; undelivered is dead or expired.")
+    ],
+    destination: Annotated[str | None, _words("destination", "Only events with a delivery to this destination.")],
+    streamer: Annotated[
+        str | None,
+        _words("streamer", "Only those of streamers in whose key, login or name this is, or whose id it is."),
+    ],
+) -> Page[EventView]:
+    """
+    Events, the latest first, with every attempt. With filters it looks at so many at a time: there may be none, and yet
+    more behind the cursor.
+    """
+    after = None if cursor is None else read_cursor("events", cursor, "nt")
+    filters = HistoryFilter(states=state, destination=destination, streamer=streamer)
+    found, goes_on = await ask.events(after, limit, filters)
+    return Page(items=[to_event_view(each) for each in found], next=write_cursor("events", goes_on))
 
 
-async def _event(ask: Sources, id_: str) -> object:
+@operation("GET", "/events/{id}")
+async def get_event(ask: Sources, id_: _Id) -> EventView:
+    """
+    One event, with its payloads and requests.
+    """
     found = await ask.event(id_)
     if found is None:
         raise Unknown(f"there is no event {id_}")
     return to_event_view(found, ask.signing)
 
 
-async def _deliveries(
+@operation("GET", "/deliveries")
+async def list_deliveries(
     ask: Sources,
     *,
-    limit: int,
-    cursor_: str | None,
-    state: tuple[State, ...],
-    destination: str | None,
-    streamer: str | None,
-) -> object:
+    limit: _Limit,
+    cursor: _Cursor,
+    state: Annotated[tuple[State, ...], _state("Only what is in this state; undelivered is dead or expired.")],
+    destination: Annotated[str | None, _words("destination", "Only those to this destination.")],
+    streamer: Annotated[str | None, _words("streamer", "Only those of this streamer, by key.")],
+) -> Page[DeliveryView]:
+    """
+    Deliveries: those that have ended by their end, the latest first; pending ones by destination and next attempt; all
+    of them by acceptance, the latest first.
+    """
     kind = "+".join(state) or "all"
     shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
-    after = None if cursor_ is None else place(kind, cursor_, shape)
-    found, goes_on = await ask.deliveries(
-        after, limit, HistoryFilter(states=state, destination=destination, streamer=streamer)
-    )
-    return Page(items=[to_delivery_view(each) for each in found], next=cursor(kind, goes_on))
+    after = None if cursor is None else read_cursor(kind, cursor, shape)
+    filters = HistoryFilter(states=state, destination=destination, streamer=streamer)
+    found, goes_on = await ask.deliveries(after, limit, filters)
+    return Page(items=[to_delivery_view(each) for each in found], next=write_cursor(kind, goes_on))
 
 
-async def _delivery(ask: Sources, id_: str) -> object:
+@operation("GET", "/deliveries/{id}")
+async def get_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+    """
+    One delivery, with its payload and what was sent in each attempt.
+    """
     found = await ask.delivery(id_)
     if found is None:
         raise Unknown(f"there is no delivery {id_}")
     return to_delivery_view(found.deliveries[0], ask.signing)
 
 
-async def _retry(ask: Sources, id_: str) -> object:
+@operation("POST", "/deliveries/{id}/retry")
+async def retry_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+    """
+    Send what has ended undelivered again, at once and with all its attempts before it.
+    """
     await ask.retry(id_)
-    return await _delivery(ask, id_)
+    return await get_delivery(ask, id_)
 
 
-async def _resend(ask: Sources, id_: str) -> object:
-    return await _delivery(ask, await ask.resend(id_))
+@operation("POST", "/deliveries/{id}/resend")
+async def resend_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+    """
+    Send what was delivered again, as another delivery of its event: the answer is that one. The first stays delivered.
+    """
+    return await get_delivery(ask, await ask.resend(id_))
 
 
-async def _cancel(ask: Sources, id_: str) -> object:
+@operation("POST", "/deliveries/{id}/cancel")
+async def cancel_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+    """
+    End what has not ended. An attempt that is under way is not stopped.
+    """
     await ask.cancel(id_)
-    return await _delivery(ask, id_)
+    return await get_delivery(ask, id_)
 
 
-async def _destinations(ask: Sources, limit: int, cursor_: str | None) -> object:
-    start = _start("destinations", cursor_)
-    found, total = await ask.destinations(limit, start)
-    return _numbered("destinations", found, start + limit, total)
+@operation("GET", "/destinations")
+async def list_destinations(ask: Sources, limit: _Limit, cursor: _Cursor) -> Page[DestinationView]:
+    """
+    Destinations: those that need attention first.
+    """
+    start = _start("destinations", cursor)
+    return _page("destinations", await ask.destinations(limit, start), start + limit)
 
 
-async def _test(ask: Sources, name: str) -> object:
+@operation("POST", "/destinations/{name}/test")
+async def test_destination(
+    ask: Sources, name: Annotated[str, _part("name", "streamers.KEY, or global_webhook.")]
+) -> AttemptView:
+    """
+    Send a test notification, signed like a real one, and tell how that ended. Nothing of it is kept.
+    """
     return to_attempt_view(await ask.test(name))
 
 
-async def _certificates(ask: Sources) -> object:
+@operation("GET", "/certificates")
+async def list_certificates(ask: Sources) -> Sequence[CertificateView]:
+    """
+    Every certificate.
+    """
     return ask.certificates()
 
 
-async def _configuration(ask: Sources) -> object:
+@operation("GET", "/configuration")
+async def get_configuration(ask: Sources) -> ConfigurationView:
+    """
+    Where the configuration stands.
+    """
     return ask.configuration()
 
 
-async def _rate(ask: Sources) -> object:
+@operation("GET", "/rate")
+async def get_rate(ask: Sources) -> RateView:
+    """
+    What Twitch lets us ask.
+    """
     return ask.rate()
 
 
-async def _series(ask: Sources, hours: int) -> object:
+@operation("GET", "/history")
+async def get_history(
+    ask: Sources, hours: Annotated[int, _number("hours", "How much of it.", 1, 24, 6)]
+) -> Sequence[PointView]:
+    """
+    The recent past in steps of five minutes, the oldest first.
+    """
     return ask.series(hours * 3600.0)
-
-
-#: All that can be asked.
-OPERATIONS: tuple[Operation, ...] = (
-    Operation(
-        method="GET", path="/status", name="getStatus", words="The whole in short.", answer=StatusView, act=_status
-    ),
-    Operation(
-        method="GET",
-        path="/streamers",
-        name="listStreamers",
-        words="Streamers: those who are live first, then those who need attention.",
-        answer=Page[StreamerView],
-        act=_streamers,
-        parameters=(
-            Parameter(
-                name="query",
-                words="Only those in whose key, login, id or name this is.",
-                schema=_TEXT,
-                read=_text,
-                default="",
-            ),
-            _AT_MOST,
-            _CURSOR,
-        ),
-        errors=(404,),
-    ),
-    Operation(
-        method="GET",
-        path="/events",
-        name="listEvents",
-        words="Events, the latest first, with every attempt. With filters it looks at so many at a time: there may be"
-        " none, and yet more behind the cursor.",
-        answer=Page[EventView],
-        act=_events,
-        parameters=(
-            _AT_MOST,
-            _CURSOR,
-            evolve(_STATE, words="Only events with a delivery in this state; undelivered is dead or expired."),
-            evolve(_DESTINATION, words="Only events with a delivery to this destination."),
-            Parameter(
-                name="streamer",
-                words="Only those of streamers in whose key, login or name this is, or whose id it is.",
-                schema=_TEXT,
-                read=_text,
-            ),
-        ),
-        errors=(404,),
-    ),
-    Operation(
-        method="GET",
-        path="/events/{id}",
-        name="getEvent",
-        words="One event, with its payloads and requests.",
-        answer=EventView,
-        act=_event,
-        parameters=(_ID,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="GET",
-        path="/deliveries",
-        name="listDeliveries",
-        words="Deliveries: those that have ended by their end, the latest first; pending ones by destination and next"
-        " attempt; all of them by acceptance, the latest first.",
-        answer=Page[DeliveryView],
-        act=_deliveries,
-        parameters=(
-            _AT_MOST,
-            _CURSOR,
-            _STATE,
-            _DESTINATION,
-            Parameter(name="streamer", words="Only those of this streamer, by key.", schema=_TEXT, read=_text),
-        ),
-        errors=(404,),
-    ),
-    Operation(
-        method="GET",
-        path="/deliveries/{id}",
-        name="getDelivery",
-        words="One delivery, with its payload and what was sent in each attempt.",
-        answer=DeliveryView,
-        act=_delivery,
-        parameters=(_ID,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="POST",
-        path="/deliveries/{id}/retry",
-        name="retryDelivery",
-        words="Send what has ended undelivered again, at once and with all its attempts before it.",
-        answer=DeliveryView,
-        act=_retry,
-        parameters=(_ID,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="POST",
-        path="/deliveries/{id}/resend",
-        name="resendDelivery",
-        words="Send what was delivered again, as another delivery of its event: the answer is that one. The first stays"
-        " delivered.",
-        answer=DeliveryView,
-        act=_resend,
-        parameters=(_ID,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="POST",
-        path="/deliveries/{id}/cancel",
-        name="cancelDelivery",
-        words="End what has not ended. An attempt that is under way is not stopped.",
-        answer=DeliveryView,
-        act=_cancel,
-        parameters=(_ID,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="GET",
-        path="/destinations",
-        name="listDestinations",
-        words="Destinations: those that need attention first.",
-        answer=Page[DestinationView],
-        act=_destinations,
-        parameters=(_AT_MOST, _CURSOR),
-        errors=(404,),
-    ),
-    Operation(
-        method="POST",
-        path="/destinations/{name}/test",
-        name="testDestination",
-        words="Send a test notification, signed like a real one, and tell how that ended. Nothing of it is kept.",
-        answer=AttemptView,
-        act=_test,
-        parameters=(_NAME,),
-        errors=(404, 409),
-    ),
-    Operation(
-        method="GET",
-        path="/certificates",
-        name="listCertificates",
-        words="Every certificate.",
-        answer=Sequence[CertificateView],
-        act=_certificates,
-    ),
-    Operation(
-        method="GET",
-        path="/configuration",
-        name="getConfiguration",
-        words="Where the configuration stands.",
-        answer=ConfigurationView,
-        act=_configuration,
-    ),
-    Operation(method="GET", path="/rate", name="getRate", words="What Twitch lets us ask.", answer=RateView, act=_rate),
-    Operation(
-        method="GET",
-        path="/history",
-        name="getHistory",
-        words="The recent past in steps of five minutes, the oldest first.",
-        answer=Sequence[PointView],
-        act=_series,
-        parameters=(_number("hours", "How much of it.", 1, 24, 6),),
-    ),
-)

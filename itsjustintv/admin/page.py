@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access, form
 from itsjustintv.admin.chart import chart
-from itsjustintv.admin.endpoints import STATES, cursor, place
+from itsjustintv.admin.endpoints import STATES, read_cursor, write_cursor
 from itsjustintv.admin.event_views import to_delivery_view, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.live_updates import LiveUpdates
@@ -79,7 +79,7 @@ class _Asked:
 
         state, where = text(b"state"), text(b"cursor", 1000)
         try:
-            after = place("events", where, "nt") if where else None
+            after = read_cursor("events", where, "nt") if where else None
         except Unknown:
             after = None
         choice = Choice(
@@ -171,7 +171,7 @@ class PageResource(Resource):
                     timeline(
                         [to_event_view(each) for each in events],
                         choice,
-                        goes_on=cursor("events", goes_on),
+                        goes_on=write_cursor("events", goes_on),
                         limit=_FEW,
                         names=[each.name for each in everywhere],
                         states=list(STATES),

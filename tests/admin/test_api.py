@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.admin.api import ApiResource, openapi
-from itsjustintv.admin.endpoints import OPERATIONS, cursor
+from itsjustintv.admin.endpoints import OPERATIONS, write_cursor
 from itsjustintv.journal.history import EVERYTHING, HistoryFilter
 from itsjustintv.model import UNDELIVERED, State
 from tests.admin.values import HOSTILE, House, story
@@ -177,24 +177,24 @@ class RequestTests(ApiCase):
         self.assertEqual((names, last["next"]), (["streamers.tanuki", "global_webhook"], None))
         self.assertEqual(self.ask("/streamers?query=nobody")[1], {"items": [], "next": None})
         for wrong in (-1, 1.5, 1 << 63):
-            self.assertEqual(self.ask(f"/streamers?cursor={cursor('streamers', (wrong,))}")[0], 404)
+            self.assertEqual(self.ask(f"/streamers?cursor={write_cursor('streamers', (wrong,))}")[0], 404)
 
     def test_the_cursor_of_another_list(self) -> None:
         """
         A cursor counts for the list that has given it, with the same state.
         """
         for wrong in (
-            cursor("events", (1.0, "x")),
-            cursor("dead", (1.0, 2)),
-            cursor("all", (1.0, 2)),
-            cursor("all", ("x",)),
-            cursor("all", ()),
-            cursor("all", (1 << 63,)),
+            write_cursor("events", (1.0, "x")),
+            write_cursor("dead", (1.0, 2)),
+            write_cursor("all", (1.0, 2)),
+            write_cursor("all", ("x",)),
+            write_cursor("all", ()),
+            write_cursor("all", (1 << 63,)),
             "",
             "AAAA",
             "%C3%A9",
             "e30",
-            cursor("all", (True,)),
+            write_cursor("all", (True,)),
         ):
             self.assertEqual(self.ask(f"/deliveries?cursor={wrong}")[0], 404, wrong)
 

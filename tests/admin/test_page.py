@@ -20,7 +20,7 @@ from itsjustintv.admin.assets import AvatarResource
 from itsjustintv.admin.auth import Access
 from itsjustintv.admin.chart import chart, decades, top
 from itsjustintv.admin.delivery_page import DeliveryResource
-from itsjustintv.admin.endpoints import cursor
+from itsjustintv.admin.endpoints import write_cursor
 from itsjustintv.admin.html import Markup, el, page
 from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
@@ -245,7 +245,7 @@ class PageTests(PageCase):
         self.assertIn(((1.5, "x"), 20, HistoryFilter(states=(State.DEAD,))), self.house.asked)
         self.assertTrue(found.find("a", href="/?state=dead&query=a#timeline"))
         self.house.asked.clear()
-        for wrong in ("x", "%00", "é", cursor("streamers", (1,))):
+        for wrong in ("x", "%00", "é", write_cursor("streamers", (1,))):
             self.outline(f"/?cursor={wrong}")
             self.assertIn((None, 20, EVERYTHING), self.house.asked)
 
@@ -257,7 +257,7 @@ class PageTests(PageCase):
         house = self.house
         house.stories, house.goes_on = [story("e1", State.DEAD)], (1.5, "x")
         query = "streamer=%22%3Ek%C3%A9y&destination=streamers.tanuki&state=undelivered"
-        found = self.outline(f"/?{query}&cursor={cursor('events', (2.5, 'y'))}")
+        found = self.outline(f"/?{query}&cursor={write_cursor('events', (2.5, 'y'))}")
         chosen = HistoryFilter(states=UNDELIVERED, destination="streamers.tanuki", streamer='">k\u00e9y')
         asked = ((2.5, "y"), 20, chosen)
         self.assertIn(asked, house.asked)
