@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.application.internet import backoffPolicy
 
 from itsjustintv.config.sections import Retry
 from itsjustintv.model import Attempt, State
+from itsjustintv.support.backoff import exponential, varied
 
 __all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "after", "delay", "pause", "too_old"]
 
@@ -58,9 +58,8 @@ def delay(retry: Retry, attempts: int, random: Callable[[], float]) -> float:
     :param random: answers with a number from 0 to 1.
     :return: seconds.
     """
-    # backoffPolicy counts from 0; its own jitter is added rather than multiplied, so it gets none.
-    policy = backoffPolicy(retry.initial_delay, retry.max_delay, retry.backoff_factor, jitter=lambda: 0.0)
-    return policy(attempts - 1) * (1.0 + retry.jitter * (2.0 * random() - 1.0))
+    seconds = exponential(attempts - 1, retry.initial_delay, retry.max_delay, retry.backoff_factor)
+    return varied(seconds, retry.jitter, random)
 
 
 def pause(attempt: Attempt) -> float:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
@@ -21,7 +20,7 @@ from zope.interface import implementer
 from itsjustintv import __version__
 from itsjustintv.destinations.response import Result, answered, broken, failed, found_broken, retry_after, timed_out
 from itsjustintv.model import Attempt, Delivery, Destination
-from itsjustintv.support.http_client import one_line
+from itsjustintv.support.http_client import one_line, read_beginning
 from itsjustintv.support.http_url import HttpUrl, after_host
 from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
 from itsjustintv.support.response_head import BrokenAnswer, Fault
@@ -149,9 +148,7 @@ class Dispatcher:
                     continue
                 exchange.broken = broken
                 raise
-        reading = _Beginning(_READ)
-        exchange.response.deliverBody(reading)
-        exchange.body = await reading.ended
+        exchange.body = await read_beginning(exchange.response, _READ)
 
     def _headers(self, delivery: Delivery, destination: Destination, body: bytes) -> Headers:
         """
@@ -228,42 +225,6 @@ class _Exchange:
         """
         self.expired = True
         sending.cancel()
-
-
-class _Beginning(Protocol):
-    """
-    Reads the beginning of an answer's body, and closes the connection when there is more.
-
-    :ivar ended: fires with what was read, whatever ended it. Cancelling it closes the connection.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.ended: Deferred[bytes] = Deferred(lambda _: self._end())
-        self._room = limit
-        self._parts: list[bytes] = []
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Keep what there is room for.
-        """
-        if self.ended.called:
-            return
-        self._parts.append(data[: self._room])
-        self._room -= len(data)
-        if self._room <= 0:
-            self._end()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
-        """
-        Be content with what has come: complete or not, the status has been said.
-        """
-        if not self.ended.called:
-            self.ended.callback(b"".join(self._parts))
-
-    def _end(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-        self.connectionLost()
 
 
 @implementer(IBodyProducer)

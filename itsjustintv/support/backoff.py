@@ -1,14 +1,14 @@
 """
-Work that has to be done in the end, however long Twitch or the journal is away.
+How long to wait before another try, and work that is tried until it succeeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from random import random as random_number
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -17,10 +17,32 @@ from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailabl
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["Backoff", "KeyedBackoff", "RetryingTask"]
+__all__ = ["KeyedBackoff", "RetryingTask", "exponential", "varied"]
 
-#: Seconds to wait after so many failures in a row, counted from 0.
-Backoff = Callable[[int], float]
+
+def exponential(failures: int, first: float, longest: float, factor: float = 2.0) -> float:
+    """
+    The pause that follows so many earlier ones: the first, then each ``factor`` times as long as the one before it, up
+    to the longest.
+
+    :param failures: from 0.
+    :return: seconds.
+    """
+    try:
+        return min(first * factor ** min(failures, 100), longest)
+    except OverflowError:
+        return longest
+
+
+def varied(seconds: float, share: float, random: Callable[[], float]) -> float:
+    """
+    Make a pause longer or shorter by a random part of it, so that those who failed together do not retry together.
+
+    :param share: the largest such part, 0 to 1.
+    :param random: from 0 to 1.
+    """
+    return seconds * (1.0 + share * (2.0 * random() - 1.0))
+
 
 _FIRST = 2.0
 _LONGEST = 300.0
@@ -29,19 +51,20 @@ _LONGEST = 300.0
 @define(eq=False)
 class RetryingTask:
     """
-    Does something when it is asked to, one at a time, and after a failure again and again until it is done.
+    Does some work whenever it is asked to, never twice at the same time, and after a failure again until it succeeds.
 
     :ivar what: completes "cannot ...", for the log and for :meth:`problem`.
-    :ivar work: does it; may do what is left of it when it is called again after a failure.
+    :ivar work: called again after a failure, it may do only what is left.
+    :ivar random: from 0 to 1; so many seconds are added to each pause.
     """
 
     _clock: IReactorTime
     _what: str
     _work: Callable[[], Coroutine[Deferred[Any], Any, None]]
-    _backoff: Backoff = field(factory=lambda: backoffPolicy(_FIRST, _LONGEST, 2.0))
-    _doing: Deferred[float | None] | None = field(default=None, init=False)
-    _waiting: IDelayedCall | None = field(default=None, init=False)
-    _again: bool = field(default=False, init=False)
+    _random: Callable[[], float] = random_number
+    _running: Deferred[float | None] | None = field(default=None, init=False)
+    _retry: IDelayedCall | None = field(default=None, init=False)
+    _asked_again: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
     _reason: str | None = field(default=None, init=False)
@@ -50,78 +73,80 @@ class RetryingTask:
 
     def go(self) -> None:
         """
-        Do it now, or once more after what is under way. Never raises.
+        Do it now, or once more after the work under way. Never raises.
         """
         self._stopped = False
-        if self._doing is not None:
-            self._again = True
+        if self._running is not None:
+            self._asked_again = True
             return
-        self._forget_waiting()
-        self._doing = Deferred.fromCoroutine(self._do())
-        self._doing.addCallback(self._ended)
+        self._cancel_retry()
+        self._running = Deferred.fromCoroutine(self._try())
+        self._running.addCallback(self._ended)
 
     def stop(self) -> None:
         """
-        Leave undone what is not done.
+        Cancel the work under way, and do not retry.
         """
-        self._stopped, self._again = True, False
-        self._forget_waiting()
-        if self._doing is not None:
-            self._doing.cancel()
+        self._stopped, self._asked_again = True, False
+        self._cancel_retry()
+        if self._running is not None:
+            self._running.cancel()
 
     def problem(self) -> str | None:
         """
-        Why it could not be done the last time, or ``None``.
+        Why it failed the last time, or ``None``.
         """
         return None if self._reason is None else f"cannot {self._what}: {self._reason}"
 
-    async def _do(self) -> float | None:
+    async def _try(self) -> float | None:
         """
         Try once. Never raises.
 
-        :return: seconds until it is tried again, or ``None`` when it is done.
+        :return: seconds until it is tried again, or ``None`` when it has succeeded.
         """
         try:
             await self._work()
         except (TwitchError, JournalUnavailable) as error:
-            delay = self._backoff(self._failures)
+            delay = exponential(self._failures, _FIRST, _LONGEST) + self._random()
             if isinstance(error, TwitchUnavailable) and error.retry_after is not None:
                 delay = max(delay, error.retry_after)
             if str(error) != self._reason:
                 self.log.warn(
-                    "cannot {what}: {reason}; trying again in {delay}, and then until it works",
+                    "cannot {what}: {reason}; retrying in {delay}",
                     what=self._what,
                     reason=str(error),
                     delay=Seconds(delay),
                 )
             self._reason = str(error)
-        except Exception:  # noqa: BLE001 - whatever it is, it must not end this for ever
+        except Exception:  # noqa: BLE001 - a defect must not end the retries
             if self._stopped:
                 return None
             delay = _LONGEST
-            self.log.failure("cannot {what}, trying again in {delay}", what=self._what, delay=Seconds(delay))
+            self.log.failure("cannot {what}; retrying in {delay}", what=self._what, delay=Seconds(delay))
             self._reason = "an unexpected error, see the log"
         else:
             if self._failures:
-                self.log.info("could {what} after {count}", what=self._what, count=Counted(self._failures, "failure"))
+                self.log.info(
+                    "managed to {what} after {count}", what=self._what, count=Counted(self._failures, "failure")
+                )
             self._failures, self._reason = 0, None
             return None
         self._failures += 1
         return delay
 
     def _ended(self, delay: float | None) -> None:
-        self._doing = None
+        self._running = None
         if self._stopped:
             return
-        if self._again:
-            self._again, delay = False, 0.0
+        if self._asked_again:
+            self._asked_again, delay = False, 0.0
         if delay is not None:
-            self._waiting = self._clock.callLater(delay, self.go)
+            self._retry = self._clock.callLater(delay, self.go)
 
-    def _forget_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting.active():
-            waiting.cancel()
+    def _cancel_retry(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None and retry.active():
+            retry.cancel()
 
 
 _FIRST_PAUSE = 60.0
@@ -130,61 +155,60 @@ _JITTER = 0.1
 
 
 @frozen
-class _Tried:
-    times: int
+class _Attempts:
+    count: int
     not_before: float
 
 
 @define(eq=False)
 class KeyedBackoff:
     """
-    Counts the tries for each streamer since it last went well. After each one the pause doubles, from a minute to an
-    hour, so that a callback that Twitch cannot reach does not cost a creation every few seconds.
+    A pause for each key, which grows with each attempt from a minute to an hour until the key is reset.
 
     :ivar random: from 0 to 1.
     """
 
     _clock: IReactorTime
     _random: Callable[[], float]
-    _tried: dict[str, _Tried] = field(factory=dict, init=False)
+    _made: dict[str, _Attempts] = field(factory=dict, init=False)
 
-    def tried(self, broadcaster_id: str) -> None:
+    def attempted(self, key: str) -> None:
         """
-        Begin the next pause.
+        Count an attempt, and begin the next pause.
         """
-        times = self.times(broadcaster_id)
-        pause = min(_FIRST_PAUSE * 2.0 ** min(times, 10), _LONGEST_PAUSE) * (1 + _JITTER * self._random())
-        self._tried[broadcaster_id] = _Tried(times + 1, self._clock.seconds() + pause)
+        count = self.attempts(key)
+        pause = exponential(count, _FIRST_PAUSE, _LONGEST_PAUSE) * (1 + _JITTER * self._random())
+        self._made[key] = _Attempts(count + 1, self._clock.seconds() + pause)
 
-    def times(self, broadcaster_id: str) -> int:
+    def attempts(self, key: str) -> int:
         """
-        How often it was tried.
+        How many there were since the last reset.
         """
-        tried = self._tried.get(broadcaster_id)
-        return tried.times if tried else 0
+        made = self._made.get(key)
+        return made.count if made else 0
 
-    def left(self, broadcaster_id: str) -> float:
+    def remaining(self, key: str) -> float:
         """
-        Seconds until it may be tried again; 0 when it may be now.
+        Seconds until the next attempt may be made; 0 if it may be made now.
         """
-        tried = self._tried.get(broadcaster_id)
-        return max(0.0, tried.not_before - self._clock.seconds()) if tried else 0.0
+        made = self._made.get(key)
+        return max(0.0, made.not_before - self._clock.seconds()) if made else 0.0
 
-    def well(self, broadcaster_id: str) -> None:
+    def reset(self, key: str) -> None:
         """
-        Forget what went wrong.
+        Forget the attempts for a key, since the last one succeeded.
         """
-        self._tried.pop(broadcaster_id, None)
+        self._made.pop(key, None)
 
-    def only(self, broadcaster_ids: Iterable[str]) -> None:
+    def retain(self, keys: Iterable[str]) -> None:
         """
-        Forget everybody else.
+        Forget all other keys.
         """
-        kept = set(broadcaster_ids)
-        self._tried = {each: tried for each, tried in self._tried.items() if each in kept}
+        kept = set(keys)
+        self._made = {each: made for each, made in self._made.items() if each in kept}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """
-        Forget everything: what is tried is something else now.
+        Forget all keys.
         """
-        self._tried.clear()
+        self._made.clear()

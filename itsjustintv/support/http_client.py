@@ -27,7 +27,7 @@ from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.http_url import request_url
 from itsjustintv.support.quoted_secrets import QuotedSecrets
 
-__all__ = ["BodyTooLong", "Response", "bounded", "exchange", "one_line", "read_body", "unavailable"]
+__all__ = ["BodyTooLong", "Response", "bounded", "exchange", "one_line", "read_beginning", "read_body", "unavailable"]
 
 T = TypeVar("T")
 
@@ -97,52 +97,66 @@ def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
 
     :return: fails with :class:`BodyTooLong`, or with what broke the body off.
     """
-    reading = _Reading(limit)
-    response.deliverBody(reading)
-    return reading.ended
+    reader = _BodyReader(limit, cut=False)
+    response.deliverBody(reader)
+    return reader.ended
 
 
-class _Reading(Protocol):
+def read_beginning(response: IResponse, limit: int) -> Deferred[bytes]:
     """
-    Collects a body.
+    Read the first ``limit`` bytes of a body, and close the connection when there is more. Cancelling closes it too.
+
+    :return: never fails: whatever ends the body, also cancelling, it fires with what has come.
+    """
+    reader = _BodyReader(limit, cut=True)
+    response.deliverBody(reader)
+    return reader.ended
+
+
+class _BodyReader(Protocol):
+    """
+    Collects a body up to a limit.
+
+    :param cut: whether the beginning of a body is an answer too.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.ended: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+    def __init__(self, limit: int, *, cut: bool) -> None:
+        self.ended: Deferred[bytes] = Deferred(lambda _: self._close())
         self._limit = self._room = limit
+        self._cut = cut
         self._parts: list[bytes] = []
 
     def dataReceived(self, data: bytes) -> None:
-        """
-        Keep it, if there is room.
-        """
         if self.ended.called:
             return
+        self._parts.append(data[: self._room])
         self._room -= len(data)
-        if self._room < 0:
+        if self._room < 0 and not self._cut:
             self._parts.clear()
             # In this order: a connection may end while it is told to.
             self.ended.errback(BodyTooLong(f"the answer has more than {self._limit} bytes"))
-            self._hang_up()
-        else:
-            self._parts.append(data)
+            self._close()
+        elif self._room <= 0 and self._cut:
+            self._close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Answer with the whole, or with what broke it off. A body without a length ends with its connection.
+        Answer with the body, or with what broke it off. A body without a length ends with its connection.
         """
         if self.ended.called:
             return
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if self._cut or reason.check(ResponseDone, PotentialDataLoss):
             self.ended.callback(b"".join(self._parts))
         else:
             self.ended.errback(reason)
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if self.transport is not None:
-            # A body may come from something that knows no way to break off at once.
-            abort = getattr(self.transport, "abortConnection", None)
+            # Not everything that delivers a body can abort its connection.
+            abort = None if self._cut else getattr(self.transport, "abortConnection", None)
             (abort or self.transport.loseConnection)()
+        if self._cut:
+            self.connectionLost()
 
 
 # As much of Twitch's own words is repeated in ours, in characters.

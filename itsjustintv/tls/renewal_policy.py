@@ -15,6 +15,7 @@ import cattrs
 import orjson
 from attrs import asdict, evolve, frozen
 
+from itsjustintv.support.backoff import varied
 from itsjustintv.support.durations import duration
 from itsjustintv.tls.acme.messages import RenewalInfo
 
@@ -191,8 +192,7 @@ def retry_moment(
     else:
         waits, last = _WITHOUT, _WITHOUT[-1]
     wait = waits[record.failures - 1] if record.failures <= len(waits) else last
-    wait *= 1.0 + _JITTER * (2.0 * random() - 1.0)
-    moment = now + max(wait, retry_after or 0.0)
+    moment = now + max(varied(wait, _JITTER, random), retry_after or 0.0)
     if len(record.recent_failures) >= _FAILURES_AN_HOUR:
         moment = max(moment, record.recent_failures[-_FAILURES_AN_HOUR] + _HOUR)
     return moment

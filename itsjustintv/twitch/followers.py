@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
-from itsjustintv.support.single_flight import SingleFlight
+from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.rate_limit import RateBucket
 

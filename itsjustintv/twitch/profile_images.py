@@ -28,7 +28,7 @@ from itsjustintv.model import Picture
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, unavailable
 from itsjustintv.support.regular_files import read
-from itsjustintv.support.single_flight import SingleFlight
+from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.oauth import InThread, Settings
 
 __all__ = ["ProfileImages"]

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
+from itsjustintv.support.backoff import exponential
 from itsjustintv.support.durations import duration
 from itsjustintv.tls.acme.http import AcmeResponse, AcmeTransport
 from itsjustintv.tls.acme.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
@@ -261,7 +262,7 @@ class AcmeClient:
         asked = answer.retry_after
         if asked is None:
             first, longest = _UNASKED
-            seconds = min(first * 2.0 ** min(looks, 16), longest)
+            seconds = exponential(looks, first, longest)
         else:
             shortest, longest = _ASKED
             seconds = min(max(asked, shortest), longest)

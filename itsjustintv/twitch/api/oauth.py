@@ -27,7 +27,7 @@ from itsjustintv.support.durations import Seconds
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import Response, exchange
 from itsjustintv.support.regular_files import read
-from itsjustintv.support.single_flight import SingleFlight
+from itsjustintv.support.waiters import SingleFlight
 
 __all__ = ["AppToken", "InThread", "Settings", "as_original"]
 

@@ -97,7 +97,7 @@ class SubscriptionReconciler(Service):
     _fingerprints: Fingerprints = field(
         init=False, default=Factory(lambda self: Fingerprints(self._last_known, self._clock), takes_self=True)
     )
-    _patience: KeyedBackoff = field(
+    _backoff: KeyedBackoff = field(
         init=False, default=Factory(lambda self: KeyedBackoff(self._clock, self._random), takes_self=True)
     )
     _loop: LoopingCall | None = field(default=None, init=False)
@@ -223,7 +223,7 @@ class SubscriptionReconciler(Service):
         if before is not None and before.secret == secret and before.callback == callback:
             return before
         self._terms = Settings(callback, secret)
-        self._patience.forget()
+        self._backoff.clear()
         if before is not None and before.secret != secret:
             former = dict.fromkeys((before.secret, *self._previous))
             self._previous = [each for each in former if each != secret]
@@ -243,10 +243,10 @@ class SubscriptionReconciler(Service):
         listing = self._corrected(await self._api.list())
         refused, self._refused = self._refused, self._refusing()
         if refused and not self._refused:
-            self._patience.forget()
+            self._backoff.clear()
         wanted = self._wanted()
         drawn = self._draw(wanted, listing, terms)
-        self._patience.only(wanted)
+        self._backoff.retain(wanted)
         self._note_enabled(drawn)
         self._note_secrets(listing, terms)
         self._standing.cost(drawn, listing)
@@ -303,7 +303,7 @@ class SubscriptionReconciler(Service):
         )
         for each in drawn.keep:
             if each.subscription is not None and self._age(each.subscription) >= PATIENCE:
-                self._patience.well(each.broadcaster_id)
+                self._backoff.reset(each.broadcaster_id)
         if before is not None:
             gap = [each for each, its_id in self._enabled.items() if before.get(each) != its_id]
             if gap:
@@ -327,10 +327,10 @@ class SubscriptionReconciler(Service):
         """
         Leave alone for now those who have been tried too often.
         """
-        held = {each.broadcaster_id for each in drawn.create if self._patience.left(each.broadcaster_id)}
+        held = {each.broadcaster_id for each in drawn.create if self._backoff.remaining(each.broadcaster_id)}
         ready = [each for each in drawn.create if each.broadcaster_id not in held]
         # Whoever has not been tried must not wait behind those who fail again and again.
-        ready.sort(key=lambda each: self._patience.times(each.broadcaster_id))
+        ready.sort(key=lambda each: self._backoff.attempts(each.broadcaster_id))
         return evolve(
             drawn,
             delete=tuple(each for each in drawn.delete if each.broadcaster_id not in held),
@@ -342,9 +342,9 @@ class SubscriptionReconciler(Service):
         self._recent.update((each.id, (each, now)) for each in (*work.created, *work.adopted))
         self._gone.update((each.id, now) for each in work.deleted)
         for each in work.created:
-            self._patience.tried(each.broadcaster_id)
+            self._backoff.attempted(each.broadcaster_id)
         for broadcaster_id in work.refused:
-            self._patience.tried(broadcaster_id)
+            self._backoff.attempted(broadcaster_id)
 
     def _look_again(self, drawn: Plan, work: Tasks) -> None:
         """
@@ -368,7 +368,7 @@ class SubscriptionReconciler(Service):
             return
         created = {each.broadcaster_id for each in work.created}
         failed = (each.broadcaster_id for each in drawn.create if each.broadcaster_id not in created)
-        if pauses := [left for each in failed if (left := self._patience.left(each))]:
+        if pauses := [left for each in failed if (left := self._backoff.remaining(each))]:
             self.reconcile("what failed may be tried again", min(pauses))
 
     def _age(self, subscription: Subscription) -> float:
