@@ -21,7 +21,7 @@ from itsjustintv.logs.observer import json_logger
 from itsjustintv.support.durations import Seconds, duration
 
 # Who has a reason to write them otherwise.
-_OWN_WAYS = {"admin/html.py", "config/diff.py", "config/values.py", "support/durations.py"}
+_OWN_WAYS = {"admin/chart.py", "config/diff.py", "config/values.py", "support/durations.py"}
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0, "days": 86400.0}
 
