@@ -20,19 +20,25 @@ from itsjustintv.model import (
     Due,
     Enrichment,
     Event,
+    Notice,
     Outcome,
+    OutgoingRequest,
+    Result,
     State,
     Streamer,
 )
+from itsjustintv.support.http_client import Response
 
 __all__ = [
     "Accept",
     "GraceEnd",
+    "IDestination",
     "IEnricher",
     "IJournal",
     "ILastKnown",
     "IOutcomeSink",
     "Match",
+    "Render",
     "Resolve",
     "Send",
     "Submit",
@@ -45,6 +51,9 @@ Accept = Callable[[Event], Deferred[Acceptance]]
 
 #: The configured streamers that an event concerns, each with the destinations that it goes to.
 Match = Callable[[Event], Sequence[Streamer]]
+
+#: Makes the body that is stored for a notice, for the destination of a name.
+Render = Callable[[Notice, str], bytes]
 
 #: Takes over a delivery that is ready to be sent.
 Submit = Callable[[Delivery], None]
@@ -140,6 +149,35 @@ class IJournal(Interface):
     def problem() -> str | None:
         """
         Why the last commit did not happen, or ``None`` while all is well. Answers at once.
+        """
+
+
+class IDestination(Interface):
+    """
+    One configured destination: what is sent to it, and what its answers mean. Does no I/O. There is a class for each
+    kind, in :data:`itsjustintv.destinations.KINDS`.
+    """
+
+    def render(notice: Notice) -> bytes:
+        """
+        Make the body that is stored with a delivery, without the bytes of the picture. The same notice gives the same
+        bytes.
+        """
+
+    def make_request(delivery: Delivery, now: float) -> OutgoingRequest:
+        """
+        Make the request of one attempt from the stored body: address, headers, picture and signature.
+
+        :param now: by the wall clock, since receivers compare the time of a signature with theirs.
+        :raises ValueError: when it cannot be signed, without quoting the secret.
+        """
+
+    def interpret(response: Response, now: float) -> Result:
+        """
+        Say what an answer means. Its headers and its body are empty when only the status arrived; the body may be cut
+        off.
+
+        :param now: by the wall clock, for a ``Retry-After`` that is a date.
         """
 
 

@@ -6,7 +6,7 @@ Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import cached_property
@@ -29,8 +29,10 @@ __all__ = [
     "Event",
     "Notice",
     "Outcome",
+    "OutgoingRequest",
     "Picture",
     "Presence",
+    "Result",
     "State",
     "StreamDetails",
     "Streamer",
@@ -181,8 +183,9 @@ class Streamer:
 @frozen(kw_only=True)
 class Destination:
     """
-    Where a notice is POSTed, as configured at the moment it is asked for.
+    Where notices are sent, as configured now.
 
+    :ivar kind: a key of :data:`itsjustintv.destinations.KINDS`.
     :ivar name: what logs and the journal call it; the URL may itself be a secret and is never logged.
     :ivar header: name of the header of the original's signature.
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
@@ -195,6 +198,45 @@ class Destination:
     header: str = "X-Hub-Signature-256"
     hashing: str = "sha256"
     signature: str = "hub"
+    kind: str = "webhook"
+
+
+@frozen(kw_only=True)
+class OutgoingRequest:
+    """
+    The HTTP request of one attempt.
+
+    :ivar headers: names and values, in the order in which they are sent.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@frozen
+class Result:
+    """
+    What the answer to a request means, or the lack of one.
+
+    :ivar reason: one stable word for logs and metrics, see :class:`Attempt`.
+    :ivar detail: one sentence for the operator; no URL, no secret, nothing that the other side or an exception said.
+    :ivar retry_after: seconds that the receiver asked to wait.
+    :ivar final: whether no further attempt can succeed.
+    """
+
+    reason: str
+    detail: str
+    retry_after: float | None = None
+    final: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """
+        Whether the receiver took the notice.
+        """
+        return self.reason == "delivered"
 
 
 @frozen(kw_only=True)

@@ -22,10 +22,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
-from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import FilterResult, decide, of_another_type
-from itsjustintv.interfaces import GraceEnd, IEnricher, IJournal, IOutcomeSink, Match, Submit
+from itsjustintv.interfaces import GraceEnd, IEnricher, IJournal, IOutcomeSink, Match, Render, Submit
 from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
 from itsjustintv.support.durations import Seconds
 
@@ -63,6 +62,7 @@ class Pipeline(Service):
     _seen: SeenEvents
     _match: Match
     _enricher: IEnricher
+    _render: Render
     _submit: Submit
     _sinks: Sequence[IOutcomeSink]
     _ttl: Callable[[], float]
@@ -269,7 +269,8 @@ class Pipeline(Service):
 
     async def _queue(self, event: Event, streamer: Streamer, enrichment: Enrichment, delivery: Delivery) -> None:
         now = self._clock.seconds()
-        body = build(Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall()))
+        notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall())
+        body = self._render(notice, delivery.destination)
         picture = None if enrichment.picture is None else enrichment.picture.data
         prepared = await self._journal.prepare(delivery.id, body, picture, now)
         self._away = False

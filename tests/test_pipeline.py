@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.dedup import SeenEvents
+from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Picture, State, StreamDetails, Streamer
+from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Picture, State, StreamDetails, Streamer
 from itsjustintv.pipeline import OnError, Pipeline
 from tests.doubles import MemoryJournal, Outcomes
 
@@ -95,6 +96,7 @@ class PipelineTests(SynchronousTestCase):
         self.outcomes = Outcomes()
         self.enricher = Enricher()
         self.submitted: list[Delivery] = []
+        self.rendered: list[str] = []
         self.streamers = {"42": TANUKI}
         self.twin: Streamer | None = None
         self.on_error = OnError.SEND
@@ -111,6 +113,7 @@ class PipelineTests(SynchronousTestCase):
             seen=SeenEvents(self.clock),
             match=lambda event: tuple(filter(None, (self.streamers.get(event.broadcaster_id), self.twin))),
             enricher=self.enricher,
+            render=self.render,
             submit=self.submitted.append,
             sinks=(self.outcomes,),
             ttl=lambda: 7200.0,
@@ -118,6 +121,13 @@ class PipelineTests(SynchronousTestCase):
             max_age=lambda: 21600.0,
             **settings,
         )
+
+    def render(self, notice: Notice, destination: str) -> bytes:
+        """
+        Render for a webhook, and remember for which.
+        """
+        self.rendered.append(destination)
+        return build(notice)
 
     def accept(self, event: Event) -> Acceptance:
         """
@@ -161,6 +171,7 @@ class PipelineTests(SynchronousTestCase):
         self.twin = evolve(TANUKI, key="twin", destinations=("b",), additional_tags=("twin",))
         self.accept(online())
         self.assertEqual([(each.streamer, each.destination) for each in self.submitted], [("twin", "b")])
+        self.assertEqual(self.rendered, ["b"])
         body = orjson.loads(self.submitted[0].body)
         self.assertIn("twin", body["tags"])
         self.assertEqual([each.delivery.state for each in self.outcomes.seen], [State.FILTERED])

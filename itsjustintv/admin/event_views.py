@@ -11,6 +11,7 @@ from attrs import frozen
 
 from itsjustintv.journal.history import DeliveryHistory, EventHistory
 from itsjustintv.model import Attempt, Delivery, State, parse_rfc3339, rfc3339
+from itsjustintv.support.signatures import SIGNERS, Signable
 
 __all__ = [
     "AttemptView",
@@ -279,14 +280,16 @@ def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | Non
     source = f"{_SOURCE}what all requests have. The destination is not configured now: how it was signed is not known."
     if signing is not None:
         source = f"{_SOURCE}the payload, the time of the attempt and how the destination is configured now."
-        if signing.signed and signing.kind != "standard":
-            headers.append((signing.header, f"{signing.hashing}={NOT_STORED}"))
-        if signing.kind != "hub":
-            headers += [
-                ("webhook-id", delivery.event_id),
-                ("webhook-timestamp", str(int(attempt.started_at))),
-                ("webhook-signature", f"v1,{NOT_STORED}"),
-            ]
+        signable = Signable(
+            secret="",
+            header=signing.header,
+            hashing=signing.hashing,
+            message_id=delivery.event_id,
+            timestamp=int(attempt.started_at),
+        )
+        for signer in SIGNERS[signing.kind]:
+            if signing.signed or not signer.optional:
+                headers += signer.masked(signable, NOT_STORED)
     if delivery.trace:
         headers.append(("traceparent", NOT_STORED))
     return RequestView(

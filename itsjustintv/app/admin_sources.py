@@ -75,7 +75,8 @@ class AdminSources:
         ground = self._ground
         self._started_at = ground.reactor.seconds()
         self._rehearsal = SampleSender(
-            self._deliveries.dispatch,
+            self._deliveries.sender.send,
+            self._deliveries.render,
             ground.routing.destination,
             ground.routing.streamers,
             ground.new_id,

@@ -15,10 +15,10 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.delivery.stall_check import StallCheck
-from itsjustintv.destinations.http_sender import Dispatcher
-from itsjustintv.destinations.webhook import embed
-from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink
-from itsjustintv.model import Delivery
+from itsjustintv.destinations import open_destination
+from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink, Render
+from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.support.http_agents import deliveries_agent
 
@@ -37,7 +37,8 @@ class Deliveries:
     destinations: RemovalGrace
     streamers: RemovalGrace
     output: OutputFile
-    dispatch: Dispatcher
+    render: Render
+    sender: HttpSender
     queue: DeliveryQueue
     pipeline: Pipeline
     backlog: StallCheck
@@ -54,11 +55,10 @@ class Deliveries:
         reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
         output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes, ground.steady.ahead)
         sinks = (output, ground.metrics, ground.following, *listeners)
-        dispatch = Dispatcher(
+        sender = HttpSender(
             deliveries_agent(reactor),
             reactor,
             lambda: config().retry.timeout,
-            embed,
             ground.tracer.begin_span,
             ground.wall.seconds,
         )
@@ -73,6 +73,11 @@ class Deliveries:
             STREAMERS, journal, reactor, lambda key: not routing.has(key, ""), lambda: config().reload.grace
         )
 
+        def render(notice: Notice, name: str) -> bytes:
+            # One that is gone may return before its deliveries end.
+            destination = routing.destination(name) or Destination(name=name, url="")
+            return open_destination(destination).render(notice)
+
         def orphaned(delivery: Delivery) -> float | None:
             if routing.has(delivery.streamer, delivery.broadcaster_id):
                 return None
@@ -84,7 +89,7 @@ class Deliveries:
 
         queue = DeliveryQueue(
             journal,
-            dispatch,
+            sender.send,
             routing.destination,
             lambda: config().retry,
             sinks,
@@ -101,6 +106,7 @@ class Deliveries:
             SeenEvents(reactor),
             routing.match,
             enricher,
+            render,
             queue.submit,
             sinks,
             lambda: config().cache.ttl,
@@ -115,7 +121,8 @@ class Deliveries:
             destinations,
             streamers,
             output,
-            dispatch,
+            render,
+            sender,
             queue,
             pipeline,
             StallCheck(

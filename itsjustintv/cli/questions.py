@@ -23,7 +23,7 @@ from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import TwitchError
 from itsjustintv.model import Destination
-from itsjustintv.support.signatures import is_standard, standard_secret
+from itsjustintv.support.signatures import signature_for, standard_secret
 
 __all__ = ["INTERRUPTED", "Given", "Interview"]
 
@@ -183,7 +183,7 @@ class Interview:
     async def _webhook(self) -> Destination:
         given = self._given
         secret = given.webhook_secret or standard_secret(token_bytes(32))
-        signature = "both" if is_standard(secret) else "hub"
+        signature = signature_for(secret)
         sending = given.send_test
 
         def destination(url: str) -> Destination:

@@ -20,7 +20,7 @@ from itsjustintv.config.example import example, filled, write_new
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
 from itsjustintv.support.causes import cause
-from itsjustintv.support.signatures import is_standard, standard_secret
+from itsjustintv.support.signatures import signature_for, standard_secret
 
 __all__ = ["simulate"]
 
@@ -138,7 +138,7 @@ def _write(path: Path, told: Mapping[str, str], names: Sequence[str], webhook: s
             ("global_webhook", "enabled"): True,
             ("global_webhook", "url"): webhook,
             ("global_webhook", "target_webhook_secret"): secret,
-            ("global_webhook", "target_webhook_signature"): "both" if is_standard(secret) else "hub",
+            ("global_webhook", "target_webhook_signature"): signature_for(secret),
         },
         {name: {"login": name} for name in names},
     )

@@ -39,13 +39,13 @@ from itsjustintv.config.values import (
     visible,
 )
 from itsjustintv.support.http_url import after_host
-from itsjustintv.support.signatures import standard_key
+from itsjustintv.support.signatures import SIGNERS
 
 __all__ = ["check_admin", "check_rules", "check_values", "doubts", "slips"]
 
 _SHORTEST_TOKEN = 16
 
-_SIGNATURES = one_of("hub", "standard", "both")
+_SIGNATURES = one_of(*SIGNERS)
 
 _RULES: Mapping[str, Rule] = {
     "image": one_of("embed", "url"),
@@ -250,10 +250,9 @@ def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Itera
 
 
 def _signing(above: str, signature: str, secret: str) -> Iterator[ConfigProblem]:
-    if signature not in ("standard", "both"):
-        return
     try:
-        standard_key(secret)
+        for signer in SIGNERS.get(signature, ()):
+            signer.check(secret)
     except ValueError as error:
         yield ConfigProblem(
             f"{above}.target_webhook_secret",

@@ -7,16 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from itsjustintv.destinations.webhook import build
 from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.interfaces import Render, Resolve, Send
 from itsjustintv.model import (
     Attempt,
     Delivery,
-    Destination,
     Enrichment,
     Event,
     Notice,
@@ -40,14 +38,15 @@ class SampleSender:
     Sends test notifications: of the shape of a real one, signed like one, and marked in three places, ``id``, ``test``
     and the title. Nothing of it is kept: neither the journal nor the memory of what was announced hears of it.
 
-    :ivar attempt: makes one attempt.
+    :ivar send: makes one attempt.
     :ivar resolve: finds a destination by name, or ``None``.
     :ivar streamers: those who are configured; a test is about one who is announced there.
     :ivar new_id: names the event.
     """
 
-    _attempt: Callable[[Delivery, Destination], Deferred[Attempt]]
-    _resolve: Callable[[str], Destination | None]
+    _send: Send
+    _render: Render
+    _resolve: Resolve
     _streamers: Callable[[], Sequence[Streamer]]
     _new_id: Callable[[], str]
     _clock: IReactorTime
@@ -69,7 +68,7 @@ class SampleSender:
             raise SampleRefused(f"a test notification is under way to {name} already")
         self._under_way.add(name)
         try:
-            attempt = await self._attempt(self._delivery(name), destination)
+            attempt = await self._send(self._delivery(name), destination)
         finally:
             self._under_way.discard(name)
         self.log.info(
@@ -106,5 +105,5 @@ class SampleSender:
             destination=name,
             accepted_at=now,
             next_attempt_at=now,
-            body=build(notice),
+            body=self._render(notice, name),
         )

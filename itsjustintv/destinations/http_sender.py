@@ -1,11 +1,12 @@
 """
-One signed POST, bounded in every direction, and never an exception.
+Sends the request of one attempt: one HTTP exchange, bounded in time and size, that never raises. Knows no kind of
+destination.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 from attrs import Factory, define, field
@@ -17,19 +18,16 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from itsjustintv import __version__
-from itsjustintv.destinations.response import Result, answered, broken, failed, found_broken, retry_after, timed_out
-from itsjustintv.model import Attempt, Delivery, Destination
-from itsjustintv.support.http_client import one_line, read_beginning
+from itsjustintv.destinations import open_destination
+from itsjustintv.destinations.response import broken, failed, found_broken, timed_out
+from itsjustintv.interfaces import IDestination
+from itsjustintv.model import Attempt, Delivery, Destination, Result
+from itsjustintv.support.http_client import Response, one_line, read_beginning
 from itsjustintv.support.http_url import HttpUrl, after_host
 from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
 from itsjustintv.support.response_head import BrokenAnswer, Fault
-from itsjustintv.support.signatures import hub, standard
 
-__all__ = ["BeginSpan", "Dispatcher", "Embed"]
-
-#: Puts a picture's bytes into a payload.
-Embed = Callable[[bytes, bytes], bytes]
+__all__ = ["BeginSpan", "HttpSender"]
 
 #: Begins a span within a trace, both as a ``traceparent`` (W3C Trace Context); empty for none.
 BeginSpan = Callable[[str], str]
@@ -64,31 +62,28 @@ _SEPARATORS = re.compile("[/&#;,]")
 
 
 @define(eq=False)
-class Dispatcher:
+class HttpSender:
     """
     Sends a delivery to its destination once.
 
-    Redirects are failures and nothing is asked of their targets, so the agent must not follow them. The agent must not
-    decode answers either: without ``Accept-Encoding`` there is nothing to expand, whatever the receiver sends.
+    The agent must not follow redirects: they are failures. It must not decode bodies either: without
+    ``Accept-Encoding`` there is nothing to expand, whatever the receiver sends.
 
     :ivar agent: opens the connections.
     :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte of the answer.
-    :ivar embed: puts the picture into the payload. This and the signature take about a millisecond for a picture of
-        half a megabyte, which is less than a trip to a thread is worth.
     :ivar wall: the time of the machine, in seconds since the epoch, which receivers compare with theirs.
-    :ivar begin_span: makes the span of an attempt; the receiver is told it, to go on with it.
+    :ivar begin_span: makes the span of an attempt; the receiver gets it as ``traceparent``.
     """
 
     _agent: IAgent
     _clock: IReactorTime
     _timeout: Callable[[], float]
-    _embed: Embed
     _begin_span: BeginSpan = lambda _: ""
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
 
     log = Logger()
 
-    def __call__(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+    def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         """
         Send it and say how that ended. Never fails, unless it is cancelled, which aborts the connection.
 
@@ -100,8 +95,9 @@ class Dispatcher:
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
         started_at = self._clock.seconds()
         timeout = self._timeout()
+        adapter = open_destination(destination)
         exchange = _Exchange(trace=self._begin_span(delivery.trace))
-        sending = Deferred.fromCoroutine(self._exchange(exchange, delivery, destination))
+        sending = Deferred.fromCoroutine(self._exchange(exchange, adapter, delivery, destination))
         deadline = self._clock.callLater(timeout, exchange.expire, sending)
         try:
             await _watch(sending)
@@ -110,37 +106,42 @@ class Dispatcher:
             if exchange.status is None and not exchange.expired:
                 raise
         except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
-            exchange.meaning = failed(Failure(), destination.name)
+            exchange.result = failed(Failure(), destination.name)
         finally:
             if deadline.active():
                 deadline.cancel()
         late = timeout if exchange.expired else None
-        if exchange.response is not None:
-            exchange.meaning = answered(exchange.response.code, destination.name)
-        elif exchange.broken is not None:
-            exchange.meaning = broken(exchange.broken, destination.name, late)
+        answer = exchange.answer()
+        by_status = None if answer is None else adapter.interpret(answer, self._wall())
+        if exchange.broken is not None:
+            exchange.result = broken(exchange.broken, destination.name, late, by_status)
+        elif by_status is not None:
+            exchange.result = by_status
         elif late is not None:
             # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
-            exchange.meaning = timed_out(late, destination.name)
-        return self._told(exchange, destination, started_at)
+            exchange.result = timed_out(late, destination.name)
+        return self._record(exchange, destination, started_at)
 
-    async def _exchange(self, exchange: _Exchange, delivery: Delivery, destination: Destination) -> None:
-        body = delivery.body if delivery.picture is None else self._embed(delivery.body, delivery.picture)
+    async def _exchange(
+        self, exchange: _Exchange, adapter: IDestination, delivery: Delivery, destination: Destination
+    ) -> None:
         try:
-            headers = self._headers(delivery, destination, body)
+            request = adapter.make_request(delivery, self._wall())
+            headers = Headers()
+            for name, value in request.headers:
+                headers.addRawHeader(name, value)
             if exchange.trace:
                 headers.addRawHeader("traceparent", exchange.trace)
         except ValueError as error:
             # Neither signature nor headers quote the secret when they refuse it.
-            exchange.meaning = Result(
+            exchange.result = Result(
                 "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
             )
             return
+        method, url = request.method.encode("ascii"), request.url.encode("ascii")
         while exchange.response is None:
             try:
-                exchange.response = await self._agent.request(
-                    b"POST", destination.url.encode("ascii"), headers, _Bytes(body)
-                )
+                exchange.response = await self._agent.request(method, url, headers, _Bytes(request.body))
             except Exception:
                 broken = found_broken(Failure())
                 # The receiver closed a connection that had been idle as the request was written: another one is taken.
@@ -150,38 +151,18 @@ class Dispatcher:
                 raise
         exchange.body = await read_beginning(exchange.response, _READ)
 
-    def _headers(self, delivery: Delivery, destination: Destination, body: bytes) -> Headers:
-        """
-        Sign the exact bytes that are sent, afresh for each attempt: a verifier refuses a timestamp that is minutes old.
-        """
-        headers = Headers(
-            {
-                "Content-Type": ["application/json"],
-                "User-Agent": [f"itsjustintv/{__version__}"],
-            }
-        )
-        if destination.signature != "standard" and destination.secret:
-            headers.addRawHeader(destination.header, hub(destination.secret, body, destination.hashing))
-        if destination.signature != "hub":
-            now = int(self._wall())
-            headers.addRawHeader("webhook-id", delivery.event_id)
-            headers.addRawHeader("webhook-timestamp", str(now))
-            headers.addRawHeader("webhook-signature", standard(destination.secret, delivery.event_id, now, body))
-        return headers
-
-    def _told(self, exchange: _Exchange, destination: Destination, started_at: float) -> Attempt:
-        now = self._clock.seconds()
-        meaning, response = exchange.meaning, exchange.response
+    def _record(self, exchange: _Exchange, destination: Destination, started_at: float) -> Attempt:
+        now, result = self._clock.seconds(), exchange.result
         return Attempt(
-            ok=meaning.ok,
-            reason=meaning.reason,
-            detail=meaning.detail,
+            ok=result.ok,
+            reason=result.reason,
+            detail=result.detail,
             started_at=started_at,
             duration=max(0.0, now - started_at),
             status=exchange.status,
             response=_readable(exchange.body, destination),
-            retry_after=None if response is None else retry_after(_values(response, b"Retry-After"), self._wall()),
-            final=meaning.reason == "gone",
+            retry_after=result.retry_after,
+            final=result.final,
             trace=exchange.trace,
         )
 
@@ -206,7 +187,7 @@ class _Exchange:
     response: IResponse | None = None
     broken: BrokenAnswer | None = None
     body: bytes = b""
-    meaning: Result = _NOTHING
+    result: Result = _NOTHING
     expired: bool = False
 
     @property
@@ -219,9 +200,19 @@ class _Exchange:
             return code
         return None if self.broken is None else self.broken.status
 
+    def answer(self) -> Response | None:
+        """
+        What there is of a final answer.
+        """
+        if self.response is not None:
+            return Response(self.response.code, self.response.headers, self.body)
+        if self.broken is not None and self.broken.final and self.broken.status is not None:
+            return Response(self.broken.status, Headers(), b"")
+        return None
+
     def expire(self, sending: Deferred[None]) -> None:
         """
-        Cut it short.
+        Cancel the request at its deadline.
         """
         self.expired = True
         sending.cancel()
@@ -258,10 +249,6 @@ class _Bytes:
         """
         There is nothing more.
         """
-
-
-def _values(response: IResponse, name: bytes) -> Sequence[str]:
-    return [value.decode("latin-1") for value in response.headers.getRawHeaders(name, [])]
 
 
 def _readable(body: bytes, destination: Destination) -> str:

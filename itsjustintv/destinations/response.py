@@ -6,23 +6,21 @@ Neither ever holds what the network or an exception said, since that may quote t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from math import isfinite
+from collections.abc import Iterator
 from os import strerror
 
-from attrs import frozen
+from attrs import evolve
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.web import http
-from twisted.web.http import stringToDatetime
 
+from itsjustintv.model import Result
 from itsjustintv.support.durations import duration
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 
-__all__ = ["RESET", "TIMEOUT", "Result", "answered", "broken", "failed", "found_broken", "retry_after", "timed_out"]
+__all__ = ["RESET", "TIMEOUT", "answered", "broken", "failed", "found_broken", "timed_out"]
 
 #: The reason of an attempt that hit its deadline.
 TIMEOUT = "timeout"
@@ -31,29 +29,9 @@ TIMEOUT = "timeout"
 RESET = "reset"
 
 
-@frozen
-class Result:
+def answered(status: int, destination: str, retry_after: float | None = None) -> Result:
     """
-    How an attempt ended.
-
-    :ivar reason: one stable word.
-    :ivar detail: one sentence that says what to do.
-    """
-
-    reason: str
-    detail: str
-
-    @property
-    def ok(self) -> bool:
-        """
-        Whether the receiver took it.
-        """
-        return self.reason == "delivered"
-
-
-def answered(status: int, destination: str) -> Result:
-    """
-    Classify an answer by its status: 2xx is success and nothing else is.
+    Classify an answer by its status: 2xx is success and nothing else is; 410 is final.
 
     :param destination: its name.
     """
@@ -61,22 +39,25 @@ def answered(status: int, destination: str) -> Result:
     if family not in _FAMILIES:
         return Result("error", f"{destination} answered {status:03}, a status that HTTP does not have: check its URL.")
     reason = _REASONS.get(status) or _REASONS.get(family) or f"http_{status}"
-    return Result(reason, f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}.")
+    detail = f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}."
+    return Result(reason, detail, retry_after, final=status == http.GONE)
 
 
-def broken(answer: BrokenAnswer, destination: str, timeout: float | None = None) -> Result:
+def broken(
+    answer: BrokenAnswer, destination: str, timeout: float | None = None, by_status: Result | None = None
+) -> Result:
     """
     Classify an answer without a whole head: by its status, if it came as far as that, whatever is wrong after it.
 
     :param timeout: seconds, if it was cut short by the deadline.
+    :param by_status: what the status means, if it is a final one.
     """
     fault = answer.fault
-    if answer.status is not None and answer.final:
-        meaning = answered(answer.status, destination)
+    if by_status is not None:
         why = _AFTER_STATUS.get(fault, _AFTER_STATUS[Fault.MALFORMED])
         if fault is Fault.INCOMPLETE and timeout is not None:
             why = f"was not complete within {duration(timeout)}"
-        return Result(meaning.reason, f"{meaning.detail} The head of that answer {why}; its status counts.")
+        return evolve(by_status, detail=f"{by_status.detail} The head of that answer {why}; its status counts.")
     if fault is Fault.INTERIM_ONLY:
         text = f"{destination} sent {answer.status}, which is an interim answer, and"
         if timeout is not None:
@@ -109,8 +90,6 @@ def failed(failure: Failure, destination: str) -> Result:
     Classify a request that got no answer.
     """
     causes = list(_causes(failure))
-    if answer := found_broken(failure):
-        return broken(answer, destination)
     for kinds, reason, sentence in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):
             return Result(reason, f"{destination} {sentence}")
@@ -200,38 +179,3 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
         "did not take the connection in time: check that it runs and is reachable.",
     ),
 )
-
-
-# RFC 9110, 10.2.3 allows whole seconds only, but Discord and others send fractions.
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-
-# Longer than any of the three forms of an HTTP-date.
-_LONGEST = 40
-
-
-def retry_after(values: Iterable[str], now: float) -> float | None:
-    """
-    Find how long a receiver wants to be left alone: the largest of the valid values.
-
-    A value is a number of seconds, fractions included, or an HTTP-date in one of its three forms (RFC 9110, 5.6.7 and
-    10.2.3). A date in the past is 0. Anything else, a negative number included, says nothing.
-
-    :param values: every ``Retry-After`` of an answer.
-    :param now: seconds since the epoch.
-    :return: seconds, finite and not negative, but not otherwise limited; ``None`` when no value is valid.
-    """
-    return max((seconds for value in values if (seconds := _seconds(value.strip(), now)) is not None), default=None)
-
-
-def _seconds(value: str, now: float) -> float | None:
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-        return seconds if isfinite(seconds) else None
-    if len(value) > _LONGEST:
-        return None
-    try:
-        # Twisted's stubs do not say that this is a number.
-        moment = float(stringToDatetime(value.encode("ascii")))
-    except (ValueError, IndexError, AssertionError):
-        return None
-    return max(0.0, moment - now)

@@ -18,7 +18,7 @@ from twisted.internet.defer import execute
 from twisted.internet.threads import deferToThreadPool
 
 from itsjustintv.config.sections import Twitch
-from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
 from itsjustintv.support.http_agents import deliveries_agent, twitch_agent
@@ -101,8 +101,8 @@ class SetupChecks:
             next_attempt_at=now,
             body=body,
         )
-        send = Dispatcher(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT, lambda sent, _: sent)
-        attempt = await send(delivery, destination)
+        sender = HttpSender(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT)
+        attempt = await sender.send(delivery, destination)
         return "" if attempt.ok else f"the test did not arrive: {attempt.told}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:

@@ -18,14 +18,12 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
-from itsjustintv.support.signatures import hub, is_standard, standard
+from itsjustintv.support.signatures import SIGNERS, hub, is_standard, standard
 
 __all__ = ["Expectation", "Received", "Receiver"]
 
 #: Seconds a Standard Webhooks timestamp may be off.
 _TOLERANCE = 300.0
-
-_KINDS: Mapping[str, Sequence[str]] = {"hub": ("hub",), "standard": ("standard",), "both": ("hub", "standard")}
 
 
 @frozen(kw_only=True)
@@ -49,13 +47,10 @@ class Expectation:
 
         :param headers: by lower-case name.
         """
-        wanted = self.there(headers) if self.signature == "any" else _KINDS[self.signature]
+        wanted = self.there(headers) if self.signature == "any" else [each.name for each in SIGNERS[self.signature]]
         if not wanted:
             return f"neither {self.header} nor webhook-signature is there"
-        problem = self._hub_problem(headers, body) if "hub" in wanted else ""
-        if "standard" in wanted:
-            problem = problem or self._standard_problem(headers, body, now)
-        return problem
+        return next(filter(None, (_VERIFIERS[kind](self, headers, body, now) for kind in wanted)), "")
 
     def there(self, headers: Mapping[str, str]) -> Sequence[str]:
         """
@@ -64,20 +59,28 @@ class Expectation:
         standards = "webhook-signature" in headers and is_standard(self.secret)
         return [*(["hub"] if self.header.lower() in headers else []), *(["standard"] if standards else [])]
 
-    def _hub_problem(self, headers: Mapping[str, str], body: bytes) -> str:
-        given = headers.get(self.header.lower(), "")
-        right = hmac.compare_digest(given.encode(), hub(self.secret, body, self.hashing).encode())
-        return "" if right else f"{self.header} is {'wrong' if given else 'missing'}"
 
-    def _standard_problem(self, headers: Mapping[str, str], body: bytes, now: float) -> str:
-        message_id, timestamp, given = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
-        if not (message_id and timestamp and given):
-            return "a webhook-* header is missing"
-        if not timestamp.isdecimal() or abs(int(timestamp) - now) > _TOLERANCE:
-            return "webhook-timestamp is not the present"
-        expected = standard(self.secret, message_id, int(timestamp), body).encode()
-        right = any(hmac.compare_digest(each.encode(), expected) for each in given.split(" "))
-        return "" if right else "webhook-signature is wrong"
+def _hub_problem(expected: Expectation, headers: Mapping[str, str], body: bytes, _now: float) -> str:
+    given = headers.get(expected.header.lower(), "")
+    right = hmac.compare_digest(given.encode(), hub(expected.secret, body, expected.hashing).encode())
+    return "" if right else f"{expected.header} is {'wrong' if given else 'missing'}"
+
+
+def _standard_problem(expected: Expectation, headers: Mapping[str, str], body: bytes, now: float) -> str:
+    message_id, timestamp, given = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    if not (message_id and timestamp and given):
+        return "a webhook-* header is missing"
+    if not timestamp.isdecimal() or abs(int(timestamp) - now) > _TOLERANCE:
+        return "webhook-timestamp is not the present"
+    signature = standard(expected.secret, message_id, int(timestamp), body).encode()
+    right = any(hmac.compare_digest(each.encode(), signature) for each in given.split(" "))
+    return "" if right else "webhook-signature is wrong"
+
+
+_VERIFIERS: Mapping[str, Callable[[Expectation, Mapping[str, str], bytes, float], str]] = {
+    "hub": _hub_problem,
+    "standard": _standard_problem,
+}
 
 
 @frozen(kw_only=True)

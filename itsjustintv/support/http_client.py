@@ -4,7 +4,9 @@ Answers of other servers, bounded in time and size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, TypeVar
 
 import orjson
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.http import PotentialDataLoss, stringToDatetime
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
@@ -27,7 +29,18 @@ from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.http_url import request_url
 from itsjustintv.support.quoted_secrets import QuotedSecrets
 
-__all__ = ["BodyTooLong", "Response", "bounded", "exchange", "one_line", "read_beginning", "read_body", "unavailable"]
+__all__ = [
+    "BodyTooLong",
+    "Response",
+    "bounded",
+    "exchange",
+    "header_values",
+    "one_line",
+    "read_beginning",
+    "read_body",
+    "retry_after",
+    "unavailable",
+]
 
 T = TypeVar("T")
 
@@ -248,3 +261,45 @@ def unavailable(what: str) -> Callable[[str], TwitchUnavailable]:
     Name errors after a request.
     """
     return lambda reason: TwitchUnavailable(f"{what}: {reason}")
+
+
+def header_values(headers: Headers, name: bytes) -> Sequence[str]:
+    """
+    Every value of a header, whatever bytes it holds.
+    """
+    return [value.decode("latin-1") for value in headers.getRawHeaders(name, [])]
+
+
+# RFC 9110, 10.2.3 allows whole seconds only, but Discord and others send fractions.
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+# Longer than any of the three forms of an HTTP-date.
+_LONGEST_DATE = 40
+
+
+def retry_after(values: Iterable[str], now: float) -> float | None:
+    """
+    Read how long a server asks to wait: the largest of the valid values.
+
+    A value is a number of seconds, fractions included, or an HTTP-date in one of its three forms (RFC 9110, 5.6.7 and
+    10.2.3). A date in the past is 0. Anything else, a negative number included, says nothing.
+
+    :param values: every ``Retry-After`` of an answer.
+    :param now: seconds since the epoch.
+    :return: seconds, finite and not negative, but not otherwise limited; ``None`` when no value is valid.
+    """
+    return max((seconds for value in values if (seconds := _seconds(value.strip(), now)) is not None), default=None)
+
+
+def _seconds(value: str, now: float) -> float | None:
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+        return seconds if isfinite(seconds) else None
+    if len(value) > _LONGEST_DATE:
+        return None
+    try:
+        # Twisted's stubs do not say that this is a number.
+        moment = float(stringToDatetime(value.encode("ascii")))
+    except (ValueError, IndexError, AssertionError):
+        return None
+    return max(0.0, moment - now)

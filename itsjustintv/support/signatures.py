@@ -9,13 +9,28 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import ClassVar
 
+from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from itsjustintv.errors import Forged
 
-__all__ = ["HASHINGS", "hub", "is_standard", "standard", "standard_key", "standard_secret", "verify_eventsub"]
+__all__ = [
+    "HASHINGS",
+    "SIGNERS",
+    "Signable",
+    "Signer",
+    "hub",
+    "is_standard",
+    "signature_for",
+    "standard",
+    "standard_key",
+    "standard_secret",
+    "verify_eventsub",
+]
 
 #: The names the original accepts for ``target_webhook_hashing``, and hashlib's for the same thing.
 HASHINGS = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-512": "sha512"}
@@ -62,7 +77,7 @@ def standard_secret(key: bytes) -> str:
     """
     Write a secret of Standard Webhooks 1.0, for HMAC.
 
-    :param key: 24 to 75 bytes that nobody can guess.
+    :param key: 24 to 75 bytes that cannot be guessed.
     """
     return f"whsec_{b64encode(key).decode('ascii')}"
 
@@ -107,3 +122,109 @@ def standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     if isinstance(key, bytes):
         return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
     return "v1a," + b64encode(key.sign(signed)).decode("ascii")
+
+
+@frozen(kw_only=True)
+class Signable:
+    """
+    A request that is to be signed.
+
+    :ivar secret: of the destination; empty for none.
+    :ivar header: name of the ``hub`` signature's header.
+    :ivar hashing: ``sha1``, ``sha256`` or ``sha512``, of the ``hub`` signature.
+    :ivar message_id: the same in every attempt.
+    :ivar timestamp: of this attempt, whole seconds since the epoch.
+    """
+
+    secret: str = field(repr=False)
+    header: str
+    hashing: str
+    message_id: str
+    timestamp: int
+    body: bytes = field(default=b"", repr=False)
+
+
+class Signer:
+    """
+    One signature of a request: a row of :data:`SIGNERS` has one for each that the request gets.
+
+    :cvar name: of the kind.
+    :cvar optional: whether a request is sent without this signature when there is no secret.
+    """
+
+    name: ClassVar[str]
+    optional: ClassVar[bool] = False
+
+    def check(self, secret: str) -> None:
+        """
+        Check that a secret can be used.
+
+        :raises ValueError: saying what is allowed, without quoting the secret.
+        """
+
+    def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
+        """
+        Sign a request: the headers to add to it, in this order.
+
+        :raises ValueError: when the secret cannot be used.
+        """
+        raise NotImplementedError
+
+    def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:
+        """
+        The same headers with a mask in place of the signature, for showing a request whose secret is not at hand.
+        """
+        raise NotImplementedError
+
+
+class HubSigner(Signer):
+    """
+    The original program's signature, see :func:`hub`.
+    """
+
+    name = "hub"
+    optional = True
+
+    def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
+        return [(request.header, hub(request.secret, request.body, request.hashing))]
+
+    def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:
+        return [(request.header, f"{request.hashing}={mask}")]
+
+
+class StandardSigner(Signer):
+    """
+    That of Standard Webhooks 1.0, see :func:`standard`.
+    """
+
+    name = "standard"
+
+    def check(self, secret: str) -> None:
+        standard_key(secret)
+
+    def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
+        signature = standard(request.secret, request.message_id, request.timestamp, request.body)
+        return self._around(request, signature)
+
+    def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:
+        return self._around(request, f"v1,{mask}")
+
+    def _around(self, request: Signable, signature: str) -> Sequence[tuple[str, str]]:
+        return [
+            ("webhook-id", request.message_id),
+            ("webhook-timestamp", str(request.timestamp)),
+            ("webhook-signature", signature),
+        ]
+
+
+_HUB, _STANDARD = HubSigner(), StandardSigner()
+
+#: The values of ``target_webhook_signature``, and the signatures that a request gets for each.
+SIGNERS: Mapping[str, Sequence[Signer]] = {"hub": (_HUB,), "standard": (_STANDARD,), "both": (_HUB, _STANDARD)}
+
+
+def signature_for(secret: str) -> str:
+    """
+    The value of ``target_webhook_signature`` that makes the most of a secret.
+    """
+    return "both" if is_standard(secret) else "hub"

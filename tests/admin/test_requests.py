@@ -14,7 +14,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.admin.event_views import NOT_STORED, Signing, to_request_view
-from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.model import Destination
 from tests.journal.values import attempt, deliveries, event
 
@@ -66,8 +66,8 @@ class RequestTests(SynchronousTestCase):
             hashing=hashing,
             signature=kind,
         )
-        dispatcher = Dispatcher(agent, clock, lambda: 10.0, lambda body, _: body, lambda trace: trace)
-        dispatcher(delivery, destination)
+        sender = HttpSender(agent, clock, lambda: 10.0, lambda trace: trace)
+        sender.send(delivery, destination)
         told = to_request_view(
             delivery,
             attempt(started_at=clock.seconds()),

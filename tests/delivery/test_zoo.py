@@ -26,7 +26,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 
-from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.model import Attempt, Delivery, Destination, State
 from itsjustintv.support.http_agents import TimeoutEndpoints
 
@@ -111,7 +111,7 @@ class Zoo(Factory[Persona]):
 
 class ZooTestCase(TestCase):
     """
-    A dispatcher on the real reactor.
+    A sender on the real reactor.
     """
 
     timeout = 10
@@ -155,8 +155,8 @@ class ZooTestCase(TestCase):
         root = None if trusted is None else trustRootFromCertificates([trusted])
         policy = BrowserLikePolicyForHTTPS(root)
         agent = Agent.usingEndpointFactory(reactor, TimeoutEndpoints(reactor, policy), self.pool)
-        dispatcher = Dispatcher(agent, reactor, lambda: deadline, lambda body, _: body)
-        return dispatcher(DELIVERY, Destination(name="home", url=url, secret="s3cret"))
+        sender = HttpSender(agent, reactor, lambda: deadline)
+        return sender.send(DELIVERY, Destination(name="home", url=url, secret="s3cret"))
 
     async def meet(self, behaviour: Behaviour, deadline: float = DEADLINE) -> tuple[Attempt, Zoo]:
         """
@@ -409,9 +409,9 @@ class PlainTests(ZooTestCase):
             HTTPConnectionPool(reactor, persistent=False),
         )
         body = b"x" * 20_000_000
-        dispatcher = Dispatcher(agent, reactor, lambda: 5.0, lambda *_: body)
+        sender = HttpSender(agent, reactor, lambda: 5.0)
         before = self.open()
-        attempt = await dispatcher(evolve(DELIVERY, picture=b""), large)
+        attempt = await sender.send(evolve(DELIVERY, body=body), large)
         self.assertEqual(
             self.row(attempt), (False, "reset", None) if attempt.status is None else (True, "delivered", 200)
         )

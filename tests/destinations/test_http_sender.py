@@ -32,8 +32,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from itsjustintv import __version__
-from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.destinations.response import answered
+from itsjustintv.destinations.webhook import embed
 from itsjustintv.model import Attempt, Delivery, Destination, State
 
 NOW = 1_700_000_000.25
@@ -49,13 +50,6 @@ WHAT = Delivery(
     state=State.PENDING,
     body='{"streamer_name":"タヌキ"}'.encode(),
 )
-
-
-def embed(body: bytes, picture: bytes) -> bytes:
-    """
-    Something that changes the body.
-    """
-    return body[:-1] + b',"image":"' + b64encode(picture) + b'"}'
 
 
 class Receiver(Resource):
@@ -83,9 +77,9 @@ class Receiver(Resource):
         return self.answer
 
 
-class DispatcherTestCase(SynchronousTestCase):
+class SenderTestCase(SynchronousTestCase):
     """
-    A dispatcher before a receiver in memory.
+    A sender before a receiver in memory.
     """
 
     def setUp(self) -> None:
@@ -104,14 +98,14 @@ class DispatcherTestCase(SynchronousTestCase):
         """
         Begin to send something.
         """
-        return Dispatcher(self.agent, self.clock, lambda: 15.0, embed)(delivery, destination)
+        return HttpSender(self.agent, self.clock, lambda: 15.0).send(delivery, destination)
 
     def traced(self, delivery: Delivery) -> Attempt:
         """
         Send something whose span is named after its trace.
         """
-        dispatcher = Dispatcher(self.agent, self.clock, lambda: 15.0, embed, lambda trace: trace and f"span of {trace}")
-        return self.successResultOf(dispatcher(delivery, WHERE))
+        sender = HttpSender(self.agent, self.clock, lambda: 15.0, lambda trace: trace and f"span of {trace}")
+        return self.successResultOf(sender.send(delivery, WHERE))
 
     def header(self, name: str) -> str | None:
         """
@@ -121,7 +115,7 @@ class DispatcherTestCase(SynchronousTestCase):
         return value if value is None else str(value)
 
 
-class RequestTests(DispatcherTestCase):
+class RequestTests(SenderTestCase):
     """
     What a receiver gets.
     """
@@ -187,8 +181,8 @@ class RequestTests(DispatcherTestCase):
         A receiver compares it with its own clock, whatever ours was set by since the daemon started; when the
         attempt was made is told by the journal's.
         """
-        dispatcher = Dispatcher(self.agent, self.clock, lambda: 15.0, embed, wall=lambda: NOW + 86400.0)
-        attempt = self.successResultOf(dispatcher(WHAT, evolve(WHERE, signature="standard")))
+        sender = HttpSender(self.agent, self.clock, lambda: 15.0, wall=lambda: NOW + 86400.0)
+        attempt = self.successResultOf(sender.send(WHAT, evolve(WHERE, signature="standard")))
         self.assertEqual(self.header("webhook-timestamp"), str(int(NOW) + 86400))
         self.assertEqual(attempt.started_at, NOW)
 
@@ -196,8 +190,9 @@ class RequestTests(DispatcherTestCase):
         """
         A picture is put into the payload before that is signed.
         """
-        self.send(evolve(WHAT, picture=b"PNG"), evolve(WHERE, signature="standard"))
-        self.assertEqual(self.receiver.bodies, [embed(WHAT.body, b"PNG")])
+        body = b'{"image":{"url":"u"}}'
+        self.send(evolve(WHAT, body=body, picture=b"PNG"), evolve(WHERE, signature="standard"))
+        self.assertEqual(self.receiver.bodies, [embed(body, b"PNG")])
         self.verify()
 
     def test_attempts_are_signed_afresh(self) -> None:
@@ -244,7 +239,7 @@ class RequestTests(DispatcherTestCase):
         self.assertEqual(headers["webhook-signature"], signature)
 
 
-class VerifierClockTests(DispatcherTestCase):
+class VerifierClockTests(SenderTestCase):
     """
     The published library's own idea of time.
     """
@@ -261,7 +256,7 @@ class VerifierClockTests(DispatcherTestCase):
         self.assertRaises(WebhookVerificationError, Webhook(SECRET).verify, body + " ", headers)
 
 
-class AnswerTests(DispatcherTestCase):
+class AnswerTests(SenderTestCase):
     """
     What an answer means.
     """
@@ -419,7 +414,7 @@ class Wire:
         self.response._bodyDataFinished(Failure(reason))
 
 
-class FailureTests(DispatcherTestCase):
+class FailureTests(SenderTestCase):
     """
     What the lack of an answer means.
     """
@@ -490,7 +485,7 @@ class FailureTests(DispatcherTestCase):
         self.assertEqual(self.receiver.requests, [])
 
 
-class DeadlineTests(DispatcherTestCase):
+class DeadlineTests(SenderTestCase):
     """
     One deadline covers everything.
     """
@@ -606,7 +601,7 @@ class DeadlineTests(DispatcherTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class BodyTests(DispatcherTestCase):
+class BodyTests(SenderTestCase):
     """
     The body that is handed to the agent.
     """

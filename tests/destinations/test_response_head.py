@@ -20,8 +20,8 @@ from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from itsjustintv.destinations.http_sender import Dispatcher
-from itsjustintv.destinations.response import Result, broken
+from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.destinations.response import Result, answered, broken
 from itsjustintv.model import Attempt, Delivery, Destination, State
 from itsjustintv.support.http_agents import TimeoutEndpoint
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
@@ -136,7 +136,9 @@ class SentenceTests(SynchronousTestCase):
     """
 
     def told(self, fault: Fault, status: int | None = None, timeout: float | None = None) -> Result:
-        return broken(BrokenAnswer(fault, status), "home", timeout)
+        answer = BrokenAnswer(fault, status)
+        by_status = answered(status, "home") if status is not None and answer.final else None
+        return broken(answer, "home", timeout, by_status)
 
     def test_every_fault_has_its_sentence(self) -> None:
         """
@@ -230,8 +232,8 @@ class BehindTests(SynchronousTestCase):
                 id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0,
                 state=State.PENDING, body=b"{}",
             )  # fmt: skip
-            send = Dispatcher(agent, clock, lambda: 4.0, lambda body, _: body)
-            send(delivery, Destination(name="home", url="http://127.0.0.1/")).addCallback(ended.append)
+            sender = HttpSender(agent, clock, lambda: 4.0)
+            sender.send(delivery, Destination(name="home", url="http://127.0.0.1/")).addCallback(ended.append)
             sent = b"HTTP/1.1 %d X\r\n" % status + b"".join(map(b"".join, lines))
             places = sorted({0, len(sent), *(min(each, len(sent)) for each in cuts)})
             for begin, stop in pairwise(places):

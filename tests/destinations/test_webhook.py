@@ -13,10 +13,16 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from zope.interface.verify import verifyObject
 
 import itsjustintv
-from itsjustintv.destinations.webhook import build, embed
-from itsjustintv.model import Enrichment, Event, Notice, Picture, StreamDetails, Streamer
+from itsjustintv.destinations import KINDS, open_destination
+from itsjustintv.destinations.webhook import Webhook, build, embed
+from itsjustintv.interfaces import IDestination
+from itsjustintv.model import Delivery, Destination, Enrichment, Event, Notice, Picture, StreamDetails, Streamer
+from itsjustintv.support.http_client import Response
+from itsjustintv.support.signatures import hub
 
 DOCUMENT = Path(itsjustintv.__file__).parent.parent / "docs" / "payload.md"
 
@@ -306,3 +312,59 @@ class EmbedTests(SynchronousTestCase):
         Such a body stays as it is.
         """
         self.assertEqual(embed(build(BARE), b"picture"), build(BARE))
+
+
+class DestinationTests(SynchronousTestCase):
+    """
+    The kind ``webhook`` as a destination.
+    """
+
+    def setUp(self) -> None:
+        where = Destination(name="home", url="https://hooks.example.org/a?b=c", secret="s", header="X-Mine")
+        self.destination = open_destination(where)
+
+    def test_every_kind_is_a_destination(self) -> None:
+        """
+        Each row of the table makes one, and a destination that names no kind has a row.
+        """
+        for kind in KINDS:
+            with self.subTest(kind):
+                verifyObject(IDestination, open_destination(Destination(name="d", url="https://a/", kind=kind)))
+        self.assertIsInstance(self.destination, Webhook)
+
+    def test_request(self) -> None:
+        """
+        The stored body is what is rendered, and what is sent, with its headers in this order.
+        """
+        body = self.destination.render(FULL)
+        self.assertEqual(body, build(FULL))
+        delivery = Delivery(
+            id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0, body=body
+        )
+        request = self.destination.make_request(delivery, 1.9)
+        self.assertEqual((request.method, request.url), ("POST", "https://hooks.example.org/a?b=c"))
+        self.assertEqual(request.body, body)
+        self.assertEqual(
+            request.headers,
+            [
+                ("Content-Type", "application/json"),
+                ("User-Agent", f"itsjustintv/{itsjustintv.__version__}"),
+                ("X-Mine", hub("s", body)),
+            ],
+        )
+
+    def test_answers(self) -> None:
+        """
+        The status decides, 410 is final, and the receiver says how long to wait.
+        """
+        for status, expected in (
+            (200, ("delivered", True, False)),
+            (404, ("http_404", False, False)),
+            (410, ("gone", False, True)),
+            (503, ("http_503", False, False)),
+        ):
+            with self.subTest(status):
+                result = self.destination.interpret(Response(status, Headers({"Retry-After": ["7"]}), b"{}"), 0.0)
+                self.assertEqual((result.reason, result.ok, result.final), expected)
+                self.assertEqual(result.retry_after, 7.0)
+        self.assertIsNone(self.destination.interpret(Response(503, Headers(), b""), 0.0).retry_after)

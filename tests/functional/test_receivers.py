@@ -21,8 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.destinations.http_sender import Dispatcher
-from itsjustintv.destinations.webhook import embed
+from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.model import Delivery, Destination
 from itsjustintv.simulator.eventsub import post
 from itsjustintv.simulator.loopback import free_port
@@ -54,7 +53,7 @@ class ReceiverTests(TestCase):
 
         self.reactor: Any = reactor
         self.agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
-        self.send = Dispatcher(self.agent, reactor, lambda: 30.0, embed)
+        self.send = HttpSender(self.agent, reactor, lambda: 30.0).send
 
     async def started(self, command: Sequence[str], secret: str, port: int) -> Terminal:
         """

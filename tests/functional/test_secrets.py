@@ -82,11 +82,11 @@ DEFECTIVE = """
 import sys
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
-from itsjustintv.destinations.http_sender import Dispatcher
+from itsjustintv.destinations.http_sender import HttpSender
 def broken(self, delivery, destination):
     parts = urlsplit(destination.url)
     raise RuntimeError(f"{destination.url} {parts.path}?{parts.query} {parts.path} {parts.query} {destination.secret}")
-Dispatcher.__call__ = broken
+HttpSender.send = broken
 sys.argv = sys.argv[1:]
 entry_points(group="console_scripts")[sys.argv[0]].load()()
 """

@@ -16,7 +16,17 @@ from standardwebhooks.webhooks import Webhook
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import Forged
-from itsjustintv.support.signatures import hub, is_standard, standard, standard_key, standard_secret, verify_eventsub
+from itsjustintv.support.signatures import (
+    SIGNERS,
+    Signable,
+    hub,
+    is_standard,
+    signature_for,
+    standard,
+    standard_key,
+    standard_secret,
+    verify_eventsub,
+)
 
 SECRET = b"docs-vector-secret-0001"
 
@@ -237,3 +247,46 @@ class StandardTests(SynchronousTestCase):
             with self.subTest(secret):
                 error = self.assertRaises(ValueError, standard_key, secret)
                 self.assertNotIn(secret.removeprefix("whsec_").removeprefix("whsk_") or "\0", str(error))
+
+
+class SignersTests(SynchronousTestCase):
+    """
+    The table of signatures.
+    """
+
+    def test_headers(self) -> None:
+        """
+        Each kind has its headers, in this order; masked, they are the same but for the signature.
+        """
+        secret = standard_secret(b"k" * 24)
+        request = Signable(
+            secret=secret, header="X-Mine", hashing="sha1", message_id="e1", timestamp=1_700_000_000, body=b"{}"
+        )
+        hub_header = ("X-Mine", hub(secret, b"{}", "sha1"))
+        standard_headers = [
+            ("webhook-id", "e1"),
+            ("webhook-timestamp", "1700000000"),
+            ("webhook-signature", standard(secret, "e1", 1_700_000_000, b"{}")),
+        ]
+        expected = {"hub": [hub_header], "standard": standard_headers, "both": [hub_header, *standard_headers]}
+        for kind, signers in SIGNERS.items():
+            with self.subTest(kind):
+                headers = [header for each in signers for header in each.headers(request)]
+                masked = [header for each in signers for header in each.masked(request, "***")]
+                self.assertEqual(headers, expected[kind])
+                self.assertEqual([name for name, _ in masked], [name for name, _ in headers])
+        self.assertEqual(SIGNERS["both"][0].masked(request, "***"), [("X-Mine", "sha1=***")])
+        self.assertEqual(SIGNERS["standard"][0].masked(request, "***")[-1], ("webhook-signature", "v1,***"))
+
+    def test_secrets(self) -> None:
+        """
+        A kind says which secrets it cannot use, and which kind fits a secret best.
+        """
+        for kind, allowed in (("hub", True), ("standard", False), ("both", False)):
+            with self.subTest(kind):
+                *_, last = SIGNERS[kind]
+                if allowed:
+                    last.check("plain")
+                else:
+                    self.assertRaises(ValueError, last.check, "plain")
+        self.assertEqual((signature_for("plain"), signature_for(standard_secret(b"k" * 24))), ("hub", "both"))

@@ -5,7 +5,6 @@ One HTTP request to a certificate authority, bounded in time and size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,13 +17,16 @@ from twisted.web.http_headers import Headers
 from itsjustintv import __version__
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.causes import cause
-from itsjustintv.support.http_client import bounded, one_line, read_body
+from itsjustintv.support.http_client import bounded, header_values, one_line, read_body, retry_after
 from itsjustintv.support.http_url import request_url
 
 __all__ = ["AcmeResponse", "AcmeTransport", "explained", "is_final", "of_replacing", "problem_in"]
 
 # Bytes of an answer's body at the most. A chain of certificates is some ten kilobytes.
 _LIMIT = 512 * 1024
+
+# Seconds; a longer wait is no date that can be written.
+_LONGEST_WAIT = 1e11
 
 # As much of the authority's own words is repeated in ours, in characters.
 _QUOTED = 400
@@ -57,13 +59,8 @@ class AcmeResponse:
         How many seconds the authority wants to be left alone; it may say so as a number or as a date (RFC 9110, section
         10.2.3). Never negative; ``None`` when it says nothing that can be understood.
         """
-        value = (self.header("Retry-After") or "").strip()
-        if value.isascii() and value.isdecimal() and len(value) < 12:
-            return float(value)
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self.now)
-        except (ValueError, OverflowError, IndexError):
-            return None
+        seconds = retry_after(header_values(self.headers, b"Retry-After"), self.now)
+        return seconds if seconds is not None and seconds < _LONGEST_WAIT else None
 
     def content(self) -> dict[str, Any]:
         """

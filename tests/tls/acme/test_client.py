@@ -315,6 +315,9 @@ class TroubleTests(ClientCase):
         self.authority.fail("newAccount", Fault(503, b"<html>", [("Retry-After", "7")]))
         error = self.failure(self.client.register(), AcmeProblem)
         self.assertEqual((error.kind, error.status, error.retry_after), ("", 503, 7.0))
+        self.authority.fail("newAccount", Fault(503, b"<html>", [("Retry-After", "9" * 300)]))
+        error = self.failure(self.client.register(), AcmeProblem)
+        self.assertIsNone(error.retry_after, "a wait without end")
 
     def test_subproblems_are_told(self) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.destinations.response`.
+Tests for :mod:`itsjustintv.support.http_client`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.destinations.response import retry_after
+from itsjustintv.support.http_client import retry_after
 
 #: Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
 EXAMPLE = 784111777.0
