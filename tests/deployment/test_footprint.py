@@ -18,7 +18,7 @@ PROGRAM = """
 import sys
 from itsjustintv import tap
 from itsjustintv.cli import main
-from itsjustintv.assembly import admin, telemetry, web
+from itsjustintv.app import admin, telemetry, web
 print(*sys.modules)
 """
 
