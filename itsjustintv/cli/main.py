@@ -1,35 +1,23 @@
 """
 The ``itsjustintv`` command. What it prints is for people; errors are one line on standard error and status 1.
 
-Each noun has a module of its own; this one puts them together.
+Each noun has a module of its own; this one finds them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import UserDict
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from itsjustintv import __version__
-from itsjustintv.cli.backup import backup, restore
-from itsjustintv.cli.certs import certs
-from itsjustintv.cli.config import config_group
 from itsjustintv.cli.console import Interrupted, Listed, chosen, colour_in, config_option, examples, verbose
-from itsjustintv.cli.deliveries import deliveries
-from itsjustintv.cli.doctor import doctor
-from itsjustintv.cli.explain import explain
-from itsjustintv.cli.health import health
-from itsjustintv.cli.init import init
-from itsjustintv.cli.migrate import migrate
-from itsjustintv.cli.receive import receive
-from itsjustintv.cli.simulate import simulate
-from itsjustintv.cli.state import state
-from itsjustintv.cli.subscriptions import subscriptions
-from itsjustintv.cli.version import version
 from itsjustintv.support.foreign_text import visible
 
 __all__ = ["main"]
@@ -42,7 +30,38 @@ _PARTS: Mapping[str, Sequence[str]] = {
     "Practise": ("simulate", "receive"),
 }
 
+#: The commands that have a module of their own, and where in :mod:`itsjustintv.cli` they are.
+_WHERE: Mapping[str, str] = {
+    "init": "init.init",
+    "migrate": "migrate.migrate",
+    "simulate": "simulate.simulate",
+    "receive": "receive.receive",
+    "config": "config.config_group",
+    "deliveries": "deliveries.deliveries",
+    "subscriptions": "subscriptions.subscriptions",
+    "certs": "certs.certs",
+    "state": "state.state",
+    "health": "health.health",
+    "explain": "explain.explain",
+    "doctor": "doctor.doctor",
+    "backup": "backup.backup",
+    "restore": "backup.restore",
+    "version": "version.version",
+}
+
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+class _Commands(UserDict[str, Any]):
+    """
+    Commands by name, each imported when it is asked for: all of them take a second.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(self.data[name], str):
+            module, _, attribute = self.data[name].rpartition(".")
+            self.data[name] = getattr(import_module(f"itsjustintv.cli.{module}"), attribute)
+        return self.data[name]
 
 
 class _Parts(click.Group):
@@ -79,6 +98,7 @@ class _Parts(click.Group):
 
 @click.group(
     cls=_Parts,
+    commands=_Commands(_WHERE),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
@@ -160,9 +180,3 @@ def manual(form: str) -> None:
     from itsjustintv.cli.manual import man, markdown  # noqa: PLC0415 - nobody needs it but who packages this
 
     click.echo(man(main, __version__) if form == "man" else markdown(main), nl=False)
-
-
-for _group in (init, migrate, simulate, receive, config_group, deliveries, subscriptions, certs, state):
-    main.add_command(_group)
-for _command in (health, explain, doctor, backup, restore, version):
-    main.add_command(_command)

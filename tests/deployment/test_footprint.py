@@ -38,3 +38,17 @@ class ImportTests(SynchronousTestCase):
         loaded = ended.stdout.split()
         self.assertIn("itsjustintv.tls.service", loaded)
         self.assertEqual([name for name in HEAVY if name in loaded], [])
+
+    def test_a_command_imports_itself_alone(self) -> None:
+        """
+        Of the other commands nothing is imported, nor what only they need.
+        """
+        program = "import sys\nfrom itsjustintv.cli.main import main\nmain.commands['version']\nprint(*sys.modules)"
+        ended = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
+        )
+        loaded = ended.stdout.split()
+        self.assertIn("itsjustintv.cli.version", loaded)
+        self.assertEqual(
+            [name for name in ("itsjustintv.cli.certs", "treq", "twisted.web.client") if name in loaded], []
+        )
