@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from functools import cached_property
 from hashlib import sha256
 
-from attrs import field, frozen
+from attrs import Factory, asdict, field, frozen
 
 from itsjustintv.support.foreign_text import quote
 
@@ -38,6 +37,7 @@ __all__ = [
     "Streamer",
     "Subscribed",
     "broadcast_key",
+    "broadcast_keys",
     "parse_rfc3339",
     "rfc3339",
 ]
@@ -80,10 +80,25 @@ def parse_rfc3339(text: object) -> float | None:
     return None if found is None or found.tzinfo is None else found.timestamp()
 
 
+def broadcast_keys(user_id: str, stream_id: str, started_at: str, message_id: str) -> tuple[str, ...]:
+    """
+    Make the deduplication keys of a broadcast's start: the broadcast, the message itself if there is one, and the
+    stream.
+
+    Twitch redelivers a message under its id, and sometimes sends one broadcast under two ids. The last key is for a
+    broadcast that is reported twice with different times, by a message and by Get Streams.
+    """
+    return (
+        broadcast_key(user_id, stream_id, started_at),
+        *((f"message:{message_id}",) if message_id else ()),
+        f"stream:{user_id}:{stream_id}",
+    )
+
+
 @frozen(kw_only=True)
 class Event:
     """
-    One authentic ``stream.online``.
+    Something that happened on Twitch: a ``stream.online`` today.
 
     :ivar id: ours; unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
     :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque; empty when no message told of it.
@@ -94,6 +109,8 @@ class Event:
     :ivar recovered: whether no message told of it: Twitch was asked who is live.
     :ivar trace: the trace that what is done for it belongs to, as a ``traceparent``; empty for none. The journal keeps
         it with the deliveries.
+    :ivar event_type: the EventSub subscription type. The journal does not store it yet.
+    :ivar keys: deduplication keys; two events that share one are the same news.
     """
 
     id: str
@@ -107,6 +124,15 @@ class Event:
     received_at: float
     recovered: bool = False
     trace: str = ""
+    event_type: str = "stream.online"
+    keys: tuple[str, ...] = field(
+        default=Factory(
+            lambda self: broadcast_keys(self.broadcaster_id, self.stream_id, self.started_at, self.message_id),
+            takes_self=True,
+        ),
+        eq=False,
+        repr=False,
+    )
 
     @property
     def deed(self) -> str:
@@ -114,6 +140,12 @@ class Event:
         What a log says that the streamer did. A message without a type counts as ``live``.
         """
         return "went live" if self.type in ("", "live") else f"began a broadcast of type {self.type}"
+
+    def public(self) -> dict[str, object]:
+        """
+        Everything about it that is stored, as JSON.
+        """
+        return asdict(self, filter=lambda attribute, _: attribute.name not in ("event_type", "keys"))
 
     def with_trace(self, trace: str) -> Event:
         """
@@ -131,20 +163,8 @@ class Event:
             received_at=self.received_at,
             recovered=self.recovered,
             trace=trace,
-        )
-
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """
-        What makes something else the same news: the broadcast, the message itself if there is one, and the stream.
-
-        Twitch resends a message under its id, and sometimes sends one broadcast under two ids. The last key is for a
-        broadcast that is told of twice with different times, by a message and by Get Streams.
-        """
-        return (
-            broadcast_key(self.broadcaster_id, self.stream_id, self.started_at),
-            *((f"message:{self.message_id}",) if self.message_id else ()),
-            f"stream:{self.broadcaster_id}:{self.stream_id}",
+            event_type=self.event_type,
+            keys=self.keys,
         )
 
 

@@ -27,6 +27,7 @@ from itsjustintv.twitch.enrich import TwitchEnricher
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
+from itsjustintv.twitch.eventsub.transport import configured_transport
 from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
 from itsjustintv.twitch.profile_images import ProfileImages
@@ -157,8 +158,7 @@ class SubscriptionParts:
         keeper = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
             routing.wanted,
-            lambda: callback_url(config()),
-            lambda: config().twitch.webhook_secret,
+            lambda: configured_transport(config()),
             journal,
             reactor,
             ground.random,

@@ -175,7 +175,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     payload = json.loads(about.body) if about.body else None
     if as_json:
         tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in history.attempts]
-        news = {**asdict(event), "received_at": rfc3339(event.received_at)}
+        news = {**event.public(), "received_at": rfc3339(event.received_at)}
         write_json({**_public(about, suspension), "event": news, "tries": tries, "payload": payload})
         return
     tell(f"delivery     {about.id}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import asdict
 
 from itsjustintv.cli.console import (
     complete_streamer,
@@ -204,7 +203,7 @@ def _next(course: DeliveryHistory, suspensions: Suspensions) -> str:
 
 def _event(story: EventHistory, suspensions: Suspensions) -> Mapping[str, Any]:
     return {
-        "event": {**asdict(story.event), "received_at": _precise(story.event.received_at)},
+        "event": {**story.event.public(), "received_at": _precise(story.event.received_at)},
         "steps": [_step(step) for step in story.steps()],
         "deliveries": [{**_delivery(each.delivery), "next": _next(each, suspensions)} for each in story.deliveries],
     }

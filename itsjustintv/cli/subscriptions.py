@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import click
-from attrs import asdict
 
 from itsjustintv.cli.console import (
     complete_streamer,
@@ -26,7 +25,7 @@ from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 from itsjustintv.twitch.eventsub.manual import Snapshot
-from itsjustintv.twitch.eventsub.plan_runner import Tasks
+from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 
 __all__ = ["explained", "subscriptions"]
 
@@ -66,7 +65,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     }
     if as_json:
         found = [
-            {**asdict(each), "streamer": view.wanted.get(each.broadcaster_id), "ours": view.is_ours(each)}
+            {**each.public(), "streamer": view.streamers.get(each.broadcaster_id), "ours": view.is_ours(each)}
             for each in listing.subscriptions
         ]
         absent = [{"streamer": key, "reason": reason} for key, (_, reason) in lost.items()]
@@ -74,7 +73,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
         return
     rows = [("ID", "STREAMER", "TYPE", "STATUS", "CREATED", "CALLBACK")]
     for each in listing.subscriptions:
-        callback = "ours" if view.is_ours(each) else each.callback or each.method
+        callback = "ours" if view.is_ours(each) else each.transport.address or each.transport.method
         created = each.created_at[:19].replace("T", " ")
         row = (
             each.id,
@@ -100,13 +99,13 @@ def sync(config: str | None, dry_run: bool) -> None:
     Create what is missing, replace what does not work, delete what nobody wants; as the daemon does by itself.
     """
 
-    async def work(office: TwitchSession) -> tuple[Snapshot, Tasks]:
+    async def work(office: TwitchSession) -> tuple[Snapshot, PlanResult]:
         view = await office.look()
         if dry_run:
-            return view, Tasks()
+            return view, PlanResult()
         # What cannot be remembered would be replaced by the daemon.
         office.kept.ledger()
-        with progress(view.plan.streamers, "putting in order") as advance:
+        with progress(view.plan.topics, "putting in order") as advance:
             return view, await office.desk.sync(view, advance)
 
     view, done = in_office(config, work)
@@ -124,7 +123,7 @@ def prune(config: str | None, dry_run: bool) -> None:
     Only delete: what nobody wants, and what Twitch has ended. Never touches those of other programs.
     """
 
-    async def work(office: TwitchSession) -> tuple[Snapshot, Tasks, Sequence[str]]:
+    async def work(office: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
         view = await office.look()
         steps = [
             f"delete {each.subscription.id} of {view.streamer(each.broadcaster_id)}: {each.reason}"
@@ -132,7 +131,7 @@ def prune(config: str | None, dry_run: bool) -> None:
             if each.subscription is not None
         ]
         if dry_run:
-            return view, Tasks(), steps
+            return view, PlanResult(), steps
         with progress(len(steps), "deleting") as advance:
             return view, await office.desk.prune(view, advance), steps
 
@@ -205,7 +204,7 @@ async def _user_id(office: TwitchSession, streamer: str) -> str:
     return "" if user is None else user.id
 
 
-def _tell(view: Snapshot, work: Tasks) -> None:
+def _tell(view: Snapshot, work: PlanResult) -> None:
     """
     Say what has been done.
 

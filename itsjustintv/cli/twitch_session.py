@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred, execute
 
 from itsjustintv.cli.console import in_reactor, loaded, tell
 from itsjustintv.config.load import Loaded
-from itsjustintv.config.sections import callback_url
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.journal.offline import KeyValues
@@ -26,9 +25,9 @@ from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.eventsub.manual import ManualSubscriptions, Snapshot
-from itsjustintv.twitch.eventsub.plan_runner import Settings
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
+from itsjustintv.twitch.eventsub.transport import configured_transport
 from itsjustintv.twitch.user_ids import KIND
 
 __all__ = ["TwitchSession", "in_office", "office_of"]
@@ -77,7 +76,7 @@ async def office_of(reactor: Any, settings: Loaded) -> TwitchSession:
         SubscriptionsAPI(helix),
         Fingerprints(kept, reactor),
         reactor,
-        Settings(callback_url(config), config.twitch.webhook_secret),
+        configured_transport(config),
         routes.wanted(),
     )
     return TwitchSession(desk, directory, routes, lost, kept)

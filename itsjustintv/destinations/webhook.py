@@ -113,7 +113,7 @@ def build(notice: Notice) -> bytes:
         ),
         "timestamp": rfc3339(notice.built_at, "microseconds"),
         **_present(additional_tags=streamer.additional_tags),
-        "event": "stream.online",
+        "event": event.event_type,
         "id": event.id,
         **_present(recovered=event.recovered, test=notice.test),
         "stream": {

@@ -203,8 +203,8 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
     """
     for key, reason in lost.items():
         yield Finding(Severity.MEND, f"streamers.{key}: {reason}; correct the configuration")
-    unknown = lost.keys() - view.wanted.values()
-    plan, wanted = view.plan, len(view.wanted) + len(unknown)
+    unknown = lost.keys() - view.streamers.values()
+    plan, wanted = view.plan, len(view.streamers) + len(unknown)
     create = [each for each in plan.create if view.streamer(each.broadcaster_id) not in lost]
     without = len({each.broadcaster_id for each in create})
     if plan.wait:

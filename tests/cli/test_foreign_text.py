@@ -23,10 +23,12 @@ from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import State
 from itsjustintv.simulator.receiver import Received
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Topic
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.plan import Action, Plan
-from itsjustintv.twitch.eventsub.plan_runner import Tasks
+from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
+from itsjustintv.twitch.eventsub.transport import WebhookTransport
 from tests.cli.test_health import Counter, said
 from tests.journal.values import attempt, deliveries, event
 
@@ -182,15 +184,14 @@ class CommandTests(SynchronousTestCase):
             type=HOSTILE,
             version=HOSTILE,
             broadcaster_id=HOSTILE,
-            callback=HOSTILE,
-            method=HOSTILE,
+            transport=WebhookTransport(HOSTILE),
             created_at=HOSTILE,
         )
         listing = Listing(subscriptions=(found,), total=1, total_cost=0, max_total_cost=10)
-        decision = Action(broadcaster_id=HOSTILE, reason=HOSTILE, subscription=found)
-        view = Snapshot(listing, {}, Plan(delete=(decision,)), "https://hooks.example.org/twitch")
+        decision = Action(topic=Topic(STREAM_ONLINE, HOSTILE), reason=HOSTILE, subscription=found)
+        view = Snapshot(listing, {}, Plan(delete=(decision,)), WebhookTransport("https://hooks.example.org/twitch"))
         failed = TwitchUnavailable(HOSTILE)
-        work = Tasks(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
+        work = PlanResult(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
         answers: tuple[tuple[Any, *tuple[str, ...]], ...] = (
             ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list"),
             ((view, {HOSTILE: (HOSTILE, HOSTILE)}), "list", "--json"),

@@ -326,7 +326,7 @@ class LostTests(SubscribingCase):
         await stage.subscribed()
         self.assertEqual(self.ours(stage)["kitsune"], before["kitsune"])
         self.assertEqual(self.changed(stage), (4, 1))
-        await daemon.said("twitch gave up on it")
+        await daemon.said("too many messages were not answered in time")
 
     async def test_what_was_disabled_meanwhile_is_replaced_at_the_start(self) -> None:
         """

@@ -60,7 +60,7 @@ class SubscriptionsTests(CommandCase):
             (tanuki,) = (each.id for each in stage.twitch.subscriptions if each.id != other)
             planned = self.assert_done(await stage.command("subscriptions", "sync", "--dry-run"))
             self.assertIn(f"delete {tanuki} of ", planned)
-            self.assertIn("create kitsune: there is none", planned)
+            self.assertIn("create kitsune: there is no subscription", planned)
             self.assertIn("nothing has been done", planned)
             self.assertEqual({each.id for each in stage.twitch.subscriptions}, {tanuki, other})
             done = self.assert_done(await stage.command("subscriptions", "sync"))
@@ -131,7 +131,7 @@ class SubscriptionsTests(CommandCase):
             for text in ("yes, by streamers.kitsune", "none with this callback", "created by the daemon"):
                 self.assertIn(text, told)
             told = self.assert_done(await stage.command("subscriptions", "explain", "tanuki"))
-            for text in ("wanted:       no", "enabled", "since:", "nobody wants to know", "subscriptions prune"):
+            for text in ("wanted:       no", "enabled", "since:", "no longer configured", "subscriptions prune"):
                 self.assertIn(text, told)
             declined = await stage.command("subscriptions", "explain", "kitsun")
             self.assert_declined(declined, "no streamer kitsun in the configuration")

@@ -27,6 +27,7 @@ from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.eventsub.messages import Challenge, Revocation, open_message
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
+from itsjustintv.twitch.eventsub.transport import WebhookTransport
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import NOW, at_once
 
@@ -129,8 +130,7 @@ class Scene:
         self.keeper = SubscriptionReconciler(
             SubscriptionsAPI(Helix(http, lambda: settings, token, self.bucket, self.clock)),
             lambda: self.wanted,
-            lambda: self.callback_url,
-            lambda: self.secret,
+            lambda: WebhookTransport(self.callback_url, self.secret),
             self.last_known,
             self.clock,
             self.random.random,

@@ -389,8 +389,8 @@ def ended(
     return [row["id"] for row in rows]
 
 
-#: The trace is kept with the deliveries.
-_EVENT = tuple(attribute.name for attribute in fields(Event) if attribute.name != "trace")
+#: The trace is kept with the deliveries; every event is a ``stream.online`` so far, whose keys follow from the others.
+_EVENT = tuple(each.name for each in fields(Event) if each.name not in ("trace", "event_type", "keys"))
 
 
 def to_event(row: Row) -> Event:

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.twitch.api.batching import BatchedLookup, BatchInterval
 from itsjustintv.twitch.api.helix import Helix, Params
+from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = ["Channel", "Lookups", "Stream", "User"]
 
@@ -136,8 +137,8 @@ class Lookups:
         answer = await self._helix.get(
             "/channels/followers", [("broadcaster_id", user_id), ("first", "1")], spare=spare
         )
-        total = answer.get("total") if isinstance(answer, dict) else None
-        if type(total) is not int or not 0 <= total < 1 << 63:
+        total = JSONFields.of(answer).count("total")
+        if total is None:
             raise TwitchUnavailable("GET /channels/followers: the answer has no total")
         return total
 
@@ -157,46 +158,16 @@ class Lookups:
         params = [("first", str(_AT_ONCE)), *(("user_id", each) for each in ids)]
         return {stream.user_id: stream for stream in await self._items("/streams", params, _stream)}
 
-    async def _items(self, path: str, params: Params, read: Callable[[_Fields], Item]) -> Sequence[Item]:
+    async def _items(self, path: str, params: Params, read: Callable[[JSONFields], Item]) -> Sequence[Item]:
         self._pace.spend()
         answer = await self._helix.get(path, params)
-        data = answer.get("data") if isinstance(answer, dict) else None
+        data = JSONFields.of(answer).value("data")
         if not isinstance(data, list):
             raise TwitchUnavailable(f"GET {path}: the answer has no data")
-        return [read(_Fields(item)) for item in data if isinstance(item, dict)]
+        return [read(JSONFields(item)) for item in data if isinstance(item, dict)]
 
 
-@frozen
-class _Fields:
-    """
-    Somebody else's JSON object, read without trust in its types.
-    """
-
-    _content: Mapping[str, Any]
-
-    def text(self, name: str) -> str:
-        """
-        A text; anything else is empty.
-        """
-        value = self._content.get(name)
-        return value if isinstance(value, str) else ""
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """
-        The texts of a list.
-        """
-        values = self._content.get(name)
-        return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
-
-    def count(self, name: str) -> int | None:
-        """
-        A whole number, not negative.
-        """
-        value = self._content.get(name)
-        return value if type(value) is int and 0 <= value < 1 << 63 else None
-
-
-def _user(item: _Fields) -> User:
+def _user(item: JSONFields) -> User:
     return User(
         id=item.text("id"),
         login=item.text("login"),
@@ -206,7 +177,7 @@ def _user(item: _Fields) -> User:
     )
 
 
-def _channel(item: _Fields) -> Channel:
+def _channel(item: JSONFields) -> Channel:
     return Channel(
         id=item.text("broadcaster_id"),
         language=item.text("broadcaster_language"),
@@ -217,7 +188,7 @@ def _channel(item: _Fields) -> Channel:
     )
 
 
-def _stream(item: _Fields) -> Stream:
+def _stream(item: JSONFields) -> Stream:
     return Stream(
         id=item.text("id"),
         user_id=item.text("user_id"),

@@ -7,7 +7,7 @@ Pure. Nothing is parsed before the signature holds (dev.twitch.tv, "Handling web
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from itsjustintv.errors import Forged, Stale, Unreadable
 from itsjustintv.model import Event
 from itsjustintv.support.durations import duration
 from itsjustintv.support.signatures import verify_eventsub
+from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, broadcaster_in
+from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = ["WINDOW", "Challenge", "Message", "Notification", "Other", "Revocation", "open_message"]
 
@@ -113,7 +115,7 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
             f"the message is dated {duration(-age)} from now (limit {duration(WINDOW)}): check this machine's clock"
         )
     kind = _single(headers, _TYPE)
-    content = _object(_parse(body), "the body")
+    content = JSONFields.required(_parse(body), "the body")
     if "challenge" in content:
         shape = b"webhook_callback_verification"
     elif "event" in content or "events" in content:
@@ -128,13 +130,16 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
         raise Unreadable("the type of the message does not fit its body")
     if shape == b"webhook_callback_verification":
         return _challenge(content)
-    subscription = _object(content.get("subscription"), "the subscription")
+    subscription = JSONFields.required(content.value("subscription"), "the subscription")
     if shape == b"revocation":
         return _revocation(subscription)
-    if (topic := _text(subscription, "type")) != "stream.online":
-        return Other(topic)
+    name = subscription.required_text("type")
+    event_type = EVENT_TYPES.get(name)
+    if event_type is None:
+        return Other(name)
+    occurrence = event_type.parse(JSONFields.required(content.value("event"), "the event"))
     # Latin-1 keeps every byte of a header that promises no alphabet.
-    return Notification(_event(content.get("event"), message_id.decode("latin-1"), now, event_id))
+    return Notification(event_type.event(occurrence, event_id, message_id.decode("latin-1"), now))
 
 
 def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -194,69 +199,21 @@ def _parse(body: bytes) -> Any:
         raise Unreadable("the body is not JSON") from None
 
 
-def _object(value: Any, what: str) -> Mapping[str, Any]:
+def _challenge(content: JSONFields) -> Challenge:
     """
-    Insist on a JSON object.
+    Read a challenge. It is answered whatever it is about.
     """
-    if not isinstance(value, dict):
-        raise Unreadable(f"{what} is not an object")
-    return value
+    return Challenge(content.required_text("challenge"), content.object("subscription").text("id"))
 
 
-def _text(container: Mapping[str, Any], name: str) -> str:
-    """
-    Insist on a text that is not empty.
-    """
-    value = container.get(name)
-    if not isinstance(value, str) or not value:
-        raise Unreadable(f"{name} is not a text")
-    return value
-
-
-def _optional_text(container: Mapping[str, Any], name: str) -> str:
-    """
-    Read a text that no decision needs; empty when it is missing or something else.
-    """
-    value = container.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _challenge(content: Mapping[str, Any]) -> Challenge:
-    """
-    Read a challenge: whatever it is about, it is to be answered.
-    """
-    about = content.get("subscription")
-    name = about.get("id") if isinstance(about, dict) else None
-    return Challenge(_text(content, "challenge"), name if isinstance(name, str) else "")
-
-
-def _revocation(subscription: Mapping[str, Any]) -> Revocation:
+def _revocation(subscription: JSONFields) -> Revocation:
     """
     Read the subscription that Twitch has ended.
     """
-    condition = subscription.get("condition")
+    name = subscription.required_text("type")
     return Revocation(
-        subscription_id=_text(subscription, "id"),
-        type=_text(subscription, "type"),
-        status=_text(subscription, "status"),
-        broadcaster_id=_optional_text(condition, "broadcaster_user_id") if isinstance(condition, dict) else "",
-    )
-
-
-def _event(value: Any, message_id: str, now: float, event_id: str) -> Event:
-    """
-    Read the event of a ``stream.online``, version 1 (dev.twitch.tv, "EventSub subscription types"). Refused is only one
-    that cannot be announced: without a type it counts as ``live``, since Twitch does not send it again after a refusal.
-    """
-    event = _object(value, "the event")
-    return Event(
-        id=event_id,
-        message_id=message_id,
-        stream_id=_text(event, "id"),
-        broadcaster_id=_text(event, "broadcaster_user_id"),
-        broadcaster_login=_optional_text(event, "broadcaster_user_login"),
-        broadcaster_name=_optional_text(event, "broadcaster_user_name"),
-        type=_optional_text(event, "type"),
-        started_at=_text(event, "started_at"),
-        received_at=now,
+        subscription_id=subscription.required_text("id"),
+        type=name,
+        status=subscription.required_text("status"),
+        broadcaster_id=broadcaster_in(subscription.object("condition"), name),
     )

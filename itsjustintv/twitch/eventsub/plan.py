@@ -1,195 +1,197 @@
 """
-What has to be done so that the subscriptions at Twitch are those that are wanted.
+What to create and delete so that Twitch has one working subscription for each topic.
 
-Pure. Subscriptions of others, with another callback, are nobody's business here: they are neither counted nor touched.
+Pure. Subscriptions of other programs, with another transport, are neither counted nor touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from datetime import datetime
 
 from attrs import field, frozen
 
 from itsjustintv.support.durations import duration
-from itsjustintv.twitch.eventsub.subscriptions_api import TYPE, VERSION, Listing, Subscription
+from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
+from itsjustintv.twitch.eventsub.transport import Transport
 
-__all__ = ["ENABLED", "PATIENCE", "PENDING", "Action", "Plan", "is_kind", "moment", "plan"]
+__all__ = ["ENABLED", "PENDING", "VERIFICATION_TIMEOUT", "Action", "Plan", "plan"]
 
 ENABLED = "enabled"
 PENDING = "webhook_callback_verification_pending"
 
-#: Seconds that Twitch is given to verify a callback. No time is documented; challenges have been seen to arrive more
-#: than a minute after the creation.
-PATIENCE = 600.0
+#: Seconds that Twitch has to verify a callback. No time is documented; challenges have been seen to arrive more than a
+#: minute after the creation.
+VERIFICATION_TIMEOUT = 600.0
 
-# dev.twitch.tv, "Get EventSub Subscriptions", status; in words that help.
+# dev.twitch.tv, "Get EventSub Subscriptions", status.
 _WHY = {
-    "webhook_callback_verification_failed": "twitch did not get the right answer to its challenge",
-    "notification_failures_exceeded": "twitch gave up on it, because its messages were not answered in time",
-    "authorization_revoked": "twitch ended it: the authorization was revoked",
-    "user_removed": "twitch ended it: there is no such user any more",
-    "version_removed": "twitch ended it: it no longer offers this version",
+    "webhook_callback_verification_failed": "Twitch's challenge was not answered correctly",
+    "notification_failures_exceeded": "Twitch revoked it: too many messages were not answered in time",
+    "authorization_revoked": "Twitch revoked it: the authorization was revoked",
+    "user_removed": "Twitch revoked it: the user no longer exists",
+    "version_removed": "Twitch revoked it: this version is no longer offered",
 }
 
 
 @frozen(kw_only=True)
 class Action:
     """
-    What becomes of one subscription, or of the lack of one.
+    What is done about one subscription, or about the lack of one.
 
     :ivar subscription: ``None`` when there is none yet.
     :ivar reason: completes "because", for a person.
     """
 
-    broadcaster_id: str
+    topic: Topic
     reason: str
     subscription: Subscription | None = None
+
+    @property
+    def broadcaster_id(self) -> str:
+        return self.topic.broadcaster_id
 
 
 @frozen(kw_only=True)
 class Plan:
     """
-    Everything that is to be done, and everything that is to be left alone, with the reason.
+    Everything to do, and everything to leave alone, each with its reason.
 
-    :ivar keep: enabled, and as wanted.
-    :ivar wait: to be looked at again.
-    :ivar spare: enabled, of a streamer who is not configured any more; to be deleted when the grace is over.
-    :ivar delete: to be deleted; where the same streamer is to get another one, that goes first.
+    :ivar keep: enabled, and as configured.
+    :ivar wait: to be checked again later.
+    :ivar grace: enabled, of a streamer who is no longer configured; to be deleted when the grace period ends.
+    :ivar delete: to be deleted; before the same topic gets another one.
     :ivar create: to be created.
     """
 
     keep: tuple[Action, ...] = ()
     wait: tuple[Action, ...] = ()
-    spare: tuple[Action, ...] = ()
+    grace: tuple[Action, ...] = ()
     delete: tuple[Action, ...] = ()
     create: tuple[Action, ...] = ()
 
     @property
     def done(self) -> bool:
         """
-        Whether all is as it is wanted.
+        Whether every subscription is as configured.
         """
         return not (self.wait or self.delete or self.create)
 
     @property
-    def streamers(self) -> int:
+    def topics(self) -> int:
         """
-        For how many streamers there is something to be done.
+        For how many topics there is something to do.
         """
-        return len({each.broadcaster_id for each in (*self.delete, *self.create)})
-
-
-def is_kind(subscription: Subscription) -> bool:
-    """
-    Whether it is of the only kind that we create: ``stream.online`` version 1, by webhook.
-    """
-    return (subscription.type, subscription.version, subscription.method) == (TYPE, VERSION, "webhook")
+        return len({each.topic for each in (*self.delete, *self.create)})
 
 
 def plan(
-    wanted: Iterable[str],
+    broadcaster_ids: Iterable[str],
     existing: Listing,
-    callback: str,
+    transport: Transport,
     is_current: Callable[[Subscription], bool],
     now: float,
     *,
     created_here: Container[str] = frozenset(),
-    certain: bool = True,
-    spared: Callable[[str], bool] = lambda _: False,
+    complete: bool = True,
+    in_grace: Callable[[str], bool] = lambda _: False,
 ) -> Plan:
     """
-    Decide.
+    Compare what is configured with what Twitch lists.
 
-    One that is enabled for a callback that was ours before is left until its successor is enabled, so that nothing is
-    missed meanwhile; unless both together would cost more than Twitch allows.
+    An enabled subscription with a former transport is kept until its replacement is enabled, so that no event is missed
+    meanwhile; unless both together would cost more than Twitch allows.
 
-    :param wanted: user ids, the most urgent first.
-    :param callback: those with this callback are ours.
-    :param is_current: whether Twitch signs its messages with the secret of today.
+    :param broadcaster_ids: configured user ids, the most urgent first; each gets every type of :data:`EVENT_TYPES`.
+    :param transport: subscriptions with this one are ours.
+    :param is_current: whether a subscription was created with the current secret.
     :param now: seconds since the epoch.
-    :param created_here: ids of subscriptions that are ours whatever their callback, because we have created them.
-    :param certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
-    :param spared: whether what there is for a user id that is not wanted is to be left alone for now.
+    :param created_here: ids of subscriptions that are ours whatever their transport, because we created them.
+    :param complete: whether ``broadcaster_ids`` are all that are configured; until then nothing counts as removed.
+    :param in_grace: whether the subscription of a user id that is no longer configured is kept for now.
     """
-    drawing = _Drawing(callback, is_current, now, spared)
-    ours: dict[str, list[Subscription]] = {each: [] for each in wanted}
-    unwanted: list[Subscription] = []
+    builder = _PlanBuilder(transport, is_current, now, in_grace)
+    ours: dict[Topic, list[Subscription]] = {
+        Topic(event_type, each): [] for each in broadcaster_ids for event_type in EVENT_TYPES.values()
+    }
+    removed: list[tuple[Topic, Subscription]] = []
     for subscription in existing.subscriptions:
-        if is_kind(subscription) and (subscription.callback == callback or subscription.id in created_here):
-            if subscription.broadcaster_id in ours:
-                ours[subscription.broadcaster_id].append(subscription)
-            elif certain:
-                unwanted.append(subscription)
-    lacking = sum(1 for mine in ours.values() if not any(each.callback == callback for each in mine))
-    room = existing.max_total_cost - existing.total_cost if existing.max_total_cost else lacking
-    for subscription in unwanted:
-        drawing.unwanted(subscription, gently=lacking <= room)
-    for broadcaster_id, mine in ours.items():
-        drawing.one(broadcaster_id, mine, gently=lacking <= room)
-    return drawing.finished()
+        topic = subscription.topic
+        if topic is not None and (subscription.transport == transport or subscription.id in created_here):
+            if topic in ours:
+                ours[topic].append(subscription)
+            elif complete:
+                removed.append((topic, subscription))
+    missing = sum(1 for mine in ours.values() if not any(each.transport == transport for each in mine))
+    room = existing.max_total_cost - existing.total_cost if existing.max_total_cost else missing
+    has_room = missing <= room
+    for topic, subscription in removed:
+        builder.add_removed(topic, subscription, has_room=has_room)
+    for topic, mine in ours.items():
+        builder.add_configured(topic, mine, has_room=has_room)
+    return builder.build()
 
 
 @frozen
-class _Drawing:
+class _PlanBuilder:
     """
-    A plan in the making.
+    Collects the actions of a plan.
     """
 
-    _callback: str
+    _transport: Transport
     _is_current: Callable[[Subscription], bool]
     _now: float
-    _spared: Callable[[str], bool]
+    _in_grace: Callable[[str], bool]
     _keep: list[Action] = field(factory=list, init=False)
     _wait: list[Action] = field(factory=list, init=False)
-    _spare: list[Action] = field(factory=list, init=False)
+    _grace: list[Action] = field(factory=list, init=False)
     _delete: list[Action] = field(factory=list, init=False)
-    _unwanted: list[Action] = field(factory=list, init=False)
+    _removed: list[Action] = field(factory=list, init=False)
     _create: list[Action] = field(factory=list, init=False)
 
-    def unwanted(self, subscription: Subscription, *, gently: bool) -> None:
+    def add_removed(self, topic: Topic, subscription: Subscription, *, has_room: bool) -> None:
         """
-        Delete what is not configured any more, unless it may return and would have to be created again.
+        Delete the subscription of a streamer who is no longer configured, unless the grace period has not ended: a
+        streamer who comes back would need it again.
         """
-        if gently and self._fault(subscription) is None and self._spared(subscription.broadcaster_id):
-            self._spare.append(_about(subscription, "this streamer is not configured any more, but may return"))
-            return
-        self._unwanted.append(_about(subscription, "nobody wants to know any more when this streamer goes live"))
+        if has_room and self._fault(subscription) is None and self._in_grace(topic.broadcaster_id):
+            reason = "the streamer is no longer configured; kept until the grace period ends"
+            self._grace.append(Action(topic=topic, subscription=subscription, reason=reason))
+        else:
+            reason = "the streamer is no longer configured"
+            self._removed.append(Action(topic=topic, subscription=subscription, reason=reason))
 
-    def one(self, broadcaster_id: str, mine: Sequence[Subscription], *, gently: bool) -> None:
+    def add_configured(self, topic: Topic, mine: Sequence[Subscription], *, has_room: bool) -> None:
         """
-        Decide for one streamer.
+        Decide for one topic.
 
-        :param gently: leave a predecessor with another callback until there is a successor.
+        :param has_room: keep a subscription with a former transport until there is a replacement.
         """
-        best = max((each for each in mine if self._fault(each) is None), key=self._worth, default=None)
+        best = max((each for each in mine if self._fault(each) is None), key=self._preference, default=None)
         enabled = best is not None and best.status == ENABLED
-        causes = []
+        reasons = []
         for each in mine:
-            fault = self._fault(each)
-            if each is best:
-                if enabled:
-                    self._keep.append(_about(each, "it is enabled"))
-                else:
-                    self._wait.append(_about(each, "twitch is verifying the callback"))
-            elif gently and not enabled and each.callback != self._callback and each.status == ENABLED:
-                self._wait.append(_about(each, "its callback is not ours any more, and its successor is not enabled"))
+            former = each.transport != self._transport
+            if each is best and enabled:
+                self._keep.append(Action(topic=topic, subscription=each, reason="it is enabled"))
+            elif each is best:
+                self._wait.append(Action(topic=topic, subscription=each, reason="Twitch is verifying the callback"))
+            elif has_room and not enabled and former and each.status == ENABLED:
+                reason = "it has a former callback; kept until its replacement is enabled"
+                self._wait.append(Action(topic=topic, subscription=each, reason=reason))
             else:
-                causes.append(fault or "there is another one for the same streamer")
-                self._delete.append(_about(each, causes[-1]))
+                reasons.append(self._fault(each) or "there is another subscription for the same streamer")
+                self._delete.append(Action(topic=topic, subscription=each, reason=reasons[-1]))
         if best is None:
-            reason = causes[0] if causes else "there is none"
-            self._create.append(Action(broadcaster_id=broadcaster_id, reason=reason))
+            reason = reasons[0] if reasons else "there is no subscription"
+            self._create.append(Action(topic=topic, reason=reason))
 
-    def finished(self) -> Plan:
-        """
-        Make a plan of it.
-        """
+    def build(self) -> Plan:
         return Plan(
             keep=tuple(self._keep),
             wait=tuple(self._wait),
-            spare=tuple(self._spare),
-            delete=(*self._delete, *self._unwanted),
+            grace=tuple(self._grace),
+            delete=(*self._delete, *self._removed),
             create=tuple(self._create),
         )
 
@@ -197,31 +199,19 @@ class _Drawing:
         """
         Why a subscription cannot stay, or ``None``.
         """
-        if subscription.callback != self._callback:
-            return "its callback is not ours any more"
+        if subscription.transport != self._transport:
+            return "it has a former callback"
         if subscription.status == PENDING:
-            if self._now - moment(subscription.created_at) >= PATIENCE:
-                return f"twitch has not verified the callback within {duration(PATIENCE)}"
+            if subscription.age(self._now) >= VERIFICATION_TIMEOUT:
+                return f"Twitch did not verify the callback within {duration(VERIFICATION_TIMEOUT)}"
         elif subscription.status != ENABLED:
             return _WHY.get(subscription.status, f"its status is {subscription.status or 'unknown'}")
         if not self._is_current(subscription):
-            return "twitch signs its messages with a secret that is not today's, or not known to be"
+            return "it was created with another webhook secret, or with an unknown one"
         return None
 
-    @staticmethod
-    def _worth(subscription: Subscription) -> tuple[bool, float]:
-        return subscription.status == ENABLED, -moment(subscription.created_at)
-
-
-def _about(subscription: Subscription, reason: str) -> Action:
-    return Action(broadcaster_id=subscription.broadcaster_id, reason=reason, subscription=subscription)
-
-
-def moment(created_at: str) -> float:
-    """
-    Read RFC 3339 as seconds since the epoch; what cannot be read is long ago.
-    """
-    try:
-        return datetime.fromisoformat(created_at).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
+    def _preference(self, subscription: Subscription) -> tuple[bool, float]:
+        """
+        Prefer enabled ones to pending ones, and old ones to new ones.
+        """
+        return subscription.status == ENABLED, subscription.age(self._now)

@@ -1,5 +1,5 @@
 """
-Carrying out a plan of subscriptions, several at once and as fast as the rate limit allows.
+Carries out a plan of subscriptions: several requests at once, within the rate limit. Decides nothing by itself.
 """
 
 from __future__ import annotations
@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
 from itsjustintv.errors import JournalUnavailable, TwitchRejected, TwitchUnavailable
 from itsjustintv.twitch.api.batching import all_of
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, is_kind
+from itsjustintv.twitch.eventsub.event_types import Topic
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import (
     AlreadyExists,
@@ -22,41 +22,32 @@ from itsjustintv.twitch.eventsub.subscriptions_api import (
     SubscriptionsAPI,
     TooManyAlike,
 )
+from itsjustintv.twitch.eventsub.transport import Transport
 
-__all__ = ["PlanRunner", "Settings", "Tasks"]
+__all__ = ["PlanResult", "PlanRunner"]
 
 # Requests under way at once. The rate limit lets 13 leave a second, so this is enough for answers that take a second.
-_HANDS = 20
+_CONCURRENCY = 20
 
-# After as many failures in a row the fault is likely not that of single streamers, and the others are left for later.
-_ENOUGH = 10
+# After as many failures in a row the cause is likely not a single streamer, and the other topics are left for later.
+_MOST_FAILURES = 10
 
 # Subscriptions with one type and condition (dev.twitch.tv, "Managing Event Subscriptions", "Subscription limits").
 _MOST_ALIKE = 3
 
 
-@frozen
-class Settings:
-    """
-    What subscriptions are created with.
-    """
-
-    callback: str
-    secret: str = field(repr=False)
-
-
 @define(eq=False)
-class Tasks:
+class PlanResult:
     """
     What has been done.
 
-    :ivar created: subscriptions that there are now, being verified.
-    :ivar adopted: subscriptions that there were already, though they had not been listed.
+    :ivar created: new subscriptions, being verified.
+    :ivar adopted: subscriptions that existed already, though they had not been listed.
     :ivar deleted: what has been deleted.
-    :ivar refused: why somebody could not be subscribed to, or a subscription not be deleted, by user id.
+    :ivar refused: why a subscription could not be created or deleted, by user id.
     :ivar unavailable: the last failure that is worth another try.
-    :ivar failed: how many creations and deletions did not succeed.
-    :ivar left: how many streamers have not been worked on.
+    :ivar failed: how many creations and deletions failed.
+    :ivar left: how many topics have not been worked on.
     :ivar gave_up: too many failures in a row ended it.
     """
 
@@ -71,184 +62,181 @@ class Tasks:
 
 
 @frozen
-class _Task:
+class _Step:
     """
-    What belongs together and must be done in this order: deletions, then at most one creation.
+    What must be done in this order for one topic: deletions, then at most one creation.
     """
 
-    broadcaster_id: str
+    topic: Topic
     deletions: tuple[Subscription, ...] = ()
-    creation: Action | None = None
+    creates: bool = False
 
 
 @define(eq=False)
 class PlanRunner:
     """
-    Deletes and creates.
+    Deletes and creates subscriptions.
     """
 
     _api: SubscriptionsAPI
     _fingerprints: Fingerprints
 
-    async def carry_out(
+    async def run(
         self,
         plan: Plan,
-        terms: Settings,
+        transport: Transport,
         *,
-        crowded: bool = False,
+        deletions_first: bool = False,
         limit: int = 2_000,
-        advanced: Callable[[], object] = lambda: None,
-    ) -> Tasks:
+        on_progress: Callable[[], object] = lambda: None,
+    ) -> PlanResult:
         """
-        Do what a plan says: first what is to be created, in order, each right after what it replaces, so that the gap
-        is as short as can be; then what is only to be deleted.
+        Carry out a plan: first what is to be created, in order, each right after what it replaces, to keep the gap
+        short; then what is only to be deleted.
 
-        :param crowded: there is hardly room for another subscription, so deletions go first.
-        :param limit: how many streamers are worked on; what is left is told.
-        :param advanced: is called whenever one more streamer has been worked on.
+        :param deletions_first: there is hardly room for another subscription.
+        :param limit: how many topics are worked on.
+        :param on_progress: called after each topic.
         """
-        tasks = list(_tasks(plan))
-        tasks.sort(key=lambda task: (task.creation is None) != crowded)
-        shift = _Run(self._api, self._fingerprints, terms, deque(tasks[:limit]), advanced)
-        work = await shift.work()
-        work.left += max(0, len(tasks) - limit)
-        return work
+        steps = list(_steps(plan))
+        steps.sort(key=lambda step: step.creates == deletions_first)
+        run = _Run(self._api, self._fingerprints, transport, deque(steps[:limit]), on_progress)
+        result = await run.finish()
+        result.left += max(0, len(steps) - limit)
+        return result
 
 
-def _tasks(plan: Plan) -> Iterator[_Task]:
-    deletions: dict[str, list[Subscription]] = {}
-    for decision in plan.delete:
-        if decision.subscription is not None:
-            deletions.setdefault(decision.broadcaster_id, []).append(decision.subscription)
-    for decision in plan.create:
-        yield _Task(decision.broadcaster_id, tuple(deletions.pop(decision.broadcaster_id, ())), decision)
-    for broadcaster_id, own in deletions.items():
-        yield _Task(broadcaster_id, tuple(own))
+def _steps(plan: Plan) -> Iterator[_Step]:
+    deletions: dict[Topic, list[Subscription]] = {}
+    for action in plan.delete:
+        if action.subscription is not None:
+            deletions.setdefault(action.topic, []).append(action.subscription)
+    for action in plan.create:
+        yield _Step(action.topic, tuple(deletions.pop(action.topic, ())), creates=True)
+    for topic, subscriptions in deletions.items():
+        yield _Step(topic, tuple(subscriptions))
 
 
 @define(eq=False)
 class _Run:
     """
-    One carrying out.
+    One run of a plan.
     """
 
     _api: SubscriptionsAPI
     _fingerprints: Fingerprints
-    _terms: Settings
-    _tasks: deque[_Task]
-    _advanced: Callable[[], object]
-    _work: Tasks = field(factory=Tasks, init=False)
-    _in_a_row: int = field(default=0, init=False)
+    _transport: Transport
+    _steps: deque[_Step]
+    _on_progress: Callable[[], object]
+    _result: PlanResult = field(factory=PlanResult, init=False)
+    _failures_in_a_row: int = field(default=0, init=False)
 
-    async def work(self) -> Tasks:
-        """
-        Do as much as can be done.
-        """
-        await all_of(Deferred.fromCoroutine(self._hand()) for _ in range(_HANDS))
-        return self._work
+    async def finish(self) -> PlanResult:
+        await all_of(Deferred.fromCoroutine(self._work()) for _ in range(_CONCURRENCY))
+        return self._result
 
-    async def _hand(self) -> None:
-        while self._tasks:
-            task = self._tasks.popleft()
+    async def _work(self) -> None:
+        """
+        Take one step after the other until none is left.
+        """
+        while self._steps:
+            step = self._steps.popleft()
             try:
-                await self._do(task)
+                await self._do(step)
             except TwitchUnavailable as error:
-                self._work.unavailable = error
+                self._result.unavailable = error
             except TwitchRejected as error:
-                self._work.refused[task.broadcaster_id] = str(error)
+                self._result.refused[step.topic.broadcaster_id] = str(error)
             else:
-                self._in_a_row = 0
+                self._failures_in_a_row = 0
                 continue
             finally:
-                self._advanced()
-            self._work.failed += 1
-            self._in_a_row += 1
-            if self._in_a_row >= _ENOUGH:
+                self._on_progress()
+            self._result.failed += 1
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _MOST_FAILURES:
                 self._give_up()
 
     def _give_up(self) -> None:
         """
-        Create nothing more; while Twitch is there, what is to be deleted is deleted all the same.
+        Create nothing more. While Twitch answers, deletions go on.
         """
-        still = [task for task in self._tasks if task.creation is None and self._work.unavailable is None]
-        self._work.left += len(self._tasks) - len(still)
-        self._work.gave_up, self._in_a_row = True, 0
-        self._tasks = deque(still)
+        remaining = [step for step in self._steps if not step.creates and self._result.unavailable is None]
+        self._result.left += len(self._steps) - len(remaining)
+        self._result.gave_up, self._failures_in_a_row = True, 0
+        self._steps = deque(remaining)
 
-    async def _do(self, task: _Task) -> None:
-        for subscription in task.deletions:
+    async def _do(self, step: _Step) -> None:
+        for subscription in step.deletions:
             await self._delete(subscription)
-        if task.creation is None:
+        if not step.creates:
             return
         try:
-            await self._create(task.broadcaster_id)
+            await self._create(step.topic)
         except AlreadyExists:
-            await self._adopt(task.broadcaster_id)
+            await self._adopt(step.topic)
         except TooManyAlike as error:
-            await self._make_room(task.broadcaster_id, error)
+            await self._make_room(step.topic, error)
 
-    async def _create(self, broadcaster_id: str) -> None:
-        created = await self._api.create(broadcaster_id, self._terms.callback, self._terms.secret)
-        self._work.created.append(created)
-        # What cannot be kept now is kept in memory, and whoever saves it at the end learns what is wrong.
+    async def _create(self, topic: Topic) -> None:
+        created = await self._api.create(topic, self._transport)
+        self._result.created.append(created)
+        # What cannot be stored now stays in memory; Fingerprints.save at the end of the pass reports the failure.
         with suppress(JournalUnavailable):
-            await self._fingerprints.remember(created.id, self._terms.secret)
+            await self._fingerprints.remember(created.id, self._transport.secret)
 
     async def _delete(self, subscription: Subscription) -> None:
         await self._api.delete(subscription.id)
-        self._work.deleted.append(subscription)
+        self._result.deleted.append(subscription)
 
-    async def _adopt(self, broadcaster_id: str) -> None:
+    async def _alike(self, topic: Topic) -> list[Subscription]:
         """
-        Use what there is although it was not listed, if it is as it should be; else replace it. What has just been
-        deleted may still be listed, as it was before.
+        List the subscriptions for a topic, whoever created them.
         """
-        deleted = {each.id for each in self._work.deleted}
-        mine = [
-            each
-            for each in (await self._api.list(broadcaster_id)).subscriptions
-            if is_kind(each) and each.broadcaster_id == broadcaster_id and each.callback == self._terms.callback
-        ]
+        listing = await self._api.list(topic.broadcaster_id)
+        return [each for each in listing.subscriptions if each.topic == topic]
+
+    async def _adopt(self, topic: Topic) -> None:
+        """
+        Use a subscription that exists although it was not listed, if it is as configured; else replace it. A deleted
+        one may still be listed as it was before.
+        """
+        deleted = {each.id for each in self._result.deleted}
+        mine = [each for each in await self._alike(topic) if each.transport == self._transport]
         for each in mine:
             if each.id in deleted:
                 continue
-            if each.status in (ENABLED, PENDING) and self._fingerprints.matches(each.id, self._terms.secret):
-                self._work.adopted.append(each)
+            if each.status in (ENABLED, PENDING) and self._fingerprints.matches(each.id, self._transport.secret):
+                self._result.adopted.append(each)
                 return
         for each in mine:
             await self._delete(each)
         try:
-            await self._create(broadcaster_id)
+            await self._create(topic)
         except AlreadyExists as error:
             raise TwitchRejected(
-                "twitch says that there is a subscription for this callback already, and does not list it", error.status
+                "Twitch says that a subscription with this callback exists already, but does not list it", error.status
             ) from None
 
-    async def _make_room(self, broadcaster_id: str, error: TooManyAlike) -> None:
+    async def _make_room(self, topic: Topic, error: TooManyAlike) -> None:
         """
-        Give up what is ours among as many subscriptions as Twitch allows for one streamer.
+        Delete ours among as many subscriptions as Twitch allows for one topic.
 
-        :param error: says that there are so many; or, when there are not, that something else is at its limit.
+        :param error: says that there are too many; or, when there are not, that something else is at its limit.
         """
-        alike = [
-            each
-            for each in (await self._api.list(broadcaster_id)).subscriptions
-            if is_kind(each) and each.broadcaster_id == broadcaster_id
-        ]
+        alike = await self._alike(topic)
         mine = [
-            each
-            for each in alike
-            if each.callback == self._terms.callback or each.id in self._fingerprints.created_here
+            each for each in alike if each.transport == self._transport or each.id in self._fingerprints.created_here
         ]
         if len(alike) < _MOST_ALIKE:
             raise TwitchRejected(str(error), error.status)
         if not mine:
-            hosts = sorted({urlsplit(each.callback).hostname or "elsewhere" for each in alike})
+            hosts = sorted({each.transport.host or "elsewhere" for each in alike})
             raise TwitchRejected(
-                "twitch allows three subscriptions for each streamer, and other programs with the same client id have"
-                f" them ({', '.join(hosts)}): delete one of theirs, or use another client id",
+                "Twitch allows three subscriptions per streamer, and other programs with the same client id have all"
+                f" three ({', '.join(hosts)}): delete one of theirs, or use another client id",
                 error.status,
             )
         for each in mine:
             await self._delete(each)
-        await self._create(broadcaster_id)
+        await self._create(topic)

@@ -1,5 +1,6 @@
 """
-The subscriptions at Twitch, kept as they are wanted.
+Keeps the subscriptions at Twitch as the configuration says. Knows no HTTP and decides nothing that :mod:`plan
+<itsjustintv.twitch.eventsub.plan>` decides.
 """
 
 from __future__ import annotations
@@ -17,81 +18,82 @@ from itsjustintv.interfaces import ILastKnown
 from itsjustintv.model import Subscribed
 from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
+from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic
 from itsjustintv.twitch.eventsub.messages import Revocation
-from itsjustintv.twitch.eventsub.plan import ENABLED, PATIENCE, PENDING, Plan, is_kind, moment, plan
-from itsjustintv.twitch.eventsub.plan_runner import PlanRunner, Settings, Tasks
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, VERIFICATION_TIMEOUT, Plan, plan
+from itsjustintv.twitch.eventsub.plan_runner import PlanResult, PlanRunner
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.status import Pass, SubscriptionCounts, SubscriptionStatus
-from itsjustintv.twitch.eventsub.subscriptions_api import TYPE, Listing, Subscription, SubscriptionsAPI
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription, SubscriptionsAPI
+from itsjustintv.twitch.eventsub.transport import Transport
 
-__all__ = ["OnGap", "SubscriptionReconciler", "Wanted"]
+__all__ = ["OnGap", "Streamers", "SubscriptionReconciler"]
 
-#: The streamers that somebody wants to hear of at this moment: their keys in the configuration, by user id.
-Wanted = Callable[[], Mapping[str, str]]
-#: Is told the user ids for whom nothing could arrive for a while, once it can again. Returns at once, never raises.
+#: The configured streamers: their keys in the configuration, by user id.
+Streamers = Callable[[], Mapping[str, str]]
+#: Called with the user ids whose events could not arrive for a while and now can again. Returns at once, never raises.
 OnGap = Callable[[Sequence[str]], None]
 
 _HOUR = 3600.0
-_SPLAY = 900.0
+_HOURLY_JITTER = 900.0
 
-# Seconds until pending subscriptions are looked at again: doubled each time, up to the patience with them.
-_FOLLOW_UP = 5.0
+# Seconds until pending subscriptions are checked again: doubled each time, up to VERIFICATION_TIMEOUT.
+_FIRST_CHECK = 5.0
 
-# Seconds from a revocation until something is done about it, for company; doubled from one time to the next, for
-# revocations that come in a stream.
-_GATHERING = 1.0
-_LONGEST_GATHERING = 60.0
+# Seconds from a revocation until the pass it causes, so that others join it; doubled from one time to the next, for
+# revocations that keep coming.
+_REVOCATION_DELAY = 1.0
+_LONGEST_REVOCATION_DELAY = 60.0
 
-# Seconds for which what we know of a subscription counts for more than the list, which may be behind.
-_BEHIND = 60.0
+# Seconds for which what we did overrules Twitch's list, which may be behind.
+_LIST_DELAY = 60.0
 
-# Seconds for which a revocation counts for more than the list: longer than revocations are gathered, since what Twitch
-# has ended does not begin again.
-_ENDED_FOR = 3600.0
+# Seconds for which a revocation overrules the list: longer than revocations are collected, since a revoked subscription
+# never works again.
+_REVOKED_FOR = 3600.0
 
-# Seconds after which the others have their turn when too much has failed in a row.
+# Seconds until the topics that were left after too many failures in a row are tried.
 _AFTER_FAILURES = 60.0
 
-# Seconds until the next look while it is not certain who is wanted.
-_UNCERTAIN = 60.0
+# Seconds until the next pass while some streamers' ids are not known.
+_UNTIL_KNOWN = 60.0
 
 
 @define(eq=False)
 class SubscriptionReconciler(Service):
     """
-    Compares what is wanted with what there is and makes up the difference: at the start, every hour and a random
-    quarter of one, when Twitch ends a subscription, and whenever it is asked to.
+    Compares the configuration with Twitch's list and creates and deletes what differs: at the start, every hour and a
+    random quarter of one, after a revocation, and when :meth:`reconcile` is called. One such comparison is a pass.
 
-    To be started only once our callback can be reached.
+    To be started only once the callback can be reached.
 
-    :ivar callback: the address of today, asked for at the beginning of each round; so is ``secret``.
+    :ivar streamers: asked at the beginning of each pass; so is ``transport``.
     :ivar random: from 0 to 1.
+    :ivar all_known: whether the id of every configured streamer is known; until then no streamer counts as removed.
+    :ivar grace_ends: until when the subscription of a user id that is no longer configured is kept, in seconds since
+        the epoch; infinity while that is not known.
+    :ivar unknown: why streamers have no id, so that there can be no subscription; by their keys in the configuration.
+    :ivar rejecting: whether the daemon rejects Twitch's messages, challenges included; what fails meanwhile is tried
+        again as soon as it no longer does.
     :ivar wall: the time by which Twitch dates subscriptions, in seconds since the epoch.
-    :ivar certain: whether ``wanted`` is everybody; until then nobody counts as no longer wanted.
-    :ivar ends: until when the subscription for a user id that is not wanted any more is left, in seconds since the
-        epoch; infinity while that is not known.
-    :ivar unknown: why those have no id for whom there can be no subscription, by their keys in the configuration.
-    :ivar refusing: whether Twitch's messages are refused, its challenges too; what fails meanwhile is tried again as
-        soon as they are not.
     """
 
     _api: SubscriptionsAPI
-    _wanted: Wanted
-    _callback: Callable[[], str]
-    _secret: Callable[[], str]
+    _streamers: Streamers
+    _transport: Callable[[], Transport]
     _last_known: ILastKnown
     _clock: IReactorTime
     _random: Callable[[], float]
     _on_gap: OnGap
-    _certain: Callable[[], bool] = lambda: True
-    _ends: Callable[[str], float] = lambda _: 0.0
+    _all_known: Callable[[], bool] = lambda: True
+    _grace_ends: Callable[[str], float] = lambda _: 0.0
     _unknown: Callable[[], Mapping[str, str]] = dict
-    _refusing: Callable[[], bool] = lambda: False
+    _rejecting: Callable[[], bool] = lambda: False
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
-    _errand: RetryingTask = field(
+    _task: RetryingTask = field(
         init=False,
         default=Factory(
-            lambda self: RetryingTask(self._clock, "bring the subscriptions in order", self._round), takes_self=True
+            lambda self: RetryingTask(self._clock, "reconcile the subscriptions", self._pass), takes_self=True
         ),
     )
     _fingerprints: Fingerprints = field(
@@ -100,276 +102,268 @@ class SubscriptionReconciler(Service):
     _backoff: KeyedBackoff = field(
         init=False, default=Factory(lambda self: KeyedBackoff(self._clock, self._random), takes_self=True)
     )
-    _loop: LoopingCall | None = field(default=None, init=False)
-    _hour_at: float = field(default=0.0, init=False)
-    _soon: IDelayedCall | None = field(default=None, init=False)
-    _terms: Settings | None = field(default=None, init=False)
-    _previous: list[str] = field(factory=list, init=False)
-    _enabled: dict[str, str] | None = field(default=None, init=False)
-    _recent: dict[str, tuple[Subscription, float]] = field(factory=dict, init=False)
-    _gone: dict[str, float] = field(factory=dict, init=False)
-    _refused: bool = field(default=False, init=False)
-    _ended: dict[str, tuple[str, float]] = field(factory=dict, init=False)
-    _follow_up: float = field(default=_FOLLOW_UP, init=False)
-    _gathering: float = field(default=_GATHERING, init=False)
-    _revoked_at: float | None = field(default=None, init=False)
-    _standing: SubscriptionStatus = field(
+    _status: SubscriptionStatus = field(
         init=False, default=Factory(lambda self: SubscriptionStatus(self._clock, self._unknown), takes_self=True)
     )
+    _loop: LoopingCall | None = field(default=None, init=False)
+    _hourly_at: float = field(default=0.0, init=False)
+    _next_pass: IDelayedCall | None = field(default=None, init=False)
+    _current: Transport | None = field(default=None, init=False)
+    _former_secrets: list[str] = field(factory=list, init=False)
+    _enabled: dict[Topic, str] | None = field(default=None, init=False)
+    _created: dict[str, tuple[Subscription, float]] = field(factory=dict, init=False)
+    _deleted: dict[str, float] = field(factory=dict, init=False)
+    _revoked: dict[str, tuple[str, float]] = field(factory=dict, init=False)
+    _was_rejecting: bool = field(default=False, init=False)
+    _check_delay: float = field(default=_FIRST_CHECK, init=False)
+    _revocation_delay: float = field(default=_REVOCATION_DELAY, init=False)
+    _revocation_waits: bool = field(default=False, init=False)
 
     log = Logger()
 
     def startService(self) -> None:
-        """
-        Begin with a first look, at once.
-        """
         super().startService()
-        self._loop = LoopingCall(self._hour)
+        self._loop = LoopingCall(self._hourly)
         self._loop.clock = self._clock
-        self._hour_at = self._clock.seconds() + _HOUR
+        self._hourly_at = self._clock.seconds() + _HOUR
         self._loop.start(_HOUR, now=False)
-        self._errand.go()
+        self._task.go()
 
     def stopService(self) -> None:
-        """
-        Leave everything at Twitch as it is.
-        """
         super().stopService()
         if self._loop is not None and self._loop.running:
             self._loop.stop()
-        self._forget_soon()
-        self._errand.stop()
+        self._cancel_next_pass()
+        self._task.stop()
 
     def reconcile(self, reason: str, delay: float = 0.0) -> None:
         """
-        Look at the subscriptions soon. Looks that are asked for together are one; one that is asked for during
-        another follows it. Never raises.
+        Schedule a pass. Passes that are asked for together are one; one that is asked for during another follows it.
+        Never raises.
 
         :param reason: for the log.
         :param delay: seconds until then at the most.
         """
         if not self.running:
             return
-        self.log.debug("looking at the subscriptions in {delay}: {reason}", delay=Seconds(delay), reason=reason)
-        if self._soon is not None and self._soon.active():
-            if self._soon.getTime() <= self._clock.seconds() + delay:
+        self.log.debug("checking the subscriptions in {delay}: {reason}", delay=Seconds(delay), reason=reason)
+        if self._next_pass is not None and self._next_pass.active():
+            if self._next_pass.getTime() <= self._clock.seconds() + delay:
                 return
-            self._soon.cancel()
-        self._soon = self._clock.callLater(delay, self._errand.go)
+            self._next_pass.cancel()
+        self._next_pass = self._clock.callLater(delay, self._task.go)
 
     def revoked(self, revocation: Revocation) -> None:
         """
-        Take note that Twitch has ended a subscription, and see to another one. Never raises.
+        Take note that Twitch revoked a subscription, and replace it soon. Never raises.
         """
-        if revocation.type != TYPE or not self.running:
+        event_type = EVENT_TYPES.get(revocation.type)
+        if event_type is None or not self.running:
             return
-        self._ended[revocation.subscription_id] = (revocation.status, self._clock.seconds())
-        if self._enabled is not None and self._enabled.get(revocation.broadcaster_id) == revocation.subscription_id:
-            del self._enabled[revocation.broadcaster_id]
-        if self._revoked_at is None:
-            self._revoked_at = self._clock.seconds()
-            self.reconcile("twitch ended a subscription", self._gathering)
-            self._gathering = min(self._gathering * 2, _LONGEST_GATHERING)
+        self._revoked[revocation.subscription_id] = (revocation.status, self._clock.seconds())
+        topic = Topic(event_type, revocation.broadcaster_id)
+        if self._enabled is not None and self._enabled.get(topic) == revocation.subscription_id:
+            del self._enabled[topic]
+        if not self._revocation_waits:
+            self._revocation_waits = True
+            self.reconcile("Twitch revoked a subscription", self._revocation_delay)
+            self._revocation_delay = min(self._revocation_delay * 2, _LONGEST_REVOCATION_DELAY)
 
     def secrets(self) -> Sequence[bytes]:
         """
-        What Twitch may sign with: the secret of today, then those of before for as long as a subscription has one of
-        them.
+        What Twitch may sign with: the current secret, then former ones for as long as a subscription has one of them.
         """
-        self._take_terms()
-        return [each.encode("utf-8") for each in (self._secret(), *self._previous) if each]
+        current = self._take_transport()
+        return [each.encode("utf-8") for each in (current.secret, *self._former_secrets) if each]
 
     def report(self) -> SubscriptionCounts:
         """
-        Tell how the subscriptions stand.
+        Count the subscriptions by state.
         """
-        soon = self._soon.getTime() if self._soon is not None and self._soon.active() else None
-        report = self._standing.current()
-        return evolve(report, last_error=self._errand.problem() or report.last_error, next_at=soon or self._hour_at)
+        soon = self._next_pass.getTime() if self._next_pass is not None and self._next_pass.active() else None
+        counts = self._status.current()
+        return evolve(counts, last_error=self._task.problem() or counts.last_error, next_at=soon or self._hourly_at)
 
     def state(self, broadcaster_id: str) -> tuple[Subscribed, str] | None:
         """
-        How it stands with one streamer since the last look, and why; ``None`` before the first look.
+        The state of one streamer's subscription as of the last pass, and the reason; ``None`` before the first pass.
         """
-        return self._standing.states.get(broadcaster_id)
+        return self._status.states.get(broadcaster_id)
 
     def problem(self) -> str | None:
         """
         Why events may not arrive, or ``None``.
         """
-        report = self._standing.current()
-        if (problem := self._errand.problem()) or not report.broken:
+        counts = self._status.current()
+        if (problem := self._task.problem()) or not counts.broken:
             return problem
         return (
-            f"{report.broken} of {report.wanted} streamers have no working subscription;"
-            " 'itsjustintv subscriptions explain STREAMER' tells why"
+            f"{counts.broken} of {counts.wanted} streamers have no working subscription;"
+            " 'itsjustintv subscriptions explain STREAMER' shows why"
         )
 
-    def _hour(self) -> None:
-        self._hour_at = self._clock.seconds() + _HOUR
-        self._gathering = _GATHERING
-        self.reconcile("the hour is over", self._random() * _SPLAY)
+    def _hourly(self) -> None:
+        self._hourly_at = self._clock.seconds() + _HOUR
+        self._revocation_delay = _REVOCATION_DELAY
+        self.reconcile("an hour has passed", self._random() * _HOURLY_JITTER)
 
-    def _forget_soon(self) -> None:
-        if self._soon is not None and self._soon.active():
-            self._soon.cancel()
-        self._soon = None
+    def _cancel_next_pass(self) -> None:
+        if self._next_pass is not None and self._next_pass.active():
+            self._next_pass.cancel()
+        self._next_pass = None
 
-    def _take_terms(self) -> Settings:
+    def _take_transport(self) -> Transport:
         """
-        Find out what subscriptions are created with by now, and remember what they were created with before.
+        Look up the current transport; remember the secret of the one before.
         """
-        callback, secret, before = self._callback(), self._secret(), self._terms
-        if before is not None and before.secret == secret and before.callback == callback:
-            return before
-        self._terms = Settings(callback, secret)
+        current, former = self._transport(), self._current
+        if former is not None and former == current and former.secret == current.secret:
+            return former
+        self._current = current
         self._backoff.clear()
-        if before is not None and before.secret != secret:
-            former = dict.fromkeys((before.secret, *self._previous))
-            self._previous = [each for each in former if each != secret]
-        return self._terms
+        if former is not None and former.secret != current.secret:
+            secrets = dict.fromkeys((former.secret, *self._former_secrets))
+            self._former_secrets = [each for each in secrets if each != current.secret]
+        return current
 
-    async def _round(self) -> None:
+    async def _pass(self) -> None:
         """
-        Look once, and do what is to be done.
+        Compare once, and create and delete what differs.
 
-        :raises TwitchError: something is left to be done, or nothing could be known.
-        :raises JournalUnavailable: it is not known which subscriptions are ours, or could not be kept.
+        :raises TwitchError: something is left to do, or Twitch's list is not available.
+        :raises JournalUnavailable: it is not known which subscriptions are ours, or this could not be stored.
         """
-        self._forget_soon()
-        self._revoked_at = None
-        terms = self._take_terms()
+        self._cancel_next_pass()
+        self._revocation_waits = False
+        transport = self._take_transport()
         await self._fingerprints.load()
         listing = self._corrected(await self._api.list())
-        refused, self._refused = self._refused, self._refusing()
-        if refused and not self._refused:
+        was_rejecting, self._was_rejecting = self._was_rejecting, self._rejecting()
+        if was_rejecting and not self._was_rejecting:
             self._backoff.clear()
-        wanted = self._wanted()
-        drawn = self._draw(wanted, listing, terms)
-        self._backoff.retain(wanted)
-        self._note_enabled(drawn)
-        self._note_secrets(listing, terms)
-        self._standing.cost(drawn, listing)
-        ready = self._without_hopeless(drawn)
-        crowded = bool(listing.max_total_cost) and listing.total_cost + len(ready.create) > listing.max_total_cost
-        work = await PlanRunner(self._api, self._fingerprints).carry_out(ready, terms, crowded=crowded)
-        self._note_work(work)
-        self._standing.add(Pass(wanted, listing, drawn, ready, work))
-        self._look_again(drawn, work)
+        streamers = self._streamers()
+        needed = self._plan(streamers, listing, transport)
+        self._backoff.retain(streamers)
+        self._note_enabled(needed)
+        self._drop_former_secrets(listing, transport)
+        self._status.warn_of_cost(needed, listing)
+        due = self._without_backoff(needed)
+        crowded = bool(listing.max_total_cost) and listing.total_cost + len(due.create) > listing.max_total_cost
+        runner = PlanRunner(self._api, self._fingerprints)
+        result = await runner.run(due, transport, deletions_first=crowded)
+        self._note_result(result)
+        self._status.add(Pass(streamers, listing, needed, due, result))
+        self._schedule(needed, result)
         await self._fingerprints.save()
-        await self._fingerprints.forget_all_but((*(each.id for each in listing.subscriptions), *self._recent))
-        if work.unavailable is not None:
-            raise work.unavailable
+        await self._fingerprints.forget_all_but((*(each.id for each in listing.subscriptions), *self._created))
+        if result.unavailable is not None:
+            raise result.unavailable
 
     def _corrected(self, listing: Listing) -> Listing:
         """
-        Add to a list, which may be behind, what has just been created, take away what has just been deleted, and
-        believe it of nothing that Twitch has ended that it is enabled.
+        Correct a list that may be behind: add what was just created, remove what was just deleted, and give what was
+        revoked its new status.
         """
         now = self._clock.seconds()
-        since = now - _BEHIND
-        self._recent = {each: value for each, value in self._recent.items() if value[1] > since}
-        self._gone = {each: at for each, at in self._gone.items() if at > since}
-        self._ended = {each: value for each, value in self._ended.items() if value[1] > now - _ENDED_FOR}
+        since = now - _LIST_DELAY
+        self._created = {each: value for each, value in self._created.items() if value[1] > since}
+        self._deleted = {each: at for each, at in self._deleted.items() if at > since}
+        self._revoked = {each: value for each, value in self._revoked.items() if value[1] > now - _REVOKED_FOR}
         found = {each.id: each for each in listing.subscriptions}
-        missing = [each for each, _ in self._recent.values() if each.id not in found]
-        kept = [self._as_ended(each) for each in (*found.values(), *missing) if each.id not in self._gone]
-        return evolve(listing, subscriptions=tuple(kept))
+        missing = [each for each, _ in self._created.values() if each.id not in found]
+        present = [self._with_revocation(each) for each in (*found.values(), *missing) if each.id not in self._deleted]
+        return evolve(listing, subscriptions=tuple(present))
 
-    def _as_ended(self, subscription: Subscription) -> Subscription:
-        if subscription.id in self._ended and subscription.status in (ENABLED, PENDING):
-            return evolve(subscription, status=self._ended[subscription.id][0])
+    def _with_revocation(self, subscription: Subscription) -> Subscription:
+        if subscription.id in self._revoked and subscription.status in (ENABLED, PENDING):
+            return evolve(subscription, status=self._revoked[subscription.id][0])
         return subscription
 
-    def _draw(self, wanted: Mapping[str, str], listing: Listing, terms: Settings) -> Plan:
+    def _plan(self, streamers: Mapping[str, str], listing: Listing, transport: Transport) -> Plan:
         return plan(
-            wanted,
+            streamers,
             listing,
-            terms.callback,
-            lambda each: self._fingerprints.matches(each.id, terms.secret),
+            transport,
+            lambda each: self._fingerprints.matches(each.id, transport.secret),
             self._wall(),
             created_here=self._fingerprints.created_here,
-            certain=self._certain(),
-            spared=lambda each: self._ends(each) > self._clock.seconds(),
+            complete=self._all_known(),
+            in_grace=lambda each: self._grace_ends(each) > self._clock.seconds(),
         )
 
-    def _note_enabled(self, drawn: Plan) -> None:
+    def _note_enabled(self, needed: Plan) -> None:
         """
-        Tell whose events arrive again. At the start it is not known whether they ever did not.
+        Report whose events arrive again. At the start it is not known whether there was a gap.
         """
-        before, self._enabled = (
-            self._enabled,
-            {each.broadcaster_id: each.subscription.id for each in drawn.keep if each.subscription is not None},
-        )
-        for each in drawn.keep:
-            if each.subscription is not None and self._age(each.subscription) >= PATIENCE:
-                self._backoff.reset(each.broadcaster_id)
+        kept = [(each.topic, each.subscription) for each in needed.keep if each.subscription is not None]
+        before, self._enabled = self._enabled, {topic: subscription.id for topic, subscription in kept}
+        for topic, subscription in kept:
+            if subscription.age(self._wall()) >= VERIFICATION_TIMEOUT:
+                self._backoff.reset(topic.broadcaster_id)
         if before is not None:
-            gap = [each for each, its_id in self._enabled.items() if before.get(each) != its_id]
+            gap = [topic.broadcaster_id for topic, its_id in self._enabled.items() if before.get(topic) != its_id]
             if gap:
                 self._on_gap(gap)
 
-    def _note_secrets(self, listing: Listing, terms: Settings) -> None:
+    def _drop_former_secrets(self, listing: Listing, transport: Transport) -> None:
         """
-        Trust no former secret any longer once no subscription has one.
+        Accept no former secret any longer once no subscription has one.
         """
-        if self._previous and terms == self._terms:
-            ours = (
-                each
-                for each in listing.subscriptions
-                if is_kind(each) and (each.callback == terms.callback or each.id in self._fingerprints.created_here)
-            )
-            if all(self._fingerprints.matches(each.id, terms.secret) for each in ours):
-                self._previous.clear()
-                self.log.info("every subscription has the new webhook secret; the one before counts no more")
+        if not self._former_secrets or transport is not self._current:
+            return
+        ours = (
+            each
+            for each in listing.subscriptions
+            if each.topic is not None and (each.transport == transport or each.id in self._fingerprints.created_here)
+        )
+        if all(self._fingerprints.matches(each.id, transport.secret) for each in ours):
+            self._former_secrets.clear()
+            self.log.info("webhook secret rotation finished; the old secret is no longer accepted")
 
-    def _without_hopeless(self, drawn: Plan) -> Plan:
+    def _without_backoff(self, needed: Plan) -> Plan:
         """
-        Leave alone for now those who have been tried too often.
+        Leave out for now the streamers whose last attempts failed.
         """
-        held = {each.broadcaster_id for each in drawn.create if self._backoff.remaining(each.broadcaster_id)}
-        ready = [each for each in drawn.create if each.broadcaster_id not in held]
-        # Whoever has not been tried must not wait behind those who fail again and again.
-        ready.sort(key=lambda each: self._backoff.attempts(each.broadcaster_id))
+        held = {each.broadcaster_id for each in needed.create if self._backoff.remaining(each.broadcaster_id)}
+        create = [each for each in needed.create if each.broadcaster_id not in held]
+        # Streamers that have not been tried must not wait behind those that fail again and again.
+        create.sort(key=lambda each: self._backoff.attempts(each.broadcaster_id))
         return evolve(
-            drawn,
-            delete=tuple(each for each in drawn.delete if each.broadcaster_id not in held),
-            create=tuple(ready),
+            needed,
+            delete=tuple(each for each in needed.delete if each.broadcaster_id not in held),
+            create=tuple(create),
         )
 
-    def _note_work(self, work: Tasks) -> None:
+    def _note_result(self, result: PlanResult) -> None:
         now = self._clock.seconds()
-        self._recent.update((each.id, (each, now)) for each in (*work.created, *work.adopted))
-        self._gone.update((each.id, now) for each in work.deleted)
-        for each in work.created:
+        self._created.update((each.id, (each, now)) for each in (*result.created, *result.adopted))
+        self._deleted.update((each.id, now) for each in result.deleted)
+        for each in result.created:
             self._backoff.attempted(each.broadcaster_id)
-        for broadcaster_id in work.refused:
+        for broadcaster_id in result.refused:
             self._backoff.attempted(broadcaster_id)
 
-    def _look_again(self, drawn: Plan, work: Tasks) -> None:
+    def _schedule(self, needed: Plan, result: PlanResult) -> None:
         """
-        Come back sooner than in an hour while something is on its way.
+        Schedule the next pass sooner than in an hour while something is unfinished.
         """
-        if work.created:
-            self._follow_up = _FOLLOW_UP
-        if work.left and not work.gave_up:
+        if result.created:
+            self._check_delay = _FIRST_CHECK
+        if result.left and not result.gave_up:
             self.reconcile("there is more to do")
-        if drawn.wait or work.created or work.adopted:
-            self.reconcile("twitch is verifying the callback", self._follow_up * (1 + self._random() / 10))
-            self._follow_up = min(self._follow_up * 2, PATIENCE)
-        if drawn.spare:
-            end = min(self._ends(each.broadcaster_id) for each in drawn.spare)
-            left = _UNCERTAIN if end == inf else max(1.0, end - self._clock.seconds())
-            self.reconcile("streamers who were removed have had time to return", left)
-        if not self._certain():
-            self.reconcile("not everybody is known yet", _UNCERTAIN)
-        if work.gave_up:
-            self.reconcile("too much failed in a row", _AFTER_FAILURES)
+        if needed.wait or result.created or result.adopted:
+            self.reconcile("Twitch is verifying the callback", self._check_delay * (1 + self._random() / 10))
+            self._check_delay = min(self._check_delay * 2, VERIFICATION_TIMEOUT)
+        if needed.grace:
+            end = min(self._grace_ends(each.broadcaster_id) for each in needed.grace)
+            remaining = _UNTIL_KNOWN if end == inf else max(1.0, end - self._clock.seconds())
+            self.reconcile("the grace period of removed streamers ends", remaining)
+        if not self._all_known():
+            self.reconcile("some streamers' ids are not known", _UNTIL_KNOWN)
+        if result.gave_up:
+            self.reconcile("too many requests failed in a row", _AFTER_FAILURES)
             return
-        created = {each.broadcaster_id for each in work.created}
-        failed = (each.broadcaster_id for each in drawn.create if each.broadcaster_id not in created)
+        created = {each.broadcaster_id for each in result.created}
+        failed = (each.broadcaster_id for each in needed.create if each.broadcaster_id not in created)
         if pauses := [left for each in failed if (left := self._backoff.remaining(each))]:
-            self.reconcile("what failed may be tried again", min(pauses))
-
-    def _age(self, subscription: Subscription) -> float:
-        return self._wall() - moment(subscription.created_at)
+            self.reconcile("a pause after failures ends", min(pauses))

@@ -1,5 +1,5 @@
 """
-How the subscriptions stand, in numbers and in the log.
+The state of the subscriptions, in counts and in the log.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from twisted.logger import Logger, LogLevel
 
 from itsjustintv.model import Subscribed, rfc3339
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
-from itsjustintv.twitch.eventsub.plan_runner import Tasks
+from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
 from itsjustintv.twitch.user_ids import listed
 
 __all__ = ["Pass", "SubscriptionCounts", "SubscriptionStatus"]
 
-# The share of what subscriptions may cost from which on it is said.
+# The share of Twitch's limit for the cost of all subscriptions above which the log warns.
 _NEARLY_ALL = 0.9
 
-# With as many streamers a round is told streamer by streamer; with more it would bury the rest of the log.
+# As many creations and deletions in one pass are logged one by one; more would bury the rest of the log.
 _FEW = 20
 
 
 @frozen(kw_only=True)
 class SubscriptionCounts:
     """
-    How the subscriptions stand.
+    Streamers by the state of their subscription, and totals.
 
-    :ivar at: when they were last looked at, in seconds since the epoch; ``None`` before the first time.
-    :ivar wanted: streamers that are configured, each channel once.
-    :ivar enabled: streamers of those whose events arrive.
+    :ivar at: the time of the last pass, in seconds since the epoch; ``None`` before the first.
+    :ivar wanted: configured streamers, each channel once.
+    :ivar enabled: those whose events arrive.
     :ivar pending: those whose subscription Twitch is verifying.
-    :ivar broken: the others that Twitch has, or had.
+    :ivar broken: the others that exist at Twitch, or did.
     :ivar unknown: those whose login Twitch does not know.
     :ivar created: subscriptions created since the start of the process; likewise the next two.
     :ivar deleted: subscriptions deleted.
     :ivar failed: creations and deletions that failed.
-    :ivar total_cost: what all subscriptions of the application cost.
-    :ivar max_total_cost: what they may cost; 0 while it is not known.
-    :ivar last_error: why the last look, or part of it, failed.
-    :ivar next_at: when they are looked at again, unless something happens before.
+    :ivar total_cost: the cost of all subscriptions of the application.
+    :ivar max_total_cost: Twitch's limit for it; 0 while that is not known.
+    :ivar last_error: why the last pass, or part of it, failed.
+    :ivar next_at: the time of the next pass, unless something happens before.
     """
 
     at: float | None = None
@@ -61,7 +61,7 @@ class SubscriptionCounts:
 
     def public(self) -> Mapping[str, object]:
         """
-        What strangers may hear of it: numbers, no names.
+        The counts for the public health report; no names.
         """
         return {
             "wanted": self.wanted,
@@ -76,32 +76,33 @@ class SubscriptionCounts:
 @frozen
 class Pass:
     """
-    One look at the subscriptions, and what came of it.
+    One comparison of the configuration with Twitch's list, and its result.
 
-    :ivar drawn: what would have to be done.
-    :ivar tried: as much of it as was to be tried now.
+    :ivar streamers: keys of the configuration by user id.
+    :ivar needed: everything that would have to be done.
+    :ivar due: as much of it as was to be tried now.
     """
 
-    wanted: Mapping[str, str]
+    streamers: Mapping[str, str]
     listing: Listing
-    drawn: Plan
-    tried: Plan
-    work: Tasks
+    needed: Plan
+    due: Plan
+    result: PlanResult
 
     def streamer(self, broadcaster_id: str) -> str:
         """
-        What the operator calls somebody.
+        Name a streamer as the configuration does; by the user id when it is not configured.
         """
-        return self.wanted.get(broadcaster_id, broadcaster_id)
+        return self.streamers.get(broadcaster_id, broadcaster_id)
 
 
 @define(eq=False)
 class SubscriptionStatus:
     """
-    Says what has been done so that an operator can read it, each complaint once, and keeps the numbers.
+    Logs what passes have done, each complaint once, and keeps the counts.
 
-    :ivar report: how things stood after the last round.
-    :ivar states: of each streamer by user id, and why.
+    :ivar report: as of the last pass.
+    :ivar states: of each streamer by user id, with the reason.
     """
 
     _clock: IReactorTime
@@ -115,7 +116,7 @@ class SubscriptionStatus:
 
     def current(self) -> SubscriptionCounts:
         """
-        How things stand by now: who is unknown is found out between the rounds.
+        The counts of now: logins become known or unknown between the passes.
         """
         report = self.report
         if report.at is None:
@@ -123,60 +124,60 @@ class SubscriptionStatus:
         unknown = len(self._unknown())
         return evolve(report, wanted=report.wanted - report.unknown + unknown, unknown=unknown)
 
-    def cost(self, drawn: Plan, listing: Listing) -> None:
+    def warn_of_cost(self, needed: Plan, listing: Listing) -> None:
         """
-        Warn, once, when there is hardly room for more.
+        Warn, once, when there is hardly room for more subscriptions.
         """
-        most, cost = listing.max_total_cost, listing.total_cost + len(drawn.create)
-        costly = bool(most) and cost > most * _NEARLY_ALL
+        limit, cost = listing.max_total_cost, listing.total_cost + len(needed.create)
+        costly = bool(limit) and cost > limit * _NEARLY_ALL
         if costly and not self._costly:
             self.log.warn(
-                "the subscriptions would cost {cost} points of the {most} that twitch allows for this client id: ask"
-                " twitch for more, or use another client id for some streamers",
+                "the subscriptions need {cost} of the {limit} points that Twitch allows for this client id; ask Twitch"
+                " for more, or use another client id for some streamers",
                 cost=cost,
-                most=most,
+                limit=limit,
             )
         self._costly = costly
 
-    def add(self, found: Pass) -> None:
+    def add(self, done: Pass) -> None:
         """
-        Say what has been done in a round, and count it.
+        Log and count what a pass has done.
         """
-        self._tell_refused(found)
-        self._tell_each(found)
-        before, work = self.report, found.work
-        there = [*(each.subscription for each in found.drawn.wait), *work.created, *work.adopted]
-        enabled = {each.broadcaster_id for each in found.drawn.keep}
-        enabled |= {each.broadcaster_id for each in work.adopted if each.status == ENABLED}
+        self._log_refused(done)
+        self._log_each(done)
+        before, result = self.report, done.result
+        there = [*(each.subscription for each in done.needed.wait), *result.created, *result.adopted]
+        enabled = {each.broadcaster_id for each in done.needed.keep}
+        enabled |= {each.broadcaster_id for each in result.adopted if each.status == ENABLED}
         pending = {each.broadcaster_id for each in there if each is not None and each.status == PENDING} - enabled
         unknown = self._unknown()
         self.report = SubscriptionCounts(
             at=self._clock.seconds(),
-            wanted=len(found.wanted) + len(unknown),
+            wanted=len(done.streamers) + len(unknown),
             enabled=len(enabled),
             pending=len(pending),
-            broken=len(found.wanted.keys() - enabled - pending),
+            broken=len(done.streamers.keys() - enabled - pending),
             unknown=len(unknown),
-            created=before.created + len(work.created),
-            deleted=before.deleted + len(work.deleted),
-            failed=before.failed + work.failed,
-            total_cost=found.listing.total_cost,
-            max_total_cost=found.listing.max_total_cost,
+            created=before.created + len(result.created),
+            deleted=before.deleted + len(result.deleted),
+            failed=before.failed + result.failed,
+            total_cost=done.listing.total_cost,
+            max_total_cost=done.listing.max_total_cost,
             last_error=next(iter(self._refused.values()), None),
         )
-        reasons = {each.broadcaster_id: each.reason for each in (*found.drawn.create, *found.drawn.wait)}
-        reasons |= work.refused
+        reasons = {each.broadcaster_id: each.reason for each in (*done.needed.create, *done.needed.wait)}
+        reasons |= result.refused
         self.states = {
             each: (Subscribed.ENABLED, "")
             if each in enabled
-            else (Subscribed.PENDING, "twitch is verifying the callback")
+            else (Subscribed.PENDING, "Twitch is verifying the callback")
             if each in pending
-            else (Subscribed.BROKEN, reasons.get(each, "there is none"))
-            for each in found.wanted
+            else (Subscribed.BROKEN, reasons.get(each, "there is no subscription"))
+            for each in done.streamers
         }
-        nothing_new = before.at is not None and not (work.created or work.deleted or work.failed)
+        nothing_done = before.at is not None and not (result.created or result.deleted or result.failed)
         now, then = ((each.enabled, each.broken, each.unknown) for each in (self.report, before))
-        if nothing_new and now == then:
+        if nothing_done and now == then:
             return
         self.log.info(
             "subscriptions: {current} of {wanted} enabled, {pending} being verified; {created} created, {deleted}"
@@ -184,52 +185,53 @@ class SubscriptionStatus:
             current=self.report.enabled,
             wanted=self.report.wanted,
             pending=self.report.pending,
-            created=len(work.created),
-            deleted=len(work.deleted),
-            failed=work.failed,
+            created=len(result.created),
+            deleted=len(result.deleted),
+            failed=result.failed,
             unknown=f"; {listed(unknown)}" if unknown else "",
         )
 
-    def _tell_each(self, found: Pass) -> None:
+    def _log_each(self, done: Pass) -> None:
         """
-        Say of each subscription what has been done about it; of very many only to those who debug.
+        Log each creation and deletion; very many only at debug.
         """
-        created, deleted = found.work.created, found.work.deleted
+        created, deleted = done.result.created, done.result.deleted
         level = LogLevel.info if len(created) + len(deleted) <= _FEW else LogLevel.debug
-        reasons = {each.subscription.id: each.reason for each in found.tried.delete if each.subscription is not None}
+        reasons = {each.subscription.id: each.reason for each in done.due.delete if each.subscription is not None}
         for each in deleted:
             self.log.emit(
                 level,
-                "deleted the subscription {subscription_id} of {streamer}: {reason}",
+                "deleted subscription {subscription_id} of {streamer}: {reason}",
                 subscription_id=each.id,
-                streamer=found.streamer(each.broadcaster_id),
-                reason=reasons.get(each.id, "it was in the way of another one"),
+                streamer=done.streamer(each.broadcaster_id),
+                reason=reasons.get(each.id, "another subscription took its place"),
             )
         for each in created:
             self.log.emit(
                 level,
-                "created the subscription {subscription_id} of {streamer}",
+                "created subscription {subscription_id} for {streamer}",
                 subscription_id=each.id,
-                streamer=found.streamer(each.broadcaster_id),
+                streamer=done.streamer(each.broadcaster_id),
             )
 
-    def _tell_refused(self, found: Pass) -> None:
+    def _log_refused(self, done: Pass) -> None:
         """
-        Say once of each streamer what Twitch refuses, and in one line for all with the same reason.
+        Log what Twitch refuses, once for each streamer, and in one line for all with the same reason.
         """
-        well = {each.broadcaster_id for each in found.drawn.keep} | {each.broadcaster_id for each in found.work.created}
+        working = {each.broadcaster_id for each in done.needed.keep}
+        working |= {each.broadcaster_id for each in done.result.created}
         self._refused = {
-            each: reason for each, reason in self._refused.items() if each in found.wanted and each not in well
+            each: reason for each, reason in self._refused.items() if each in done.streamers and each not in working
         }
         causes: dict[str, list[str]] = {}
-        for broadcaster_id, reason in found.work.refused.items():
+        for broadcaster_id, reason in done.result.refused.items():
             if self._refused.get(broadcaster_id) != reason:
                 self._refused[broadcaster_id] = reason
-                causes.setdefault(reason, []).append(found.streamer(broadcaster_id))
+                causes.setdefault(reason, []).append(done.streamer(broadcaster_id))
         for reason, streamers in causes.items():
             self.log.error(
-                "twitch refuses what the subscriptions of {streamers} need: {reason}; this is tried again from time to"
-                " time",
+                "Twitch refused to create or delete the subscriptions of {streamers}: {reason}; retrying with growing"
+                " pauses",
                 streamers=", ".join(streamers[:_FEW]) + (" and others" if len(streamers) > _FEW else ""),
                 reason=reason,
             )

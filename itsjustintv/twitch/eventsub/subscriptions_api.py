@@ -5,7 +5,8 @@ EventSub Subscription").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -14,11 +15,11 @@ from attrs import define, frozen
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.twitch.api.helix import Helix
+from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic, broadcaster_in
+from itsjustintv.twitch.eventsub.transport import TRANSPORTS, Transport, listed_transport
+from itsjustintv.twitch.json_fields import JSONFields
 
-__all__ = ["TYPE", "VERSION", "AlreadyExists", "Listing", "Subscription", "SubscriptionsAPI", "TooManyAlike"]
-
-#: The only kind of subscription that we create, and touch.
-TYPE, VERSION = "stream.online", "1"
+__all__ = ["AlreadyExists", "Listing", "Subscription", "SubscriptionsAPI", "TooManyAlike"]
 
 _PATH = "/eventsub/subscriptions"
 
@@ -29,14 +30,13 @@ _SPARED = 0.04
 @frozen(kw_only=True)
 class Subscription:
     """
-    One subscription. What Twitch does not tell is empty.
+    One subscription. What Twitch does not say is empty.
 
-    :ivar status: ``enabled``, or why nothing comes.
-    :ivar broadcaster_id: whose events it is about.
-    :ivar callback: where they are sent; empty for another transport than a webhook.
-    :ivar method: the transport.
+    :ivar status: ``enabled``, or why nothing arrives.
+    :ivar broadcaster_id: whose events it is for.
+    :ivar transport: where they are sent.
     :ivar created_at: RFC 3339 as Twitch wrote it.
-    :ivar cost: its share of what all may cost together.
+    :ivar cost: its share of the limit for all subscriptions together.
     """
 
     id: str
@@ -44,10 +44,47 @@ class Subscription:
     type: str
     version: str
     broadcaster_id: str
-    callback: str
-    method: str
+    transport: Transport
     created_at: str
     cost: int = 0
+
+    @property
+    def topic(self) -> Topic | None:
+        """
+        What it is for; ``None`` when the daemon does not subscribe to this type and version, or not by this kind of
+        transport.
+        """
+        event_type = EVENT_TYPES.get(self.type)
+        if event_type is None or event_type.version != self.version or self.transport.method not in TRANSPORTS:
+            return None
+        return Topic(event_type, self.broadcaster_id)
+
+    def age(self, now: float) -> float:
+        """
+        Seconds since it was created; very many when Twitch does not say.
+
+        :param now: seconds since the epoch.
+        """
+        try:
+            return now - datetime.fromisoformat(self.created_at).timestamp()
+        except (ValueError, OverflowError):
+            return now
+
+    def public(self) -> Mapping[str, object]:
+        """
+        Everything about it as JSON, without a secret.
+        """
+        return {
+            "id": self.id,
+            "status": self.status,
+            "type": self.type,
+            "version": self.version,
+            "broadcaster_id": self.broadcaster_id,
+            "callback": self.transport.address,
+            "method": self.transport.method,
+            "created_at": self.created_at,
+            "cost": self.cost,
+        }
 
 
 @frozen(kw_only=True)
@@ -111,31 +148,30 @@ class SubscriptionsAPI:
         cursor, seen = "", set[str]()
         while True:
             params = [*condition, ("after", cursor)] if cursor else condition
-            answer = _Answer(await self._call("GET", params=params), f"GET {_PATH}")
-            found.update((each.id, each) for each in answer.subscriptions() if each.id)
-            cursor = answer.cursor()
+            page = _Page(JSONFields.of(await self._call("GET", params=params)), f"GET {_PATH}")
+            found.update((each.id, each) for each in page.subscriptions() if each.id)
+            cursor = page.cursor()
             if not cursor:
-                return answer.listing(found)
+                return page.listing(found.values())
             if cursor in seen:
-                raise TwitchUnavailable(f"GET {_PATH}: the list goes round in circles")
+                raise TwitchUnavailable(f"GET {_PATH}: the list of pages does not end")
             seen.add(cursor)
 
-    async def create(self, broadcaster_id: str, callback: str, secret: str) -> Subscription:
+    async def create(self, topic: Topic, transport: Transport) -> Subscription:
         """
-        Ask for the events of one streamer. The callback is still to be verified when this answers.
+        Create a subscription. A webhook's callback is still to be verified when this answers.
 
-        :param secret: what Twitch is to sign its messages with.
-        :raises AlreadyExists: there is one with this callback.
-        :raises TooManyAlike: there are three, with other callbacks.
+        :raises AlreadyExists: there is one with this transport.
+        :raises TooManyAlike: there are three, with other transports.
         """
         content = {
-            "type": TYPE,
-            "version": VERSION,
-            "condition": {"broadcaster_user_id": broadcaster_id},
-            "transport": {"method": "webhook", "callback": callback, "secret": secret},
+            "type": topic.event_type.name,
+            "version": topic.event_type.version,
+            "condition": topic.event_type.condition(topic.broadcaster_id),
+            "transport": transport.to_helix(),
         }
         try:
-            answer = _Answer(await self._call("POST", content=content), f"POST {_PATH}")
+            page = _Page(JSONFields.of(await self._call("POST", content=content)), f"POST {_PATH}")
         except TwitchRejected as error:
             if error.status == HTTPStatus.CONFLICT:
                 raise AlreadyExists(str(error), _existing(error.body), error.body) from None
@@ -143,10 +179,10 @@ class SubscriptionsAPI:
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise TooManyAlike(str(error), error.body) from None
             raise
-        for subscription in answer.subscriptions():
+        for subscription in page.subscriptions():
             if subscription.id:
                 return subscription
-        raise TwitchUnavailable(f"POST {_PATH}: the answer does not tell the subscription")
+        raise TwitchUnavailable(f"POST {_PATH}: the answer has no subscription")
 
     async def delete(self, subscription_id: str) -> None:
         """
@@ -163,79 +199,63 @@ class SubscriptionsAPI:
 
 
 @frozen
-class _Answer:
+class _Page:
     """
-    What Twitch tells of subscriptions, read without trust in its types.
+    An answer of Helix about subscriptions.
 
     :ivar what: the request, for an error.
     """
 
-    _content: Any
+    _content: JSONFields
     _what: str
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """
         :raises TwitchUnavailable: there is no list of them.
         """
-        data = _mapping(self._content).get("data")
+        data = self._content.value("data")
         if not isinstance(data, list):
             raise TwitchUnavailable(f"{self._what}: the answer has no data")
-        return tuple(_subscription(each) for each in data if isinstance(each, dict))
+        return tuple(_subscription(JSONFields(each)) for each in data if isinstance(each, dict))
 
     def cursor(self) -> str:
         """
         Where the next page begins; empty after the last one.
         """
-        return _text(_mapping(_mapping(self._content).get("pagination")), "cursor")
+        return self._content.object("pagination").text("cursor")
 
-    def listing(self, found: Mapping[str, Subscription]) -> Listing:
+    def listing(self, found: Iterable[Subscription]) -> Listing:
         """
-        Make a whole of all pages, with the numbers of this one.
+        Make a listing of the subscriptions of all pages, with the numbers of this one.
         """
-        content = _mapping(self._content)
         return Listing(
-            subscriptions=tuple(found.values()),
-            total=_number(content, "total"),
-            total_cost=_number(content, "total_cost"),
-            max_total_cost=_number(content, "max_total_cost"),
+            subscriptions=tuple(found),
+            total=self._content.count("total") or 0,
+            total_cost=self._content.count("total_cost") or 0,
+            max_total_cost=self._content.count("max_total_cost") or 0,
         )
 
 
-def _subscription(item: Mapping[str, Any]) -> Subscription:
-    transport = _mapping(item.get("transport"))
+def _subscription(item: JSONFields) -> Subscription:
+    name = item.text("type")
     return Subscription(
-        id=_text(item, "id"),
-        status=_text(item, "status"),
-        type=_text(item, "type"),
-        version=_text(item, "version"),
-        broadcaster_id=_text(_mapping(item.get("condition")), "broadcaster_user_id"),
-        callback=_text(transport, "callback"),
-        method=_text(transport, "method"),
-        created_at=_text(item, "created_at"),
-        cost=_number(item, "cost"),
+        id=item.text("id"),
+        status=item.text("status"),
+        type=name,
+        version=item.text("version"),
+        broadcaster_id=broadcaster_in(item.object("condition"), name),
+        transport=listed_transport(item.object("transport")),
+        created_at=item.text("created_at"),
+        cost=item.count("cost") or 0,
     )
 
 
 def _existing(body: bytes) -> str | None:
     """
-    Find out which subscription a 409 is about. The documentation promises its ``id``; older answers have none.
+    Read which subscription a 409 is about. The documentation promises its ``id``; older answers have none.
     """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    return _text(_mapping(content), "id") or None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(container: Mapping[str, Any], name: str) -> str:
-    value = container.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _number(container: Mapping[str, Any], name: str) -> int:
-    value = container.get(name)
-    return value if type(value) is int and 0 <= value < 1 << 63 else 0
+    return JSONFields.of(content).text("id") or None

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.plan import plan
 from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
-from tests.twitch.eventsub.test_plan import NOW, OURS, THEIRS, ago, listing, subscription
+from tests.twitch.eventsub.test_plan import HERE, NOW, THEIRS, ago, listing, subscription
 
 WANTED = {"42": "tanuki"}
 
@@ -19,7 +19,7 @@ def view(*existing: Subscription) -> Snapshot:
     How things stand with these.
     """
     there = listing(*existing)
-    return Snapshot(there, WANTED, plan(WANTED, there, OURS, lambda each: each.id != "sub-9", NOW), OURS)
+    return Snapshot(there, WANTED, plan(WANTED, there, HERE, lambda each: each.id != "sub-9", NOW), HERE)
 
 
 class ViewTests(SynchronousTestCase):
@@ -42,19 +42,19 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual((told["subscription"], told["status"]), ("sub-1", "enabled"))
         self.assertIn(ago(86400), told["since"])
         self.assertNotIn("why not", told)
-        self.assertIn("as it should be", told["next"])
+        self.assertIn("the subscription works", told["next"])
 
     def test_something_is_wrong(self) -> None:
         """
         The reason is told, and that it will be seen to.
         """
         for wrong, words in (
-            (subscription(status="notification_failures_exceeded"), "gave up"),
+            (subscription(status="notification_failures_exceeded"), "not answered in time"),
             (subscription(9), "secret"),
         ):
             told = self.told(wrong)
             self.assertIn(words, told["why not"])
-            self.assertIn("replaced by the daemon", told["next"])
+            self.assertIn("the daemon will replace it", told["next"])
         pending = subscription(status="webhook_callback_verification_pending", created_at=ago(5))
         self.assertIn("10 min", self.told(pending)["next"])
 
@@ -65,7 +65,7 @@ class ViewTests(SynchronousTestCase):
         told = self.told(subscription(callback=THEIRS))
         self.assertEqual(told["others"], "not touched, of elsewhere.example.net")
         self.assertEqual(told["subscription"], "none with this callback")
-        self.assertIn("created by the daemon", told["next"])
+        self.assertIn("the daemon will create it", told["next"])
 
     def test_somebody_who_is_not_wanted(self) -> None:
         """
@@ -74,7 +74,7 @@ class ViewTests(SynchronousTestCase):
         told = self.told(subscription(broadcaster_id="7"), broadcaster_id="7")
         self.assertEqual(told["wanted"], "no")
         self.assertIn("subscriptions prune", told["next"])
-        self.assertIn("nobody wants to know", self.told(broadcaster_id="7")["next"])
+        self.assertIn("not configured", self.told(broadcaster_id="7")["next"])
 
     def test_somebody_nobody_knows(self) -> None:
         """

@@ -14,11 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan, plan
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
+from itsjustintv.twitch.eventsub.transport import OtherTransport, WebhookTransport
 
 NOW = 1_767_326_400.0
 OURS = "https://hooks.example.net/twitch"
 THEIRS = "https://elsewhere.example.net/twitch"
 BEFORE = "https://former.example.net/twitch"
+HERE = WebhookTransport(OURS, "a secret")
 
 STATUSES = (
     ENABLED,
@@ -50,11 +52,12 @@ def subscription(number: int = 1, **changes: Any) -> Subscription:
         type="stream.online",
         version="1",
         broadcaster_id="42",
-        callback=OURS,
-        method="webhook",
+        transport=WebhookTransport(OURS),
         created_at=ago(86400),
         cost=1,
     )
+    if "callback" in changes:
+        changes["transport"] = WebhookTransport(changes.pop("callback"))
     return evolve(usual, **changes)
 
 
@@ -84,7 +87,7 @@ class PlanTests(SynchronousTestCase):
 
     def plan(self, *existing: Subscription, wanted: tuple[str, ...] = ("42",), **more: Any) -> Plan:
         current = more.pop("current", lambda each: True)
-        return plan(wanted, listing(*existing, most=more.pop("most", 10_000)), OURS, current, NOW, **more)
+        return plan(wanted, listing(*existing, most=more.pop("most", 10_000)), HERE, current, NOW, **more)
 
     def replaced(self, *existing: Subscription, **more: Any) -> str:
         """
@@ -142,7 +145,7 @@ class PlanTests(SynchronousTestCase):
         """
         drawn = self.plan(subscription(), wanted=())
         self.assertEqual((ids(drawn.delete), drawn.keep, drawn.create), (["sub-1"], (), ()))
-        self.assertTrue(self.plan(subscription(), wanted=(), certain=False).done)
+        self.assertTrue(self.plan(subscription(), wanted=(), complete=False).done)
 
     def test_those_of_others_are_nobodys_business(self) -> None:
         """
@@ -152,7 +155,7 @@ class PlanTests(SynchronousTestCase):
             {"callback": THEIRS},
             {"type": "stream.offline"},
             {"version": "2"},
-            {"method": "conduit"},
+            {"transport": OtherTransport("conduit")},
         ):
             drawn = self.plan(subscription(**changes))
             self.assertEqual((drawn.keep, drawn.delete, len(drawn.create)), ((), (), 1))
@@ -234,11 +237,11 @@ class PlanPropertyTests(SynchronousTestCase):
             return plan(
                 wanted,
                 listing(*subscriptions, most=most),
-                OURS,
+                HERE,
                 lambda each: each.id in sound or each.id.startswith("new-"),
                 NOW,
                 created_here=created_here,
-                certain=certain,
+                complete=certain,
             )
 
         drawn = draw(existing)
@@ -248,14 +251,14 @@ class PlanPropertyTests(SynchronousTestCase):
             each.id
             for each in existing
             if each.type == "stream.online"
-            and (each.callback == OURS or each.id in created_here)
+            and (each.transport == HERE or each.id in created_here)
             and (certain or each.broadcaster_id in wanted)
         }
         self.assertEqual(set(touched), ours)
         staying = [
             each.broadcaster_id
             for each in (*drawn.keep, *drawn.wait, *drawn.create)
-            if each.subscription is None or each.subscription.callback == OURS
+            if each.subscription is None or each.subscription.transport == HERE
         ]
         self.assertEqual(sorted(staying), sorted(wanted))
         self.assertTrue(all(each.reason for each in (*drawn.keep, *drawn.wait, *drawn.delete, *drawn.create)))

@@ -76,7 +76,7 @@ class ConvergenceTests(KeeperTestCase):
         tanuki, mujina = self.scene.streamers("tanuki", "mujina")
         self.assertIsNone(self.scene.keeper.state(tanuki))
         self.scene.start(0.5)
-        self.assertEqual(self.scene.keeper.state(tanuki), (Subscribed.PENDING, "twitch is verifying the callback"))
+        self.assertEqual(self.scene.keeper.state(tanuki), (Subscribed.PENDING, "Twitch is verifying the callback"))
         self.scene.let_pass(30.0)
         self.assertEqual(self.scene.keeper.state(mujina), (Subscribed.ENABLED, ""))
         self.assertIsNone(self.scene.keeper.state("1"))
@@ -108,8 +108,8 @@ class ConvergenceTests(KeeperTestCase):
         ours = scene.find(lambda each: each.callback == CALLBACK and each.type == "stream.online")
         self.assertEqual({each.broadcaster_id: each.status for each in ours}, {tanuki: "enabled", mujina: "enabled"})
         self.assertLessEqual(others, {each.id for each in scene.find()})
-        self.assertTrue([line for line in lines if "of tanuki: twitch gave up on it" in line], lines)
-        self.assertTrue([line for line in lines if "nobody wants to know" in line], lines)
+        self.assertTrue([line for line in lines if "of tanuki: Twitch revoked it: too many" in line], lines)
+        self.assertTrue([line for line in lines if "no longer configured" in line], lines)
 
     def test_nobody_is_unwanted_before_it_is_certain_who_is_wanted(self) -> None:
         """
@@ -733,7 +733,7 @@ class TroubleTests(KeeperTestCase):
         (tanuki,) = scene.streamers("tanuki")
         scene.subscription(tanuki, callback=OTHER, status="enabled", cost=9_500)
         warnings = self.lines(LogLevel.warn, scene.start, 5 * 3600.0)
-        self.assertEqual(len([line for line in warnings if "9501 points of the 10000" in line]), 1, warnings)
+        self.assertEqual(len([line for line in warnings if "9501 of the 10000 points" in line]), 1, warnings)
 
     def test_nothing_more_may_be_created(self) -> None:
         """

@@ -15,17 +15,21 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Topic
 from itsjustintv.twitch.eventsub.subscriptions_api import (
     AlreadyExists,
     Subscription,
     SubscriptionsAPI,
     TooManyAlike,
 )
+from itsjustintv.twitch.eventsub.transport import WebhookTransport
 from tests.twitch.fake import Reply, World, run
 
 PATH = "/helix/eventsub/subscriptions"
 SECRET = "a-webhook-secret"
 CALLBACK = "https://hooks.example.net/twitch"
+HERE = WebhookTransport(CALLBACK, SECRET)
+TANUKI = Topic(STREAM_ONLINE, "42")
 ITEM = {
     "id": "sub-1",
     "status": "enabled",
@@ -42,8 +46,7 @@ READ = Subscription(
     type="stream.online",
     version="1",
     broadcaster_id="42",
-    callback=CALLBACK,
-    method="webhook",
+    transport=HERE,
     created_at="2026-01-02T03:04:05.123456789Z",
     cost=1,
 )
@@ -139,7 +142,7 @@ class SubscriptionsAPITests(SynchronousTestCase):
         """
         pending = {**ITEM, "status": "webhook_callback_verification_pending"}
         self.twitch.then(PATH, Reply(202, {"data": [pending], "total": 1}))
-        created = self.successResultOf(run(self.api.create("42", CALLBACK, SECRET)))
+        created = self.successResultOf(run(self.api.create(TANUKI, HERE)))
         self.assertEqual((created.id, created.status), ("sub-1", "webhook_callback_verification_pending"))
         (asked,) = self.twitch.to(PATH)
         self.assertEqual((asked.method, asked.headers["content-type"]), ("POST", "application/json"))
@@ -164,7 +167,7 @@ class SubscriptionsAPITests(SynchronousTestCase):
             ([], None),
         ):
             self.twitch.then(PATH, Reply(409, body))
-            error = self.fails(self.api.create("42", CALLBACK, SECRET), AlreadyExists)
+            error = self.fails(self.api.create(TANUKI, HERE), AlreadyExists)
             self.assertEqual(error.subscription_id, expected)
 
     def test_the_two_429s_are_told_apart(self) -> None:
@@ -174,10 +177,10 @@ class SubscriptionsAPITests(SynchronousTestCase):
         many = {"message": "maximum subscriptions with type and condition exceeded"}
         for headers in ({}, {"Ratelimit-Remaining": "700"}, {"Ratelimit-Limit": "800", "Ratelimit-Remaining": "0"}):
             self.twitch.then(PATH, Reply(429, many, headers))
-            self.fails(self.api.create("42", CALLBACK, SECRET), TooManyAlike)
+            self.fails(self.api.create(TANUKI, HERE), TooManyAlike)
             self.world.clock.advance(60)
         self.twitch.then(PATH, Reply(429, {"message": "Too Many Requests"}), Reply(202, {"data": [ITEM]}))
-        creating = run(self.api.create("42", CALLBACK, SECRET))
+        creating = run(self.api.create(TANUKI, HERE))
         self.assertNoResult(creating)
         self.world.clock.advance(1)
         self.assertEqual(self.successResultOf(creating), READ)
@@ -187,7 +190,7 @@ class SubscriptionsAPITests(SynchronousTestCase):
         What no other exception stands for is a rejection with Twitch's words.
         """
         self.twitch.then(PATH, Reply(400, {"message": "callback must provide valid https callback"}))
-        error = self.fails(self.api.create("42", CALLBACK, SECRET), TwitchRejected)
+        error = self.fails(self.api.create(TANUKI, HERE), TwitchRejected)
         self.assertEqual((type(error), error.status), (TwitchRejected, 400))
         self.assertIn("valid https callback", str(error))
 
@@ -197,7 +200,7 @@ class SubscriptionsAPITests(SynchronousTestCase):
         """
         for body in ({"data": []}, {"data": [{"status": "enabled"}]}, {}, b""):
             self.twitch.then(PATH, Reply(202, body))
-            self.fails(self.api.create("42", CALLBACK, SECRET), TwitchUnavailable)
+            self.fails(self.api.create(TANUKI, HERE), TwitchUnavailable)
 
     def test_a_deletion_is_done_when_nothing_is_there(self) -> None:
         """

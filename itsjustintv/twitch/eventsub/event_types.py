@@ -1,0 +1,133 @@
+"""
+The EventSub subscription types that the daemon subscribes to: one row each in :data:`EVENT_TYPES`.
+
+A row is all that EventSub needs to know of a type: subscriptions, messages and the catch-up read it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from itsjustintv.model import Event, broadcast_keys
+from itsjustintv.twitch.json_fields import JSONFields
+
+__all__ = ["EVENT_TYPES", "STREAM_ONLINE", "EventType", "Occurrence", "Topic", "broadcaster_in"]
+
+
+@frozen(kw_only=True)
+class Occurrence:
+    """
+    What happened, as Twitch says: the part of an :class:`~itsjustintv.model.Event` that is Twitch's. What a type of
+    event does not have is empty.
+
+    :ivar started_at: RFC 3339 as Twitch wrote it.
+    :ivar type: of the broadcast: ``live``, say.
+    """
+
+    broadcaster_id: str
+    broadcaster_login: str
+    broadcaster_name: str
+    stream_id: str = ""
+    started_at: str = ""
+    type: str = ""
+
+
+@frozen(kw_only=True, eq=False)
+class EventType:
+    """
+    One subscription type (dev.twitch.tv, "EventSub subscription types").
+
+    :ivar condition_key: the field of the condition that holds the broadcaster's user id.
+    :ivar parse: reads ``event`` of a notification; raises :class:`~itsjustintv.errors.Unreadable` for what cannot be
+        announced.
+    :ivar deduplication_keys: makes them of an occurrence and the id of its message; two events that share one are the
+        same news.
+    """
+
+    name: str
+    version: str
+    condition_key: str
+    parse: Callable[[JSONFields], Occurrence]
+    deduplication_keys: Callable[[Occurrence, str], tuple[str, ...]]
+
+    def condition(self, broadcaster_id: str) -> Mapping[str, str]:
+        """
+        Make the condition of a subscription.
+        """
+        return {self.condition_key: broadcaster_id}
+
+    def event(
+        self, occurrence: Occurrence, event_id: str, message_id: str, received_at: float, *, recovered: bool = False
+    ) -> Event:
+        """
+        Make the event of an occurrence.
+
+        :param message_id: empty when no message told of it.
+        :param received_at: seconds since the epoch.
+        """
+        return Event(
+            id=event_id,
+            message_id=message_id,
+            stream_id=occurrence.stream_id,
+            broadcaster_id=occurrence.broadcaster_id,
+            broadcaster_login=occurrence.broadcaster_login,
+            broadcaster_name=occurrence.broadcaster_name,
+            type=occurrence.type,
+            started_at=occurrence.started_at,
+            received_at=received_at,
+            recovered=recovered,
+            event_type=self.name,
+            keys=self.deduplication_keys(occurrence, message_id),
+        )
+
+
+@frozen
+class Topic:
+    """
+    What one subscription is for: events of a type, of a broadcaster.
+    """
+
+    event_type: EventType
+    broadcaster_id: str
+
+
+def _stream_online(event: JSONFields) -> Occurrence:
+    """
+    Read a Stream Online Event. One without a type counts as ``live``: refusing it would lose it, since Twitch does not
+    send a refused message again.
+    """
+    return Occurrence(
+        stream_id=event.required_text("id"),
+        broadcaster_id=event.required_text("broadcaster_user_id"),
+        broadcaster_login=event.text("broadcaster_user_login"),
+        broadcaster_name=event.text("broadcaster_user_name"),
+        type=event.text("type"),
+        started_at=event.required_text("started_at"),
+    )
+
+
+def _broadcast_keys(occurrence: Occurrence, message_id: str) -> tuple[str, ...]:
+    return broadcast_keys(occurrence.broadcaster_id, occurrence.stream_id, occurrence.started_at, message_id)
+
+
+STREAM_ONLINE = EventType(
+    name="stream.online",
+    version="1",
+    condition_key="broadcaster_user_id",
+    parse=_stream_online,
+    deduplication_keys=_broadcast_keys,
+)
+
+#: By the name that Twitch gives them.
+EVENT_TYPES: Mapping[str, EventType] = {each.name: each for each in (STREAM_ONLINE,)}
+
+
+def broadcaster_in(condition: JSONFields, name: str) -> str:
+    """
+    Read whom a subscription is for; empty when its condition does not say.
+
+    :param name: the subscription type, one of ours or not.
+    """
+    return condition.text(EVENT_TYPES.get(name, STREAM_ONLINE).condition_key)

@@ -1,0 +1,114 @@
+"""
+How Twitch sends the events of a subscription, as a value: a webhook today.
+
+A transport equals another one when Twitch would send to the same place; the secret, which Twitch never shows, does not
+count. :func:`configured_transport` makes the daemon's, :func:`listed_transport` reads those that Helix lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from itsjustintv.config.sections import Config, callback_url
+from itsjustintv.twitch.json_fields import JSONFields
+
+__all__ = ["TRANSPORTS", "OtherTransport", "Transport", "WebhookTransport", "configured_transport", "listed_transport"]
+
+
+class Transport(Protocol):
+    """
+    The ``transport`` of a subscription (dev.twitch.tv, "Create EventSub Subscription").
+    """
+
+    @property
+    def method(self) -> str:
+        """
+        Twitch's name of the kind.
+        """
+
+    @property
+    def address(self) -> str:
+        """
+        Where events are sent, in full; empty when that is not known.
+        """
+
+    @property
+    def host(self) -> str:
+        """
+        A short name of that place.
+        """
+
+    @property
+    def secret(self) -> str:
+        """
+        What Twitch is to sign its messages with; empty when it signs nothing, or in what Helix lists.
+        """
+
+    def to_helix(self) -> Mapping[str, str]:
+        """
+        The JSON object of a request that creates a subscription.
+        """
+
+
+@frozen
+class WebhookTransport:
+    """
+    Messages are POSTed to a callback, and signed.
+    """
+
+    method: ClassVar[str] = "webhook"
+
+    callback: str
+    secret: str = field(default="", repr=False, eq=False)
+
+    @property
+    def address(self) -> str:
+        return self.callback
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.callback).hostname or ""
+
+    def to_helix(self) -> Mapping[str, str]:
+        return {"method": self.method, "callback": self.callback, "secret": self.secret}
+
+
+@frozen
+class OtherTransport:
+    """
+    A kind of transport that the daemon neither creates nor touches.
+    """
+
+    method: str
+    address: ClassVar[str] = ""
+    host: ClassVar[str] = ""
+    secret: ClassVar[str] = ""
+
+    def to_helix(self) -> Mapping[str, str]:
+        return {"method": self.method}
+
+
+#: The kinds that the daemon creates, and how what Helix lists of each is read.
+TRANSPORTS: Mapping[str, Callable[[JSONFields], Transport]] = {
+    WebhookTransport.method: lambda listed: WebhookTransport(listed.text("callback")),
+}
+
+
+def listed_transport(listed: JSONFields) -> Transport:
+    """
+    Read the transport of a subscription that Helix lists.
+    """
+    method = listed.text("method")
+    read = TRANSPORTS.get(method)
+    return OtherTransport(method) if read is None else read(listed)
+
+
+def configured_transport(config: Config) -> Transport:
+    """
+    Make the transport that subscriptions are created with.
+    """
+    return WebhookTransport(callback_url(config), config.twitch.webhook_secret)
