@@ -8,9 +8,10 @@ from functools import wraps
 from inspect import cleandoc
 from typing import Any
 
+from attrs import fields, has
 from twisted.python.failure import Failure
 from twisted.trial.itrial import IReporter
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import FailTest, SynchronousTestCase
 from zope.interface import implementer
 
 __all__ = ["install"]
@@ -69,3 +70,24 @@ def install() -> None:
         run(self, _Explaining(result) if IReporter.providedBy(result) else result)
 
     SynchronousTestCase.run = explaining  # type: ignore[method-assign]
+    choose = SynchronousTestCase._getAssertEqualityFunc  # type: ignore[attr-defined]
+
+    @wraps(choose)
+    def choosing(self: SynchronousTestCase, first: Any, second: Any) -> Any:
+        return _compared if type(first) is type(second) and has(type(first)) else choose(self, first, second)
+
+    SynchronousTestCase._getAssertEqualityFunc = choosing  # type: ignore[attr-defined]
+
+
+def _compared(first: Any, second: Any, msg: object = None) -> None:
+    """
+    Compare two values of one attrs class, and say only in which fields they differ.
+    """
+    if first == second:
+        return
+    pairs = (
+        (each.name, getattr(first, each.name), getattr(second, each.name)) for each in fields(type(first)) if each.eq
+    )
+    differences = [f"{name}: {one!r} != {other!r}" for name, one, other in pairs if one != other]
+    title = f"{type(first).__name__} differs" if msg is None else f"{type(first).__name__} differs: {msg}"
+    raise FailTest("\n  ".join([title, *differences]))

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.reporter import Reporter
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from itsjustintv.model import Due
 from tests.functional.stage import StageCase
 
 
@@ -32,6 +33,12 @@ def failing() -> type[SynchronousTestCase]:
             A key is there.
             """
             raise KeyError("missing")
+
+        def test_values(self) -> None:
+            """
+            Two places in line are the same.
+            """
+            self.assertEqual(Due(1.0, "a"), Due(2.0, "a"))
 
     return Wrong
 
@@ -60,6 +67,12 @@ class FailureTests(TestCase):
         self.assertIn("4 != 5\n\nThe test states: Two and two are\nfive.", said)
         self.assertIn("FAILED (failures=1)", said)
         self.assertIn("KeyError: 'missing'\n\nThe test states: A key is there.", self.printed(wrong("test_error")))
+
+    def test_only_the_difference_is_shown(self) -> None:
+        """
+        Of two values of one class only the fields that differ are printed.
+        """
+        self.assertIn("Due differs\n  at: 1.0 != 2.0\n\nThe test states:", self.printed(failing()("test_values")))
 
     def test_the_last_lines_of_the_daemon_are_shown(self) -> None:
         """

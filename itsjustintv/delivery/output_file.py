@@ -7,7 +7,6 @@ It has the form of the original program's: a JSON array, oldest first, of ``time
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
-from itsjustintv.support.files import make_private
+from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
-from itsjustintv.support.regular_files import read, require_regular
+from itsjustintv.support.regular_files import read
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
 
@@ -237,7 +236,7 @@ class _Lines:
         self._entries.update(entries)
         for oldest in list(self._entries)[: max(0, len(self._entries) - keep)]:
             del self._entries[oldest]
-        self._save(b"[\n" + b",\n".join(self._entries.values()) + b"\n]\n")
+        replace(self.path, b"[\n" + b",\n".join(self._entries.values()) + b"\n]\n")
 
     def _load(self) -> dict[str, bytes]:
         try:
@@ -261,17 +260,6 @@ class _Lines:
             number += 1
             name = self.path.with_name(f"{self.path.name}.corrupt-{number}")
         return name
-
-    def _save(self, text: bytes) -> None:
-        make_private(self.path.parent)
-        require_regular(self.path)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
 
 
 def _parsed(body: bytes) -> Any:

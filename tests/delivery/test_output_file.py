@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Output
+from itsjustintv.delivery import output_file
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Outcome, State
+from itsjustintv.support.files import replace
 
 NOW = 1_700_000_000.25
 
@@ -460,10 +463,14 @@ class TroubleTests(OutputTestCase):
 
     def test_disk_error(self) -> None:
         """
-        A disk that fails is told of once, and everything is written at the first outcome after it is mended.
+        A disk that fails is logged once, and everything is written at the first outcome after it works again.
         """
+
+        def full(path: Path, content: bytes) -> None:
+            raise OSError(ENOSPC, "No space left on device")
+
         self.start()
-        self.path.with_name(".output.json.tmp").mkdir()
+        self.patch(output_file, "replace", full)
         with capturedLogs() as logs:
             self.write(outcome("a", BUSY))
             self.clock.advance(60)
@@ -471,7 +478,7 @@ class TroubleTests(OutputTestCase):
         self.assertEqual([each["log_level"] for each in logs], [LogLevel.warn])
         self.assertIn("reason", logs[0])
         self.assertFalse(self.path.exists())
-        self.path.with_name(".output.json.tmp").rmdir()
+        self.patch(output_file, "replace", replace)
         self.write(outcome("c"))
         self.assertEqual(
             [(each["delivery"], each["success"]) for each in self.read()], [("a", True), ("b", True), ("c", True)]
