@@ -114,9 +114,9 @@ class AdminSources:
         """
         account = await self._ground.journal.accounting()
         undelivered = await self._ground.journal.undelivered()
-        failed, degraded = self._web.health.judge()
+        failed, degraded = self._web.health.reasons()
         return StatusView(
-            status=self._web.health.standing(failed, degraded),
+            status=self._web.health.status(failed, degraded),
             reasons=[
                 *(ReasonView(**each, grave=True) for each in failed),
                 *(ReasonView(**each, grave=False) for each in degraded),
@@ -243,7 +243,7 @@ class AdminSources:
                 succeeded=each.succeeded,
                 failed=each.failed,
             )
-            for each in self._web.https.figures()
+            for each in self._web.https.metrics()
         ]
 
     def configuration(self) -> ConfigurationView:
@@ -302,10 +302,10 @@ class AdminSources:
         self._twitch.roster.look()
         return (
             await self._ground.journal.ask(history_reads.mark),
-            self._web.health.judge(),
+            self._web.health.reasons(),
             self._ground.settings.status(),
             self._subscriptions_view(),
-            self._web.https.figures(),
+            self._web.https.metrics(),
             self._twitch.roster.version,
         )
 

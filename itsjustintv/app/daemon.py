@@ -119,7 +119,7 @@ class Daemon:
         """
         return (
             ("http", self.web.listener.problem),
-            *((each.name, each.ask) for each in vitals(self.ground, self.deliveries)),
+            *((each.name, each.check) for each in vitals(self.ground, self.deliveries)),
         )
 
     def storeys(self, supervisor: SystemdNotifier) -> Mapping[str, IService]:

@@ -182,12 +182,12 @@ def _observe_daemon(ground: Context, web: Web, service: TelemetryService) -> Non
     started_at = ground.reactor.seconds()
 
     def expiries() -> _Values:
-        for each in web.https.figures():
+        for each in web.https.metrics():
             if each.not_after is not None:
                 yield (each.name,), each.not_after
 
     def orders() -> _Values:
-        for each in web.https.figures():
+        for each in web.https.metrics():
             yield (each.name, "succeeded"), each.succeeded
             yield (each.name, "failed"), each.failed
 

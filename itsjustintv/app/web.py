@@ -20,11 +20,10 @@ from itsjustintv.twitch.eventsub.status import SubscriptionCounts
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.client_address import Clients
 from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry
-from itsjustintv.web.factories import ProxyProtocol
-from itsjustintv.web.fast_routes import FastRoute
-from itsjustintv.web.health import HealthResource, ProbeResource, Question
+from itsjustintv.web.factories import make_chain
+from itsjustintv.web.health import HealthResource, ProbeCheck, ProbeResource
 from itsjustintv.web.listener import Listener, tcp
-from itsjustintv.web.site import RootResource, make_site
+from itsjustintv.web.site import HandlerResource, RootResource, make_site
 
 __all__ = ["Web", "alive", "ready", "vitals"]
 
@@ -65,8 +64,8 @@ class Web:
         health = _health(ground, twitch, deliveries, subscriptions, https)
         root = RootResource(
             {
-                b"/twitch": FastRoute(events.app),
-                b"/health": FastRoute(health.app),
+                b"/twitch": HandlerResource(events.receive),
+                b"/health": health,
                 b"/livez": alive(ground, deliveries),
                 b"/readyz": ready(ground, twitch, deliveries, subscriptions, https),
             }
@@ -74,8 +73,8 @@ class Web:
         clients = Clients(lambda: config().server.trusted_proxies)
         site = make_site(root, reactor, ConnectionLimits(), clients)
         site.traffic.wall = ground.wall.seconds
-        door = ProxyProtocol(https.secure(site), clients, lambda: config().server.proxy_protocol)
-        return cls(https, Listener(lambda: _description(config()), door, reactor), health, site.traffic)
+        chain = make_chain(site, https.encrypt, https.http2, clients, lambda: config().server.proxy_protocol)
+        return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.traffic)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """
@@ -104,7 +103,7 @@ def _health(
             ("deliveries", deliveries.queue.problem),
         ),
         ground.wall,
-        concerns=(
+        others=(
             ("clock", twitch.time.problem),
             ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
@@ -130,14 +129,14 @@ def _description(config: Config) -> str:
     return tcp(config.server.listen_addr, config.server.port)
 
 
-def vitals(ground: Context, deliveries: Deliveries) -> Sequence[Question]:
+def vitals(ground: Context, deliveries: Deliveries) -> Sequence[ProbeCheck]:
     """
     What only a restart can mend.
     """
     return (
-        Question("journal", "a thread has ended", ground.journal.dead),
-        Question("pipeline", "nothing is prepared", deliveries.pipeline.problem),
-        Question("deliveries", "nothing is sent", deliveries.queue.problem),
+        ProbeCheck("journal", "a thread has ended", ground.journal.dead),
+        ProbeCheck("pipeline", "nothing is prepared", deliveries.pipeline.problem),
+        ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
     )
 
 
@@ -162,15 +161,15 @@ def ready(
         "ready",
         "not ready",
         (
-            Question("journal", "nothing can be kept", ground.journal.problem),
-            Question("intake", "nothing is prepared", deliveries.pipeline.problem),
-            Question("deliveries", "nothing is sent", deliveries.queue.problem),
-            Question("backlog", "deliveries are long overdue", deliveries.backlog.problem),
-            Question("twitch", "twitch cannot be asked", asked),
-            Question("logins", "some streamers are unknown to twitch", subscriptions.unknown_users.problem),
-            Question("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
-            Question("certificates", "a certificate is missing or about to expire", tls.critical),
-            Question("configuration", "the configuration on disk cannot be used", ground.settings.problem),
+            ProbeCheck("journal", "nothing can be kept", ground.journal.problem),
+            ProbeCheck("intake", "nothing is prepared", deliveries.pipeline.problem),
+            ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
+            ProbeCheck("backlog", "deliveries are long overdue", deliveries.backlog.problem),
+            ProbeCheck("twitch", "twitch cannot be asked", asked),
+            ProbeCheck("logins", "some streamers are unknown to twitch", subscriptions.unknown_users.problem),
+            ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
+            ProbeCheck("certificates", "a certificate is missing or about to expire", tls.critical),
+            ProbeCheck("configuration", "the configuration on disk cannot be used", ground.settings.problem),
         ),
     )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 from twisted.application.service import Service
@@ -23,8 +23,9 @@ from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.interfaces import Watcher
 
-__all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber", "Watch"]
+__all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber"]
 
 #: Told once whether the new configuration was taken up.
 Decided = Callable[[bool], None]
@@ -37,30 +38,6 @@ Step = Callable[[Config, Config], Deferred[Decided]]
 Subscriber = Callable[[Config, Config], object]
 
 _SAME = Changes()
-
-
-class Watch(Protocol):
-    """
-    Tells of changes to files.
-    """
-
-    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], object]) -> None:
-        """
-        Begin to look after files.
-
-        :param files: answers with the absolute paths; asked again after every change.
-        :param changed: called some time after one of them may have changed, and once in the beginning.
-        """
-
-    def refresh(self) -> None:
-        """
-        Take note that ``files`` has another answer now.
-        """
-
-    def stop(self) -> None:
-        """
-        Look no more.
-        """
 
 
 @frozen
@@ -159,7 +136,7 @@ class ConfigService(Service):
     _environ: Mapping[str, str] = field(repr=False)
     _clock: IReactorTime
     _loaded: Loaded = field(repr=False)
-    _watch: Watch
+    _watch: Watcher
     _in_thread: Callable[..., Deferred[Any]]
     _steps: list[Step] = field(factory=list, init=False)
     _subscribers: list[Subscriber] = field(factory=list, init=False)

@@ -70,27 +70,27 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     _root: Path = attr.ib(kw_only=True)
     _settings: Callable[[], TLS] = attr.ib(kw_only=True)
-    _ordering: OrderRunner = attr.ib(kw_only=True)
+    _orders: OrderRunner = attr.ib(kw_only=True)
     _serve: Callable[[str, Bundle], None] = attr.ib(kw_only=True)
     _retire: Callable[[str], None] = attr.ib(kw_only=True, default=lambda _: None)
     _random: Callable[[], float] = attr.ib(kw_only=True)
     _in_thread: InThread = attr.ib(kw_only=True)
     _close: Callable[[], Any] = attr.ib(kw_only=True, default=lambda: None)
-    _holdings: Certificates = attr.ib(init=False)
-    _attendant: Renewer = attr.ib(init=False)
+    _certificates: Certificates = attr.ib(init=False)
+    _renewer: Renewer = attr.ib(init=False)
     _limit: DeferredSemaphore = attr.ib(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
     _checking: Deferred[None] | None = attr.ib(default=None, init=False)
     _again: bool = attr.ib(default=False, init=False)
     _wake: IDelayedCall | None = attr.ib(default=None, init=False)
     _waiting: list[Deferred[None]]
-    _waiting_for_names: Waiters = attr.ib(factory=Waiters, init=False)
-    _inspected: bool = attr.ib(default=False, init=False)
+    _name_waiters: Waiters = attr.ib(factory=Waiters, init=False)
+    _folder_checked: bool = attr.ib(default=False, init=False)
     _said: set[str] = attr.ib(factory=set, init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._holdings = Certificates(
+        self._certificates = Certificates(
             self.cert_store,
             FolderLock(self._root / "lock"),
             self._serve,
@@ -99,10 +99,10 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             self._random,
             self._in_thread,
         )
-        self._attendant = Renewer(
+        self._renewer = Renewer(
             self._settings,
             self.cert_store,
-            self._ordering,
+            self._orders,
             self._serve,
             self._panic,
             self._clock,
@@ -114,7 +114,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         cls,
         root: Path,
         settings: Callable[[], TLS],
-        ordering: OrderRunner,
+        orders: OrderRunner,
         serve: Callable[[str, Bundle], None],
         clock: Any,
         random: Callable[[], float],
@@ -133,7 +133,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         make_one: Any = cls
         made: CertificateService = make_one(
             store,
-            lambda: Deferred.fromCoroutine(ordering.client()),
+            lambda: Deferred.fromCoroutine(orders.client()),
             clock,
             [],
             email=now.email or None,
@@ -141,7 +141,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             panic=more.pop("panic", alarm),
             root=root,
             settings=settings,
-            ordering=ordering,
+            orders=orders,
             serve=serve,
             random=random,
             in_thread=in_thread,
@@ -158,7 +158,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         :raises CertificatesUnsafe: others can read them.
         """
         super().privilegedStartService()
-        if not self._inspected:
+        if not self._folder_checked:
             require_private(self._root)
 
     def startService(self) -> None:
@@ -167,8 +167,8 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
         :raises CertificatesUnsafe: others can read the keys, or nothing can be written there.
         """
-        if not self._inspected:
-            self._inspect()
+        if not self._folder_checked:
+            self._check_folder()
         super().startService()
 
     async def load(self) -> None:
@@ -177,13 +177,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
         :raises CertificatesUnsafe: as :meth:`startService`.
         """
-        await self._in_thread(self._inspect)
-        await self._holdings.hold(self._settings().domains)
+        await self._in_thread(self._check_folder)
+        await self._certificates.hold(self._settings().domains)
 
-    def _inspect(self) -> None:
+    def _check_folder(self) -> None:
         prepare(self._root)
         require_private(self._root)
-        self._inspected = True
+        self._folder_checked = True
 
     def stopService(self) -> Deferred[None]:
         """
@@ -196,35 +196,35 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         waiters, self._waiting = self._waiting, []
         for waiter in waiters:
             give_up(waiter)
-        self._waiting_for_names.give_up()
+        self._name_waiters.give_up()
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
         timer = maybeDeferred(self._timer_service.stopService) if hasattr(self, "_timer_service") else succeed(None)
-        tasks = [holding.task for holding in self._holdings if holding.task is not None]
+        tasks = [certificate.task for certificate in self._certificates if certificate.task is not None]
         for task in tasks:
             task.cancel()
         await DeferredList([*tasks, timer, *([self._checking] if self._checking else [])], consumeErrors=True)
         maybeDeferred(self._close).addErrback(lambda _: None)
-        self._holdings.close()
+        self._certificates.close()
 
     # What others ask
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """
         Whether it is this process that orders.
         """
-        return self._holdings.leads
+        return self._certificates.is_leader
 
     def when_ready(self, name: str) -> Deferred[None]:
         """
         Fires when one name has a valid certificate; fails with ``CancelledError`` when the service stops before.
         """
-        holding = self._holdings.get(name)
-        if holding is not None and holding.valid(self._clock.seconds()):
+        certificate = self._certificates.get(name)
+        if certificate is not None and certificate.valid(self._clock.seconds()):
             return succeed(None)
-        return self._waiting_for_names.for_name(name)
+        return self._name_waiters.for_name(name)
 
     def issue_cert(self, server_name: str) -> Deferred[None]:
         """
@@ -233,11 +233,11 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         :raises CertificateError: it could not be had.
         :raises KeyError: the name is not configured.
         """
-        holding = self._holdings.get(server_name)
-        if holding is None:
+        certificate = self._certificates.get(server_name)
+        if certificate is None:
             return fail(KeyError(server_name))
-        waiter = holding.ask()
-        self._begin(holding)
+        waiter = certificate.ask()
+        self._begin(certificate)
         return waiter
 
     def refresh(self) -> None:
@@ -245,8 +245,8 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         Take note that the settings have changed: names that come and go, other profiles and keys, and another chance
         for what an authority has refused. Not for another ``cert_dir``, directory or account: that is another service.
         """
-        for holding in self._holdings:
-            holding.rearm()
+        for certificate in self._certificates:
+            certificate.unblock()
         self._check_certs()
 
     def problem(self) -> str | None:
@@ -266,20 +266,20 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         What an operator may want to know of every certificate.
         """
         now = self._clock.seconds()
-        return [holding.status(now) for holding in self._holdings]
+        return [certificate.status(now) for certificate in self._certificates]
 
-    def figures(self) -> Sequence[CertificateMetrics]:
+    def metrics(self) -> Sequence[CertificateMetrics]:
         """
         What can be counted and measured of every certificate; nothing before they are loaded.
         """
         now, settings = self._clock.seconds(), self._settings()
-        return tuple(holding.figures(settings, now) for holding in self._holdings)
+        return tuple(certificate.metrics(settings, now) for certificate in self._certificates)
 
     def _worst(self, level: Level) -> str | None:
         now = self._clock.seconds()
-        if not self._holdings and self.running:
+        if not self._certificates and self.running:
             return "the certificates are not loaded yet" if level is Level.CRITICAL else None
-        healths = (holding.health(now) for holding in self._holdings)
+        healths = (certificate.health(now) for certificate in self._certificates)
         return next((health.reason for health in healths if health.level is level), None)
 
     # What txacme's service asks of itself
@@ -288,7 +288,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         return datetime.fromtimestamp(self._clock.seconds(), UTC)
 
     def _ensure_registered(self) -> Deferred[str]:
-        return Deferred.fromCoroutine(self._ordering.register())
+        return Deferred.fromCoroutine(self._orders.register())
 
     def _issue_cert(self, client: object, server_name: str) -> Deferred[None]:  # noqa: ARG002 - as txacme has it
         return self.issue_cert(server_name)
@@ -315,46 +315,48 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     async def _look(self) -> None:
         settings = self._settings()
-        await self._holdings.hold(settings.domains)
-        self._tell_ready()
+        await self._certificates.hold(settings.domains)
+        self._notify_ready()
         now = self._clock.seconds()
-        if renewal_policy.clock_is_wrong(now):
+        if renewal_policy.is_clock_unset(now):
             self._say("clock", "the clock says {now}: waiting until it is set", now=rfc3339(now))
             return
-        if not await self._holdings.lead():
+        if not await self._certificates.lead():
             self._say("lock", "another process orders the certificates in {path}; serving only", path=str(self._root))
-            await self._holdings.follow()
-            self._tell_ready()
+            await self._certificates.follow()
+            self._notify_ready()
             return
-        for holding in self._holdings:
-            holding.fraction = settings.renew_fraction
-            if holding.unsaved and holding.task is None:
-                await self._attendant.save(holding)
-            if renewal_policy.alarm_due(holding.span, holding.record, now):
-                await self._attendant.raise_alarm(holding, now)
-        for holding in sorted(self._holdings, key=lambda _: self._random()):
-            if holding.ari_due(now) or self._attendant.to_order(holding, now):
-                self._begin(holding)
+        for certificate in self._certificates:
+            certificate.fraction = settings.renew_fraction
+            if certificate.unsaved and certificate.task is None:
+                await self._renewer.save(certificate)
+            if renewal_policy.is_alarm_due(certificate.span, certificate.record, now):
+                await self._renewer.raise_alarm(certificate, now)
+        for certificate in sorted(self._certificates, key=lambda _: self._random()):
+            if certificate.is_ari_due(now) or self._renewer.should_order(certificate, now):
+                self._begin(certificate)
 
     # One name
 
-    def _begin(self, holding: ManagedCertificate) -> None:
-        if holding.task is not None or not self.running:
+    def _begin(self, certificate: ManagedCertificate) -> None:
+        if certificate.task is not None or not self.running:
             return
-        task = holding.task = self._limit.run(lambda: Deferred.fromCoroutine(self._attendant.attend(holding)))
-        task.addBoth(self._attended, holding)
+        task = certificate.task = self._limit.run(
+            lambda: Deferred.fromCoroutine(self._renewer.renew_if_due(certificate))
+        )
+        task.addBoth(self._finished, certificate)
 
-    def _attended(self, result: Any, holding: ManagedCertificate) -> None:
-        holding.task = None
+    def _finished(self, result: Any, certificate: ManagedCertificate) -> None:
+        certificate.task = None
         error = result if isinstance(result, Failure) else None
         if error is not None:
-            holding.ended()
+            certificate.ended()
             if not error.check(CancelledError):
-                self.log.failure("cannot look after the certificate of {name}", error, name=holding.name)
-        holding.tell(error or holding.error)
-        if holding.waiters:
-            self._begin(holding)
-        self._tell_ready()
+                self.log.failure("cannot look after the certificate of {name}", error, name=certificate.name)
+        certificate.tell(error or certificate.error)
+        if certificate.waiters:
+            self._begin(certificate)
+        self._notify_ready()
         self._check_certs()
 
     # When
@@ -369,17 +371,17 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             return
         now, settings = self._clock.seconds(), self._settings()
         moment = now + self.check_interval.total_seconds()
-        if not self._holdings.leads or renewal_policy.clock_is_wrong(now):
+        if not self._certificates.is_leader or renewal_policy.is_clock_unset(now):
             moment = now + _FOLLOW
         else:
-            idle = (holding for holding in self._holdings if holding.task is None)
-            moment = min([moment, *(holding.next_moment(settings, now) for holding in idle)])
+            idle = (certificate for certificate in self._certificates if certificate.task is None)
+            moment = min([moment, *(certificate.next_moment(settings, now) for certificate in idle)])
         self._wake = self._clock.callLater(max(_BREATH, moment - now), self._check_certs)
 
-    def _tell_ready(self) -> None:
+    def _notify_ready(self) -> None:
         now = self._clock.seconds()
-        valid = {holding.name for holding in self._holdings if holding.valid(now)}
-        self._waiting_for_names.tell(valid)
+        valid = {certificate.name for certificate in self._certificates if certificate.valid(now)}
+        self._name_waiters.tell(valid)
         self.ready = bool(valid) and valid == set(self._settings().domains)
         if self.ready:
             waiting, self._waiting = self._waiting, []

@@ -109,12 +109,14 @@ class ManagedCertificate:
         """
         return bool(self.record.blocked_by) and self.record.blocked_by == fingerprint(settings, self.name)
 
-    def ari_due(self, now: float) -> bool:
+    def is_ari_due(self, now: float) -> bool:
         """
         Whether to ask for renewal information.
         """
         return (
-            renewal_policy.ari_due(self.span, self.record, now) and self.bundle is not None and bool(self.bundle.ari_id)
+            renewal_policy.is_ari_due(self.span, self.record, now)
+            and self.bundle is not None
+            and bool(self.bundle.ari_id)
         )
 
     def next_moment(self, settings: TLS, now: float) -> float:
@@ -124,9 +126,9 @@ class ManagedCertificate:
         moments = []
         if self.valid(now) and self.bundle is not None and self.bundle.ari_id:
             moments.append(self.record.ask_at)
-        ordering = self.next_order(settings, now)
-        if ordering is not None:
-            moments.append(ordering)
+        orders = self.next_order(settings, now)
+        if orders is not None:
+            moments.append(orders)
         return max(now, min(moments, default=float("inf")))
 
     def next_order(self, settings: TLS, now: float) -> float | None:
@@ -201,7 +203,7 @@ class ManagedCertificate:
             recent_failures=self.record.recent_failures,
         )
 
-    def rearm(self) -> None:
+    def unblock(self) -> None:
         """
         Let a blocked name be tried again.
         """
@@ -234,15 +236,15 @@ class ManagedCertificate:
             profile=record.profile,
         )
 
-    def figures(self, settings: TLS, now: float) -> CertificateMetrics:
+    def metrics(self, settings: TLS, now: float) -> CertificateMetrics:
         """
         What can be counted and measured.
         """
-        ordering = self.next_order(settings, now)
+        orders = self.next_order(settings, now)
         return CertificateMetrics(
             name=self.name,
             not_after=None if self.bundle is None else self.bundle.not_after,
-            renew_at=None if ordering is None else max(ordering, now),
+            renew_at=None if orders is None else max(orders, now),
             problem=self.record.problem,
             attempted=self.attempted,
             succeeded=self.succeeded,

@@ -1,11 +1,10 @@
 """
-Ways of serving: in plain http, with a certificate of the operator's own, or with those that are ordered and renewed by
-themselves.
+The modes of ``[server.tls]``: plain HTTP, a certificate from the operator's files, or certificates ordered by ACME.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.support.http_agents import authority_agent
+from itsjustintv.support.interfaces import Watcher
 from itsjustintv.support.services import FileThreadPool, OrderedServices
-from itsjustintv.tls.acme.challenges import Http01Responder, TlsAlpn01Responder
+from itsjustintv.tls.acme.challenges import CHALLENGES, Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import CertificateMetrics
-from itsjustintv.tls.operator_files import FilesService, Watch
+from itsjustintv.tls.operator_files import FilesService
 from itsjustintv.tls.renewal_requests import RenewalRequests, RequestFiles
 from itsjustintv.tls.settings import default_name, directory_url, for_trial
 from itsjustintv.tls.sni import ContextMap
@@ -34,7 +34,7 @@ __all__ = ["Mode", "ModeFactory", "mode_key"]
 
 def mode_key(tls: TLS) -> tuple[str, ...]:
     """
-    Name the way of serving that these settings ask for. Settings with the same answer are followed without another one.
+    Identify the mode that settings ask for. Other settings with the same key are followed without a new mode.
     """
     if not tls.enabled:
         return ("plain",)
@@ -47,11 +47,7 @@ async def _nothing() -> None:
     pass
 
 
-class _Certificates(Protocol):
-    """
-    Looks after certificates, while it is started.
-    """
-
+class _Service(Protocol):
     running: Any
 
     def privilegedStartService(self) -> None: ...
@@ -64,26 +60,26 @@ class _Certificates(Protocol):
 @frozen
 class Mode:
     """
-    One of them.
+    One mode, with everything it needs.
 
-    :ivar identity: see :func:`mode_key`.
-    :ivar contexts: which certificates are served to whom; ``None`` in plain http.
-    :ivar service: looks after them, to be started and stopped.
-    :ivar load: does beforehand, without blocking, what can fail at the start, and reads what there is to be served.
-    :ivar when_ready: fires when a name can be served; at once for one that is not ours.
+    :ivar mode_key: see :func:`mode_key`.
+    :ivar contexts: which certificate is served for which name; ``None`` in plain HTTP.
+    :ivar service: keeps the certificates up to date while it runs.
+    :ivar load: does beforehand, without blocking, what can fail at the start, and reads the certificates on disk.
+    :ivar when_ready: fires when a name can be served; at once for a name that is not configured.
     :ivar problem: why some name cannot be served, or soon cannot be.
-    :ivar figures: what can be counted and measured of each certificate.
-    :ivar follow: takes note of settings with the same identity, or gives those that are there another chance.
+    :ivar metrics: what is counted and measured of each certificate.
+    :ivar follow: follows settings with the same key; what was refused is tried again.
     :ivar critical: as ``problem``, but only once there is no time to lose.
     """
 
     mode_key: tuple[str, ...]
     contexts: ContextMap | None = None
-    service: _Certificates = field(factory=Service)
+    service: _Service = field(factory=Service)
     load: Callable[[], Coroutine[Any, Any, None]] = _nothing
     when_ready: Callable[[str], Deferred[None]] = lambda _: succeed(None)
     problem: Callable[[], str | None] = lambda: None
-    figures: Callable[[], Sequence[CertificateMetrics]] = tuple
+    metrics: Callable[[], Sequence[CertificateMetrics]] = tuple
     follow: Callable[[TLS], None] = lambda _: None
     critical: Callable[[], str | None] = lambda: None
 
@@ -91,58 +87,72 @@ class Mode:
 @define(eq=False)
 class ModeFactory:
     """
-    Makes them.
+    Makes modes.
 
-    The challenges that are to be met are those of all of them: a certificate that was taken over from another way goes
-    on letting validators through.
+    All modes share the challenge responders: a certificate taken over from another mode goes on letting validators
+    through.
 
-    :ivar random: answers with a number from 0 to 1.
-    :ivar watch: looks after the files of a certificate of the operator's own, or after requests for another one; a new
-        one each time.
-    :ivar clock: tells the time of the machine, by which certificates are valid.
+    :ivar random: returns a number from 0 to 1.
+    :ivar make_watcher: makes what watches the operator's files, or the file of renewal requests.
+    :ivar clock: the time of the machine, by which certificates are valid.
     """
 
     _reactor: Any
     _disk: FileThreadPool
     _random: Callable[[], float]
-    _watch: Callable[[], Watch]
+    _make_watcher: Callable[[], Watcher]
     _clock: IReactorTime = field(default=Factory(lambda self: self._reactor, takes_self=True))
-    http_01: Http01Responder = field(factory=Http01Responder, init=False)
-    _tls_alpn_01: TlsAlpn01Responder = field(init=False)
+    _responders: Mapping[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._tls_alpn_01 = TlsAlpn01Responder(self._reactor)
+        self._responders = {name: responder(self._reactor) for name, responder in CHALLENGES.items()}
+
+    @property
+    def http_01(self) -> Http01Responder:
+        """
+        What port 80 is to answer.
+        """
+        responder: Http01Responder = self._responders[Http01Responder.challenge_type]
+        return responder
+
+    @property
+    def tls_alpn_01(self) -> TlsAlpn01Responder:
+        """
+        What the HTTPS port is to answer to a validator.
+        """
+        responder: TlsAlpn01Responder = self._responders[TlsAlpn01Responder.challenge_type]
+        return responder
 
     def make(self, tls: TLS) -> Mode:
         """
-        Make the one that these settings ask for.
+        Make the mode that settings ask for.
 
         :raises CertificateUnusable: ``ca_bundle`` cannot be used.
         """
         if not tls.enabled:
             return Mode(mode_key(tls))
-        contexts = ContextMap(self._tls_alpn_01.context_for)
-        return self._own(tls, contexts) if tls.mode == "files" else self._ordered(tls, contexts)
+        contexts = ContextMap(self.tls_alpn_01.context_for)
+        return self._make_files(tls, contexts) if tls.mode == "files" else self._make_acme(tls, contexts)
 
-    async def ready(self, tls: TLS) -> Mode:
+    async def prepare(self, tls: TLS) -> Mode:
         """
-        Make the one that these settings ask for, ready to be started, without blocking.
+        Make the mode that settings ask for and load it, without blocking.
 
         :raises CertificateUnusable: the operator's certificate cannot be served, or ``ca_bundle`` not be used.
-        :raises CertificatesUnsafe: others can read the keys, or nothing can be written where they are.
+        :raises CertificatesUnsafe: others can read the keys, or their folder cannot be written.
         """
         if mode_key(tls)[0] == "acme":
             await self._disk.run(import_module, "itsjustintv.tls.certificate_service")
-        way = self.make(tls)
-        await way.load()
-        return way
+        mode = self.make(tls)
+        await mode.load()
+        return mode
 
-    def _own(self, tls: TLS, contexts: ContextMap) -> Mode:
+    def _make_files(self, tls: TLS, contexts: ContextMap) -> Mode:
         files = FilesService(
             Path(tls.cert_file),
             Path(tls.key_file),
             contexts,
-            self._watch(),
+            self._make_watcher(),
             self._clock,
             self._disk.run,
         )
@@ -152,35 +162,30 @@ class ModeFactory:
             files,
             files.load,
             problem=files.problem,
-            figures=files.figures,
+            metrics=files.metrics,
             critical=files.problem,
         )
 
-    def _ordered(self, tls: TLS, contexts: ContextMap) -> Mode:
-        # Brings txacme and all that it stands on, which takes as much memory as a thousand streamers.
+    def _make_acme(self, tls: TLS, contexts: ContextMap) -> Mode:
+        # Imports txacme and its dependencies, which take as much memory as a thousand streamers.
         from itsjustintv.tls.certificate_service import CertificateService  # noqa: PLC0415
 
         current = tls
-
-        def settings() -> TLS:
-            return current
-
         root = Path(tls.cert_dir)
         agent, pool = authority_agent(self._reactor, tls.ca_bundle)
-        exchange = AcmeTransport(HTTPClient(agent), self._clock)
+        transport = AcmeTransport(HTTPClient(agent), self._clock)
 
-        def ordering_as(settings: Callable[[], TLS]) -> OrderRunner:
+        def make_orders(settings: Callable[[], TLS]) -> OrderRunner:
             accounts = AccountFiles.of(root, directory_url(settings()), self._disk.run)
-            responders = {each.challenge_type: each for each in (self.http_01, self._tls_alpn_01)}
-            return OrderRunner(settings, exchange, accounts, responders, self._clock, self._disk.run)
+            return OrderRunner(settings, transport, accounts, self._responders, self._clock, self._disk.run)
 
-        ordering = ordering_as(settings)
-        # Two that speak for one account would register it twice.
-        trial = ordering if for_trial(tls) == tls else ordering_as(lambda: for_trial(current))
+        orders = make_orders(lambda: current)
+        # Two runners for one account would register it twice.
+        trial_orders = orders if for_trial(tls) == tls else make_orders(lambda: for_trial(current))
         certificates = CertificateService.of(
             root,
-            settings,
-            ordering,
+            lambda: current,
+            orders,
             contexts.put,
             self._clock,
             self._random,
@@ -207,8 +212,8 @@ class ModeFactory:
             RequestFiles(root),
             lambda: current.domains,
             certificates,
-            trial.issue,
-            self._watch(),
+            trial_orders.issue,
+            self._make_watcher(),
             self._clock,
             self._disk.run,
         )
@@ -223,7 +228,7 @@ class ModeFactory:
             certificates.load,
             when_ready,
             problem,
-            certificates.figures,
+            certificates.metrics,
             follow,
             certificates.problem,
         )

@@ -4,9 +4,8 @@ Serving a certificate that the operator looks after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from attrs import define, field
 from twisted.application.service import Service
@@ -17,12 +16,13 @@ from twisted.logger import Logger
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
+from itsjustintv.support.interfaces import Watcher
 from itsjustintv.support.regular_files import read
 from itsjustintv.tls.certificate import Bundle, CertificateMetrics
-from itsjustintv.tls.sni import ContextMap, context_of
+from itsjustintv.tls.sni import ContextMap, make_context
 from itsjustintv.tls.store import InThread
 
-__all__ = ["FilesService", "Watch", "read_pair"]
+__all__ = ["FilesService", "read_pair"]
 
 # Share of a certificate's life at the end of which it is time to say so.
 _LATE = 1 / 6
@@ -49,7 +49,7 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
         bundle = Bundle.parse(b"\n".join(parts))
         bundle.require((), now)
         # What is serving would fail in the reactor, where nobody could be told.
-        context_of(bundle)
+        make_context(bundle)
     except CertificateUnusable as error:
         raise CertificateUnusable(
             f"{certificate} with {key} cannot be served: {error}. See server.tls.cert_file and server.tls.key_file"
@@ -57,22 +57,6 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
     if not bundle.names:
         raise CertificateUnusable(f"{certificate} cannot be served: the certificate names no host")
     return bundle
-
-
-class Watch(Protocol):
-    """
-    Tells when files have changed.
-    """
-
-    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], None]) -> None:
-        """
-        Begin to look after files.
-        """
-
-    def stop(self) -> None:
-        """
-        Look no more.
-        """
 
 
 @define(eq=False)
@@ -88,7 +72,7 @@ class FilesService(Service):
     _certificate: Path
     _key: Path
     _contexts: ContextMap
-    _watch: Watch
+    _watch: Watcher
     _clock: IReactorTime
     _in_thread: InThread
     _bundle: Bundle | None = field(default=None, init=False)
@@ -151,7 +135,7 @@ class FilesService(Service):
             return f"the certificate expires in {duration(left)} and has not been replaced"
         return None
 
-    def figures(self) -> Sequence[CertificateMetrics]:
+    def metrics(self) -> Sequence[CertificateMetrics]:
         """
         What can be measured of the certificate, for each of its names.
         """

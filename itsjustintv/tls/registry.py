@@ -54,7 +54,7 @@ class Certificates:
         return self._by_name.get(name)
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """
         Whether it is this process that orders.
         """
@@ -65,18 +65,18 @@ class Certificates:
         Hold these names and no others. What is being done about a name that goes is given up.
         """
         for name in [name for name in self._by_name if name not in names]:
-            holding = self._by_name.pop(name)
-            if holding.task is not None:
-                holding.task.cancel()
+            certificate = self._by_name.pop(name)
+            if certificate.task is not None:
+                certificate.task.cancel()
             self._retire(name)
         for name in names:
             if name not in self._by_name:
-                holding = ManagedCertificate(name)
-                await self._read(holding)
+                certificate = ManagedCertificate(name)
+                await self._read(certificate)
                 first, last = _SETTLING
                 asking = self._clock.seconds() + first + self._random() * (last - first)
-                holding.record = evolve(holding.record, ask_at=max(holding.record.ask_at, asking))
-                self._by_name[name] = holding
+                certificate.record = evolve(certificate.record, ask_at=max(certificate.record.ask_at, asking))
+                self._by_name[name] = certificate
 
     async def lead(self) -> bool:
         """
@@ -95,9 +95,9 @@ class Certificates:
         """
         Take and serve what another process has renewed.
         """
-        for holding in self:
-            if await self._store.stamp(holding.name) != holding.stamp:
-                await self._read(holding)
+        for certificate in self:
+            if await self._store.stamp(certificate.name) != certificate.stamp:
+                await self._read(certificate)
 
     def close(self) -> None:
         """
@@ -105,12 +105,12 @@ class Certificates:
         """
         self._lock.free()
 
-    async def _read(self, holding: ManagedCertificate) -> None:
-        holding.stamp = await self._store.stamp(holding.name)
-        holding.bundle = await self._store.load(holding.name)
-        holding.record = await self._store.record(holding.name)
-        if holding.bundle is not None:
-            self._serve(holding.name, holding.bundle)
+    async def _read(self, certificate: ManagedCertificate) -> None:
+        certificate.stamp = await self._store.stamp(certificate.name)
+        certificate.bundle = await self._store.load(certificate.name)
+        certificate.record = await self._store.record(certificate.name)
+        if certificate.bundle is not None:
+            self._serve(certificate.name, certificate.bundle)
 
 
 @define(eq=False)

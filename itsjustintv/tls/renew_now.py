@@ -24,6 +24,7 @@ from itsjustintv.tls.renewal_requests import RenewalResult, Request, RequestFile
 from itsjustintv.tls.service import TLSService
 from itsjustintv.tls.settings import challenge_types
 from itsjustintv.web.connection_limits import ConnectionLimits
+from itsjustintv.web.factories import make_chain
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 
@@ -51,7 +52,7 @@ class RenewNow:
     _patience: float = 60.0
     _disk: FileThreadPool = field(init=False)
     _files: RequestFiles = field(init=False)
-    _storeys: OrderedServices | None = field(default=None, init=False)
+    _services: OrderedServices | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._disk = FileThreadPool(self._reactor)
@@ -77,8 +78,8 @@ class RenewNow:
                 return await self._answer(request)
             finally:
                 self._files.withdraw()
-                if self._storeys is not None:
-                    await self._storeys.stopService()
+                if self._services is not None:
+                    await self._services.stopService()
         finally:
             await self._disk.stopService()
 
@@ -102,14 +103,14 @@ class RenewNow:
         told = False
         while True:
             # In this order: whoever has answered may end at once.
-            theirs = self._storeys is None and bool(await self._disk.run(is_locked, self._root / "lock"))
+            theirs = self._services is None and bool(await self._disk.run(is_locked, self._root / "lock"))
             results = await self._disk.run(self._files.answered, request)
             if results is not None:
                 return results
             if theirs and not told:
                 told = True
                 self._say("a daemon orders the certificates: it has been asked to, and this waits for its answer")
-            if self._storeys is None and not theirs:
+            if self._services is None and not theirs:
                 if not self._files.request.exists():
                     raise CertificateError("the daemon ended before it was done: ask again once it runs")
                 self._say("no daemon orders the certificates: this does it itself")
@@ -130,9 +131,9 @@ class RenewNow:
             tls = evolve(tls, http_listen="")
         ways = ModeFactory(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
         https = TLSService(tls, ways, reactor)
-        self._storeys = OrderedServices()
+        self._services = OrderedServices()
         if "tls-alpn-01" in challenge_types(tls):
-            site = https.secure(make_site(Resource(), reactor, ConnectionLimits()))
-            Listener(lambda: tcp(server.listen_addr, server.port), site, reactor).setServiceParent(self._storeys)
-        https.setServiceParent(self._storeys)
-        self._storeys.startService()
+            chain = make_chain(make_site(Resource(), reactor, ConnectionLimits()), https.encrypt, https.http2)
+            Listener(lambda: tcp(server.listen_addr, server.port), chain, reactor).setServiceParent(self._services)
+        https.setServiceParent(self._services)
+        self._services.startService()

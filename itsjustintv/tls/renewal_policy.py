@@ -25,18 +25,18 @@ __all__ = [
     "Record",
     "ValidityWindow",
     "advised_moment",
-    "alarm_due",
-    "ari_due",
-    "clock_is_wrong",
     "due",
     "failed",
     "health",
+    "is_alarm_due",
+    "is_ari_due",
+    "is_clock_unset",
     "last_moment",
     "next_ari",
     "order_moment",
-    "order_of_types",
     "renewal_moment",
     "retry_moment",
+    "rotate_types",
     "with_ari",
     "without_ari",
 ]
@@ -113,7 +113,7 @@ class Health:
     reason: str = ""
 
 
-def clock_is_wrong(now: float) -> bool:
+def is_clock_unset(now: float) -> bool:
     """
     Whether the machine has not been told the time yet: then no certificate can be judged.
     """
@@ -225,7 +225,7 @@ def failed(
     return evolve(record, next_attempt=retry_moment(record, span, now, random, retry_after))
 
 
-def ari_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
+def is_ari_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
     """
     Whether to ask for renewal information: never about a certificate that has expired.
     """
@@ -265,7 +265,7 @@ def without_ari(record: Record, span: ValidityWindow, now: float, retry_after: f
     return evolve(record, renew_at=0.0, window_start=0.0, window_end=0.0)
 
 
-def order_of_types(types: Sequence[str], failures: int) -> Sequence[str]:
+def rotate_types(types: Sequence[str], failures: int) -> Sequence[str]:
     """
     In which order to choose among the configured types of challenges. After a failure it is the other one's turn.
     """
@@ -273,7 +273,7 @@ def order_of_types(types: Sequence[str], failures: int) -> Sequence[str]:
     return (*types[turn:], *types[:turn])
 
 
-def alarm_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
+def is_alarm_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
     """
     Whether to raise the alarm: renewal fails with less than half the lead left, or there is no certificate at all; once
     a day.

@@ -22,26 +22,26 @@ from twisted.logger import Logger
 from itsjustintv.errors import CertificateError
 from itsjustintv.model import rfc3339
 from itsjustintv.support.files import make_private, replace
+from itsjustintv.support.interfaces import Watcher
 from itsjustintv.support.regular_files import Unsuitable, read
 from itsjustintv.tls.acme.http import explained
 from itsjustintv.tls.acme.order import IssuedCertificate
 from itsjustintv.tls.managed import Status
-from itsjustintv.tls.operator_files import Watch
 from itsjustintv.tls.store import InThread
 
-__all__ = ["Issuing", "RenewalRequests", "RenewalResult", "Request", "RequestFiles"]
+__all__ = ["CertificateIssuer", "RenewalRequests", "RenewalResult", "Request", "RequestFiles"]
 
 # Seconds between two looks at a request that is not ours to take, or not yet.
 _AGAIN = 1.0
 
 
-class Issuing(Protocol):
+class CertificateIssuer(Protocol):
     """
     What orders certificates.
     """
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """
         Whether it is this process that orders.
         """
@@ -64,15 +64,15 @@ class RenewalRequests(Service):
 
     :ivar names: of which certificates are served; one on trial may be for another name.
     :ivar certificates: orders those that are served.
-    :ivar rehearse: orders one for a name, to be thrown away.
+    :ivar issue_trial: orders one for a name, to be thrown away.
     :ivar watch: looks after the file of the request.
     """
 
     _files: RequestFiles
     _names: Callable[[], Iterable[str]]
-    _certificates: Issuing
-    _rehearse: Callable[[str], Awaitable[IssuedCertificate]]
-    _watch: Watch
+    _certificates: CertificateIssuer
+    _issue_trial: Callable[[str], Awaitable[IssuedCertificate]]
+    _watch: Watcher
     _clock: IReactorTime
     _in_thread: InThread
     _again: IDelayedCall | None = field(default=None, init=False)
@@ -119,7 +119,7 @@ class RenewalRequests(Service):
         while self._asked:
             self._asked = False
             try:
-                if not self._certificates.leads:
+                if not self._certificates.is_leader:
                     # Another process orders, or this one will in a moment.
                     if await self._in_thread(self._files.request.exists):
                         self._look_again()
@@ -142,7 +142,7 @@ class RenewalRequests(Service):
                 name=name, problem="it is not in server.tls.domains of the daemon: reload its configuration"
             )
         try:
-            return await (self._rehearsed(name) if request.trial else self._renewed(name, request.asked_at))
+            return await (self._trial_result(name) if request.trial else self._renewed_result(name, request.asked_at))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for the answer
@@ -150,7 +150,7 @@ class RenewalRequests(Service):
                 self.log.failure("the certificate of {name} that was asked for cannot be ordered", name=name)
             return RenewalResult(name=name, problem=explained(error))
 
-    async def _renewed(self, name: str, asked_at: float) -> RenewalResult:
+    async def _renewed_result(self, name: str, asked_at: float) -> RenewalResult:
         status = self._status(name)
         # What was due anyway may have been ordered meanwhile.
         if status is None or status.failures or status.last_attempt < rfc3339(asked_at):
@@ -165,9 +165,9 @@ class RenewalRequests(Service):
     def _status(self, name: str) -> Status | None:
         return next((each for each in self._certificates.statuses() if each.name == name), None)
 
-    async def _rehearsed(self, name: str) -> RenewalResult:
+    async def _trial_result(self, name: str) -> RenewalResult:
         self.log.info("ordering a certificate for {name} on trial: somebody asked for it", name=name)
-        issued = await self._rehearse(name)
+        issued = await self._issue_trial(name)
         return RenewalResult(name=name, expires=rfc3339(issued.bundle.not_after), issuer=issued.bundle.issuer)
 
 

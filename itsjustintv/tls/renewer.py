@@ -51,7 +51,7 @@ class Renewer:
 
     _settings: Callable[[], TLS]
     _store: CertificateStore
-    _ordering: OrderRunner
+    _orders: OrderRunner
     _serve: Callable[[str, Bundle], None]
     _panic: Callable[[Failure, str], Any]
     _clock: IReactorTime
@@ -59,98 +59,100 @@ class Renewer:
 
     log = Logger()
 
-    def to_order(self, holding: ManagedCertificate, now: float) -> bool:
+    def should_order(self, certificate: ManagedCertificate, now: float) -> bool:
         """
         Whether a certificate is due, and to be tried for now.
         """
         settings = self._settings()
-        if holding.due(settings, now) is None or holding.blocked(settings):
+        if certificate.due(settings, now) is None or certificate.blocked(settings):
             return False
         # What was refused was refused with other settings, perhaps before a restart.
-        holding.rearm()
-        return now >= holding.record.next_attempt
+        certificate.unblock()
+        return now >= certificate.record.next_attempt
 
-    async def attend(self, holding: ManagedCertificate) -> None:
+    async def renew_if_due(self, certificate: ManagedCertificate) -> None:
         """
         Do what is to be done about one name. Never fails because of an authority or a disk.
         """
-        if holding.ari_due(self._clock.seconds()):
-            await self._ask_advice(holding)
-        if not holding.forced and not self.to_order(holding, self._clock.seconds()):
+        if certificate.is_ari_due(self._clock.seconds()):
+            await self._ask_advice(certificate)
+        if not certificate.forced and not self.should_order(certificate, self._clock.seconds()):
             return
-        holding.forced = False
-        holding.attempted += 1
-        await self._order(holding)
+        certificate.forced = False
+        certificate.attempted += 1
+        await self._order(certificate)
 
-    async def save(self, holding: ManagedCertificate) -> None:
+    async def save(self, certificate: ManagedCertificate) -> None:
         """
         Write a certificate; if that fails it is served from memory, and the write is tried again with the next look.
         """
-        if holding.bundle is None:
+        if certificate.bundle is None:
             return
         try:
-            await self._store.store(holding.name, holding.bundle.objects())
+            await self._store.store(certificate.name, certificate.bundle.objects())
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
                 "the certificate of {name} cannot be written: {reason}; it is served from memory, and lost at the next"
                 " start unless there is room for it",
-                name=holding.name,
+                name=certificate.name,
                 reason=error.strerror or str(error),
             )
             return
-        holding.unsaved = False
-        holding.stamp = await self._store.stamp(holding.name)
-        await self._remember(holding)
+        certificate.unsaved = False
+        certificate.stamp = await self._store.stamp(certificate.name)
+        await self._remember(certificate)
 
-    async def raise_alarm(self, holding: ManagedCertificate, now: float) -> None:
+    async def raise_alarm(self, certificate: ManagedCertificate, now: float) -> None:
         """
         Call for help.
         """
-        holding.record = evolve(holding.record, alarmed_at=now)
-        failure = holding.error or Failure(CertificateError(holding.record.problem))
-        maybeDeferred(self._panic, failure, holding.name).addErrback(
+        certificate.record = evolve(certificate.record, alarmed_at=now)
+        failure = certificate.error or Failure(CertificateError(certificate.record.problem))
+        maybeDeferred(self._panic, failure, certificate.name).addErrback(
             lambda broken: self.log.failure("the alarm itself failed", broken)
         )
-        await self._remember(holding)
+        await self._remember(certificate)
 
-    async def _ask_advice(self, holding: ManagedCertificate) -> None:
-        span, bundle, now = holding.span, holding.bundle, self._clock.seconds()
+    async def _ask_advice(self, certificate: ManagedCertificate) -> None:
+        span, bundle, now = certificate.span, certificate.bundle, self._clock.seconds()
         assert span is not None and bundle is not None and bundle.ari_id is not None  # noqa: S101, PT018 - ari_due()
         try:
-            client = await self._ordering.client()
+            client = await self._orders.client()
             info = await client.renewal_info(bundle.ari_id)
         except (CertificateError, OSError) as error:
             after = error.retry_after if isinstance(error, AcmeProblem) else None
-            self.log.info("no advice on renewing {name}: {reason}", name=holding.name, reason=str(error))
-            holding.record = renewal_policy.without_ari(holding.record, span, now, after)
+            self.log.info("no advice on renewing {name}: {reason}", name=certificate.name, reason=str(error))
+            certificate.record = renewal_policy.without_ari(certificate.record, span, now, after)
         else:
-            before = holding.record.renew_at
+            before = certificate.record.renew_at
             if info is None:
-                holding.record = renewal_policy.without_ari(holding.record, span, now, float("inf"))
+                certificate.record = renewal_policy.without_ari(certificate.record, span, now, float("inf"))
             else:
-                holding.record = renewal_policy.with_ari(holding.record, info, now, self._random)
-            if holding.record.renew_at != before and holding.record.renew_at:
+                certificate.record = renewal_policy.with_ari(certificate.record, info, now, self._random)
+            if certificate.record.renew_at != before and certificate.record.renew_at:
                 self.log.info(
                     "the authority advises to renew {name} at {moment} {explanation}",
-                    name=holding.name,
-                    moment=rfc3339(holding.record.renew_at),
-                    explanation=holding.record.explanation,
+                    name=certificate.name,
+                    moment=rfc3339(certificate.record.renew_at),
+                    explanation=certificate.record.explanation,
                 )
-        await self._remember(holding)
+        await self._remember(certificate)
 
-    async def _order(self, holding: ManagedCertificate) -> None:
-        settings, name = self._settings(), holding.name
-        reason = holding.due(settings, self._clock.seconds()) or "somebody asked for it"
+    async def _order(self, certificate: ManagedCertificate) -> None:
+        settings, name = self._settings(), certificate.name
+        reason = certificate.due(settings, self._clock.seconds()) or "somebody asked for it"
         self.log.info("ordering a certificate for {name}: {reason}", name=name, reason=reason)
         try:
-            issued = await self._ordering.issue(name, replacing=holding.replacing(), failures=holding.record.failures)
+            issued = await self._orders.issue(
+                name, replacing=certificate.replacing(), failures=certificate.record.failures
+            )
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt has its time
-            await self._failed(holding, settings, error)
+            await self._failed(certificate, settings, error)
             return
         now = self._clock.seconds()
-        holding.take(issued, now)
+        certificate.take(issued, now)
         self._serve(name, issued.bundle)
         self.log.info(
             "a certificate for {name} until {until}, from {issuer}",
@@ -158,49 +160,51 @@ class Renewer:
             until=rfc3339(issued.bundle.not_after),
             issuer=issued.bundle.issuer,
         )
-        await self.save(holding)
-        if holding.ari_due(now):
-            await self._ask_advice(holding)
+        await self.save(certificate)
+        if certificate.is_ari_due(now):
+            await self._ask_advice(certificate)
 
-    async def _failed(self, holding: ManagedCertificate, settings: TLS, error: Exception) -> None:
+    async def _failed(self, certificate: ManagedCertificate, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
-        holding.ended()
-        holding.error = Failure(error)
-        holding.failed += 1
+        certificate.ended()
+        certificate.error = Failure(error)
+        certificate.failed += 1
         problem = error if isinstance(error, AcmeProblem) else None
         final = problem is not None and is_final(problem)
         reason = explained(error)
-        span = holding.span if holding.valid(now) else None
-        holding.record = renewal_policy.failed(
-            holding.record,
+        span = certificate.span if certificate.valid(now) else None
+        certificate.record = renewal_policy.failed(
+            certificate.record,
             span,
             reason,
             now,
             self._random,
             retry_after=None if problem is None else problem.retry_after,
-            blocked_by=fingerprint(settings, holding.name) if final else "",
+            blocked_by=fingerprint(settings, certificate.name) if final else "",
         )
         if not isinstance(error, CertificateError | OSError):
-            self.log.failure("no certificate for {name}", holding.error, name=holding.name)
+            self.log.failure("no certificate for {name}", certificate.error, name=certificate.name)
         elif final:
             self.log.error(
                 "no certificate for {name}: {reason}; it will not be tried again before the configuration changes",
-                name=holding.name,
+                name=certificate.name,
                 reason=reason,
             )
         else:
             self.log.warn(
                 "no certificate for {name}: {reason}; next attempt at {moment}",
-                name=holding.name,
+                name=certificate.name,
                 reason=reason,
-                moment=rfc3339(holding.record.next_attempt),
+                moment=rfc3339(certificate.record.next_attempt),
             )
-        await self._remember(holding)
+        await self._remember(certificate)
 
-    async def _remember(self, holding: ManagedCertificate) -> None:
+    async def _remember(self, certificate: ManagedCertificate) -> None:
         try:
-            await self._store.remember(holding.name, holding.record)
+            await self._store.remember(certificate.name, certificate.record)
         except OSError as error:
             self.log.warn(
-                "what is known of {name} cannot be written: {reason}", name=holding.name, reason=error.strerror or ""
+                "what is known of {name} cannot be written: {reason}",
+                name=certificate.name,
+                reason=error.strerror or "",
             )

@@ -1,5 +1,5 @@
 """
-HTTPS, or plain http, as the configuration has it at the moment.
+HTTPS as ``[server.tls]`` says: runs the current mode, changes to another one at a reload, and listens on port 80.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from itsjustintv.config.tls import http_needed, http_place
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.tls.acme.challenges import ChallengeResource
 from itsjustintv.tls.certificate import CertificateMetrics
-from itsjustintv.tls.endpoint import secured
 from itsjustintv.tls.modes import Mode, ModeFactory, mode_key
+from itsjustintv.tls.wrapper import wrap_tls
 from itsjustintv.web.connection_limits import ConnectionLimits
-from itsjustintv.web.factories import AlpnFactory, FactoryWrapper
+from itsjustintv.web.factories import FactoryWrapper
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
 
@@ -31,225 +31,214 @@ __all__ = ["TLSService"]
 @define(eq=False)
 class TLSService(Service):
     """
-    Serves in one way, and in another when the settings ask for it. Connections that are open go on as they began.
+    Runs one mode, and another one when the settings ask for it. Open connections stay as they are.
 
-    :ivar tls: the settings to begin with.
-    :ivar ways: makes the way of serving that settings ask for.
+    :ivar tls: the settings to start with.
+    :ivar modes: makes the mode that settings ask for.
     """
 
     _tls: TLS
-    _ways: ModeFactory
+    _modes: ModeFactory
     _reactor: Any
-    _way: Mode = field(init=False)
-    _door: Listener = field(init=False)
-    _entrance: _CurrentFactory | None = field(default=None, init=False)
-    _changing: DeferredLock = field(factory=DeferredLock, init=False)
+    _mode: Mode = field(init=False)
+    _http_listener: Listener = field(init=False)
+    _factory: _CurrentFactory | None = field(default=None, init=False)
+    _switching: DeferredLock = field(factory=DeferredLock, init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._way = self._ways.make(self._tls)
+        self._mode = self._modes.make(self._tls)
         site = make_site(
-            ChallengeResource(self._ways.http_01, lambda: self._tls.domains), self._reactor, ConnectionLimits()
+            ChallengeResource(self._modes.http_01, lambda: self._tls.domains), self._reactor, ConnectionLimits()
         )
         key = "server.tls.http_listen"
-        self._door = Listener(
-            lambda: _description(self._tls),
+        self._http_listener = Listener(
+            lambda: _http_description(self._tls),
             site,
             self._reactor,
             key,
             (key,),
             lambda: http_needed(self._tls),
-            self._do_without,
+            self._warn_no_redirect,
         )
-
-    # The service
 
     def privilegedStartService(self) -> None:
         """
-        Bind ports and read keys, while the process may still have the privileges for that.
+        Bind port 80 and read keys while the process may still have the privileges for that.
 
-        :raises CannotServe: plain http cannot be listened for where certificates need it.
+        :raises CannotServe: port 80 cannot be bound and certificates depend on it.
         :raises CertificateUnusable: the operator's certificate cannot be served.
         :raises CertificatesUnsafe: others can read the keys.
         """
         super().privilegedStartService()
-        self._door.privilegedStartService()
-        self._way.service.privilegedStartService()
+        self._http_listener.privilegedStartService()
+        self._mode.service.privilegedStartService()
 
     def startService(self) -> None:
         """
-        Begin to serve.
-
-        :raises CannotServe: as :meth:`privilegedStartService`, as are the others.
-        :raises CertificateUnusable:
-        :raises CertificatesUnsafe:
+        Start the mode; raises as :meth:`privilegedStartService` does.
         """
         super().startService()
-        self._door.startService()
-        self._way.service.startService()
+        self._http_listener.startService()
+        self._mode.service.startService()
 
     def stopService(self) -> Deferred[None]:
         """
-        Look after no certificates any more. Handshakes go on with those that are there.
+        Stop renewing certificates. Handshakes go on with those that are loaded.
         """
         super().stopService()
-        return Deferred.fromCoroutine(self._end())
+        return Deferred.fromCoroutine(self._stop())
 
-    async def _end(self) -> None:
-        await self._replace(self._way, None)
-        await self._door.stopService()
+    async def _stop(self) -> None:
+        await self._switch(self._mode, None)
+        await self._http_listener.stopService()
 
-    # What others ask
-
-    def secure(self, factory: IProtocolFactory) -> IProtocolFactory:
+    def encrypt(self, plain: IProtocolFactory, encrypted: IProtocolFactory) -> IProtocolFactory:
         """
-        Put before a protocol what each connection is to be served with when it comes. To be called once.
+        Build the factory that serves each connection in the mode of the moment. To be called once; see
+        :func:`~itsjustintv.web.factories.make_chain`.
+
+        :param normalise: for connections in plain HTTP.
+        :param encrypted: for what comes out of TLS.
         """
-        self._entrance = _CurrentFactory(factory, lambda: self._tls.http2)
-        self._open_entrance()
-        return self._entrance
+        self._factory = _CurrentFactory(plain, encrypted)
+        self._factory.use(self._mode, self._reactor)
+        return self._factory
+
+    def http2(self) -> bool:
+        """
+        Whether HTTP/2 is to be offered.
+        """
+        return self._tls.http2
 
     def when_ready(self, name: str) -> Deferred[None]:
         """
-        Fires when a name can be served; at once for one that is not ours. Fails with ``CancelledError`` when the
-        settings have asked for another way before.
+        Fires when a name can be served; at once for a name that is not configured. Fails with ``CancelledError`` when
+        the mode changes before.
         """
-        return self._way.when_ready(name)
+        return self._mode.when_ready(name)
 
     def problem(self) -> str | None:
         """
         Why some name cannot be served, or soon cannot be.
         """
-        return self._way.problem()
+        return self._mode.problem()
 
     def critical(self) -> str | None:
         """
-        Why some name cannot be served, or soon cannot be, once there is no time to lose.
+        As :meth:`problem`, but only once there is no time to lose.
         """
-        return self._way.critical()
+        return self._mode.critical()
 
-    def figures(self) -> Sequence[CertificateMetrics]:
+    def metrics(self) -> Sequence[CertificateMetrics]:
         """
-        What can be counted and measured of each certificate.
+        What is counted and measured of each certificate.
         """
-        return self._way.figures()
+        return self._mode.metrics()
 
     async def settle(self) -> None:
         """
-        After everybody has moved, and given up the ports of before: lead people here, if that was not possible until
-        then.
+        After a reload, when all ports that were given up are free: bind port 80 if that was not possible before.
         """
-        await self._door.settled()
-        self._door.again()
+        await self._http_listener.settled()
+        self._http_listener.retry()
 
     def refresh(self) -> None:
         """
-        Try again what was given up.
+        Try again what failed and was not needed, without new settings.
         """
-        self._way.follow(self._tls)
-        self._door.again()
-
-    # Another configuration
+        self._mode.follow(self._tls)
+        self._http_listener.retry()
 
     async def prepare(self, tls: TLS) -> Callable[[bool], None]:
         """
-        Make ready for other settings, and wait for the decision. Until then everything is served as it was. With the
-        same settings, what could be done without is tried again.
+        Prepare for other settings. Until the decision everything is served as before.
 
-        :return: to be called with ``True`` to follow them, with ``False`` to leave everything as it is.
-        :raises ConfigError: they cannot be followed; everything stays as it is.
+        :return: to be called with ``True`` to follow the settings, with ``False`` to keep the old ones.
+        :raises ConfigError: they cannot be followed; the old ones stay.
         """
         if not self.running:
             return lambda _: None
-        way = self._way
-        if mode_key(tls) != way.mode_key:
+        mode = self._mode
+        if mode_key(tls) != mode.mode_key:
             try:
-                way = await self._ways.ready(tls)
+                mode = await self._modes.prepare(tls)
             except (CertificateUnusable, CertificatesUnsafe) as error:
                 raise ConfigError((Problem("server.tls", str(error)),)) from None
-        move = await self._door.prepare(_description(tls), needed=http_needed(tls))
+        move = await self._http_listener.prepare(_http_description(tls), needed=http_needed(tls))
 
         def decide(taken: bool) -> None:
             move(taken)
             if taken and self.running and tls != self._tls:
-                self._follow(tls, way)
+                self._follow(tls, mode)
 
         return decide
 
-    def _follow(self, tls: TLS, way: Mode) -> None:
-        old, self._tls, self._way = self._way, tls, way
-        if way is old:
-            way.follow(tls)
+    def _follow(self, tls: TLS, mode: Mode) -> None:
+        old, self._tls, self._mode = self._mode, tls, mode
+        if mode is old:
+            mode.follow(tls)
             return
-        if way.mode_key[0] == "acme" and way.contexts is not None and old.contexts is not None:
-            # Nobody is turned away because an authority takes its time.
-            way.contexts.inherit(old.contexts, tls.domains)
-        self._open_entrance()
-        self.log.info("connections are served in another way from now on: {way}", way=_words(tls))
-        Deferred.fromCoroutine(self._replace(old, way)).addErrback(
-            lambda failure: self.log.failure("certificates are not looked after; restart the daemon", failure)
+        if mode.mode_key[0] == "acme" and mode.contexts is not None and old.contexts is not None:
+            # An authority may take its time: until then the old certificates are served.
+            mode.contexts.inherit(old.contexts, tls.domains)
+        if self._factory is not None:
+            self._factory.use(mode, self._reactor)
+        self.log.info("TLS mode changed to {mode}", mode=_description(tls))
+        Deferred.fromCoroutine(self._switch(old, mode)).addErrback(
+            lambda failure: self.log.failure("cannot start the new TLS mode; restart the daemon", failure)
         )
 
-    async def _replace(self, old: Mode, new: Mode | None) -> None:
+    async def _switch(self, old: Mode, new: Mode | None) -> None:
         """
-        Stop one way and start another, after whatever else is being replaced: both may want the same folder.
+        Stop one mode, then start another: both may use the same folder. One switch at a time.
         """
-        await self._changing.acquire()
+        await self._switching.acquire()
         try:
             if old.service.running:
                 await maybeDeferred(old.service.stopService)
-            if new is not None and new is self._way and self.running:
+            if new is not None and new is self._mode and self.running:
                 new.service.startService()
         finally:
-            self._changing.release()
+            self._switching.release()
 
-    def _do_without(self, place: str, reason: str) -> None:
+    def _warn_no_redirect(self, place: str, reason: str) -> None:
         self.log.warn(
-            "cannot listen on {place}: {reason}. https is served all the same, but whoever asks by http:// is not led"
-            " there: free that port, let the daemon bind it, or set server.tls.http_listen to another place, or to"
+            "cannot listen on {place}: {reason}; HTTPS is up, plain-HTTP requests on {place} are not redirected: free"
+            " the port, let the daemon bind it, or set server.tls.http_listen to another place, or to"
             ' "" for none',
             place=place,
             reason=reason,
         )
 
-    def _open_entrance(self) -> None:
-        if self._entrance is not None:
-            self._entrance.admit(self._way, self._reactor)
-
 
 class _CurrentFactory(FactoryWrapper):
     """
-    Lets each connection in as it is to be served when it comes.
+    Serves each connection in the mode that is current when it comes.
     """
 
-    def __init__(self, factory: Any, http2: Callable[[], bool]) -> None:
-        super().__init__(factory)
-        self._current: IProtocolFactory = factory
-        self._versions = AlpnFactory(factory, http2)
+    def __init__(self, plain: Any, encrypted: IProtocolFactory) -> None:
+        super().__init__(plain)
+        self._encrypted = encrypted
+        self._current: IProtocolFactory = plain
 
-    def admit(self, way: Mode, reactor: Any) -> None:
-        """
-        Serve those who come in this way from now on.
-        """
-        self._current = self._factory if way.contexts is None else secured(way.contexts, self._versions, reactor)
+    def use(self, mode: Mode, reactor: Any) -> None:
+        self._current = self._factory if mode.contexts is None else wrap_tls(mode.contexts, self._encrypted, reactor)
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """
-        Serve one connection.
-        """
         return self._current.buildProtocol(addr)
 
 
-def _description(tls: TLS) -> str:
+def _http_description(tls: TLS) -> str:
     """
-    Where to listen for plain http beside https, as an endpoint's description; empty for nowhere.
+    Describe where to listen for plain HTTP beside HTTPS, as an endpoint; empty for nowhere.
     """
     place = http_place(tls)
     return "" if place is None else tcp(*place)
 
 
-def _words(tls: TLS) -> str:
+def _description(tls: TLS) -> str:
     if not tls.enabled:
-        return "in plain http"
-    return f"with the certificate {tls.cert_file}" if tls.mode == "files" else f"with certificates from {tls.directory}"
+        return "plain HTTP"
+    return f"the certificate file {tls.cert_file}" if tls.mode == "files" else f"certificates from {tls.directory}"

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.tls.certificate import Bundle
 
-__all__ = ["ACME_TLS", "ContextMap", "context_of"]
+__all__ = ["ACME_TLS", "ContextMap", "make_context"]
 
 #: What an authority's validator says it speaks (RFC 8737, section 4).
 ACME_TLS = b"acme-tls/1"
@@ -27,13 +27,13 @@ ACME_TLS = b"acme-tls/1"
 ChallengeFor = Callable[[bytes], SSL.Context | None]
 
 
-class _NotSpoken(SSL.Error):
+class _NoChallenge(SSL.Error):
     """
     Ends a handshake with an alert. Being an error of OpenSSL's, it is one that Twisted expects.
     """
 
 
-def context_of(bundle: Bundle) -> SSL.Context:
+def make_context(bundle: Bundle) -> SSL.Context:
     """
     Make a context that serves a certificate: TLS 1.2 and 1.3, without sessions, so that nobody who comes back is served
     with an old one.
@@ -70,15 +70,15 @@ class ContextMap:
     _challenge_for: ChallengeFor = lambda _: None
     _contexts: dict[bytes, SSL.Context] = field(factory=dict, init=False)
     _default: bytes = field(default=b"", init=False)
-    _front: CertificateOptions = field(init=False)
+    _initial: CertificateOptions = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
         # Every connection begins with a context that has no certificate: whoever asks for a name that is not served
         # fails there.
-        self._front = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2, contextForServerName=self._context_for)
-        self._front.getContext().set_alpn_select_callback(self._select)
+        self._initial = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2, contextForServerName=self._context_for)
+        self._initial.getContext().set_alpn_select_callback(self._select)
 
     def put(self, name: str, bundle: Bundle) -> None:
         """
@@ -86,7 +86,7 @@ class ContextMap:
 
         :param name: in lower case; ``*.example.org`` stands for every name of one more label.
         """
-        context = context_of(bundle)
+        context = make_context(bundle)
         # After the switch to this context it is its own callback that is asked.
         context.set_alpn_select_callback(self._select)
         self._contexts[name.encode("ascii")] = context
@@ -124,14 +124,14 @@ class ContextMap:
         """
         Begin a connection.
         """
-        connection: SSL.Connection = self._front.serverConnectionForTLS(protocol)
+        connection: SSL.Connection = self._initial.serverConnectionForTLS(protocol)
         return connection
 
     def _context_for(self, name: bytes | None) -> SSL.Context | None:
         """
         Find the context of a name as a client writes it. Only looks into a table.
         """
-        wanted = _plain(name) if name else self._default
+        wanted = _normalise(name) if name else self._default
         found = self._find(wanted)
         if found is None:
             self.log.debug("no certificate for {name}", name=repr(wanted))
@@ -148,25 +148,25 @@ class ContextMap:
             certificate already, and to take it away then is a use of freed memory.
         """
         if list(offered) == [ACME_TLS]:
-            challenge = self._challenge_for(_plain(connection.get_servername() or b""))
+            challenge = self._challenge_for(_normalise(connection.get_servername() or b""))
             if challenge is None or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
-                raise _NotSpoken([("itsjustintv", "", "no challenge to be met here")])
+                raise _NoChallenge([("itsjustintv", "", "no challenge to be met here")])
             connection.set_context(challenge)
             return ACME_TLS
-        for each in _acceptable(connection):
+        for each in _protocols_behind(connection):
             if each in offered:
                 return each
         return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def _plain(name: bytes) -> bytes:
+def _normalise(name: bytes) -> bytes:
     """
     Write a name as it is in the table (RFC 6066, section 3: without a dot at the end, in any case).
     """
     return name.lower().removesuffix(b".")
 
 
-def _acceptable(connection: SSL.Connection) -> Sequence[bytes]:
+def _protocols_behind(connection: SSL.Connection) -> Sequence[bytes]:
     """
     What the protocol behind a connection speaks, the best first.
     """

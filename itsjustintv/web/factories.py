@@ -1,5 +1,5 @@
 """
-Which version of HTTP a connection speaks is agreed upon with TLS.
+What a connection passes between the socket and the site: see :func:`make_chain`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,39 @@ from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWr
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import NO_PROXIES, Clients
 from itsjustintv.web.http1 import HTTP1Connection
 from itsjustintv.web.http2.connection import HTTP2Channel
+from itsjustintv.web.site import LimitedSite
 
-__all__ = ["AlpnFactory", "FactoryWrapper", "ProxyProtocol"]
+__all__ = ["AlpnFactory", "FactoryWrapper", "ProxyProtocol", "make_chain"]
 
 _HTTP_1 = b"http/1.1"
 _HTTP_2 = b"h2"
+
+
+def make_chain(
+    site: LimitedSite,
+    encrypt: Callable[[IProtocolFactory, IProtocolFactory], IProtocolFactory],
+    http2: Callable[[], bool],
+    clients: Clients = NO_PROXIES,
+    proxy_protocol: Callable[[], bool] = lambda: False,
+) -> IProtocolFactory:
+    """
+    Build the factory that a port of the public site listens with. Each connection passes, from the socket inwards:
+
+    1. PROXY protocol: a trusted proxy may say whose connection it is.
+    2. TLS, or nothing in plain HTTP, as ``[server.tls]`` says when the connection comes. ``encrypt`` wraps this step.
+    3. Within TLS, ALPN: the client's choice of HTTP/2 or HTTP/1.1.
+    4. The site: HTTP/1.1, which ALPN replaces by HTTP/2; both are held to the same limits.
+
+    :param encrypt: given the factory for plain HTTP and the one for HTTPS, returns the one that chooses.
+    :param http2: whether step 3 offers HTTP/2; called for each connection, as is ``proxy_protocol``.
+    :param clients: which proxies are trusted in step 1.
+    """
+    negotiated = AlpnFactory(site, http2)
+    plain_or_encrypted = encrypt(site, negotiated)
+    return ProxyProtocol(plain_or_encrypted, clients, proxy_protocol)
 
 
 @implementer(IProtocolFactory, ILoggingContext)

@@ -139,7 +139,7 @@ class Listener(Service):
         """
         return DeferredList(list(self._closing)).addCallback(lambda _: None)
 
-    def again(self) -> None:
+    def retry(self) -> None:
         """
         Try once more to listen where that could not be done and is not needed.
         """

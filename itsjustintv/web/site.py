@@ -5,11 +5,12 @@ The HTTP server around the resources.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
@@ -25,7 +26,7 @@ from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegist
 from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection, Refusal
 from itsjustintv.web.http2.stream import HTTP2Stream
 
-__all__ = ["LimitedSite", "RootResource", "make_site"]
+__all__ = ["HandlerResource", "LimitedSite", "RootResource", "make_site"]
 
 # Seconds between two looks at the connections, and between two lines about those that were turned away.
 _SWEEP = 1.0
@@ -82,6 +83,48 @@ class RootResource(Resource):
             request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Content-Length", b"%d" % len(body))
         return b"" if request.method == b"HEAD" else body
+
+
+class HandlerResource(Resource):
+    """
+    A leaf that a function answers for, now or later.
+    """
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, handle: Callable[[server.Request], bytes | Deferred[bytes]]) -> None:
+        """
+        :param handle: returns the body, or a Deferred of it that is cancelled when the peer hangs up.
+        """
+        super().__init__()
+        self._handle = handle
+
+    def render(self, request: server.Request) -> bytes | int:
+        answer = self._handle(request)
+        if not isinstance(answer, Deferred):
+            return answer
+        gone = False
+
+        def hung_up(_: Failure) -> None:
+            nonlocal gone
+            gone = True
+            answer.cancel()
+
+        def write(body: bytes) -> None:
+            if not gone:
+                request.write(body)
+                request.finish()
+
+        def fail(failure: Failure) -> None:
+            if not gone:
+                request.processingFailed(failure)
+            elif not failure.check(CancelledError):
+                self.log.failure("a request failed after the peer had hung up", failure)
+
+        request.notifyFinish().addErrback(hung_up)
+        answer.addCallbacks(write, fail)
+        return server.NOT_DONE_YET
 
 
 class LimitedRequest(server.Request):

@@ -444,7 +444,7 @@ class AcmeTests(HttpsCase):
         await daemon.said(f"cannot listen on {place}: permission denied; stop what holds it")
         stage.settings += 'challenge = "tls-alpn-01"\n'
         stage.configure()
-        await daemon.said(f"cannot listen on {place}: permission denied. https is served all the same")
+        await daemon.said(f"cannot listen on {place}: permission denied; HTTPS is up")
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)
@@ -488,9 +488,7 @@ class ReloadTests(HttpsCase):
         plain = await self.begun(stage)
         stage.settings = f'{TLS}{OWN}http_listen = "127.0.0.1:{free_port()}"\n'
         stage.configure()
-        await daemon.said(
-            f"connections are served in another way from now on: with the certificate {stage.folder / 'served.pem'}"
-        )
+        await daemon.said(f"TLS mode changed to the certificate file {stage.folder / 'served.pem'}")
         await self.ended(plain)
         await self.deliver(stage)
         place = stage.settings.rpartition("127.0.0.1:")[2].strip('"\n')
@@ -505,7 +503,7 @@ class ReloadTests(HttpsCase):
         secure = await self.begun(stage, root)
         stage.settings = ""
         stage.configure()
-        await daemon.said("connections are served in another way from now on: in plain http")
+        await daemon.said("TLS mode changed to plain HTTP")
         await self.ended(secure)
         await daemon.ready()
         self.assertEqual(await daemon.stop(), 0)
@@ -554,7 +552,7 @@ class ReloadTests(HttpsCase):
         await daemon.said("next attempt at")
         stage.settings = ""
         stage.configure()
-        await daemon.said("connections are served in another way from now on: in plain http")
+        await daemon.said("TLS mode changed to plain HTTP")
         self.assertEqual({each.callback for each in stage.twitch.subscriptions}, {stage.callback})
         self.assertEqual(await daemon.stop(), 0)
         self.assertNotIn("Traceback", daemon.output)

@@ -34,10 +34,10 @@ from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
 from itsjustintv.tls.certificate_service import CertificateService
-from itsjustintv.tls.endpoint import ManagedTLSEndpoint
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.sni import ContextMap
 from itsjustintv.tls.store import AccountFiles
+from itsjustintv.tls.wrapper import wrap_tls
 from tests.functional.stage import tool
 from tests.tls.authority import DAY, Issuer
 from tests.tls.tls import EchoFactory
@@ -200,11 +200,11 @@ class House:
             return deferToThread(work, *args)
 
         responders: dict[str, Any] = {
-            "http-01": Http01Responder(),
+            "http-01": Http01Responder(self.reactor),
             "tls-alpn-01": TlsAlpn01Responder(self.reactor),
         }
         self.contexts = ContextMap(responders["tls-alpn-01"].context_for)
-        ordering = OrderRunner(
+        orders = OrderRunner(
             lambda: self.settings,
             AcmeTransport(self.pebble.http, self.reactor),
             AccountFiles.of(self.root, directory_url(self.settings), in_thread),
@@ -213,7 +213,7 @@ class House:
             in_thread,
         )
         self.service = CertificateService.of(
-            self.root, lambda: self.settings, ordering, self._serve, self.reactor, Random(1).random, in_thread
+            self.root, lambda: self.settings, orders, self._serve, self.reactor, Random(1).random, in_thread
         )
         self._proving = Counting(responders["http-01"], lambda: self.settings.domains, self)
 
@@ -227,8 +227,10 @@ class House:
         """
         Listen.
         """
-        endpoint = ManagedTLSEndpoint(_on(self.reactor, self.tls), self.contexts, self.service, self.reactor)
-        self._ports.append(await endpoint.listen(EchoFactory()))
+        encrypted = wrap_tls(self.contexts, EchoFactory(), self.reactor)
+        self._ports.append(await _on(self.reactor, self.tls).listen(encrypted))
+        if not self.service.running:
+            self.service.startService()
         if port_80:
             self._ports.append(await _on(self.reactor, self.http).listen(Site(self._proving)))
 
@@ -238,6 +240,8 @@ class House:
         """
         while self._ports:
             await self._ports.pop().stopListening()
+        if self.service.running:
+            await self.service.stopService()
 
     async def ready(self, patience: float = 10.0) -> None:
         """

@@ -49,9 +49,9 @@ def main(root: Path) -> None:
     )
     disk = FileThreadPool(reactor)
     accounts = AccountFiles.of(root, directory_url(tls), disk.run)
-    exchange = AcmeTransport(HTTPClient(Agent(reactor)), reactor)
-    ordering = OrderRunner(lambda: tls, exchange, accounts, {}, reactor, disk.run)
-    service = CertificateService.of(root, lambda: tls, ordering, lambda *_: None, reactor, random.random, disk.run)
+    transport = AcmeTransport(HTTPClient(Agent(reactor)), reactor)
+    orders = OrderRunner(lambda: tls, transport, accounts, {}, reactor, disk.run)
+    service = CertificateService.of(root, lambda: tls, orders, lambda *_: None, reactor, random.random, disk.run)
     daemon = RootService(reactor)
     for each in (disk, service):
         each.setServiceParent(daemon)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -50,7 +50,7 @@ class House:
     served: dict[str, Bundle] = field(factory=dict)
     retired: list[str] = field(factory=list)
     alarms: list[tuple[str, str, float]] = field(factory=list)
-    responder: Http01Responder = field(factory=Http01Responder)
+    responder: Http01Responder = field(factory=lambda: Http01Responder(Clock()))
     check_interval: timedelta = timedelta(hours=6)
     service: CertificateService = field(init=False)
 
@@ -62,7 +62,7 @@ class House:
             return self.settings
 
         accounts = AccountFiles.of(self.root, directory_url(self.settings), self.in_thread)
-        ordering = OrderRunner(
+        orders = OrderRunner(
             settings,
             AcmeTransport(self.authority.http, clock),
             accounts,
@@ -73,7 +73,7 @@ class House:
         self.service = CertificateService.of(
             self.root,
             settings,
-            ordering,
+            orders,
             self.served.__setitem__,
             clock,
             self.chance,
@@ -748,11 +748,11 @@ class FailureTests(ServiceCase):
         """
         The account that was forgotten is replaced once, however many orders were refused because of it.
         """
-        ordering = self.house().service._ordering
-        first = self.successResultOf(settle(self.authority, Deferred.fromCoroutine(ordering.register())))
+        orders = self.house().service._orders
+        first = self.successResultOf(settle(self.authority, Deferred.fromCoroutine(orders.register())))
         self.authority.forget_accounts()
         urls = [
-            self.successResultOf(settle(self.authority, Deferred.fromCoroutine(ordering.register(forgotten=first))))
+            self.successResultOf(settle(self.authority, Deferred.fromCoroutine(orders.register(forgotten=first))))
             for _ in range(2)
         ]
         self.assertEqual(urls[0], urls[1])
@@ -789,20 +789,20 @@ class FailureTests(ServiceCase):
         self.authority.fail("newOrder", problem(500, "serverInternal"))
         house = self.start()
         self.pass_time(1)
-        (first,) = house.service.figures()
+        (first,) = house.service.metrics()
         self.assertEqual((first.attempted, first.succeeded, first.failed, first.not_after), (1, 0, 1, None))
         self.assertIn("serverInternal", first.problem)
         self.assertAlmostEqual(first.renew_at or 0.0, NOW + MINUTE, delta=2.0)
         self.pass_time(2 * MINUTE)
-        (then,) = house.service.figures()
+        (then,) = house.service.metrics()
         self.assertEqual((then.attempted, then.succeeded, then.failed, then.problem), (2, 1, 1, ""))
         self.assertEqual(then.not_after, house.served[NAME].not_after)
         self.assertGreater(then.renew_at or 0.0, self.authority.clock.seconds())
         self.authority.fail("newOrder", HANG)
         house.service.issue_cert(NAME).addErrback(lambda _: None)
         self.pass_time(1)
-        self.assertEqual(house.service.figures()[0].attempted, 3)
-        self.assertEqual((house.service.figures()[0].succeeded, house.service.figures()[0].failed), (1, 1))
+        self.assertEqual(house.service.metrics()[0].attempted, 3)
+        self.assertEqual((house.service.metrics()[0].succeeded, house.service.metrics()[0].failed), (1, 1))
 
     def test_nothing_is_to_come_for_what_is_refused_for_good(self) -> None:
         """
@@ -811,7 +811,7 @@ class FailureTests(ServiceCase):
         self.authority.fail("newOrder", problem(403, "rejectedIdentifier"))
         house = self.start()
         self.pass_time(1)
-        (found,) = house.service.figures()
+        (found,) = house.service.metrics()
         self.assertEqual((found.renew_at, found.failed), (None, 1))
 
     def test_s30_other_settings_are_another_chance_after_a_restart_too(self) -> None:

@@ -102,7 +102,7 @@ class FilesTests(SynchronousTestCase):
         self.assertEqual(list(self.watch.files()), [self.certificate, self.key])
         self.assertIsNone(self.service.problem())
         self.assertEqual(
-            [(each.name, each.not_after, each.renew_at) for each in self.service.figures()],
+            [(each.name, each.not_after, each.renew_at) for each in self.service.metrics()],
             [(name, made.not_after, None) for name in (NAME, "www.example.test")],
         )
 
@@ -177,7 +177,7 @@ class FilesTests(SynchronousTestCase):
         self.assertNotIn("PRIVATE", str(events))
         self.assertEqual(self.server.connect(NAME.encode()).certificate, made.leaf)
         self.assertIn("cannot be used", self.service.problem() or "")
-        self.assertIn("cannot be used", self.service.figures()[0].problem)
+        self.assertIn("cannot be used", self.service.metrics()[0].problem)
         self.certificate.write_bytes(b"".join(chain))
         self.change()
         self.assertNotEqual(self.server.connect(NAME.encode()).certificate, made.leaf)

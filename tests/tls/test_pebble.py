@@ -73,7 +73,7 @@ class PebbleTests(PebbleCase):
             await house.service.issue_cert(ONE)
             serials.add(house.served[ONE].serial)
         self.assertEqual(len(serials), 19)
-        self.assertGreater(house.service._ordering.rejected_nonces, 0)
+        self.assertGreater(house.service._orders.rejected_nonces, 0)
 
     async def test_s03_most_nonces_rejected(self) -> None:
         """
@@ -90,7 +90,7 @@ class PebbleTests(PebbleCase):
         challenge, and a resource in any request.
         """
         await self.pebble.start()
-        client = await self.house(ONE).service._ordering.client()
+        client = await self.house(ONE).service._orders.client()
         await client.register(email="")
         order = await client.new_order([ONE])
         (challenge, *_) = (await client.authorization(order.authorizations[0])).challenges
@@ -187,7 +187,7 @@ class PebbleTests(PebbleCase):
         house = self.house(ONE)
         await house.open()
         store = CertificateStore.of(self.root, self.pebble.directory, (ONE,), _now)
-        await house.until(lambda: house.service._ordering._client is not None)
+        await house.until(lambda: house.service._orders._client is not None)
         await deferLater(self.reactor, 0.5)
         began = self.reactor.seconds()
         await house.close()
@@ -213,7 +213,7 @@ class PebbleTests(PebbleCase):
         A newer Pebble advises when to renew, and takes the order that names the certificate it replaces.
         """
         house = await self._newer("renewalInfo")
-        await house.until(lambda: house.service._holdings.get(ONE).record.renew_at)
+        await house.until(lambda: house.service._certificates.get(ONE).record.renew_at)
         for _ in range(2):
             await house.service.issue_cert(ONE)
             self.assertEqual(house.service.statuses()[0].failures, 0)

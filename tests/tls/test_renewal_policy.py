@@ -97,8 +97,8 @@ class RenewalTests(SynchronousTestCase):
         """
         The year 1970 is not now.
         """
-        self.assertTrue(renewal_policy.clock_is_wrong(3600.0))
-        self.assertFalse(renewal_policy.clock_is_wrong(NOW))
+        self.assertTrue(renewal_policy.is_clock_unset(3600.0))
+        self.assertFalse(renewal_policy.is_clock_unset(NOW))
 
 
 class RetryTests(SynchronousTestCase):
@@ -179,9 +179,9 @@ class RetryTests(SynchronousTestCase):
         """
         both = ("http-01", "tls-alpn-01")
         self.assertEqual(
-            [renewal_policy.order_of_types(both, n)[0] for n in range(3)], ["http-01", "tls-alpn-01", "http-01"]
+            [renewal_policy.rotate_types(both, n)[0] for n in range(3)], ["http-01", "tls-alpn-01", "http-01"]
         )
-        self.assertEqual(renewal_policy.order_of_types((), 3), ())
+        self.assertEqual(renewal_policy.rotate_types((), 3), ())
 
 
 class RenewalInfoTests(SynchronousTestCase):
@@ -219,10 +219,10 @@ class RenewalInfoTests(SynchronousTestCase):
         Nor one about which it is too early to ask again.
         """
         span = ValidityWindow(NOW - DAY, NOW)
-        self.assertFalse(renewal_policy.ari_due(span, Record(), NOW))
-        self.assertTrue(renewal_policy.ari_due(span, Record(), NOW - 1))
-        self.assertFalse(renewal_policy.ari_due(span, Record(ask_at=NOW), NOW - 1))
-        self.assertFalse(renewal_policy.ari_due(None, Record(), NOW))
+        self.assertFalse(renewal_policy.is_ari_due(span, Record(), NOW))
+        self.assertTrue(renewal_policy.is_ari_due(span, Record(), NOW - 1))
+        self.assertFalse(renewal_policy.is_ari_due(span, Record(ask_at=NOW), NOW - 1))
+        self.assertFalse(renewal_policy.is_ari_due(None, Record(), NOW))
 
     @given(spans, st.floats(0.0, 2.0))
     def test_s20_without_advice_it_is_never_later_than_our_own_rule(self, span: ValidityWindow, advised: float) -> None:
@@ -248,13 +248,13 @@ class AlarmTests(SynchronousTestCase):
         span = ValidityWindow(NOW, NOW + 90 * DAY)
         half = NOW + 75 * DAY
         failing = Record(failures=3)
-        self.assertFalse(renewal_policy.alarm_due(span, failing, half - 1))
-        self.assertTrue(renewal_policy.alarm_due(span, failing, half + 1))
-        self.assertFalse(renewal_policy.alarm_due(span, Record(), half + 1))
+        self.assertFalse(renewal_policy.is_alarm_due(span, failing, half - 1))
+        self.assertTrue(renewal_policy.is_alarm_due(span, failing, half + 1))
+        self.assertFalse(renewal_policy.is_alarm_due(span, Record(), half + 1))
         raised = evolve(failing, alarmed_at=half + 1)
-        self.assertFalse(renewal_policy.alarm_due(span, raised, half + DAY))
-        self.assertTrue(renewal_policy.alarm_due(span, raised, half + DAY + 1))
-        self.assertTrue(renewal_policy.alarm_due(None, failing, NOW))
+        self.assertFalse(renewal_policy.is_alarm_due(span, raised, half + DAY))
+        self.assertTrue(renewal_policy.is_alarm_due(span, raised, half + DAY + 1))
+        self.assertTrue(renewal_policy.is_alarm_due(None, failing, NOW))
 
     def test_health(self) -> None:
         """

@@ -83,7 +83,7 @@ class HttpsTests(SynchronousTestCase):
             return self.watches[-1]
 
         self.disk: Any = Disk()
-        self.ways = ModeFactory(self.reactor, self.disk, lambda: 0.5, watch)
+        self.modes = ModeFactory(self.reactor, self.disk, lambda: 0.5, watch)
         # Nobody is there, and nobody refuses either.
         self.acme = TLS(
             enabled=True,
@@ -107,8 +107,8 @@ class HttpsTests(SynchronousTestCase):
         """
         One that is stopped with the test.
         """
-        self.https = TLSService(tls, self.ways, self.reactor)
-        self.server._secured = self.https.secure(self.server.factory)
+        self.https = TLSService(tls, self.modes, self.reactor)
+        self.server._secured = self.https.encrypt(self.server.factory, self.server.factory)
         self.https.privilegedStartService()
         self.https.startService()
         self.addCleanup(lambda: self.https.running and self.successResultOf(self.https.stopService()))
@@ -183,7 +183,7 @@ class HttpsTests(SynchronousTestCase):
         """
         The port on which plain http is listened for beside https.
         """
-        port = self.https._door.port
+        port = self.https._http_listener.port
         return None if port is None else int(port.getHost().port)
 
     def hold(self, *ports: int, reason: OSError = TAKEN) -> None:
@@ -207,7 +207,7 @@ class HttpsTests(SynchronousTestCase):
             work(*args)
         lines = [formatEvent(event) for event in logs if event["log_level"] is LogLevel.warn]
         self.assertTrue(all(line.endswith('or to "" for none') for line in lines), lines)
-        return [line.partition(". ")[0].removeprefix("cannot listen on ") for line in lines]
+        return [line.partition("; ")[0].removeprefix("cannot listen on ") for line in lines]
 
     def test_from_plain_http_to_a_certificate_of_ones_own_and_back(self) -> None:
         """
@@ -220,7 +220,7 @@ class HttpsTests(SynchronousTestCase):
         with capturedLogs() as logs:
             self.change(self.files)
         self.assertIn(
-            f"connections are served in another way from now on: with the certificate {self.files.cert_file}",
+            f"TLS mode changed to the certificate file {self.files.cert_file}",
             [formatEvent(event) for event in logs],
         )
         during = self.tls()
@@ -231,7 +231,7 @@ class HttpsTests(SynchronousTestCase):
         self.assertEqual(self.plain()(b"plain again"), b"plain again")
         self.assertEqual(during.say(b"still here"), b"still here")
         self.assertFalse(self.watches[0].running)
-        self.assertEqual((self.https.figures(), self.https.problem()), ((), None))
+        self.assertEqual((self.https.metrics(), self.https.problem()), ((), None))
 
     def test_nothing_changes_before_it_is_decided_or_when_it_is_decided_against(self) -> None:
         """
@@ -244,7 +244,7 @@ class HttpsTests(SynchronousTestCase):
         decide(False)
         self.assertEqual(self.plain()(b"plain"), b"plain")
         self.assertFalse(self.watches[0].running)
-        self.assertIsNone(self.https._door.port)
+        self.assertIsNone(self.https._http_listener.port)
         self.change(PLAIN)
 
     def test_what_cannot_be_followed_says_why_and_changes_nothing(self) -> None:
@@ -277,7 +277,7 @@ class HttpsTests(SynchronousTestCase):
         self.assertIs(self.disk.asked[0], import_module)
         self.assertEqual(self.tls().certificate, made.leaf)
         self.assertEqual(self.server.connect(None).certificate, made.leaf)
-        self.assertEqual([each.name for each in self.https.figures()], [NAME])
+        self.assertEqual([each.name for each in self.https.metrics()], [NAME])
         self.assertIsNone(self.https.problem())
         self.successResultOf(self.https.when_ready(NAME))
 
@@ -296,7 +296,7 @@ class HttpsTests(SynchronousTestCase):
         self.assertNoResult(self.https.when_ready(NAME).addErrback(lambda _: None))
         self.successResultOf(self.https.when_ready("proxy.example.test"))
         self.assertIn("critical", self.https.problem() or "")
-        responder: TlsAlpn01Responder = self.ways._tls_alpn_01
+        responder: TlsAlpn01Responder = self.modes.tls_alpn_01
         pending(responder)
         self.assertEqual(self.tls(alpn=[ACME_TLS]).spoken, ACME_TLS)
 
@@ -336,7 +336,7 @@ class HttpsTests(SynchronousTestCase):
         for skipped in (False, True):
             self.start(self.acme)
             ending: Deferred[None] = Deferred()
-            self.patch(self.https._way.service, "stopService", lambda ending=ending: ending)
+            self.patch(self.https._mode.service, "stopService", lambda ending=ending: ending)
             self.change(self.files)
             self.assertEqual(self.tls().certificate, made.leaf)
             self.assertFalse(self.watches[-1].running)
@@ -354,7 +354,7 @@ class HttpsTests(SynchronousTestCase):
         both = evolve(self.acme, domains=(NAME, other))
         self.ordered(both), self.ordered(both, other)
         self.start(self.acme)
-        way = self.https._way
+        mode = self.https._mode
         self.assertIsNotNone(self.tls(other).error)
         self.change(both)
         self.assertIsNone(self.tls(other).error)
@@ -362,7 +362,7 @@ class HttpsTests(SynchronousTestCase):
         self.assertEqual(self.server.connect(None).certificate, self.tls(other).certificate)
         self.change(self.acme)
         self.assertIsNotNone(self.tls(other).error)
-        self.assertIs(self.https._way, way)
+        self.assertIs(self.https._mode, mode)
         self.https.refresh()
 
     def test_plain_http_beside_https_leads_there(self) -> None:
@@ -380,7 +380,7 @@ class HttpsTests(SynchronousTestCase):
         self.change(evolve(self.acme, http_listen="127.0.0.1:8081"))
         self.assertEqual(self.places(), [PLACE, "127.0.0.1:8081"])
         self.change(self.acme)
-        self.assertIsNone(self.https._door.port)
+        self.assertIsNone(self.https._http_listener.port)
 
     def test_where_certificates_need_it_the_start_fails(self) -> None:
         """
@@ -417,7 +417,7 @@ class HttpsTests(SynchronousTestCase):
         What could not be had with them is not tried without them, which would tell another reason.
         """
         self.own()
-        https = TLSService(evolve(self.files, http_listen=PLACE), self.ways, self.reactor)
+        https = TLSService(evolve(self.files, http_listen=PLACE), self.modes, self.reactor)
         self.hold(8080)
         self.assertEqual(self.told(https.privilegedStartService), [f"{PLACE}: address already in use"])
         self.hold(8080, reason=OSError(13, "Permission denied"))
@@ -434,7 +434,7 @@ class HttpsTests(SynchronousTestCase):
         self.start(tls)
         self.hold()
         followed: list[TLS] = []
-        self.https._way = evolve(self.https._way, follow=followed.append)
+        self.https._mode = evolve(self.https._mode, follow=followed.append)
         self.prepare(tls)(False)
         self.assertIsNone(self.plain_port())
         self.change(tls)

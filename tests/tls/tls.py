@@ -19,8 +19,8 @@ from zope.interface import implementer
 
 from itsjustintv.tls.acme.challenges import TlsAlpn01Responder
 from itsjustintv.tls.acme.messages import AcmeChallenge
-from itsjustintv.tls.endpoint import secured
 from itsjustintv.tls.sni import ACME_TLS, ContextMap
+from itsjustintv.tls.wrapper import wrap_tls
 from tests.tls.authority import NOW
 from tests.tls.doubles import NAME, bundle
 
@@ -67,7 +67,7 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         self.clock.advance(NOW)
-        self._secured = secured(self.contexts, self.factory, self.clock)
+        self._secured = wrap_tls(self.contexts, self.factory, self.clock)
 
     def connect(self, name: bytes | None, **how: Any) -> Client:
         """

@@ -29,7 +29,7 @@ class HealthTests(SynchronousTestCase):
         """
         clock = Clock()
         clock.advance(1_767_323_046.789)
-        client = StubTreq(HealthResource(checks, clock, concerns, details).app.resource())
+        client = StubTreq(HealthResource(checks, clock, concerns, details))
 
         async def exchange() -> tuple[Any, bytes]:
             response = await client.request(method, "http://example.net/health")

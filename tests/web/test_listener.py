@@ -251,15 +251,15 @@ class ListenerTests(TestCase):
         self.addCleanup(listener.stopService)
         listener.privilegedStartService()
         listener.startService()
-        listener.again()
+        listener.retry()
         for port in (also, held):
             (await listener.prepare(f"tcp:{port}:interface=127.0.0.1", needed=False))(True)
-            listener.again()
+            listener.retry()
         self.assertEqual(told, [(f"127.0.0.1:{port}", "address already in use") for port in (held, also, held)])
         self.assertIsNone(listener.port)
         await holder.stopListening()
         with capturedLogs() as logs:
-            listener.again()
+            listener.retry()
         self.assertIn(f"listening on 127.0.0.1:{held}", [formatEvent(event) for event in logs])
         self.assertEqual(await (await self.call(held)).ask(b"hello"), b"hello")
 
@@ -271,7 +271,7 @@ class ListenerTests(TestCase):
         self.listener._without = lambda *what: told.append(what)
         (await self.listener.prepare(f"tcp:{here}:interface=0.0.0.0", needed=False))(True)
         await self.listener.settled()
-        self.listener.again()
+        self.listener.retry()
         self.assertEqual(told, [])
         assert self.listener.port is not None
         self.assertEqual(self.listener.port.getHost().host, "0.0.0.0")  # noqa: S104

@@ -11,7 +11,7 @@ from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.health import ProbeResource, Question
+from itsjustintv.web.health import ProbeCheck, ProbeResource
 from itsjustintv.web.site import RootResource
 
 
@@ -27,7 +27,7 @@ class ProbeTests(SynchronousTestCase):
     What a probe answers.
     """
 
-    def ask(self, *questions: Question, method: str = "GET") -> tuple[Any, bytes]:
+    def ask(self, *questions: ProbeCheck, method: str = "GET") -> tuple[Any, bytes]:
         """
         The answer, and its body.
         """
@@ -45,7 +45,7 @@ class ProbeTests(SynchronousTestCase):
         """
         While every question is answered well it is 200.
         """
-        response, body = self.ask(Question("a", "no a", lambda: None))
+        response, body = self.ask(ProbeCheck("a", "no a", lambda: None))
         self.assertEqual((response.code, json.loads(body)), (200, {"status": "ready"}))
         self.assertEqual(response.headers.getRawHeaders("Content-Type"), ["application/json"])
         self.assertEqual(response.length, len(body))
@@ -55,7 +55,7 @@ class ProbeTests(SynchronousTestCase):
         Otherwise it is 503 and says what is wrong, but nothing that is for the operator alone.
         """
         response, body = self.ask(
-            Question("a", "no a", lambda: "/secret/path is full"), Question("b", "no b", lambda: None)
+            ProbeCheck("a", "no a", lambda: "/secret/path is full"), ProbeCheck("b", "no b", lambda: None)
         )
         self.assertEqual(response.code, 503)
         self.assertEqual(json.loads(body), {"status": "not ready", "reasons": [{"check": "a", "reason": "no a"}]})
@@ -64,7 +64,7 @@ class ProbeTests(SynchronousTestCase):
         """
         A question that fails counts as not well, and hides no other.
         """
-        response, body = self.ask(Question("a", "no a", fails), Question("b", "no b", lambda: "x"))
+        response, body = self.ask(ProbeCheck("a", "no a", fails), ProbeCheck("b", "no b", lambda: "x"))
         self.assertEqual(response.code, 503)
         self.assertEqual([each["check"] for each in json.loads(body)["reasons"]], ["a", "b"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -73,7 +73,7 @@ class ProbeTests(SynchronousTestCase):
         """
         HEAD has the same status and no body; nothing else is allowed.
         """
-        response, body = self.ask(Question("a", "no a", lambda: "x"), method="HEAD")
+        response, body = self.ask(ProbeCheck("a", "no a", lambda: "x"), method="HEAD")
         self.assertEqual((response.code, body), (503, b""))
         response, body = self.ask(method="POST")
         self.assertEqual((response.code, response.headers.getRawHeaders("Allow")), (405, ["GET, HEAD"]))

@@ -81,10 +81,10 @@ class RootTests(SynchronousTestCase):
         Ask a site with the resources of two paths; the answer's head and body.
         """
         server = Server()
-        health = HealthResource(checks=[], clock=server.clock)
+        health = HealthResource(vital=[], clock=server.clock)
         resources: dict[bytes, IResource] = {
             b"/echo": Echo(),
-            b"/health": health.app.resource(),
+            b"/health": health,
             b"/broken": Broken(),
         }
         server.site.resource = RootResource(resources)

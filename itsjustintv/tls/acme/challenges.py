@@ -1,16 +1,16 @@
 """
-Proofs of the control of a name, ready for when the authority comes to see (RFC 8555, section 8; RFC 8737). Tables only:
-who serves them is not decided here.
+ACME challenges (RFC 8555, section 8; RFC 8737): a responder for each type, in :data:`CHALLENGES`, and what port 80
+answers. A responder only keeps what is to be served; it knows no listener.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import define, field
 from cryptography import x509
@@ -26,9 +26,9 @@ from zope.interface import implementer
 
 from itsjustintv.tls.acme.messages import AcmeChallenge
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, general_name
-from itsjustintv.tls.sni import context_of
+from itsjustintv.tls.sni import make_context
 
-__all__ = ["ChallengeResource", "Http01Responder", "TlsAlpn01Responder", "challenge_bundle"]
+__all__ = ["CHALLENGES", "ChallengeResource", "Http01Responder", "TlsAlpn01Responder", "challenge_bundle"]
 
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 
@@ -37,32 +37,25 @@ _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 @define(eq=False)
 class Http01Responder:
     """
-    What to answer on port 80.
-
-    As with :class:`TlsAlpn01Responder`, ``response`` is the key authorization.
+    http-01: what port 80 is to answer. ``response`` is the key authorization, here and in :class:`TlsAlpn01Responder`.
     """
 
     challenge_type: ClassVar[str] = "http-01"
 
+    _clock: IReactorTime
     _answers: dict[bytes, bytes] = field(factory=dict, init=False, repr=False)
 
     def start_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
-        """
-        Be ready.
-        """
         self._answers[challenge.token.encode("ascii")] = response.encode("ascii")
         return succeed(None)
 
     def stop_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
-        """
-        Forget it.
-        """
         self._answers.pop(challenge.token.encode("ascii"), None)
         return succeed(None)
 
     def answer(self, token: bytes) -> bytes | None:
         """
-        The key authorization of a token, while it is expected.
+        The key authorization of a token, while its challenge is pending.
         """
         return self._answers.get(token)
 
@@ -71,49 +64,51 @@ class Http01Responder:
 @define(eq=False)
 class TlsAlpn01Responder:
     """
-    What to serve to a validator on port 443: for each name one challenge at a time, since the validator says no more
-    than the name. Whoever comes second is ready once the first has been met.
+    tls-alpn-01: the certificate to serve to a validator (RFC 8737).
+
+    A validator says only the name, so each name has one pending challenge at a time; the next one waits.
+
+    :ivar clock: dates the certificates.
     """
 
     challenge_type: ClassVar[str] = "tls-alpn-01"
 
     _clock: IReactorTime
     _contexts: dict[bytes, SSL.Context] = field(factory=dict, init=False, repr=False)
-    _turns: defaultdict[bytes, DeferredLock] = field(factory=lambda: defaultdict(DeferredLock), init=False)
+    _locks: defaultdict[bytes, DeferredLock] = field(factory=lambda: defaultdict(DeferredLock), init=False)
 
     def start_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
-        """
-        Be ready.
-        """
         return Deferred.fromCoroutine(self._start(server_name, response))
 
     def stop_responding(self, server_name: str, challenge: AcmeChallenge, response: str) -> Deferred[None]:  # noqa: ARG002 - as IResponder has it
-        """
-        Forget it.
-        """
-        name = _asked_for(server_name)
+        name = _validated_name(server_name)
         if self._contexts.pop(name, None) is not None:
-            self._turns[name].release()
+            self._locks[name].release()
         return succeed(None)
 
     def context_for(self, name: bytes) -> SSL.Context | None:
         """
-        The challenge of a name, while it is expected.
+        The TLS context with the challenge certificate of a name, while its challenge is pending.
         """
         return self._contexts.get(name)
 
     async def _start(self, server_name: str, response: str) -> None:
-        name, context = (
-            _asked_for(server_name),
-            context_of(challenge_bundle(server_name, response, self._clock.seconds())),
-        )
-        await self._turns[name].acquire()
+        name = _validated_name(server_name)
+        context = make_context(challenge_bundle(server_name, response, self._clock.seconds()))
+        await self._locks[name].acquire()
         self._contexts[name] = context
 
 
-def _asked_for(name: str) -> bytes:
+#: The challenges that can be met: the type, as ACME calls it, and the class whose instances are made with a clock. The
+#: first that is configured and offered is tried first.
+CHALLENGES: Mapping[str, Callable[[IReactorTime], Any]] = {
+    each.challenge_type: each for each in (Http01Responder, TlsAlpn01Responder)
+}
+
+
+def _validated_name(name: str) -> bytes:
     """
-    By what name a validator asks: for an address it is that of its reverse look-up (RFC 8738, section 6).
+    The name that a validator sends: for an address that of its reverse look-up (RFC 8738, section 6).
     """
     found = general_name(name)
     return (found.value.reverse_pointer if isinstance(found, x509.IPAddress) else name).encode("ascii")
@@ -147,52 +142,48 @@ def challenge_bundle(name: str, authorization: str, now: float) -> Bundle:
 # A name, perhaps with a dot at its end, or an address; and a port (RFC 9110, section 7.2).
 _HOST = re.compile(r"([^:\[\]]+?|\[[0-9a-f:.]+\])\.?(?::[0-9]*)?")
 
-_PROOFS = b"/.well-known/acme-challenge/"
+_CHALLENGE_PATH = b"/.well-known/acme-challenge/"
 
 
 class ChallengeResource(Resource):
     """
-    The root of a site that has nothing else. Whoever scans the internet comes by here: a path is compared as the bytes
-    that it is, and never decoded or looked up anywhere but in a table.
+    Everything that port 80 answers: challenges, and redirects to HTTPS.
 
-    :param names: the names that are served. Nobody is sent to another one, whatever a request says.
-    :param https_port: where HTTPS is, as the outside sees it.
+    A path is compared as bytes, never decoded, and looked up in a table only.
     """
 
     isLeaf = True
 
     def __init__(self, responder: Http01Responder, names: Callable[[], Collection[str]], https_port: int = 443) -> None:
+        """
+        :param names: the names that are served; there is no redirect to any other.
+        :param https_port: the port of HTTPS, as the public sees it.
+        """
         super().__init__()
         self._responder = responder
         self._names = names
         self._port = "" if https_port == 443 else f":{https_port}"
 
     def render(self, request: Request) -> bytes:
-        """
-        Answer one request.
-        """
-        if not request.path.startswith(_PROOFS):
-            return self._lead(request)
+        if not request.path.startswith(_CHALLENGE_PATH):
+            return self._redirect(request)
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return _say(request, http.NOT_ALLOWED)
-        answer = self._responder.answer(request.path.removeprefix(_PROOFS))
-        return _say(request, http.NOT_FOUND) if answer is None else _say(request, http.OK, answer)
+            return _respond(request, http.NOT_ALLOWED)
+        answer = self._responder.answer(request.path.removeprefix(_CHALLENGE_PATH))
+        return _respond(request, http.NOT_FOUND) if answer is None else _respond(request, http.OK, answer)
 
-    def _lead(self, request: Request) -> bytes:
-        """
-        Send somebody to HTTPS, with the method and all.
-        """
-        # As it was sent: the site does not believe it, but here it is compared with what we know.
+    def _redirect(self, request: Request) -> bytes:
+        # The Host header is not trusted elsewhere; here it is compared with the configured names.
         found = _HOST.fullmatch((request.getHeader(b"Host") or b"").decode("latin-1").lower())
         host = "" if found is None else found[1]
         if host.strip("[]") not in self._names() or not request.uri.startswith(b"/"):
-            return _say(request, http.NOT_FOUND)
+            return _respond(request, http.NOT_FOUND)
         request.setHeader(b"Location", f"https://{host}{self._port}".encode("ascii") + request.uri)
-        return _say(request, http.PERMANENT_REDIRECT)
+        return _respond(request, http.PERMANENT_REDIRECT)
 
 
-def _say(request: Request, status: int, body: bytes = b"") -> bytes:
+def _respond(request: Request, status: int, body: bytes = b"") -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/octet-stream")
     request.setHeader(b"Content-Length", b"%d" % len(body))

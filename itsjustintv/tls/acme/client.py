@@ -62,7 +62,7 @@ class AcmeClient:
     :ivar rejected_nonces: how often a nonce was not taken.
     """
 
-    _exchange: AcmeTransport
+    _transport: AcmeTransport
     _clock: IReactorTime
     directory_url: str
     key: PrivateKey
@@ -79,7 +79,7 @@ class AcmeClient:
         :raises AcmeProblem: it refused.
         """
         if self._directory is None:
-            answer = await self._exchange.ask("GET", self.directory_url)
+            answer = await self._transport.ask("GET", self.directory_url)
             if answer.status != 200:
                 raise answer.problem()
             self._directory = read_directory(answer)
@@ -183,7 +183,7 @@ class AcmeClient:
         base = (await self.directory()).renewal_info
         if base is None:
             return None
-        answer = await self._exchange.ask("GET", f"{base.rstrip('/')}/{certificate_id}")
+        answer = await self._transport.ask("GET", f"{base.rstrip('/')}/{certificate_id}")
         if answer.status != 200:
             raise answer.problem()
         return read_renewal_info(answer)
@@ -223,7 +223,7 @@ class AcmeClient:
         for left in reversed(range(_NONCE_TRIES)):
             nonce = self._nonces.pop() if self._nonces else await self._fresh_nonce()
             body = sign_request(self.key, url, payload, nonce=nonce, account_url=account)
-            answer = await self._exchange.ask("POST", url, body, accept)
+            answer = await self._transport.ask("POST", url, body, accept)
             self._keep_nonce(answer)
             if answer.status < 300:
                 return answer
@@ -236,7 +236,7 @@ class AcmeClient:
         raise AssertionError("the last try either returns or raises")
 
     async def _fresh_nonce(self) -> str:
-        answer = await self._exchange.ask("HEAD", (await self.directory()).new_nonce)
+        answer = await self._transport.ask("HEAD", (await self.directory()).new_nonce)
         nonce = answer.header("Replay-Nonce")
         if nonce is None:
             raise answer.problem() if answer.status >= 400 else AcmeUnavailable("the authority gave no nonce")

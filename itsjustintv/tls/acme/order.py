@@ -20,7 +20,7 @@ from itsjustintv.tls.acme.http import AcmeTransport, of_replacing
 from itsjustintv.tls.acme.jose import key_authorization
 from itsjustintv.tls.acme.messages import Authorization, Binding, Order
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, certificates_from
-from itsjustintv.tls.renewal_policy import order_of_types
+from itsjustintv.tls.renewal_policy import rotate_types
 from itsjustintv.tls.settings import challenge_types, directory_url
 from itsjustintv.tls.store import Account, AccountFiles, InThread
 
@@ -48,7 +48,7 @@ class OrderRunner:
     """
 
     _settings: Callable[[], TLS]
-    _exchange: AcmeTransport
+    _transport: AcmeTransport
     _accounts: AccountFiles
     _responders: Mapping[str, Any]
     _clock: IReactorTime
@@ -77,7 +77,7 @@ class OrderRunner:
             if self._client is None:
                 account = await self._accounts.load()
                 url = directory_url(self._settings())
-                self._client = AcmeClient(self._exchange, self._clock, url, account.key, account.url or None)
+                self._client = AcmeClient(self._transport, self._clock, url, account.key, account.url or None)
             return self._client
         finally:
             self._registering.release()
@@ -189,7 +189,7 @@ class OrderRunner:
         self, client: AcmeClient, authorization: Authorization, types: Sequence[str], failures: int
     ) -> Authorization:
         offered = {each.type: each for each in authorization.challenges}
-        usable = [each for each in order_of_types(types, failures) if each in offered and each in self._responders]
+        usable = [each for each in rotate_types(types, failures) if each in offered and each in self._responders]
         if not usable:
             raise AcmeProblem(
                 f"{self._host} offers for {authorization.name}: {', '.join(sorted(offered)) or 'nothing'};"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from attrs import Factory, define, evolve, field, frozen
-from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -52,7 +51,7 @@ class _Answer:
 
         The length is always there: Twitch has been seen to reject a challenge without it.
 
-        :return: the body, for Klein to write.
+        :return: the body.
         """
         request.setResponseCode(self.status)
         request.setHeader(b"Content-Type", self.content_type)
@@ -82,8 +81,6 @@ class TwitchResource:
     """
     Answers Twitch: 2xx for a notification only once ``accept`` says that it is kept.
 
-    The route is the whole path, ``/twitch``, so the resource of ``app`` belongs at the root of a site.
-
     :ivar secrets: asked for at each message.
     :ivar accept: what it started goes on when the peer hangs up.
     :ivar clock: tells when an event was received.
@@ -94,7 +91,6 @@ class TwitchResource:
     :ivar wall: tells the age of messages: the time of the machine, in seconds since the epoch.
     """
 
-    app: ClassVar[Klein] = Klein()
     log: ClassVar[Logger] = Logger()
 
     _secrets: Secrets
@@ -106,7 +102,6 @@ class TwitchResource:
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
     _refusals: LogThrottle = field(init=False, default=Factory(lambda self: LogThrottle(self._clock), takes_self=True))
 
-    @app.route("/twitch")
     def receive(self, request: IRequest) -> bytes | Deferred[bytes]:
         """
         Answer one request.

@@ -30,7 +30,7 @@ class ResponderTests(SynchronousTestCase):
         """
         Each says which challenge it is for.
         """
-        http, tls = Http01Responder(), TlsAlpn01Responder(Clock())
+        http, tls = Http01Responder(Clock()), TlsAlpn01Responder(Clock())
         self.assertTrue(IResponder.providedBy(http))
         self.assertTrue(IResponder.providedBy(tls))
         self.assertEqual((http.challenge_type, tls.challenge_type), ("http-01", "tls-alpn-01"))
@@ -39,14 +39,14 @@ class ResponderTests(SynchronousTestCase):
         """
         Cleaning up may come at any time.
         """
-        for responder in (Http01Responder(), TlsAlpn01Responder(Clock())):
+        for responder in (Http01Responder(Clock()), TlsAlpn01Responder(Clock())):
             self.successResultOf(responder.stop_responding(NAME, CHALLENGE, "x"))
 
     def test_secrets_are_not_shown(self) -> None:
         """
         A key authorization does not get into a log by accident.
         """
-        responder = Http01Responder()
+        responder = Http01Responder(Clock())
         responder.start_responding(NAME, CHALLENGE, "hush-hush")
         self.assertNotIn("hush", repr(responder))
         self.assertNotIn("a-token", repr(CHALLENGE))
@@ -75,7 +75,7 @@ class SiteTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        self.responder = Http01Responder()
+        self.responder = Http01Responder(Clock())
         self.names = {NAME}
         self.http = StubTreq(ChallengeResource(self.responder, lambda: self.names))
 

@@ -25,6 +25,7 @@ from itsjustintv.logs.formats import JSONLines
 from itsjustintv.model import Acceptance, Event
 from itsjustintv.twitch.eventsub.messages import WINDOW, Revocation
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
+from itsjustintv.web.site import HandlerResource
 from tests.twitch.eventsub.test_messages import CHALLENGE, EVENT, NOW, ONLINE, REVOKED, SECRET, SUBSCRIPTION, signed
 
 VECTOR_A = (
@@ -87,7 +88,7 @@ class Door:
             count=self.counts.append,
             wall=lambda: self.clock.seconds() + self.ahead,
         )
-        self.client = StubTreq(resource.app.resource())
+        self.client = StubTreq(HandlerResource(resource.receive))
 
     def accept(self, event: Event) -> Deferred[Acceptance]:
         """

@@ -1,12 +1,12 @@
 """
-Tests of :mod:`itsjustintv.web.fast_routes`.
+Tests of :class:`itsjustintv.web.site.HandlerResource`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -15,9 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
 
-from itsjustintv.web.fast_routes import FastRoute
 from itsjustintv.web.http1 import HTTP1Connection
-from itsjustintv.web.site import RootResource
+from itsjustintv.web.site import HandlerResource, RootResource
 from tests.web.test_http1 import Server
 
 
@@ -28,23 +27,19 @@ def post(path: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-class Sayings:
+def say(answer: Any) -> Callable[[Any], Any]:
     """
-    An app that answers with what it is told to.
+    A handler that answers with this.
     """
 
-    app = Klein()
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    @app.route("/say")
-    def say(self, request: IRequest) -> Any:
+    def handle(request: IRequest) -> Any:
         request.setResponseCode(201)
-        return self.answer
+        return answer
+
+    return handle
 
 
-class ExactResourceTests(SynchronousTestCase):
+class HandlerResourceTests(SynchronousTestCase):
     """
     One route, on a real site.
     """
@@ -57,7 +52,7 @@ class ExactResourceTests(SynchronousTestCase):
         A connection to a site with the app.
         """
         server = Server()
-        server.site.resource = RootResource({b"/say": FastRoute(Sayings(answer).app)})
+        server.site.resource = RootResource({b"/say": HandlerResource(say(answer))})
         channel, transport = server.connect()
         channel.dataReceived(post("/say"))
         return channel, transport
@@ -124,14 +119,3 @@ class ExactResourceTests(SynchronousTestCase):
         channel.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(transport.value(), b"")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-    def test_only_for_one_plain_route(self) -> None:
-        """
-        An app that needs a search among its routes, or gives parts of the path to its handler, is refused.
-        """
-        several, pattern = Klein(), Klein()
-        several.route("/a")(several.route("/b")(lambda request: b""))
-        pattern.route("/<part>")(lambda request, part: b"")
-        for app in (Klein(), several, pattern):
-            with self.assertRaises(ValueError):
-                FastRoute(app)
