@@ -1,6 +1,8 @@
 """
-The composition root: what ``twistd itsjustintv`` runs. Beside the commands, no other module reaches for the reactor and
-the environment; the parts are put together in :mod:`itsjustintv.assembly`.
+The composition root: what ``twistd itsjustintv`` runs.
+
+Besides the commands, only this module reaches for the reactor and the environment. :mod:`itsjustintv.app.daemon` puts
+the parts together.
 
 Klein installs the reactor when it is imported, so what needs it is imported when a service is made, not before.
 """
@@ -24,7 +26,6 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
 from itsjustintv.app.context import Context, EventIds
-from itsjustintv.app.systemd import SystemdNotifier, notifier, watchdog_interval
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import FINDING, find
 from itsjustintv.config.secrets import secrets
@@ -41,6 +42,7 @@ from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.services import FileThreadPool, RootService
+from itsjustintv.support.systemd import SystemdNotifier, notifier, watchdog_interval
 from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer
@@ -160,22 +162,26 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     # Whoever asks the reactor for a timer wants to wait so long, whatever becomes of the time of the machine.
     reactor.seconds = steady.seconds
     try:
-        whole = Daemon.of(_ground(options, reactor, steady), os.environ)
+        daemon = Daemon.of(_make_context(options, reactor, steady), os.environ)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
-    whole.follow(_note)
-    supervisor = SystemdNotifier(
-        notifier(os.environ), watchdog_interval(os.environ, os.getpid()), whole.vitals(), reactor, time.monotonic_ns
+    daemon.follow_configuration(_note)
+    systemd = SystemdNotifier(
+        notifier(os.environ),
+        watchdog_interval(os.environ, os.getpid()),
+        daemon.liveness_checks(),
+        reactor,
+        time.monotonic_ns,
     )
-    daemon = RootService(reactor, options.log)
-    for name, storey in whole.storeys(supervisor).items():
-        storey.setName(name)
-        storey.setServiceParent(daemon)
-    reactor.callWhenRunning(_spare_the_collector)
-    return daemon
+    root = RootService(reactor, options.log)
+    for name, service in daemon.services(systemd).items():
+        service.setName(name)
+        service.setServiceParent(root)
+    reactor.callWhenRunning(_tune_garbage_collector)
+    return root
 
 
-def _spare_the_collector() -> None:
+def _tune_garbage_collector() -> None:
     """
     Have the garbage collector pass over what there is after the start. Nearly all of it stays until the end, and to
     walk through it again and again is a fifteenth of a busy daemon's time. What comes later hardly ever needs the
@@ -186,12 +192,18 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_OBJECTS)
 
 
-def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Context:
-    disk = FileThreadPool(reactor)
-    settings = ConfigService(
-        options.path, options.loaded.base, os.environ, reactor, options.loaded, FileWatch(reactor, disk.run), disk.run
+def _make_context(options: Options, reactor: Any, steady: SteadyClock) -> Context:
+    threads = FileThreadPool(reactor)
+    config_service = ConfigService(
+        options.path,
+        options.loaded.base,
+        os.environ,
+        reactor,
+        options.loaded,
+        FileWatch(reactor, threads.run),
+        threads.run,
     )
-    config = settings.config
+    config = config_service.config
     for warning in options.loaded.warnings:
         _log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
     reactor.suggestThreadPoolSize(_NAME_THREADS)
@@ -206,17 +218,17 @@ def _ground(options: Options, reactor: Any, steady: SteadyClock) -> Context:
         reactor=reactor,
         steady=steady,
         wall=WallClock(time.time, reactor),
-        jumps=ClockJumps(steady, reactor, journal.note),
+        clock_jumps=ClockJumps(steady, reactor, journal.note),
         random=random.random,
-        disk=disk,
-        settings=settings,
+        file_threads=threads,
+        config_service=config_service,
         journal=journal,
         routing=routing,
-        new_id=EventIds(reactor, os.urandom(6).hex()),
-        hide=REDACTOR.learn,
+        new_event_id=EventIds(reactor, os.urandom(6).hex()),
+        hide_secrets=REDACTOR.learn,
         metrics=metrics,
         tracer=tracer,
-        following=EventSpans(tracer, reactor, routing.destination, lambda: settings.config.twitch.api_url),
+        event_spans=EventSpans(tracer, reactor, routing.destination, lambda: config_service.config.twitch.api_url),
     )
 
 

@@ -1,5 +1,5 @@
 """
-The admin page and its API, behind a door of their own.
+Builds the admin site, with a listener of its own.
 """
 
 from __future__ import annotations
@@ -30,40 +30,39 @@ from itsjustintv.web.site import make_site
 
 __all__ = ["AdminParts"]
 
-#: Only operators send requests here, and small ones; curl -X POST says nothing at all. Idle connections are
-#: kept for as long as new ones, so that the one that gives way is the one that has been silent the longest.
+# Only operators send requests here, and small ones; curl -X POST sends no Content-Length. Idle connections last as long
+# as new ones, so that the one closed for a new one is the one that has been silent the longest.
 _LIMITS = ConnectionLimits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
 
 
 @frozen
 class AdminParts:
     """
-    Its parts.
+    The admin page and its API.
     """
 
-    history: RecentStats
-    pulse: LiveUpdates
-    door: Listener
+    recent_stats: RecentStats
+    live_updates: LiveUpdates
+    listener: Listener
 
     @classmethod
-    def of(cls, ground: Context, history: RecentStats, sources: Sources, more: Mapping[bytes, IResource]) -> AdminParts:
+    def of(
+        cls, context: Context, recent_stats: RecentStats, sources: Sources, more: Mapping[bytes, IResource]
+    ) -> AdminParts:
         """
-        Put them together.
-
-        :param history: to be started and stopped with it.
-        :param sources: what is shown.
-        :param more: what else is served here to whoever may see the page, by whole path: ``/metrics`` say.
+        :param sources: what the page and the API show.
+        :param more: other resources to serve with the same access control, by whole path: ``/metrics``.
         """
-        config = ground.config
-        access = Access(lambda: config().admin.token, ground.reactor, os.urandom(32), _client)
-        pulse = LiveUpdates(sources.mark, ground.reactor, os.urandom(6).hex())
+        config = context.config
+        access = Access(lambda: config().admin.token, context.reactor, os.urandom(32), _client)
+        live_updates = LiveUpdates(sources.mark, context.reactor, os.urandom(6).hex())
         actions = ActionResource(sources, access)
         root = AdminResource(
             access,
             {**ASSETS, b"/login": LoginResource(access)},
             {
-                b"/": PageResource(sources, access, pulse),
-                b"/events": EventsResource(pulse, _client),
+                b"/": PageResource(sources, access, live_updates),
+                b"/events": EventsResource(live_updates, _client),
                 **{f"/actions/{each}".encode("ascii"): actions for each in ACTIONS},
                 b"/logout": LogoutResource(),
                 **more,
@@ -74,18 +73,19 @@ class AdminParts:
                 b"/deliveries/": DeliveryResource(sources, access),
             },
         )
-        site = make_site(root, ground.reactor, _LIMITS, Clients(lambda: config().server.trusted_proxies))
+        site = make_site(root, context.reactor, _LIMITS, Clients(lambda: config().server.trusted_proxies))
         key = "admin.listen"
-        return cls(history, pulse, Listener(lambda: _description(config()), site, ground.reactor, key, (key,)))
+        listener = Listener(lambda: _description(config()), site, context.reactor, key, (key,))
+        return cls(recent_stats, live_updates, listener)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """
-        Listen where a new configuration says as well, until it is decided.
+        Bind the address of a new configuration, besides the current one.
 
-        :return: to be called with whether it takes effect.
-        :raises ConfigError: nobody can listen there, or not we.
+        :return: to be called with whether the configuration takes effect; closes the other address.
+        :raises ConfigError: the address cannot be bound.
         """
-        return await self.door.prepare(_description(config))
+        return await self.listener.prepare(_description(config))
 
 
 def _client(request: Request) -> str:
@@ -94,7 +94,7 @@ def _client(request: Request) -> str:
 
 def _description(config: Config) -> str:
     """
-    Where to listen, as an endpoint's description; empty for nowhere.
+    The endpoint to listen at; empty for none.
     """
     place = host_and_port(config.admin.listen)
     if not config.admin.enabled or place is None:

@@ -30,9 +30,9 @@ from itsjustintv.admin.views import (
     SubscriptionView,
 )
 from itsjustintv.app.context import Context
-from itsjustintv.app.delivery import Deliveries
+from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
-from itsjustintv.app.web import Web
+from itsjustintv.app.web import WebParts
 from itsjustintv.delivery.sample import SampleRefused, SampleSender
 from itsjustintv.journal import offline
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
@@ -62,25 +62,25 @@ class AdminSources:
     Answers for every part.
     """
 
-    _ground: Context
+    _context: Context
     _twitch: TwitchParts
-    _deliveries: Deliveries
+    _delivery: DeliveryParts
     _subscriptions: SubscriptionParts
-    _web: Web
-    _history: RecentStats
+    _web: WebParts
+    _recent_stats: RecentStats
     _started_at: float = field(init=False)
-    _rehearsal: SampleSender = field(init=False)
+    _sample_sender: SampleSender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        ground = self._ground
-        self._started_at = ground.reactor.seconds()
-        self._rehearsal = SampleSender(
-            self._deliveries.sender.send,
-            self._deliveries.render,
-            ground.routing.destination,
-            ground.routing.streamers,
-            ground.new_id,
-            ground.wall,
+        context = self._context
+        self._started_at = context.reactor.seconds()
+        self._sample_sender = SampleSender(
+            self._delivery.sender.send,
+            self._delivery.render,
+            context.routing.destination,
+            context.routing.streamers,
+            context.new_event_id,
+            context.wall,
         )
 
     def sources(self) -> Sources:
@@ -99,7 +99,7 @@ class AdminSources:
             certificates=self.certificates,
             configuration=self.configuration,
             rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
-            series=self._history.series,
+            series=self._recent_stats.series,
             retry=self.retry,
             resend=self.resend,
             cancel=self.cancel,
@@ -112,8 +112,8 @@ class AdminSources:
         """
         The whole in short.
         """
-        account = await self._ground.journal.accounting()
-        undelivered = await self._ground.journal.undelivered()
+        account = await self._context.journal.accounting()
+        undelivered = await self._context.journal.undelivered()
         failed, degraded = self._web.health.reasons()
         return StatusView(
             status=self._web.health.status(failed, degraded),
@@ -122,11 +122,11 @@ class AdminSources:
                 *(ReasonView(**each, grave=False) for each in degraded),
             ],
             version=__version__,
-            now=moment(self._ground.wall.seconds()) or "",
-            started_at=moment(self._started_at + self._ground.jumps.ahead) or "",
-            streamers=len(self._ground.routing.streamers()),
+            now=moment(self._context.wall.seconds()) or "",
+            started_at=moment(self._started_at + self._context.clock_jumps.ahead) or "",
+            streamers=len(self._context.routing.streamers()),
             live=len(self._twitch.roster.live()),
-            under_way=self._deliveries.queue.under_way,
+            under_way=self._delivery.queue.under_way,
             subscriptions=self._subscriptions_view(),
             undelivered=undelivered,
             accounting=AccountingView(**asdict(account), imbalance=account.imbalance),
@@ -140,7 +140,7 @@ class AdminSources:
         query = query.casefold()
         live = self._twitch.roster.live()
         ranked: tuple[list[Streamer], ...] = ([], [], [], [])
-        for each in self._ground.routing.streamers():
+        for each in self._context.routing.streamers():
             if not query or self._matches(each, query):
                 ranked[0 if each.user_id in live else _ORDER[self._state(each)[0]]].append(each)
         found = [each for rank in ranked for each in rank]
@@ -158,7 +158,7 @@ class AdminSources:
         """
         found: list[EventHistory] = []
         for _ in range(_QUESTIONS):
-            part, after = await self._ground.journal.ask(
+            part, after = await self._context.journal.ask(
                 partial(history_reads.events, after=after, limit=limit - len(found), filters=filters)
             )
             found += part
@@ -171,7 +171,7 @@ class AdminSources:
         One event, by its id or a prefix of it.
         """
         found = await self._named(ids.event, event_id)
-        return None if found is None else await self._ground.journal.ask(partial(history_reads.event, event_id=found))
+        return None if found is None else await self._context.journal.ask(partial(history_reads.event, event_id=found))
 
     async def deliveries(
         self,
@@ -182,7 +182,7 @@ class AdminSources:
         """
         Some of the deliveries.
         """
-        return await self._ground.journal.ask(
+        return await self._context.journal.ask(
             partial(history_reads.deliveries, after=after, limit=limit, filters=filters)
         )
 
@@ -194,14 +194,14 @@ class AdminSources:
         return (
             None
             if found is None
-            else await self._ground.journal.ask(partial(history_reads.delivery, delivery_id=found))
+            else await self._context.journal.ask(partial(history_reads.delivery, delivery_id=found))
         )
 
     def signing(self, name: str) -> Signing | None:
         """
         How deliveries to a destination are signed.
         """
-        found = self._ground.routing.destination(name)
+        found = self._context.routing.destination(name)
         if found is None:
             return None
         return Signing(kind=found.signature, signed=bool(found.secret), header=found.header, hashing=found.hashing)
@@ -210,8 +210,8 @@ class AdminSources:
         """
         Some of the destinations, and how many there are.
         """
-        waiting = {each.destination: each for each in await self._ground.journal.ask(history_reads.waiting)}
-        routing, last = self._ground.routing, self._history.last
+        waiting = {each.destination: each for each in await self._context.journal.ask(history_reads.waiting)}
+        routing, last = self._context.routing, self._recent_stats.last
         everywhere = routing.destinations()
         ailing = {name for name in everywhere if name in waiting or ((tried := last(name)) and not tried.ok)}
         names = [*(name for name in everywhere if name in ailing), *(name for name in everywhere if name not in ailing)]
@@ -250,7 +250,7 @@ class AdminSources:
         """
         Where the configuration stands. Its problems and warnings quote no value.
         """
-        status, loaded = self._on_the_wall(self._ground.settings.status()), self._ground.settings.loaded
+        status, loaded = self._on_the_wall(self._context.config_service.status()), self._context.config_service.loaded
         return ConfigurationView(
             hash=status.hash,
             changed_at=moment(status.changed_at) or "",
@@ -288,7 +288,7 @@ class AdminSources:
         Send a test notification.
         """
         try:
-            attempt = await self._rehearsal.send(name)
+            attempt = await self._sample_sender.send(name)
         except SampleRefused as error:
             raise Declined(str(error)) from None
         if attempt is None:
@@ -301,9 +301,9 @@ class AdminSources:
         """
         self._twitch.roster.look()
         return (
-            await self._ground.journal.ask(history_reads.mark),
+            await self._context.journal.ask(history_reads.mark),
             self._web.health.reasons(),
-            self._ground.settings.status(),
+            self._context.config_service.status(),
             self._subscriptions_view(),
             self._web.https.metrics(),
             self._twitch.roster.version,
@@ -322,16 +322,16 @@ class AdminSources:
             except ids.Ambiguous as error:
                 return error
 
-        found = await self._ground.journal.ask(look)
+        found = await self._context.journal.ask(look)
         if isinstance(found, ids.Ambiguous):
             raise Declined(str(found))
         return found
 
     async def _order(self, change: offline.Change, delivery_id: str) -> Delivery:
-        now = self._ground.reactor.seconds()
+        now = self._context.reactor.seconds()
         found = await self._named(ids.deliveries, delivery_id) or delivery_id
         try:
-            return await self._ground.journal.order(lambda connection: change(connection, found, now))
+            return await self._context.journal.order(lambda connection: change(connection, found, now))
         except offline.Missing as error:
             raise Unknown(str(error)) from None
         except offline.OperationRefused as error:
@@ -341,7 +341,7 @@ class AdminSources:
         """
         With its moments as the clock of the machine has them.
         """
-        return shift_times(value, self._ground.jumps.ahead)
+        return shift_times(value, self._context.clock_jumps.ahead)
 
     def _subscriptions_view(self) -> SubscriptionsView:
         report = self._on_the_wall(self._subscriptions.keeper.report())

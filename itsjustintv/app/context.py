@@ -1,5 +1,5 @@
 """
-What every group of parts stands on.
+What every part of the daemon may use: time, storage, configuration, routing, telemetry.
 """
 
 from __future__ import annotations
@@ -28,54 +28,51 @@ __all__ = ["Context", "EventIds"]
 @frozen(kw_only=True)
 class Context:
     """
-    Handed to each group.
+    Handed to each group of parts.
 
-    :ivar reactor: its time is steady: waits and ages go by it, and whatever is dated within the daemon.
-    :ivar steady: the same time, and what the wall clock makes of it.
-    :ivar wall: the time of the machine, for what is compared with what others date.
-    :ivar jumps: hears of it when the clock of the machine is set.
-    :ivar random: answers with a number from 0 up to 1.
-    :ivar disk: runs what may block on files.
-    :ivar settings: the configuration and its changes.
-    :ivar new_id: names an event.
-    :ivar hide: keeps texts out of the log from now on.
-    :ivar metrics: counts what happens.
-    :ivar tracer: begins traces and spans.
-    :ivar following: makes the spans of an event.
+    :ivar reactor: its time is steady: it cannot be set, and is used for waits, ages and times within the daemon.
+    :ivar steady: the same time, and how to convert it to the wall clock's.
+    :ivar wall: the machine's clock, for times that are compared with others' or read by others.
+    :ivar clock_jumps: notices when the machine's clock is set.
+    :ivar random: returns a number from 0 up to 1.
+    :ivar file_threads: runs functions that may block on files.
+    :ivar config_service: the configuration and its changes.
+    :ivar new_event_id: makes the id of an event.
+    :ivar hide_secrets: keeps texts out of the log from now on.
     """
 
     reactor: Any
     steady: SteadyClock
     wall: WallClock
-    jumps: ClockJumps
+    clock_jumps: ClockJumps
     random: Callable[[], float]
-    disk: FileThreadPool
-    settings: ConfigService
+    file_threads: FileThreadPool
+    config_service: ConfigService
     journal: SQLiteJournal
     routing: Routing
-    new_id: EventIds
-    hide: Callable[[Iterable[str]], None]
+    new_event_id: EventIds
+    hide_secrets: Callable[[Iterable[str]], None]
     metrics: Metrics
     tracer: Tracer
-    following: EventSpans
+    event_spans: EventSpans
 
     def config(self) -> Config:
         """
-        The configuration of the moment.
+        The current configuration.
         """
-        return self.settings.config
+        return self.config_service.config
 
 
 @define(eq=False)
 class EventIds:
     """
-    Makes ids that nobody else makes, and that sort by the time at which they were made.
+    Makes unique ids that sort by the time at which they were made.
 
-    New rows of the journal then stand beside each other in every index on an id. With random ones each event touches
-    pages of its own all over the file, and all of them are written for it.
+    New rows of the journal are then neighbours in every index on an id. With random ids each event would touch, and
+    write, pages all over the file.
 
-    :ivar clock: tells milliseconds since the epoch: the first twelve hexadecimal digits.
-    :ivar name: of this process, random: the next digits. The last eight count.
+    :ivar clock: its milliseconds since the epoch are the first twelve hexadecimal digits.
+    :ivar name: random, of this process: the next digits. The last eight are a counter.
     """
 
     _clock: IReactorTime
@@ -83,8 +80,5 @@ class EventIds:
     _numbers: count[int] = field(factory=count, init=False)
 
     def __call__(self) -> str:
-        """
-        Make another one.
-        """
         milliseconds = int(self._clock.seconds() * 1000)
         return f"{milliseconds:012x}{self._name}{next(self._numbers):08x}"

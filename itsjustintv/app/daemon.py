@@ -1,5 +1,5 @@
 """
-All groups of parts together: what a change means to each, and the order in which they start.
+How the daemon is put together, in which order its services start and stop, and what a reload means to each part.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from itsjustintv.admin.recent_stats import RecentStats
 from itsjustintv.app.admin import AdminParts
 from itsjustintv.app.admin_sources import AdminSources
 from itsjustintv.app.context import Context
-from itsjustintv.app.delivery import Deliveries
-from itsjustintv.app.removal_grace import RemovalGrace
-from itsjustintv.app.systemd import SystemdNotifier
-from itsjustintv.app.telemetry import TelemetryParts
+from itsjustintv.app.delivery import DeliveryParts
+from itsjustintv.app.telemetry import TelemetryParts, traced_accept, traced_enricher
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
-from itsjustintv.app.web import Web, vitals
+from itsjustintv.app.web import WebParts, vitals
+from itsjustintv.config.removal_grace import RemovalGrace
 from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.support.file_watch import Hangup
 from itsjustintv.support.services import StartWhenReady
+from itsjustintv.support.systemd import SystemdNotifier
 
 __all__ = ["Daemon"]
 
@@ -31,178 +31,192 @@ __all__ = ["Daemon"]
 @frozen(kw_only=True)
 class Daemon:
     """
-    Every group.
+    All parts of the daemon.
     """
 
-    ground: Context
+    context: Context
     twitch: TwitchParts
-    deliveries: Deliveries
+    delivery: DeliveryParts
     subscriptions: SubscriptionParts
-    web: Web
+    web: WebParts
     telemetry: TelemetryParts
     admin: AdminParts
 
     @classmethod
-    def of(cls, ground: Context, environ: Mapping[str, str]) -> Daemon:
+    def of(cls, context: Context, environ: Mapping[str, str]) -> Daemon:
         """
-        Put them together, from the end of an event's way to its beginning.
+        Build every part. An event passes them in the opposite order: each part is handed the next step.
 
-        :param environ: the variables ``OTEL_*`` are in it.
-        :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
+        :param environ: holds the variables ``OTEL_*``.
+        :raises CertificateUnusable: HTTPS cannot be served as configured.
         """
-        twitch = TwitchParts.of(ground)
-        history = RecentStats(ground.reactor, ground.journal.outcomes)
-        deliveries = Deliveries.of(ground, twitch.enricher, (history,))
-        subscriptions = SubscriptionParts.of(ground, twitch, ground.metrics.recovering(deliveries.accept))
-        web = Web.of(ground, twitch, deliveries, subscriptions)
-        telemetry = TelemetryParts.of(ground, twitch, deliveries, subscriptions, web=web, environ=environ)
-        showing = AdminSources(ground, twitch, deliveries, subscriptions, web, history)
-        admin = AdminParts.of(ground, history, showing.sources(), {b"/metrics": telemetry.resource})
+        recent_stats = RecentStats(context.reactor, context.journal.outcomes)
+        twitch = TwitchParts.of(context)
+        delivery = DeliveryParts.of(context, traced_enricher(context, twitch.enricher), (recent_stats,))
+        accept = traced_accept(context, delivery.pipeline.accept)
+        subscriptions = SubscriptionParts.of(context, twitch, context.metrics.recovering(accept))
+        web = WebParts.of(context, twitch, delivery, subscriptions, accept=accept)
+        telemetry = TelemetryParts.of(context, twitch, delivery, subscriptions, web=web, environ=environ)
+        sources = AdminSources(context, twitch, delivery, subscriptions, web, recent_stats).sources()
+        admin = AdminParts.of(context, recent_stats, sources, {b"/metrics": telemetry.resource})
         return cls(
-            ground=ground,
+            context=context,
             twitch=twitch,
-            deliveries=deliveries,
+            delivery=delivery,
             subscriptions=subscriptions,
             web=web,
             telemetry=telemetry,
             admin=admin,
         )
 
-    def follow(self, noted: Callable[[Config], None]) -> None:
+    def services(self, systemd: SystemdNotifier) -> Mapping[str, IService]:
         """
-        Let each part hear of a new configuration.
+        Every service by its name, in the order in which they start; they stop in the opposite order.
 
-        :param noted: told first.
+        :param systemd: also told of reloads.
         """
-
-        def follow(old: Config, new: Config) -> None:
-            noted(new)
-            Deferred.fromCoroutine(settle())
-            before = self.ground.routing.wanted()
-            self.ground.routing.configure(new)
-            for absences in self._absences.values():
-                absences.refresh()
-            self.ground.metrics.expect(self.ground.routing.destinations())
-            self.telemetry.service.refresh()
-            self.deliveries.queue.refresh()
-            self.subscriptions.identities.refresh()
-            # What went live while it was not configured was ignored.
-            self.subscriptions.catch_up.ask(self.ground.routing.wanted().keys() - before.keys())
-            if old.admin.token != new.admin.token:
-                self.admin.pulse.dismiss()
-            if callback_url(old) == callback_url(new):
-                self.subscriptions.keeper.reconcile("the configuration was reloaded")
-            else:
-                # Twitch verifies the new one at once, so it must be served. Whoever gives up waiting has changed it
-                # again.
-                self._reachable(new).addCallbacks(
-                    lambda _: called_back(), lambda failure: failure.trap(CancelledError) and None
-                )
-
-        async def settle() -> None:
-            await self.admin.door.settled()
-            await self.web.settle()
-
-        def called_back() -> None:
-            self.subscriptions.preflight.look()
-            self.subscriptions.keeper.reconcile("the callback has changed")
-
-        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
-        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
-        # The last one, and it does not wait: nobody may come in at a new port before it is decided how to serve.
-        self.ground.settings.precede(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
-        self.ground.settings.subscribe(follow)
-
-    def vitals(self) -> Sequence[tuple[str, Callable[[], str | None]]]:
-        """
-        What must live for the daemon to be alive: what only a restart can mend.
-        """
-        return (
-            ("http", self.web.listener.problem),
-            *((each.name, each.check) for each in vitals(self.ground, self.deliveries)),
+        context, subscriptions = self.context, self.subscriptions
+        examined = StartWhenReady(
+            (self._when_served,), subscriptions.preflight.startService, subscriptions.preflight.stopService
+        )
+        # Twitch verifies a callback at once, so it must be served before.
+        subscribed = StartWhenReady(
+            (subscriptions.identities.whenReady, self._when_served),
+            self._begin_to_subscribe,
+            subscriptions.keeper.stopService,
         )
 
-    def storeys(self, supervisor: SystemdNotifier) -> Mapping[str, IService]:
-        """
-        Every service by its name, in the order of the start: each stands on those before it.
-
-        :param supervisor: hears of a reload, and comes last.
-        """
-        keeper, preflight = self.subscriptions.keeper, self.subscriptions.preflight
-
-        def hang_up() -> None:
-            supervisor.reloading(self.ground.settings.request("SIGHUP"))
-            self.subscriptions.identities.refresh()
-            keeper.reconcile("SIGHUP")
-            # What an authority refused for good may be worth another try, though nothing of it is in the configuration.
-            self.web.https.refresh()
-
-        def reachable() -> Deferred[None]:
-            return self._reachable(self.ground.config())
-
-        def subscribe() -> None:
-            keeper.startService()
-            self.subscriptions.catch_up.ask(self.ground.routing.wanted())
-
-        examined = StartWhenReady((reachable,), preflight.startService, preflight.stopService)
-        # Twitch verifies a callback at once, so there must be somebody to answer.
-        subscribed = StartWhenReady((self.subscriptions.identities.whenReady, reachable), subscribe, keeper.stopService)
-
-        def again(_old: Config, _new: Config) -> None:
+        def restart_when_ready(_old: Config, _new: Config) -> None:
             examined.again()
             subscribed.again()
 
-        # There may be another callback by now, or another way to serve it.
-        self.ground.settings.subscribe(again)
-        self.ground.jumps.subscribe(self._clock_was_set)
+        # The callback may be another one, or be served by another TLS mode.
+        context.config_service.subscribe(restart_when_ready)
+        context.clock_jumps.subscribe(self._check_again_after_clock_jump)
         return {
-            "journal": self.ground.journal,
-            "jumps": self.ground.jumps,
-            "disk": self.ground.disk,
+            # Storage, time and threads, which everything else uses.
+            "journal": context.journal,
+            "clock_jumps": context.clock_jumps,
+            "file_threads": context.file_threads,
             "telemetry": self.telemetry.service,
-            **self._absences,
-            "output": self.deliveries.output,
-            "ids": self.subscriptions.identities,
+            # An event's steps, the last one first: each is ready before the one that hands it work.
+            **self._removal_graces,
+            "output_file": self.delivery.output,
+            "user_ids": subscriptions.identities,
             "followers": self.twitch.followers,
-            "images": self.twitch.images,
-            "deliveries": self.deliveries.queue,
-            "pipeline": self.deliveries.pipeline,
-            "backlog": self.deliveries.backlog,
-            "catch_up": self.subscriptions.catch_up,
-            "https": self.web.https,
+            "profile_images": self.twitch.images,
+            "delivery_queue": self.delivery.queue,
+            "pipeline": self.delivery.pipeline,
+            "stall_check": self.delivery.stall_check,
+            "catch_up": subscriptions.catch_up,
+            # From here on messages arrive.
+            "tls": self.web.https,
             "http": self.web.listener,
-            "roster": self.twitch.roster,
-            "history": self.admin.history,
-            "pulse": self.admin.pulse,
-            "admin": self.admin.door,
-            "configuration": self.ground.settings,
-            "preflight": examined,
+            # The admin page.
+            "live_status": self.twitch.roster,
+            "recent_stats": self.admin.recent_stats,
+            "live_updates": self.admin.live_updates,
+            "admin": self.admin.listener,
+            # Changes from outside.
+            "configuration": context.config_service,
+            "callback_check": examined,
             "subscriptions": subscribed,
-            "hangup": Hangup(self.ground.reactor, hang_up),
-            "supervisor": supervisor,
+            "hangup": Hangup(context.reactor, lambda: self._hang_up(systemd)),
+            # READY=1 when all of that has started, STOPPING=1 before any of it stops.
+            "systemd": systemd,
         }
 
-    def _clock_was_set(self) -> None:
+    def follow_configuration(self, noted: Callable[[Config], None]) -> None:
         """
-        See what was judged by the wrong time anew: whether messages are refused, who has gone live while they were,
-        what subscriptions and certificates are worth.
+        Hand every new configuration to each part.
+
+        :param noted: called first.
+        """
+        service = self.context.config_service
+        service.precede(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
+        service.precede(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
+        # The last one, and it does not wait: a new port must not answer before its TLS mode is decided.
+        service.precede(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
+
+        def follow(old: Config, new: Config) -> None:
+            noted(new)
+            self._reconfigure(old, new)
+
+        service.subscribe(follow)
+
+    def liveness_checks(self) -> Sequence[tuple[str, Callable[[], str | None]]]:
+        """
+        What must work for the daemon to be alive; only a restart repairs it.
+        """
+        return (
+            ("http", self.web.listener.problem),
+            *((each.name, each.check) for each in vitals(self.context, self.delivery)),
+        )
+
+    def _reconfigure(self, old: Config, new: Config) -> None:
+        Deferred.fromCoroutine(self._close_old_ports())
+        routing = self.context.routing
+        before = routing.wanted()
+        routing.configure(new)
+        for grace in self._removal_graces.values():
+            grace.refresh()
+        self.context.metrics.expect(routing.destinations())
+        self.telemetry.service.refresh()
+        self.delivery.queue.refresh()
+        self.subscriptions.identities.refresh()
+        # A streamer may have gone live before it was configured: that message was ignored.
+        self.subscriptions.catch_up.ask(routing.wanted().keys() - before.keys())
+        if old.admin.token != new.admin.token:
+            self.admin.live_updates.dismiss()
+        if callback_url(old) == callback_url(new):
+            self.subscriptions.keeper.reconcile("the configuration was reloaded")
+        else:
+            # Twitch verifies the new callback at once, so it must be served first. Cancelled when it changes again.
+            self._when_served(new).addCallbacks(
+                lambda _: self._change_callback(), lambda failure: failure.trap(CancelledError) and None
+            )
+
+    async def _close_old_ports(self) -> None:
+        await self.admin.listener.settled()
+        await self.web.settle()
+
+    def _change_callback(self) -> None:
+        self.subscriptions.preflight.look()
+        self.subscriptions.keeper.reconcile("the callback has changed")
+
+    def _begin_to_subscribe(self) -> None:
+        self.subscriptions.keeper.startService()
+        self.subscriptions.catch_up.ask(self.context.routing.wanted())
+
+    def _hang_up(self, systemd: SystemdNotifier) -> None:
+        systemd.reloading(self.context.config_service.request("SIGHUP"))
+        self.subscriptions.identities.refresh()
+        self.subscriptions.keeper.reconcile("SIGHUP")
+        # A certificate order that was refused may succeed now, for reasons that are not in the configuration.
+        self.web.https.refresh()
+
+    def _check_again_after_clock_jump(self) -> None:
+        """
+        Check again what was judged by the wrong time: the age of messages, and with it who went live while they were
+        refused; subscriptions; certificates.
         """
         self.twitch.time.look()
-        self.subscriptions.catch_up.ask(self.ground.routing.wanted())
+        self.subscriptions.catch_up.ask(self.context.routing.wanted())
         self.subscriptions.keeper.reconcile("the clock was set")
         self.web.https.refresh()
 
     @property
-    def _absences(self) -> Mapping[str, RemovalGrace]:
+    def _removal_graces(self) -> Mapping[str, RemovalGrace]:
         return {
-            "destinations": self.deliveries.destinations,
-            "streamers": self.deliveries.streamers,
-            "channels": self.subscriptions.channels,
-            "logins": self.subscriptions.logins,
+            "removed_destinations": self.delivery.destinations,
+            "removed_streamers": self.delivery.streamers,
+            "removed_channels": self.subscriptions.channels,
+            "removed_logins": self.subscriptions.logins,
         }
 
-    def _reachable(self, config: Config) -> Deferred[None]:
+    def _when_served(self, config: Config | None = None) -> Deferred[None]:
         """
-        Fires when the callback of a configuration can be served.
+        Fires when the callback of a configuration, otherwise of the current one, can be served.
         """
-        return self.web.https.when_ready(urlsplit(callback_url(config)).hostname or "")
+        url = callback_url(config or self.context.config())
+        return self.web.https.when_ready(urlsplit(url).hostname or "")

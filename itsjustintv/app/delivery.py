@@ -1,5 +1,5 @@
 """
-The way of an event from its acceptance to the last word on each of its deliveries.
+Builds what an event passes through: journal, pipeline, queue and sender.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from itsjustintv.app.context import Context
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
+from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.delivery.stall_check import StallCheck
 from itsjustintv.destinations import open_destination
 from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink, Render
+from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render
 from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.support.http_agents import deliveries_agent
 
-__all__ = ["Deliveries"]
+__all__ = ["DeliveryParts"]
 
 
 @frozen
-class Deliveries:
+class DeliveryParts:
     """
-    Its parts, from the end to the beginning.
+    The parts between an accepted event and the outcome of each of its deliveries.
 
-    :ivar destinations: since when destinations have been missing that deliveries wait for; likewise ``streamers``.
-    :ivar accept: where an event enters.
+    :ivar destinations: when deliveries to destinations that were removed from the configuration end; likewise
+        ``streamers``.
     """
 
     destinations: RemovalGrace
@@ -41,26 +41,25 @@ class Deliveries:
     sender: HttpSender
     queue: DeliveryQueue
     pipeline: Pipeline
-    backlog: StallCheck
-    accept: Accept
+    stall_check: StallCheck
 
     @classmethod
-    def of(cls, ground: Context, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> Deliveries:
+    def of(cls, context: Context, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> DeliveryParts:
         """
-        Put them together.
-
         :param enricher: adds what Twitch knows of a broadcast.
-        :param listeners: who else hears of every outcome.
+        :param listeners: told of every outcome, besides the output file and telemetry.
         """
-        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
-        output = OutputFile(lambda: config().output, reactor, ground.disk.run, journal.outcomes, ground.steady.ahead)
-        sinks = (output, ground.metrics, ground.following, *listeners)
+        reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
+        output = OutputFile(
+            lambda: config().output, reactor, context.file_threads.run, journal.outcomes, context.steady.ahead
+        )
+        sinks = (output, context.metrics, context.event_spans, *listeners)
         sender = HttpSender(
             deliveries_agent(reactor),
             reactor,
             lambda: config().retry.timeout,
-            ground.tracer.begin_span,
-            ground.wall.seconds,
+            context.tracer.begin_span,
+            context.wall.seconds,
         )
         destinations = RemovalGrace(
             DESTINATIONS,
@@ -94,7 +93,7 @@ class Deliveries:
             lambda: config().retry,
             sinks,
             reactor,
-            ground.random,
+            context.random,
             ends=destinations.ends,
             forget=destinations.forget,
             orphaned=orphaned,
@@ -112,11 +111,10 @@ class Deliveries:
             lambda: config().cache.ttl,
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
-            ground.following.kept,
+            context.event_spans.kept,
             streamers.ends,
-            wall=ground.wall.seconds,
+            wall=context.wall.seconds,
         )
-        accept = ground.following.accepting(pipeline.accept)
         return cls(
             destinations,
             streamers,
@@ -130,5 +128,4 @@ class Deliveries:
                 journal.undelivered,
                 reactor,
             ),
-            accept,
         )

@@ -1,5 +1,5 @@
 """
-What is measured: looked at where it is, brought together, shown and sent.
+Where telemetry joins the parts: the wrappers through which events are traced, and where each gauge is read.
 """
 
 from __future__ import annotations
@@ -12,30 +12,46 @@ from attrs import frozen
 
 from itsjustintv import __version__
 from itsjustintv.app.context import Context
-from itsjustintv.app.delivery import Deliveries
+from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
-from itsjustintv.app.web import Web
+from itsjustintv.app.web import WebParts
 from itsjustintv.config.secrets import given_to_collectors
 from itsjustintv.config.sections import Config
+from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.model import Census, State
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.collect import Collection
+from itsjustintv.telemetry.event_spans import TracedEnricher
 from itsjustintv.telemetry.export_service import TelemetryService
 from itsjustintv.telemetry.instruments import OTHER, Labels
 from itsjustintv.telemetry.otlp_settings import Settings
 from itsjustintv.telemetry.prometheus import MetricsResource
 
-__all__ = ["TelemetryParts"]
+__all__ = ["TelemetryParts", "traced_accept", "traced_enricher"]
 
 _STATES = ("healthy", "failing", "paused")
 
 _Values = Iterable[tuple[Labels, float]]
 
 
+def traced_accept(context: Context, accept: Accept) -> Accept:
+    """
+    Begin a trace for each event on its way to ``accept``.
+    """
+    return context.event_spans.accepting(accept)
+
+
+def traced_enricher(context: Context, enricher: IEnricher) -> IEnricher:
+    """
+    Show in the trace of each event how it was enriched, with the calls made for it.
+    """
+    return TracedEnricher(enricher, context.event_spans, context.tracer, context.reactor)
+
+
 @frozen
 class TelemetryParts:
     """
-    Its parts.
+    The export of telemetry, and ``/metrics``.
 
     :ivar resource: ``/metrics``.
     """
@@ -46,35 +62,33 @@ class TelemetryParts:
     @classmethod
     def of(
         cls,
-        ground: Context,
+        context: Context,
         twitch: TwitchParts,
-        deliveries: Deliveries,
+        deliveries: DeliveryParts,
         subscriptions: SubscriptionParts,
         *,
-        web: Web,
+        web: WebParts,
         environ: Mapping[str, str],
     ) -> TelemetryParts:
         """
-        Put them together.
-
-        :param environ: the variables ``OTEL_*`` are in it.
+        :param environ: holds the variables ``OTEL_*``.
         """
-        metrics = ground.metrics
-        collection = Collection(metrics.registry, ground.journal.census, ground.reactor, ground.disk.run)
+        metrics = context.metrics
+        collection = Collection(metrics.registry, context.journal.census, context.reactor, context.file_threads.run)
         service = TelemetryService(
-            lambda: _settings(ground.config(), environ),
-            ground.tracer,
+            lambda: _settings(context.config(), environ),
+            context.tracer,
             collection,
             metrics.spans,
-            ground.reactor,
-            ground.disk.run,
-            ahead=ground.steady.ahead,
+            context.reactor,
+            context.file_threads.run,
+            ahead=context.steady.ahead,
         )
-        metrics.expect(ground.routing.destinations())
-        _observe_journal(ground, collection)
-        _observe_deliveries(ground, deliveries)
-        _observe_twitch(ground, twitch, subscriptions)
-        _observe_daemon(ground, web, service)
+        metrics.expect(context.routing.destinations())
+        _observe_journal(context, collection)
+        _observe_deliveries(context, deliveries)
+        _observe_twitch(context, twitch, subscriptions)
+        _observe_daemon(context, web, service)
         return cls(service, MetricsResource(collection.text))
 
 
@@ -90,8 +104,8 @@ def _settings(config: Config, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _observe_journal(ground: Context, collection: Collection) -> None:
-    registry, now = ground.metrics.registry, ground.reactor.seconds
+def _observe_journal(context: Context, collection: Collection) -> None:
+    registry, now = context.metrics.registry, context.reactor.seconds
 
     def counted(count: Callable[[Census], int]) -> float | None:
         return None if collection.census is None else count(collection.census)
@@ -103,9 +117,9 @@ def _observe_journal(ground: Context, collection: Collection) -> None:
 
     def pending() -> _Values:
         waiting = {} if collection.census is None else collection.census.pending
-        shown = _shown(ground)
+        shown = _shown(context)
         yield from (((name,), waiting.get(name, 0)) for name in shown)
-        # Those that are not configured any more, and those of a crowd.
+        # Destinations that were removed, and those beyond the limit that have deliveries pending.
         yield from (((name,), count) for name, count in waiting.items() if name not in shown)
 
     def oldest() -> float | None:
@@ -128,21 +142,21 @@ def _observe_journal(ground: Context, collection: Collection) -> None:
     registry.observe_one(catalogue.UNDELIVERED, lambda: counted(lambda census: census.undelivered))
 
 
-def _shown(ground: Context) -> Mapping[str, None]:
+def _shown(context: Context) -> Mapping[str, None]:
     """
-    The destinations that are told apart, in their order: to look at each of a crowd would hold up the reactor.
+    The destinations with metrics of their own, in order; limited, since a look at each of many would block the reactor.
     """
-    return dict.fromkeys(islice(ground.routing.destinations(), catalogue.DESTINATIONS))
+    return dict.fromkeys(islice(context.routing.destinations(), catalogue.DESTINATIONS))
 
 
-def _observe_deliveries(ground: Context, deliveries: Deliveries) -> None:
-    registry, queue = ground.metrics.registry, deliveries.queue
+def _observe_deliveries(context: Context, deliveries: DeliveryParts) -> None:
+    registry, queue = context.metrics.registry, deliveries.queue
 
     def states() -> _Values:
-        known = ground.routing.destinations()
-        troubled = {name: "failing" for name in ground.metrics.failing if name in known}
+        known = context.routing.destinations()
+        troubled = {name: "failing" for name in context.metrics.failing if name in known}
         troubled.update((name, "paused") for name in queue.paused() if name in known)
-        shown = _shown(ground)
+        shown = _shown(context)
         for name in shown:
             state = troubled.pop(name, "healthy")
             yield from (((name, each), float(each == state)) for each in _STATES)
@@ -154,32 +168,32 @@ def _observe_deliveries(ground: Context, deliveries: Deliveries) -> None:
     registry.observe_one(catalogue.ATTEMPTS_UNDER_WAY, lambda: queue.under_way)
 
 
-def _observe_twitch(ground: Context, twitch: TwitchParts, subscriptions: SubscriptionParts) -> None:
-    registry, keeper = ground.metrics.registry, subscriptions.keeper
+def _observe_twitch(context: Context, twitch: TwitchParts, subscriptions: SubscriptionParts) -> None:
+    registry, keeper = context.metrics.registry, subscriptions.keeper
 
-    def standing() -> _Values:
+    def subscription_counts() -> _Values:
         report = keeper.report()
         for state in ("wanted", "enabled", "pending", "broken", "unknown"):
             yield (state,), getattr(report, state)
 
-    registry.observe(catalogue.SUBSCRIPTIONS, standing)
-    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: _wall(ground, keeper.report().at))
-    registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: _wall(ground, twitch.token.expires_at))
+    registry.observe(catalogue.SUBSCRIPTIONS, subscription_counts)
+    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: _wall(context, keeper.report().at))
+    registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: _wall(context, twitch.token.expires_at))
     registry.observe_one(catalogue.CLOCK_AHEAD, twitch.time.ahead)
     registry.observe_one(catalogue.HELIX_POINTS, lambda: twitch.bucket.points)
     registry.observe_one(catalogue.HELIX_LIMIT, lambda: twitch.bucket.limit)
 
 
-def _wall(ground: Context, at: float | None) -> float | None:
+def _wall(context: Context, at: float | None) -> float | None:
     """
-    A moment as the clock of the machine has it.
+    Convert a steady time to the wall clock.
     """
-    return None if at is None else at + ground.jumps.ahead
+    return None if at is None else at + context.clock_jumps.ahead
 
 
-def _observe_daemon(ground: Context, web: Web, service: TelemetryService) -> None:
-    registry, status, traffic = ground.metrics.registry, ground.settings.status, web.traffic
-    started_at = ground.reactor.seconds()
+def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) -> None:
+    registry, status, traffic = context.metrics.registry, context.config_service.status, web.traffic
+    started_at = context.reactor.seconds()
 
     def expiries() -> _Values:
         for each in web.https.metrics():
@@ -207,8 +221,8 @@ def _observe_daemon(ground: Context, web: Web, service: TelemetryService) -> Non
     registry.observe_one(catalogue.HTTP_CONNECTIONS, lambda: len(traffic.open))
     registry.observe(catalogue.RELOADS, lambda: ((("applied",), status().applied), (("failed",), status().failed)))
     registry.observe_one(catalogue.RELOAD_SUCCESSFUL, lambda: float(not status().problems))
-    registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: _wall(ground, status().succeeded_at))
+    registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: _wall(context, status().succeeded_at))
     registry.observe(catalogue.PROBLEM, problems)
     registry.observe(catalogue.BUILD, lambda: (((__version__,), 1.0),))
-    registry.observe_one(catalogue.STARTED, lambda: _wall(ground, started_at))
-    registry.observe_one(catalogue.CLOCK_SET, lambda: ground.jumps.count)
+    registry.observe_one(catalogue.STARTED, lambda: _wall(context, started_at))
+    registry.observe_one(catalogue.CLOCK_SET, lambda: context.clock_jumps.count)

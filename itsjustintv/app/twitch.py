@@ -10,11 +10,10 @@ from attrs import frozen
 from treq.client import HTTPClient
 
 from itsjustintv.app.context import Context
-from itsjustintv.app.removal_grace import CHANNELS, LOGINS, RemovalGrace
+from itsjustintv.config.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.support.http_agents import twitch_agent
-from itsjustintv.telemetry.event_spans import TracedEnricher
 from itsjustintv.telemetry.tracing import ApiCall
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
@@ -60,26 +59,30 @@ class TwitchParts:
         return self.token.problem() or self.helix.problem()
 
     @classmethod
-    def of(cls, ground: Context) -> TwitchParts:
+    def of(cls, context: Context) -> TwitchParts:
         """
         Put them together.
         """
-        reactor, config = ground.reactor, ground.config
+        reactor, config = context.reactor, context.config
         agent = twitch_agent(reactor)
         http = HTTPClient(agent)
-        time = TwitchTime(reactor, ground.wall.seconds)
+        time = TwitchTime(reactor, context.wall.seconds)
         bucket = RateBucket(reactor, wall=time.now)
-        token = AppToken(http, lambda: config().twitch, reactor, ground.disk.run, ground.hide, time.heard)
+        token = AppToken(
+            http, lambda: config().twitch, reactor, context.file_threads.run, context.hide_secrets, time.heard
+        )
 
         def called(call: ApiCall) -> None:
-            ground.metrics.called(call)
-            ground.following.called(call)
+            context.metrics.called(call)
+            context.event_spans.called(call)
 
         helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called, time.heard)
         pace = BatchInterval(bucket, reactor)
         directory = Lookups(helix, reactor, pace)
-        followers = Followers(directory.followers, bucket, pace, ground.journal, reactor)
-        images = ProfileImages(agent, lambda: config().twitch, lambda: config().cache, reactor, ground.disk.run)
+        followers = Followers(directory.followers, bucket, pace, context.journal, reactor)
+        images = ProfileImages(
+            agent, lambda: config().twitch, lambda: config().cache, reactor, context.file_threads.run
+        )
         enricher = TwitchEnricher(
             directory,
             followers.total,
@@ -87,12 +90,11 @@ class TwitchParts:
             reactor,
             lambda: config().enrich.timeout,
             lambda: config().image,
-            ground.metrics.gap,
+            context.metrics.gap,
         )
-        followed = TracedEnricher(enricher, ground.following, ground.tracer, reactor)
-        roster = LiveStatus(directory, ground.routing.wanted, images.get, reactor)
+        roster = LiveStatus(directory, context.routing.wanted, images.get, reactor)
         return cls(
-            time, http, bucket, token, helix, directory, followers, images, roster, LiveStatusEnricher(followed, roster)
+            time, http, bucket, token, helix, directory, followers, images, roster, LiveStatusEnricher(enricher, roster)
         )
 
 
@@ -114,18 +116,18 @@ class SubscriptionParts:
     preflight: CallbackCheck
 
     @classmethod
-    def of(cls, ground: Context, twitch: TwitchParts, accept: Accept) -> SubscriptionParts:
+    def of(cls, context: Context, twitch: TwitchParts, accept: Accept) -> SubscriptionParts:
         """
         Put them together.
 
         :param accept: takes an event that no message told of.
         """
-        reactor, config, journal, routing = ground.reactor, ground.config, ground.journal, ground.routing
+        reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
         catch_up = CatchUpService(
             twitch.directory,
             accept,
             reactor,
-            ground.new_id,
+            context.new_event_id,
             lambda: CatchUpSettings.of(config()),
             wall=twitch.time.now,
         )
@@ -161,7 +163,7 @@ class SubscriptionParts:
             lambda: configured_transport(config()),
             journal,
             reactor,
-            ground.random,
+            context.random,
             catch_up.ask,
             identities.certain,
             channels.ends,

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from itsjustintv.app.context import Context
-from itsjustintv.app.delivery import Deliveries
+from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.config.sections import Config
+from itsjustintv.interfaces import Accept
 from itsjustintv.support.clocks import shift_times
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.tls.modes import ModeFactory
@@ -25,11 +26,11 @@ from itsjustintv.web.health import HealthResource, ProbeCheck, ProbeResource
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import HandlerResource, RootResource, make_site
 
-__all__ = ["Web", "alive", "ready", "vitals"]
+__all__ = ["WebParts", "alive", "ready", "vitals"]
 
 
 @frozen
-class Web:
+class WebParts:
     """
     Its parts.
 
@@ -43,36 +44,44 @@ class Web:
     traffic: ConnectionRegistry
 
     @classmethod
-    def of(cls, ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts) -> Web:
+    def of(
+        cls,
+        context: Context,
+        twitch: TwitchParts,
+        deliveries: DeliveryParts,
+        subscriptions: SubscriptionParts,
+        *,
+        accept: Accept,
+    ) -> WebParts:
         """
         Put them together.
 
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
-        reactor, config, disk = ground.reactor, ground.config, ground.disk
-        ways = ModeFactory(reactor, disk, ground.random, lambda: FileWatch(reactor, disk.run), ground.wall)
+        reactor, config, disk = context.reactor, context.config, context.file_threads
+        ways = ModeFactory(reactor, disk, context.random, lambda: FileWatch(reactor, disk.run), context.wall)
         https = TLSService(config().server.tls, ways, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
-            deliveries.accept,
+            accept,
             subscriptions.keeper.revoked,
             reactor,
-            ground.new_id,
-            ground.metrics.message,
-            ground.wall.seconds,
+            context.new_event_id,
+            context.metrics.message,
+            context.wall.seconds,
         )
-        health = _health(ground, twitch, deliveries, subscriptions, https)
+        health = _health(context, twitch, deliveries, subscriptions, https)
         root = RootResource(
             {
                 b"/twitch": HandlerResource(events.receive),
                 b"/health": health,
-                b"/livez": alive(ground, deliveries),
-                b"/readyz": ready(ground, twitch, deliveries, subscriptions, https),
+                b"/livez": alive(context, deliveries),
+                b"/readyz": ready(context, twitch, deliveries, subscriptions, https),
             }
         )
         clients = Clients(lambda: config().server.trusted_proxies)
         site = make_site(root, reactor, ConnectionLimits(), clients)
-        site.traffic.wall = ground.wall.seconds
+        site.traffic.wall = context.wall.seconds
         chain = make_chain(site, https.encrypt, https.http2, clients, lambda: config().server.proxy_protocol)
         return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.traffic)
 
@@ -94,30 +103,34 @@ class Web:
 
 
 def _health(
-    ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts, https: TLSService
+    context: Context,
+    twitch: TwitchParts,
+    deliveries: DeliveryParts,
+    subscriptions: SubscriptionParts,
+    https: TLSService,
 ) -> HealthResource:
     return HealthResource(
         (
-            ("journal", ground.journal.problem),
+            ("journal", context.journal.problem),
             ("pipeline", deliveries.pipeline.problem),
             ("deliveries", deliveries.queue.problem),
         ),
-        ground.wall,
+        context.wall,
         others=(
             ("clock", twitch.time.problem),
             ("twitch", twitch.problem),
             ("ids", subscriptions.identities.problem),
-            ("streamers", ground.routing.problem),
+            ("streamers", context.routing.problem),
             ("logins", subscriptions.unknown_users.problem),
             ("subscriptions", subscriptions.keeper.problem),
             ("catch_up", subscriptions.catch_up.problem),
-            ("configuration", ground.settings.problem),
+            ("configuration", context.config_service.problem),
             ("certificates", https.problem),
         ),
         details=(
-            ("configuration", lambda: shift_times(ground.settings.status(), ground.jumps.ahead).public()),
-            ("deliveries", deliveries.backlog.public),
-            ("subscriptions", lambda: shift_times(subscriptions.keeper.report(), ground.jumps.ahead).public()),
+            ("configuration", lambda: shift_times(context.config_service.status(), context.clock_jumps.ahead).public()),
+            ("deliveries", deliveries.stall_check.public),
+            ("subscriptions", lambda: shift_times(subscriptions.keeper.report(), context.clock_jumps.ahead).public()),
         ),
     )
 
@@ -129,26 +142,26 @@ def _description(config: Config) -> str:
     return tcp(config.server.listen_addr, config.server.port)
 
 
-def vitals(ground: Context, deliveries: Deliveries) -> Sequence[ProbeCheck]:
+def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
     """
     What only a restart can mend.
     """
     return (
-        ProbeCheck("journal", "a thread has ended", ground.journal.dead),
+        ProbeCheck("journal", "a thread has ended", context.journal.dead),
         ProbeCheck("pipeline", "nothing is prepared", deliveries.pipeline.problem),
         ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
     )
 
 
-def alive(ground: Context, deliveries: Deliveries) -> ProbeResource:
+def alive(context: Context, deliveries: DeliveryParts) -> ProbeResource:
     """
     Whether only a restart can mend it. Whoever gets an answer knows already that the reactor runs.
     """
-    return ProbeResource("alive", "dead", vitals(ground, deliveries))
+    return ProbeResource("alive", "dead", vitals(context, deliveries))
 
 
 def ready(
-    ground: Context, twitch: TwitchParts, deliveries: Deliveries, subscriptions: SubscriptionParts, tls: TLSService
+    context: Context, twitch: TwitchParts, deliveries: DeliveryParts, subscriptions: SubscriptionParts, tls: TLSService
 ) -> ProbeResource:
     """
     Whether everything is as the operator wants it: what Twitch tells is taken in, and everybody wanted is told of.
@@ -161,15 +174,15 @@ def ready(
         "ready",
         "not ready",
         (
-            ProbeCheck("journal", "nothing can be kept", ground.journal.problem),
+            ProbeCheck("journal", "nothing can be kept", context.journal.problem),
             ProbeCheck("intake", "nothing is prepared", deliveries.pipeline.problem),
             ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
-            ProbeCheck("backlog", "deliveries are long overdue", deliveries.backlog.problem),
+            ProbeCheck("backlog", "deliveries are long overdue", deliveries.stall_check.problem),
             ProbeCheck("twitch", "twitch cannot be asked", asked),
             ProbeCheck("logins", "some streamers are unknown to twitch", subscriptions.unknown_users.problem),
             ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
             ProbeCheck("certificates", "a certificate is missing or about to expire", tls.critical),
-            ProbeCheck("configuration", "the configuration on disk cannot be used", ground.settings.problem),
+            ProbeCheck("configuration", "the configuration on disk cannot be used", context.config_service.problem),
         ),
     )
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.console import utc
+from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.config.sections import Config
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.model import Delivery, State

@@ -29,7 +29,7 @@ class CrowdTests(SynchronousTestCase):
         self.metrics = Metrics()
         self.known = dict.fromkeys(NAMES)
         self.paused = [NAMES[1], NAMES[-1], "streamers.gone"]
-        self.ground: Any = SimpleNamespace(
+        self.context: Any = SimpleNamespace(
             metrics=self.metrics,
             routing=SimpleNamespace(destinations=lambda: self.known),
             reactor=SimpleNamespace(seconds=lambda: 1000.0),
@@ -48,7 +48,7 @@ class CrowdTests(SynchronousTestCase):
         """
         self.metrics.failing.update((NAMES[0], NAMES[-2], "streamers.gone"))
         queue: Any = SimpleNamespace(queue=SimpleNamespace(paused=lambda: self.paused, under_way=0))
-        _observe_deliveries(self.ground, queue)
+        _observe_deliveries(self.context, queue)
         states = self.values("destination.state")
         self.assertEqual(sum(states.values()), len(NAMES))
         self.assertEqual(states[NAMES[0], "failing"], 1)
@@ -62,7 +62,7 @@ class CrowdTests(SynchronousTestCase):
         Without a crowd there are no others.
         """
         self.known = {"a": None}
-        _observe_deliveries(self.ground, SimpleNamespace(queue=SimpleNamespace(paused=list, under_way=0)))  # type: ignore[arg-type]
+        _observe_deliveries(self.context, SimpleNamespace(queue=SimpleNamespace(paused=list, under_way=0)))  # type: ignore[arg-type]
         self.assertEqual(self.values("destination.state"), {("a", "healthy"): 1})
 
     def test_what_waits_for_a_crowd(self) -> None:
@@ -70,7 +70,7 @@ class CrowdTests(SynchronousTestCase):
         What waits is counted whole: by destination, or for all beyond the limit together, gone or not.
         """
         counted: Any = SimpleNamespace(census=census(7))
-        _observe_journal(self.ground, counted)
+        _observe_journal(self.context, counted)
         object.__setattr__(counted.census, "pending", {NAMES[0]: 3, NAMES[-1]: 4, NAMES[-2]: 1, "streamers.gone": 2})
         self.assertEqual(self.values("pending"), {(NAMES[0],): 3, (OTHER,): 7})
 
@@ -78,7 +78,7 @@ class CrowdTests(SynchronousTestCase):
         """
         Nothing is said of what is not known yet.
         """
-        _observe_journal(self.ground, SimpleNamespace(census=None))  # type: ignore[arg-type]
+        _observe_journal(self.context, SimpleNamespace(census=None))  # type: ignore[arg-type]
         for name in ("deliveries.wanted", "oldest_pending.age", "last_event.age", "pending"):
             self.assertEqual(self.values(name), {})
 

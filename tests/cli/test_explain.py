@@ -11,8 +11,8 @@ from attrs import evolve
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.cli.main import main
+from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
+from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS, RemovalGrace
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.model import Attempt, Delivery, Destination, State

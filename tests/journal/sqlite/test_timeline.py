@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app import removal_grace
+from itsjustintv.config import removal_grace
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import accept

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.app.systemd`.
+Tests for :mod:`itsjustintv.support.systemd`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.systemd import SystemdNotifier, notifier, watchdog_interval
+from itsjustintv.support.systemd import SystemdNotifier, notifier, watchdog_interval
 
 
 @define(eq=False)
@@ -63,7 +63,7 @@ class SupervisorTests(SynchronousTestCase):
         for function, arguments, keywords in self.reactor.whenRunningHooks:
             function(*arguments, **keywords)
 
-    def lines(self, namespace: str = "itsjustintv.app.systemd.SystemdNotifier") -> list[str]:
+    def lines(self, namespace: str = "itsjustintv.support.systemd.SystemdNotifier") -> list[str]:
         """
         What the log said.
         """

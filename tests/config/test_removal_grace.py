@@ -1,5 +1,5 @@
 """
-Tests of :mod:`itsjustintv.app.removal_grace`.
+Tests of :mod:`itsjustintv.config.removal_grace`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from math import inf
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.removal_grace import DESTINATIONS, RemovalGrace
+from itsjustintv.config.removal_grace import DESTINATIONS, RemovalGrace
 from tests.doubles import MemoryLastKnown
 
 NOW = 1_700_000_000.0
