@@ -17,7 +17,6 @@ from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +26,7 @@ from itsjustintv.filters import FilterResult, decide, of_another_type
 from itsjustintv.interfaces import GraceEnd, IEnricher, IJournal, IOutcomeSink, Match, Render, Submit
 from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["Kept", "OnError", "Pipeline"]
 
@@ -77,7 +77,13 @@ class Pipeline(Service):
     _accepting: set[Deferred[Acceptance]] = field(factory=set, init=False)
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
+    _loop: PeriodicService = field(
+        init=False,
+        default=Factory(
+            lambda self: PeriodicService(self._clock, self._every, "read what is still to be prepared", self._catch_up),
+            takes_self=True,
+        ),
+    )
     _away: bool = field(default=False, init=False)
 
     log = Logger()
@@ -90,32 +96,25 @@ class Pipeline(Service):
         Deferred.fromCoroutine(self._remember()).addErrback(
             lambda failure: self.log.failure("could not read what was announced before", failure)
         )
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._catch_up()))
-        self._loop.clock = self._clock
-        self._loop.start(self._every)
+        self._loop.startService()
 
     def stopService(self) -> Deferred[None]:
         """
         Accept nothing more, let acceptances under way reach the journal, and leave unprepared deliveries to it.
         """
         super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+        looking = self._loop.stopService()
         preparing = list(self._preparing.values())
         for each in preparing:
             each.cancel()
-        under_way: list[Deferred[Any]] = [*self._accepting, *preparing]
+        under_way: list[Deferred[Any]] = [looking, *self._accepting, *preparing]
         return DeferredList(under_way, consumeErrors=True).addCallback(lambda _: None)
 
     def problem(self) -> str | None:
         """
         Why nothing would be prepared, or ``None`` while all is well.
         """
-        if not self.running:
-            return "not running"
-        if self._loop is None or not self._loop.running:
-            return "the loop has ended"
-        return None
+        return self._loop.problem()
 
     def accept(self, event: Event) -> Deferred[Acceptance]:
         """
@@ -183,7 +182,7 @@ class Pipeline(Service):
 
     async def _catch_up(self) -> None:
         """
-        Begin with what the journal holds unprepared. Never raises: the loop must not end.
+        Begin with what the journal holds unprepared.
 
         While the journal cannot be written, one delivery at a time finds out whether it still cannot: more would only
         ask Twitch the same again every time, for nothing.
@@ -198,10 +197,12 @@ class Pipeline(Service):
             found = await self._journal.unprepared(self._clock.seconds(), room + len(self._preparing))
         except JournalUnavailable as error:
             if not self._away:
-                self.log.warn("cannot read what is still to be prepared, will try again: {reason}", reason=str(error))
+                self.log.warn(
+                    "cannot read what is still to be prepared: {reason}; retrying in {delay}",
+                    reason=str(error),
+                    delay=Seconds(self._every),
+                )
             self._away = True
-        except Exception:  # noqa: BLE001 - a defect here must not stop the deliveries for ever
-            self.log.failure("cannot read what is still to be prepared, will try again")
         else:
             self._away = self._away and bool(found)
             for event, delivery in found:

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import Resource
@@ -20,6 +18,7 @@ from zope.interface import implementer
 from itsjustintv.admin.responses import give_problem
 from itsjustintv.admin.sources import Asked
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["EventsResource", "LiveUpdates"]
 
@@ -48,8 +47,13 @@ class LiveUpdates(Service):
     _count: int = field(default=0, init=False)
     _last: object = field(default=None, init=False)
     _silent: int = field(default=0, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
-    _looking: Deferred[None] | None = field(default=None, init=False)
+    _loop: PeriodicService = field(
+        init=False,
+        default=Factory(
+            lambda self: PeriodicService(self._clock, _EVERY, "look for changes", self._compare),
+            takes_self=True,
+        ),
+    )
 
     log = Logger()
 
@@ -80,10 +84,8 @@ class LiveUpdates(Service):
         request.write(b"retry: 2000\n\n")
         if known != self.version:
             self._tell(request)
-        if self._loop is None:
-            self._loop = LoopingCall(self._look)
-            self._loop.clock = self._clock
-            self._loop.start(_EVERY)
+        if not self._loop.running:
+            self._loop.startService()
 
     def dismiss(self) -> None:
         """
@@ -99,33 +101,22 @@ class LiveUpdates(Service):
         """
         super().stopService()
         self.dismiss()
-        if self._looking is not None:
-            self._looking.cancel()
+        self._loop.stopService()
 
     def _remove(self, request: Request) -> None:
         del self._listeners[request]
-        if not self._listeners and self._loop is not None:
-            self._loop.stop()
-            self._loop = None
-
-    def _look(self) -> Deferred[None]:
-        self._looking = Deferred.fromCoroutine(self._compare())
-        return self._looking
+        if not self._listeners:
+            self._loop.stopService()
 
     async def _compare(self) -> None:
         """
-        Look once. Never raises: the loop must not end.
+        Look once.
         """
         mark: object
         try:
             mark = await self._mark()
-        except CancelledError:
-            return
         except JournalUnavailable as error:
             mark = str(error)
-        except Exception:  # noqa: BLE001 - a defect in a part must not end the loop
-            self.log.failure("cannot look whether anything is new, will try again")
-            return
         self._silent += 1
         if mark != self._last:
             self._last = mark

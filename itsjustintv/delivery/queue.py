@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import Retry
@@ -25,6 +24,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["DeliveryQueue", "QueueLimits"]
 
@@ -95,7 +95,12 @@ class DeliveryQueue(Service):
     _serving: bool = field(default=False, init=False)
     _listed: bool = field(default=False, init=False)
     _silent: bool = field(default=False, init=False)
-    _poll: LoopingCall | None = field(default=None, init=False)
+    _loop: PeriodicService = field(
+        init=False,
+        default=Factory(
+            lambda self: PeriodicService(self._clock, self._every, "read what is pending", self._look), takes_self=True
+        ),
+    )
     _runner: AttemptRunner = field(init=False)
 
     log = Logger()
@@ -132,11 +137,7 @@ class DeliveryQueue(Service):
         """
         Why nothing would be delivered, or ``None`` while all is well.
         """
-        if not self.running:
-            return "not running"
-        if self._poll is None or not self._poll.running:
-            return "the loop has ended"
-        return None
+        return self._loop.problem()
 
     def startService(self) -> None:
         """
@@ -144,9 +145,7 @@ class DeliveryQueue(Service):
         """
         super().startService()
         self._listed = False
-        self._poll = LoopingCall(lambda: self._reading(self._look()))
-        self._poll.clock = self._clock
-        self._poll.start(self._every)
+        self._loop.startService()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -154,8 +153,7 @@ class DeliveryQueue(Service):
         recorded, and so will be made again.
         """
         super().stopService()
-        if self._poll is not None and self._poll.running:
-            self._poll.stop()
+        self._loop.stopService()
         for lane in self._lanes.values():
             if lane.timer is not None:
                 lane.timer.cancel()
@@ -291,7 +289,7 @@ class DeliveryQueue(Service):
 
     async def _look(self) -> None:
         """
-        Read the lanes again if somebody else has written to the journal. Never raises: the loop must not end.
+        Read the lanes again if somebody else has written to the journal.
         """
         try:
             if self._listed:
@@ -299,13 +297,8 @@ class DeliveryQueue(Service):
             if not self._listed:
                 await self._adopt()
             names = [] if self._listed else await self._journal.destinations()
-        except CancelledError:
-            return
         except JournalUnavailable as error:
             self._say_unavailable(error)
-            return
-        except Exception:  # noqa: BLE001 - a defect here must not stop the deliveries for ever
-            self.log.failure("cannot read what is pending, will try again")
             return
         self._silent = False
         if self._listed:

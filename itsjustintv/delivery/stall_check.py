@@ -8,20 +8,19 @@ from collections.abc import Callable, Mapping
 from math import ceil
 
 from attrs import define, field
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["StallCheck"]
 
 
 @define(eq=False)
-class StallCheck(Service):
+class StallCheck(MultiService):
     """
     Looks from time to time for how long the delivery that should have been the next one has been due.
 
@@ -40,26 +39,12 @@ class StallCheck(Service):
     _patience: float = 300.0
     _due_at: float | None = field(default=None, init=False)
     _count: int | None = field(default=None, init=False)
-    _looking: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
 
-    def startService(self) -> None:
-        """
-        Begin to look.
-        """
-        super().startService()
-        self._looking = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
-        self._looking.clock = self._clock
-        self._looking.start(self._every)
-
-    def stopService(self) -> None:
-        """
-        Look no more.
-        """
-        super().stopService()
-        if self._looking is not None and self._looking.running:
-            self._looking.stop()
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        PeriodicService(self._clock, self._every, "look for deliveries that are due", self._look).setServiceParent(self)
 
     def problem(self) -> str | None:
         """
@@ -79,13 +64,9 @@ class StallCheck(Service):
 
     async def _look(self) -> None:
         """
-        Look once. Never raises: the loop must not end.
+        Look once.
+
+        :raises JournalUnavailable: what was due is still due.
         """
-        try:
-            self._due_at = await self._earliest()
-            self._count = await self._undelivered()
-        except JournalUnavailable:
-            # The journal says so itself. What was due is still due.
-            pass
-        except Exception:  # noqa: BLE001 - a defect here must not end the loop
-            self.log.failure("cannot look for what is due, will try again")
+        self._due_at = await self._earliest()
+        self._count = await self._undelivered()

@@ -9,15 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.clocks import SteadyClock
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["ClockJumps"]
 
@@ -27,7 +26,7 @@ _WITHIN = 600.0
 
 
 @define(eq=False)
-class ClockJumps(Service):
+class ClockJumps(MultiService):
     """
     Notices that the clock of the machine was set, and passes it on. Waits and ages go by the steady clock and are not
     affected.
@@ -49,9 +48,12 @@ class ClockJumps(Service):
     _said: deque[float] = field(factory=lambda: deque(maxlen=_LINES), init=False)
     _steps: int = field(default=0, init=False)
     _moved: float = field(default=0.0, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        PeriodicService(self._clock, self._every, "record that the clock was set", self._look).setServiceParent(self)
 
     @property
     def ahead(self) -> float:
@@ -66,26 +68,11 @@ class ClockJumps(Service):
         """
         self._listeners.append(listener)
 
-    def startService(self) -> None:
-        """
-        Look every second.
-        """
-        super().startService()
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
-        self._loop.clock = self._clock
-        self._loop.start(self._every)
-
-    def stopService(self) -> None:
-        """
-        Look no more.
-        """
-        super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
-
     async def _look(self) -> None:
         """
-        Look once. Never raises: the loop must not end.
+        Look once.
+
+        :raises JournalUnavailable: what was found is not recorded yet.
         """
         ahead = self._steady.ahead()
         by = ahead - self._ahead
@@ -102,13 +89,7 @@ class ClockJumps(Service):
         self._say()
         if self._noted != self._ahead:
             ahead = self._ahead
-            try:
-                await self._note(ahead)
-            except JournalUnavailable:
-                return  # the journal says so itself; the next look tries again
-            except Exception:  # noqa: BLE001 - as above
-                self.log.failure("cannot write down that the clock was set, will try again")
-                return
+            await self._note(ahead)
             self._noted = ahead
 
     def _say(self) -> None:

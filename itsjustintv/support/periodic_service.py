@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -41,26 +41,44 @@ class PeriodicService(Service):
         self._work = work
         self._now = now
         self._loop: LoopingCall | None = None
+        self._under_way: Deferred[None] | None = None
         self._ended: Deferred[Any] = succeed(None)
 
     def startService(self) -> None:
         super().startService()
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._call()))
+        self._loop = LoopingCall(self._begin)
         self._loop.clock = self._clock
         self._ended = self._loop.start(self._interval, now=self._now)
 
     def stopService(self) -> Deferred[None]:
         """
-        Make no more calls.
+        Make no more calls, and cancel the one under way: a disk or a server that does not answer must not hold up the
+        stop.
 
-        :return: fires when the call that is being made has ended.
+        :return: fires when that call has ended.
         """
         super().stopService()
         if self._loop is not None and self._loop.running:
             self._loop.stop()
+        if self._under_way is not None:
+            self._under_way.cancel()
         stopped: Deferred[None] = Deferred()
         self._ended.addCallback(lambda _: stopped.callback(None))
         return stopped
+
+    def problem(self) -> str | None:
+        """
+        Why nothing is called any more, or ``None`` while all is well.
+        """
+        if not self.running:
+            return "not running"
+        if self._loop is None or not self._loop.running:
+            return "the loop has ended"
+        return None
+
+    def _begin(self) -> Deferred[None]:
+        self._under_way = Deferred.fromCoroutine(self._call())
+        return self._under_way
 
     async def _call(self) -> None:
         try:
@@ -69,5 +87,7 @@ class PeriodicService(Service):
                 await result
         except JournalUnavailable:
             pass
-        except Exception:  # noqa: BLE001 - an exception would end the loop
+        except Exception as error:  # noqa: BLE001 - an exception would end the loop
+            if isinstance(error, CancelledError) and not self.running:
+                return
             self.log.failure("cannot {what}; retrying in {delay}", what=self._what, delay=Seconds(self._interval))

@@ -13,10 +13,10 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["SystemdNotifier", "Tell", "Vital", "notifier", "watchdog_interval"]
 
@@ -79,7 +79,7 @@ class SystemdNotifier(Service):
     _vitals: Sequence[Vital]
     _reactor: Any
     _monotonic: Callable[[], int]
-    _watchdog: LoopingCall | None = field(default=None, init=False)
+    _watchdog: PeriodicService | None = field(default=None, init=False)
     _reloads: int = field(default=0, init=False)
     _dead: tuple[str, ...] = field(default=(), init=False)
     _unheard: str | None = field(default=None, init=False)
@@ -100,8 +100,8 @@ class SystemdNotifier(Service):
         if self.running:
             self._say("STOPPING=1")
         super().stopService()
-        if self._watchdog is not None and self._watchdog.running:
-            self._watchdog.stop()
+        if self._watchdog is not None:
+            self._watchdog.stopService()
 
     def reloading(self, reload: Deferred[Any]) -> Deferred[Any]:
         """
@@ -118,9 +118,8 @@ class SystemdNotifier(Service):
             return
         self._say("READY=1")
         if self._tell is not None and self._interval is not None:
-            self._watchdog = LoopingCall(self._live)
-            self._watchdog.clock = self._reactor
-            self._watchdog.start(self._interval)
+            self._watchdog = PeriodicService(self._reactor, self._interval, "notify the watchdog", self._live)
+            self._watchdog.startService()
 
     def _reloaded(self, result: object) -> object:
         self._reloads -= 1

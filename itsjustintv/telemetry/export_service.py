@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.telemetry.collect import Collection, InThread
 from itsjustintv.telemetry.instruments import Counter, Reading
 from itsjustintv.telemetry.otlp_settings import Settings
@@ -84,7 +84,7 @@ class TelemetryService(Service):
         self._ahead = ahead
         self._current = Settings()
         self._sender: Sender | None = None
-        self._loop: LoopingCall | None = None
+        self._loop: PeriodicService | None = None
         self._trouble: dict[str, str] = {}
         self._started_at = reactor.seconds()
 
@@ -132,9 +132,11 @@ class TelemetryService(Service):
             self._close(sender)
             return
         self._sender = self._tracer.collector = sender
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._send_metrics(sender)))
-        self._loop.clock = self._reactor
-        self._loop.start(settings.seconds("OTEL_METRIC_EXPORT_INTERVAL", 60.0), now=False)
+        interval = settings.seconds("OTEL_METRIC_EXPORT_INTERVAL", 60.0)
+        self._loop = PeriodicService(
+            self._reactor, interval, "read the metrics", lambda: self._send_metrics(sender), now=False
+        )
+        self._loop.startService()
         self.log.info("traces and metrics are sent to the collector at {place}", place=settings.place())
 
     def _unusable(self, error: Any) -> None:
@@ -147,18 +149,13 @@ class TelemetryService(Service):
 
     def _let_go(self) -> Sender | None:
         sender, self._sender, self._tracer.collector = self._sender, None, None
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+        if self._loop is not None:
+            self._loop.stopService()
         self._loop = None
         return sender
 
     async def _send_metrics(self, sender: Sender) -> None:
-        try:
-            readings = await self._collection.read()
-        except Exception:  # noqa: BLE001 - a loop that raises would never run again
-            self.log.failure("the metrics could not be read, will try again")
-        else:
-            self._put(sender, readings)
+        self._put(sender, await self._collection.read())
 
     def _put(self, sender: Sender, readings: Iterable[Reading]) -> None:
         ahead = self._ahead()

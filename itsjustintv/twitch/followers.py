@@ -9,15 +9,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.interfaces import ILastKnown
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.rate_limit import RateBucket
@@ -45,7 +45,7 @@ class _Total:
 
 
 @define(eq=False)
-class Followers(Service):
+class Followers(MultiService):
     """
     Totals, from memory while they are fresh, from Helix while it can spare a point, else as last known.
 
@@ -67,26 +67,14 @@ class Followers(Service):
     _refresh_every: float = 1.0
     _totals: OrderedDict[str, _Total] = field(factory=OrderedDict, init=False)
     _asking: SingleFlight[int] = field(factory=SingleFlight, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
 
-    def startService(self) -> None:
-        """
-        Begin to refresh, while the rate limit is hardly used, what is no longer fresh.
-        """
-        super().startService()
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._refresh_one()))
-        self._loop.clock = self._clock
-        self._loop.start(self._refresh_every, now=False)
-
-    def stopService(self) -> None:
-        """
-        Refresh nothing more.
-        """
-        super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        PeriodicService(
+            self._clock, self._refresh_every, "refresh a follower count", self._refresh_one, now=False
+        ).setServiceParent(self)
 
     async def total(self, user_id: str) -> int:
         """

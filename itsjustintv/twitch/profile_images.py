@@ -13,10 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from attrs import define, field
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
@@ -27,6 +25,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, unavailable
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.oauth import InThread, Settings
@@ -44,7 +43,7 @@ _OURS = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16}|\.jpg)|\.[0-9]{1,20}-[0-9a-f]{16}
 
 
 @define(eq=False)
-class ProfileImages(Service):
+class ProfileImages(MultiService):
     """
     Fetches pictures once and keeps them.
 
@@ -63,26 +62,12 @@ class ProfileImages(Service):
     _clock: IReactorTime
     _in_thread: InThread
     _fetching: SingleFlight[Picture] = field(factory=SingleFlight, init=False)
-    _loop: LoopingCall | None = field(default=None, init=False)
 
     log = Logger()
 
-    def startService(self) -> None:
-        """
-        Begin to delete, now and once a day, what is too old.
-        """
-        super().startService()
-        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._purge()))
-        self._loop.clock = self._clock
-        self._loop.start(_DAY)
-
-    def stopService(self) -> None:
-        """
-        Delete nothing more.
-        """
-        super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        PeriodicService(self._clock, _DAY, "delete old profile images", self._purge).setServiceParent(self)
 
     async def get(self, user_id: str, url: str) -> Picture:
         """
@@ -139,7 +124,7 @@ class ProfileImages(Service):
 
     async def _purge(self) -> None:
         """
-        Delete what is too old. Never raises: the loop must not end.
+        Delete what is too old.
         """
         cache = self._cache()
         try:

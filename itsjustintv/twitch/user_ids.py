@@ -9,16 +9,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, field, frozen
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.model import Streamer
 from itsjustintv.support.backoff import RetryingTask
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.twitch.api.batching import all_of
 from itsjustintv.twitch.api.lookups import Lookups
 
@@ -44,7 +44,7 @@ _LARGEST = 2**63
 
 
 @define(eq=False)
-class Identities(Service):
+class Identities(MultiService):
     """
     Finds out the ids, keeps them on disk and follows those who change their login.
 
@@ -83,9 +83,21 @@ class Identities(Service):
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
     _absent: dict[_Key, str] = field(factory=dict, init=False)
     _by_id: frozenset[str] = field(default=frozenset(), init=False)
-    _loops: Sequence[LoopingCall] = field(default=(), init=False)
 
     log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        super().__init__()
+        PeriodicService(
+            self._clock, self._fresh_for, "look up the ids of the streamers again", self._look_again, now=False
+        ).setServiceParent(self)
+        PeriodicService(
+            self._clock,
+            self._missing_for,
+            "look for streamers that were not found",
+            self._look_for_the_absent,
+            now=False,
+        ).setServiceParent(self)
 
     def startService(self) -> None:
         """
@@ -93,19 +105,12 @@ class Identities(Service):
         """
         super().startService()
         self._errand.go()
-        self._loops = LoopingCall(self._look_again), LoopingCall(self._look_for_the_absent)
-        for loop, interval in zip(self._loops, (self._fresh_for, self._missing_for), strict=True):
-            loop.clock = self._clock
-            loop.start(interval, now=False)
 
     def stopService(self) -> None:
         """
         Look up nothing more.
         """
         super().stopService()
-        for loop in self._loops:
-            if loop.running:
-                loop.stop()
         self._errand.stop()
 
     def known(self) -> Mapping[str, str]:

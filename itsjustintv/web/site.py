@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
@@ -21,6 +20,7 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.web.client_address import NO_PROXIES, Clients
 from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry, client_network
 from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection, Refusal
@@ -196,8 +196,7 @@ class LimitedSite(server.Site):
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.traffic = ConnectionRegistry(limits, clock)
         self._clients = clients
-        self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = clock
+        self._sweeping = PeriodicService(clock, _SWEEP, "close connections that are late", self._sweep, now=False)
         self._turned_away = 0
         self._said: Counter[int] = Counter()
         self._cut = 0
@@ -207,13 +206,13 @@ class LimitedSite(server.Site):
         """
         Start looking after the connections. Twisted's own would open an access log.
         """
-        self._sweeping.start(_SWEEP, now=False)
+        self._sweeping.startService()
 
     def stopFactory(self) -> None:
         """
         Stop looking after the connections; those that are open stay until their peers leave.
         """
-        self._sweeping.stop()
+        self._sweeping.stopService()
 
     def log(self, request: http.Request) -> None:
         """

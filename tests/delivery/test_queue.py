@@ -927,7 +927,7 @@ class LifeCycleTests(QueueTestCase):
         """
         self.start()
         self.assertIsNone(self.queue.problem())
-        self.queue._poll.stop()
+        self.queue._loop._loop.stop()
         self.assertEqual(self.queue.problem(), "the loop has ended")
 
     def test_reading_that_is_cancelled(self) -> None:

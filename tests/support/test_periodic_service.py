@@ -70,20 +70,46 @@ class PeriodicServiceTests(SynchronousTestCase):
         self.clock.advance(5.0)
         self.assertEqual(self.calls, [0.0, 30.0])
 
-    def test_stop_waits(self) -> None:
+    def test_stop_cancels(self) -> None:
         """
-        The stop has ended when the call under way has, and nothing is called after that.
+        The stop cancels the call under way without a word, and nothing is called after that.
         """
         self.result = Deferred()
         service = self.started()
-        stopping = [service.stopService(), service.stopService()]
-        for each in stopping:
-            self.assertNoResult(each)
-        self.result.callback(None)
-        for each in stopping:
-            self.assertIsNone(self.successResultOf(each))
+        self.successResultOf(service.stopService())
+        self.assertTrue(self.result.called)
         self.clock.advance(100.0)
         self.assertEqual(self.calls, [0.0])
+
+    def test_stop_waits(self) -> None:
+        """
+        The stop has ended when the call has, should that take longer.
+        """
+        last: Deferred[None] = Deferred()
+
+        async def work() -> None:
+            try:
+                await Deferred()
+            finally:
+                await last
+
+        service = PeriodicService(self.clock, 10.0, "do it", work)
+        service.startService()
+        stopping = service.stopService()
+        self.assertNoResult(stopping)
+        last.callback(None)
+        self.successResultOf(stopping)
+
+    def test_problem(self) -> None:
+        """
+        It says why nothing is called any more.
+        """
+        service = PeriodicService(self.clock, 10.0, "do it", self.work)
+        self.assertEqual(service.problem(), "not running")
+        service.startService()
+        self.assertIsNone(service.problem())
+        service._loop.stop()
+        self.assertEqual(service.problem(), "the loop has ended")
 
     def test_failures(self) -> None:
         """

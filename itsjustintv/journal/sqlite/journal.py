@@ -5,7 +5,7 @@ The journal as the rest of the daemon sees it.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import py_object, pythonapi
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, TimeoutError, fail  # noqa: A004 - what addTimeout fails with
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -33,6 +32,7 @@ from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event,
 from itsjustintv.support.clocks import SteadyClock, shift_times
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["SQLiteJournal"]
 
@@ -78,7 +78,7 @@ class SQLiteJournal(Service):
     _writer: Writer | None = field(default=None, init=False)
     _writing: OperationThread | None = field(default=None, init=False)
     _reading: OperationThread | None = field(default=None, init=False)
-    _loops: list[LoopingCall] = field(factory=list, init=False)
+    _loops: Sequence[PeriodicService] = field(default=(), init=False)
     _reported: str | None = field(default=None, init=False)
     _signals: int = field(default=0, init=False)
 
@@ -104,10 +104,15 @@ class SQLiteJournal(Service):
         self._writing.start("journal-writer")
         self._reading.start("journal-reader")
         self._loops = [
-            self._every(self._probe_every, self._probe),
-            self._every(self._look_every, self._look),
-            self._every(self._purge_every, self._purge),
+            PeriodicService(self._clock, interval, what, work)
+            for interval, what, work in (
+                (self._probe_every, "check whether the journal can be written again", self._probe),
+                (self._look_every, "check that the journal's files are still there", self._look),
+                (self._purge_every, "remove old entries from the journal", self._purge),
+            )
         ]
+        for loop in self._loops:
+            loop.startService()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -308,20 +313,6 @@ class SQLiteJournal(Service):
             )
         self._reported = problem
 
-    def _every(self, seconds: float, act: Callable[[], Awaitable[None]]) -> LoopingCall:
-        loop = LoopingCall(lambda: Deferred.fromCoroutine(self._quietly(act)))
-        loop.clock = self._clock
-        loop.start(seconds)
-        return loop
-
-    async def _quietly(self, act: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await act()
-        except JournalUnavailable:
-            pass  # reported once, when it began
-        except Exception:  # noqa: BLE001 - a loop that raises would never run again
-            self.log.failure("the journal could not be looked after, will try again")
-
     async def _probe(self) -> None:
         """
         See whether writing works again, or a quiet journal would never heal.
@@ -354,8 +345,7 @@ class SQLiteJournal(Service):
 
     async def _close(self) -> None:
         for loop in self._loops:
-            if loop.running:
-                loop.stop()
+            loop.stopService()
         # All refuse what is new from now on, and then each is waited for.
         steps = [thread.stop() for thread in (self._reading, self._writing) if thread is not None]
         try:

@@ -11,13 +11,13 @@ from math import inf
 from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from itsjustintv.interfaces import ILastKnown
 from itsjustintv.model import Subscribed
 from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic
 from itsjustintv.twitch.eventsub.messages import Revocation
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, VERIFICATION_TIMEOUT, Plan, plan
@@ -105,7 +105,13 @@ class SubscriptionReconciler(Service):
     _status: SubscriptionStatus = field(
         init=False, default=Factory(lambda self: SubscriptionStatus(self._clock, self._unknown), takes_self=True)
     )
-    _loop: LoopingCall | None = field(default=None, init=False)
+    _loop: PeriodicService = field(
+        init=False,
+        default=Factory(
+            lambda self: PeriodicService(self._clock, _HOUR, "schedule the hourly pass", self._hourly, now=False),
+            takes_self=True,
+        ),
+    )
     _hourly_at: float = field(default=0.0, init=False)
     _next_pass: IDelayedCall | None = field(default=None, init=False)
     _current: Transport | None = field(default=None, init=False)
@@ -123,16 +129,13 @@ class SubscriptionReconciler(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._loop = LoopingCall(self._hourly)
-        self._loop.clock = self._clock
         self._hourly_at = self._clock.seconds() + _HOUR
-        self._loop.start(_HOUR, now=False)
+        self._loop.startService()
         self._task.go()
 
     def stopService(self) -> None:
         super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+        self._loop.stopService()
         self._cancel_next_pass()
         self._task.stop()
 
