@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.pipeline`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from attrs import define, evolve, field
@@ -29,18 +30,18 @@ def online(number: int = 1, **changes: object) -> Event:
     """
     A ``stream.online`` of tanuki.
     """
-    event = Event(
-        id=f"event{number}",
-        message_id=f"message-{number}",
-        stream_id=f"{7000 + number}",
-        broadcaster_id="42",
-        broadcaster_login="tanuki",
-        broadcaster_name="Tanuki",
-        type="live",
-        started_at="2026-01-02T04:00:00Z",
-        received_at=0.0,
-    )
-    return evolve(event, **changes)
+    values: dict[str, Any] = {
+        "id": f"event{number}",
+        "message_id": f"message-{number}",
+        "stream_id": f"{7000 + number}",
+        "broadcaster_id": "42",
+        "broadcaster_login": "tanuki",
+        "broadcaster_name": "Tanuki",
+        "type": "live",
+        "started_at": "2026-01-02T04:00:00Z",
+        "received_at": 0.0,
+    }
+    return Event(**{**values, **changes})
 
 
 @implementer(IEnricher)
