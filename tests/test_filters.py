@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.filters import FilterResult, decide, of_another_type
+from itsjustintv.filters import FilterResult, apply_tag_filter, unwanted_type
 from itsjustintv.model import Enrichment, Streamer
 from tests.journal.values import event
 
@@ -20,7 +20,7 @@ def decision(wanted: list[str], tags: list[str] | None, additional: tuple[str, .
     What the filter says.
     """
     streamer = Streamer(key="foo", tag_filter=tuple(wanted), additional_tags=additional)
-    return decide(streamer, Enrichment(tags=None if tags is None else tuple(tags)))[0]
+    return apply_tag_filter(streamer, Enrichment(tags=None if tags is None else tuple(tags)))[0]
 
 
 class DecideTests(SynchronousTestCase):
@@ -61,7 +61,7 @@ class DecideTests(SynchronousTestCase):
         """
         streamer = Streamer(key="foo", tag_filter=("Art",))
         self.assertEqual(
-            [decide(streamer, Enrichment(tags=tags)) for tags in ((), None, ("art",))],
+            [apply_tag_filter(streamer, Enrichment(tags=tags)) for tags in ((), None, ("art",))],
             [
                 (FilterResult.BLOCKED, "no tag of the broadcast is in tag_filter"),
                 (FilterResult.UNKNOWN, "the tags of the broadcast could not be fetched"),
@@ -92,10 +92,10 @@ class TypeTests(SynchronousTestCase):
         """
         live, two, every = (Streamer(key="foo", types=types) for types in (("live",), ("live", "rerun"), ()))
         for kind in ("rerun", "playlist", "premiere", "watch_party", "something new"):
-            reason = of_another_type(live, event(type=kind))
+            reason = unwanted_type(live, event(type=kind))
             self.assertEqual(reason, f"a broadcast of type {kind} is not among the types live")
-            self.assertEqual(of_another_type(every, event(type=kind)), "")
+            self.assertEqual(unwanted_type(every, event(type=kind)), "")
         for kind in ("live", "LIVE", ""):
-            self.assertEqual(of_another_type(live, event(type=kind)), "")
-        self.assertEqual(of_another_type(two, event(type="rerun")), "")
-        self.assertLess(len(of_another_type(live, event(type="x" * 9999))), 100)
+            self.assertEqual(unwanted_type(live, event(type=kind)), "")
+        self.assertEqual(unwanted_type(two, event(type="rerun")), "")
+        self.assertLess(len(unwanted_type(live, event(type="x" * 9999))), 100)

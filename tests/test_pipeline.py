@@ -153,7 +153,7 @@ class PipelineTests(SynchronousTestCase):
         It is told of every event that the journal kept or knew, when it was asked, and of no other.
         """
         kept: list[tuple[str, float]] = []
-        self.pipeline = self.build(on_kept=lambda event, at: kept.append((event.id, at)))
+        self.pipeline = self.build(on_stored=lambda event, at: kept.append((event.id, at)))
         self.pipeline.startService()
         self.accept(online())
         self.accept(online())
@@ -416,7 +416,7 @@ class PipelineTests(SynchronousTestCase):
                 self.setUp()
                 self.pipeline.stopService()
                 ends = self.clock.seconds() + 600
-                self.pipeline = self.build(ends=lambda key, ends=ends: ends if key == "tanuki" else 0.0)
+                self.pipeline = self.build(grace_end=lambda key, ends=ends: ends if key == "tanuki" else 0.0)
                 self.pipeline.startService()
                 self.successResultOf(self.pipeline.accept(online()))
                 self.streamers.clear()
@@ -444,7 +444,7 @@ class PipelineTests(SynchronousTestCase):
         No more deliveries are prepared at once than allowed; the others wait in the journal, and are not forgotten.
         """
         self.successResultOf(self.pipeline.stopService())
-        self.pipeline = self.build(at_once=3)
+        self.pipeline = self.build(concurrency=3)
         self.enricher.held = []
         self.pipeline.startService()
         for number in range(10):
@@ -502,7 +502,7 @@ class PipelineTests(SynchronousTestCase):
             self.assertEqual(len(self.enricher.asked), 5)
             self.clock.pump([2.0] * 10)
         self.assertEqual(len(self.enricher.asked), 15)
-        waiting = [line for line in logs if "waits for the journal" in line["log_format"]]
+        waiting = [line for line in logs if "wait for the journal" in line["log_format"]]
         self.assertEqual([line["reason"] for line in waiting], ["disk full"])
         self.journal.full = False
         self.clock.pump([2.0] * 2)

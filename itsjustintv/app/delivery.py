@@ -111,7 +111,7 @@ class DeliveryParts:
             lambda: config().cache.ttl,
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
-            context.event_spans.kept,
+            context.event_spans.stored,
             streamers.ends,
             wall=context.wall.seconds,
         )

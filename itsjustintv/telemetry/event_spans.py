@@ -61,7 +61,7 @@ class EventSpans:
 
         return followed
 
-    def kept(self, event: Event, asked_at: float) -> None:
+    def stored(self, event: Event, asked_at: float) -> None:
         """
         Take note that the journal has answered about an event.
         """

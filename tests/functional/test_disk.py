@@ -318,7 +318,7 @@ class FailingDiskTests(DiskCase):
 
         strace = await self.break_disk(stage, daemon, "is_full")
         answer.callback(None)
-        await daemon.said("waits for the journal")
+        await daemon.said("wait for the journal")
         self.assertEqual(stage.accounting().accepted, 1)
         await strace.leave()
 

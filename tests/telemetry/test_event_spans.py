@@ -138,10 +138,10 @@ class AcceptingTests(FollowingCase):
         """
         The journal's part is a span within.
         """
-        self.following.kept(event(trace=TRACE), 999.75)
+        self.following.stored(event(trace=TRACE), 999.75)
         span = self.span()
         self.assertEqual((span.name, span.parent, span.started_at), ("journal accept", TRACE, 999.75))
-        self.following.kept(event(), 999.75)
+        self.following.stored(event(), 999.75)
         self.assertEqual(len(self.shelf.spans), 1)
 
 

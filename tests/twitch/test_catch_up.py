@@ -319,6 +319,7 @@ class SimulatedTests(SynchronousTestCase):
             seen=SeenEvents(self.clock),
             match=lambda event: (streamer,) if event.broadcaster_id == self.tanuki.id else (),
             enricher=Enricher(),
+            render=lambda notice, _: notice.event.id.encode(),
             submit=lambda delivery: None,
             sinks=(),
             ttl=lambda: 7200.0,
