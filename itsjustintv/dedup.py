@@ -14,6 +14,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from itsjustintv.support.waiters import Waiters
+
 __all__ = ["Seen", "SeenEvents"]
 
 
@@ -34,16 +36,7 @@ class _Claim:
     """
 
     keys: tuple[str, ...]
-    waiting: list[Deferred[None]] = field(factory=list)
-
-    def wait(self) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred(self.waiting.remove)
-        self.waiting.append(waiter)
-        return waiter
-
-    def end(self) -> None:
-        while self.waiting:
-            self.waiting.pop(0).callback(None)
+    waiting: Waiters[None] = field(factory=Waiters)
 
 
 @define(eq=False)
@@ -110,7 +103,7 @@ class SeenEvents:
             if claim is not None:
                 for claimed in claim.keys:
                     del self._claims[claimed]
-                claim.end()
+                claim.waiting.answer(None)
 
     def settled(self, keys: Sequence[str]) -> Deferred[None]:
         """
@@ -119,7 +112,7 @@ class SeenEvents:
         """
         for key in keys:
             if key in self._claims:
-                return self._claims[key].wait()
+                return self._claims[key].waiting.wait()
         return succeed(None)
 
     def _learn(self, keys: tuple[str, ...], expires_at: float) -> None:

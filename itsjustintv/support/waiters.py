@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 __all__ = ["SingleFlight", "Waiters"]
@@ -51,10 +51,16 @@ class Waiters(Generic[V]):
         """
         for waiter in list(self._waiting):
             waiter.cancel()
+            # Those who handle it have done so by now; for the others nothing is logged.
+            waiter.addErrback(_ignore_cancelled)
 
     def _forget(self, waiter: Deferred[V]) -> None:
         if waiter in self._waiting:
             self._waiting.remove(waiter)
+
+
+def _ignore_cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)
 
 
 @define(eq=False)

@@ -5,15 +5,18 @@ Everything that can be read, brought together when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.model import Census
+from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.telemetry.instruments import Reading, Registry
 from itsjustintv.telemetry.prometheus import render
 
@@ -42,9 +45,8 @@ class Collection:
     _in_thread: InThread
     census: Census | None = field(default=None, init=False)
     _asked_at: float = field(default=float("-inf"), init=False)
-    _looking: Deferred[Census] | None = field(default=None, init=False)
-    _reading: bool = field(default=False, init=False)
-    _waiting: list[Deferred[bytes]] = field(factory=list, init=False)
+    _counting: SingleFlight[None] = field(factory=SingleFlight, init=False)
+    _rendering: SingleFlight[bytes] = field(factory=SingleFlight, init=False)
 
     log = Logger()
 
@@ -65,51 +67,25 @@ class Collection:
         """
         Everything as Prometheus reads it.
         """
-        waiting: Deferred[bytes] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        if not self._reading:
-            self._reading = True
-            Deferred.fromCoroutine(self._write()).addBoth(self._answer)
-        return waiting
+        return self._rendering.join("metrics", self._render)
 
-    async def _write(self) -> bytes:
+    async def _render(self) -> bytes:
         text: bytes = await self._in_thread(render, await self.read())
         return text
-
-    def _answer(self, result: Any) -> None:
-        waiting, self._waiting, self._reading = self._waiting, [], False
-        for each in waiting:
-            each.callback(result)
 
     async def _look(self) -> None:
         now = self._clock.seconds()
         if now - self._asked_at < _FRESH and now >= self._asked_at:
             return
-        looking = self._looking
-        if looking is None:
-            looking = self._looking = self._ask()
-            looking.addCallbacks(self._found, self._failed)
-        waiting: Deferred[None] = Deferred()
-        looking.addCallback(_tell, waiting)
-        deadline = self._clock.callLater(_PATIENCE, waiting.cancel)
+        with suppress(DeferredTimeout):  # what was known before will do
+            await self._counting.join("census", self._count).addTimeout(_PATIENCE, self._clock)
+
+    async def _count(self) -> None:
         try:
-            await waiting
-        except CancelledError:
-            pass  # what was known before will do
-        finally:
-            if deadline.active():
-                deadline.cancel()
-
-    def _found(self, census: Census) -> None:
-        self._looking, self.census, self._asked_at = None, census, self._clock.seconds()
-
-    def _failed(self, failure: Any) -> None:
-        self._looking = None
-        if not failure.check(JournalUnavailable, CancelledError):
-            self.log.failure("the journal could not be counted for the metrics, will try again", failure)
-
-
-def _tell(result: Any, waiting: Deferred[None]) -> Any:
-    if not waiting.called:
-        waiting.callback(None)
-    return result
+            self.census = await self._ask()
+        except (JournalUnavailable, CancelledError):
+            return
+        except Exception:  # noqa: BLE001 - metrics of everything else are read all the same
+            self.log.failure("the journal could not be counted for the metrics, will try again")
+            return
+        self._asked_at = self._clock.seconds()

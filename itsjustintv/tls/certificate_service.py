@@ -8,6 +8,7 @@ It keeps txacme's constructor, timer, ``when_certs_valid`` and ``panic``. It is 
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,12 +30,14 @@ from twisted.python.failure import Failure
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
+from itsjustintv.support.log_throttle import LogOnChange
+from itsjustintv.support.waiters import Waiters
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import Bundle, CertificateMetrics
 from itsjustintv.tls.key_folder import FolderLock, prepare, require_private
 from itsjustintv.tls.managed import ManagedCertificate, Status
-from itsjustintv.tls.registry import Certificates, Waiters, give_up
+from itsjustintv.tls.registry import Certificates
 from itsjustintv.tls.renewal_policy import Level
 from itsjustintv.tls.renewer import Renewer, alarm
 from itsjustintv.tls.settings import directory_url
@@ -82,10 +85,10 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     _checking: Deferred[None] | None = attr.ib(default=None, init=False)
     _again: bool = attr.ib(default=False, init=False)
     _wake: IDelayedCall | None = attr.ib(default=None, init=False)
-    _waiting: list[Deferred[None]]
-    _name_waiters: Waiters = attr.ib(factory=Waiters, init=False)
+    _all_ready: Waiters[None] = attr.ib(factory=Waiters, init=False)
+    _name_ready: dict[str, Waiters[None]] = attr.ib(factory=lambda: defaultdict(Waiters), init=False)
     _folder_checked: bool = attr.ib(default=False, init=False)
-    _said: set[str] = attr.ib(factory=set, init=False)
+    _logged: LogOnChange = attr.ib(factory=LogOnChange, init=False)
 
     log = Logger()
 
@@ -193,10 +196,8 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         self.ready = False
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
-        waiters, self._waiting = self._waiting, []
-        for waiter in waiters:
-            give_up(waiter)
-        self._name_waiters.give_up()
+        for waiters in (self._all_ready, *self._name_ready.values()):
+            waiters.cancel()
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
@@ -224,7 +225,13 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         certificate = self._certificates.get(name)
         if certificate is not None and certificate.valid(self._clock.seconds()):
             return succeed(None)
-        return self._name_waiters.for_name(name)
+        return self._name_ready[name].wait()
+
+    def when_certs_valid(self) -> Deferred[None]:
+        """
+        Fires when every name has a valid certificate; fails with ``CancelledError`` when the service stops before.
+        """
+        return succeed(None) if self.ready else self._all_ready.wait()
 
     def issue_cert(self, server_name: str) -> Deferred[None]:
         """
@@ -381,17 +388,15 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     def _notify_ready(self) -> None:
         now = self._clock.seconds()
         valid = {certificate.name for certificate in self._certificates if certificate.valid(now)}
-        self._name_waiters.tell(valid)
+        for name in valid & self._name_ready.keys():
+            self._name_ready[name].answer(None)
         self.ready = bool(valid) and valid == set(self._settings().domains)
         if self.ready:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
+            self._all_ready.answer(None)
 
     def _say(self, what: str, text: str, **fields: object) -> None:
         """
         Log something once.
         """
-        if what not in self._said:
-            self._said.add(what)
+        if self._logged.is_new(text, what):
             self.log.warn(text, **fields)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from attrs import define, evolve, field
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.tls.certificate import Bundle
@@ -15,7 +14,7 @@ from itsjustintv.tls.key_folder import FolderLock
 from itsjustintv.tls.managed import ManagedCertificate
 from itsjustintv.tls.store import CertificateStore, InThread
 
-__all__ = ["Certificates", "Waiters", "give_up"]
+__all__ = ["Certificates"]
 
 # Seconds after the start within which no authority is asked about a certificate that is there.
 _SETTLING = (60.0, 600.0)
@@ -111,48 +110,3 @@ class Certificates:
         certificate.record = await self._store.record(certificate.name)
         if certificate.bundle is not None:
             self._serve(certificate.name, certificate.bundle)
-
-
-@define(eq=False)
-class Waiters:
-    """
-    Those who are told once a name can be served.
-    """
-
-    _waiters: list[tuple[str, Deferred[None]]] = field(factory=list, init=False)
-
-    def for_name(self, name: str) -> Deferred[None]:
-        """
-        Wait for a name.
-        """
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append((name, waiter))
-        return waiter
-
-    def tell(self, valid: Collection[str]) -> None:
-        """
-        Tell those who wait for one of these names.
-        """
-        waiters, self._waiters = self._waiters, []
-        for name, waiter in waiters:
-            if name in valid:
-                waiter.callback(None)
-            else:
-                self._waiters.append((name, waiter))
-
-    def give_up(self) -> None:
-        """
-        Let nobody wait any more.
-        """
-        waiters, self._waiters = self._waiters, []
-        for _, waiter in waiters:
-            give_up(waiter)
-
-
-def give_up(waiter: Deferred[None]) -> None:
-    """
-    End somebody's waiting with ``CancelledError``.
-    """
-    waiter.cancel()
-    # Whoever had something to say about it has said it by now.
-    waiter.addErrback(lambda failure: failure.trap(CancelledError) and None)

@@ -19,6 +19,7 @@ from itsjustintv.interfaces import ILastKnown
 from itsjustintv.model import Streamer
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.periodic_service import PeriodicService
+from itsjustintv.support.waiters import Waiters
 from itsjustintv.twitch.api.batching import all_of
 from itsjustintv.twitch.api.lookups import Lookups
 
@@ -80,7 +81,7 @@ class Identities(MultiService):
     _checked: set[_Key] = field(factory=set, init=False)
     _said: dict[str, str] = field(factory=dict, init=False)
     _ready: bool = field(default=False, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _waiting: Waiters[None] = field(factory=Waiters, init=False)
     _absent: dict[_Key, str] = field(factory=dict, init=False)
     _by_id: frozenset[str] = field(default=frozenset(), init=False)
 
@@ -123,11 +124,7 @@ class Identities(MultiService):
         """
         Wait until Twitch has been asked for every login once. Can be cancelled, which ends nothing but the wait.
         """
-        if self._ready:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter
+        return succeed(None) if self._ready else self._waiting.wait()
 
     def refresh(self) -> None:
         """
@@ -203,7 +200,8 @@ class Identities(MultiService):
             problem = error
         self._tell()
         if problem is None:
-            self._be_ready()
+            self._ready = True
+            self._waiting.answer(None)
         await self._keep()
         if problem is not None:
             raise problem
@@ -311,11 +309,6 @@ class Identities(MultiService):
         if self._told != self._known:
             self._told = dict(self._known)
             self._on_ids(dict(self._known))
-
-    def _be_ready(self) -> None:
-        self._ready = True
-        while self._waiting:
-            self._waiting.pop(0).callback(None)
 
     async def _keep(self) -> None:
         """

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from itsjustintv.support.waiters import Waiters
 from itsjustintv.telemetry.tracing import on_behalf_of, requesters
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
@@ -62,7 +63,7 @@ class BatchedLookup(Generic[K, V]):
     _gathering: float = 0.005
     _interval: Callable[[], float] = lambda: INTERVAL
     _size: int = 100
-    _waiting: dict[K, list[Deferred[V | None]]] = field(factory=dict, init=False)
+    _waiting: dict[K, Waiters[V | None]] = field(factory=dict, init=False)
     _gathered: list[K] = field(factory=list, init=False)
     _requesters: dict[str, None] = field(factory=dict, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
@@ -75,13 +76,12 @@ class BatchedLookup(Generic[K, V]):
         :return: ``None`` when nobody knows the key. Fails as the call fails. Cancelling it gives up the wait; a key
             that nobody waits for any more is not asked for.
         """
-        answer: Deferred[V | None] = Deferred()
         if key in self._waiting:
-            self._waiting[key].append(answer)
             if key in self._gathered:
                 self._ask_for(requesters())
-            return answer
-        self._waiting[key] = [answer]
+            return self._waiting[key].wait()
+        self._waiting[key] = Waiters()
+        answer = self._waiting[key].wait()
         self._gathered.append(key)
         self._ask_for(requesters())
         if len(self._gathered) >= self._size:
@@ -104,10 +104,10 @@ class BatchedLookup(Generic[K, V]):
         behalf, self._requesters = self._requesters, {}
         keys = []
         for key in gathered:
-            if all(answer.called for answer in self._waiting[key]):
-                del self._waiting[key]
-            else:
+            if self._waiting[key]:
                 keys.append(key)
+            else:
+                del self._waiting[key]
         if keys:
             self._left_at = self._clock.seconds()
             with on_behalf_of(behalf):
@@ -115,10 +115,8 @@ class BatchedLookup(Generic[K, V]):
 
     def _answer(self, result: Mapping[K, V] | Failure, keys: Sequence[K]) -> None:
         waiting = [(key, self._waiting.pop(key)) for key in keys]
-        for key, answers in waiting:
-            value = result if isinstance(result, Failure) else result.get(key)
-            for answer in answers:
-                answer.callback(value)
+        for key, waiters in waiting:
+            waiters.answer(result if isinstance(result, Failure) else result.get(key))
 
 
 # Seconds between two calls of a kind while there are points for more than a crowd needs.
