@@ -42,7 +42,7 @@ from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.foreign_text import visible
 from itsjustintv.support.services import FileThreadPool, RootService
-from itsjustintv.support.systemd import SystemdNotifier, notifier, watchdog_interval
+from itsjustintv.support.systemd import SystemdNotifier, find_systemd, watchdog_interval
 from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer
@@ -167,7 +167,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
     daemon.follow_configuration(_note)
     systemd = SystemdNotifier(
-        notifier(os.environ),
+        find_systemd(os.environ),
         watchdog_interval(os.environ, os.getpid()),
         daemon.liveness_checks(),
         reactor,

@@ -130,7 +130,8 @@ class Access:
         self._guesses.wrong(client)
         if count := self._unsaid.count("token"):
             self.log.warn(
-                "{count} for the admin page, the last from {peer}; if that was not you, see who can reach admin.listen",
+                "rejected {count} for the admin page, the last from {peer}; if that was not you, check who can reach"
+                " admin.listen",
                 count=Counted(count, "wrong token"),
                 peer=_peer(request),
             )

@@ -139,11 +139,13 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
     def fail(failure: Failure) -> None:
         if gone:
             if not failure.check(CancelledError):
-                _log.failure("a request to the admin page failed after the peer had hung up", failure)
+                _log.failure(
+                    "request to the admin page failed with an exception after the client disconnected", failure
+                )
         elif request.startedWriting:
             request.processingFailed(failure)
         else:
-            _log.failure("a request to the admin page failed", failure)
+            _log.failure("request to the admin page failed with an exception; answered 500", failure)
             give_problem(request, http.INTERNAL_SERVER_ERROR, "a defect; see the log")
 
     request.notifyFinish().addErrback(left)

@@ -1,8 +1,8 @@
 """
-Since when names have been missing from the configuration that something waits for, so that a mistake can be undone.
+Remembers when names were removed from the configuration, so that a mistake can be undone.
 
-What is no longer configured stops at once, and what waits for it ends after a grace. The moment from which that counts
-is in the journal: a restart neither shortens nor prolongs it.
+What is no longer configured stops at once; what waits for it ends after a grace. The journal holds when that began: a
+restart neither shortens nor prolongs it.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from itsjustintv.interfaces import ILastKnown
 
 __all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "RemovalGrace"]
 
-#: What the moments are stored as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the name of a destination, by the
-#: key of a streamer, by the user id of a channel, by a login in lower case.
+#: Kinds of names, as stored in :class:`~itsjustintv.interfaces.ILastKnown`: names of destinations, keys of streamers,
+#: user ids of channels, logins in lower case.
 DESTINATIONS = "absent_destination"
 STREAMERS = "absent_streamer"
 CHANNELS = "absent_channel"
 LOGINS = "absent_login"
 
-# Seconds after its end for which a moment still counts. Whatever is found to wait later has a grace of its own: it was
-# requeued, or the daemon did not run.
+# Seconds after the end of a grace until the next one may begin, for what was requeued, or waited while the daemon was
+# stopped.
 _OVER = 3600.0
 
-# Seconds between two tries to read or to write the moments.
-_AGAIN = 5.0
+# Seconds until reading or writing is retried.
+_RETRY = 5.0
 
 
 @define(eq=False)
 class RemovalGrace(Service):
     """
-    Remembers the moments of one kind of name.
+    Remembers when names of one kind were removed.
 
     :ivar missing: whether a name is not configured now.
-    :ivar grace: seconds, of the moment.
+    :ivar grace: seconds, as currently configured.
     """
 
     _kind: str
@@ -59,17 +59,11 @@ class RemovalGrace(Service):
     log = Logger()
 
     def startService(self) -> None:
-        """
-        Read what was stored.
-        """
         super().startService()
         self._known = False
         self._work()
 
     def stopService(self) -> Deferred[None] | None:
-        """
-        Wait for nothing any more; what is not stored counts from the next start.
-        """
         super().stopService()
         working = self._working
         if working is not None:
@@ -78,8 +72,8 @@ class RemovalGrace(Service):
 
     def ends(self, name: str) -> float:
         """
-        When what waits for a name that is missing ends; the grace begins with the first question. In seconds since the
-        epoch; infinity until it is known what was stored.
+        When what waits for a removed name ends, in seconds since the epoch; infinity until the stored times are read.
+        The grace begins with the first call.
         """
         if not self._known:
             return inf
@@ -91,7 +85,7 @@ class RemovalGrace(Service):
 
     def refresh(self) -> None:
         """
-        Take note that the configuration has changed: the grace of what is configured again is over.
+        End the grace of names that are configured again.
         """
         if self._known:
             for name in [name for name in self._since if not self._missing(name)]:
@@ -99,7 +93,7 @@ class RemovalGrace(Service):
 
     def forget(self, name: str) -> None:
         """
-        Take note that nothing waits for a name any more.
+        End the grace of a name that nothing waits for any more.
         """
         if self._since.pop(name, None) is not None:
             self._store(name)
@@ -124,7 +118,7 @@ class RemovalGrace(Service):
 
     async def _bring(self) -> None:
         """
-        Read the moments once, then write what changes. Never raises.
+        Read the times once, then write changes. Never raises.
         """
         while self.running and not (self._known and not self._changed):
             try:
@@ -132,14 +126,17 @@ class RemovalGrace(Service):
             except CancelledError:
                 return
             except JournalUnavailable:
-                # The journal says so itself. Until it can be read nothing ends.
+                # The journal logs that itself. Until it can be read nothing ends.
                 pass
             except Exception:  # noqa: BLE001 - a defect here must not end what waits
-                self.log.failure("cannot store since when something has not been configured, will try again")
+                self.log.failure(
+                    "cannot store when names were removed from the configuration; retrying in {delay} s",
+                    delay=round(_RETRY),
+                )
             else:
                 continue
             try:
-                await deferLater(self._clock, _AGAIN)
+                await deferLater(self._clock, _RETRY)
             except CancelledError:
                 return
 

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.systemd import SystemdNotifier, notifier, watchdog_interval
+from itsjustintv.support.systemd import SystemdNotifier, find_systemd, watchdog_interval
 
 
 @define(eq=False)
@@ -188,7 +188,7 @@ class SupervisorTests(SynchronousTestCase):
         self.supervisor.startService()
         self.run_reactor()
         self.reactor.pump([30, 30])
-        self.assertEqual(self.lines(), ["the supervisor cannot be told {word}: {reason}"])
+        self.assertEqual(self.lines(), ["cannot notify systemd of {word}: {reason}"])
         self.ears.deaf = False
         self.reactor.advance(30)
         self.ears.deaf = True
@@ -218,7 +218,7 @@ class EnvironmentTests(SynchronousTestCase):
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
             listening.bind(bound)
-            tell = notifier({"NOTIFY_SOCKET": named})
+            tell = find_systemd({"NOTIFY_SOCKET": named})
             assert tell is not None
             tell("READY=1")
             return listening.recv(100)
@@ -245,7 +245,7 @@ class EnvironmentTests(SynchronousTestCase):
         name = f"itsjustintv-test-{id(self)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
             listening.bind(f"\0{name}")
-            tell = notifier({"NOTIFY_SOCKET": f"@{name}"})
+            tell = find_systemd({"NOTIFY_SOCKET": f"@{name}"})
             assert tell is not None
             with self.assertRaises(BlockingIOError):
                 for _ in range(100_000):
@@ -256,7 +256,7 @@ class EnvironmentTests(SynchronousTestCase):
         Without a socket, or with one of a family that is not known here, there is nobody to tell.
         """
         for environ in ({}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1234"}):
-            self.assertIsNone(notifier(environ))
+            self.assertIsNone(find_systemd(environ))
 
     def test_the_interval(self) -> None:
         """
