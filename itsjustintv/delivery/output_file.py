@@ -25,6 +25,7 @@ from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
 from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
+from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
@@ -69,7 +70,7 @@ class OutputFile(Service):
     _writing: Deferred[Any] | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _begun: float = field(default=-_INTERVAL, init=False)
-    _complained: bool = field(default=False, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
 
     log = Logger()
 
@@ -135,7 +136,7 @@ class OutputFile(Service):
             self._complain(lines.path, error)
             return False
         self._lines = lines
-        self._complained = False
+        self._logged.reset()
         if lines.aside is not None:
             self.log.warn(
                 "{path} is not a list of outcomes; it was moved to {aside} and a new one is begun",
@@ -165,9 +166,8 @@ class OutputFile(Service):
             self._soon()
 
     def _complain(self, path: Path, error: Exception) -> None:
-        if self._complained:
+        if not self._logged.is_new():
             return
-        self._complained = True
         if isinstance(error, OSError):
             self.log.warn(
                 "cannot write {path}: {reason}; deliveries go on, and it is tried again at the next outcome",

@@ -24,6 +24,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
+from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["DeliveryQueue", "QueueLimits"]
@@ -94,7 +95,7 @@ class DeliveryQueue(Service):
     _to_serve: dict[Lane, Delivery | None] = field(factory=dict, init=False)
     _serving: bool = field(default=False, init=False)
     _listed: bool = field(default=False, init=False)
-    _silent: bool = field(default=False, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
     _loop: PeriodicService = field(
         init=False,
         default=Factory(
@@ -300,7 +301,7 @@ class DeliveryQueue(Service):
         except JournalUnavailable as error:
             self._say_unavailable(error)
             return
-        self._silent = False
+        self._logged.reset()
         if self._listed:
             return
         self._listed = True
@@ -327,7 +328,7 @@ class DeliveryQueue(Service):
         except Exception:  # noqa: BLE001 - a defect here must not stop the lane for ever
             self.log.failure("cannot read what is pending for {destination}, will try again", destination=lane.name)
         else:
-            self._silent = False
+            self._logged.reset()
             lane.end_reading(found, complete=len(found) < limit)
             self._serve_lanes(lane)
             return
@@ -339,12 +340,11 @@ class DeliveryQueue(Service):
         """
         Say once that the journal is away, not every second.
         """
-        if not self._silent:
+        if self._logged.is_new():
             self.log.warn(
                 "the journal cannot be read or written, deliveries wait for it: {reason}",
                 reason=str(error),
             )
-        self._silent = True
 
     def _pause(self, lane: Lane, seconds: float) -> None:
         lane.pause_until(self._clock.seconds() + seconds)

@@ -50,7 +50,7 @@ class LogOnChange:
 
     _logged: dict[Hashable, Hashable] = field(init=False, factory=dict)
 
-    def is_new(self, state: Hashable, subject: Hashable = None) -> bool:
+    def is_new(self, state: Hashable = True, subject: Hashable = None) -> bool:
         """
         Whether a subject is in another state than when this was asked the last time.
 

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from itsjustintv.support.foreign_text import visible
+from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["LivenessCheck", "Notify", "SystemdNotifier", "find_systemd", "watchdog_interval"]
@@ -76,7 +77,7 @@ class SystemdNotifier(Service):
     _watchdog: PeriodicService | None = field(default=None, init=False)
     _reloads: int = field(default=0, init=False)
     _dead: tuple[str, ...] = field(default=(), init=False)
-    _last_error: str | None = field(default=None, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
 
     log = Logger()
 
@@ -143,9 +144,8 @@ class SystemdNotifier(Service):
             self._notify(message)
         except OSError as error:
             reason = error.strerror or str(error)
-            if reason != self._last_error:
+            if self._logged.is_new(reason):
                 word = message.partition("\n")[0]
                 self.log.warn("cannot notify systemd of {word}: {reason}", word=word, reason=reason)
-            self._last_error = reason
         else:
-            self._last_error = None
+            self._logged.reset()

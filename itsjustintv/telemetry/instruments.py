@@ -15,6 +15,8 @@ from typing import Protocol
 from attrs import define, field, frozen
 from twisted.logger import Logger
 
+from itsjustintv.support.log_throttle import LogOnChange
+
 __all__ = [
     "OTHER",
     "Counter",
@@ -171,7 +173,7 @@ class Registry:
     """
 
     _instruments: dict[str, Instrument] = field(factory=dict, init=False)
-    _failing: set[str] = field(factory=set, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
 
     log = Logger()
 
@@ -217,9 +219,8 @@ class Registry:
             try:
                 readings.append(Reading(instrument.family, tuple(instrument.read())))
             except Exception:  # noqa: BLE001 - one part's defect must not hide the others
-                if name not in self._failing:
+                if self._logged.is_new(subject=name):
                     self.log.failure("the metric {name} cannot be read; the others can", name=name)
-                self._failing.add(name)
         return tuple(readings)
 
     def _add(self, instrument: Instrument) -> None:

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.errors import CannotServe, ConfigError, Problem
+from itsjustintv.support.log_throttle import LogOnChange
 
 __all__ = ["Listener", "tcp"]
 
@@ -57,7 +58,7 @@ class Listener(Service):
     _needed: Callable[[], bool] = lambda: True
     _without: Callable[[str, str], None] = lambda _place, _reason: None
     _where: str = field(default="", init=False)
-    _told: tuple[str, str] | None = field(default=None, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _closing: set[Deferred[Any]] = field(factory=set, init=False)
 
@@ -127,7 +128,8 @@ class Listener(Service):
                 self._close(new)
                 return
             old, self._port, self._where = self._port, new, description
-            self._told = self._told if self._missing else None
+            if not self._missing:
+                self._logged.reset()
             self._say(old, new)
             self._close(old)
 
@@ -184,8 +186,7 @@ class Listener(Service):
         failure.trap(CannotListenError)
         error: Any = failure.value
         told = _wanted(error), _cause(error)
-        if told != self._told:
-            self._told = told
+        if self._logged.is_new(told):
             self._without(*told)
 
     def _say(self, old: IListeningPort | None, new: IListeningPort | None) -> None:

@@ -26,6 +26,7 @@ from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import Response, exchange
+from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
 
@@ -165,7 +166,7 @@ class AppToken:
     _token: _Token | None = field(default=None, init=False)
     _loaded: bool = field(default=False, init=False)
     _failed: _Failed | None = field(default=None, init=False)
-    _said: tuple[str, str] | None = field(default=None, init=False)
+    _logged: LogOnChange = field(factory=LogOnChange, init=False)
     _dropped_at: float = field(default=-inf, init=False)
     _loading: SingleFlight[None] = field(factory=SingleFlight, init=False)
     _renewing: SingleFlight[str] = field(factory=SingleFlight, init=False)
@@ -253,15 +254,15 @@ class AppToken:
             raise
         except TwitchRejected as error:
             self._failed = _Failed(owner, self._clock.seconds() + _REJECTED, error)
-            if self._said != (owner, str(error)):
-                self._said = (owner, str(error))
+            if self._logged.is_new((owner, str(error))):
                 self.log.error(  # noqa: TRY400 - the reason is in the line
                     "{reason}; nothing can be asked of twitch: check twitch.client_id and twitch.client_secret",
                     reason=str(error),
                 )
             raise
         self._hide((token.value,))
-        self._token, self._failed, self._said = token, None, None
+        self._token, self._failed = token, None
+        self._logged.reset()
         await self._save(token)
         return token.value
 
