@@ -27,7 +27,7 @@ from twisted.python import usage
 
 from itsjustintv.app.context import Context, EventIds
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.locations import FINDING, find
+from itsjustintv.config.locations import SEARCH_ORDER, find
 from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
@@ -77,7 +77,7 @@ class Options(usage.Options):
     synopsis = "[--config FILE]"
     longdesc = "Send a webhook when a Twitch streamer goes live, and again until it is received."
     optParameters = [  # noqa: RUF012 - the form usage.Options reads
-        ["config", "c", None, FINDING],
+        ["config", "c", None, SEARCH_ORDER],
     ]
 
     loaded: Loaded

@@ -1,6 +1,6 @@
 """
-``itsjustintv certs``: what there is in certificates, as the files tell it, whether HTTPS will work, and another
-certificate at once; whether or not the daemon runs.
+``itsjustintv certs``: lists the certificates on disk, checks whether HTTPS can work, and renews certificates; whether
+or not the daemon runs.
 """
 
 from __future__ import annotations
@@ -18,15 +18,25 @@ from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import globalLogBeginner
 
-from itsjustintv.cli.console import config_option, examples, in_reactor, json_option, loaded, table, tell, write_json
+from itsjustintv.cli.console import (
+    config_option,
+    examples,
+    in_reactor,
+    json_option,
+    load_config,
+    table,
+    tell,
+    write_json,
+)
 from itsjustintv.config.hosts import dns_name
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS
 from itsjustintv.doctor import tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Severity
+from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.journal.sqlite.database import lock_file
 from itsjustintv.model import rfc3339
+from itsjustintv.support.counts import count
 from itsjustintv.support.files import is_locked
 from itsjustintv.support.http_agents import authority_agent
 from itsjustintv.support.nearest import did_you_mean
@@ -39,28 +49,28 @@ from itsjustintv.tls.renewal_requests import RenewalResult, Request
 from itsjustintv.tls.settings import directory_url, for_trial
 from itsjustintv.tls.store import CertificateStore
 
-__all__ = ["TONES", "Certificate", "ask_authority", "certificates", "certs", "daemon_runs", "looked_at"]
+__all__ = ["TONES", "Certificate", "certificates", "certs", "check_authority", "https_findings", "is_daemon_running"]
 
 T = TypeVar("T")
 
 _DAY = 86400.0
 
-# Seconds for an authority to answer somebody who waits for it.
-_PATIENCE = 10.0
+# Seconds for an authority to answer.
+_TIMEOUT = 10.0
 
-#: How what was found is shown.
-TONES = {Severity.OK: "good", Severity.HINT: "doubtful", Severity.MEND: "bad"}
+#: The colour of a finding.
+TONES = {Severity.OK: "good", Severity.WARNING: "doubtful", Severity.ERROR: "bad"}
 
 
 @frozen(kw_only=True)
 class Certificate:
     """
-    What the files tell of a name. Moments are RFC 3339, empty when there is none.
+    The state of the certificate of a name, as read from the files. Moments are RFC 3339, empty when there is none.
 
     :ivar level: ``ok``, ``degraded`` or ``critical``.
     :ivar days_left: ``None`` without a certificate; negative when it has expired.
     :ivar next: what happens next, and when.
-    :ivar problem: what is wrong, or why the last attempt failed, with what to do; empty when all is well.
+    :ivar problem: what is wrong, or why the last attempt failed, with what to do; empty if nothing.
     """
 
     name: str
@@ -78,7 +88,7 @@ class Certificate:
 
 def certificates(tls: TLS, now: float) -> Sequence[Certificate]:
     """
-    Read what there is for each of the domains. Changes nothing, and contacts nobody.
+    Read the state of each domain's certificate from the files. Makes no request.
 
     :param now: in seconds since the epoch.
     """
@@ -93,17 +103,17 @@ def _ordered(tls: TLS, now: float) -> Iterator[Certificate]:
         try:
             bundle = _result(store.look(name))
         except CertificateUnusable as error:
-            problem = f"the file is of no use: {error}; the daemon orders another one"
+            problem = f"invalid certificate: {error}; the daemon orders a new one"
         except OSError as error:
-            problem = f"the file cannot be read: {error.strerror}; run this as the daemon's user"
-        holding = ManagedCertificate(name, bundle, _result(store.record(name)), tls.renew_fraction)
-        status = holding.status(now)
+            problem = f"cannot read the certificate: {error.strerror}; run this as the daemon's user"
+        managed = ManagedCertificate(name, bundle, _result(store.record(name)), tls.renew_fraction)
+        status = managed.status(now)
         yield Certificate(
             name=name,
             level=status.level,
             days_left=_days(bundle, now),
             expires=status.expires,
-            next=_next(holding, tls, now),
+            next=_next(managed, tls, now),
             problem=problem or status.problem,
             failures=status.failures,
             last_attempt=status.last_attempt,
@@ -120,18 +130,19 @@ def _own(tls: TLS, now: float) -> Iterator[Certificate]:
     except CertificateUnusable as error:
         problem = str(error)
     for name in tls.domains:
-        other = bundle is not None and not bundle.covers(name)
-        # Nobody keeps a record of a certificate that somebody else looks after.
-        holding = ManagedCertificate(name, None if other else bundle, Record(), tls.renew_fraction)
-        status = holding.status(now)
+        mismatch = bundle is not None and not bundle.covers(name)
+        # There is no renewal record of a certificate that the operator replaces.
+        managed = ManagedCertificate(name, None if mismatch else bundle, Record(), tls.renew_fraction)
+        status = managed.status(now)
         yield Certificate(
             name=name,
             level=status.level,
-            days_left=_days(holding.bundle, now),
+            days_left=_days(managed.bundle, now),
             expires=status.expires,
-            next="yours to replace",
-            problem=f"{tls.cert_file} is not for this name: list it, or correct server.tls.domains"
-            if other
+            next="replaced by the operator",
+            problem=f"{tls.cert_file} is not valid for this name: use another certificate, or"
+            " correct server.tls.domains"
+            if mismatch
             else problem,
             issuer=status.issuer,
             serial=status.serial,
@@ -142,19 +153,19 @@ def _days(bundle: Bundle | None, now: float) -> float | None:
     return None if bundle is None else round((bundle.not_after - now) / _DAY, 1)
 
 
-def _next(holding: ManagedCertificate, tls: TLS, now: float) -> str:
-    if holding.due(tls, now) is None and holding.span is not None:
-        return f"renewed at {rfc3339(order_moment(holding.span, holding.record))}"
-    if holding.blocked(tls):
-        return "not tried again before [server.tls] changes"
-    if holding.record.next_attempt > now:
-        return f"tried again at {rfc3339(holding.record.next_attempt)}"
-    return "ordered as soon as the daemon runs"
+def _next(managed: ManagedCertificate, tls: TLS, now: float) -> str:
+    if managed.due(tls, now) is None and managed.span is not None:
+        return f"renewed at {rfc3339(order_moment(managed.span, managed.record))}"
+    if managed.blocked(tls):
+        return "not retried before [server.tls] changes"
+    if managed.record.next_attempt > now:
+        return f"retried at {rfc3339(managed.record.next_attempt)}"
+    return "ordered once the daemon runs"
 
 
 def _result(work: Coroutine[Deferred[Any], Any, T]) -> T:
     """
-    The result of something that waits for nobody.
+    The result of a coroutine that never waits.
     """
     results: list[T] = []
     failures: list[Any] = []
@@ -165,16 +176,16 @@ def _result(work: Coroutine[Deferred[Any], Any, T]) -> T:
 
 
 def _loaded(given: str | None) -> Loaded:
-    found = loaded(given)
+    found = load_config(given)
     if not found.config.server.tls.enabled:
-        raise click.ClickException("https is not served: server.tls.enabled is false")
+        raise click.ClickException("HTTPS is off: server.tls.enabled is false")
     return found
 
 
 @click.group(epilog=examples("certs list", "certs check", "certs renew"))
 def certs() -> None:
     """
-    Look at the certificates for HTTPS, or order them now.
+    List, check or renew the certificates for HTTPS.
     """
 
 
@@ -183,7 +194,7 @@ def certs() -> None:
 @json_option
 def list_certificates(config: str | None, as_json: bool) -> None:
     """
-    Show for each name what certificate there is, when it is renewed, and what went wrong. Contacts nobody.
+    List the certificate of each name, when it is renewed, and what went wrong. Makes no request.
     """
     found = certificates(_loaded(config).config.server.tls, time.time())
     if as_json:
@@ -206,84 +217,92 @@ def list_certificates(config: str | None, as_json: bool) -> None:
 @json_option
 def check(config: str | None, as_json: bool) -> None:
     """
-    See whether HTTPS will work: the keys, the ports, the names and the authority. Orders nothing and changes nothing;
-    run it as the daemon's user. Status 1 if something must be mended.
+    Check the keys, the ports, the names and the certificate authority. Orders and changes nothing. Run it as the
+    daemon's user. Status 1 if there are errors.
     """
     settings = _loaded(config)
     tls = settings.config.server.tls
     found = [
-        *(Finding(Severity.HINT, str(warning)) for warning in settings.warnings if str(warning).startswith("server.")),
-        *looked_at(settings, daemon_runs(settings)),
+        *(
+            Finding(Severity.WARNING, str(warning))
+            for warning in settings.warnings
+            if str(warning).startswith("server.")
+        ),
+        *https_findings(settings, is_daemon_running(settings)),
     ]
     if tls.mode == "acme":
-        found.append(in_reactor(lambda reactor: ask_authority(reactor, tls)))
+        found.append(in_reactor(lambda reactor: check_authority(reactor, tls)))
     if as_json:
-        write_json({"findings": [{"verdict": each.verdict.value, "text": each.text} for each in found]})
+        write_json({"findings": [{"verdict": each.severity.verdict, "text": each.text} for each in found]})
     else:
         for each in found:
-            tell(str(each), TONES[each.verdict])
-    wrong = sum(each.verdict is Severity.MEND for each in found)
-    if wrong:
-        raise click.ClickException(f"to be mended: {wrong}")
+            tell(str(each), TONES[each.severity])
+    errors = sum(each.severity is Severity.ERROR for each in found)
+    if errors:
+        raise click.ClickException(f"{count(errors, 'error')} found")
 
 
 @certs.command(epilog=examples("certs renew", "certs renew hooks.example.org", "certs renew --staging"))
 @config_option
 @json_option
-@click.option("--staging", is_flag=True, help="Only try it, at an authority for that; what is served stays.")
+@click.option(
+    "--staging", is_flag=True, help="Test with the authority's staging directory; the certificates in use stay."
+)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ...]) -> None:
     """
-    Order a certificate now, for each name or for these, whatever is due. The daemon does it, if it runs; otherwise this
-    command needs its ports. Run it as the daemon's user. Status 1 if one could not be had.
+    Renew certificates now, even if they are not due: those of NAME, or all. The daemon does it if it runs; otherwise
+    this command needs its ports. Run it as the daemon's user. Status 1 if a certificate could not be obtained.
     """
     from itsjustintv.tls.renew_now import RenewNow  # noqa: PLC0415 - imports the reactor
 
     server = _loaded(config).config.server
-    wanted = tuple(dict.fromkeys(map(dns_name, names))) or server.tls.domains
+    selected = tuple(dict.fromkeys(map(dns_name, names))) or server.tls.domains
     if server.tls.mode != "acme":
-        raise click.ClickException(f"server.tls.mode is {server.tls.mode}: the certificate is yours to replace")
-    if strangers := [name for name in wanted if name not in server.tls.domains]:
+        raise click.ClickException(f"server.tls.mode is {server.tls.mode}: replace the certificate files yourself")
+    if unknown := [name for name in selected if name not in server.tls.domains]:
         raise click.ClickException(
-            f"not in server.tls.domains: {', '.join(strangers)}{did_you_mean(strangers[0], server.tls.domains)}"
+            f"not in server.tls.domains: {', '.join(unknown)}{did_you_mean(unknown[0], server.tls.domains)}"
         )
-    request = Request(id=os.urandom(8).hex(), asked_at=time.time(), names=wanted, trial=staging)
+    request = Request(id=os.urandom(8).hex(), asked_at=time.time(), names=selected, trial=staging)
 
     def say(text: str) -> None:
         if not as_json:
             tell(text, err=True)
 
     def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[RenewalResult]]:
-        # What the parts log is in the answer; without observers the worst of it would be on standard error as well.
+        # The results have what the parts log; without an observer, errors would also go to standard error.
         globalLogBeginner.beginLoggingTo((), discardBuffer=True, redirectStandardIO=False)
         return RenewNow(server, reactor, random.random, say).results(request)
 
-    results = in_reactor(work, "interrupted; a daemon that has been asked goes on with it")
+    results = in_reactor(work, "interrupted; a daemon that has received the request continues")
     if as_json:
         write_json({"trial": staging, "certificates": [asdict(each) for each in results]})
     else:
-        where = f" at {directory_url(for_trial(server.tls))}, on trial: nothing else has changed" if staging else ""
+        where = f" at {directory_url(for_trial(server.tls))}, as a test; nothing was replaced" if staging else ""
         for each in results:
             if each.problem:
-                tell(f"{each.name}: no certificate{where}: {each.problem}", "bad")
+                tell(f"{each.name}: cannot obtain a certificate{where}: {each.problem}", "bad")
             else:
-                tell(f"{each.name}: a certificate until {each.expires}, from {each.issuer}{where}", "good")
+                tell(
+                    f"{each.name}: new certificate, valid until {each.expires}, issued by {each.issuer}{where}", "good"
+                )
     if failed := sum(bool(each.problem) for each in results):
-        raise click.ClickException(f"without a new certificate: {failed} of {len(results)}")
+        raise click.ClickException(f"{failed} of {count(len(results), 'certificate')} could not be obtained")
 
 
-def daemon_runs(settings: Loaded) -> bool | None:
+def is_daemon_running(settings: Loaded) -> bool | None:
     """
-    Whether a daemon runs with this configuration; ``None`` when the system does not tell.
+    Whether a daemon runs with this configuration; ``None`` if unknown.
     """
     return is_locked(lock_file(Path(settings.config.storage.path)))
 
 
-def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:
+def https_findings(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     """
-    Look at everything that HTTPS takes on this machine.
+    Check everything that HTTPS needs on this machine.
 
-    :param running: see :func:`daemon_runs`.
+    :param running: see :func:`is_daemon_running`.
     """
     server = settings.config.server
     yield from tls_checks.keys(server.tls, time.time())
@@ -291,12 +310,12 @@ def looked_at(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     yield from tls_checks.names(server, tls_checks.addresses)
 
 
-async def ask_authority(reactor: Any, tls: TLS) -> Finding:
+async def check_authority(reactor: Any, tls: TLS) -> Finding:
     """
-    See whether the authority can be used; see :func:`itsjustintv.doctor.tls_checks.authority`.
+    Check that the certificate authority can be used; see :func:`itsjustintv.doctor.tls_checks.authority`.
     """
     try:
         agent, _ = authority_agent(reactor, tls.ca_bundle)
     except CertificateUnusable as error:
-        return Finding(Severity.MEND, str(error))
-    return await tls_checks.authority(tls, AcmeTransport(HTTPClient(agent), reactor, _PATIENCE))
+        return Finding(Severity.ERROR, str(error))
+    return await tls_checks.authority(tls, AcmeTransport(HTTPClient(agent), reactor, _TIMEOUT))

@@ -1,5 +1,5 @@
 """
-``itsjustintv config``: checks a configuration, or begins one.
+``itsjustintv config``: checks a configuration, or writes the example.
 """
 
 from __future__ import annotations
@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import chosen, config_option, errors, examples, json_option, loaded, tell, write_json
+from itsjustintv.cli.console import (
+    config_option,
+    config_path,
+    errors,
+    examples,
+    json_option,
+    load_config,
+    tell,
+    write_json,
+)
 from itsjustintv.config.secrets import exposed
 from itsjustintv.config.sections import callback_url
 from itsjustintv.support.counts import count
@@ -20,7 +29,7 @@ __all__ = ["config_group"]
 @click.group("config", epilog=examples("config validate", "config example config.toml"))
 def config_group() -> None:
     """
-    Check a configuration, or begin one.
+    Check the configuration, or write an example.
     """
 
 
@@ -29,19 +38,19 @@ def config_group() -> None:
 @json_option
 def validate(config: str | None, as_json: bool) -> None:
     """
-    Check the configuration and list everything that is wrong with it. Creates nothing.
+    Check the configuration and list all errors and warnings. Creates no files.
     """
-    found = loaded(config)
+    found = load_config(config)
     warnings = [str(warning) for warning in found.warnings]
-    warnings += [f"{problem.path} {problem.message}" for problem in exposed(chosen(config), found.config)]
+    warnings += [f"{problem.path} {problem.message}" for problem in exposed(config_path(config), found.config)]
     warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
     streamers = len(found.config.streamers)
     if as_json:
-        write_json({"path": str(chosen(config)), "streamers": streamers, "warnings": warnings})
+        write_json({"path": str(config_path(config)), "streamers": streamers, "warnings": warnings})
         return
     for warning in warnings:
         tell(f"Warning: {warning}", "doubtful", err=True)
-    tell(f"Configuration file '{chosen(config)}' is valid")
+    tell(f"Configuration file '{config_path(config)}' is valid")
     tell(f"Found {count(streamers, 'configured streamer')}")
 
 
@@ -49,7 +58,7 @@ def validate(config: str | None, as_json: bool) -> None:
 @click.argument("path", default="config.example.toml")
 def example(path: str) -> None:
     """
-    Write an example that explains every key. Never overwrites a file.
+    Write an example that explains every key to PATH. Never overwrites a file.
     """
     from itsjustintv.config.example import write_example  # noqa: PLC0415
 
@@ -57,5 +66,5 @@ def example(path: str) -> None:
         try:
             write_example(Path(path))
         except FileExistsError:
-            raise click.ClickException(f"{path} is already there, and is left as it is") from None
+            raise click.ClickException(f"{path} exists already and was not changed") from None
     tell(f"Example configuration written to: {path}")

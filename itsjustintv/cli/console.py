@@ -1,8 +1,7 @@
 """
-What the commands have in common: their options, the examples in their help, and how they end.
+What the commands share: options and completion, the configuration, output, errors and the reactor.
 
-A command ends with status 0 when all went well, 1 when something did not, 2 when it was not understood, and 130 when it
-was interrupted. What went wrong is one line on standard error.
+Exit status: 0 success, 1 failure, 2 usage error, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.locations import FINDING, find
+from itsjustintv.config.locations import SEARCH_ORDER, find
 from itsjustintv.config.values import Rule
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.routing import GLOBAL, Routes
@@ -34,22 +33,22 @@ __all__ = [
     "Advance",
     "Interrupted",
     "Listed",
-    "chosen",
+    "checked_by",
     "colour_in",
     "complete_destination",
     "complete_streamer",
+    "config_argument",
     "config_option",
+    "config_path",
     "errors",
     "examples",
     "in_reactor",
     "json_option",
-    "loaded",
-    "naming",
+    "load_config",
+    "new_config_path",
     "progress",
-    "ruled",
     "table",
     "tell",
-    "to_write",
     "utc",
     "verbose",
     "write_json",
@@ -57,14 +56,13 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SAID = "itsjustintv.which configuration it is"
-
+_NOTED = "itsjustintv.configuration noted"
 _VERBOSE = "itsjustintv.verbose"
 
 
 def verbose() -> bool:
     """
-    Whether ``--verbose`` stands anywhere on the command line.
+    Whether ``--verbose`` is anywhere on the command line.
     """
     return bool(click.get_current_context().find_root().meta.get(_VERBOSE))
 
@@ -76,25 +74,25 @@ def _note_verbose(context: click.Context, _: click.Parameter, value: bool) -> No
 
 def config_option(command: F) -> F:
     """
-    Give a command what all have that read the configuration: ``--config`` and ``--verbose``.
+    Add the options of every command that reads the configuration: ``--config`` and ``--verbose``.
     """
-    more = click.option(
+    verbose_option = click.option(
         "--verbose",
         "-v",
         is_flag=True,
         expose_value=False,
         callback=_note_verbose,
-        help="Name the configuration that is read; with run, log everything.",
+        help="Print the path of the configuration; with run, log at debug level.",
     )
-    return click.option("--config", "-c", metavar="FILE", help=FINDING)(more(command))
+    return click.option("--config", "-c", metavar="FILE", help=SEARCH_ORDER)(verbose_option(command))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Interrupted(click.ClickException):
     """
-    Somebody did not wait for the end; the text says how things stand.
+    The command was interrupted; the text says in which state it left things.
     """
 
     exit_code = 130
@@ -102,30 +100,30 @@ class Interrupted(click.ClickException):
 
 class Listed(click.ClickException):
     """
-    Several things are wrong, and each has a line of its own.
+    Several errors, each on its own line.
     """
 
     def __init__(self, what: str, problems: Iterable[str]) -> None:
         super().__init__("\n  ".join(map(visible, (what, *problems))))
 
 
-def ruled(rule: Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def checked_by(rule: Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """
-    Hold an option to a rule of the configuration.
+    Make an option callback that applies a rule of the configuration.
     """
 
-    def judge(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    def check(_: click.Context, __: click.Parameter, value: Any) -> Any:
         for each in value if isinstance(value, tuple) else (value,):
             if each is not None and (problems := list(rule(each))):
                 raise click.BadParameter("; ".join(problems))
         return value
 
-    return judge
+    return check
 
 
 def examples(*lines: str) -> str:
     """
-    The end of a command's help: how it is used, a command to a line, with a comment of a few words if need be.
+    Format the examples at the end of a command's help, one command per line.
     """
     return "\b\nExamples:\n" + "\n".join(f"  $ itsjustintv {line}".rstrip() for line in lines)
 
@@ -133,14 +131,14 @@ def examples(*lines: str) -> str:
 @contextmanager
 def errors() -> Iterator[None]:
     """
-    Turn what can go wrong into one line and status 1.
+    Turn this package's exceptions and ``OSError`` into one line and status 1.
 
-    :raises click.ClickException: in place of the package's own exceptions and those of the operating system.
+    :raises click.ClickException: in their place.
     """
     try:
         yield
     except ConfigError as error:
-        raise Listed("the configuration cannot be used:", error.lines()) from None
+        raise Listed("invalid configuration:", error.lines()) from None
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -149,61 +147,61 @@ def errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-def chosen(given: str | None) -> Path:
+def config_path(given: str | None) -> Path:
     """
-    Find the configuration. If another one might have been meant, standard error has a line about it, once.
+    Find the configuration file, and name it on standard error, once, if it is not obvious which one that is.
 
-    :param given: what ``--config`` of the command says; else that counts which stands before the command's name.
+    :param given: ``--config`` of the command; without it, the one before the command's name counts.
     :return: an absolute path.
     """
     root = click.get_current_context().find_root()
     place = find(given or root.params.get("config"), os.environ)
     note = f"Loaded configuration from: {place.path}" if root.meta.get(_VERBOSE) else place.note
-    if note and root.meta.setdefault(_SAID, place) is place:
+    if note and root.meta.setdefault(_NOTED, place) is place:
         tell(note, err=True)
     return place.path
 
 
-def to_write(given: str | None) -> Path:
+def new_config_path(given: str | None) -> Path:
     """
-    Say where a new configuration goes: as given, else as ``ITSJUSTINTV_CONFIG`` says, else ``config.toml`` here.
+    Choose the path of a new configuration: ``--config``, else ``ITSJUSTINTV_CONFIG``, else ``config.toml`` here.
 
-    :param given: as in :func:`chosen`.
+    :param given: as in :func:`config_path`.
     :return: an absolute path.
     """
     outermost = click.get_current_context().find_root().params.get("config")
     return Path(given or outermost or os.environ.get("ITSJUSTINTV_CONFIG") or "config.toml").absolute()
 
 
-def naming(path: Path) -> str:
+def config_argument(path: Path) -> str:
     """
-    Write the option that names a configuration to the next command, typed here; nothing if it finds that by itself.
+    The ``--config`` option with which the next command finds a configuration; empty if it needs none.
     """
     found = find(None, os.environ)
     return "" if found.path == path and path.exists() else f" --config {shlex.quote(str(path))}"
 
 
-def loaded(given: str | None) -> Loaded:
+def load_config(given: str | None) -> Loaded:
     """
     Read and check the configuration.
 
-    :param given: what ``--config`` says, if anything.
-    :raises click.ClickException: listing all that is wrong with it.
+    :param given: the value of ``--config``, if any.
+    :raises click.ClickException: listing every error in it.
     """
     with errors():
-        return load(chosen(given), os.environ)
+        return load(config_path(given), os.environ)
 
 
 def complete_streamer(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """
-    The keys of streamers that begin so, for a shell that completes.
+    Complete the key of a streamer in a shell.
     """
     return [each.key for each in _routes(context).streamers if each.key.startswith(incomplete)]
 
 
 def complete_destination(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """
-    The names of destinations that begin so, for a shell that completes.
+    Complete the name of a destination in a shell.
     """
     routes = _routes(context)
     names = dict.fromkeys([*(name for each in routes.streamers for name in each.destinations), GLOBAL])
@@ -215,7 +213,7 @@ def _routes(context: click.Context) -> Routes:
     try:
         return Routes.of(load(find(given, os.environ).path, os.environ).config)
     except (ConfigError, OSError):
-        # Nobody is told while he types.
+        # Completion must not print errors into the command line.
         return Routes((), {}, frozenset())
 
 
@@ -224,25 +222,22 @@ _TONES = {"good": "green", "bad": "red", "doubtful": "yellow"}
 
 class Advance(Protocol):
     """
-    Tells that so much more is done.
+    Moves a progress bar on.
     """
 
-    def __call__(self, steps: int = 1) -> None:
-        """
-        Move on.
-        """
+    def __call__(self, steps: int = 1) -> None: ...
 
 
 def utc(seconds: float) -> str:
     """
-    Write a moment, given in seconds since the epoch, in UTC and without saying so.
+    Format seconds since the epoch as a time in UTC, without a zone.
     """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def write_json(content: object, indent: int | None = 2) -> None:
     """
-    Write a JSON value, for programs that read on, and so that it steers no terminal.
+    Print a JSON value, without characters that control a terminal.
 
     :param indent: ``None`` for one line.
     """
@@ -252,7 +247,7 @@ def write_json(content: object, indent: int | None = 2) -> None:
 
 def _encodable(text: str, *, err: bool = False) -> str:
     """
-    Write as codes what the encoding of the terminal, or of the file, does not have.
+    Escape characters that the encoding of the output does not have.
     """
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
@@ -260,17 +255,16 @@ def _encodable(text: str, *, err: bool = False) -> str:
 
 def colour_in(environ: Mapping[str, str]) -> bool | None:
     """
-    What click is to do about colour: ``None`` for colour on a terminal, ``False`` where somebody wants none of it
-    (no-color.org), or the terminal has none.
+    What click needs: ``None`` for colour on a terminal, ``False`` for none (no-color.org, or a dumb terminal).
     """
     return False if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" else None
 
 
 def tell(text: str, tone: str = "", *, err: bool = False) -> None:
     """
-    Write one line, whatever is in it.
+    Print one line, whatever characters it holds.
 
-    :param tone: ``good``, ``bad``, ``doubtful``, or nothing in particular.
+    :param tone: ``good``, ``bad``, ``doubtful``, or empty.
     """
     line = _encodable(visible(text), err=err)
     click.echo(click.style(line, fg=_TONES[tone]) if tone else line, err=err)
@@ -278,15 +272,15 @@ def tell(text: str, tone: str = "", *, err: bool = False) -> None:
 
 def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
     """
-    Write rows under the first of them.
+    Print a table.
 
-    :param rows: cells; the first row is the headings.
-    :param tones: of cells that say one of these words.
+    :param rows: cells; the first row has the headings.
+    :param tones: of the cells with one of these words.
     """
     rows = [[_encodable(visible(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
-        # The last cell is not filled up, so that no line ends in blanks.
+        # The last cell is not padded, so that no line ends in blanks.
         cells = [
             cell.ljust(width) if place + 1 < len(row) else cell
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -300,22 +294,22 @@ def table(rows: Sequence[Sequence[str]], tones: Mapping[str, str] = {}) -> None:
             click.echo(click.style("  ".join(cells).rstrip(), bold=True))
 
 
-def _nothing(steps: int = 1) -> None:
+def _ignore_progress(steps: int = 1) -> None:
     """
-    Nobody watches.
+    Ignore progress, without a terminal.
     """
 
 
 @contextmanager
 def progress(length: int, label: str, out: TextIO | None = None) -> Iterator[Advance]:
     """
-    Show on standard error how far long work has come, if that is a terminal and there is work worth watching.
+    Show a progress bar on standard error, if that is a terminal and there is more than one step.
 
-    :param length: steps in all.
+    :param length: steps in total.
     """
     out = sys.stderr if out is None else out
     if length < 2 or not out.isatty() or os.environ.get("TERM") == "dumb":
-        yield _nothing
+        yield _ignore_progress
         return
     with click.progressbar(length=length, label=label, file=out, show_pos=True) as bar:
         yield lambda steps=1: bar.update(steps)
@@ -328,12 +322,12 @@ def in_reactor(
     work: Callable[[Any], Coroutine[Deferred[Any], Any, T]], interrupted: str = "interrupted", grace: float = 5.0
 ) -> T:
     """
-    Do something with the reactor, once in a process. A signal cancels it.
+    Run a coroutine in the reactor, once in a process. A signal cancels it.
 
     :param work: is given the reactor.
-    :param interrupted: what to say when it was ended before its end.
-    :param grace: seconds for what was cancelled to take down what it has set up.
-    :raises click.ClickException: what can go wrong, in one line.
+    :param interrupted: the error text after a signal.
+    :param grace: seconds for a cancelled coroutine to clean up.
+    :raises click.ClickException: the error, in one line.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - a command that does not need it must not install it
 
@@ -341,7 +335,7 @@ def in_reactor(
     results: list[Any] = []
 
     def begin() -> None:
-        doing = Deferred.fromCoroutine(work(running))
+        task = Deferred.fromCoroutine(work(running))
         over: Deferred[None] = Deferred()
 
         def ended(result: Any) -> None:
@@ -351,12 +345,12 @@ def in_reactor(
                 running.stop()
 
         def signalled() -> Deferred[None]:
-            doing.cancel()
+            task.cancel()
             return over.addTimeout(grace, running, onTimeoutCancel=lambda *_: None)
 
-        # A signal stops the reactor, which waits for what this answers with.
+        # A signal stops the reactor, which waits for the Deferred that this returns.
         running.addSystemEventTrigger("before", "shutdown", signalled)
-        doing.addBoth(ended)
+        task.addBoth(ended)
 
     with errors():
         running.callWhenRunning(begin)

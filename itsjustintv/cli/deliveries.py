@@ -1,5 +1,5 @@
 """
-``itsjustintv deliveries``: what became of every notification, whether the daemon runs or not.
+``itsjustintv deliveries``: lists deliveries and changes their state, whether or not the daemon runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itsjustintv.cli.console import (
     errors,
     examples,
     json_option,
-    loaded,
+    load_config,
     progress,
     table,
     tell,
@@ -36,11 +36,11 @@ from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
-__all__ = ["deliveries", "ledger_of"]
+__all__ = ["deliveries", "open_journal"]
 
 _TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful"}
 
-#: What --state says of the dead and the expired together.
+#: The word of --state for dead and expired together.
 _UNDELIVERED = "undelivered"
 
 _STATES = (*(state.value for state in State), _UNDELIVERED)
@@ -48,25 +48,25 @@ _STATES = (*(state.value for state in State), _UNDELIVERED)
 #: States that an operator may undo.
 _RETRYABLE = (_UNDELIVERED, *(state.value for state in State if state.final and state is not State.DELIVERED))
 
-#: Deliveries in one transaction: the daemon writes nothing meanwhile.
+#: Deliveries in one transaction, during which the daemon cannot write.
 _BATCH = 200
 
 _destination = click.option(
-    "--destination", metavar="NAME", shell_complete=complete_destination, help="Only those to this destination."
+    "--destination", metavar="NAME", shell_complete=complete_destination, help="Only deliveries to this destination."
 )
 _streamer = click.option(
     "--streamer",
     metavar="KEY",
     shell_complete=complete_streamer,
-    help="Only this streamer's: its key, login or user id.",
+    help="Only deliveries of this streamer: key, login or user id.",
 )
 
 
-def ledger_of(settings: Loaded) -> OfflineJournal:
+def open_journal(settings: Loaded) -> OfflineJournal:
     """
-    The journal that a configuration names.
+    Open the journal of a configuration.
 
-    :raises click.ClickException: it cannot be used.
+    :raises click.ClickException: the journal cannot be used.
     """
     with errors():
         return OfflineJournal.open(Path(settings.config.storage.path), time.time)
@@ -77,12 +77,12 @@ def _states(word: str | None) -> tuple[State, ...]:
 
 
 @click.group(
-    short_help="See what became of everything; change it.",
+    short_help="List deliveries; retry, cancel or resend them.",
     epilog=examples("deliveries list --state undelivered", "deliveries show ID", "deliveries retry --all"),
 )
 def deliveries() -> None:
     """
-    Look at what became of every notification, and change it, whether the daemon runs or not.
+    List deliveries, and retry, cancel or resend them, whether or not the daemon runs.
     """
 
 
@@ -95,35 +95,35 @@ def deliveries() -> None:
     ),
 )
 @config_option
-@click.option("--state", type=NearChoice(_STATES), help="Only those in this state; undelivered is dead or expired.")
+@click.option(
+    "--state", type=NearChoice(_STATES), help="Only deliveries in this state; undelivered means dead or expired."
+)
 @_streamer
 @_destination
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, the newest first."
-)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Maximum number, newest first.")
 @json_option
 def list_deliveries(  # noqa: PLR0917 - click names them
     config: str | None, state: str | None, streamer: str | None, destination: str | None, limit: int, as_json: bool
 ) -> None:
     """
-    List deliveries and count them: all there ever were, or those in the journal that the options ask for.
+    List deliveries and count them. With filters, count those in the journal; without, all ever accepted.
     """
-    settings = loaded(config)
-    ledger = ledger_of(settings)
+    settings = load_config(config)
+    journal = open_journal(settings)
     with errors():
-        streamer = streamer_named(settings, ledger, streamer)
-        destination = destination_named(settings, ledger, destination)
-        found = ledger.list(*_states(state), destination=destination, streamer=streamer, limit=limit)
-        account = ledger.accounting()
-        counts = ledger.count(destination, streamer)
-        length = ledger.brief(each.event_id for each in found)
-        suspensions = Suspensions.of(ledger, settings.config)
-    wanted = {each: count for each, count in counts.items() if not state or each in _states(state)}
+        streamer = streamer_named(settings, journal, streamer)
+        destination = destination_named(settings, journal, destination)
+        found = journal.list(*_states(state), destination=destination, streamer=streamer, limit=limit)
+        account = journal.accounting()
+        counts = journal.count(destination, streamer)
+        length = journal.brief(each.event_id for each in found)
+        suspensions = Suspensions.of(journal, settings.config)
+    matching = {each: count for each, count in counts.items() if not state or each in _states(state)}
     if as_json:
         write_json(
             {
                 "deliveries": [_public(each, suspensions.find(each)) for each in found],
-                "matching": {each.value: count for each, count in wanted.items()},
+                "matching": {each.value: count for each, count in matching.items()},
                 "accounting": asdict(account),
             }
         )
@@ -144,17 +144,17 @@ def list_deliveries(  # noqa: PLR0917 - click names them
             ]
             table(rows, _TONES)
         if state or streamer or destination:
-            each = ", ".join(f"{count} {each.value}" for each, count in wanted.items())
-            tell(f"matching: {sum(wanted.values())}{f' ({each})' if each else ''}; listed: {len(found)}")
+            each = ", ".join(f"{count} {each.value}" for each, count in matching.items())
+            tell(f"matching: {sum(matching.values())}{f' ({each})' if each else ''}; listed: {len(found)}")
         else:
             tell(
                 f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired}"
                 f" expired + {account.filtered} filtered + {account.cancelled} cancelled"
-                f" + {account.accepted + account.pending} on their way"
+                f" + {account.accepted + account.pending} in progress"
             )
     if account.imbalance:
         raise click.ClickException(
-            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for; this is a defect"
+            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for; this is a bug, report it"
         )
 
 
@@ -164,13 +164,13 @@ def list_deliveries(  # noqa: PLR0917 - click names them
 @json_option
 def show(config: str | None, delivery: str, as_json: bool) -> None:
     """
-    Show a delivery, every attempt and the payload.
+    Show a delivery, its attempts and its payload.
     """
-    settings = loaded(config)
-    ledger = ledger_of(settings)
+    settings = load_config(config)
+    journal = open_journal(settings)
     with errors():
-        history = ledger.show(ledger.named(delivery))
-        suspension = Suspensions.of(ledger, settings.config).find(history.delivery)
+        history = journal.show(journal.named(delivery))
+        suspension = Suspensions.of(journal, settings.config).find(history.delivery)
     about, event = history.delivery, history.event
     payload = json.loads(about.body) if about.body else None
     if as_json:
@@ -180,7 +180,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         return
     tell(f"delivery     {about.id}")
     tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
-    found = ", found by asking twitch who is live" if event.recovered else ""
+    found = ", recovered by asking twitch who is live" if event.recovered else ""
     kind = "" if event.type in ("", "live") else f", of type {event.type}"
     tell(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
     tell(f"destination  {about.destination}")
@@ -193,14 +193,14 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     for number, attempt in enumerate(history.attempts, 1):
         tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
         if attempt.response:
-            tell(f"             answered: {attempt.response[:200]}")
+            tell(f"             response: {attempt.response[:200]}")
     if payload is not None:
         write_json(payload)
 
 
 def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, Any]:
     """
-    What a program is told of a delivery.
+    A delivery as JSON.
     """
     return {
         "id": delivery.id,
@@ -225,13 +225,13 @@ def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, A
 )
 @config_option
 @click.argument("delivery", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every delivery in --state.")
+@click.option("--all", "everything", is_flag=True, help="All deliveries in --state.")
 @click.option(
     "--state",
     type=NearChoice(_RETRYABLE),
     default=_UNDELIVERED,
     show_default=True,
-    help="With --all: in this state; undelivered is dead or expired.",
+    help="With --all: the state; undelivered means dead or expired.",
 )
 @_streamer
 @_destination
@@ -244,29 +244,29 @@ def retry(  # noqa: PLR0917 - click names them
     destination: str | None,
 ) -> None:
     """
-    Requeue deliveries: each is due at once, with all its attempts and its whole age before it.
+    Requeue deliveries. Each is due at once, and its attempts and its age start anew.
     """
     if everything == bool(delivery):
-        raise click.UsageError("name deliveries, or say --all")
+        raise click.UsageError("give delivery ids, or --all")
     if not everything and (streamer or destination):
-        raise click.UsageError("--streamer and --destination go with --all")
-    settings = loaded(config)
-    ledger = ledger_of(settings)
+        raise click.UsageError("--streamer and --destination require --all")
+    settings = load_config(config)
+    journal = open_journal(settings)
     with errors():
-        for each in _named(ledger, delivery):
-            tell(f"{each} is {ledger.retry(each).state.value} again")
+        for each in _named(journal, delivery):
+            tell(f"requeued {each}: {journal.retry(each).state.value}")
         if everything:
-            streamer = streamer_named(settings, ledger, streamer)
-            destination = destination_named(settings, ledger, destination)
-            _retry_all(ledger, ledger.ended(*_states(state), destination=destination, streamer=streamer), state)
+            streamer = streamer_named(settings, journal, streamer)
+            destination = destination_named(settings, journal, destination)
+            _retry_all(journal, journal.ended(*_states(state), destination=destination, streamer=streamer), state)
 
 
-def _retry_all(ledger: OfflineJournal, found: Sequence[str], state: str) -> None:
+def _retry_all(journal: OfflineJournal, found: Sequence[str], state: str) -> None:
     sent = 0
     with progress(len(found), "requeuing") as advance:
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
-            sent += ledger.retry_all(batch)
+            sent += journal.retry_all(batch)
             advance(len(batch))
     tell(f"requeued {sent} {state} {'delivery' if sent == 1 else 'deliveries'}")
 
@@ -276,12 +276,12 @@ def _retry_all(ledger: OfflineJournal, found: Sequence[str], state: str) -> None
 @click.argument("delivery", nargs=-1, required=True)
 def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
     """
-    End deliveries that are on their way.
+    Cancel deliveries that are in progress.
     """
-    ledger = ledger_of(loaded(config))
+    journal = open_journal(load_config(config))
     with errors():
-        for each in _named(ledger, delivery):
-            tell(f"{each} is {ledger.cancel(each).state.value}")
+        for each in _named(journal, delivery):
+            tell(f"{journal.cancel(each).state.value} {each}")
 
 
 @deliveries.command(epilog=examples("deliveries resend ID"))
@@ -291,17 +291,17 @@ def resend(config: str | None, delivery: tuple[str, ...]) -> None:
     """
     Send delivered deliveries again, each as a new delivery of the same event.
 
-    The receiver sees the same id as before, and drops it if it remembers it. The new delivery has all its attempts and
-    its whole age before it; images are sent as their address only.
+    The receiver gets the same event id as before, and may drop it as a duplicate. The attempts and the age of the new
+    delivery start anew. Images are sent as URLs only.
     """
-    ledger = ledger_of(loaded(config))
+    journal = open_journal(load_config(config))
     with errors():
-        for each in _named(ledger, delivery):
-            tell(f"{each} is sent again as {ledger.resend(each).id}")
+        for each in _named(journal, delivery):
+            tell(f"resending {each} as {journal.resend(each).id}")
 
 
-def _named(ledger: OfflineJournal, given: Sequence[str]) -> Sequence[str]:
+def _named(journal: OfflineJournal, given: Sequence[str]) -> Sequence[str]:
     """
-    Find all that are meant, before anything is changed.
+    Find all deliveries before any is changed.
     """
-    return list(dict.fromkeys([ledger.named(each) for each in given]))
+    return list(dict.fromkeys([journal.named(each) for each in given]))

@@ -1,5 +1,5 @@
 """
-``itsjustintv explain``: what happened to an event, and how things stand with a streamer.
+``itsjustintv explain``: the history of an event, or the state of a streamer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itsjustintv.cli.console import (
     examples,
     in_reactor,
     json_option,
-    loaded,
+    load_config,
     table,
     tell,
     utc,
@@ -27,7 +27,7 @@ from itsjustintv.cli.console import (
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.subscriptions import explained
 from itsjustintv.cli.suspensions import Suspensions
-from itsjustintv.cli.twitch_session import office_of
+from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryStep
@@ -41,12 +41,12 @@ __all__ = ["explain"]
 
 _TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful", "accepted": "doubtful"}
 
-# So many deliveries of a streamer are told of.
+# Deliveries of a streamer that are listed.
 _LATEST = 10
 
 
 @click.command(
-    short_help="Tell all about an event or a streamer.",
+    short_help="Show all about an event or a streamer.",
     epilog=examples("explain EVENT", "explain tanuki", "explain tanuki --json"),
 )
 @config_option
@@ -54,31 +54,31 @@ _LATEST = 10
 @json_option
 def explain(config: str | None, what: str, as_json: bool) -> None:
     """
-    Tell what happened to an event, or how things stand with a streamer.
+    Show the history of an event, or the state of a streamer.
 
-    An event goes by its id, which Twitch was told as X-Request-Id, by that of one of its deliveries, by the first
-    8 or more characters of these, or by Twitch's own id of the message; a streamer by key, login or user id.
+    EVENT is the id of an event (returned to Twitch as X-Request-Id) or of one of its deliveries, the first 8 or more
+    characters of one, or the message id of Twitch. STREAMER is a key, login or user id.
     """
-    settings = loaded(config)
-    ledger, reason = _ledger(settings)
+    settings = load_config(config)
+    journal, reason = _journal(settings)
     found = configured(Routes.of(settings.config), what)
     with errors():
         # Whole ids come before streamers, and these before beginnings of ids.
-        story = None if ledger is None else ledger.story(what)
-        if story is None and found is None and ledger is not None:
-            story = ledger.story(what, prefix=True)
-        past = ledger.streamers() if ledger is not None and story is None and found is None else ()
-        suspensions = None if ledger is None else Suspensions.of(ledger, settings.config)
-    if story is not None and suspensions is not None:
-        write_json(_event(story, suspensions)) if as_json else _tell_event(story, suspensions)
+        history = None if journal is None else journal.story(what)
+        if history is None and found is None and journal is not None:
+            history = journal.story(what, prefix=True)
+        past = journal.streamers() if journal is not None and history is None and found is None else ()
+        suspensions = None if journal is None else Suspensions.of(journal, settings.config)
+    if history is not None and suspensions is not None:
+        write_json(_event(history, suspensions)) if as_json else _tell_event(history, suspensions)
         return
-    if ledger is None and found is None:
+    if journal is None and found is None:
         raise click.ClickException(reason)
     if found is None and what not in past:
-        raise click.ClickException(_unknown(what, Routes.of(settings.config), ledger, past))
+        raise click.ClickException(_unknown(what, Routes.of(settings.config), journal, past))
     answers = [] if found is None else in_reactor(lambda reactor: _ask(reactor, settings, found.key))
     key = what if found is None else found.key
-    deliveries = [] if ledger is None else ledger.list(streamer=key, limit=_LATEST)
+    deliveries = [] if journal is None else journal.list(streamer=key, limit=_LATEST)
     about = [*_configured(found, settings), *answers]
     if as_json:
         write_json(
@@ -91,8 +91,8 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         return
     for label, text in about:
         tell(f"{label + ':':14}{text}")
-    if deliveries and ledger is not None:
-        length = ledger.brief(each.event_id for each in deliveries)
+    if deliveries and journal is not None:
+        length = journal.brief(each.event_id for each in deliveries)
         click.echo()
         rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "DESTINATION", "EVENT", "REASON")]
         rows += [
@@ -107,63 +107,63 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
             for each in deliveries
         ]
         table(rows, _TONES)
-    elif ledger is None:
+    elif journal is None:
         tell(f"{'deliveries:':14}unavailable: {reason}")
     else:
         tell(f"{'deliveries:':14}none")
 
 
-def _ledger(settings: Loaded) -> tuple[OfflineJournal | None, str]:
+def _journal(settings: Loaded) -> tuple[OfflineJournal | None, str]:
     try:
         return OfflineJournal.open(Path(settings.config.storage.path), time.time), ""
     except JournalUnavailable as error:
         return None, str(error)
 
 
-def _unknown(what: str, routes: Routes, ledger: OfflineJournal | None, past: Sequence[str]) -> str:
+def _unknown(what: str, routes: Routes, journal: OfflineJournal | None, past: Sequence[str]) -> str:
     """
-    Say that a name is neither an event's nor a streamer's, and what is like it.
+    Say that there is no such event or streamer, and suggest similar names.
     """
-    near = [] if ledger is None else ledger.near(what)
+    near = [] if journal is None else journal.near(what)
     suggestion = did_you_mean(what, near or [*streamer_names(routes), *past])
-    return f"there is no event and no streamer {what or EMPTY}; what ended is kept for seven days{suggestion}"
+    return f"no event or streamer {what or EMPTY}; events are kept for seven days after they end{suggestion}"
 
 
 async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[str, str]]:
     """
-    Ask Twitch; what the journal tells is worth telling without it.
+    Ask Twitch. Without an answer the journal is still worth showing.
     """
     try:
-        return await explained(await office_of(reactor, settings), streamer)
+        return await explained(await open_session(reactor, settings), streamer)
     except TwitchError as error:
-        return [("subscription", f"twitch does not tell: {error}"), ("next", "try again, or see itsjustintv doctor")]
+        return [("subscription", f"unknown: {error}"), ("next", "try again, or run itsjustintv doctor")]
 
 
 def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str, str]]:
     """
-    What the configuration says of a streamer; addresses are secrets.
+    The configuration of a streamer, without URLs, which are secrets.
     """
     if found is None:
-        return [("configured", "no; the journal still has deliveries of it")]
+        return [("configured", "no; only the journal still has deliveries")]
     entry = settings.config.streamers[found.key]
     names = [f"login {entry.login}"] * bool(entry.login) + [f"user_id {entry.user_id}"] * bool(entry.user_id)
-    said = [
+    answers = [
         ("configured", f"as streamers.{found.key}, by {' and '.join(names)}"),
-        ("sent to", ", ".join(found.destinations) or "nobody"),
+        ("sent to", ", ".join(found.destinations) or "no destination"),
     ]
     if found.types:
-        said.append(("only of type", " or ".join(found.types)))
+        answers.append(("only of type", " or ".join(found.types)))
     if found.tag_filter:
-        said.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
-    return said
+        answers.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
+    return answers
 
 
-def _tell_event(story: EventHistory, suspensions: Suspensions) -> None:
-    event = story.event
+def _tell_event(history: EventHistory, suspensions: Suspensions) -> None:
+    event = history.event
     tell(f"event         {event.id}")
     if event.message_id:
         tell(f"message       {event.message_id}")
-    key = story.deliveries[0].delivery.streamer if story.deliveries else event.broadcaster_login
+    key = history.deliveries[0].delivery.streamer if history.deliveries else event.broadcaster_login
     tell(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
     kind = "" if event.type in ("", "live") else f", of type {event.type}"
     tell(f"broadcast     {event.stream_id}, started {event.started_at}{kind}")
@@ -171,41 +171,41 @@ def _tell_event(story: EventHistory, suspensions: Suspensions) -> None:
     rows = [("WHEN (UTC)", "TOOK", "STEP", "DESTINATION", "WHAT")]
     rows += [
         (_moment(step.at), f"{_seconds(step.took):>8}", step.name, step.destination, step.text)
-        for step in story.steps()
+        for step in history.steps()
     ]
     table(rows, _TONES)
     click.echo()
-    for course in story.deliveries:
-        about = course.delivery
-        tell(f"{about.id} to {about.destination}: {_next(course, suspensions)}", _TONES.get(about.state.value, ""))
+    for each in history.deliveries:
+        about = each.delivery
+        tell(f"{about.id} to {about.destination}: {_next(each, suspensions)}", _TONES.get(about.state.value, ""))
 
 
-def _next(course: DeliveryHistory, suspensions: Suspensions) -> str:
+def _next(history: DeliveryHistory, suspensions: Suspensions) -> str:
     """
-    Where a delivery stands, and what comes next.
+    The state of a delivery, and what comes next.
     """
-    about = course.delivery
+    about = history.delivery
     if (suspension := suspensions.find(about)) is not None:
         return str(suspension)
     match about.state:
         case State.DELIVERED:
-            return f"delivered, attempt {len(course.attempts)}"
+            return f"delivered, attempt {len(history.attempts)}"
         case State.ACCEPTED:
-            held = f" ({about.reason})" if about.reason else ""
-            return f"not prepared yet{held}; due at {utc(about.next_attempt_at)}"
+            reason = f" ({about.reason})" if about.reason else ""
+            return f"not prepared yet{reason}; due at {utc(about.next_attempt_at)}"
         case State.PENDING:
-            return f"attempt {len(course.attempts) + 1} is due at {utc(about.next_attempt_at)}"
+            return f"attempt {len(history.attempts) + 1} is due at {utc(about.next_attempt_at)}"
         case State.FILTERED:
             return f"filtered: {about.reason}"
         case _:
-            return f"{about.state.value}: {about.reason}; itsjustintv deliveries retry {about.id} sends it again"
+            return f"{about.state.value}: {about.reason}; requeue it with itsjustintv deliveries retry {about.id}"
 
 
-def _event(story: EventHistory, suspensions: Suspensions) -> Mapping[str, Any]:
+def _event(history: EventHistory, suspensions: Suspensions) -> Mapping[str, Any]:
     return {
-        "event": {**story.event.public(), "received_at": _precise(story.event.received_at)},
-        "steps": [_step(step) for step in story.steps()],
-        "deliveries": [{**_delivery(each.delivery), "next": _next(each, suspensions)} for each in story.deliveries],
+        "event": {**history.event.public(), "received_at": _precise(history.event.received_at)},
+        "steps": [_step(step) for step in history.steps()],
+        "deliveries": [{**_delivery(each.delivery), "next": _next(each, suspensions)} for each in history.deliveries],
     }
 
 
@@ -241,9 +241,4 @@ def _moment(seconds: float) -> str:
 
 
 def _seconds(took: float | None) -> str:
-    """
-    Write a duration so that it can be taken in at a glance.
-    """
-    if took is None:
-        return ""
-    return duration(took)
+    return "" if took is None else duration(took)

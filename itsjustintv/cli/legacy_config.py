@@ -1,6 +1,6 @@
 """
-The original program's configuration, brought into a form that is read here: the original ignored what it did not know,
-and took an unknown hash function for SHA-256.
+Converts the configuration of the original program, and lists what behaves differently. The original ignored unknown
+keys, and treated an unknown hash function as SHA-256.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
 
-__all__ = ["Accepted", "Difference", "Repair", "accept", "differences"]
+__all__ = ["ConvertedConfig", "Difference", "Repair", "convert", "differences"]
 
-#: No configuration needs as many rounds: each is about what the one before has uncovered.
+#: More than any configuration needs: each round repairs what the previous one uncovered.
 _ROUNDS = 5
 
 
 @frozen
 class Repair:
     """
-    Something that was changed, so that the file can be used.
+    A change that makes the file valid.
 
     :ivar path: of the key, dotted.
-    :ivar text: what became of it, and why.
+    :ivar text: what was changed, and why.
     """
 
     path: str
@@ -39,14 +39,14 @@ class Repair:
 
 
 @frozen(kw_only=True)
-class Accepted:
+class ConvertedConfig:
     """
-    What became of the original's file.
+    The original's file after the conversion.
 
-    :ivar text: the file as it can be used here, with its comments.
-    :ivar tables: of the original, as it was.
-    :ivar loaded: ``None`` when something has to be mended by hand.
-    :ivar problems: that.
+    :ivar text: the converted file, with its comments.
+    :ivar tables: of the original, unchanged.
+    :ivar loaded: ``None`` if errors remain.
+    :ivar problems: these errors.
     """
 
     text: str = field(repr=False)
@@ -59,9 +59,9 @@ class Accepted:
 @define
 class _Statement:
     """
-    A key with its value, the heading of a table, or lines in between.
+    A key with its value, the heading of a table, or a comment or blank line.
 
-    :ivar keys: from the top of the file; empty for lines in between.
+    :ivar keys: from the top of the file; empty for a comment or blank line.
     """
 
     keys: Keys
@@ -69,13 +69,13 @@ class _Statement:
     heading: bool = False
 
 
-def accept(text: str, environ: Mapping[str, str], path: Path = Path("config.toml"), name: str = "") -> Accepted:
+def convert(text: str, environ: Mapping[str, str], path: Path = Path("config.toml"), name: str = "") -> ConvertedConfig:
     """
-    Read the original's configuration, and change as little of it as can be.
+    Make the original's configuration valid with as few changes as possible.
 
     :param environ: as in :func:`~itsjustintv.config.load.load`.
     :param path: where the configuration will be.
-    :param name: what to call the text when it is not TOML, unless by this path.
+    :param name: names the text in an error about TOML; the path by default.
     :raises ConfigError: it is not TOML.
     """
     try:
@@ -90,12 +90,12 @@ def accept(text: str, environ: Mapping[str, str], path: Path = Path("config.toml
         except ConfigError as error:
             problems = error.problems
         else:
-            return Accepted(text=text, tables=tables, repairs=repairs, loaded=loaded)
+            return ConvertedConfig(text=text, tables=tables, repairs=repairs, loaded=loaded)
         text, made = _repaired(text, problems)
         if not made:
             break
         repairs += made
-    return Accepted(text=text, tables=tables, repairs=repairs, loaded=None, problems=problems)
+    return ConvertedConfig(text=text, tables=tables, repairs=repairs, loaded=None, problems=problems)
 
 
 def _repaired(text: str, problems: Sequence[Problem]) -> tuple[str, Sequence[Repair]]:
@@ -112,22 +112,22 @@ def _repair(statements: Sequence[_Statement], problem: Problem) -> Iterator[Repa
     if keys[-1] == "target_webhook_hashing":
         for each in found:
             each.lines = [f'{_indent(each)}target_webhook_hashing = "SHA-256"  # was unknown, which meant this']
-        yield Repair(problem.path, 'was unknown, which the original took for "SHA-256": now it says so')
+        yield Repair(problem.path, 'was unknown, which the original treated as "SHA-256": set to that')
     elif problem.message.startswith("unknown key"):
-        right = _spelt(keys)
+        right = _spelling(keys)
         if right and len(found) == 1 and not found[0].heading:
             [each] = found
             each.lines[0] = each.lines[0].replace(keys[-1], right, 1)
-            yield Repair(problem.path, f"is spelt {right} here")
+            yield Repair(problem.path, f"renamed to {right}")
             return
         for each in found:
             each.lines = [f"# {line}".rstrip() for line in each.lines]
-        yield Repair(problem.path, "is unknown, and was ignored by the original: now it is a comment")
+        yield Repair(problem.path, "unknown key, which the original ignored: commented out")
 
 
 def _keys(path: str) -> Keys:
     """
-    Read a dotted path; nothing if it is none, as the name of a variable.
+    Parse a dotted path; empty if it is none, such as the name of a variable.
     """
     try:
         table: Any = tomllib.loads(f"{path} = 0")
@@ -140,9 +140,9 @@ def _keys(path: str) -> Keys:
     return tuple(keys)
 
 
-def _spelt(keys: Keys) -> str:
+def _spelling(keys: Keys) -> str:
     """
-    How a key is spelt that the original knew in any case; empty if there is none.
+    Find the spelling of a key that the original accepted in any case; empty if there is none.
     """
     above = keys[:-1]
     known = [leaf.keys for leaf in leaves()]
@@ -164,7 +164,7 @@ def _statements(lines: Sequence[str]) -> Iterator[_Statement]:
             yield _Statement((), [line])
             continue
         statement = _Statement((), [line])
-        # A list or a text may go on for some lines: what is TOML is whole.
+        # A list or a string may span lines: the statement ends where the lines are valid TOML.
         while (found := _toml(statement.lines)) is None:
             statement.lines.append(next(ahead))
         if line.lstrip().startswith("["):
@@ -183,7 +183,7 @@ def _toml(lines: Sequence[str]) -> Mapping[str, Any] | None:
 
 def _path(found: Mapping[str, Any]) -> Keys:
     """
-    The way to what a statement sets. It ends where there is more than one.
+    The keys that lead to what a statement sets. They end where a table has more than one.
     """
     keys: list[str] = []
     inner: Any = found
@@ -200,10 +200,10 @@ _RETRY: Mapping[str, float] = {"max_attempts": 3, "initial_delay": 1.0, "max_del
 @frozen
 class Difference:
     """
-    Something that behaves differently.
+    Something that behaves differently from the original.
 
-    :ivar about: the key of the configuration, or what it is about.
-    :ivar text: how, why, and what to do to have it as it was, if that can be.
+    :ivar about: a key of the configuration, or another topic.
+    :ivar text: the difference, the reason, and how to keep the old behaviour if possible.
     """
 
     about: str
@@ -212,12 +212,12 @@ class Difference:
 
 def differences(tables: Mapping[str, Any], config: Config, environ: Mapping[str, str]) -> Iterator[Difference]:
     """
-    List what applies to this configuration.
+    List the differences that apply to this configuration.
 
-    :param tables: the original's configuration as it was.
-    :param config: as it is understood here.
+    :param tables: the original's configuration, unchanged.
+    :param config: the converted configuration.
     """
-    yield from _twins(tables)
+    yield from _duplicates(tables)
     yield from _retries(tables, config)
     yield from _deliveries(config)
     yield from _twitch(config, environ)
@@ -225,20 +225,20 @@ def differences(tables: Mapping[str, Any], config: Config, environ: Mapping[str,
     if config.output.enabled:
         yield Difference(
             "output.file_path",
-            "what was delivered after a retry is written, too; the file is replaced as a whole, with mode 0600",
+            "includes what was delivered after a retry; the file is replaced atomically, with mode 0600",
         )
     yield Difference(
         "log",
-        "is JSON unless it is on a terminal, with sentences of its own: see docs/operations.md before you search for"
+        "is JSON unless the output is a terminal, and its texts are different: see docs/operations.md if you search for"
         " the original's",
     )
     yield Difference(
         "command line",
-        "version prints more lines after its three; 2 is the status of what is not understood",
+        "version prints further lines after the original three; a usage error exits with status 2",
     )
 
 
-def _twins(tables: Mapping[str, Any]) -> Iterator[Difference]:
+def _duplicates(tables: Mapping[str, Any]) -> Iterator[Difference]:
     streamers = tables.get("streamers")
     seen: dict[tuple[str, str], str] = {}
     for name, entry in streamers.items() if isinstance(streamers, dict) else ():
@@ -248,86 +248,87 @@ def _twins(tables: Mapping[str, Any]) -> Iterator[Difference]:
                 if first != name:
                     yield Difference(
                         dotted(("streamers", name)),
-                        f"is the same broadcaster as {first}: the original took one of the two at random each time;"
-                        " here there can be only one",
+                        f"is the same broadcaster as {first}: the original chose one of the two at"
+                        " random; keep only one",
                     )
 
 
 def _retries(tables: Mapping[str, Any], config: Config) -> Iterator[Difference]:
     section = tables.get("retry")
-    said = {key.lower() for key in section} if isinstance(section, dict) else set[str]()
+    given = {key.lower() for key in section} if isinstance(section, dict) else set[str]()
     for key, was in _RETRY.items():
         now = getattr(config.retry, key)
-        if key not in said and now != was:
-            here = f"is {duration(now)} here" if now else "ends nothing here, retry.max_age does"
+        if key not in given and now != was:
+            here = f"is now {duration(now)}" if now else "is now unlimited, retry.max_age ends the retries"
             before = duration(was) if now else f"{was:g}"
             yield Difference(
-                f"retry.{key}", f"is not set, and {here}; the original's default was {before}: set it to keep that"
+                f"retry.{key}", f"is not set: the default {here}; it was {before}: set it to keep the old value"
             )
     yield Difference(
         "retry.max_age",
-        f"news that is older than {duration(config.retry.max_age)} is not sent; the original had no such limit",
+        f"a notification older than {duration(config.retry.max_age)} is not sent; the original had no limit",
     )
     yield Difference(
         "retries",
-        "are on disk before Twitch is answered, and survive a crash; each pause varies a little, and Retry-After is"
-        " obeyed; what ends undelivered is kept: itsjustintv deliveries list --state undelivered",
+        "survive a crash, since they are stored before Twitch gets its answer; delays vary at"
+        " random, and Retry-After is"
+        " respected; list what could not be delivered with itsjustintv deliveries list --state undelivered",
     )
 
 
 def _deliveries(config: Config) -> Iterator[Difference]:
     yield Difference(
         "redirects",
-        "are failures: the original took what was behind them for success, though nothing had arrived there; configure"
-        " final URLs",
+        "count as failures: the original counted a redirect as success although the payload was lost; configure final"
+        " URLs",
     )
     yield Difference(
         "payload",
-        "has the original's fields and, after them, event, id and stream; User-Agent has the real version; the file"
-        " type of a picture is said",
+        "has the original's fields, followed by event, id and stream; User-Agent has the real version; a profile image"
+        " has its file type",
     )
     if "all" not in config.filter.types and config.filter.types:
         yield Difference(
             "filter.types",
-            "a rerun, playlist, premiere or watch party is not announced: the original announced each as live; set it"
-            ' to ["all"] to have it as it was',
+            "a rerun, playlist, premiere or watch party is not announced; the original announced it as live: set this"
+            ' to ["all"] to keep that',
         )
     if any(streamer.additional_tags for streamer in Routes.of(config).streamers):
-        yield Difference("streamers.*.additional_tags", "a tag that Twitch has as well is in tags once, not twice")
+        yield Difference("streamers.*.additional_tags", "a tag that Twitch has too appears in tags once, not twice")
 
 
 def _twitch(config: Config, environ: Mapping[str, str]) -> Iterator[Difference]:
     yield Difference(
         "/twitch",
-        "messages are verified as Twitch signs them, over id, time and body: the original refused the real ones; what"
-        " is forged is answered 403 instead of 401, streamers that are not configured 200 instead of 410",
+        "the signature is verified over id, timestamp and body, as Twitch makes it; the original"
+        " rejected real messages."
+        " A forged message gets 403 instead of 401, an event of a streamer that is not configured 200 instead of 410",
     )
-    yield Difference(
-        "/health", "is 503 when something is wrong that keeps events from being taken in or sent, and answers HEAD"
-    )
+    yield Difference("/health", "returns 503 when events cannot be accepted or sent, and accepts HEAD")
     if config.telemetry.enabled:
-        yield Difference("telemetry", "metrics and spans have other names: see docs/telemetry.md")
+        yield Difference("telemetry", "metrics and spans have different names: see docs/telemetry.md")
     yield Difference(
         "answers to Twitch",
-        "come once an event is on disk, not once it is delivered, so that a slow receiver costs no subscription",
+        "are sent once the event is stored, not once it is delivered: a slow receiver cannot cost a subscription",
     )
     yield Difference(
         "subscriptions",
-        "are replaced when they do not work, and deleted when nobody wants them; others' are left alone",
+        "are replaced when they do not work, and deleted when they are not needed; those of other programs stay",
     )
     if config.catch_up.enabled:
         yield Difference(
             "catch_up.enabled",
-            f"what began while nobody listened, {duration(config.catch_up.max_age)} ago at the most, is announced"
-            " with recovered = true; set it to false to have it as it was",
+            f"a broadcast that began at most {duration(config.catch_up.max_age)} ago, while the daemon was down, is"
+            " announced with recovered = true; set this to false to prevent that",
         )
     if environ.get("ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN"):
-        yield Difference("ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN", "has an effect; the original only promised it")
+        yield Difference("ITSJUSTINTV_SERVER_EXTERNAL_DOMAIN", "now has an effect; the original ignored it")
 
 
 def _tls(config: Config) -> Iterator[Difference]:
     if config.server.tls.enabled:
         yield Difference(
             "server.tls.cert_dir",
-            "the original's certificates are not used: others are ordered at the first start, and renewed in time",
+            "the original's certificates are not used: new ones are ordered at the first start, and"
+            " renewed automatically",
         )

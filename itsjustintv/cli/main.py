@@ -1,7 +1,5 @@
 """
-The ``itsjustintv`` command. What it prints is for people; errors are one line on standard error and status 1.
-
-Each noun has a module of its own; this one finds them.
+The ``itsjustintv`` command. Finds the module of a subcommand when it is needed.
 """
 
 from __future__ import annotations
@@ -17,21 +15,21 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from itsjustintv import __version__
-from itsjustintv.cli.console import Interrupted, Listed, chosen, colour_in, config_option, examples, verbose
+from itsjustintv.cli.console import Interrupted, Listed, colour_in, config_option, config_path, examples, verbose
 from itsjustintv.support.foreign_text import visible
 
 __all__ = ["main"]
 
-#: The commands in the order of their use; whatever is in none of these comes last.
-_PARTS: Mapping[str, Sequence[str]] = {
-    "Begin": ("init", "migrate", "config", "demo"),
+#: The commands in the order of their use; those in no group come last.
+_GROUPS: Mapping[str, Sequence[str]] = {
+    "Set up": ("init", "migrate", "config", "demo"),
     "Run": ("run", "health", "doctor"),
-    "Look and mend": ("explain", "deliveries", "subscriptions", "certs", "backup", "restore"),
-    "Practise": ("simulate", "receive"),
+    "Inspect and repair": ("explain", "deliveries", "subscriptions", "certs", "backup", "restore"),
+    "Try out": ("simulate", "receive"),
 }
 
-#: The commands that have a module of their own, and where in :mod:`itsjustintv.cli` they are.
-_WHERE: Mapping[str, str] = {
+#: Where in :mod:`itsjustintv.cli` each command is.
+_MODULES: Mapping[str, str] = {
     "init": "init.init",
     "migrate": "migrate.migrate",
     "simulate": "simulate.simulate",
@@ -54,7 +52,7 @@ _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 class _Commands(UserDict[str, Any]):
     """
-    Commands by name, each imported when it is asked for: all of them take a second.
+    Commands by name, each imported on first use: importing all takes a second.
     """
 
     def __getitem__(self, name: str) -> Any:
@@ -64,31 +62,28 @@ class _Commands(UserDict[str, Any]):
         return self.data[name]
 
 
-class _Parts(click.Group):
+class _MainGroup(click.Group):
     """
-    A group that lists its commands by what they are for.
+    A group that lists its commands by purpose.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
         """
-        Run a command. An interrupt has a status of its own, and an error is one line unless it is a list.
+        Run a command. An interrupt has its own status, and an error is one line unless it is a list.
         """
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            known = isinstance(error, (click.UsageError, Listed, Interrupted))
-            raise error if known else click.ClickException(visible(error.message)) from None
+            shown = isinstance(error, (click.UsageError, Listed, Interrupted))
+            raise error if shown else click.ClickException(visible(error.message)) from None
         except (KeyboardInterrupt, click.Abort):
             raise Interrupted("interrupted") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """
-        List them.
-        """
-        named = {name for names in _PARTS.values() for name in names}
-        rest = sorted(name for name, each in self.commands.items() if name not in named and not each.hidden)
+        grouped = {name for names in _GROUPS.values() for name in names}
+        rest = sorted(name for name, each in self.commands.items() if name not in grouped and not each.hidden)
         width = max(map(len, self.commands))
-        for title, names in (*_PARTS.items(), ("More", rest)):
+        for title, names in (*_GROUPS.items(), ("Other", rest)):
             with formatter.section(title):
                 limit = formatter.width - width - 6
                 formatter.write_dl(
@@ -97,22 +92,23 @@ class _Parts(click.Group):
 
 
 @click.group(
-    cls=_Parts,
-    commands=_Commands(_WHERE),
+    cls=_MainGroup,
+    commands=_Commands(_MODULES),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "init", "", "demo", "config validate", "deliveries list --state undelivered", "subscriptions explain tanuki"
     )
-    + "\n\nStatus: 0 all went well; 1 something did not, see standard error; 2 the command was not understood; 130 it"
-    " was interrupted. Every command has its own --help.",
+    + "\n\nStatus: 0 success; 1 failure, explained on standard error; 2 usage error; 130"
+    " interrupted. Every command has its"
+    " own --help.",
 )
 @config_option
 @click.version_option(__version__, message="itsjustintv %(version)s")
 @click.pass_context
-def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see options.chosen
+def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see console.config_path
     """
-    Send a webhook when a Twitch streamer goes live, and again until it is received.
+    Send a webhook when a Twitch streamer goes live, and retry until it is delivered.
 
     Without a command, run the daemon.
     """
@@ -127,11 +123,11 @@ def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - 
 @config_option
 def run(config: str | None) -> None:
     """
-    Run the daemon in the foreground, with its log on standard output.
+    Run the daemon in the foreground and log to standard output.
     """
-    path = chosen(config)
+    path = config_path(config)
     if verbose():
-        # As the environment wins over the file, it stays so when that is read again.
+        # The environment wins over the file, also after a reload.
         os.environ["ITSJUSTINTV_LOGGING_LEVEL"] = "debug"
     from twisted.scripts import twistd  # noqa: PLC0415 - imports the reactor
 
@@ -146,10 +142,10 @@ def run(config: str | None) -> None:
     twistd.run()
 
 
-@main.command(short_help="Watch all of it work on this machine.", epilog=examples("demo"))
+@main.command(short_help="Show the daemon at work, on this machine only.", epilog=examples("demo"))
 def demo() -> None:
     """
-    Watch the daemon do its work against a Twitch simulated on this machine.
+    Show the daemon at work with a Twitch simulated on this machine.
     """
     from itsjustintv.simulator.demo import run_demo  # noqa: PLC0415 - imports the reactor
 
@@ -157,7 +153,7 @@ def demo() -> None:
 
 
 @main.command(
-    short_help="Print the completion for a shell.",
+    short_help="Print shell completion.",
     epilog="\b\nExamples:\n"
     "  $ itsjustintv completion bash > ~/.local/share/bash-completion/completions/itsjustintv\n"
     "  $ itsjustintv completion zsh > ~/.zfunc/_itsjustintv\n"
@@ -166,7 +162,7 @@ def demo() -> None:
 @click.argument("shell", type=click.Choice(tuple(_SHELLS)))
 def completion(shell: str) -> None:
     """
-    Print what makes a shell complete commands, options and states.
+    Print a script that completes commands, options and states in a shell.
     """
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 
@@ -175,8 +171,8 @@ def completion(shell: str) -> None:
 @click.argument("form", type=click.Choice(("man", "markdown")))
 def manual(form: str) -> None:
     """
-    Print the manual: for man, or in Markdown.
+    Print the manual, for man or in Markdown.
     """
-    from itsjustintv.cli.manual import man, markdown  # noqa: PLC0415 - nobody needs it but who packages this
+    from itsjustintv.cli.manual import man, markdown  # noqa: PLC0415 - only for packagers
 
     click.echo(man(main, __version__) if form == "man" else markdown(main), nl=False)

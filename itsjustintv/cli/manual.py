@@ -1,5 +1,5 @@
 """
-The manual of the ``itsjustintv`` command, from the same words as its help: a page for ``man``, and one in Markdown.
+The manual of the ``itsjustintv`` command, made from its help: a page for ``man``, and one in Markdown.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from attrs import frozen
 
 __all__ = ["ManualEntry", "entries", "man", "markdown"]
 
-#: What a command exits with; the help of the whole says the same in a sentence.
+#: What a command exits with; the help of ``itsjustintv`` has the same in one sentence.
 STATUSES = (
-    (0, "all went well"),
-    (1, "something did not; standard error says what"),
-    (2, "the command was not understood"),
-    (130, "it was interrupted"),
+    (0, "success"),
+    (1, "failure; standard error has the reason"),
+    (2, "usage error"),
+    (130, "interrupted"),
 )
 
-_SEE = (
-    ("ITSJUSTINTV_CONFIG", "The configuration, where --config does not say."),
-    ("ITSJUSTINTV_SECTION_KEY", "Any key of the configuration; it wins over the file."),
-    ("NO_COLOR", "No colour, on a terminal either."),
+_ENVIRONMENT = (
+    ("ITSJUSTINTV_CONFIG", "The configuration file, without --config."),
+    ("ITSJUSTINTV_SECTION_KEY", "Any key of the configuration; wins over the file."),
+    ("NO_COLOR", "Never use colour."),
 )
 
 
@@ -32,12 +32,12 @@ class ManualEntry:
     """
     A command, as its help describes it.
 
-    :ivar name: all words of it, ``itsjustintv`` included.
+    :ivar name: the full name, ``itsjustintv`` included.
     :ivar usage: what may follow the name.
-    :ivar paragraphs: what it does.
-    :ivar options: each as it is written, with what it does.
+    :ivar paragraphs: of the description.
+    :ivar options: each as it is written, with its description.
     :ivar examples: without a prompt.
-    :ivar group: whether other commands are below it.
+    :ivar group: whether it has subcommands.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ManualEntry:
 
 def entries(command: click.Command, name: str = "itsjustintv") -> Iterator[ManualEntry]:
     """
-    Describe a command and all below it, those that are hidden left out.
+    Describe a command and its subcommands, except hidden ones.
     """
     context = click.Context(command, info_name=name)
     records = [each.get_help_record(context) for each in command.params]
@@ -71,7 +71,7 @@ def entries(command: click.Command, name: str = "itsjustintv") -> Iterator[Manua
 
 def man(command: click.Command, version: str) -> str:
     """
-    Write all of it as one page for ``man`` (man(7)).
+    Write the manual as one page for ``man`` (man(7)).
     """
     whole, *others = entries(command)
     lines = [
@@ -96,7 +96,7 @@ def man(command: click.Command, version: str) -> str:
     for status, meaning in STATUSES:
         lines += [".TP", f".B {status}", _roff(meaning)]
     lines += [".SH ENVIRONMENT"]
-    for variable, meaning in _SEE:
+    for variable, meaning in _ENVIRONMENT:
         lines += [".TP", f".B {_roff(variable)}", _roff(meaning)]
     lines += [".SH SEE ALSO", ".BR twistd (1)"]
     return "\n".join(lines) + "\n"
@@ -104,7 +104,7 @@ def man(command: click.Command, version: str) -> str:
 
 def _roff(text: str) -> str:
     """
-    Keep a text from being taken for requests.
+    Escape a text for roff.
     """
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
@@ -133,19 +133,19 @@ def _examples(examples: Sequence[str]) -> Iterator[str]:
 
 def markdown(command: click.Command) -> str:
     """
-    Write all of it as a page of the documents.
+    Write the manual as a page of the documentation.
     """
     lines = [
         "# Commands",
         "",
-        "What `--help` says, on one page. `make manual` writes it, and `etc/man/itsjustintv.1`, from the commands.",
+        "The output of `--help` on one page. `make manual` generates it, and the manual page for `man`.",
         "",
-        "| status | when |",
+        "| status | meaning |",
         "|---|---|",
         *(f"| {status} | {meaning} |" for status, meaning in STATUSES),
         "",
-        "Colour and progress appear on a terminal only, and no colour where `NO_COLOR` is set. What `--json` writes is",
-        "for programs: fields may be added, and keep their names.",
+        "Colour and progress appear on a terminal only, and no colour where `NO_COLOR` is set. The output of `--json`",
+        "is stable: fields may be added, but none is renamed or removed.",
     ]
     bar = r"\|"
     for each in entries(command):
@@ -154,7 +154,7 @@ def markdown(command: click.Command) -> str:
         if not each.group or each.name == "itsjustintv":
             lines += ["", f"    {each.name} {each.usage}".rstrip()]
         if each.options:
-            lines += ["", "| option | what it does |", "|---|---|"]
+            lines += ["", "| option | meaning |", "|---|---|"]
             lines += [f"| `{option.replace('|', bar)}` | {_markdown(text)} |" for option, text in each.options]
         if each.examples and not each.group:
             lines += ["", "```text", *each.examples, "```"]
@@ -163,6 +163,6 @@ def markdown(command: click.Command) -> str:
 
 def _markdown(text: str) -> str:
     """
-    Keep a text from being taken for markup.
+    Escape a text for Markdown.
     """
     return re.sub(r"([*<>|\[\]])", r"\\\1", text)

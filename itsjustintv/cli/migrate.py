@@ -1,5 +1,5 @@
 """
-``itsjustintv migrate``: from the original program's folder to a configuration and a journal of ours.
+``itsjustintv migrate``: converts the folder of the original program to a configuration and a journal.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from attrs import asdict, frozen
 
 from itsjustintv.cli.console import (
     Listed,
+    config_argument,
     config_option,
     errors,
     examples,
     json_option,
-    naming,
+    new_config_path,
     tell,
-    to_write,
     write_json,
 )
-from itsjustintv.cli.legacy_config import Accepted, Difference, accept, differences
+from itsjustintv.cli.legacy_config import ConvertedConfig, Difference, convert, differences
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
 from itsjustintv.config.sections import Cache, Config, Retry, Twitch
@@ -44,7 +44,7 @@ __all__ = ["migrate"]
 @frozen
 class _Folder:
     """
-    Where the original ran.
+    The folder in which the original ran.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class _Folder:
 
     def file(self, section: str, key: str, default: str) -> Path:
         """
-        A file of the original's, as its configuration names it.
+        Find a file of the original by its configuration.
         """
         table = self._tables.get(section)
         name = table.get(key) if isinstance(table, dict) else None
@@ -60,7 +60,7 @@ class _Folder:
 
 
 @click.command(
-    short_help="Take over from the original program.",
+    short_help="Migrate from the original program.",
     epilog=examples(
         "migrate --from /opt/old --dry-run",
         "migrate --from /opt/old",
@@ -73,30 +73,30 @@ class _Folder:
     required=True,
     metavar="DIRECTORY",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where the original ran: its config.toml, and data below it. Nothing there is changed.",
+    help="Folder of the original, with config.toml and its data. It is not changed.",
 )
 @config_option
-@click.option("--dry-run", is_flag=True, help="Only say what would be different.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @json_option
 def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> None:
     """
-    Take over the original program's configuration and state, and say what will be different.
+    Migrate the configuration and state of the original program, and list what behaves differently.
 
-    The configuration is written to --config, unless there is one already: then that one is used as it is. The state
-    goes to the journal that it names. Stop the original first, and run this where the daemon will run, as its user.
+    Writes the configuration to --config; an existing file is used unchanged. The state goes to the journal that the
+    configuration names. Stop the original first, and run this on the daemon's machine as the daemon's user.
     """
-    source, target = folder.absolute() / "config.toml", to_write(config)
+    source, target = folder.absolute() / "config.toml", new_config_path(config)
     existing = target.exists()
     with errors():
-        accepted = accept(_original(source), os.environ, target, str(source))
-        in_use = accept(read(target), os.environ, target) if existing else accepted
-        # What is there is never changed, not even for the better.
+        accepted = convert(_original(source), os.environ, target, str(source))
+        in_use = convert(read(target), os.environ, target) if existing else accepted
+        # An existing file is never changed, not even to convert it.
         usable = in_use.loaded is not None and not (existing and in_use.repairs)
         if not dry_run and not existing:
             make_private(target.absolute().parent)
             write_new(target, accepted.text)
         found = in_use.loaded.config if in_use.loaded is not None else Config()
-        told = list(differences(accepted.tables, found, os.environ))
+        different = list(differences(accepted.tables, found, os.environ))
         state = _take_over(_Folder(folder, accepted.tables), found) if usable and not dry_run else None
     repairs = in_use.repairs if existing else accepted.repairs
     problems = [*map(str, in_use.problems), *([f"{each.path}: {each.text}" for each in repairs] if existing else [])]
@@ -107,28 +107,28 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
                 "repairs": [] if existing else [asdict(each) for each in repairs],
                 "problems": problems,
                 "warnings": [str(each) for each in in_use.loaded.warnings] if in_use.loaded else [],
-                "differences": [asdict(each) for each in told],
+                "differences": [asdict(each) for each in different],
                 "state": state,
             }
         )
     else:
-        _report(in_use, target, told, state=state, existing=existing, dry_run=dry_run)
+        _report(in_use, target, different, state=state, existing=existing, dry_run=dry_run)
     if problems:
-        raise Listed(f"{target} must be corrected, then run this again:", problems)
+        raise Listed(f"correct {target}, then run this again:", problems)
     if not as_json:
         more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
-        tell(f"Next: itsjustintv {more}{naming(target)}")
+        tell(f"Next: itsjustintv {more}{config_argument(target)}")
 
 
 def _original(path: Path) -> str:
     if not path.exists():
-        raise click.ClickException(f"{path} is not there: --from names the folder in which the original ran")
+        raise click.ClickException(f"{path} does not exist: --from must name the folder in which the original ran")
     return read(path)
 
 
 def _take_over(folder: _Folder, config: Config) -> Mapping[str, Any]:
     """
-    Bring the state into the journal, and the token to its place.
+    Import the state into the journal, and copy the token.
 
     :raises JournalUnavailable: the journal cannot be written.
     """
@@ -161,13 +161,13 @@ def _take_over(folder: _Folder, config: Config) -> Mapping[str, Any]:
 
 
 def _token(folder: _Folder, to: Path) -> Sequence[str]:
-    kept = folder.file("twitch", "token_file", Twitch().token_file)
+    source = folder.file("twitch", "token_file", Twitch().token_file)
     if to.exists():
         return []
     try:
-        token = as_original(kept)
+        token = as_original(source)
     except (OSError, ValueError) as error:
-        return [f"{kept} stays behind: {error}; another token is asked for"]
+        return [f"cannot import {source}: {error}; the daemon requests a new token"]
     if token is not None:
         make_private(to.absolute().parent)
         replace(to, token)
@@ -175,16 +175,16 @@ def _token(folder: _Folder, to: Path) -> Sequence[str]:
 
 
 def _report(
-    accepted: Accepted,
+    accepted: ConvertedConfig,
     target: Path,
-    told: Sequence[Difference],
+    different: Sequence[Difference],
     *,
     state: Mapping[str, Any] | None,
     existing: bool,
     dry_run: bool,
 ) -> None:
-    verb = "is there already, and is used as it is" if existing else "would be written" if dry_run else "is written"
-    tell(f"{target} {verb}.", "good")
+    what = "Using the existing" if existing else "Would write" if dry_run else "Wrote"
+    tell(f"{what} {target}.", "good")
     for repair in () if existing else accepted.repairs:
         tell(f"  {repair.path}: {repair.text}")
     for warning in accepted.loaded.warnings if accepted.loaded else ():
@@ -192,16 +192,16 @@ def _report(
     if state is not None:
         if state["new"]:
             tell(
-                f"{state['journal']} has {count(state['announced'], 'announced broadcast')} and"
-                f" {count(state['pending'], 'delivery')} to be made."
+                f"Imported {count(state['announced'], 'announced broadcast')} and"
+                f" {count(state['pending'], 'pending delivery')} into {state['journal']}."
             )
             if state["cancelled"]:
                 cancelled = count(state["cancelled"], "delivery", ("is", "are"))
                 tell(f"  {cancelled} cancelled: the webhook is not configured", "doubtful")
         else:
-            tell(f"{state['journal']} is in use already: nothing is taken over a second time.", "doubtful")
+            tell(f"{state['journal']} already has data: the state was not imported again.", "doubtful")
         for problem in state["problems"]:
             tell(f"Warning: {problem}", "doubtful", err=True)
-    tell("Different from the original:")
-    for each in told:
+    tell("What behaves differently:")
+    for each in different:
         tell(f"  {each.about}: {each.text}")

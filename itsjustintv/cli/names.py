@@ -1,6 +1,5 @@
 """
-Names that an operator types: streamers and destinations, those of the configuration and those that only the journal
-still has.
+Finds the streamer or destination that an operator named, in the configuration or in the journal.
 """
 
 from __future__ import annotations
@@ -20,13 +19,10 @@ __all__ = ["NearChoice", "configured", "destination_named", "streamer_named", "s
 
 class NearChoice(click.Choice[str]):
     """
-    A choice among words that asks about the nearest one when it is none of them.
+    A choice that suggests the nearest word.
     """
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """
-        Take one of the words.
-        """
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -38,7 +34,7 @@ class NearChoice(click.Choice[str]):
 
 def configured(routes: Routes, text: str) -> Streamer | None:
     """
-    The streamer of the configuration that goes by this key, login or user id, whatever the case; a key comes first.
+    Find a configured streamer by key, login or user id, in any case; a key comes first.
     """
     wanted = text.lower()
     names: Sequence[Callable[[Streamer], str]] = (
@@ -55,43 +51,43 @@ def configured(routes: Routes, text: str) -> Streamer | None:
 
 def streamer_names(routes: Routes) -> Iterable[str]:
     """
-    Everything that a configured streamer may be called, to find what is like it.
+    List the keys and logins of all configured streamers, for suggestions.
     """
     return dict.fromkeys(name for each in routes.streamers for name in (each.key, each.login) if name)
 
 
-def streamer_named(settings: Loaded, ledger: OfflineJournal, text: str | None) -> str | None:
+def streamer_named(settings: Loaded, journal: OfflineJournal, text: str | None) -> str | None:
     """
-    The key of the streamer that an option names, by key, login or user id; one that is no longer configured is found by
-    the key that the journal has.
+    Find the key of the streamer that an option names. One that is no longer configured is found in the journal by its
+    key.
 
-    :raises click.ClickException: there is none, in either.
+    :raises click.ClickException: neither has it.
     """
     if text is None:
         return None
     routes = Routes.of(settings.config)
     if found := configured(routes, text):
         return found.key
-    past = ledger.streamers()
+    past = journal.streamers()
     if text in past:
         return text
     suggestion = did_you_mean(text, [*streamer_names(routes), *past])
-    raise click.ClickException(f"there is no streamer {text or EMPTY} in the configuration or the journal{suggestion}")
+    raise click.ClickException(f"no streamer {text or EMPTY} in the configuration or the journal{suggestion}")
 
 
-def destination_named(settings: Loaded, ledger: OfflineJournal, text: str | None) -> str | None:
+def destination_named(settings: Loaded, journal: OfflineJournal, text: str | None) -> str | None:
     """
-    The destination that an option names; one that is no longer configured is found in the journal.
+    Find the destination that an option names, in the configuration or else in the journal.
 
-    :raises click.ClickException: there is none, in either.
+    :raises click.ClickException: neither has it.
     """
     if text is None:
         return None
     known = Routes.of(settings.config).destinations
     if text in known:
         return text
-    past = ledger.destinations()
+    past = journal.destinations()
     if text in past:
         return text
     name, suggestion = text or EMPTY, did_you_mean(text, [*known, *past])
-    raise click.ClickException(f"there is no destination {name} in the configuration or the journal{suggestion}")
+    raise click.ClickException(f"no destination {name} in the configuration or the journal{suggestion}")

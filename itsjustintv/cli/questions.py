@@ -1,5 +1,5 @@
 """
-The questions of ``itsjustintv init``, and how an answer is come to.
+The dialogue of ``itsjustintv init``: asks questions and checks the answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["INTERRUPTED", "Given", "Interview"]
 
 T = TypeVar("T")
 
-INTERRUPTED = "interrupted: nothing was written"
+INTERRUPTED = "interrupted; nothing was written"
 
 _CREDENTIALS = "--client-id, --client-secret"
 
@@ -37,11 +37,11 @@ _CREDENTIALS = "--client-id, --client-secret"
 @frozen(kw_only=True)
 class Given:
     """
-    What was said on the command line and in the environment.
+    The answers given on the command line and in the environment.
 
-    :ivar https: serve HTTPS here; ``None`` if nothing was said of it.
-    :ivar proxy: the address from which a proxy calls.
-    :ivar webhook_secret: with which deliveries are signed.
+    :ivar https: serve HTTPS; ``None`` if not given.
+    :ivar proxy: the address of the proxy.
+    :ivar webhook_secret: signs the deliveries.
     """
 
     client_id: str | None
@@ -60,7 +60,7 @@ class Given:
 
     def missing(self) -> Sequence[str]:
         """
-        The options without which there is no configuration.
+        List the required options that are not given.
         """
         found = [
             ("--client-id", self.client_id),
@@ -76,21 +76,21 @@ class Given:
 @define(eq=False)
 class Interview:
     """
-    Comes to an answer for each question.
+    Gets an answer to each question, from the options or from the user.
 
-    :ivar look: checks answers; ``None`` to believe them.
-    :ivar asking: there is somebody to ask.
-    :ivar problems: what nobody was asked to correct.
+    :ivar checks: of the answers; ``None`` to skip them.
+    :ivar asking: whether there is a user to ask.
+    :ivar problems: wrong answers, when there is no user to correct them.
     """
 
     _given: Given
-    _look: SetupChecks | None
+    _checks: SetupChecks | None
     _asking: bool
     problems: list[str] = field(factory=list, init=False)
 
     async def hold(self) -> tuple[Mapping[Keys, Value], Mapping[str, Mapping[str, Value]]]:
         """
-        Go through all of it.
+        Ask everything.
 
         :return: values by key, and the tables of the streamers.
         """
@@ -119,29 +119,32 @@ class Interview:
         given = self._given
 
         def ask() -> tuple[str, str]:
-            tell("The application at https://dev.twitch.tv/console/apps, which anybody with an account can register.")
+            tell("Register an application at https://dev.twitch.tv/console/apps; every Twitch account can.")
             return _prompt("Client id", values.visible), _prompt("Client secret", values.visible, hide=True)
 
         async def check(pair: tuple[str, str]) -> str:
-            return "" if self._look is None else await self._look.credentials(self._twitch(pair))
+            return "" if self._checks is None else await self._checks.credentials(self._twitch(pair))
 
         whole = (given.client_id, given.client_secret) if given.client_id and given.client_secret else None
         return await self._settle(_CREDENTIALS, whole, ask, check)
 
     async def _domain(self) -> str:
         def ask() -> str:
-            tell("The public name at which Twitch reaches this machine, by https on port 443: hooks.example.org, say.")
+            tell(
+                "The public host name at which Twitch reaches this machine, by HTTPS on port 443,"
+                " such as hooks.example.org."
+            )
             return _prompt("Domain", hosts.authority)
 
         async def check(domain: str) -> str:
-            return "" if self._look is None else await self._look.name(domain)
+            return "" if self._checks is None else await self._checks.name(domain)
 
         return await self._settle("--domain", self._given.domain, ask, check)
 
     def _server(self, domain: str) -> Mapping[Keys, Value]:
         given, https = self._given, self._given.https
         if https is None:
-            https = self._asking and not _confirm("Does a proxy in front of this machine serve https?", default=True)
+            https = self._asking and not _confirm("Does a proxy in front of this machine serve HTTPS?", default=True)
         if not https:
             here = ip_address(given.proxy).is_loopback
             return {
@@ -151,7 +154,9 @@ class Interview:
                 **({} if given.port == Server().port else {("server", "port"): given.port}),
             }
         if not given.agree_to_terms and not _confirm("Do you agree to the terms of service of Let's Encrypt?"):
-            raise click.ClickException("then let a proxy serve https, or use certificates of your own: see docs/tls.md")
+            raise click.ClickException(
+                "without the terms, let a proxy serve HTTPS, or use your own certificates: see docs/tls.md"
+            )
         return {
             ("server", "port"): 443,
             ("server", "tls", "enabled"): True,
@@ -163,15 +168,15 @@ class Interview:
         ids: dict[str, str | None] = {}
 
         def ask() -> Sequence[str]:
-            return _logins(_prompt("Streamers (logins, with spaces between them)", _no_logins))
+            return _logins(_prompt("Streamers (logins, separated by spaces)", _no_logins))
 
         async def check(logins: Sequence[str]) -> str:
-            if self._look is None or any(each.startswith(_CREDENTIALS) for each in self.problems):
+            if self._checks is None or any(each.startswith(_CREDENTIALS) for each in self.problems):
                 return ""
             try:
-                ids.update(await self._look.users(twitch, logins))
+                ids.update(await self._checks.users(twitch, logins))
             except TwitchError as error:
-                return f"they cannot be looked up: {error}"
+                return f"cannot look them up: {error}"
             unknown = [login for login in logins if ids[login] is None]
             return f"no such user at Twitch: {', '.join(unknown)}" if unknown else ""
 
@@ -191,14 +196,14 @@ class Interview:
 
         def ask() -> str:
             nonlocal sending
-            url = _prompt("Webhook (the URL that is called when a streamer goes live)", urls.receiver_url)
-            sending = self._look is not None and _confirm("Send it a test now?")
+            url = _prompt("Webhook (URL that receives the notifications)", urls.receiver_url)
+            sending = self._checks is not None and _confirm("Send a test notification to it now?")
             return url
 
         async def check(url: str) -> str:
             if self._asking and (service := chat_service(url)):
                 return f"it {service.advice}"
-            return await self._look.receiver(destination(url)) if self._look is not None and sending else ""
+            return await self._checks.receiver(destination(url)) if self._checks is not None and sending else ""
 
         return destination(await self._settle("--webhook", given.webhook, ask, check))
 
@@ -211,7 +216,7 @@ class Interview:
         self, option: str, given: T | None, ask: Callable[[], T], check: Callable[[T], Awaitable[str]]
     ) -> T:
         """
-        Come to an answer that is right, or that somebody insists on, or that is noted as a problem.
+        Get an answer that passes the check or that the user insists on; without a user, note the problem.
         """
         answer = given
         while True:
@@ -224,7 +229,7 @@ class Interview:
                 self.problems.append(f"{option}: {problem}")
                 return answer
             tell(problem, "bad")
-            if _confirm("Use it all the same?"):
+            if _confirm("Use it anyway?"):
                 return answer
             answer = None
 
@@ -232,7 +237,7 @@ class Interview:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """
-    Let Ctrl-C end a question: the reactor would only take note of it.
+    Let Ctrl-C end a question; the reactor would not interrupt it.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -266,6 +271,6 @@ def _logins(text: str) -> Sequence[str]:
 def _no_logins(text: str) -> Iterator[str]:
     logins = _logins(text)
     if not logins:
-        yield "name at least one"
+        yield "enter at least one"
     for login in logins:
         yield from values.login(login)

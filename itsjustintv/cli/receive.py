@@ -1,5 +1,5 @@
 """
-``itsjustintv receive``: a receiver that shows what arrives, and whether it is signed as it should be.
+``itsjustintv receive``: a receiver that prints each delivery and verifies its signature.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 
-from itsjustintv.cli.console import examples, in_reactor, ruled, tell, utc, write_json
+from itsjustintv.cli.console import checked_by, examples, in_reactor, tell, utc, write_json
 from itsjustintv.config.hosts import address
 from itsjustintv.model import rfc3339
 from itsjustintv.support.causes import cause
@@ -22,16 +22,16 @@ __all__ = ["receive"]
 
 _PORT = 8091
 
-#: Ids that are remembered, to notice what comes again.
+#: Ids that are remembered, to recognize repeated deliveries.
 _REMEMBERED = 10_000
 
 
 @define(eq=False)
-class _Showing:
+class _Printer:
     """
-    Shows deliveries one after the other.
+    Prints deliveries, and counts them.
 
-    :ivar limit: after so many it is over.
+    :ivar limit: fires ``over`` after so many.
     """
 
     _as_json: bool
@@ -44,7 +44,7 @@ class _Showing:
 
     def show(self, received: Any) -> None:
         """
-        Show one.
+        Print one delivery.
         """
         self.count += 1
         self.refused += bool(received.problem)
@@ -72,15 +72,15 @@ class _Showing:
             self.over.callback(None)
 
     def _tell(self, received: Any, payload: Any, signed: list[str], again: bool) -> None:
-        tell(f"{utc(received.at)} UTC  {received.path}  {_told(payload, len(received.body))}")
+        tell(f"{utc(received.at)} UTC  {received.path}  {_summary(payload, len(received.body))}")
         if received.problem:
             tell(f"    signature: {received.problem}", "bad")
         elif self._expected:
-            tell(f"    signature: {' and '.join(signed)}: genuine", "good")
+            tell(f"    signature: {' and '.join(signed)}: valid", "good")
         else:
-            tell("    signature: not looked at, without --secret", "doubtful")
+            tell("    signature: not verified, pass --secret", "doubtful")
         if again:
-            tell("    seen before: the same id, sent again")
+            tell("    repeated: this id was received before")
         tell(f"    answered {received.status}", "" if 200 <= received.status < 300 else "doubtful")
 
     def _again(self, event_id: str) -> bool:
@@ -91,12 +91,12 @@ class _Showing:
         return known
 
 
-def _told(payload: Any, size: int) -> str:
+def _summary(payload: Any, size: int) -> str:
     """
-    Say in a few words what a delivery tells.
+    Summarize the payload of a delivery.
     """
     if not isinstance(payload, dict):
-        return f"{size} bytes that are no JSON object"
+        return f"{size} bytes, not a JSON object"
     event = str(payload.get("event") or "no event")
     name = str(payload.get("streamer_name") or payload.get("streamer_login") or "")
     stream = payload.get("stream")
@@ -114,7 +114,7 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
 
 
 @click.command(
-    short_help="Show deliveries, and verify them.",
+    short_help="Receive deliveries and verify them.",
     epilog=examples(
         "receive --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "receive --fail 2 --retry-after 5",
@@ -126,7 +126,7 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
     type=click.IntRange(0, 65535),
     default=_PORT,
     show_default=True,
-    help="Where it listens; 0 for any that is free.",
+    help="Port to listen on; 0 for any free port.",
 )
 @click.option(
     "--listen",
@@ -134,8 +134,8 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    callback=ruled(address),
-    help="On which address.",
+    callback=checked_by(address),
+    help="Address to listen on.",
 )
 @click.option(
     "--secret",
@@ -143,7 +143,7 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
     envvar="TARGET_WEBHOOK_SECRET",
     show_envvar=True,
     callback=_standard,
-    help="target_webhook_secret: what is not signed with it is answered 401.",
+    help="target_webhook_secret; a delivery without a valid signature gets 401.",
 )
 @click.option("--header", default="X-Hub-Signature-256", show_default=True, help="target_webhook_header.")
 @click.option(
@@ -153,11 +153,17 @@ def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str |
     show_default=True,
     help="target_webhook_hashing.",
 )
-@click.option("--fail", type=click.IntRange(0), default=0, help="Refuse the first so many, to each path.")
-@click.option("--status", type=click.IntRange(100, 599), default=500, show_default=True, help="How to refuse them.")
-@click.option("--retry-after", type=click.IntRange(0), metavar="SECONDS", help="When to try again, as said with that.")
-@click.option("--count", type=click.IntRange(1), help="End after so many; with status 1 if a signature was wrong.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, and nothing else.")
+@click.option("--fail", type=click.IntRange(0), default=0, help="Fail this many deliveries first, for each path.")
+@click.option(
+    "--status", type=click.IntRange(100, 599), default=500, show_default=True, help="Status of the failed deliveries."
+)
+@click.option(
+    "--retry-after", type=click.IntRange(0), metavar="SECONDS", help="Retry-After header of the failed deliveries."
+)
+@click.option(
+    "--count", type=click.IntRange(1), help="Stop after this many deliveries; status 1 if a signature was invalid."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per delivery, and nothing else.")
 def receive(  # noqa: PLR0917 - click names them
     port: int,
     interface: str,
@@ -171,10 +177,10 @@ def receive(  # noqa: PLR0917 - click names them
     as_json: bool,
 ) -> None:
     """
-    Receive deliveries at any path of this machine, show each, and verify its signatures.
+    Receive deliveries at any path, print each, and verify its signatures.
     """
 
-    async def work(reactor: Any) -> _Showing:
+    async def work(reactor: Any) -> _Printer:
         from itsjustintv.simulator.behaviour import Behaviour, Script  # noqa: PLC0415 - as below
         from itsjustintv.simulator.loopback import listen  # noqa: PLC0415 - as below
         from itsjustintv.simulator.receiver import Expectation, Receiver  # noqa: PLC0415 - imports Klein
@@ -184,9 +190,9 @@ def receive(  # noqa: PLR0917 - click names them
         expected = (
             Expectation(secret=secret, signature="any", header=header, hashing=HASHINGS[hashing]) if secret else None
         )
-        showing = _Showing(as_json, expected, count)
+        printer = _Printer(as_json, expected, count)
 
-        receiver = Receiver(reactor, Script(first=fail * (refusal,)), usually=expected, answered=showing.show)
+        receiver = Receiver(reactor, Script(first=fail * (refusal,)), usually=expected, answered=printer.show)
         try:
             listening = listen(reactor, receiver.resource(), port, interface)
         except CannotListenError as error:
@@ -195,17 +201,17 @@ def receive(  # noqa: PLR0917 - click names them
                 f"cannot listen on {where}: {cause(error)}; choose another --port or --listen"
             ) from None
         if not as_json:
-            tell(f"Any path of http://{interface}:{listening.port} takes deliveries. Ctrl-C ends it.", "good")
+            tell(f"Receiving deliveries at any path of http://{interface}:{listening.port}. Stop with Ctrl-C.", "good")
         try:
-            await showing.over
+            await printer.over
         except CancelledError:
             pass
         finally:
             await listening.finish(reactor)
-        return showing
+        return printer
 
     shown = in_reactor(work)
     if not as_json:
-        tell(f"{shown.count} received, {shown.refused} refused for their signature")
+        tell(f"{shown.count} received, {shown.refused} rejected for an invalid signature")
     if count is not None and shown.refused:
-        raise click.ClickException("not every signature was right")
+        raise click.ClickException("a signature was invalid")

@@ -1,5 +1,5 @@
 """
-``itsjustintv state``: the state, in the files of the original program.
+``itsjustintv state``: exports the state to the files of the original program.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import config_option, errors, examples, loaded, tell
+from itsjustintv.cli.console import config_option, errors, examples, load_config, tell
 from itsjustintv.destinations.webhook import embed
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.routing import Routes
@@ -24,7 +24,7 @@ __all__ = ["state"]
 @click.group(epilog=examples("state export DIRECTORY"))
 def state() -> None:
     """
-    Exchange the state with the original program.
+    Export the state to the original program.
     """
 
 
@@ -33,32 +33,32 @@ def state() -> None:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def export(config: str | None, directory: Path) -> None:
     """
-    Write cache.json, retry_state.json and tokens.json as the original program keeps them. They hold addresses and
-    secrets.
+    Write cache.json, retry_state.json and tokens.json to DIRECTORY, in the format of the original program. They hold
+    webhook URLs and secrets.
     """
-    found = loaded(config).config
+    found = load_config(config).config
     with errors():
-        ledger = OfflineJournal.open(Path(found.storage.path), time.time)
+        journal = OfflineJournal.open(Path(found.storage.path), time.time)
         make_private(directory)
-        written = ledger.export(directory, Routes.of(found).destination, embed)
+        written = journal.export(directory, Routes.of(found).destination, embed)
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]
     for problem in problems:
         tell(f"Warning: {problem}", "doubtful", err=True)
     tell(
-        f"{count(written.keys, 'announced broadcast')} and {count(written.pending, 'delivery')} written to {directory}"
+        f"exported {count(written.keys, 'announced broadcast')} and {count(written.pending, 'delivery')} to {directory}"
     )
 
 
-def _export_token(kept: Path, to: Path) -> Iterator[str]:
+def _export_token(source: Path, to: Path) -> Iterator[str]:
     """
     Write the token.
 
-    :return: what is wrong with it.
+    :return: warnings.
     """
     try:
-        token = as_original(kept)
+        token = as_original(source)
     except ValueError as error:
-        yield f"the token file {kept} stays behind: {error}"
+        yield f"cannot export the token file {source}: {error}"
     else:
-        if token is not None and kept.resolve() != to.resolve():
+        if token is not None and source.resolve() != to.resolve():
             replace(to, token)

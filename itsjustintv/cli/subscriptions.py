@@ -1,5 +1,5 @@
 """
-``itsjustintv subscriptions``: looks at the subscriptions at Twitch, and puts them in order, whether or not the daemon
+``itsjustintv subscriptions``: lists the subscriptions at Twitch, creates and deletes them, whether or not the daemon
 runs.
 """
 
@@ -20,7 +20,7 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.cli.names import configured, streamer_names
-from itsjustintv.cli.twitch_session import TwitchSession, in_office
+from itsjustintv.cli.twitch_session import TwitchSession, run_session
 from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
@@ -29,13 +29,16 @@ from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 
 __all__ = ["explained", "subscriptions"]
 
-_dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
 
-@click.group(epilog=examples("subscriptions list", "subscriptions explain tanuki", "subscriptions sync --dry-run"))
+@click.group(
+    short_help="List, create and delete subscriptions.",
+    epilog=examples("subscriptions list", "subscriptions explain tanuki", "subscriptions sync --dry-run"),
+)
 def subscriptions() -> None:
     """
-    Look at the subscriptions at Twitch, and put them in order.
+    List the subscriptions at Twitch, create missing ones, delete unneeded ones.
     """
 
 
@@ -44,19 +47,19 @@ def subscriptions() -> None:
 @json_option
 def list_subscriptions(config: str | None, as_json: bool) -> None:
     """
-    List every subscription of the application, those of other programs included, and streamers that Twitch has no user
-    for.
+    List every subscription of the application, also those of other programs, and the streamers that Twitch does not
+    know.
     """
 
-    async def work(office: TwitchSession) -> tuple[Snapshot, Mapping[str, tuple[str, str]]]:
-        identified = {each.key for each in office.routes.streamers if each.user_id}
+    async def work(session: TwitchSession) -> tuple[Snapshot, Mapping[str, tuple[str, str]]]:
+        identified = {each.key for each in session.routes.streamers if each.user_id}
         lost = {
             key: ("unknown user" if key in identified else "unknown login", reason)
-            for key, reason in office.lost.items()
+            for key, reason in session.lost.items()
         }
-        return await office.look(), lost
+        return await session.look(), lost
 
-    view, lost = in_office(config, work)
+    view, lost = run_session(config, work)
     listing = view.listing
     totals = {
         "total": listing.total,
@@ -96,21 +99,21 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
 @_dry_run
 def sync(config: str | None, dry_run: bool) -> None:
     """
-    Create what is missing, replace what does not work, delete what nobody wants; as the daemon does by itself.
+    Create missing subscriptions, replace broken ones, delete unneeded ones. The daemon does the same by itself.
     """
 
-    async def work(office: TwitchSession) -> tuple[Snapshot, PlanResult]:
-        view = await office.look()
+    async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult]:
+        view = await session.look()
         if dry_run:
             return view, PlanResult()
-        # What cannot be remembered would be replaced by the daemon.
-        office.kept.ledger()
-        with progress(view.plan.topics, "putting in order") as advance:
-            return view, await office.desk.sync(view, advance)
+        # The daemon would replace subscriptions whose secret is not in the journal.
+        session.key_values.ledger()
+        with progress(view.plan.topics, "synchronizing") as advance:
+            return view, await session.subscriptions.sync(view, advance)
 
-    view, done = in_office(config, work)
+    view, done = run_session(config, work)
     if dry_run:
-        _say([*view.steps(), f"{len(view.plan.keep)} stay as they are; nothing has been done"])
+        _say([*view.steps(), f"keep {len(view.plan.keep)}; nothing was changed"])
     else:
         _tell(view, done)
 
@@ -120,24 +123,24 @@ def sync(config: str | None, dry_run: bool) -> None:
 @_dry_run
 def prune(config: str | None, dry_run: bool) -> None:
     """
-    Only delete: what nobody wants, and what Twitch has ended. Never touches those of other programs.
+    Delete unneeded subscriptions and those that Twitch has ended. Never touches those of other programs.
     """
 
-    async def work(office: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
-        view = await office.look()
+    async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
+        view = await session.look()
         steps = [
             f"delete {each.subscription.id} of {view.streamer(each.broadcaster_id)}: {each.reason}"
-            for each in office.desk.superfluous(view)
+            for each in session.subscriptions.superfluous(view)
             if each.subscription is not None
         ]
         if dry_run:
             return view, PlanResult(), steps
         with progress(len(steps), "deleting") as advance:
-            return view, await office.desk.prune(view, advance), steps
+            return view, await session.subscriptions.prune(view, advance), steps
 
-    view, done, steps = in_office(config, work)
+    view, done, steps = run_session(config, work)
     if dry_run:
-        _say([*steps, "nothing has been done"])
+        _say([*steps, "nothing was changed"])
     else:
         _tell(view, done)
 
@@ -148,67 +151,67 @@ def prune(config: str | None, dry_run: bool) -> None:
 @json_option
 def explain(config: str | None, streamer: str, as_json: bool) -> None:
     """
-    Say of a streamer, by key, login or user id: wanted? subscribed to? since when? why not? what next?
+    Show whether and since when STREAMER (key, login or user id) is subscribed to, why not, and what happens next.
     """
 
-    async def work(office: TwitchSession) -> Sequence[tuple[str, str]]:
-        return await explained(office, streamer)
+    async def work(session: TwitchSession) -> Sequence[tuple[str, str]]:
+        return await explained(session, streamer)
 
-    said = in_office(config, work)
+    answers = run_session(config, work)
     if as_json:
-        write_json({"streamer": streamer, "answers": [{"about": label, "text": text} for label, text in said]})
+        write_json({"streamer": streamer, "answers": [{"about": label, "text": text} for label, text in answers]})
         return
-    for label, text in said:
+    for label, text in answers:
         tell(f"{label + ':':14}{text}")
 
 
-async def explained(office: TwitchSession, streamer: str) -> Sequence[tuple[str, str]]:
+async def explained(session: TwitchSession, streamer: str) -> Sequence[tuple[str, str]]:
     """
-    Answer about one streamer what an operator would ask of its subscription.
+    Describe the subscription of a streamer, as pairs of a label and a text.
 
-    :param streamer: by key, login or user id.
-    :raises click.ClickException: it is not configured, and has no subscription either.
+    :param streamer: key, login or user id.
+    :raises click.ClickException: it is not configured, and has no subscription.
     """
-    view = await office.look()
-    found = configured(office.routes, streamer)
-    user_id = await _user_id(office, streamer) if found is None else found.user_id
+    view = await session.look()
+    found = configured(session.routes, streamer)
+    user_id = await _user_id(session, streamer) if found is None else found.user_id
     if found is None and not any(user_id == each.broadcaster_id for each in view.listing.subscriptions if user_id):
-        suggestion = did_you_mean(streamer, streamer_names(office.routes))
+        suggestion = did_you_mean(streamer, streamer_names(session.routes))
         raise click.ClickException(
-            f"there is no streamer {streamer or EMPTY} in the configuration, and no subscription of it{suggestion}"
+            f"no streamer {streamer or EMPTY} in the configuration, and no subscription for it{suggestion}"
         )
-    said = list(view.explain(user_id))
+    answers = list(view.explain(user_id))
     if found is not None and not user_id:
-        said[0] = ("wanted", f"yes, by streamers.{found.key}")
-    keys = [each.key for each in office.routes.streamers if each.user_id and each.user_id == user_id]
-    if reason := next((office.lost[key] for key in keys if key in office.lost), None):
-        said[-1:] = [
+        answers[0] = ("wanted", f"yes, by streamers.{found.key}")
+    keys = [each.key for each in session.routes.streamers if each.user_id and each.user_id == user_id]
+    if reason := next((session.lost[key] for key in keys if key in session.lost), None):
+        answers[-1:] = [
             ("why not", reason),
             ("next", "correct login or user_id in the configuration, or wait until the channel is back"),
         ]
-    if others := office.routes.twins.get(user_id, ())[1:]:
+    if others := session.routes.twins.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
-        said.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))
-    return said
+        answers.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))
+    return answers
 
 
-async def _user_id(office: TwitchSession, streamer: str) -> str:
+async def _user_id(session: TwitchSession, streamer: str) -> str:
     """
-    Find out the user id of a login or user id that is not configured; empty when there is none.
+    Look up the user id of a login or user id that is not configured; empty if there is none.
     """
     if streamer.isascii() and streamer.isdecimal():
         return streamer
     if any(login(streamer)):
         return ""
-    user = await office.directory.user_by_login(streamer)
+    user = await session.lookups.user_by_login(streamer)
     return "" if user is None else user.id
 
 
 def _tell(view: Snapshot, work: PlanResult) -> None:
     """
-    Say what has been done.
+    Report what was done.
 
-    :raises click.ClickException: not everything went well.
+    :raises click.ClickException: something failed.
     """
     for each in work.deleted:
         tell(f"deleted {each.id} of {view.streamer(each.broadcaster_id)}")
@@ -216,12 +219,12 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
         tell(f"created {each.id} of {view.streamer(each.broadcaster_id)}; twitch verifies the callback now")
     for broadcaster_id, reason in work.refused.items():
         tell(f"failed {view.streamer(broadcaster_id)}: {reason}", "bad", err=True)
-    kept = len(view.plan.keep) + len(work.adopted)
-    tell(f"{kept} current, {len(work.created)} created, {len(work.deleted)} deleted, {work.failed} failed")
+    current = len(view.plan.keep) + len(work.adopted)
+    tell(f"{current} current, {len(work.created)} created, {len(work.deleted)} deleted, {work.failed} failed")
     if work.unavailable is not None:
-        raise click.ClickException(f"{work.unavailable}; {work.left} not tried")
+        raise click.ClickException(f"{work.unavailable}; {work.left} not attempted")
     if work.failed:
-        raise click.ClickException("not everything could be done")
+        raise click.ClickException(f"{work.failed} failed")
 
 
 def _say(lines: Sequence[str]) -> None:

@@ -1,5 +1,5 @@
 """
-Which deliveries wait because a reload took away what they need, and until when.
+Finds the deliveries that wait because a reload removed their streamer or destination, and until when.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class Suspension:
     """
     Why a delivery is suspended.
 
-    :ivar what: is not configured.
-    :ivar end: when it is cancelled unless that returns, in seconds since the epoch.
+    :ivar what: the streamer or destination that is not configured.
+    :ivar end: when the delivery is cancelled unless that returns, in seconds since the epoch.
     """
 
     what: str
     end: float
 
     def __str__(self) -> str:
-        return f"suspended: {self.what} is not configured; ends at {utc(self.end)} UTC unless it is"
+        return f"suspended: {self.what} is not configured; cancelled at {utc(self.end)} UTC unless it returns"
 
 
 @frozen
 class Suspensions:
     """
-    The moments that the daemon stored, beside the configuration on disk.
+    The removals that the daemon recorded in the journal, compared with the configuration on disk.
     """
 
     _routes: Routes
@@ -46,19 +46,19 @@ class Suspensions:
     _streamers: Mapping[str, tuple[int, float]]
 
     @classmethod
-    def of(cls, ledger: OfflineJournal, config: Config) -> Suspensions:
+    def of(cls, journal: OfflineJournal, config: Config) -> Suspensions:
         """
-        Read them.
+        Read the removals.
 
         :raises JournalUnavailable: the journal cannot be read.
         """
         return cls(
-            Routes.of(config), config.reload.grace, ledger.recall_all(DESTINATIONS), ledger.recall_all(STREAMERS)
+            Routes.of(config), config.reload.grace, journal.recall_all(DESTINATIONS), journal.recall_all(STREAMERS)
         )
 
     def find(self, delivery: Delivery) -> Suspension | None:
         """
-        Why a delivery is suspended, or ``None``. Only the daemon suspends: where it has not noticed yet, nothing is.
+        Why a delivery is suspended, or ``None``. Only the daemon suspends: before it has seen a removal, nothing is.
         """
         if delivery.state.final:
             return None

@@ -1,5 +1,5 @@
 """
-What asks Twitch on behalf of a command, with the credentials of the configuration.
+The Twitch clients of a command, with the credentials of the configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attrs import define
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 
-from itsjustintv.cli.console import in_reactor, loaded, tell
+from itsjustintv.cli.console import in_reactor, load_config, tell
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import ILastKnown
@@ -30,7 +30,7 @@ from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.eventsub.transport import configured_transport
 from itsjustintv.twitch.user_ids import KIND
 
-__all__ = ["TwitchSession", "in_office", "office_of"]
+__all__ = ["TwitchSession", "open_session", "run_session"]
 
 T = TypeVar("T")
 
@@ -38,78 +38,76 @@ T = TypeVar("T")
 @define(eq=False)
 class TwitchSession:
     """
-    Everything a command needs.
-
     :ivar lost: why Twitch has no user for a streamer, by key.
     """
 
-    desk: ManualSubscriptions
-    directory: Lookups
+    subscriptions: ManualSubscriptions
+    lookups: Lookups
     routes: Routes
     lost: Mapping[str, str]
-    kept: KeyValues
+    key_values: KeyValues
 
     async def look(self) -> Snapshot:
         """
-        See how things stand, and name who is left out of it.
+        List the subscriptions, and warn of the streamers that Twitch does not know.
         """
         for key, reason in self.lost.items():
             tell(f"Warning: streamers.{key}: {reason}", "doubtful", err=True)
-        return await self.desk.look()
+        return await self.subscriptions.look()
 
 
-async def office_of(reactor: Any, settings: Loaded) -> TwitchSession:
+async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
     """
-    Set everything up, and find out who is who.
+    Create the clients, and look up the ids of the streamers.
 
-    :raises TwitchError: Twitch does not tell.
+    :raises TwitchError: the look-up failed.
     """
     config = settings.config
-    kept = KeyValues.at(Path(config.storage.path), reactor.seconds)
+    key_values = KeyValues.at(Path(config.storage.path), reactor.seconds)
     http = HTTPClient(twitch_agent(reactor))
     token = AppToken(http, lambda: config.twitch, reactor, execute)
     bucket = RateBucket(reactor)
     helix = Helix(http, lambda: config.twitch, token, bucket, reactor)
-    directory = Lookups(helix, reactor, BatchInterval(bucket, reactor))
-    routes, lost = await _identified(Routes.of(config), directory, kept)
-    desk = ManualSubscriptions(
+    lookups = Lookups(helix, reactor, BatchInterval(bucket, reactor))
+    routes, lost = await _identified(Routes.of(config), lookups, key_values)
+    subscriptions = ManualSubscriptions(
         SubscriptionsAPI(helix),
-        Fingerprints(kept, reactor),
+        Fingerprints(key_values, reactor),
         reactor,
         configured_transport(config),
         routes.wanted(),
     )
-    return TwitchSession(desk, directory, routes, lost, kept)
+    return TwitchSession(subscriptions, lookups, routes, lost, key_values)
 
 
-async def _identified(routes: Routes, directory: Lookups, kept: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
+async def _identified(routes: Routes, lookups: Lookups, key_values: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
     """
-    Find the ids of those who are configured by login: as the daemon keeps them, else as Twitch says; and why Twitch has
-    no user for a streamer, by key.
+    Find the ids of the streamers that are configured by login, in the journal or else at Twitch; and why Twitch has no
+    user for a streamer, by key.
     """
-    ids = {login: str(user_id) for login, (user_id, _) in (await kept.recall_all(KIND)).items()}
+    ids = {login: str(user_id) for login, (user_id, _) in (await key_values.recall_all(KIND)).items()}
     asked = [
         login
         for login in dict.fromkeys(each.login for each in routes.streamers if not each.user_id)
         if login and login not in ids
     ]
-    users = await all_of(directory.user_by_login(login) for login in asked)
+    users = await all_of(lookups.user_by_login(login) for login in asked)
     ids.update((login, user.id) for login, user in zip(asked, users, strict=True) if user is not None)
     by_id = {each.key for each in routes.streamers if each.user_id}
     routes = routes.with_ids(ids)
     unknown = {each.key: f"no such user at Twitch: {each.login}" for each in routes.streamers if not each.user_id}
-    return routes, {**unknown, **await _gone(routes, directory, by_id)}
+    return routes, {**unknown, **await _missing(routes, lookups, by_id)}
 
 
-async def _gone(routes: Routes, directory: Lookups, by_id: Container[str]) -> Mapping[str, str]:
+async def _missing(routes: Routes, lookups: Lookups, by_id: Container[str]) -> Mapping[str, str]:
     """
-    Whose id Twitch does not have; none, when Twitch does not tell.
+    Find the streamers whose id Twitch does not have; none if the look-up failed.
 
-    :param by_id: the keys of those who are configured by id, which may be wrong.
+    :param by_id: the keys of those that are configured by id, which may be wrong.
     """
     known = [each for each in routes.streamers if each.user_id]
     try:
-        users = await all_of(directory.user(each.user_id) for each in known)
+        users = await all_of(lookups.user(each.user_id) for each in known)
     except TwitchError:
         return {}
     return {
@@ -121,16 +119,16 @@ async def _gone(routes: Routes, directory: Lookups, by_id: Container[str]) -> Ma
     }
 
 
-def in_office(given: str | None, work: Callable[[TwitchSession], Coroutine[Deferred[Any], Any, T]]) -> T:
+def run_session(given: str | None, work: Callable[[TwitchSession], Coroutine[Deferred[Any], Any, T]]) -> T:
     """
-    Do something at Twitch.
+    Run a coroutine with a session.
 
-    :param given: what ``--config`` says, if anything.
-    :raises click.ClickException: what can go wrong, in one line.
+    :param given: the value of ``--config``, if any.
+    :raises click.ClickException: the error, in one line.
     """
-    settings = loaded(given)
+    settings = load_config(given)
 
     async def whole(reactor: Any) -> T:
-        return await work(await office_of(reactor, settings))
+        return await work(await open_session(reactor, settings))
 
-    return in_reactor(whole, "interrupted: what was begun may be done or not")
+    return in_reactor(whole, "interrupted; requests in progress may still take effect")

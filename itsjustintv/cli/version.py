@@ -1,5 +1,5 @@
 """
-``itsjustintv version``: what this is, and of which source it was made.
+``itsjustintv version``: the version, the commit it was built from, and what it runs on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNKNOWN = "unknown"
 @json_option
 def version(as_json: bool) -> None:
     """
-    Print the version, the commit and the date of the build, and the versions of what it runs on.
+    Print the version, the commit and date of the build, and the versions of Twisted and Python.
     """
     made = source()
     found = {
@@ -48,7 +48,7 @@ def version(as_json: bool) -> None:
 
 def source() -> Mapping[str, str]:
     """
-    Find out of which source this was made: as the build noted it, or as git says of a checkout, which was not built.
+    Find the commit and date of the build: in the file that the build wrote, or from git in a checkout.
     """
     noted = files("itsjustintv").joinpath("build.json")
     try:

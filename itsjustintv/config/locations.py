@@ -17,13 +17,13 @@ from itsjustintv.config.parse_state import ParseState, leaves
 from itsjustintv.config.sections import Config, Storage
 from itsjustintv.errors import Problem
 
-__all__ = ["FINDING", "INSTALLED", "STATE", "Place", "base_for", "find", "is_path", "located", "portable"]
+__all__ = ["INSTALLED", "SEARCH_ORDER", "STATE", "Place", "base_for", "find", "is_path", "located", "portable"]
 
 #: Where docs/install.md puts the configuration.
 INSTALLED = Path("/etc/itsjustintv/itsjustintv.toml")
 
-#: What :func:`find` does, for the help of ``--config``.
-FINDING = f"The configuration; otherwise ITSJUSTINTV_CONFIG, config.toml here, or {INSTALLED}."
+#: The help of ``--config``: what :func:`find` does.
+SEARCH_ORDER = f"Configuration file; otherwise ITSJUSTINTV_CONFIG, config.toml here, or {INSTALLED}."
 
 #: Where the data of a configuration below /etc is: what the unit of systemd has as its StateDirectory.
 STATE = Path("/var/lib/itsjustintv")

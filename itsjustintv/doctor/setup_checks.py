@@ -1,7 +1,5 @@
 """
-Whether the answers of an operator who begins are right, as far as that can be seen from here.
-
-Each look answers with what is wrong, in a sentence, or with nothing.
+Checks of the answers given to ``itsjustintv init``. Each returns a sentence that says what is wrong, or "".
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ class SetupChecks:
     """
     Asks Twitch, name servers and receivers.
 
-    :ivar resolve: looks a name up; may block, and raises ``OSError``.
+    :ivar resolve: resolves a name; may block, and raises ``OSError``.
     """
 
     _reactor: Any
@@ -46,23 +44,23 @@ class SetupChecks:
 
     async def credentials(self, twitch: Twitch) -> str:
         """
-        See whether Twitch gives a token for these credentials. It is kept nowhere.
+        Check that Twitch issues a token for these credentials. The token is not stored.
         """
         with TemporaryDirectory(prefix="itsjustintv-") as folder:
             try:
                 await self._token(twitch, Path(folder)).get()
             except TwitchRejected:
-                return "twitch does not know this client id with this client secret"
+                return "twitch rejects this client id and client secret"
             except TwitchError as error:
-                return f"they cannot be checked: {error}"
+                return f"cannot check them: {error}"
         return ""
 
     async def users(self, twitch: Twitch, logins: Sequence[str]) -> Mapping[str, str | None]:
         """
-        Find the ids of these logins.
+        Look up the user ids of logins.
 
-        :return: by login as given; ``None`` for somebody Twitch does not know.
-        :raises TwitchError: Twitch does not tell.
+        :return: by login as given; ``None`` if Twitch has no such user.
+        :raises TwitchError: the look-up failed.
         """
         with TemporaryDirectory(prefix="itsjustintv-") as folder:
             token = self._token(twitch, Path(folder))
@@ -74,7 +72,7 @@ class SetupChecks:
 
     async def name(self, domain: str) -> str:
         """
-        See whether a name can be resolved.
+        Check that a name can be resolved.
 
         :param domain: a host name, perhaps with a port.
         """
@@ -82,12 +80,12 @@ class SetupChecks:
         try:
             await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._resolve, host)
         except OSError as error:
-            return f"{host} cannot be resolved ({error.strerror or error}): give it an A record that leads here"
+            return f"cannot resolve {host}: {error.strerror or error}; add an A record that points to this machine"
         return ""
 
     async def receiver(self, destination: Destination) -> str:
         """
-        Send a test to a receiver, signed as deliveries are.
+        Send a test notification to a receiver, signed as deliveries are.
         """
         now = self._reactor.seconds()
         event_id = f"test-{int(now)}"
@@ -103,7 +101,7 @@ class SetupChecks:
         )
         sender = HttpSender(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT)
         attempt = await sender.send(delivery, destination)
-        return "" if attempt.ok else f"the test did not arrive: {attempt.told}"
+        return "" if attempt.ok else f"the test was not delivered: {attempt.told}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))

@@ -1,12 +1,11 @@
 """
-Whether the machine, the journal and Twitch are as the daemon needs them, as far as that can be seen from beside it.
+Checks of the disk, the journal, the clock, the subscriptions and the callback, made from outside the daemon.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.secrets import exposed
 from itsjustintv.config.sections import Config, Twitch
-from itsjustintv.doctor.tls_checks import Finding, Severity, seen
+from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.database import explain
@@ -32,25 +31,23 @@ __all__ = ["callback", "clock", "disk", "folders", "journal", "subscriptions"]
 
 _MIB = 1024 * 1024
 
-# Bytes that should be free, and without which nothing goes on for long.
-_ROOM = 500 * _MIB
-_NO_ROOM = 50 * _MIB
+# Free bytes below which there is a warning, and an error.
+_LOW_SPACE = 500 * _MIB
+_NO_SPACE = 50 * _MIB
 
-# Seconds for one fsync, above which it is told.
-_SLOW = 0.1
+# Seconds for one fsync, above which there is a warning.
+_SLOW_FSYNC = 0.1
 
-# Seconds by which the clock may differ without a word.
-_OFF = 5.0
+# Seconds by which the clock may differ from Twitch's without a warning.
+_CLOCK_TOLERANCE = 5.0
 
-# Seconds by which a clock must have been set to be worth a word.
-_SET = 1.0
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# Seconds by which a clock must have been set for a warning.
+_CLOCK_JUMP = 1.0
 
 
 def folders(config: Config) -> Mapping[Path, str]:
     """
-    Where the daemon writes, and the first key that says so.
+    List the folders that the daemon writes to, each with the first key that names it.
     """
     found: dict[Path, str] = {}
     for key, path in (
@@ -65,50 +62,48 @@ def folders(config: Config) -> Mapping[Path, str]:
 
 def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Finding]:
     """
-    Look at the folders and files that the daemon writes, and put a file of no consequence on the journal's disk for a
-    moment. Blocks.
+    Check the folders and files that the daemon writes, and write a temporary file to the journal's disk. Blocks.
 
     :param path: of the configuration.
-    :param timer: tells seconds since whenever.
+    :param timer: returns seconds since any fixed moment.
     """
     for folder, key in folders(config).items():
         yield _folder(folder, key)
-    kept = Path(config.storage.path).absolute().parent
-    if seen(kept) and kept.is_dir():
-        yield _room(kept)
-        yield _fsync(kept, timer)
+    journal_folder = Path(config.storage.path).absolute().parent
+    if is_visible(journal_folder) and journal_folder.is_dir():
+        yield _space(journal_folder)
+        yield _fsync(journal_folder, timer)
     secrets = (("twitch.token_file", Path(config.twitch.token_file)), ("storage.path", Path(config.storage.path)))
     for problem in exposed(path, config):
-        yield Finding(Severity.HINT, f"{problem.path} {problem.message}")
+        yield Finding(Severity.WARNING, f"{problem.path} {problem.message}")
     for key, file in secrets:
-        # What this user may not look for, others may not read either.
-        if seen(file) and file.stat().st_mode & _OTHERS:
-            yield Finding(Severity.HINT, f"{key} {file} can be read by others: chmod 600 {file}")
+        if is_visible(file) and is_open_to_others(file):
+            yield Finding(Severity.WARNING, f"{key} {file} can be read by other users: chmod 600 {file}")
 
 
 def _folder(folder: Path, key: str) -> Finding:
     what = f"{key}: the folder {folder}"
-    if not seen(folder):
-        above = next(each for each in folder.parents if seen(each))
+    if not is_visible(folder):
+        above = next(each for each in folder.parents if is_visible(each))
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-            return Finding(Severity.OK, f"{what} is made when it is needed")
-        return Finding(Severity.MEND, f"{what} cannot be made in {above}: create it, owned by the daemon's user")
+            return Finding(Severity.OK, f"{what} does not exist yet; the daemon creates it")
+        return Finding(Severity.ERROR, f"{what} cannot be created in {above}: create it as the daemon's user")
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return Finding(Severity.MEND, f"{what} is none that this user can write in: let the daemon's user own it")
+        return Finding(Severity.ERROR, f"{what} is not writable for this user: make the daemon's user its owner")
     owner = folder.stat().st_uid
     if os.geteuid() == 0 != owner:
         return Finding(
-            Severity.HINT, f"{what} belongs to user {owner}, and root may write anywhere: run this as that user"
+            Severity.WARNING, f"{what} belongs to user {owner}, but this check runs as root: run it as that user"
         )
-    return Finding(Severity.OK, f"{what} can be written")
+    return Finding(Severity.OK, f"{what} is writable")
 
 
-def _room(folder: Path) -> Finding:
+def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"the disk of the journal has {free // _MIB} MiB free"
-    if free < _NO_ROOM:
-        return Finding(Severity.MEND, f"{text}: make room, or notifications will be refused")
-    return Finding(Severity.HINT, f"{text}: make room") if free < _ROOM else Finding(Severity.OK, text)
+    if free < _NO_SPACE:
+        return Finding(Severity.ERROR, f"{text}: free some space, or notifications will be refused")
+    return Finding(Severity.WARNING, f"{text}: free some space") if free < _LOW_SPACE else Finding(Severity.OK, text)
 
 
 def _fsync(folder: Path, timer: Callable[[], float]) -> Finding:
@@ -121,127 +116,129 @@ def _fsync(folder: Path, timer: Callable[[], float]) -> Finding:
             took = timer() - begun
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Finding(Severity.MEND, f"nothing can be put on stable storage in {folder} ({reason}): look at that disk")
-    text = f"the disk of the journal keeps a write within {duration(took)}"
+        return Finding(Severity.ERROR, f"cannot write to stable storage in {folder}: {reason}; check that disk")
+    text = f"an fsync on the disk of the journal takes {duration(took)}"
     return (
-        Finding(Severity.HINT, f"{text}: every notification waits for that")
-        if took > _SLOW
+        Finding(Severity.WARNING, f"{text}: every notification waits that long; use a faster disk")
+        if took > _SLOW_FSYNC
         else Finding(Severity.OK, text)
     )
 
 
 def journal(path: Path, now: Callable[[], float], running: bool | None) -> Iterator[Finding]:
     """
-    See whether everything that was ever accepted is accounted for.
+    Check that everything that was ever accepted is accounted for.
 
-    :param now: tells the time, in seconds since the epoch.
-    :param running: whether a daemon uses it; ``None`` when nobody knows.
+    :param now: returns seconds since the epoch.
+    :param running: whether a daemon uses the journal; ``None`` if unknown.
     """
     try:
         if not path.exists():
-            yield Finding(Severity.OK, f"the journal {path} is made at the first start")
+            yield Finding(
+                Severity.OK, f"the journal {path} does not exist yet; the daemon creates it at the first start"
+            )
             return
-        ledger = OfflineJournal.open(path, now)
-        account, undelivered = ledger.accounting(), ledger.undelivered()
-        ahead = ledger.ahead()
+        opened = OfflineJournal.open(path, now)
+        account, undelivered = opened.accounting(), opened.undelivered()
+        ahead = opened.ahead()
     except (JournalUnavailable, OSError) as error:
-        yield Finding(Severity.MEND, str(error) if isinstance(error, JournalUnavailable) else explain(path, error))
+        yield Finding(Severity.ERROR, str(error) if isinstance(error, JournalUnavailable) else explain(path, error))
         return
     if account.imbalance:
         yield Finding(
-            Severity.MEND,
+            Severity.ERROR,
             f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for, of {account.wanted}: this is a"
-            " defect, report it",
+            " bug, report it",
         )
     else:
-        yield Finding(Severity.OK, f"every one of {account.wanted} deliveries is accounted for")
+        yield Finding(Severity.OK, f"all {account.wanted} deliveries are accounted for")
     if undelivered:
         yield Finding(
-            Severity.HINT,
+            Severity.WARNING,
             f"undelivered (dead or expired): {undelivered}; itsjustintv deliveries list --state undelivered shows why,"
             " itsjustintv deliveries retry --all requeues them",
         )
-    if running and abs(ahead) >= _SET:
+    if running and abs(ahead) >= _CLOCK_JUMP:
         jump = f"{'forward' if ahead > 0 else 'back'} by {duration(round(abs(ahead), 1))}"
         yield Finding(
-            Severity.HINT,
-            f"the clock of this machine was set {jump} since the daemon started: nothing waits longer or expires"
-            " because of that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
+            Severity.WARNING,
+            f"the clock of this machine was set {jump} since the daemon started: deliveries neither wait longer"
+            " nor expire early; if this was not intended, check timedatectl or chronyc tracking",
         )
     waiting = account.accepted + account.pending
     if waiting and running is False:
-        yield Finding(Severity.HINT, f"deliveries that wait for a daemon: {waiting}; start it")
+        yield Finding(Severity.WARNING, f"{count(waiting, 'delivery', ('waits', 'wait'))} for the daemon: start it")
 
 
 async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Finding:
     """
-    Compare the clock of this machine with Twitch's. Whatever Twitch answers has a ``Date``.
+    Compare the clock of this machine with the ``Date`` of an answer of Twitch.
 
-    :raises TwitchUnavailable: it does not answer.
+    :raises TwitchUnavailable: Twitch does not answer.
     """
     url = f"{twitch.auth_url.rstrip('/')}/validate"
     answer = await exchange(http, reactor, "GET", url, what="the token endpoint", timeout=10.0, limit=_MIB)
     theirs = dated(answer.headers)
     if theirs is None:
-        return Finding(Severity.HINT, "twitch does not tell what time it is")
+        return Finding(Severity.WARNING, "the clock cannot be compared: twitch sent no Date")
     off = reactor.seconds() - theirs
     text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} twitch's"
     if abs(off) > FAR_OFF:
-        limit = f"messages that seem to be {duration(WINDOW)} old, or from the future, are refused"
-        return Finding(Severity.MEND, f"{text}: {ADVICE}; {limit}")
-    if abs(off) > _OFF:
-        return Finding(Severity.HINT, f"{text}: {ADVICE}")
+        limit = f"messages that appear older than {duration(WINDOW)}, or from the future, are refused"
+        return Finding(Severity.ERROR, f"{text}: {ADVICE}; {limit}")
+    if abs(off) > _CLOCK_TOLERANCE:
+        return Finding(Severity.WARNING, f"{text}: {ADVICE}")
     return Finding(Severity.OK, "the clock agrees with twitch's")
 
 
 def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None) -> Iterator[Finding]:
     """
-    See whether there is a working subscription for everybody.
+    Check that every streamer has a working subscription.
 
     :param lost: why Twitch has no user for a streamer, by key.
-    :param running: whether a daemon looks after them; ``None`` when nobody knows.
+    :param running: whether a daemon runs, which creates them; ``None`` if unknown.
     """
     for key, reason in lost.items():
-        yield Finding(Severity.MEND, f"streamers.{key}: {reason}; correct the configuration")
+        yield Finding(Severity.ERROR, f"streamers.{key}: {reason}; correct the configuration")
     unknown = lost.keys() - view.streamers.values()
     plan, wanted = view.plan, len(view.streamers) + len(unknown)
     create = [each for each in plan.create if view.streamer(each.broadcaster_id) not in lost]
     without = len({each.broadcaster_id for each in create})
     if plan.wait:
         yield Finding(
-            Severity.HINT, f"twitch is verifying {len(plan.wait)} of {wanted} subscriptions: look again in a minute"
+            Severity.WARNING, f"twitch is verifying {len(plan.wait)} of {wanted} subscriptions: check again in a minute"
         )
     if without and running:
         first = view.streamer(create[0].broadcaster_id)
         yield Finding(
-            Severity.MEND,
+            Severity.ERROR,
             f"{without} of {wanted} streamers have no working subscription: itsjustintv subscriptions explain {first}"
-            " tells why",
+            " shows why",
         )
     elif without:
         yield Finding(
-            Severity.HINT, f"{without} of {wanted} streamers have no subscription yet: the daemon creates them"
+            Severity.WARNING, f"{without} of {wanted} streamers have no subscription yet: the daemon creates them"
         )
     elif not plan.wait:
-        yield Finding(Severity.OK, f"streamers with a working subscription: {wanted - len(lost)} of {wanted}")
+        yield Finding(Severity.OK, f"{wanted - len(lost)} of {wanted} streamers have a working subscription")
     listing = view.listing
     if listing.max_total_cost and listing.total_cost + without > listing.max_total_cost:
         yield Finding(
-            Severity.MEND,
+            Severity.ERROR,
             f"the subscriptions would cost {listing.total_cost + without} of {listing.max_total_cost} points: ask"
-            " twitch for more, or use another client id for some streamers",
+            " twitch for a higher limit, or use another client id for some streamers",
         )
 
 
 def callback(url: str, doubts: Sequence[CallbackWarning], asked: bool) -> Iterator[Finding]:
     """
-    Tell what there is to doubt about the callback. A look from here proves nothing, so none of it must be mended.
+    Report the doubts about the callback. A request from this machine proves nothing, so none is an error.
 
-    :param asked: whether somebody was there who should have answered.
+    :param asked: whether a daemon was running that should have answered.
     """
     for doubt in doubts:
-        yield Finding(Severity.HINT, str(doubt))
+        yield Finding(Severity.WARNING, str(doubt))
     if not doubts and asked:
-        yield Finding(Severity.OK, f"the callback {url} is answered by this daemon, as seen from here")
+        yield Finding(Severity.OK, f"the daemon answers at the callback {url}, seen from this machine")
     elif not doubts:
-        yield Finding(Severity.HINT, f"the callback {url} can be tried once the daemon runs: then run this again")
+        yield Finding(Severity.WARNING, f"the callback {url} can be checked once the daemon runs: run this again then")

@@ -1,5 +1,5 @@
 """
-Whether HTTPS will work as ``[server.tls]`` has it, as far as can be seen from here before it is tried.
+Checks for HTTPS: keys, ports, names and the certificate authority. They change nothing and order nothing.
 """
 
 from __future__ import annotations
@@ -7,17 +7,14 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
-
-from attrs import frozen
 
 from itsjustintv.config.hosts import is_address
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.tls import http_needed, http_place
+from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import CertificateError, CertificateUnusable
 from itsjustintv.support.causes import cause
 from itsjustintv.tls.acme.http import AcmeTransport
@@ -26,50 +23,12 @@ from itsjustintv.tls.key_folder import require_private
 from itsjustintv.tls.operator_files import read_pair
 from itsjustintv.tls.settings import directory_url
 
-__all__ = ["Finding", "Severity", "addresses", "authority", "keys", "names", "ports", "seen"]
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-class Severity(Enum):
-    """
-    What is to be done about something.
-    """
-
-    OK = "ok"
-    HINT = "hint"
-    MEND = "mend"
-
-
-@frozen
-class Finding:
-    """
-    Something that was looked at.
-
-    :ivar text: what was found, and what to do about it; without secrets.
-    """
-
-    verdict: Severity
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict.value}: {self.text}"
-
-
-def seen(path: Path) -> bool:
-    """
-    Whether there is something at a path, as far as this user may see.
-    """
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
+__all__ = ["addresses", "authority", "keys", "names", "ports"]
 
 
 def keys(tls: TLS, now: float) -> Iterator[Finding]:
     """
-    Look at the folder of the certificates, or at the operator's own files. Changes nothing.
+    Check the folder of the certificates, or the operator's own files.
 
     :param now: in seconds since the epoch.
     """
@@ -78,23 +37,27 @@ def keys(tls: TLS, now: float) -> Iterator[Finding]:
 
 def _folder(root: Path) -> Iterator[Finding]:
     what = f"server.tls.cert_dir {root}"
-    if not seen(root):
-        above = next(folder for folder in root.absolute().parents if seen(folder))
+    if not is_visible(root):
+        above = next(folder for folder in root.absolute().parents if is_visible(folder))
         if os.access(above, os.W_OK | os.X_OK):
-            yield Finding(Severity.OK, f"{what} is made at the first start")
+            yield Finding(Severity.OK, f"{what} does not exist yet; the daemon creates it at the first start")
         else:
-            yield Finding(Severity.MEND, f"{what} cannot be made in {above}: create it, owned by the daemon's user")
+            yield Finding(Severity.ERROR, f"cannot create {what} in {above}: create it as the daemon's user")
         return
     if not root.is_dir() or not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(Severity.MEND, f"{what} is no folder that this user can write in: let the daemon's user own it")
+        yield Finding(
+            Severity.ERROR, f"{what} is not a folder that this user can write to: make the daemon's user its owner"
+        )
         return
     try:
         require_private(root)
     except CertificateError as error:
-        yield Finding(Severity.MEND, str(error))
+        yield Finding(Severity.ERROR, str(error))
         return
-    if root.stat().st_mode & _OTHERS:
-        yield Finding(Severity.HINT, f"{what} is open to others, though the files in it are not: chmod 700 {root}")
+    if is_open_to_others(root):
+        yield Finding(
+            Severity.WARNING, f"{what} is open to other users, although the files in it are not: chmod 700 {root}"
+        )
     else:
         yield Finding(Severity.OK, f"{what} and the keys in it are private")
 
@@ -103,34 +66,35 @@ def _own(tls: TLS, now: float) -> Iterator[Finding]:
     try:
         bundle = read_pair(Path(tls.cert_file), Path(tls.key_file), now)
     except CertificateUnusable as error:
-        yield Finding(Severity.MEND, str(error))
+        yield Finding(Severity.ERROR, str(error))
         return
     missing = [name for name in tls.domains if not bundle.covers(name)]
     if missing:
         yield Finding(
-            Severity.MEND,
-            f"{tls.cert_file} is not for {', '.join(missing)}: use one that is, or correct server.tls.domains",
+            Severity.ERROR,
+            f"{tls.cert_file} is not valid for {', '.join(missing)}: use another certificate, or"
+            " correct server.tls.domains",
         )
     else:
-        yield Finding(Severity.OK, f"{tls.cert_file} with {tls.key_file} can be served")
+        yield Finding(Severity.OK, f"{tls.cert_file} and {tls.key_file} can be used")
 
 
 def ports(server: Server, running: bool | None) -> Iterator[Finding]:
     """
-    Try to bind what the daemon binds, and let go of it at once.
+    Bind each port of the daemon for a moment.
 
-    :param running: whether a daemon runs, which then has these ports; ``None`` when nobody knows.
+    :param running: whether a daemon runs, which then holds these ports; ``None`` if unknown.
     """
     yield _port("server.port", server.listen_addr, server.port, running)
     place = http_place(server.tls)
     if place is None:
         return
     found = _port("server.tls.http_listen", *place, running)
-    if found.verdict is Severity.MEND and not http_needed(server.tls):
+    if found.severity is Severity.ERROR and not http_needed(server.tls):
         found = Finding(
-            Severity.HINT,
-            f'{found.text}, or set it to "" for none: it only leads those who ask by http:// to https, which is served'
-            " all the same",
+            Severity.WARNING,
+            f'{found.text}, or set it to "" for none: it only redirects http:// to https://, and'
+            " HTTPS works without it",
         )
     yield found
 
@@ -155,27 +119,29 @@ def _port(key: str, host: str, port: int, running: bool | None) -> Finding:
 def _unbound(what: str, key: str, error: OSError, running: bool | None) -> Finding:
     if error.errno == errno.EADDRINUSE:
         if running:
-            return Finding(Severity.OK, f"{what} is taken, and a daemon runs with this configuration")
+            return Finding(Severity.OK, f"{what} is in use, and a daemon runs with this configuration")
         if running is None:
-            return Finding(Severity.HINT, f"{what} is taken: `ss -ltnp` names who has it; a running daemon is fine")
+            return Finding(
+                Severity.WARNING, f"{what} is in use: `ss -ltnp` names the process; a running daemon is fine"
+            )
         return Finding(
-            Severity.MEND,
-            f"{what} is taken, and not by the daemon: `ss -ltnp` names who has it; end it or change {key}",
+            Severity.ERROR,
+            f"{what} is in use, and not by the daemon: `ss -ltnp` names the process; stop it or change {key}",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         if running:
-            return Finding(Severity.OK, f"{what} takes a privilege, which the running daemon has")
+            return Finding(Severity.OK, f"{what} needs a privilege, which the running daemon has")
         return Finding(
-            Severity.HINT,
-            f"{what} takes a privilege that this user does not have: the unit of systemd gives it to the daemon;"
-            " otherwise give it CAP_NET_BIND_SERVICE, or start it as root with twistd --uid",
+            Severity.WARNING,
+            f"{what} needs a privilege that this user does not have: the systemd unit gives it to the daemon;"
+            " without the unit, give it CAP_NET_BIND_SERVICE, or start it as root with twistd --uid",
         )
-    return Finding(Severity.MEND, f"{what} cannot be bound: {cause(error)}; correct {key}")
+    return Finding(Severity.ERROR, f"cannot bind {what}: {cause(error)}; correct {key}")
 
 
 def addresses(name: str) -> Sequence[str]:
     """
-    Look a name up as the system does. Blocks.
+    Resolve a name with the system's resolver. Blocks.
 
     :raises OSError: it cannot be resolved.
     """
@@ -184,9 +150,9 @@ def addresses(name: str) -> Sequence[str]:
 
 def names(server: Server, resolve: Callable[[str], Sequence[str]]) -> Iterator[Finding]:
     """
-    See where the domains lead.
+    Check to which addresses the domains resolve.
 
-    :param resolve: answers with addresses, or raises ``OSError``.
+    :param resolve: returns addresses, or raises ``OSError``.
     """
     for name in server.tls.domains:
         if not is_address(name):
@@ -198,27 +164,28 @@ def _name(name: str, server: Server, resolve: Callable[[str], Sequence[str]]) ->
         found = [ip_address(each.partition("%")[0]) for each in resolve(name)]
     except OSError as error:
         return Finding(
-            Severity.MEND,
-            f"{name} cannot be resolved ({error.strerror or error}): give it an A record that leads to this machine",
+            Severity.ERROR,
+            f"cannot resolve {name}: {error.strerror or error}; add an A record that points to this machine",
         )
     shown = ", ".join(map(str, found))
     if not any(each.is_global for each in found):
         return Finding(
-            Severity.HINT,
-            f"{name} leads to {shown or 'nowhere'} from here, which is not on the internet: is that so outside?",
+            Severity.WARNING,
+            f"{name} resolves to {shown or 'no address'} here, which is not a public address: check it from outside",
         )
     if any(each.version == 6 for each in found) and ":" not in server.listen_addr:
         return Finding(
-            Severity.HINT,
-            f"{name} leads to {shown}, but server.listen_addr is not IPv6: if no proxy is in front, set it to ::, or"
+            Severity.WARNING,
+            f"{name} resolves to {shown}, but server.listen_addr is not IPv6: without a proxy in"
+            " front, set it to ::, or"
             " remove the AAAA record",
         )
-    return Finding(Severity.OK, f"{name} leads to {shown}: see that it is this machine")
+    return Finding(Severity.OK, f"{name} resolves to {shown}: check that this is your machine")
 
 
 async def authority(tls: TLS, exchange: AcmeTransport) -> Finding:
     """
-    Ask the authority for its directory, which costs nothing and counts towards no limit of certificates.
+    Fetch the directory of the certificate authority, which counts towards no rate limit.
     """
     url = directory_url(tls)
     try:
@@ -228,20 +195,20 @@ async def authority(tls: TLS, exchange: AcmeTransport) -> Finding:
         directory = read_directory(answer)
     except CertificateError as error:
         return Finding(
-            Severity.MEND,
-            f"the authority {url} cannot be used: {error}; see server.tls.directory, server.tls.ca_bundle and"
+            Severity.ERROR,
+            f"cannot use the certificate authority {url}: {error}; check server.tls.directory, server.tls.ca_bundle and"
             " the firewall",
         )
     if directory.needs_binding and not tls.eab_kid:
         return Finding(
-            Severity.MEND,
-            f"the authority {url} wants an account that you have with it: set server.tls.eab_kid and"
+            Severity.ERROR,
+            f"the certificate authority {url} requires an account of yours: set server.tls.eab_kid and"
             " server.tls.eab_hmac_file",
         )
     if tls.profile and tls.profile not in directory.profiles:
         return Finding(
-            Severity.MEND,
-            f"the authority {url} has no profile {tls.profile}, but {', '.join(sorted(directory.profiles)) or 'none'}:"
-            " correct server.tls.profile",
+            Severity.ERROR,
+            f"the certificate authority {url} has no profile {tls.profile}; it has"
+            f" {', '.join(sorted(directory.profiles)) or 'none'}: correct server.tls.profile",
         )
-    return Finding(Severity.OK, f"the authority {url} answers")
+    return Finding(Severity.OK, f"the certificate authority {url} answers")

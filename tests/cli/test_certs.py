@@ -97,7 +97,7 @@ class ListTests(CertsCase):
         """
         found = self.listed()
         self.assertEqual((found["level"], found["days_left"]), ("critical", None))
-        self.assertEqual(found["next"], "ordered as soon as the daemon runs")
+        self.assertEqual(found["next"], "ordered once the daemon runs")
         self.assertFalse(self.root.exists())
 
     def test_what_went_wrong_last(self) -> None:
@@ -108,7 +108,7 @@ class ListTests(CertsCase):
         self.keep(record=record)
         found = self.listed()
         self.assertEqual((found["problem"], found["failures"]), ("refused: correct the name", 2))
-        self.assertRegex(found["next"], "^tried again at ")
+        self.assertRegex(found["next"], "^retried at ")
         self.assertIn("refused: correct the name", self.run_command("list").stdout)
 
     def test_what_is_given_up(self) -> None:
@@ -116,7 +116,7 @@ class ListTests(CertsCase):
         A name that the authority refuses for good is said to wait for another configuration.
         """
         self.keep(record=Record(failures=1, problem="no", blocked_by=fingerprint(self.tls, NAME)))
-        self.assertEqual(self.listed()["next"], "not tried again before [server.tls] changes")
+        self.assertEqual(self.listed()["next"], "not retried before [server.tls] changes")
 
     def test_a_damaged_file_is_named_and_stays(self) -> None:
         """
@@ -125,7 +125,7 @@ class ListTests(CertsCase):
         self.keep(bundle())
         path = next(self.root.rglob("*.pem"))
         path.write_bytes(b"damaged")
-        self.assertIn("of no use", self.listed()["problem"])
+        self.assertIn("invalid certificate", self.listed()["problem"])
         self.assertEqual(path.read_bytes(), b"damaged")
 
     def test_a_certificate_of_the_operators_own(self) -> None:
@@ -139,9 +139,9 @@ class ListTests(CertsCase):
         settings += f'key_file = "{own}"\n'
         own.write_bytes(b"".join(each.as_bytes() for each in bundle(start=time() - DAY).objects()))
         found = self.listed(settings=settings)
-        self.assertEqual((found["level"], found["days_left"], found["next"]), ("ok", 89.0, "yours to replace"))
+        self.assertEqual((found["level"], found["days_left"], found["next"]), ("ok", 89.0, "replaced by the operator"))
         own.write_bytes(b"".join(each.as_bytes() for each in bundle("other.example.test", start=time()).objects()))
-        self.assertIn("is not for this name", self.listed(settings=settings)["problem"])
+        self.assertIn("is not valid for this name", self.listed(settings=settings)["problem"])
         own.unlink()
         self.assertIn("No such file", self.listed(settings=settings)["problem"])
 
@@ -151,7 +151,7 @@ class ListTests(CertsCase):
         """
         result = self.run_command("list", settings="enabled = false\n")
         self.assertEqual(
-            (result.exit_code, result.stderr.strip()), (1, "Error: https is not served: server.tls.enabled is false")
+            (result.exit_code, result.stderr.strip()), (1, "Error: HTTPS is off: server.tls.enabled is false")
         )
 
 
@@ -178,4 +178,4 @@ class RenewTests(CertsCase):
         settings = f'enabled = true\nmode = "files"\ncert_file = "{self.folder}/own.pem"\nkey_file = "own.key"\n'
         result = self.run_command("renew", settings=settings)
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("yours to replace", result.stderr)
+        self.assertIn("replace the certificate files yourself", result.stderr)

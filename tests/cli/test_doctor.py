@@ -20,7 +20,7 @@ from itsjustintv.cli.main import main
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
 from itsjustintv.doctor import system_checks
-from itsjustintv.doctor.tls_checks import Finding, Severity
+from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.simulator.loopback import free_port
 from tests.cli.test_health import Counter, said
 from tests.tls.authority import DAY
@@ -42,8 +42,8 @@ class ConfigurationTests(SynchronousTestCase):
         runner = CliRunner(env={name: None for name in os.environ if name.startswith("ITSJUSTINTV_")})
         result = runner.invoke(main, ["doctor", "--config", str(path)])
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("mend: configuration: server.port: must be a whole number", result.output)
-        self.assertIn("to be mended: 5", result.output)
+        self.assertIn("error: configuration: server.port: must be a whole number", result.output)
+        self.assertIn("5 errors found", result.output)
         result = runner.invoke(main, ["doctor", "--json", "--config", str(path)])
         content = json.loads(result.stdout)
         self.assertEqual((content["mend"], content["hints"], result.exit_code), (5, 0, 1))
@@ -72,7 +72,7 @@ class DaemonTests(SynchronousTestCase):
         One that is ready is as it should be.
         """
         [found] = self.found(said("200 OK", {"status": "ready"}))
-        self.assertEqual(found.verdict, Severity.OK)
+        self.assertEqual(found.severity, Severity.OK)
 
     def test_not_ready(self) -> None:
         """
@@ -80,7 +80,7 @@ class DaemonTests(SynchronousTestCase):
         """
         reasons = [{"check": "journal", "reason": "full"}, {"check": "subscriptions", "reason": "missing"}]
         found = self.found(said("503 Unavailable", {"status": "not ready", "reasons": reasons}))
-        self.assertEqual([each.verdict for each in found], [Severity.MEND, Severity.HINT])
+        self.assertEqual([each.severity for each in found], [Severity.ERROR, Severity.WARNING])
         self.assertIn("journal: full", found[0].text)
 
     def test_somebody_else(self) -> None:
@@ -88,15 +88,15 @@ class DaemonTests(SynchronousTestCase):
         Whoever answers otherwise is not the daemon.
         """
         for answer in (said("404 Not Found", b"no"), b"220 welcome\r\n"):
-            self.assertEqual([each.verdict for each in self.found(answer)], [Severity.MEND])
+            self.assertEqual([each.severity for each in self.found(answer)], [Severity.ERROR])
 
     def test_nobody(self) -> None:
         """
         Nobody is to be mended if there should be somebody.
         """
-        for running, verdict in ((True, Severity.MEND), (None, Severity.HINT), (False, Severity.HINT)):
+        for running, verdict in ((True, Severity.ERROR), (None, Severity.WARNING), (False, Severity.WARNING)):
             [found] = self.found(None, running)
-            self.assertEqual(found.verdict, verdict, running)
+            self.assertEqual(found.severity, verdict, running)
 
 
 class HTTPSTests(SynchronousTestCase):
@@ -111,7 +111,7 @@ class HTTPSTests(SynchronousTestCase):
         server = Server(listen_addr="127.0.0.1", port=free_port(), tls=tls)
         folder = Path(self.mktemp())
         settings = Loaded(Config(server=server, storage=Storage(path=str(folder / "journal.db"))))
-        return {each.text.partition(":")[0]: each.verdict for each in _https(settings, running)}
+        return {each.text.partition(":")[0]: each.severity for each in _https(settings, running)}
 
     def test_by_a_proxy(self) -> None:
         """
@@ -124,8 +124,8 @@ class HTTPSTests(SynchronousTestCase):
         Before the first start there is none; a daemon that runs should have one.
         """
         tls = TLS(enabled=True, domains=(NAME,), cert_dir=self.mktemp(), challenge="tls-alpn-01", http_listen="")
-        self.assertEqual(self.verdicts(tls)[NAME], Severity.HINT)
-        self.assertEqual(self.verdicts(tls, running=True)[NAME], Severity.MEND)
+        self.assertEqual(self.verdicts(tls)[NAME], Severity.WARNING)
+        self.assertEqual(self.verdicts(tls, running=True)[NAME], Severity.ERROR)
 
     def test_a_certificate_of_the_operators_own(self) -> None:
         """
@@ -137,7 +137,7 @@ class HTTPSTests(SynchronousTestCase):
         path.write_bytes(b"".join(each.as_bytes() for each in bundle(name, start=time() - DAY).objects()))
         self.assertEqual(self.verdicts(tls)[name], Severity.OK)
         path.unlink()
-        self.assertEqual(self.verdicts(tls)[name], Severity.MEND)
+        self.assertEqual(self.verdicts(tls)[name], Severity.ERROR)
 
     def test_one_that_expires_soon(self) -> None:
         """
@@ -154,7 +154,7 @@ class HTTPSTests(SynchronousTestCase):
             text.endswith(f": replace {path} and {path}; the daemon does not renew them in this mode"), text
         )
         ordered = _certificate(found, evolve(tls, mode="acme"))
-        self.assertEqual(ordered, f"{text.partition(': ')[0]}, and was not renewed in time; {found.next}")
+        self.assertEqual(ordered, f"{text.partition(': ')[0]}; it was not renewed in time; {found.next}")
         self.assertNotIn("good", text)
 
 
@@ -171,8 +171,8 @@ class SubscriptionsTests(SynchronousTestCase):
         path.write_text("damaged " * 1000)
         settings = Loaded(Config(storage=Storage(path=str(path))))
         [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
-        self.assertEqual(found.verdict, Severity.HINT)
-        self.assertTrue(found.text.startswith("whether they work cannot be said"), found.text)
+        self.assertEqual(found.severity, Severity.WARNING)
+        self.assertTrue(found.text.startswith("not checked: the journal"), found.text)
         [found] = system_checks.journal(path, time, running=True)
-        self.assertEqual(found.verdict, Severity.MEND)
+        self.assertEqual(found.severity, Severity.ERROR)
         self.assertNotIn("free", found.text)

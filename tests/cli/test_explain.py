@@ -67,7 +67,7 @@ class EventTests(SynchronousTestCase):
             "e1-2 to again: attempt 2 is due at 1970-01-01 00:17:11",
             "e1-3 to held: not prepared yet (the tags are not known); due at 1970-01-01 00:17:10",
             "e1-4 to filtered: filtered: no tag",
-            "e1-5 to dead: dead: gone; itsjustintv deliveries retry e1-5 sends it again",
+            "e1-5 to dead: dead: gone; requeue it with itsjustintv deliveries retry e1-5",
             "250 ms",
         ):
             self.assertIn(text, result.output)
@@ -82,7 +82,8 @@ class EventTests(SynchronousTestCase):
         ledger.remember_all(STREAMERS, {"e1": 1100, "tanuki": 1100})
         result = self.explain("e1")
         self.assertIn(
-            "e1-2 to again: suspended: destination again is not configured; ends at 1970-01-01 00:28:20 UTC unless it",
+            "e1-2 to again: suspended: destination again is not configured; cancelled at 1970-01-01"
+            " 00:28:20 UTC unless it",
             result.output,
         )
         self.assertIn("e1-1 to done: delivered, attempt 1", result.output)
@@ -118,7 +119,7 @@ class EventTests(SynchronousTestCase):
         """
         result = self.explain("01a21230bc74a19bf90afa6300000003")
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("there is no event and no streamer 01a2", result.output)
+        self.assertIn("no event or streamer 01a2", result.output)
 
     def test_a_name_that_is_nearly_right(self) -> None:
         """
@@ -128,7 +129,7 @@ class EventTests(SynchronousTestCase):
             result = self.explain(what)
             self.assertEqual((result.exit_code, result.stdout), (1, ""), result.output)
             self.assertIn(
-                f"there is no event and no streamer {what}; what ended is kept for seven days; {meant}", result.stderr
+                f"no event or streamer {what}; events are kept for seven days after they end; {meant}", result.stderr
             )
 
     def test_no_longer_configured(self) -> None:

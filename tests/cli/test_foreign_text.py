@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli import subscriptions
 from itsjustintv.cli.main import main
-from itsjustintv.cli.receive import _Showing
+from itsjustintv.cli.receive import _Printer
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
@@ -202,7 +202,7 @@ class CommandTests(SynchronousTestCase):
             (view.explain(HOSTILE), "explain", "cool", "--json"),
         )
         for answer, *arguments in answers:
-            self.patch(subscriptions, "in_office", lambda config, work, answer=answer: answer)
+            self.patch(subscriptions, "run_session", lambda config, work, answer=answer: answer)
             self.assertIn("FORGED", self.run_command("subscriptions", *arguments).output)
 
     def test_receive(self) -> None:
@@ -217,7 +217,7 @@ class CommandTests(SynchronousTestCase):
 
             @click.command()
             def show(as_json: bool = as_json) -> None:
-                _Showing(as_json, None, None).show(received)
+                _Printer(as_json, None, None).show(received)
 
             result = CliRunner().invoke(show)
             self.assertEqual(result.exit_code, 0, result.output)

@@ -16,7 +16,7 @@ from threading import Thread
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.health import Door, door, health
+from itsjustintv.cli.health import DaemonAddress, daemon_address, health
 from tests.tls.doubles import bundle
 
 
@@ -137,7 +137,7 @@ class HealthTests(SynchronousTestCase):
         for answer in (said("200 OK", b"hello"), said("200 OK", ["status"]), b"220 welcome\r\n", b""):
             result, _ = self.ask(answer)
             self.assertEqual(result.exit_code, 1)
-            self.assertRegex(result.output, "something else answers|nothing answers")
+            self.assertRegex(result.output, "another program answers|the daemon does not answer")
 
     def test_nobody(self) -> None:
         """
@@ -147,7 +147,7 @@ class HealthTests(SynchronousTestCase):
             deaf.bind(("127.0.0.1", 0))
             result = CliRunner().invoke(health, ["--url", f"http://127.0.0.1:{deaf.getsockname()[1]}"])
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("nothing answers at http://127.0.0.1:", result.output)
+        self.assertIn("the daemon does not answer at http://127.0.0.1:", result.output)
         self.assertIn("connection refused", result.output)
 
     def test_silence(self) -> None:
@@ -185,19 +185,19 @@ class DoorTests(SynchronousTestCase):
     Where the daemon is looked for.
     """
 
-    def found(self, text: str, environ: Mapping[str, str] = {}) -> Door:
+    def found(self, text: str, environ: Mapping[str, str] = {}) -> DaemonAddress:
         """
         What a configuration tells.
         """
         path = Path(self.mktemp())
         path.write_text(text, encoding="utf-8")
-        return door(path, environ)
+        return daemon_address(path, environ)
 
     def test_defaults(self) -> None:
         """
         Without a configuration it is where the daemon listens by itself.
         """
-        self.assertEqual(door(Path(self.mktemp()), {}).url, "http://127.0.0.1:8080")
+        self.assertEqual(daemon_address(Path(self.mktemp()), {}).url, "http://127.0.0.1:8080")
 
     def test_as_configured(self) -> None:
         """
@@ -218,16 +218,16 @@ class DoorTests(SynchronousTestCase):
         path.write_text("[")
         result = CliRunner().invoke(health, ["--config", str(path)])
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("give --url", result.output)
+        self.assertIn("pass --url", result.output)
 
     def test_introduced(self) -> None:
         """
         Where a proxy on this machine must introduce every connection, so do we.
         """
         text = '[server]\nproxy_protocol = true\ntrusted_proxies = ["10.0.0.0/8", "127.0.0.0/8", "?"]\n'
-        self.assertTrue(self.found(text).introduced)
-        self.assertFalse(self.found(text.replace("127.", "128.")).introduced)
+        self.assertTrue(self.found(text).proxy_protocol)
+        self.assertFalse(self.found(text.replace("127.", "128.")).proxy_protocol)
         counter = Counter(said("200 OK", {}))
-        Door("127.0.0.1", counter.port, introduced=True).ask("/health", 5)
+        DaemonAddress("127.0.0.1", counter.port, proxy_protocol=True).ask("/health", 5)
         counter.close()
         self.assertTrue(counter.asked.startswith(b"PROXY UNKNOWN\r\nGET /health"), counter.asked)

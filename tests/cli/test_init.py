@@ -44,8 +44,8 @@ class InitTests(SynchronousTestCase):
         """
         result = self.init("--port", "9000")
         callback = "https://hooks.example.org/twitch"
-        self.assertIn(f"Let your proxy pass {callback} on to 127.0.0.1:9000, path and body untouched", result.stdout)
-        self.assertIn(f"curl -i {callback} from outside is to say 405", result.stdout)
+        self.assertIn(f"Let your proxy forward {callback} to 127.0.0.1:9000, path and body unchanged", result.stdout)
+        self.assertIn(f"curl -i {callback} from outside must return 405", result.stdout)
         server = tomllib.loads(self.path.read_text())["server"]
         self.assertEqual((server["listen_addr"], server["port"]), ("127.0.0.1", 9000))
         self.assertEqual(server["trusted_proxies"], ["127.0.0.1"], "as docs/install.md has it")
@@ -55,7 +55,7 @@ class InitTests(SynchronousTestCase):
         A proxy that calls from elsewhere is trusted there, and can reach the daemon.
         """
         result = self.init("--proxy-address", "192.0.2.7")
-        self.assertIn("on to 0.0.0.0:8080", result.stdout)
+        self.assertIn("to 0.0.0.0:8080", result.stdout)
         server = tomllib.loads(self.path.read_text())["server"]
         self.assertEqual((server.get("listen_addr"), server["trusted_proxies"]), (None, ["192.0.2.7"]))
         self.assertEqual(self.init("--proxy-address", "a name").exit_code, 2)
@@ -66,7 +66,7 @@ class InitTests(SynchronousTestCase):
         """
         result = self.init("--https", "--agree-to-terms")
         self.assertEqual(result.exit_code, 0, result.output)
-        self.assertIn("Ports 443 and 80 must lead here: itsjustintv certs check tells.", result.stdout)
+        self.assertIn("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.", result.stdout)
         self.assertEqual(tomllib.loads(self.path.read_text())["server"]["tls"]["domains"], ["hooks.example.org"])
 
     def test_an_address_of_a_chat_service(self) -> None:

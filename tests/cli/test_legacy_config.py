@@ -8,7 +8,7 @@ import tomllib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.legacy_config import Accepted, accept
+from itsjustintv.cli.legacy_config import ConvertedConfig, convert
 from itsjustintv.errors import ConfigError
 
 GOOD = """# of years
@@ -28,11 +28,11 @@ class AcceptTests(SynchronousTestCase):
     What becomes of the original's configuration.
     """
 
-    def accepted(self, more: str, text: str = GOOD) -> Accepted:
+    def accepted(self, more: str, text: str = GOOD) -> ConvertedConfig:
         """
         A good one with something added, which can be used.
         """
-        found = accept(text + more, {})
+        found = convert(text + more, {})
         self.assertEqual(list(found.problems), [])
         assert found.loaded is not None
         tomllib.loads(found.text)
@@ -80,7 +80,7 @@ class AcceptTests(SynchronousTestCase):
         """
         What cannot be mended without a decision is a problem, and stays; the rest is repaired all the same.
         """
-        found = accept(GOOD + '[streamers.other]\nlogin = "Tanuki"\ncolour = "red"\n', {})
+        found = convert(GOOD + '[streamers.other]\nlogin = "Tanuki"\ncolour = "red"\n', {})
         self.assertIsNone(found.loaded)
         paths = [each.path for each in found.problems]
         self.assertIn("streamers.other", paths)
@@ -92,7 +92,7 @@ class AcceptTests(SynchronousTestCase):
         """
         An unknown key in a table that stands on one line is left to a person.
         """
-        found = accept("server = { port = 80, prot = 81 }\n" + GOOD, {})
+        found = convert("server = { port = 80, prot = 81 }\n" + GOOD, {})
         self.assertEqual([each.path for each in found.problems], ["server.prot"])
 
     def test_the_environment_counts(self) -> None:
@@ -100,12 +100,12 @@ class AcceptTests(SynchronousTestCase):
         What the environment gives need not be in the file; what it gives wrongly cannot be repaired there.
         """
         text = GOOD.replace('client_id = "an-id-of-tests"\n', "")
-        self.assertIsNotNone(accept(text, {"ITSJUSTINTV_TWITCH_CLIENT_ID": "an-id-of-tests"}).loaded)
-        found = accept(GOOD, {"ITSJUSTINTV_SERVER_PORT": "no"})
+        self.assertIsNotNone(convert(text, {"ITSJUSTINTV_TWITCH_CLIENT_ID": "an-id-of-tests"}).loaded)
+        found = convert(GOOD, {"ITSJUSTINTV_SERVER_PORT": "no"})
         self.assertEqual([each.path for each in found.problems], ["ITSJUSTINTV_SERVER_PORT"])
 
     def test_what_is_no_toml(self) -> None:
         """
         There is nothing to be taken over from what is no TOML.
         """
-        self.assertIn("is not TOML", str(self.assertRaises(ConfigError, accept, "a = = b", {}).problems[0]))
+        self.assertIn("is not TOML", str(self.assertRaises(ConfigError, convert, "a = = b", {}).problems[0]))

@@ -44,7 +44,7 @@ class ExampleTests(SynchronousTestCase):
         path.write_text("mine", encoding="utf-8")
         result = CliRunner().invoke(main, ["config", "example", str(path)])
         self.assertEqual(result.exit_code, 1)
-        self.assertEqual(result.stderr, f"Error: {path} is already there, and is left as it is\n")
+        self.assertEqual(result.stderr, f"Error: {path} exists already and was not changed\n")
         self.assertEqual(path.read_text(encoding="utf-8"), "mine")
 
 
@@ -260,7 +260,7 @@ class DeliveriesTests(SynchronousTestCase):
         def interrupted(_: object) -> None:
             raise KeyboardInterrupt
 
-        self.patch(command, "ledger_of", interrupted)
+        self.patch(command, "open_journal", interrupted)
         result = self.run_command("retry", "--all")
         self.assertEqual((result.exit_code, result.stderr), (130, "Error: interrupted\n"))
 
@@ -274,8 +274,8 @@ class DeliveriesTests(SynchronousTestCase):
             (("list", "--destination", "streamers.tanku"), "did you mean streamers.tanuki?"),
             (("retry", "--all", "--streamer", "tanuki_"), "did you mean tanuki?"),
             (("retry", "--all", "--destination", "tanuki"), "did you mean streamers.tanuki?"),
-            (("list", "--streamer", ""), 'there is no streamer "" in'),
-            (("list", "--destination", ""), 'there is no destination "" in'),
+            (("list", "--streamer", ""), 'no streamer "" in'),
+            (("list", "--destination", ""), 'no destination "" in'),
             (("show", ""), 'there is no delivery "";'),
         ):
             result = self.run_command(*arguments)
@@ -334,8 +334,8 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual((result.exit_code, result.stdout), (1, ""))
         self.assertIn(f"019b7c9f is ambiguous, type more of it: {long[0]}-1, {long[0]}-2", result.stderr)
         result = self.run_command("cancel", "029b7c9f-1")
-        self.assertEqual((result.exit_code, result.stdout), (0, f"{long[2]}-1 is cancelled\n"))
-        self.assertEqual(self.run_command("retry", "029b7c9f-1").stdout, f"{long[2]}-1 is accepted again\n")
+        self.assertEqual((result.exit_code, result.stdout), (0, f"cancelled {long[2]}-1\n"))
+        self.assertEqual(self.run_command("retry", "029b7c9f-1").stdout, f"requeued {long[2]}-1: accepted\n")
         result = self.run_command("show", f"{long[2]}-7")
         self.assertIn("did you mean 029b7c9f0f3e0001-", result.stderr)
         self.assertIn("at least 8 characters", self.run_command("show", "029b").stderr)
@@ -349,7 +349,7 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(result.exit_code, 1)
         self.assertIn("itsjustintv deliveries resend e2-1 sends it again", result.stderr)
         result = self.run_command("resend", "e2-1")
-        self.assertEqual((result.exit_code, result.stdout), (0, "e2-1 is sent again as e2-2\n"))
+        self.assertEqual((result.exit_code, result.stdout), (0, "resending e2-1 as e2-2\n"))
         self.assertEqual(self.states()["e2-2"], "pending")
         self.assertIn("4 wanted = 1 delivered + 2 dead", self.run_command("list").stdout)
         result = self.run_command("resend", "e1-1")

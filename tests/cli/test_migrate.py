@@ -65,7 +65,7 @@ class MigrateTests(SynchronousTestCase):
         result = self.migrate()
         self.assertEqual(result.exit_code, 0, result.output)
         self.assertIn("1 delivery is cancelled: the webhook is not configured", result.stdout)
-        for text in ("cache.json is not JSON", "tokens.json stays behind", "Warning: catch_up.max_age"):
+        for text in ("cache.json is not JSON", "tokens.json: access_token is not", "Warning: catch_up.max_age"):
             self.assertIn(text, result.stderr)
         self.assertTrue(result.stdout.rstrip().endswith(f"Next: itsjustintv run --config {self.config}"))
         [delivery] = OfflineJournal.open(self.folder / "new.db", lambda: 0.0).list()
@@ -92,7 +92,7 @@ class MigrateTests(SynchronousTestCase):
         self.config.write_text(text, encoding="utf-8")
         result = self.migrate()
         self.assertEqual(result.exit_code, 1, result.output)
-        self.assertIn("discord: is unknown", result.stderr)
+        self.assertIn("discord: unknown key", result.stderr)
         self.assertEqual(self.config.read_text(encoding="utf-8"), text)
         self.assertFalse((self.folder / "new.db").exists())
 

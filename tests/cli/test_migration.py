@@ -36,9 +36,11 @@ class DifferencesTests(SynchronousTestCase):
         A default that was another is told with both values, unless the file sets it, in whatever case.
         """
         told = self.told()
-        self.assertIn("ends nothing here, retry.max_age does; the original's default was 3", told["retry.max_attempts"])
-        self.assertIn("is 30 s here; the original's default was 1 s", told["retry.initial_delay"])
-        self.assertIn("is 30 min here; the original's default was 5 min", told["retry.max_delay"])
+        self.assertIn(
+            "the default is now unlimited, retry.max_age ends the retries; it was 3", told["retry.max_attempts"]
+        )
+        self.assertIn("the default is now 30 s; it was 1 s", told["retry.initial_delay"])
+        self.assertIn("the default is now 30 min; it was 5 min", told["retry.max_delay"])
         said = self.told('[retry]\nmax_attempts = 5\ninitial_delay = "2s"\n')
         self.assertEqual([key for key in said if key in ("retry.max_attempts", "retry.initial_delay")], [])
 

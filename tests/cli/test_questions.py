@@ -85,7 +85,7 @@ class InterviewTests(SynchronousTestCase):
         talk, values, streamers, _ = self.hold(evolve(GIVEN, domain="elsewhere"))
         self.assertEqual([each.partition(":")[0] for each in talk.problems], ["--domain", "--streamer"])
         talk, values, streamers, _ = self.hold(GIVEN)
-        self.assertEqual(talk.problems, ["--streamer: they cannot be looked up: twitch is away"])
+        self.assertEqual(talk.problems, ["--streamer: cannot look them up: twitch is away"])
         self.assertEqual(values["server", "external_domain"], "hooks.example.org")
         self.assertNotIn(("server", "port"), values)
         self.assertEqual(streamers, {"tanuki": {"login": "tanuki"}})
@@ -120,7 +120,7 @@ class InterviewTests(SynchronousTestCase):
         talk = Interview(evolve(GIVEN, https=True), Look(), True)  # type: ignore[arg-type]
         with CliRunner().isolation(input="n\n"):
             failure = self.failureResultOf(Deferred.fromCoroutine(talk.hold()), click.ClickException)
-        self.assertIn("let a proxy serve https", failure.value.message)
+        self.assertIn("let a proxy serve HTTPS", failure.value.message)
 
     def test_a_secret_of_ones_own(self) -> None:
         """

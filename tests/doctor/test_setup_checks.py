@@ -55,7 +55,7 @@ class ReceiverTests(TestCase):
         """
         self.assertEqual(
             await self.told(404),
-            "the test did not arrive: the webhook answered 404: check its URL."
+            "the test was not delivered: the webhook answered 404: check its URL."
             r" It said: 'no such hook\x1b[2J: [redacted]'.",
         )
 

@@ -20,8 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.config.sections import Cache, Config, Output, Storage, Twitch
-from itsjustintv.doctor import system_checks, tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Severity
+from itsjustintv.doctor import system_checks
+from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
@@ -33,7 +33,7 @@ from tests.journal.values import attempt, deliveries, event
 from tests.twitch.eventsub.test_manual import view
 from tests.twitch.eventsub.test_plan import ago, subscription
 
-OK, HINT, MEND = Severity.OK, Severity.HINT, Severity.MEND
+OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -51,8 +51,8 @@ def worst(found: Iterable[Finding]) -> tuple[Severity, str]:
     """
     What is to be done first.
     """
-    last = max(found, key=lambda each: list(Severity).index(each.verdict))
-    return last.verdict, last.text
+    last = max(found, key=lambda each: list(Severity).index(each.severity))
+    return last.severity, last.text
 
 
 class DiskTests(SynchronousTestCase):
@@ -93,7 +93,7 @@ class DiskTests(SynchronousTestCase):
             raise PermissionError(13, "Permission denied")
 
         self.patch(Path, "stat", closed)
-        self.assertFalse(tls_checks.seen(self.data))
+        self.assertFalse(is_visible(self.data))
         self.assertIsNone(is_locked(self.data / "journal.db.lock"))
 
     def test_before_the_first_start(self) -> None:
@@ -101,7 +101,7 @@ class DiskTests(SynchronousTestCase):
         Folders that will be made are as they should be, and are not made by looking.
         """
         found = self.found()
-        self.assertEqual({each.verdict for each in found}, {OK})
+        self.assertEqual({each.severity for each in found}, {OK})
         self.assertEqual(len(found), 3)
         self.assertFalse(self.data.exists())
 
@@ -111,8 +111,8 @@ class DiskTests(SynchronousTestCase):
         """
         self.data.mkdir()
         found = self.found()
-        self.assertEqual({each.verdict for each in found}, {OK}, found)
-        self.assertIn("keeps a write within 1 ms", found[-1].text)
+        self.assertEqual({each.severity for each in found}, {OK}, found)
+        self.assertIn("an fsync on the disk of the journal takes 1 ms", found[-1].text)
         self.assertEqual(list(self.data.iterdir()), [])
 
     def test_a_slow_disk(self) -> None:
@@ -120,23 +120,23 @@ class DiskTests(SynchronousTestCase):
         An fsync that takes long is worth knowing: every notification waits for one.
         """
         self.data.mkdir()
-        self.assertEqual(worst(self.found(took=0.4))[0], HINT)
+        self.assertEqual(worst(self.found(took=0.4))[0], WARNING)
 
     def test_a_file_in_the_way(self) -> None:
         """
         Where a folder cannot be, something is to be mended.
         """
         self.data.touch()
-        self.assertEqual(worst(self.found())[0], MEND)
+        self.assertEqual(worst(self.found())[0], ERROR)
         self.config = evolve(self.config, storage=Storage(path=str(self.path / "below" / "journal.db")))
-        self.assertIn("cannot be made in", worst(self.found())[1])
+        self.assertIn("cannot be created in", worst(self.found())[1])
 
     def test_no_room(self) -> None:
         """
         A disk that is nearly full is told of before it is full.
         """
         self.data.mkdir()
-        for free, verdict in ((10, MEND), (100, HINT), (10_000, OK)):
+        for free, verdict in ((10, ERROR), (100, WARNING), (10_000, OK)):
             self.patch(system_checks.shutil, "disk_usage", lambda _, free=free: Usage(free << 20))
             self.assertEqual(worst(self.found())[0], verdict, free)
 
@@ -151,7 +151,7 @@ class DiskTests(SynchronousTestCase):
 
         self.patch(system_checks.os, "fsync", fail)
         verdict, text = worst(self.found())
-        self.assertEqual(verdict, MEND)
+        self.assertEqual(verdict, ERROR)
         self.assertIn("input/output error", text)
 
     def test_secrets_that_others_can_read(self) -> None:
@@ -162,7 +162,8 @@ class DiskTests(SynchronousTestCase):
         self.assertEqual(worst(self.found())[0], OK)
         self.path.chmod(0o644)
         self.assertEqual(
-            worst(self.found()), (HINT, f"the configuration {self.path} can be read by others: chmod 600 {self.path}")
+            worst(self.found()),
+            (WARNING, f"the configuration {self.path} can be read by others: chmod 600 {self.path}"),
         )
         self.path.chmod(0o600)
         self.data.mkdir()
@@ -209,22 +210,24 @@ class JournalTests(SynchronousTestCase):
         """
         self.fill("INSERT INTO known (kind, key, value, at) VALUES ('clock', 'ahead', -7200000000, 0)")
         [hint] = [each.text for each in self.found() if "clock" in each.text]
-        self.assertIn("the clock of this machine was set back by 2 h since the daemon started: nothing waits", hint)
+        self.assertIn(
+            "the clock of this machine was set back by 2 h since the daemon started: deliveries neither wait", hint
+        )
         self.assertEqual([each for each in self.found(running=False) if "clock" in each.text], [])
 
     def test_none_yet(self) -> None:
         """
         A journal that is not there is made.
         """
-        self.assertEqual([each.verdict for each in self.found()], [OK])
+        self.assertEqual([each.severity for each in self.found()], [OK])
 
     def test_everything_is_accounted_for(self) -> None:
         """
         Wanted is the sum of all the rest; the dead are a hint, and so is what waits for a daemon that does not run.
         """
         self.fill()
-        self.assertEqual([each.verdict for each in self.found()], [OK, HINT])
-        self.assertEqual([each.verdict for each in self.found(running=False)], [OK, HINT, HINT])
+        self.assertEqual([each.severity for each in self.found()], [OK, WARNING])
+        self.assertEqual([each.severity for each in self.found(running=False)], [OK, WARNING, WARNING])
 
     def test_the_expired_count_as_the_dead_do(self) -> None:
         """
@@ -233,7 +236,7 @@ class JournalTests(SynchronousTestCase):
         self.ended = State.EXPIRED
         self.fill()
         verdict, text = worst(self.found())
-        self.assertEqual(verdict, HINT)
+        self.assertEqual(verdict, WARNING)
         self.assertIn("undelivered (dead or expired): 1", text)
         self.assertIn("itsjustintv deliveries retry --all", text)
 
@@ -243,7 +246,7 @@ class JournalTests(SynchronousTestCase):
         """
         self.fill("UPDATE numbers SET value = value + 1 WHERE name = 'wanted'")
         verdict, text = worst(self.found())
-        self.assertEqual(verdict, MEND)
+        self.assertEqual(verdict, ERROR)
         self.assertIn("1 delivery is unaccounted for, of 3", text)
 
     def test_no_journal(self) -> None:
@@ -252,7 +255,7 @@ class JournalTests(SynchronousTestCase):
         """
         self.path.parent.mkdir()
         self.path.write_bytes(b"this is no database" * 100)
-        self.assertEqual(worst(self.found())[0], MEND)
+        self.assertEqual(worst(self.found())[0], ERROR)
 
 
 class Dated(Resource):
@@ -300,12 +303,12 @@ class ClockTests(SynchronousTestCase):
             (0.5, OK, "agrees"),
             (-4.0, OK, "agrees"),
             (5.4, OK, "agrees"),
-            (60.5, HINT, "1 min ahead of"),
-            (-59.5, HINT, "1 min behind"),
-            (700.5, MEND, "11 min 40 s ahead of"),
+            (60.5, WARNING, "1 min ahead of"),
+            (-59.5, WARNING, "1 min behind"),
+            (700.5, ERROR, "11 min 40 s ahead of"),
         ):
             found = self.successResultOf(self.asked({"Date": date}, NOON.timestamp() + off))
-            self.assertEqual(found.verdict, verdict, found)
+            self.assertEqual(found.severity, verdict, found)
             self.assertIn(words, found.text)
 
     def test_no_date(self) -> None:
@@ -313,7 +316,7 @@ class ClockTests(SynchronousTestCase):
         A Twitch that does not tell is no reason for alarm.
         """
         found = self.successResultOf(self.asked({"Date": "noon"}, 0.0))
-        self.assertEqual(found.verdict, HINT)
+        self.assertEqual(found.severity, WARNING)
 
 
 class SubscriptionTests(SynchronousTestCase):
@@ -334,22 +337,22 @@ class SubscriptionTests(SynchronousTestCase):
         """
         Everybody has one.
         """
-        self.assertEqual(self.verdict("enabled"), (OK, "streamers with a working subscription: 1 of 1"))
+        self.assertEqual(self.verdict("enabled"), (OK, "1 of 1 streamers have a working subscription"))
 
     def test_being_verified(self) -> None:
         """
         One that Twitch is verifying takes a moment.
         """
-        self.assertEqual(self.verdict("webhook_callback_verification_pending")[0], HINT)
+        self.assertEqual(self.verdict("webhook_callback_verification_pending")[0], WARNING)
 
     def test_missing(self) -> None:
         """
         One that is missing is to be mended, unless there is no daemon yet that would have created it.
         """
         verdict, text = self.verdict()
-        self.assertEqual(verdict, MEND)
+        self.assertEqual(verdict, ERROR)
         self.assertIn("subscriptions explain tanuki", text)
-        self.assertEqual(self.verdict(running=False)[0], HINT)
+        self.assertEqual(self.verdict(running=False)[0], WARNING)
 
     def test_a_login_of_nobody(self) -> None:
         """
@@ -375,6 +378,6 @@ class CallbackTests(SynchronousTestCase):
         Doubts are hints; without any, it counts whether somebody was there to answer.
         """
         url = "https://hooks.example.org/twitch"
-        self.assertEqual(worst(system_checks.callback("http://x", doubts("http://x"), True))[0], HINT)
+        self.assertEqual(worst(system_checks.callback("http://x", doubts("http://x"), True))[0], WARNING)
         self.assertEqual(worst(system_checks.callback(url, (), True))[0], OK)
-        self.assertEqual(worst(system_checks.callback(url, (), False))[0], HINT)
+        self.assertEqual(worst(system_checks.callback(url, (), False))[0], WARNING)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.doctor import tls_checks
-from itsjustintv.doctor.tls_checks import Finding, Severity
+from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.support.files import is_locked
 from itsjustintv.tls.acme.http import AcmeTransport
 from tests.tls.authority import DAY, DIRECTORY, Authority, problem
@@ -36,8 +36,8 @@ class KeysTests(SynchronousTestCase):
         What is found, of the worst kind.
         """
         tls = TLS(enabled=True, domains=(NAME,), cert_dir=str(self.root), **changes)
-        found = sorted(tls_checks.keys(tls, time()), key=lambda each: list(Severity).index(each.verdict))
-        return found[-1].verdict, found[-1].text
+        found = sorted(tls_checks.keys(tls, time()), key=lambda each: list(Severity).index(each.severity))
+        return found[-1].severity, found[-1].text
 
     def test_a_folder_that_is_not_there_yet(self) -> None:
         """
@@ -58,7 +58,7 @@ class KeysTests(SynchronousTestCase):
         self.assertEqual(self.verdict()[0], Severity.OK)
         key.chmod(0o640)
         verdict, text = self.verdict()
-        self.assertEqual(verdict, Severity.MEND)
+        self.assertEqual(verdict, Severity.ERROR)
         self.assertIn(f"chmod 600 {key}", text)
 
     def test_a_folder_that_others_can_enter(self) -> None:
@@ -67,7 +67,7 @@ class KeysTests(SynchronousTestCase):
         """
         self.root.mkdir(parents=True)
         self.root.chmod(0o755)
-        self.assertEqual(self.verdict()[0], Severity.HINT)
+        self.assertEqual(self.verdict()[0], Severity.WARNING)
 
     def test_something_else_in_its_place(self) -> None:
         """
@@ -75,7 +75,7 @@ class KeysTests(SynchronousTestCase):
         """
         self.root.parent.mkdir(parents=True, exist_ok=True)
         self.root.write_bytes(b"")
-        self.assertEqual(self.verdict()[0], Severity.MEND)
+        self.assertEqual(self.verdict()[0], Severity.ERROR)
 
     def test_the_operators_own_files(self) -> None:
         """
@@ -83,9 +83,9 @@ class KeysTests(SynchronousTestCase):
         """
         own = str(self.root)
         changes = {"mode": "files", "cert_file": own, "key_file": own}
-        self.assertEqual(self.verdict(**changes)[0], Severity.MEND)
+        self.assertEqual(self.verdict(**changes)[0], Severity.ERROR)
         self.root.parent.mkdir(parents=True, exist_ok=True)
-        for names, verdict in (((NAME,), Severity.OK), (("other.example.test",), Severity.MEND)):
+        for names, verdict in (((NAME,), Severity.OK), (("other.example.test",), Severity.ERROR)):
             held = bundle(*names, start=time() - DAY)
             self.root.write_bytes(b"".join(each.as_bytes() for each in held.objects()))
             self.assertEqual(self.verdict(**changes)[0], verdict, names)
@@ -101,7 +101,7 @@ class PortsTests(SynchronousTestCase):
         self.addCleanup(self.taken.close)
         self.port: int = self.taken.getsockname()[1]
 
-    def found(self, running: bool | None, **tls: Any) -> Sequence[tls_checks.Finding]:
+    def found(self, running: bool | None, **tls: Any) -> Sequence[Finding]:
         """
         What is found of ``server.port``, and of ``http_listen`` if that is looked at.
         """
@@ -112,15 +112,15 @@ class PortsTests(SynchronousTestCase):
         """
         What is thought of them.
         """
-        return [each.verdict for each in self.found(running, **tls)]
+        return [each.severity for each in self.found(running, **tls)]
 
     def test_a_port_that_is_taken(self) -> None:
         """
         By the daemon that runs it may be; by anybody else it is to be mended.
         """
         self.assertEqual(self.verdicts(True, mode="files"), [Severity.OK])
-        self.assertEqual(self.verdicts(None, mode="files"), [Severity.HINT])
-        self.assertEqual(self.verdicts(False, mode="files"), [Severity.MEND])
+        self.assertEqual(self.verdicts(None, mode="files"), [Severity.WARNING])
+        self.assertEqual(self.verdicts(False, mode="files"), [Severity.ERROR])
 
     def test_a_port_that_is_free(self) -> None:
         """
@@ -137,11 +137,11 @@ class PortsTests(SynchronousTestCase):
         """
         where = f"127.0.0.1:{self.port}"
         for challenge in ("http-01", "both"):
-            self.assertEqual(self.verdicts(False, http_listen=where, challenge=challenge)[1:], [Severity.MEND])
+            self.assertEqual(self.verdicts(False, http_listen=where, challenge=challenge)[1:], [Severity.ERROR])
         for place in (where, "192.0.2.1:80"):
             for tls in ({"mode": "files"}, {"challenge": "tls-alpn-01"}):
                 [_, hint] = self.found(False, http_listen=place, **tls)
-                self.assertEqual(hint.verdict, Severity.HINT)
+                self.assertEqual(hint.severity, Severity.WARNING)
                 self.assertIn('server.tls.http_listen, or set it to "" for none', hint.text)
         self.assertEqual(len(self.verdicts(False, mode="files")), 1)
         self.taken.close()
@@ -153,7 +153,7 @@ class PortsTests(SynchronousTestCase):
         """
         server = Server(listen_addr="192.0.2.1", port=self.port, tls=TLS())
         [found] = tls_checks.ports(server, running=False)
-        self.assertEqual(found.verdict, Severity.MEND)
+        self.assertEqual(found.severity, Severity.ERROR)
         self.assertIn("server.port", found.text)
 
     def test_a_lock_tells_whether_a_daemon_runs(self) -> None:
@@ -181,7 +181,7 @@ class NamesTests(SynchronousTestCase):
         """
         server = Server(listen_addr=listen_addr, tls=TLS(enabled=True, domains=(NAME, "192.0.2.7")))
         [finding] = tls_checks.names(server, lambda _: found)
-        return finding.verdict
+        return finding.severity
 
     def test_where_a_name_leads(self) -> None:
         """
@@ -189,8 +189,8 @@ class NamesTests(SynchronousTestCase):
         are not looked up.
         """
         self.assertEqual(self.verdict("93.184.216.34"), Severity.OK)
-        self.assertEqual(self.verdict("10.0.0.1"), Severity.HINT)
-        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1"), Severity.HINT)
+        self.assertEqual(self.verdict("10.0.0.1"), Severity.WARNING)
+        self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1"), Severity.WARNING)
         self.assertEqual(self.verdict("93.184.216.34", "2606:2800:220:1::1", listen_addr="::"), Severity.OK)
 
     def test_a_name_that_leads_nowhere(self) -> None:
@@ -202,8 +202,8 @@ class NamesTests(SynchronousTestCase):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         [finding] = tls_checks.names(Server(tls=TLS(domains=(NAME,))), resolve)
-        self.assertEqual(finding.verdict, Severity.MEND)
-        self.assertIn(f"{NAME} cannot be resolved (Name or service not known)", finding.text)
+        self.assertEqual(finding.severity, Severity.ERROR)
+        self.assertIn(f"cannot resolve {NAME}: Name or service not known", finding.text)
 
 
 class AuthorityTests(SynchronousTestCase):
@@ -229,7 +229,7 @@ class AuthorityTests(SynchronousTestCase):
         """
         Nothing but its directory is asked for.
         """
-        self.assertEqual(self.found().verdict, Severity.OK)
+        self.assertEqual(self.found().severity, Severity.OK)
         self.assertEqual([kind for kind, _ in self.authority.asked], ["directory"])
 
     def test_one_that_does_not(self) -> None:
@@ -238,14 +238,14 @@ class AuthorityTests(SynchronousTestCase):
         """
         self.authority.fail("directory", problem(503, "serverInternal", "closed for today"))
         found = self.found()
-        self.assertEqual(found.verdict, Severity.MEND)
+        self.assertEqual(found.severity, Severity.ERROR)
         self.assertIn("closed for today", found.text)
 
     def test_one_that_wants_more(self) -> None:
         """
         An account that it wants and that is not configured, and a profile that it does not have, are to be mended.
         """
-        self.assertEqual(self.found(profile="shortlived").verdict, Severity.MEND)
+        self.assertEqual(self.found(profile="shortlived").severity, Severity.ERROR)
         self.authority.bindings = {}
         self.assertIn("server.tls.eab_kid", self.found().text)
-        self.assertEqual(self.found(eab_kid="kid", eab_hmac="c2VjcmV0").verdict, Severity.OK)
+        self.assertEqual(self.found(eab_kid="kid", eab_hmac="c2VjcmV0").severity, Severity.OK)

@@ -103,7 +103,7 @@ class ReceiveTests(BoxCase):
                 "signature: standard: genuine",
                 "seen before",
                 "X-Hub-Signature-256 is wrong",
-                "2 bytes that are no JSON object",
+                "2 bytes, not a JSON object",
                 "neither X-Hub-Signature-256 nor webhook-signature is there",
                 "4 received, 2 refused",
             ):

@@ -264,7 +264,7 @@ class ExplainTests(CommandCase):
                 self.assertIn(text, told)
             await stage.take_twitch_away()
             told = self.assert_done(await stage.command("explain", "tanuki"))
-            for text in ("twitch does not tell", event_id[:8]):
+            for text in ("unknown: ", event_id[:8]):
                 self.assertIn(text, told)
 
         return Deferred.fromCoroutine(scenario())
@@ -307,7 +307,7 @@ class DoctorTests(CommandCase):
             beside = await self.verdicts(stage, 0)
             self.assertEqual({beside[area] for area in ("disk", "journal", "https", "clock", "credentials")}, {"ok"})
             told = (await stage.command("doctor")).out
-            for text in ("is taken, and a daemon runs", "streamers with a working subscription: 1 of 1"):
+            for text in ("is in use, and a daemon runs", "1 of 1 streamers have a working subscription"):
                 self.assertIn(text, told)
             stage.twitch.tokens.client_secret = "another"
             self.assertEqual((await self.verdicts(stage, 1))["credentials"], "mend")

@@ -41,7 +41,10 @@ EXCUSED: Mapping[str, str] = {
 }
 
 #: What ends when it is told to, and the words after which it is.
-LASTING: Mapping[str, str] = {"itsjustintv receive ": "takes deliveries", "itsjustintv simulate ": "show all there is:"}
+LASTING: Mapping[str, str] = {
+    "itsjustintv receive ": "Receiving deliveries",
+    "itsjustintv simulate ": "show the state:",
+}
 
 
 @frozen

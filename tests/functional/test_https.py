@@ -387,7 +387,7 @@ class AcmeTests(HttpsCase):
         second = await self.serial(stage)
         self.assertNotEqual(second, first)
         trial = await stage.command("certs", "renew", "--staging")
-        self.assertIn("on trial: nothing else has changed", trial.out)
+        self.assertIn("as a test; nothing was replaced", trial.out)
         self.assertEqual(await self.serial(stage), second)
         await self.deliver(stage)
         self.assertEqual(await daemon.stop(), 0)

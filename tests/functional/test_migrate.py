@@ -73,7 +73,7 @@ class MigrateTests(OriginalCase):
             for text in (
                 "config.toml is written",
                 "has 1 announced broadcast and 1 delivery to be made",
-                "retry.max_attempts: is not set, and ends nothing here, retry.max_age does; the original's",
+                "retry.max_attempts: is not set: the default is now unlimited, retry.max_age ends the retries;",
                 "403 instead of 401",
                 "redirects: are failures",
             ):
@@ -87,8 +87,8 @@ class MigrateTests(OriginalCase):
             token = json.loads((stage.folder / "data" / "tokens.json").read_bytes())
             self.assertEqual(token["access_token"], json.loads((old / "data/tokens.json").read_bytes())["access_token"])
             again = await self.migrate(stage, old)
-            self.assertIn("is there already, and is used as it is", again.out)
-            self.assertIn("is in use already: nothing is taken over a second time", again.out)
+            self.assertIn("Using the existing ", again.out)
+            self.assertIn("already has data: the state was not imported again", again.out)
             self.assertEqual(self.photograph(old), before)
             await stage.started()
             await stage.receiver.delivery("/tanuki")
@@ -115,7 +115,7 @@ class MigrateTests(OriginalCase):
             self.assertEqual(self.photograph(old.parent), before)
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 0, ended)
-            self.assertIn("discord: is unknown, and was ignored by the original", ended.out)
+            self.assertIn("discord: unknown key, which the original ignored", ended.out)
             self.assertIn("# [discord]\n# id = 5", (stage.folder / "config.toml").read_text())
 
         return Deferred.fromCoroutine(scenario())
@@ -130,8 +130,8 @@ class MigrateTests(OriginalCase):
             stage, old = self.left(more='[streamers.twin]\nlogin = "TANUKI"\n')
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 1, ended)
-            self.assertIn("streamers.twin: is the same broadcaster as tanuki: the original took one", ended.out)
-            self.assertIn("config.toml must be corrected, then run this again", ended.err)
+            self.assertIn("streamers.twin: is the same broadcaster as tanuki: the original chose one", ended.out)
+            self.assertIn("config.toml, then run this again", ended.err)
             self.assertFalse((stage.folder / "data").exists())
             written = stage.folder / "config.toml"
             written.write_text(written.read_text().replace('[streamers.twin]\nlogin = "TANUKI"\n', ""))

@@ -61,7 +61,7 @@ class SubscriptionsTests(CommandCase):
             planned = self.assert_done(await stage.command("subscriptions", "sync", "--dry-run"))
             self.assertIn(f"delete {tanuki} of ", planned)
             self.assertIn("create kitsune: there is no subscription", planned)
-            self.assertIn("nothing has been done", planned)
+            self.assertIn("nothing was changed", planned)
             self.assertEqual({each.id for each in stage.twitch.subscriptions}, {tanuki, other})
             done = self.assert_done(await stage.command("subscriptions", "sync"))
             self.assertIn("0 current, 1 created, 1 deleted, 0 failed", done)
@@ -197,6 +197,6 @@ class SubscriptionsTests(CommandCase):
             await stage.until(lambda: "POST /oauth2/token" in stage.twitch.requests)
             await terminal.answer("", "\x03")
             self.assertEqual(await terminal.ended(), 130, terminal.seen)
-            self.assertIn("Error: interrupted: what was begun may be done or not", terminal.seen)
+            self.assertIn("Error: interrupted; requests in progress may still take effect", terminal.seen)
 
         return Deferred.fromCoroutine(scenario())

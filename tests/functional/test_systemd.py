@@ -242,11 +242,11 @@ class SystemdTests(TestCase):
                 self.assertEqual(ended.status, 1, ended)
                 continue
             if "doctor" in words:
-                # Twitch is not there, and that has to be mended.
+                # Twitch is not there, which is an error.
                 self.assertEqual((ended.status, ended.err.count("Error: ")), (1, 1), ended)
                 told = ended.out.splitlines()
-                self.assertIn("mend: daemon: it is not ready: twitch: twitch cannot be asked; its log tells more", told)
-                self.assertIn("ok: journal: every one of 0 deliveries is accounted for", told)
+                self.assertIn("error: daemon: not ready: twitch: twitch cannot be asked; see its log", told)
+                self.assertIn("ok: journal: all 0 deliveries are accounted for", told)
                 for place in (
                     "disk: storage.path: the folder /var/lib/itsjustintv/data ",
                     "https: server.port: port 443 ",
