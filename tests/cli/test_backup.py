@@ -67,7 +67,7 @@ class BackupTests(SynchronousTestCase):
         self.assertIn("Unfinished deliveries: 0.", done.stdout)
         self.assertIn("Events accepted after the backup are lost", done.stdout)
         for kept in self.path.parent.glob("*before-restore*"):
-            self.assertIn(f"Kept: {kept}\n", done.stdout)
+            self.assertIn(f"Previous file: {kept}\n", done.stdout)
 
     def test_while_a_daemon_runs(self) -> None:
         """
