@@ -191,7 +191,7 @@ def _missing(subscriptions: SubscriptionParts) -> Callable[[], str | None]:
     def missing() -> str | None:
         report: SubscriptionCounts = subscriptions.keeper.report()
         if report.at is None:
-            return "nobody has looked yet"
+            return "not checked yet"
         possible = report.wanted - report.unknown
         return subscriptions.keeper.problem() or (
             f"{report.enabled} of {possible} enabled" if report.enabled < possible else None

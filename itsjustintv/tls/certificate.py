@@ -195,7 +195,7 @@ def key_from(text: bytes) -> PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CertificateUnusable("its private key cannot be read, or is encrypted") from None
     if not isinstance(key, PrivateKey):
-        raise CertificateUnusable("its private key is neither RSA nor on an elliptic curve of NIST")
+        raise CertificateUnusable("its private key is neither RSA nor on a NIST curve")
     return key
 
 

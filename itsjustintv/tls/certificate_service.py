@@ -317,7 +317,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
                 self._again = False
                 await self._look()
         except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
-            self.log.failure("cannot look after the certificates, will try again")
+            self.log.failure("cannot check the certificates; retrying later")
         self._plan()
 
     async def _look(self) -> None:
@@ -326,10 +326,16 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         self._notify_ready()
         now = self._clock.seconds()
         if renewal_policy.is_clock_unset(now):
-            self._say("clock", "the clock says {now}: waiting until it is set", now=rfc3339(now))
+            self._say(
+                "clock", "the system clock says {now}: certificates are not checked until it is set", now=rfc3339(now)
+            )
             return
         if not await self._certificates.lead():
-            self._say("lock", "another process orders the certificates in {path}; serving only", path=str(self._root))
+            self._say(
+                "lock",
+                "another process renews the certificates in {path}; this one only serves them",
+                path=str(self._root),
+            )
             await self._certificates.follow()
             self._notify_ready()
             return
@@ -359,7 +365,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         if error is not None:
             certificate.ended()
             if not error.check(CancelledError):
-                self.log.failure("cannot look after the certificate of {name}", error, name=certificate.name)
+                self.log.failure("cannot renew the certificate of {name}", error, name=certificate.name)
         certificate.tell(error or certificate.error)
         if certificate.waiters:
             self._begin(certificate)

@@ -58,7 +58,7 @@ def prepare(root: Path) -> None:
 
 def _useless(root: Path, error: OSError) -> CertificatesUnsafe:
     return CertificatesUnsafe(
-        f"server.tls.cert_dir {root} cannot be used: {error.strerror}. Create it, owned by whoever runs the daemon"
+        f"cannot use server.tls.cert_dir {root}: {error.strerror}; create it, owned by the daemon's user"
     )
 
 
@@ -75,8 +75,8 @@ def require_private(root: Path) -> None:
     if loose:
         command = f"chmod 600 {' '.join(shlex.quote(path) for path in loose)}"
         raise CertificatesUnsafe(
-            f"private keys of server.tls can be read by others on this machine: run `{command}`,"
-            " and consider whether they must be replaced"
+            f"other users of this machine can read private keys of server.tls: run `{command}`, and consider "
+            "replacing the keys"
         )
 
 

@@ -44,7 +44,7 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
         try:
             parts.append(read(path, _LARGEST))
         except OSError as error:
-            raise CertificateUnusable(f"{path} cannot be read: {error.strerror}") from None
+            raise CertificateUnusable(f"cannot read {path}: {error.strerror}") from None
     try:
         bundle = Bundle.parse(b"\n".join(parts))
         bundle.require((), now)
@@ -52,10 +52,10 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
         make_context(bundle)
     except CertificateUnusable as error:
         raise CertificateUnusable(
-            f"{certificate} with {key} cannot be served: {error}. See server.tls.cert_file and server.tls.key_file"
+            f"cannot serve {certificate} with {key}: {error}; see server.tls.cert_file and server.tls.key_file"
         ) from None
     if not bundle.names:
-        raise CertificateUnusable(f"{certificate} cannot be served: the certificate names no host")
+        raise CertificateUnusable(f"cannot serve {certificate}: the certificate names no host")
     return bundle
 
 
@@ -183,9 +183,9 @@ class FilesService(Service):
         try:
             bundle: Bundle = await self._in_thread(self._read)
         except CertificateUnusable as error:
-            self._problem = "the files of the certificate have changed and cannot be used; the one before is served"
+            self._problem = "the changed certificate files are invalid; the previous certificate is served"
             self.log.error(  # noqa: TRY400 - the reason is in the line
-                "{reason}; still serving the certificate from before", reason=str(error)
+                "{reason}; still serving the previous certificate", reason=str(error)
             )
             return
         if self._bundle is None or bundle.leaf != self._bundle.leaf or bundle.chain != self._bundle.chain:

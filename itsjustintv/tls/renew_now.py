@@ -89,14 +89,14 @@ class RenewNow:
         """
         if self._root.exists() and (owner := self._root.stat().st_uid) != os.geteuid():
             raise CertificateError(
-                f"server.tls.cert_dir {self._root} belongs to another user, whose id is {owner}: run this as that user"
+                f"server.tls.cert_dir {self._root} belongs to the user with id {owner}: run this command as that user"
             )
 
     async def _ask(self, request: Request) -> None:
         try:
             await self._disk.run(self._files.ask, request)
         except FileExistsError:
-            raise CertificateError("somebody else is just asking for a certificate: try again in a minute") from None
+            raise CertificateError("another renewal request is pending: try again in a minute") from None
 
     async def _answer(self, request: Request) -> Sequence[RenewalResult]:
         asked_at = self._reactor.seconds()
@@ -109,14 +109,14 @@ class RenewNow:
                 return results
             if theirs and not told:
                 told = True
-                self._say("a daemon orders the certificates: it has been asked to, and this waits for its answer")
+                self._say("asked the daemon that renews these certificates; waiting for its answer")
             if self._services is None and not theirs:
                 if not self._files.request.exists():
-                    raise CertificateError("the daemon ended before it was done: ask again once it runs")
-                self._say("no daemon orders the certificates: this does it itself")
+                    raise CertificateError("the daemon stopped before it had finished: try again once it runs")
+                self._say("no daemon renews these certificates: ordering from this command")
                 self._order_here(request)
             if self._reactor.seconds() > asked_at + self._patience and self._files.withdraw():
-                raise CertificateError("nobody has taken the request: is the daemon of this version? See its log")
+                raise CertificateError("no daemon has taken the request: is it of this version? See its log")
             await deferLater(self._reactor, _EVERY)
 
     def _order_here(self, request: Request) -> None:

@@ -143,7 +143,7 @@ def due(span: ValidityWindow | None, record: Record, now: float) -> str | None:
     if now < order_moment(span, record):
         return None
     advised = advised_moment(span, record)
-    return "it is time" if advised is None or now < advised else "the authority asks for it"
+    return "renewal is due" if advised is None or now < advised else "the authority asks for it"
 
 
 def order_moment(span: ValidityWindow, record: Record) -> float:

@@ -130,7 +130,7 @@ class RenewalRequests(Service):
                     results = [await self._result(request, name) for name in request.names]
                     await self._in_thread(self._files.answer, request, results, self._clock.seconds())
             except (ValueError, OSError) as error:
-                self.log.warn("a request for certificates cannot be met: {reason}", reason=str(error))
+                self.log.warn("cannot process a renewal request: {reason}", reason=str(error))
 
     def _look_again(self) -> None:
         if self._again is None or not self._again.active():
@@ -147,7 +147,7 @@ class RenewalRequests(Service):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for the answer
             if not isinstance(error, CertificateError | OSError):
-                self.log.failure("the certificate of {name} that was asked for cannot be ordered", name=name)
+                self.log.failure("cannot renew the certificate of {name} on request", name=name)
             return RenewalResult(name=name, problem=explained(error))
 
     async def _renewed_result(self, name: str, asked_at: float) -> RenewalResult:
@@ -166,7 +166,7 @@ class RenewalRequests(Service):
         return next((each for each in self._certificates.statuses() if each.name == name), None)
 
     async def _trial_result(self, name: str) -> RenewalResult:
-        self.log.info("ordering a certificate for {name} on trial: somebody asked for it", name=name)
+        self.log.info("ordering a trial certificate for {name}: requested by an operator", name=name)
         issued = await self._issue_trial(name)
         return RenewalResult(name=name, expires=rfc3339(issued.bundle.not_after), issuer=issued.bundle.issuer)
 
@@ -273,7 +273,7 @@ class RequestFiles:
             return None
         request: Request = _structure(text, Request)
         if not _ID.fullmatch(request.id):
-            raise ValueError("its id is none")
+            raise ValueError("its id is invalid")
         return request
 
     def answer(self, request: Request, results: Sequence[RenewalResult], now: float) -> None:
@@ -331,7 +331,7 @@ def _structure(text: bytes, kind: Any) -> Any:
     try:
         return _CONVERTER.structure(orjson.loads(text), kind)
     except Exception as error:
-        raise ValueError("it is not what itsjustintv writes") from error
+        raise ValueError("it is not in itsjustintv's format") from error
 
 
 _CONVERTER = cattrs.Converter(detailed_validation=False)

@@ -92,8 +92,8 @@ class Renewer:
             await self._store.store(certificate.name, certificate.bundle.objects())
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
-                "the certificate of {name} cannot be written: {reason}; it is served from memory, and lost at the next"
-                " start unless there is room for it",
+                "cannot write the certificate of {name}: {reason}; it is served from memory and lost at a "
+                "restart, retrying the write",
                 name=certificate.name,
                 reason=error.strerror or str(error),
             )
@@ -109,7 +109,7 @@ class Renewer:
         certificate.record = evolve(certificate.record, alarmed_at=now)
         failure = certificate.error or Failure(CertificateError(certificate.record.problem))
         maybeDeferred(self._panic, failure, certificate.name).addErrback(
-            lambda broken: self.log.failure("the alarm itself failed", broken)
+            lambda broken: self.log.failure("cannot raise a certificate alarm", broken)
         )
         await self._remember(certificate)
 
@@ -121,7 +121,9 @@ class Renewer:
             info = await client.renewal_info(bundle.ari_id)
         except (CertificateError, OSError) as error:
             after = error.retry_after if isinstance(error, AcmeProblem) else None
-            self.log.info("no advice on renewing {name}: {reason}", name=certificate.name, reason=str(error))
+            self.log.info(
+                "cannot fetch renewal information for {name}: {reason}", name=certificate.name, reason=str(error)
+            )
             certificate.record = renewal_policy.without_ari(certificate.record, span, now, after)
         else:
             before = certificate.record.renew_at
@@ -131,7 +133,7 @@ class Renewer:
                 certificate.record = renewal_policy.with_ari(certificate.record, info, now, self._random)
             if certificate.record.renew_at != before and certificate.record.renew_at:
                 self.log.info(
-                    "the authority advises to renew {name} at {moment} {explanation}",
+                    "the authority advises renewing {name} at {moment} {explanation}",
                     name=certificate.name,
                     moment=rfc3339(certificate.record.renew_at),
                     explanation=certificate.record.explanation,
@@ -140,7 +142,7 @@ class Renewer:
 
     async def _order(self, certificate: ManagedCertificate) -> None:
         settings, name = self._settings(), certificate.name
-        reason = certificate.due(settings, self._clock.seconds()) or "somebody asked for it"
+        reason = certificate.due(settings, self._clock.seconds()) or "requested by an operator"
         self.log.info("ordering a certificate for {name}: {reason}", name=name, reason=reason)
         try:
             issued = await self._orders.issue(
@@ -155,7 +157,7 @@ class Renewer:
         certificate.take(issued, now)
         self._serve(name, issued.bundle)
         self.log.info(
-            "a certificate for {name} until {until}, from {issuer}",
+            "received a certificate for {name}: valid until {until}, issued by {issuer}",
             name=name,
             until=rfc3339(issued.bundle.not_after),
             issuer=issued.bundle.issuer,
@@ -183,16 +185,16 @@ class Renewer:
             blocked_by=fingerprint(settings, certificate.name) if final else "",
         )
         if not isinstance(error, CertificateError | OSError):
-            self.log.failure("no certificate for {name}", certificate.error, name=certificate.name)
+            self.log.failure("cannot obtain a certificate for {name}", certificate.error, name=certificate.name)
         elif final:
             self.log.error(
-                "no certificate for {name}: {reason}; it will not be tried again before the configuration changes",
+                "cannot obtain a certificate for {name}: {reason}; not retrying until [server.tls] changes",
                 name=certificate.name,
                 reason=reason,
             )
         else:
             self.log.warn(
-                "no certificate for {name}: {reason}; next attempt at {moment}",
+                "cannot obtain a certificate for {name}: {reason}; retrying at {moment}",
                 name=certificate.name,
                 reason=reason,
                 moment=rfc3339(certificate.record.next_attempt),
@@ -204,7 +206,7 @@ class Renewer:
             await self._store.remember(certificate.name, certificate.record)
         except OSError as error:
             self.log.warn(
-                "what is known of {name} cannot be written: {reason}",
+                "cannot store the renewal record of {name}: {reason}",
                 name=certificate.name,
                 reason=error.strerror or "",
             )

@@ -149,12 +149,12 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
             return await self.look(name)
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
-                "the certificate {path} cannot be read: {reason}", path=str(path), reason=_reason(error)
+                "cannot read certificate {path}: {reason}", path=str(path), reason=_reason(error)
             )
             return None
         except CertificateUnusable as error:
             self.log.warn(
-                "the certificate {path} is of no use: {reason}; it is set aside as {aside}, and another one is ordered",
+                "invalid certificate {path}: {reason}; moved to {aside}, ordering a new one",
                 path=str(path),
                 reason=str(error),
                 aside=f"{path.name}.bad",
@@ -162,7 +162,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
         try:
             await self._in_thread(key_folder.set_aside, path)
         except OSError as error:
-            self.log.warn("{path} cannot be set aside: {reason}", path=str(path), reason=_reason(error))
+            self.log.warn("cannot rename {path}: {reason}", path=str(path), reason=_reason(error))
         return None
 
     async def stamp(self, name: str) -> tuple[int, int, int] | None:
@@ -181,7 +181,11 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
             text = await self._in_thread(_read, path)
             return Record() if text is None else Record.load(text)
         except (OSError, ValueError) as error:
-            self.log.warn("{path} cannot be used: {reason}; starting afresh", path=str(path), reason=_reason(error))
+            self.log.warn(
+                "cannot use renewal record {path}: {reason}; starting with an empty one",
+                path=str(path),
+                reason=_reason(error),
+            )
             return Record()
 
     async def remember(self, name: str, record: Record) -> None:
@@ -263,8 +267,7 @@ class AccountFiles:
             key = key_from(text)
         except CertificateUnusable as error:
             raise CertificateUnusable(
-                f"the account's key {path} is of no use: {error}. Put it back from a backup, or remove it to begin"
-                " with a new account"
+                f"invalid account key {path}: {error}; restore it from a backup, or remove it to register a new account"
             ) from None
         try:
             about = orjson.loads(_read(self._folder / "account.json") or b"{}")

@@ -223,7 +223,7 @@ class ConnectionRegistry:
                 channel.expire(now)
             except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
                 self.leave(channel)
-                self.log.failure("could not end a connection whose time is up")
+                self.log.failure("cannot close an expired connection")
 
 
 # Whoever has one IPv6 address has all that begin with the same so many bits.

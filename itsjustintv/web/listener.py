@@ -75,7 +75,7 @@ class Listener(Service):
         """
         Why nobody gets in, or ``None`` while the door is open.
         """
-        return "nobody listens" if self._port is None else None
+        return "no port is open" if self._port is None else None
 
     def privilegedStartService(self) -> None:
         """
@@ -193,10 +193,10 @@ class Listener(Service):
         if old is None and new is not None:
             self.log.info("listening on {place}", place=_place(new))
         elif old is not None and new is None:
-            self.log.info("no longer listening on {place}, where open connections go on", place=_place(old))
+            self.log.info("stopped listening on {place}; open connections continue", place=_place(old))
         elif old is not None:
             self.log.info(
-                "listening on {new}, and no longer on {old}, where open connections go on",
+                "listening on {new} instead of {old}; open connections continue",
                 new=_place(new),
                 old=_place(old),
             )
@@ -212,7 +212,7 @@ class Listener(Service):
             return
         closing = maybeDeferred(port.stopListening)
         self._closing.add(closing)
-        closing.addErrback(lambda failure: self.log.failure("a port was not closed cleanly", failure))
+        closing.addErrback(lambda failure: self.log.failure("cannot close a port cleanly", failure))
         closing.addCallback(lambda _: self._closing.discard(closing))
 
     def _cannot_serve(self, failure: Failure) -> CannotServe:
@@ -220,7 +220,7 @@ class Listener(Service):
         error: Any = failure.value
         interface, port, reason = error.interface or "0.0.0.0", error.port, _cause(error)  # noqa: S104 - only said
         return CannotServe(
-            f"cannot listen on {interface}:{port}: {reason}. Stop what holds it, or change {' and '.join(self._keys)}."
+            f"cannot listen on {interface}:{port}: {reason}; stop what holds it, or change {' and '.join(self._keys)}"
         )
 
     def _why_not(self, error: CannotListenError) -> str:

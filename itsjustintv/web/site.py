@@ -120,7 +120,7 @@ class HandlerResource(Resource):
             if not gone:
                 request.processingFailed(failure)
             elif not failure.check(CancelledError):
-                self.log.failure("a request failed after the peer had hung up", failure)
+                self.log.failure("a request failed after the client had disconnected", failure)
 
         request.notifyFinish().addErrback(hung_up)
         answer.addCallbacks(write, fail)
@@ -274,19 +274,19 @@ class LimitedSite(server.Site):
         self._turned_away, self._cut, self._said = traffic.turned_away, traffic.slow, Counter(traffic.refused)
         if away:
             self._log.warn(
-                "turned away {count}: {limit} were open; if they are not an attack, put a proxy in front",
+                "rejected {count}: {limit} were open; unless this is an attack, put a proxy in front",
                 count=Counted(away, "connection"),
                 limit=traffic.limits.connections,
             )
         if cut:
             self._log.info(
-                "cut {count}: a request had not arrived after {limit}",
+                "dropped {count}: a request had not arrived within {limit}",
                 count=Counted(cut, "connection"),
                 limit=Seconds(traffic.limits.request),
             )
         for status, number in sorted(refused.items()):
             self._log.info(
-                "refused {count} by head or framing alone: {status} {reason}{measured}",
+                "rejected {count} before routing: {status} {reason}{measured}",
                 count=Counted(number, "request"),
                 status=status,
                 reason=http.RESPONSES[status].decode("ascii").lower(),

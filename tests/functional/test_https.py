@@ -242,7 +242,7 @@ class FilesTests(HttpsCase):
         daemon = stage.daemon()
         daemon.start()
         self.assertEqual(await daemon.ended(), 1)
-        self.assertIn("served.pem cannot be read: No such file or directory", daemon.output)
+        self.assertIn(f"cannot read {stage.folder / 'served.pem'}: No such file or directory", daemon.output)
         self.assertNotIn("Traceback", daemon.output)
 
 
@@ -346,7 +346,9 @@ class AcmeTests(HttpsCase):
         daemon = stage.daemon()
         daemon.start()
         await stage.until(
-            lambda: "no certificate for hooks.example.test" in daemon.output and "next attempt at" in daemon.output
+            lambda: (
+                "cannot obtain a certificate for hooks.example.test" in daemon.output and "retrying at" in daemon.output
+            )
         )
         self.assertIsNone(daemon.status)
         self.assertEqual(await daemon.stop(), 0)
@@ -483,7 +485,7 @@ class ReloadTests(HttpsCase):
         daemon = await stage.started()
         stage.settings = TLS + FILES.replace("served.pem", "missing.pem")
         stage.configure()
-        await daemon.said(f"server.tls: {stage.folder / 'missing.pem'} cannot be read: No such file or directory")
+        await daemon.said(f"server.tls: cannot read {stage.folder / 'missing.pem'}: No such file or directory")
 
         plain = await self.begun(stage)
         stage.settings = f'{TLS}{OWN}http_listen = "127.0.0.1:{free_port()}"\n'
@@ -549,7 +551,7 @@ class ReloadTests(HttpsCase):
             f'http_listen = "127.0.0.1:{free_port()}"\n'
         )
         stage.configure()
-        await daemon.said("next attempt at")
+        await daemon.said("retrying at")
         stage.settings = ""
         stage.configure()
         await daemon.said("TLS mode changed to plain HTTP")
@@ -568,7 +570,7 @@ class ReloadTests(HttpsCase):
         stage.add_streamer("tanuki")
         daemon = stage.daemon()
         daemon.start()
-        await daemon.said("next attempt at")
+        await daemon.said("retrying at")
         self.assertEqual(list(stage.twitch.subscriptions), [])
         stage.settings = ""
         stage.configure()

@@ -119,7 +119,7 @@ class FilesTests(SynchronousTestCase):
         """
         A missing file, a foreign key, a certificate that is over: the error names the file and the setting.
         """
-        self.failing("cannot be read")
+        self.failing("cannot read ")
         self.put(bundle())
         self.key.write_bytes(bundle().objects()[0].as_bytes())
         self.failing("server.tls.cert_file")
@@ -141,7 +141,7 @@ class FilesTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.change()
         self.assertIn("key too small", str(events))
-        self.assertIn("cannot be used", self.service.problem() or "")
+        self.assertIn("files are invalid", self.service.problem() or "")
         self.assertEqual(self.server.connect(NAME.encode()).certificate, made.leaf)
 
     def failing(self, words: str) -> None:
@@ -176,8 +176,8 @@ class FilesTests(SynchronousTestCase):
         self.assertEqual([event["log_level"] for event in events], [LogLevel.error])
         self.assertNotIn("PRIVATE", str(events))
         self.assertEqual(self.server.connect(NAME.encode()).certificate, made.leaf)
-        self.assertIn("cannot be used", self.service.problem() or "")
-        self.assertIn("cannot be used", self.service.metrics()[0].problem)
+        self.assertIn("files are invalid", self.service.problem() or "")
+        self.assertIn("files are invalid", self.service.metrics()[0].problem)
         self.certificate.write_bytes(b"".join(chain))
         self.change()
         self.assertNotEqual(self.server.connect(NAME.encode()).certificate, made.leaf)

@@ -93,7 +93,7 @@ class RenewalTests(TestCase):
         self.files.answer(taken, answer, self.request.asked_at)
         self.assertEqual(await waiting, answer)
         self.assertEqual(len(self.said), 1)
-        self.assertIn("a daemon orders", self.said[0])
+        self.assertIn("asked the daemon", self.said[0])
 
     async def test_a_daemon_that_ends_is_not_waited_for(self) -> None:
         """
@@ -103,14 +103,14 @@ class RenewalTests(TestCase):
         waiting = Deferred.fromCoroutine(self.refused())
         await self.taken()
         self.lock.free()
-        self.assertIn("the daemon ended before it was done", await waiting)
+        self.assertIn("the daemon stopped before it had finished", await waiting)
 
     async def test_a_daemon_that_takes_no_request(self) -> None:
         """
         A request that nobody takes is withdrawn after a while.
         """
         self.lock.take()
-        self.assertIn("nobody has taken the request", await self.refused(patience=0.0))
+        self.assertIn("no daemon has taken the request", await self.refused(patience=0.0))
 
     async def test_somebody_else_asks(self) -> None:
         """
@@ -129,7 +129,7 @@ class RenewalTests(TestCase):
         """
         self.root.mkdir()
         self.patch(os, "geteuid", lambda: self.root.stat().st_uid + 1)
-        self.assertIn("run this as that user", await self.refused())
+        self.assertIn("run this command as that user", await self.refused())
 
     async def test_only_what_an_authority_comes_to_is_open(self) -> None:
         """

@@ -41,7 +41,7 @@ class RenewalTests(SynchronousTestCase):
             span = ValidityWindow(NOW, NOW + days * DAY)
             self.assertAlmostEqual(renewal_policy.renewal_moment(span), NOW + renewed * DAY, places=3)
             self.assertIsNone(renewal_policy.due(span, Record(), NOW + renewed * DAY - 1))
-            self.assertEqual(renewal_policy.due(span, Record(), NOW + renewed * DAY + 1), "it is time")
+            self.assertEqual(renewal_policy.due(span, Record(), NOW + renewed * DAY + 1), "renewal is due")
 
     def test_an_operator_may_decide_otherwise(self) -> None:
         """
@@ -56,7 +56,7 @@ class RenewalTests(SynchronousTestCase):
         """
         span = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
         for advised, moment, reason in (
-            (60, 45, "it is time"),
+            (60, 45, "renewal is due"),
             (30, 30, "the authority asks for it"),
         ):
             record = Record(renew_at=NOW + advised * DAY)

@@ -196,7 +196,7 @@ class OnRequestTests(ServiceCase):
         self.files.request.write_bytes(b"{")
         with capturedLogs() as logs:
             self.eye.changed()
-        self.assertIn("a request for certificates cannot be met: {reason}", [each["log_format"] for each in logs])
+        self.assertIn("cannot process a renewal request: {reason}", [each["log_format"] for each in logs])
         self.assertFalse(self.files.request.exists())
         self.assertEqual(self.answer(self.ask(trial=True))[0].problem, "")
 

@@ -284,7 +284,7 @@ class AccountTests(StoreCase):
         error = self.failureResultOf(
             Deferred.fromCoroutine(AccountFiles.of(self.root, PRODUCTION, at_once).load()), CertificateUnusable
         ).value
-        self.assertIn("remove it to begin", str(error))
+        self.assertIn("remove it to register", str(error))
         self.assertEqual(path.read_bytes(), b"damaged")
 
 

@@ -94,7 +94,7 @@ class ListenerTests(TestCase):
 
     async def refused(self, port: int) -> None:
         """
-        Fail unless nobody listens there.
+        Fail unless nothing listens there.
         """
         with self.assertRaises(ConnectError):
             await self.call(port)
@@ -133,9 +133,7 @@ class ListenerTests(TestCase):
         with capturedLogs() as logs:
             await self.listener.move(f"tcp:{new}:interface=127.0.0.1")
         said = [formatEvent(event) for event in logs]
-        self.assertIn(
-            f"listening on 127.0.0.1:{new}, and no longer on 127.0.0.1:{old}, where open connections go on", said
-        )
+        self.assertIn(f"listening on 127.0.0.1:{new} instead of 127.0.0.1:{old}; open connections continue", said)
         self.assertEqual(await (await self.call(new)).ask(b"hello"), b"hello")
         await self.refused(old)
 
@@ -178,7 +176,7 @@ class ListenerTests(TestCase):
 
     async def test_both_places_are_open_until_it_is_decided(self) -> None:
         """
-        Between making ready and the decision there is no moment in which nobody listens; a decision against it closes
+        Between making ready and the decision there is no moment in which nothing listens; a decision against it closes
         the new place.
         """
         old, new = self.number(), await self.free()
@@ -218,7 +216,7 @@ class ListenerTests(TestCase):
         self.assertEqual(await caller.ask(b"hello"), b"hello")
         said = [formatEvent(event) for event in logs]
         self.assertIn(f"listening on 127.0.0.1:{new}", said)
-        self.assertIn(f"no longer listening on 127.0.0.1:{new}, where open connections go on", said)
+        self.assertIn(f"stopped listening on 127.0.0.1:{new}; open connections continue", said)
         await listener.stopService()
 
     async def test_the_keys_to_change_are_those_that_say_where(self) -> None:
@@ -228,7 +226,7 @@ class ListenerTests(TestCase):
         taken = f"tcp:{self.taken()}:interface=127.0.0.1"
         listener = Listener(lambda: taken, self.factory, reactor, "server.tls.http_listen", ["server.tls.http_listen"])
         error = self.assertRaises(CannotServe, listener.startService)
-        self.assertTrue(str(error).endswith("or change server.tls.http_listen."), error)
+        self.assertTrue(str(error).endswith("or change server.tls.http_listen"), error)
         with self.assertRaises(ConfigError) as caught:
             await listener.prepare(f"{taken}:backlog=1")
         self.assertTrue(str(caught.exception).startswith("server.tls.http_listen: cannot listen"), caught.exception)
@@ -279,7 +277,7 @@ class ListenerTests(TestCase):
 
     async def test_a_stop_closes_everything(self) -> None:
         """
-        After a stop nobody listens, not even where a decision came too late.
+        After a stop nothing listens, not even where a decision came too late.
         """
         old, new = self.number(), await self.free()
         decide = await self.listener.prepare(f"tcp:{new}:interface=127.0.0.1")
@@ -305,7 +303,7 @@ class ListenerTests(TestCase):
         listener = self.make(f"tcp:{self.taken()}:interface=127.0.0.1")
         for start in (listener.privilegedStartService, listener.startService):
             error = self.assertRaises(CannotServe, start)
-            self.assertIn("address already in use. Stop what holds it, or change server.listen_addr", str(error))
+            self.assertIn("address already in use; stop what holds it, or change server.listen_addr", str(error))
 
     def test_the_first_port_is_opened_with_privileges(self) -> None:
         """

@@ -238,13 +238,13 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(
             [formatEvent(line) for line in logs],
             [
-                "refused 2 requests by head or framing alone: 400 bad request",
+                "rejected 2 requests before routing: 400 bad request",
                 (
-                    "refused 2 requests by head or framing alone: 413 request entity too large"
+                    "rejected 2 requests before routing: 413 request entity too large"
                     " (1,001 bytes announced, limit 1,000 bytes)"
                 ),
-                "cut 1 connection: a request had not arrived after 10 s",
-                "refused 1 request by head or framing alone: 400 bad request",
+                "dropped 1 connection: a request had not arrived within 10 s",
+                "rejected 1 request before routing: 400 bad request",
             ],
         )
 

@@ -239,7 +239,7 @@ class AcmeClient:
         answer = await self._transport.ask("HEAD", (await self.directory()).new_nonce)
         nonce = answer.header("Replay-Nonce")
         if nonce is None:
-            raise answer.problem() if answer.status >= 400 else AcmeUnavailable("the authority gave no nonce")
+            raise answer.problem() if answer.status >= 400 else AcmeUnavailable("the authority sent no nonce")
         return nonce
 
     def _keep_nonce(self, answer: AcmeResponse) -> None:
@@ -254,7 +254,7 @@ class AcmeClient:
             if done(answer.content()):
                 return answer
             if self._clock.seconds() >= until:
-                raise AcmeUnavailable(f"{url} did not come to an end within {duration(_PATIENCE)}")
+                raise AcmeUnavailable(f"{url} was still pending after {duration(_PATIENCE)}")
             await self._pause(answer, looks)
             looks += 1
 

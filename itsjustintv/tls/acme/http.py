@@ -184,12 +184,12 @@ _FINAL: Mapping[str, str] = {
 
 _PASSING: Mapping[str, str] = {
     "caa": "a CAA record of the domain does not allow this authority: change it",
-    "connection": "the authority cannot reach this machine: see that the port is open to the internet",
-    "dns": "the name does not lead here: see that its A and AAAA records are right",
-    "incorrectResponse": "somebody else answers for this name: see that it leads to this machine",
-    "rateLimited": "wait: there is nothing to be done",
-    "tls": "the authority reached a server that does not answer as this one: see that port 443 leads here directly",
-    "unauthorized": "somebody else answers for this name: see that its A and AAAA records lead to this machine only",
+    "connection": "the authority cannot reach this machine: open the port to the internet",
+    "dns": "the name does not resolve to this machine: correct its A and AAAA records",
+    "incorrectResponse": "another server answers for this name: make it resolve to this machine",
+    "rateLimited": "there is nothing to do but wait",
+    "tls": "the authority reached another server: port 443 of the name must lead directly to this one",
+    "unauthorized": "another server answers for this name: its A and AAAA records must lead to this machine only",
 }
 
 

@@ -124,7 +124,7 @@ def location(answer: AcmeResponse) -> str:
     """
     place = answer.header("Location")
     if place is None:
-        raise AcmeUnavailable("the authority did not say where it put what it made")
+        raise AcmeUnavailable("the authority sent no Location header")
     return urljoin(answer.url, place)
 
 
@@ -201,12 +201,12 @@ def read_renewal_info(answer: AcmeResponse) -> RenewalInfo:
     try:
         moments = [datetime.fromisoformat(window[key]) for key in ("start", "end")]  # type: ignore[index]
         if any(each.tzinfo is None for each in moments):
-            raise ValueError("the time of which place?")
+            raise ValueError("it has no time zone")
         start, end = (each.timestamp() for each in moments)
     except (TypeError, KeyError, ValueError, OverflowError):
-        raise AcmeUnavailable("the renewal information cannot be understood") from None
+        raise AcmeUnavailable("the renewal information is invalid") from None
     if end <= start:
-        raise AcmeUnavailable("the renewal information is a window that ends before it starts")
+        raise AcmeUnavailable("the renewal information is invalid: its window ends before it starts")
     explanation = content.get("explanationURL")
     return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", answer.retry_after)
 

@@ -99,7 +99,7 @@ class OrderRunner:
                 client.account_url = None
                 url = await client.register(email=self._settings().email, binding=await self._binding(client))
                 terms = (await client.directory()).terms or ""
-                self.log.info("the account {account} is registered with {directory}", account=url, directory=self._host)
+                self.log.info("registered account {account} with {directory}", account=url, directory=self._host)
                 await self._accounts.keep(Account(key=client.key, url=url), terms, self._clock.seconds())
             return client.account_url or ""
         finally:
@@ -125,7 +125,7 @@ class OrderRunner:
         except AcmeProblem as problem:
             if problem.kind != "accountDoesNotExist":
                 raise
-        self.log.warn("{directory} does not know the account any more: registering again", directory=self._host)
+        self.log.warn("the account is unknown to {directory}: registering a new one", directory=self._host)
         return await self._issue(name, await self.register(forgotten=account), None, failures)
 
     async def _issue(
@@ -168,7 +168,9 @@ class OrderRunner:
             if replaces is None or not of_replacing(problem):
                 raise
             reason = str(problem)
-        self.log.info("ordering for {name} without saying what is replaced: {reason}", name=name, reason=reason)
+        self.log.info(
+            "ordering for {name} without naming the certificate it replaces: {reason}", name=name, reason=reason
+        )
         return await client.new_order([name], profile=profile)
 
     async def _prove(self, client: AcmeClient, url: str, types: Sequence[str], failures: int) -> None:
@@ -182,7 +184,7 @@ class OrderRunner:
             authorization = await self._respond(client, authorization, types, failures)
         if authorization.status != "valid":
             raise authorization.problem or AcmeUnavailable(
-                f"the authorization for {authorization.name} is {authorization.status}, and nobody says why"
+                f"the authorization for {authorization.name} is {authorization.status}, without a reason"
             )
 
     async def _respond(
@@ -213,7 +215,7 @@ class OrderRunner:
         if not settings.eab_kid:
             if (await client.directory()).needs_binding:
                 raise AcmeProblem(
-                    f"{self._host} wants an external account", kind="externalAccountRequired", detail="", status=0
+                    f"{self._host} requires an external account", kind="externalAccountRequired", detail="", status=0
                 )
             return None
         try:
@@ -228,4 +230,4 @@ class OrderRunner:
 
 
 def _lost(order: Order, name: str) -> Exception:
-    return order.problem or AcmeUnavailable(f"the order for {name} is {order.status}, and nobody says why")
+    return order.problem or AcmeUnavailable(f"the order for {name} is {order.status}, without a reason")

@@ -127,7 +127,7 @@ class FrameReader:
             try:
                 self._read()
             except Exception:  # noqa: BLE001 - nobody else would end the connection
-                self._log.failure("a connection in HTTP/2 could not be read, and is cut")
+                self._log.failure("cannot read an HTTP/2 connection; it was dropped")
                 self._transport.abortConnection()
 
     def _pace(self) -> None:
