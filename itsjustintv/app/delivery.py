@@ -94,7 +94,7 @@ class DeliveryParts:
             sinks,
             reactor,
             context.random,
-            ends=destinations.ends,
+            grace_end=destinations.ends,
             forget=destinations.forget,
             orphaned=orphaned,
             adopt=adopt,

@@ -1,5 +1,5 @@
 """
-A delivery's turn: one attempt, and what follows from it, kept before anybody hears of it.
+One attempt of a delivery, and what follows from it: recorded in the journal before it is logged and reported.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from itsjustintv.delivery.retry_policy import Next
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Attempt, Delivery, Due, Outcome, State
+from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
@@ -28,14 +29,14 @@ __all__ = ["AttemptRunner", "Orphaned", "report"]
 #: while the streamer is.
 Orphaned = Callable[[Delivery], float | None]
 
-#: Reasons of ends, stable words for logs and metrics.
+#: Why a delivery was cancelled: stable words for the journal, logs and metrics.
 DESTINATION_REMOVED = "destination removed"
 STREAMER_REMOVED = "streamer removed from the configuration"
 
-# Seconds until a delivery is looked at again whose streamer is not configured.
+# Seconds until a delivery whose streamer is not configured is checked again.
 _HOLD = 30.0
 
-# Seconds between two tries to keep a decision, from the first to the longest.
+# Seconds between two tries to store an outcome.
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
 
@@ -46,12 +47,11 @@ class AttemptRunner:
     Runs one attempt of a delivery: send, decide what follows, record it in the journal, report the outcome.
 
     :ivar send: makes the request.
-    :ivar resolve: finds a destination by name, when it is needed and not before.
     :ivar policy: the current ``[retry]``.
-    :ivar sinks: are told of every outcome, once it is kept.
-    :ivar random: answers with a number from 0 to 1.
+    :ivar sinks: notified of every outcome, once it is stored.
+    :ivar random: from 0 to 1.
     :ivar running: whether an attempt may still begin.
-    :ivar ends: when deliveries to a destination that is not configured end.
+    :ivar grace_end: by the name of a destination.
     :ivar orphaned: when a delivery whose streamer is not configured ends.
     """
 
@@ -63,7 +63,7 @@ class AttemptRunner:
     _clock: IReactorTime
     _random: Callable[[], float]
     _running: Callable[[], bool]
-    _ends: GraceEnd
+    _grace_end: GraceEnd
     _orphaned: Orphaned
 
     log = Logger()
@@ -73,17 +73,17 @@ class AttemptRunner:
         Attempt a delivery, unless the journal says that it is not due, or has ended.
 
         :param submitted: the delivery, if it was prepared this very moment; otherwise it is read from the journal.
-        :param lane: is paused when the receiver asks to be left alone.
-        :return: its next place in line, if it has one.
-        :raises JournalUnavailable: it could not be fetched, and nothing was attempted.
+        :param lane: is paused when the receiver asks to wait.
+        :return: when it is due next, if it is still pending.
+        :raises JournalUnavailable: it could not be read, and nothing was attempted.
         """
         delivery = await self._journal.load(due.id) if submitted is None else submitted
         if delivery is None or delivery.state is not State.PENDING or not self._running():
             return None
-        # As it is configured now: a retry goes to the address, and is signed with the secret, of the moment.
+        # As it is configured now: a retry goes to the current address and is signed with the current secret.
         destination = self._resolve(delivery.destination)
         if destination is None:
-            return await self._hold(delivery, self._ends(delivery.destination), DESTINATION_REMOVED, lane)
+            return await self._hold(delivery, self._grace_end(delivery.destination), DESTINATION_REMOVED, lane)
         if submitted is None and (end := self._orphaned(delivery)) is not None:
             return await self._hold(delivery, end, STREAMER_REMOVED)
         if submitted is None and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
@@ -105,15 +105,15 @@ class AttemptRunner:
 
     async def _hold(self, delivery: Delivery, end: float, reason: str, lane: Lane | None = None) -> Due | None:
         """
-        Leave a delivery as it is until its end, since what it lacks in the configuration may return.
+        Leave a delivery pending until its grace ends, since what it lacks in the configuration may return.
 
-        :param lane: if nothing in it can be sent.
+        :param lane: to pause, when nothing in it can be sent.
         """
         now = self._clock.seconds()
         if end <= now:
             return await self._settle(delivery, Next(state=State.CANCELLED, reason=reason))
         if lane is not None:
-            # Its lane waits, from now on at the latest: otherwise it would be its turn again at once, without end.
+            # Otherwise it would be due again at once, without end.
             lane.pause_until(now + _FIRST_WAIT)
             return Due(delivery.next_attempt_at, delivery.id)
         later = min(end, max(now + _HOLD, delivery.next_attempt_at))
@@ -122,64 +122,70 @@ class AttemptRunner:
 
     async def _settle(self, before: Delivery, decision: Next, attempt: Attempt | None = None) -> Due | None:
         now = self._clock.seconds()
-        after = await self._keep(before, decision, attempt, now)
+        after = await self._store(before, decision, attempt, now)
         outcome = Outcome(delivery=after, attempt=attempt, at=now)
         report(self.log, before, outcome, self._policy().max_age)
         for sink in self._sinks:
             try:
                 sink.record(outcome)
-            except Exception:  # noqa: BLE001 - what is kept is kept, whoever cannot hear of it
-                self.log.failure("{sink} could not take note of {event_id}", sink=sink, event_id=before.event_id)
+            except Exception:  # noqa: BLE001 - the outcome is stored all the same
+                self.log.failure(
+                    "cannot report the outcome of {event_id} to {sink}", sink=sink, event_id=before.event_id
+                )
         return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
 
-    async def _keep(self, before: Delivery, decision: Next, attempt: Attempt | None, now: float) -> Delivery:
+    async def _store(self, before: Delivery, decision: Next, attempt: Attempt | None, now: float) -> Delivery:
         """
-        Keep a decision, however long that takes: an attempt that is forgotten would be made twice.
+        Store a decision, however long that takes: an attempt that is forgotten would be made twice.
         """
-        wait = _FIRST_WAIT
+        failures = 0
         while True:
+            wait = exponential(failures, _FIRST_WAIT, _LONGEST_WAIT)
             try:
                 return await self._journal.settle(before.id, decision.state, decision.reason, now, attempt, decision.at)
             except CancelledError:
                 raise
             except JournalUnavailable as error:
-                if wait == _FIRST_WAIT:
+                if not failures:
                     self.log.warn(
-                        "the outcome of {event_id} to {destination} waits for the journal: {reason}",
+                        "cannot store the outcome of {event_id} for {destination}: {reason}; it waits for the journal",
                         event_id=before.event_id,
                         streamer=before.streamer,
                         destination=before.destination,
                         reason=str(error),
                     )
-            except Exception:  # noqa: BLE001 - to go on without it would be to send the same thing for ever
+            except Exception:  # noqa: BLE001 - without the record the same thing would be sent again and again
                 self.log.failure(
-                    "the outcome of {event_id} to {destination} cannot be kept, will try again",
+                    "cannot store the outcome of {event_id} for {destination}; retrying in {delay}",
                     event_id=before.event_id,
                     destination=before.destination,
+                    delay=Seconds(wait),
                 )
             await deferLater(self._clock, wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+            failures += 1
 
 
-_TOLD = {
+_MESSAGES = {
     State.DELIVERED: "delivered {event_id} of {streamer} to {destination}, attempt {attempt}",
-    State.PENDING: "{event_id} of {streamer} is not at {destination} yet: {detail} Trying again in {delay}",
+    State.PENDING: (
+        "delivery of {event_id} ({streamer}) to {destination} failed, attempt {attempt}: {detail} Retrying in {delay}"
+    ),
     State.DEAD: (
         "gave up on {event_id} of {streamer} to {destination} after {tries}: {detail} To requeue it:"
         " itsjustintv deliveries retry {delivery}"
     ),
     State.EXPIRED: (
-        "{event_id} of {streamer} is too old to be news and does not go to {destination}: accepted {age} ago (limit"
-        " {limit}). {detail} If it is still news: itsjustintv deliveries retry {delivery}"
+        "delivery of {event_id} ({streamer}) to {destination} expired: accepted {age} ago (limit {limit}). {detail} To"
+        " requeue it: itsjustintv deliveries retry {delivery}"
     ),
-    State.CANCELLED: "{event_id} of {streamer} does not go to {destination}: {reason}",
+    State.CANCELLED: "delivery of {event_id} ({streamer}) to {destination} is cancelled: {reason}",
 }
 
 
 def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> None:
     """
-    Log an outcome: a failure is a warning unless the attempt before failed in the same way, and an end always is one,
-    unless it is a delivery or was asked for.
+    Log an outcome. A failed attempt is a warning, unless the one before failed for the same reason; so is an end
+    without delivery, unless it was asked for.
 
     :param before: the delivery as it was.
     :param limit: ``retry.max_age``, in seconds.
@@ -193,7 +199,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         level = LogLevel.debug
     log.emit(
         level,
-        _TOLD.get(after.state, "{event_id} of {streamer} to {destination}: {state}"),
+        _MESSAGES.get(after.state, "{event_id} of {streamer} to {destination}: {state}"),
         event_id=after.event_id,
         delivery=after.id,
         streamer=after.streamer,
@@ -202,7 +208,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         attempt=after.attempts,
         tries=Counted(after.attempts, "attempt"),
         reason=reason,
-        detail=_last(before) if attempt is None else attempt.told,
+        detail=_last_attempt(before) if attempt is None else attempt.told,
         status=None if attempt is None else attempt.status,
         age=Seconds(max(0.0, outcome.at - after.accepted_at)),
         limit=Seconds(limit),
@@ -210,8 +216,8 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
     )
 
 
-def _last(delivery: Delivery) -> str:
+def _last_attempt(delivery: Delivery) -> str:
     """
-    Say how the last attempt ended, of what is not attempted any more.
+    Say how the last attempt of a delivery ended.
     """
     return f"The last attempt ended with {delivery.reason}." if delivery.attempts else "There was no attempt."

@@ -1,5 +1,5 @@
 """
-The deliveries of one destination that wait in memory: those just prepared, and a window on what the journal holds.
+The deliveries of one destination that wait: in memory those just prepared, and a window onto what the journal holds.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _OVERTAKING = 4
 @define(eq=False)
 class Lane:
     """
-    One destination's line. Memory holds at most ``size`` fresh deliveries and ``size`` others, by their id only; what
-    does not fit stays in the journal, where the window finds it when it moves on.
+    The deliveries of one destination, in the order in which they are due. Memory holds at most ``size`` fresh ones and
+    ``size`` others, by their ids only; what does not fit stays in the journal, and is read when the window moves on.
 
     The window holds every pending delivery whose :class:`~itsjustintv.model.Due` is not beyond ``_horizon``, and while
     ``_more`` is unset there is no horizon: it holds them all.
 
     :ivar name: of the destination.
-    :ivar size: how many places in line are kept in memory, of each kind.
+    :ivar size: how many ids are kept in memory, of each kind.
     :ivar in_flight: attempts under way.
-    :ivar paused_until: no attempt before this moment, since the receiver asked for that or the journal was away.
-    :ivar closed: whether the destination is not configured any more.
-    :ivar kept_until: while it is closed, neither an attempt nor an end before this moment.
-    :ivar ending: whether it is closed and that moment is over. What is in line need not wait for its time then.
-    :ivar announced: whether it was logged that it is closed.
+    :ivar paused_until: no attempt before this moment: the receiver asked for that, or the journal was unavailable.
+    :ivar removed: whether the destination is not configured any more.
+    :ivar suspended_until: while it is removed, neither an attempt nor an end before this moment.
+    :ivar ending: whether it is removed and that moment is over: everything in the lane ends now, due or not.
+    :ivar removal_logged: whether it was logged that it is removed.
     :ivar reading: whether the journal is being read.
     :ivar timer: the only one, for the next moment at which there is something to do.
     """
@@ -44,10 +44,10 @@ class Lane:
     size: int
     in_flight: int = 0
     paused_until: float = 0.0
-    closed: bool = False
-    kept_until: float = 0.0
+    removed: bool = False
+    suspended_until: float = 0.0
     ending: bool = False
-    announced: bool = False
+    removal_logged: bool = False
     reading: bool = False
     timer: IDelayedCall | None = None
     _fresh: deque[Due] = field(factory=deque, init=False)
@@ -67,7 +67,7 @@ class Lane:
 
     def claim(self, delivery_id: str) -> bool:
         """
-        Note that a delivery is being attempted, unless it is in line, or being attempted, already.
+        Note that a delivery is being attempted, unless it is in the lane, or being attempted, already.
         """
         if delivery_id in self._known:
             return False
@@ -78,7 +78,7 @@ class Lane:
         """
         Note that an attempt has ended.
 
-        :param again: the delivery's next place in line, if it has one.
+        :param again: when the delivery is due next, if it is still pending.
         """
         self._known.discard(delivery_id)
         if again is not None:
@@ -86,7 +86,7 @@ class Lane:
 
     def add_fresh(self, due: Due) -> None:
         """
-        Put a delivery that was never attempted in line, before those that were; beyond ``size`` it takes its turn.
+        Add a delivery that was never attempted, before those that were; beyond ``size`` it waits like the others.
         """
         if len(self._fresh) >= self.size:
             self.add(due)
@@ -95,7 +95,7 @@ class Lane:
 
     def add(self, due: Due) -> None:
         """
-        Put a delivery that the journal knows in line, or leave it to the journal.
+        Add a delivery that the journal holds, or leave it to the journal.
         """
         if self.reading:
             # Whether it is beyond the horizon can only be said when the new horizon is known. Too many to remember are
@@ -111,9 +111,9 @@ class Lane:
 
     def head(self, now: float) -> Due | None:
         """
-        Say whose turn it is, if it is anybody's, without taking it out of the line.
+        The delivery to attempt now, if any, without taking it out of the lane.
         """
-        if now < max(self.paused_until, self.kept_until):
+        if now < max(self.paused_until, self.suspended_until):
             return None
         due = self._window[0] if self._window and (self.ending or self._window[0].at <= now) else None
         if self._fresh and (due is None or self._overtaken < _OVERTAKING):
@@ -122,7 +122,7 @@ class Lane:
 
     def take(self, now: float) -> Due:
         """
-        Take the :meth:`head` out of the line; it stays claimed until it is released.
+        Take the :meth:`head` out of the lane; it stays claimed until it is released.
         """
         due = self.head(now)
         if self._fresh and due is self._fresh[0]:
@@ -133,34 +133,34 @@ class Lane:
 
     def next_at(self) -> float | None:
         """
-        When there will be something to do, ``None`` when nothing is in line.
+        When there will be something to do, ``None`` when nothing waits.
         """
-        if self.closed and not self.idle:
-            return max(self.paused_until, self.kept_until)
-        if self._fresh or self.wants:
+        if self.removed and not self.is_idle:
+            return max(self.paused_until, self.suspended_until)
+        if self._fresh or self.room:
             return self.paused_until
         if self._window:
             return max(self.paused_until, self._window[0].at)
         return None
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """
-        Whether there is nothing in line and nothing under way, here or in the journal.
+        Whether nothing waits and nothing is under way, here or in the journal.
         """
         return not (self._known or self._more or self.reading or self.in_flight)
 
     @property
-    def waiting(self) -> int:
+    def length(self) -> int:
         """
-        How many deliveries are in line here; there may be more in the journal if :attr:`whole` is not set.
+        How many deliveries wait here; there may be more in the journal unless :attr:`is_complete`.
         """
         return len(self._fresh) + len(self._window)
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """
-        Whether everything that waits is in line here.
+        Whether everything that waits is here.
         """
         return not (self._more or self.reading)
 
@@ -173,9 +173,9 @@ class Lane:
         self._more, self._horizon, self._stale = True, None, self.reading
 
     @property
-    def wants(self) -> int:
+    def room(self) -> int:
         """
-        How many places the journal should be asked for now, 0 for none.
+        How many deliveries to read from the journal now, 0 for none.
         """
         if not self._more or self.reading or len(self._window) > self.size // 4:
             return 0
@@ -185,7 +185,7 @@ class Lane:
         """
         Note that the journal is being read.
 
-        :return: after which place in line.
+        :return: after which delivery to read.
         """
         self.reading = True
         return self._horizon
@@ -206,12 +206,12 @@ class Lane:
 
     def abandon_reading(self) -> None:
         """
-        Note that the journal is not being read any more, whatever was found.
+        Note that the journal is not being read any more.
         """
         self.reading = False
         meanwhile, self._meanwhile = self._meanwhile, []
         if self._stale:
-            # They are in the journal, from where everything is going to be read again.
+            # They are in the journal, which is going to be read again.
             self.forget()
         else:
             for due in meanwhile:

@@ -1,8 +1,8 @@
 """
-``output.json``: the last outcomes as a file that people and scripts can read.
+``output.json``: the last outcomes as a file for people and scripts.
 
 It has the form of the original program's: a JSON array, oldest first, of ``timestamp``, ``payload``, ``success`` and
-``error``, here with the ``delivery`` each is about. It is a view on the journal, not the truth.
+``error``, with the id of the ``delivery`` added. It is a view of the journal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from itsjustintv.support.regular_files import read
 
 __all__ = ["OutputFile", "Recent", "RunInThread"]
 
-#: Answers with the last outcomes, so many of them, oldest first.
+#: The last outcomes, so many of them, oldest first.
 Recent = Callable[[int], Deferred[Sequence[Outcome]]]
 
 #: Runs something that may block, away from the reactor.
@@ -47,17 +47,15 @@ _LARGEST = 256 * 1024 * 1024
 @define(eq=False)
 class OutputFile(Service):
     """
-    Keeps the newest outcomes in a file, one entry a delivery: a later attempt corrects the entry of an earlier one.
+    Writes the newest outcomes to a file, one entry per delivery: a later attempt replaces the entry of an earlier one.
 
     The file is replaced as a whole, mode 0600, at most once a second and never twice at the same time. Reading, JSON
-    and writing happen in a thread. A disk that fails is told of once, and tried again at the next outcome.
+    and writing happen in a thread. A disk that fails is logged once, and tried again at the next outcome.
 
-    What the file lacks after a crash, or after it was disabled or moved, is taken from the journal when it is opened.
+    What the file lacks after a crash, or after it was disabled or moved, is read from the journal when it is opened.
 
     :ivar settings: the current ``[output]``.
-    :ivar run_in_thread: runs something that may block.
     :ivar ahead: by how many seconds the clock of the machine is ahead of that of outcomes.
-    :ivar recent: asks the journal for the last outcomes, so many of them, oldest first.
     """
 
     _settings: Callable[[], Output]
@@ -69,22 +67,22 @@ class OutputFile(Service):
     _fresh: dict[str, _Line] = field(factory=dict, init=False)
     _writing: Deferred[Any] | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _begun: float = field(default=-_INTERVAL, init=False)
+    _written_at: float = field(default=-_INTERVAL, init=False)
     _logged: LogOnChange = field(factory=LogOnChange, init=False)
 
     log = Logger()
 
     def startService(self) -> None:
         """
-        Read what an earlier run, or the original program, has left.
+        Read the file of an earlier run, or of the original program.
         """
         super().startService()
         if self._settings().enabled:
-            self._soon()
+            self._schedule()
 
     def stopService(self) -> Deferred[None]:
         """
-        Write what is not written yet.
+        Write what has not been written.
         """
         super().stopService()
         if self._timer is not None:
@@ -104,20 +102,20 @@ class OutputFile(Service):
             return
         self._fresh[outcome.delivery.id] = self._line(outcome, attempt)
         if self.running:
-            self._soon()
+            self._schedule()
 
     def _line(self, outcome: Outcome, attempt: Attempt) -> _Line:
         at = outcome.at + self._ahead()
         return _Line(at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
 
-    def _soon(self) -> None:
+    def _schedule(self) -> None:
         if self._writing is None and self._timer is None:
-            wait = self._begun + _INTERVAL - self._clock.seconds()
+            wait = self._written_at + _INTERVAL - self._clock.seconds()
             self._timer = self._clock.callLater(min(max(0.0, wait), _INTERVAL), self._write)
 
     def _write(self) -> Deferred[None]:
         self._timer = None
-        self._begun = self._clock.seconds()
+        self._written_at = self._clock.seconds()
         self._writing = Deferred.fromCoroutine(self._update())
         return self._writing.addCallback(self._written)
 
@@ -127,34 +125,34 @@ class OutputFile(Service):
         known: Mapping[str, _Line] = {}
         if lines is None or lines.path != Path(settings.file_path):
             lines = _Lines(Path(settings.file_path))
-            known = await self._recall(settings.max_lines)
+            known = await self._read_journal(settings.max_lines)
         taken, self._fresh = {**known, **self._fresh}, {}
         try:
             await self._run_in_thread(lambda: lines.update(taken, settings.max_lines))
         except Exception as error:  # noqa: BLE001 - a view that cannot be written must not stop anything else
             self._fresh = {**taken, **self._fresh}
-            self._complain(lines.path, error)
+            self._log_failure(lines.path, error)
             return False
         self._lines = lines
         self._logged.reset()
         if lines.aside is not None:
             self.log.warn(
-                "{path} is not a list of outcomes; it was moved to {aside} and a new one is begun",
+                "{path} is not a list of outcomes; moved to {aside}, starting a new file",
                 path=str(lines.path),
                 aside=str(lines.aside),
             )
             lines.aside = None
         return True
 
-    async def _recall(self, limit: int) -> Mapping[str, _Line]:
+    async def _read_journal(self, limit: int) -> Mapping[str, _Line]:
         """
-        What the journal knows, oldest first.
+        The outcomes in the journal, oldest first.
         """
         try:
             outcomes = await self._recent(limit)
         except JournalUnavailable as error:
             self.log.warn(
-                "cannot read past outcomes from the journal: {reason}; the output file lacks those it did not have",
+                "cannot read past outcomes from the journal: {reason}; the output file starts without them",
                 reason=str(error),
             )
             return {}
@@ -163,19 +161,19 @@ class OutputFile(Service):
     def _written(self, done: bool) -> None:
         self._writing = None
         if done and self._fresh and self.running:
-            self._soon()
+            self._schedule()
 
-    def _complain(self, path: Path, error: Exception) -> None:
+    def _log_failure(self, path: Path, error: Exception) -> None:
         if not self._logged.is_new():
             return
         if isinstance(error, OSError):
             self.log.warn(
-                "cannot write {path}: {reason}; deliveries go on, and it is tried again at the next outcome",
+                "cannot write {path}: {reason}; deliveries go on, retrying at the next outcome",
                 path=str(path),
                 reason=error.strerror or str(error),
             )
         else:
-            self.log.failure("cannot write {path}, will try again at the next outcome", path=str(path))
+            self.log.failure("cannot write {path}; retrying at the next outcome", path=str(path))
 
     async def _finish(self) -> None:
         if self._writing is not None:
@@ -187,7 +185,7 @@ class OutputFile(Service):
 @frozen
 class _Line:
     """
-    An outcome as the file tells it, before it is JSON.
+    One outcome, before it is JSON.
     """
 
     at: float
@@ -197,7 +195,7 @@ class _Line:
 
     def render(self, delivery: str) -> bytes:
         """
-        Make it JSON, indented as an item of an array.
+        Write it as JSON, indented as an item of an array.
         """
         entry = {
             "timestamp": rfc3339(self.at, "milliseconds"),
@@ -213,18 +211,18 @@ class _Line:
 @define(eq=False)
 class _Lines:
     """
-    What is in the file. Used by one thread at a time.
+    The content of the file. Used by one thread at a time.
 
-    :ivar aside: where a file that could not be understood was moved to.
+    :ivar aside: where a file that could not be parsed was moved to.
     """
 
     path: Path
     aside: Path | None = None
     _entries: dict[str, bytes] | None = None
 
-    def update(self, fresh: Mapping[str, _Line], keep: int) -> None:
+    def update(self, fresh: Mapping[str, _Line], limit: int) -> None:
         """
-        Add or correct entries, and write the file if that made a difference.
+        Add or replace entries, and write the file if anything changed.
 
         :raises OSError: when the file can neither be read nor written.
         """
@@ -234,7 +232,7 @@ class _Lines:
         if all(self._entries.get(delivery) == entry for delivery, entry in entries.items()):
             return
         self._entries.update(entries)
-        for oldest in list(self._entries)[: max(0, len(self._entries) - keep)]:
+        for oldest in list(self._entries)[: max(0, len(self._entries) - limit)]:
             del self._entries[oldest]
         replace(self.path, b"[\n" + b",\n".join(self._entries.values()) + b"\n]\n")
 
@@ -266,13 +264,13 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        # One entry that cannot be shown must not keep the others from being written.
+        # One entry that cannot be written must not stop the others.
         return None
 
 
 def _render(entry: dict[str, Any]) -> bytes:
     """
-    Make an entry JSON, without the picture's bytes: a thousand of them would be a large file.
+    Write an entry as JSON, without the picture's bytes: a thousand of them would make a large file.
     """
     payload = entry.get("payload")
     image = payload.get("image") if isinstance(payload, dict) else None

@@ -1,8 +1,8 @@
 """
-The queue of every delivery, its first attempt included.
+The queue of every delivery, its first attempt included. Knows no payload and no HTTP: it is handed ``send``.
 
-The journal holds the deliveries; this holds one lane a destination with places in line, and the attempts under way.
-An attempt ends, the schedule decides, the journal keeps the decision, and only then does anybody hear of it.
+The journal holds the deliveries; this holds a lane for each destination, with the ids of those that are due, and the
+attempts under way. Of an attempt that ended, the retry policy decides what follows; that is stored, and then reported.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
+from itsjustintv.support.durations import Seconds
 from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.periodic_service import PeriodicService
 
@@ -33,17 +34,17 @@ __all__ = ["DeliveryQueue", "QueueLimits"]
 @frozen(kw_only=True)
 class QueueLimits:
     """
-    What the queue may use, and how patient it is.
+    What the queue may use, and how long it waits.
 
-    :ivar at_once: beyond so many attempts in all, no destination gets a second one at the same time.
+    :ivar shared: beyond so many attempts in all, no destination gets a second one at the same time.
     :ivar ceiling: so many attempts in all, whatever the number of destinations.
-    :ivar window: places in line that a lane keeps in memory, of fresh deliveries and of others each.
+    :ivar window: ids that a lane keeps in memory, of fresh deliveries and of others each.
     :ivar stop: seconds that attempts under way are waited for when the service stops.
-    :ivar first_pause: seconds after which the journal, or a part that failed, is asked again.
-    :ivar longest_pause: what ``first_pause`` grows to.
+    :ivar first_pause: seconds after which the journal is asked again.
+    :ivar longest_pause: seconds for which a lane pauses after a defect.
     """
 
-    at_once: int = 64
+    shared: int = 64
     ceiling: int = 512
     window: int = 1000
     stop: float = 20.0
@@ -58,20 +59,19 @@ class DeliveryQueue(Service):
 
     Destinations do not wait for each other. Each has its own lane with its own share of attempts; whatever the others
     do, a lane with nothing under way may begin an attempt at once, until ``limits.ceiling`` is reached. It is the
-    second attempt at the same time that is rationed, so that any number of receivers that never answer can hold no
-    more than one slot each once slots are short. Lanes that must wait are served in the order in which they began to.
+    second attempt at the same time that is rationed, so that any number of receivers that never answer hold no more
+    than one slot each once slots are short. Lanes that must wait are served in the order in which they began to.
 
-    :ivar send: makes one attempt.
-    :ivar resolve: finds a destination by name, when it is needed and not before.
     :ivar policy: the current ``[retry]``.
-    :ivar sinks: are told of every outcome, once it is kept.
-    :ivar random: answers with a number from 0 to 1.
-    :ivar ends: until when deliveries to a destination that is not configured any more are stored, in seconds since the
-        epoch: until then there is neither an attempt nor an end.
-    :ivar forget: is called when nothing waits for such a destination any more.
-    :ivar orphaned: when a delivery ends because its streamer is not configured; ``None`` while he is.
-    :ivar adopt: finds out, from the journal, whose destinations that are not configured are; may fail as the journal
-        does.
+    :ivar sinks: notified of every outcome, once it is stored.
+    :ivar random: from 0 to 1.
+    :ivar poll_interval: seconds between two looks whether another process has written to the journal.
+    :ivar grace_end: until when deliveries to a destination that is not configured are suspended: neither attempted nor
+        ended.
+    :ivar forget: called when nothing waits for such a destination any more.
+    :ivar orphaned: when a delivery ends because its streamer is not configured.
+    :ivar adopt: finds out, from the journal, which channels the destinations that are not configured belong to; may
+        fail as the journal does.
     """
 
     _journal: IJournal
@@ -82,8 +82,8 @@ class DeliveryQueue(Service):
     _clock: IReactorTime
     _random: Callable[[], float]
     _limits: QueueLimits = QueueLimits()
-    _every: float = 1.0
-    _ends: GraceEnd = lambda _: 0.0
+    _poll_interval: float = 1.0
+    _grace_end: GraceEnd = lambda _: 0.0
     _forget: Callable[[str], None] = lambda _: None
     _orphaned: Orphaned = lambda _: None
     _adopt: Callable[[], Deferred[None]] = lambda: succeed(None)
@@ -94,12 +94,15 @@ class DeliveryQueue(Service):
     _waiting: dict[Lane, None] = field(factory=dict, init=False)
     _to_serve: dict[Lane, Delivery | None] = field(factory=dict, init=False)
     _serving: bool = field(default=False, init=False)
-    _listed: bool = field(default=False, init=False)
+    _lanes_read: bool = field(default=False, init=False)
     _logged: LogOnChange = field(factory=LogOnChange, init=False)
-    _loop: PeriodicService = field(
+    _poll: PeriodicService = field(
         init=False,
         default=Factory(
-            lambda self: PeriodicService(self._clock, self._every, "read what is pending", self._look), takes_self=True
+            lambda self: PeriodicService(
+                self._clock, self._poll_interval, "read the pending deliveries from the journal", self._poll_journal
+            ),
+            takes_self=True,
         ),
     )
     _runner: AttemptRunner = field(init=False)
@@ -116,7 +119,7 @@ class DeliveryQueue(Service):
             self._clock,
             self._random,
             lambda: bool(self.running),
-            self._ends,
+            self._grace_end,
             self._orphaned,
         )
 
@@ -129,7 +132,7 @@ class DeliveryQueue(Service):
 
     def paused(self) -> Sequence[str]:
         """
-        The destinations that are left alone for a while, since they asked for that or the journal is away.
+        The destinations that get no attempt for a while: the receiver asked to wait, or the journal is unavailable.
         """
         now = self._clock.seconds()
         return [name for name, lane in self._lanes.items() if lane.paused_until > now]
@@ -138,23 +141,23 @@ class DeliveryQueue(Service):
         """
         Why nothing would be delivered, or ``None`` while all is well.
         """
-        return self._loop.problem()
+        return self._poll.problem()
 
     def startService(self) -> None:
         """
         Go on with what the journal holds, without reading all of it.
         """
         super().startService()
-        self._listed = False
-        self._loop.startService()
+        self._lanes_read = False
+        self._poll.startService()
 
     def stopService(self) -> Deferred[None]:
         """
-        Begin no more attempts, and wait for those under way, but not for ever: the ones that are then abandoned are not
-        recorded, and so will be made again.
+        Begin no more attempts and wait for those under way, for ``limits.stop`` seconds at most: what is then cancelled
+        is not recorded, and so will be attempted again.
         """
         super().stopService()
-        self._loop.stopService()
+        self._poll.stopService()
         for lane in self._lanes.values():
             if lane.timer is not None:
                 lane.timer.cancel()
@@ -168,8 +171,8 @@ class DeliveryQueue(Service):
 
     def submit(self, delivery: Delivery) -> None:
         """
-        Take over a delivery that the journal has just made pending. If there is room its attempt begins at once, with
-        the body at hand; otherwise it waits by its id, before those that were attempted already.
+        Take over a delivery that the journal has just made pending. If there is room its attempt begins at once;
+        otherwise its id waits in the lane, before those that were attempted already.
         """
         if not self.running:
             return
@@ -180,11 +183,11 @@ class DeliveryQueue(Service):
 
     def refresh(self) -> None:
         """
-        Take note that the configuration has changed: there is no further attempt at a destination that is gone, and
-        what waits for it ends when its grace is over; a higher concurrency is used at once. Attempts under way go on.
+        Follow a change of the configuration: a destination that was removed gets no further attempt, and what waits for
+        it ends after its grace; a higher concurrency is used at once. Attempts under way go on.
         """
         for name, lane in list(self._lanes.items()):
-            if lane.closed and lane.idle:
+            if lane.removed and lane.is_idle:
                 del self._lanes[name]
         self._serve_lanes(*self._lanes.values())
 
@@ -199,7 +202,7 @@ class DeliveryQueue(Service):
     def _has_room(self, lane: Lane) -> bool:
         if lane.in_flight == 0:
             return self._in_flight < self._limits.ceiling
-        return lane.in_flight < self._policy().concurrency and self._in_flight < self._limits.at_once
+        return lane.in_flight < self._policy().concurrency and self._in_flight < self._limits.shared
 
     def _serve_lanes(self, *lanes: Lane) -> None:
         """
@@ -220,7 +223,11 @@ class DeliveryQueue(Service):
                 try:
                     self._serve(lane, submitted)
                 except Exception:  # noqa: BLE001 - a defect in one lane must not stop the others
-                    self.log.failure("cannot serve {destination}, will try again", destination=lane.name)
+                    self.log.failure(
+                        "cannot serve {destination}; retrying in {delay}",
+                        destination=lane.name,
+                        delay=Seconds(self._limits.longest_pause),
+                    )
                     self._wake(lane, self._clock.seconds() + self._limits.longest_pause)
         finally:
             self._serving = False
@@ -232,45 +239,51 @@ class DeliveryQueue(Service):
         :param submitted: a delivery in it that need not be read from the journal.
         """
         now = self._clock.seconds()
-        self._see(lane, now)
+        self._check_destination(lane, now)
         while lane.head(now) is not None and self._has_room(lane):
             due = lane.take(now)
             self._begin(lane, due, submitted if submitted is not None and submitted.id == due.id else None)
-        if lane.paused_until <= now and (limit := lane.wants):
-            self._reading(self._fill(lane, lane.begin_reading(), limit))
+        if lane.paused_until <= now and (limit := lane.room):
+            self._reading(self._read_lane(lane, lane.begin_reading(), limit))
         if lane.head(now) is None:
             self._wake(lane, lane.next_at())
             return
-        # An attempt that ends will make room: one of its own, or anybody's.
+        # An attempt that ends will make room: one of its own, or of any other lane.
         self._wake(lane, None)
         if lane.in_flight < self._policy().concurrency:
             self._waiting[lane] = None
 
-    def _see(self, lane: Lane, now: float) -> None:
+    def _check_destination(self, lane: Lane, now: float) -> None:
         """
-        Find out whether the destination of a lane is configured, and until when what waits for it is stored if not.
+        Find out whether the destination of a lane is configured, and if not, until when its deliveries are suspended.
         """
-        lane.closed = self._resolve(lane.name) is None
-        lane.kept_until = self._ends(lane.name) if lane.closed and not lane.idle else 0.0
-        ending = lane.closed and lane.kept_until <= now
+        lane.removed = self._resolve(lane.name) is None
+        lane.suspended_until = self._grace_end(lane.name) if lane.removed and not lane.is_idle else 0.0
+        ending = lane.removed and lane.suspended_until <= now
         if ending and not lane.ending:
-            lane.paused_until = now  # there is no receiver any more that could ask for a pause
+            lane.paused_until = now  # no receiver asks for a pause any more
         lane.ending = ending
-        if lane.closed and lane.idle:
+        if lane.removed and lane.is_idle:
             self._forget(lane.name)
-        if not lane.closed and lane.announced:
-            lane.announced = False
+        if not lane.removed and lane.removal_logged:
+            lane.removal_logged = False
             self.log.info(
-                "destination {destination} is configured again: its deliveries continue", destination=lane.name
+                "destination {destination} is configured again; its deliveries continue", destination=lane.name
             )
-        elif lane.closed and not lane.announced and now < lane.kept_until < inf and lane.waiting and not lane.reading:
-            lane.announced = True
+        elif (
+            lane.removed
+            and not lane.removal_logged
+            and now < lane.suspended_until < inf
+            and lane.length
+            and not lane.reading
+        ):
+            lane.removal_logged = True
             self.log.warn(
-                "destination {destination} is not configured any more: its deliveries ({count}) are suspended, and end"
-                " at {end} unless it is configured again",
+                "destination {destination} was removed from the configuration; its deliveries ({count}) are suspended,"
+                " and end at {end} unless it is configured again",
                 destination=lane.name,
-                count=lane.waiting if lane.whole else f"{lane.waiting} or more",
-                end=rfc3339(lane.kept_until),
+                count=lane.length if lane.is_complete else f"{lane.length} or more",
+                end=rfc3339(lane.suspended_until),
             )
 
     def _wake(self, lane: Lane, at: float | None) -> None:
@@ -278,8 +291,8 @@ class DeliveryQueue(Service):
             lane.timer.cancel()
             lane.timer = None
         if at is not None and self.running:
-            # How long a lane is kept may not be known yet.
-            delay = self._every if at == inf else max(0.0, at - self._clock.seconds())
+            # When its deliveries end may not be known yet.
+            delay = self._poll_interval if at == inf else max(0.0, at - self._clock.seconds())
             lane.timer = self._clock.callLater(delay, self._woken, lane)
 
     def _woken(self, lane: Lane) -> None:
@@ -288,23 +301,23 @@ class DeliveryQueue(Service):
 
     # What the journal holds
 
-    async def _look(self) -> None:
+    async def _poll_journal(self) -> None:
         """
-        Read the lanes again if somebody else has written to the journal.
+        Read the lanes again if another process has written to the journal.
         """
         try:
-            if self._listed:
-                self._listed = not await self._journal.changed()
-            if not self._listed:
+            if self._lanes_read:
+                self._lanes_read = not await self._journal.changed()
+            if not self._lanes_read:
                 await self._adopt()
-            names = [] if self._listed else await self._journal.destinations()
+            names = [] if self._lanes_read else await self._journal.destinations()
         except JournalUnavailable as error:
-            self._say_unavailable(error)
+            self._log_unavailable(error)
             return
         self._logged.reset()
-        if self._listed:
+        if self._lanes_read:
             return
-        self._listed = True
+        self._lanes_read = True
         for name in names:
             self._lane(name)
         for lane in self._lanes.values():
@@ -317,16 +330,20 @@ class DeliveryQueue(Service):
         begun.addBoth(lambda _: self._readings.discard(begun))
         return begun
 
-    async def _fill(self, lane: Lane, after: Due | None, limit: int) -> None:
+    async def _read_lane(self, lane: Lane, after: Due | None, limit: int) -> None:
         try:
             found = await self._journal.due(lane.name, after, limit)
         except CancelledError:
             if not self.running:
                 return
         except JournalUnavailable as error:
-            self._say_unavailable(error)
+            self._log_unavailable(error)
         except Exception:  # noqa: BLE001 - a defect here must not stop the lane for ever
-            self.log.failure("cannot read what is pending for {destination}, will try again", destination=lane.name)
+            self.log.failure(
+                "cannot read the pending deliveries for {destination}; retrying in {delay}",
+                destination=lane.name,
+                delay=Seconds(self._limits.first_pause),
+            )
         else:
             self._logged.reset()
             lane.end_reading(found, complete=len(found) < limit)
@@ -336,13 +353,13 @@ class DeliveryQueue(Service):
         self._pause(lane, self._limits.first_pause)
         self._serve_lanes(lane)
 
-    def _say_unavailable(self, error: JournalUnavailable) -> None:
+    def _log_unavailable(self, error: JournalUnavailable) -> None:
         """
-        Say once that the journal is away, not every second.
+        Log an outage of the journal once, not every second.
         """
         if self._logged.is_new():
             self.log.warn(
-                "the journal cannot be read or written, deliveries wait for it: {reason}",
+                "cannot read or write the journal: {reason}; deliveries wait for it",
                 reason=str(error),
             )
 
@@ -356,9 +373,9 @@ class DeliveryQueue(Service):
         self._in_flight += 1
         attempt = Deferred.fromCoroutine(self._attempt(lane, due, submitted))
         self._attempting.add(attempt)
-        attempt.addBoth(self._ended, lane, due, attempt)
+        attempt.addBoth(self._attempt_ended, lane, due, attempt)
 
-    def _ended(self, again: Due | None, lane: Lane, due: Due, attempt: Deferred[Due | None]) -> None:
+    def _attempt_ended(self, again: Due | None, lane: Lane, due: Due, attempt: Deferred[Due | None]) -> None:
         self._attempting.discard(attempt)
         self._in_flight -= 1
         lane.in_flight -= 1
@@ -370,12 +387,12 @@ class DeliveryQueue(Service):
         """
         Run one attempt. Never raises.
 
-        :return: its next place in line, if it has one.
+        :return: when the delivery is due next, if it is still pending.
         """
         try:
             return await self._runner.run(lane, due, submitted)
         except JournalUnavailable as error:
-            self._say_unavailable(error)
+            self._log_unavailable(error)
             self._pause(lane, self._limits.first_pause)
         except CancelledError:
             if not self.running:
@@ -383,8 +400,9 @@ class DeliveryQueue(Service):
             self._pause(lane, self._limits.first_pause)
         except Exception:  # noqa: BLE001 - one delivery's defect must not take the lane with it
             self.log.failure(
-                "cannot attempt {delivery}, will try again",
+                "cannot attempt {delivery}; retrying in {delay}",
                 delivery=due.id,
+                delay=Seconds(self._limits.longest_pause),
                 event_id=due.id.rpartition("-")[0],
                 destination=lane.name,
             )
@@ -394,7 +412,8 @@ class DeliveryQueue(Service):
     async def _finish(self, attempts: Sequence[Deferred[Due | None]]) -> None:
         def abandon() -> None:
             self.log.warn(
-                "{count} did not end in time and will be made again", count=Counted(len(self._attempting), "attempt")
+                "{count} cancelled: no answer before the stop; made again at the next start",
+                count=Counted(len(self._attempting), "attempt"),
             )
             for attempt in attempts:
                 attempt.cancel()

@@ -14,24 +14,24 @@ from itsjustintv.support.backoff import exponential, varied
 
 __all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "after", "delay", "pause", "too_old"]
 
-#: Reasons of ends, stable words for logs and metrics.
+#: Why a delivery ended: stable words for the journal, logs and metrics.
 EXHAUSTED = "exhausted"
 GONE = "gone"
 TOO_OLD = "too old to be news"
 
-# No receiver may silence a destination for longer than this, in seconds.
+# No receiver may pause a destination for longer than this, in seconds.
 _LONGEST_PAUSE = 3600.0
 
-# So many attempts may follow a Retry-After that is shorter than our own delay; then our own is the least, or a receiver
-# that always says 0 would use up all attempts within a second.
+# So many attempts may follow a Retry-After that is shorter than the configured delay; then that delay is the least, or
+# a receiver that always says 0 would use up all attempts within a second.
 _TRUSTED = 3
 
-# Where only the age ends it, attempts after so many are at least so many seconds apart: an impatient schedule would
-# otherwise make hundreds of thousands a day, each of which the journal keeps.
+# Where only the age ends a delivery, attempts after so many are at least so many seconds apart: short delays would
+# otherwise make hundreds of thousands of attempts a day, each of them stored in the journal.
 _EAGER = 10
 _LEAST_DELAY = 30.0
 
-# So many seconds before a delivery expires comes the last attempt, or a hundredth of its life if that is less.
+# The last attempt is made so many seconds before a delivery expires, or a hundredth of its life if that is less.
 _MARGIN = 60.0
 
 
@@ -64,7 +64,7 @@ def delay(retry: Retry, attempts: int, random: Callable[[], float]) -> float:
 
 def pause(attempt: Attempt) -> float:
     """
-    For how many seconds the whole destination is to be left alone after an attempt; at most an hour.
+    For how many seconds the whole destination gets no attempt after this one; at most an hour.
     """
     if attempt.ok or attempt.retry_after is None:
         return 0.0
@@ -85,9 +85,9 @@ def after(
     Decide what becomes of a delivery.
 
     The next attempt comes after :func:`delay`, or later if the receiver asked for that. A receiver that asks for less
-    than our own delay, as a rate limit does, is believed for the first attempts. Where the next attempt would come too
-    late, and there is half of the delay left, the last one is made just in time. Otherwise the delivery expires at
-    once: its end is certain, and an operator should not have to wait to learn it.
+    than the configured delay, as a rate limit does, gets that for the first attempts. If the next attempt would come
+    too late, and half of the delay is left, the last one is made just in time. Otherwise the delivery expires at once:
+    its end is certain, and the operator should not wait to learn it.
 
     :param attempts: how many have ended, this one included.
     :param accepted_at: when the event was accepted.

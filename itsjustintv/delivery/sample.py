@@ -1,5 +1,5 @@
 """
-A notification that nobody needs to believe, to see whether one would arrive.
+Test notifications: whether a destination would get a real one.
 """
 
 from __future__ import annotations
@@ -28,20 +28,18 @@ __all__ = ["SampleRefused", "SampleSender"]
 
 class SampleRefused(ItsJustInTVError):
     """
-    Another test of the same destination is still under way.
+    Another test notification to the same destination is under way.
     """
 
 
 @define(eq=False)
 class SampleSender:
     """
-    Sends test notifications: of the shape of a real one, signed like one, and marked in three places, ``id``, ``test``
-    and the title. Nothing of it is kept: neither the journal nor the memory of what was announced hears of it.
+    Sends test notifications: rendered and signed like a real one, and marked in three places: ``id``, ``test`` and the
+    title. They are neither stored nor deduplicated.
 
-    :ivar send: makes one attempt.
-    :ivar resolve: finds a destination by name, or ``None``.
-    :ivar streamers: those who are configured; a test is about one who is announced there.
-    :ivar new_id: names the event.
+    :ivar streamers: those who are configured; the notification is about one who is announced there.
+    :ivar new_id: makes the id of the event.
     """
 
     _send: Send
@@ -59,13 +57,13 @@ class SampleSender:
         Send one to a destination.
 
         :return: how the only attempt ended; ``None`` when there is no such destination.
-        :raises RehearsalDeclined: there is one under way to it already.
+        :raises SampleRefused: one is under way to it already.
         """
         destination = self._resolve(name)
         if destination is None:
             return None
         if name in self._under_way:
-            raise SampleRefused(f"a test notification is under way to {name} already")
+            raise SampleRefused(f"a test notification to {name} is already under way")
         self._under_way.add(name)
         try:
             attempt = await self._send(self._delivery(name), destination)

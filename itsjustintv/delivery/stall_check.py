@@ -1,5 +1,5 @@
 """
-Whether what is due is being sent, and how much was not.
+A health check: whether due deliveries are being sent, and how many ended undelivered.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["StallCheck"]
 @define(eq=False)
 class StallCheck(MultiService):
     """
-    Looks from time to time for how long the delivery that should have been the next one has been due.
+    Checks at an interval for how long the oldest due delivery has been due.
 
-    A retry is due when its pause is over, so a receiver that is away is no backlog; one that is too slow for what is to
-    be sent to it, or asked to be left alone for long, is one.
+    A retry is due when its delay is over, so a receiver that is down does not fail the check; one that is too slow for
+    its deliveries, or asked for a long pause, does.
 
     :ivar earliest: when the first delivery that has not ended was, or will be, due; ``None`` when all have ended.
-    :ivar undelivered: counts the dead and the expired deliveries that are kept.
-    :ivar patience: seconds for which something may be due.
+    :ivar undelivered: counts the dead and the expired deliveries in the journal.
+    :ivar limit: seconds for which a delivery may be due.
     """
 
     _earliest: Callable[[], Deferred[float | None]]
     _undelivered: Callable[[], Deferred[int]]
     _clock: IReactorTime
-    _every: float = 15.0
-    _patience: float = 300.0
+    _interval: float = 15.0
+    _limit: float = 300.0
     _due_at: float | None = field(default=None, init=False)
     _count: int | None = field(default=None, init=False)
 
@@ -44,29 +44,29 @@ class StallCheck(MultiService):
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        PeriodicService(self._clock, self._every, "look for deliveries that are due", self._look).setServiceParent(self)
+        PeriodicService(self._clock, self._interval, "check for stalled deliveries", self._check).setServiceParent(self)
 
     def problem(self) -> str | None:
         """
         Say for how long something has been due, if that is too long. Answers at once.
         """
         late = 0.0 if self._due_at is None else self._clock.seconds() - self._due_at
-        if late <= self._patience:
+        if late <= self._limit:
             return None
-        # By the minute, so that it is not something else at every look.
-        return f"a delivery has been due for {duration(ceil(late / 60) * 60)} (limit {duration(self._patience)})"
+        # By the minute, so that the text does not change at every check.
+        return f"a delivery has been due for {duration(ceil(late / 60) * 60)} (limit {duration(self._limit)})"
 
     def public(self) -> Mapping[str, object]:
         """
-        What anyone may know, as of the last look; ``None`` before the first.
+        What ``/health`` shows to anyone, as of the last check; ``None`` before the first.
         """
         return {"undelivered": self._count}
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """
-        Look once.
+        Read what the check is about.
 
-        :raises JournalUnavailable: what was due is still due.
+        :raises JournalUnavailable: the last values stand.
         """
         self._due_at = await self._earliest()
         self._count = await self._undelivered()

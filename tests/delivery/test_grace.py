@@ -55,7 +55,7 @@ class GraceTests(QueueTestCase):
             clock=self.clock,
             random=lambda: 0.5,
             limits=self.limits,
-            ends=self.absences.ends,
+            grace_end=self.absences.ends,
             forget=self.absences.forget,
             orphaned=lambda each: self.streamers.ends(each.streamer) if each.streamer in self.gone else None,
         )
@@ -244,10 +244,10 @@ class GraceTests(QueueTestCase):
             lines,
             [
                 (
-                    "destination home is not configured any more: its deliveries (2) are suspended, and end at"
+                    "destination home was removed from the configuration; its deliveries (2) are suspended, and end at"
                     " 2023-11-14T22:23:20Z unless it is configured again"
                 ),
-                "destination home is configured again: its deliveries continue",
+                "destination home is configured again; its deliveries continue",
             ],
         )
 
@@ -308,7 +308,7 @@ class ReloadMachine(RuleBasedStateMachine):
             clock=self.clock,
             random=lambda: 0.5,
             limits=QueueLimits(window=4),
-            ends=self.absences.ends,
+            grace_end=self.absences.ends,
             forget=self.absences.forget,
         )
         self.absences.startService()

@@ -80,13 +80,13 @@ class Line(RuleBasedStateMachine):
             self.journal[name] = self.now + delay
             self.lane.release(name, Due(self.now + delay, name))
 
-    @precondition(lambda self: self.reading is None and self.lane.wants)
+    @precondition(lambda self: self.reading is None and self.lane.room)
     @rule()
     def begin_reading(self) -> None:
         """
         The journal is asked; it answers with what it holds now, later.
         """
-        limit = self.lane.wants
+        limit = self.lane.room
         after = self.lane.begin_reading()
         found = [each for each in self.pending() if after is None or each > after][:limit]
         self.reading = found, len(found) < limit
@@ -142,7 +142,7 @@ class Line(RuleBasedStateMachine):
             self.lane.release(name, None)
         self.now += 100
         for _ in range(10 * len(self.journal) + 10):
-            if self.lane.wants:
+            if self.lane.room:
                 self.begin_reading()
                 self.end_reading(False)
             due = self.lane.head(self.now)
@@ -180,7 +180,7 @@ class LaneTests(SynchronousTestCase):
         lane.release("0", Due(5.0, "0"))
         lane.end_reading([Due(4.0, "4")], complete=True)
         self.assertIsNone(lane.head(9.0))
-        self.assertEqual(lane.wants, SIZE)
+        self.assertEqual(lane.room, SIZE)
         self.assertIsNone(lane.begin_reading())
 
     def test_pause_is_never_shortened(self) -> None:

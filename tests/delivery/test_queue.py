@@ -493,7 +493,7 @@ class FairnessTests(QueueTestCase):
     Nobody waits for somebody else's receiver.
     """
 
-    limits = QueueLimits(at_once=64, ceiling=70)
+    limits = QueueLimits(shared=64, ceiling=70)
 
     def test_two_at_once(self) -> None:
         """
@@ -509,7 +509,7 @@ class FairnessTests(QueueTestCase):
         """
         While destinations that never answer hold every slot and have more to do, the others are delivered to at once.
         """
-        holes = self.limits.at_once // self.retry.concurrency + 1
+        holes = self.limits.shared // self.retry.concurrency + 1
         self.start()
         for number in range(holes):
             self.submit(*(delivery(f"hole-{number}-{each}", f"hole-{number}") for each in range(5)))
@@ -518,7 +518,7 @@ class FairnessTests(QueueTestCase):
             self.submit(*(delivery(f"well-{number}-{each}", f"well-{number}") for each in range(5)))
         states = [self.state(f"well-{number}-{each}")[0] for number in range(20) for each in range(5)]
         self.assertEqual(Counter(states), {State.DELIVERED: 100}, "deliveries to healthy destinations")
-        self.assertEqual(self.queue.under_way, self.limits.at_once + 1, "attempts at blackholes")
+        self.assertEqual(self.queue.under_way, self.limits.shared + 1, "attempts at blackholes")
 
     def test_second_attempts_are_rationed(self) -> None:
         """
@@ -923,11 +923,11 @@ class LifeCycleTests(QueueTestCase):
 
     def test_loop_that_ended(self) -> None:
         """
-        A queue that does not look at the journal any more says so.
+        A queue that does not poll the journal any more says so.
         """
         self.start()
         self.assertIsNone(self.queue.problem())
-        self.queue._loop._loop.stop()
+        self.queue._poll._loop.stop()
         self.assertEqual(self.queue.problem(), "the loop has ended")
 
     def test_reading_that_is_cancelled(self) -> None:

@@ -47,7 +47,7 @@ class ReportTests(SynchronousTestCase):
         for wait, text in ((0.4, "400 ms"), (1.5, "1.5 s"), (30.0, "30 s"), (5400.0, "1 h 30 min")):
             with self.subTest(wait):
                 line, delay = self.said(wait)
-                self.assertTrue(line.endswith(f"main answered 503. Trying again in {text}"), line)
+                self.assertTrue(line.endswith(f"main answered 503. Retrying in {text}"), line)
                 self.assertAlmostEqual(wait, float(str(delay)))
 
     def test_how_old_is_too_old(self) -> None:
@@ -59,7 +59,7 @@ class ReportTests(SynchronousTestCase):
         outcome = Outcome(delivery=after, attempt=None, at=1000.0 + 21660.0)
         report(Logger("test", observer=events.append), BEFORE, outcome, 21600.0)
         line = formatEvent(events[0])
-        self.assertIn("does not go to main: accepted 6 h 1 min ago (limit 6 h).", line)
+        self.assertIn("to main expired: accepted 6 h 1 min ago (limit 6 h).", line)
         self.assertTrue(line.endswith("itsjustintv deliveries retry event1-1"), line)
 
     def ended(self, state: State, attempt: Attempt | None, before: Delivery = BEFORE) -> str:

@@ -42,7 +42,7 @@ class World:
     quiet_until: dict[str, float] = field(factory=dict)
     outcomes: list[Outcome] = field(factory=list)
     retry: Retry = field(factory=Retry)
-    limits: QueueLimits = field(factory=lambda: QueueLimits(at_once=8, ceiling=10, window=12))
+    limits: QueueLimits = field(factory=lambda: QueueLimits(shared=8, ceiling=10, window=12))
     every: float = 1.0
     random: Random = field(init=False)
     queue: DeliveryQueue = field(init=False)
@@ -67,7 +67,7 @@ class World:
             clock=self.clock,
             random=self.random.random,
             limits=self.limits,
-            every=self.every,
+            poll_interval=self.every,
         )
 
     def record(self, outcome: Outcome) -> None:
