@@ -105,18 +105,18 @@ class ApiResource(Resource):
             return self._describe(request)
         found = [(each, given) for each in OPERATIONS if (given := _match(each.path, path)) is not None]
         if not found:
-            return give_problem(request, http.NOT_FOUND, f"the document of this API is {ROOT}{_DOCUMENT}")
+            return give_problem(request, http.NOT_FOUND, f"no such path: the API is described at {ROOT}{_DOCUMENT}")
         wanted = "GET" if request.method == b"HEAD" else request.method.decode("latin-1")
         for operation, given in found:
             if operation.method == wanted:
                 return later(request, self._answer(request, operation, given))
         request.setHeader(b"Allow", ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
-        return give_problem(request, http.NOT_ALLOWED, "this is asked with another method")
+        return give_problem(request, http.NOT_ALLOWED, "use a method that the header Allow lists")
 
     def _describe(self, request: Request) -> int:
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "this is asked with another method")
+            return give_problem(request, http.NOT_ALLOWED, "use a method that the header Allow lists")
         return give(request, self._document, b"application/json")
 
     async def _answer(self, request: Request, operation: Operation, given: Mapping[str, str]) -> None:
@@ -164,13 +164,13 @@ def _values(operation: Operation, given: Mapping[str, str], uri: bytes) -> Mappi
             uri.partition(b"?")[2].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50
         ):
             if name not in known:
-                raise BadRequest(f"{name[:50]}: there is no such parameter")
+                raise BadRequest(f"{name[:50]}: no such parameter")
             if name in asked:
                 raise BadRequest(f"{name}: must be given once")
             asked[name] = text
         asked |= {name: unquote_to_bytes(text).decode("utf-8") for name, text in given.items()}
     except ValueError:
-        raise BadRequest("the address: must be UTF-8, percent-encoded") from None
+        raise BadRequest("the URL: must be UTF-8, percent-encoded") from None
     return {name: _value(each, asked.get(each.name)) for name, each in operation.parameters.items()}
 
 

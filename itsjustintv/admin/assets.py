@@ -43,7 +43,7 @@ class Asset(Resource):
         """
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "a file can only be read")
+            return give_problem(request, http.NOT_ALLOWED, "use GET to read a file")
         request.setHeader(b"Cache-Control", _YEAR)
         return give(request, self._data, self._type)
 
@@ -85,16 +85,16 @@ class AvatarResource(Resource):
         """
         found = _PATH.fullmatch(request.path)
         if found is None:
-            return give_problem(request, http.NOT_FOUND, "there is no such picture")
+            return give_problem(request, http.NOT_FOUND, "no such picture")
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "a picture can only be read")
+            return give_problem(request, http.NOT_ALLOWED, "use GET to read a picture")
         return later(request, self._answer(request, found[1].decode("ascii")))
 
     async def _answer(self, request: Request, user_id: str) -> None:
         picture = await self._sources.picture(user_id)
         if picture is None or picture.data is None:
-            give_problem(request, http.NOT_FOUND, "there is no such picture")
+            give_problem(request, http.NOT_FOUND, "no such picture")
             return
         request.setHeader(b"Cache-Control", b"private, max-age=3600")
         give(request, picture.data, picture.mime_type.encode("ascii"))

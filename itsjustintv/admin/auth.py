@@ -261,7 +261,7 @@ class LoginResource(Resource):
             return redirect(request, b"/") if known else self._show(request, "")
         if request.method != b"POST":
             request.setHeader(b"Allow", b"GET, HEAD, POST")
-            return give_problem(request, http.NOT_ALLOWED, "the form is read with GET and sent with POST")
+            return give_problem(request, http.NOT_ALLOWED, "use GET to show the form and POST to send it")
         try:
             known = self._access.takes(request, form(request).get("token", "").strip().encode("utf-8"))
         except Hasty as error:
@@ -269,7 +269,7 @@ class LoginResource(Resource):
             words = f"Too many wrong tokens: try again in {duration(error.wait)}."
             return self._show(request, words, TOO_MANY_REQUESTS)
         if not known:
-            return self._show(request, "That is not the token.", http.FORBIDDEN)
+            return self._show(request, "Wrong token.", http.FORBIDDEN)
         request.addCookie(
             COOKIE,
             self._access.session(),
@@ -299,8 +299,8 @@ class LoginResource(Resource):
                     aria_describedby="hint",
                 ),
                 el("p", problem, class_="bad", role="alert") if problem else None,
-                el("button", "Open", type="submit"),
-                el("p", "It is admin.token in the configuration of the daemon.", id="hint", class_="quiet"),
+                el("button", "Log in", type="submit"),
+                el("p", "admin.token in the daemon's configuration", id="hint", class_="quiet"),
                 method="post",
                 action="/login",
             ),
@@ -322,7 +322,7 @@ class LogoutResource(Resource):
         """
         if request.method != b"POST":
             request.setHeader(b"Allow", b"POST")
-            return give_problem(request, http.NOT_ALLOWED, "a session is ended with POST")
+            return give_problem(request, http.NOT_ALLOWED, "use POST to log out")
         request.addCookie(COOKIE, b"", path=b"/", max_age=b"0", httpOnly=True, sameSite="strict")
         return redirect(request, b"/login")
 

@@ -62,7 +62,8 @@ class DeliveryResource(Resource):
                 status, content = http.NOT_FOUND, [_sorry(f"There is no delivery {name[:100]} in the journal.")]
             else:
                 event = to_event_view(found, self._sources.signing)
-                content = _content(event, event.deliveries[0], Forms(self._access.form_proof()))
+                [story] = found.deliveries
+                content = _content(event, event.deliveries[0], Forms(self._access.form_proof()), requeued=story.revived)
         body = [
             el("a", "Skip to the content", href="#main", class_="skip"),
             el("header", el("p", el("a", "itsjustintv", href="/"), class_="home")),
@@ -76,14 +77,14 @@ def _sorry(words: str) -> Markup:
     return el("section", el("h1", "Delivery"), el("p", foreign(words)))
 
 
-def _content(event: EventView, each: DeliveryView, forms: Forms) -> Sequence[Markup | None]:
+def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bool) -> Sequence[Markup | None]:
     facts = (
         ("State", [badge(tone_of(each.state), each.state.value), " ", foreign(each.reason)]),
-        ("To", foreign(each.destination)),
-        ("Of", [channel(event.login, event.name), f" {event.deed} ", when(event.received_at)]),
-        ("Accepted", when(each.accepted_at)),
+        ("Destination", foreign(each.destination)),
+        ("Event", [channel(event.login, event.name), f" {event.deed} ", when(event.received_at)]),
+        ("Requeued" if requeued else "Accepted", when(each.accepted_at)),
         ("Prepared", when(each.prepared_at, "not yet")),
-        ("Ended", when(each.finished_at, "not yet")),
+        ("Finished", when(each.finished_at, "not yet")),
         ("Next attempt", when(each.next_attempt_at, "none")),
         ("Id", el("code", each.id)),
     )
@@ -102,16 +103,16 @@ def _content(event: EventView, each: DeliveryView, forms: Forms) -> Sequence[Mar
             id="delivery",
         ),
         *(_attempt(number, tried) for number, tried in enumerate(each.tries, 1)),
-        None if each.tries else el("section", el("h2", "Attempts"), el("p", "None was made yet.", class_="quiet")),
+        None if each.tries else el("section", el("h2", "Attempts"), el("p", "No attempt yet.", class_="quiet")),
         el(
             "section",
             el("h2", "Payload"),
-            el("p", "The body of every request above. The bytes of the picture, if any, are left out.", class_="quiet"),
+            el("p", "The body of every request above, without the bytes of the picture.", class_="quiet"),
             _literally(
                 visible_json(orjson.dumps(each.payload, option=orjson.OPT_INDENT_2).decode()).split("\n"), "Payload"
             )
             if each.payload is not None
-            else el("p", "There is none: it was not built yet, or is not JSON of ours.", class_="quiet"),
+            else el("p", "No payload: it was not built yet, or is not JSON.", class_="quiet"),
             id="payload",
         ),
         _stored(each.tries) if each.tries else None,
@@ -128,8 +129,8 @@ def _stored(tries: Sequence[AttemptView]) -> Markup:
     """
     sources = dict.fromkeys(each.request.source for each in tries if each.request)
     answers = (
-        "Of an answer it stores the status, the time to wait that the receiver asked for, and the first 2 KiB of the"
-        " body on one line, without secrets; no headers."
+        "Of a response the journal stores the status, Retry-After, and the first 2 KiB of the body on one line, without"
+        " secrets. It does not store its headers."
     )
     return el("section", el("h2", "What is stored"), [el("p", each, class_="quiet") for each in (*sources, answers)])
 
@@ -147,7 +148,7 @@ def _attempt(number: int, tried: AttemptView) -> Markup:
         el(
             "div",
             el("div", el("h3", "Request"), *_request(tried.request, number)),
-            el("div", el("h3", "Answer"), *_answer(tried, number)),
+            el("div", el("h3", "Response"), *_answer(tried, number)),
             class_="exchange",
         ),
         data_key=f"attempt-{tried.started_at}",
@@ -168,12 +169,12 @@ def _request(request: RequestView | None, number: int) -> Sequence[Markup]:
 
 def _answer(tried: AttemptView, number: int) -> Sequence[Markup | None]:
     if tried.status is None:
-        return (el("p", "No answer came.", class_="quiet"),)
+        return (el("p", "No response.", class_="quiet"),)
     lines = [f"HTTP {tried.status}"]
     if tried.retry_after is not None:
         lines.append(f"Retry-After: {duration(tried.retry_after)}")
     lines += ["", tried.response or "[no body]"]
-    return (_literally(lines, f"Answer to attempt {number}"),)
+    return (_literally(lines, f"Response to attempt {number}"),)
 
 
 def _literally(lines: Sequence[str], label: str) -> Markup:

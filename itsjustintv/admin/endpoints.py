@@ -50,7 +50,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_BAD_CURSOR = "this list goes on nowhere at this cursor: it must be what next said with the same filters"
+_BAD_CURSOR = "no such position: cursor must be the next of the same list with the same filters"
 _LIMIT = 200
 _LONGEST = 200
 

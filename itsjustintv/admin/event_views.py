@@ -231,7 +231,7 @@ def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventVi
 #: Stands for what is a secret, or is not stored.
 HIDDEN, NOT_STORED = "[redacted]", "[not stored]"
 
-_SOURCE = "The journal stores neither the address nor the headers of a request: this is put together from "
+_SOURCE = "The journal does not store the URL and the headers of a request; this one is reconstructed from "
 
 
 @frozen(kw_only=True)
@@ -277,9 +277,9 @@ def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | Non
         ("Content-Length", NOT_STORED),
         ("User-Agent", f"itsjustintv/{NOT_STORED}"),
     ]
-    source = f"{_SOURCE}what all requests have. The destination is not configured now: how it was signed is not known."
+    source = f"{_SOURCE}what all requests have in common. How it was signed is not known: the destination was removed."
     if signing is not None:
-        source = f"{_SOURCE}the payload, the time of the attempt and how the destination is configured now."
+        source = f"{_SOURCE}the payload, the time of the attempt and the current configuration of the destination."
         signable = Signable(
             secret="",
             header=signing.header,

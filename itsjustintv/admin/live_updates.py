@@ -182,7 +182,7 @@ class EventsResource(Resource):
         """
         if request.method != b"GET":
             request.setHeader(b"Allow", b"GET")
-            return give_problem(request, http.NOT_ALLOWED, "a stream is read with GET")
+            return give_problem(request, http.NOT_ALLOWED, "use GET to read the stream")
         client = self._client(request)
         if self._pulse.is_full(client):
             request.setHeader(b"Retry-After", b"10")

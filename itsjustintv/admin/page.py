@@ -131,7 +131,7 @@ class PageResource(Resource):
             el(
                 "footer",
                 el("a", "API", href="/api/v1/openapi.json"),
-                None if self._access.open else _leave(),
+                None if self._access.open else _log_out(),
             ),
         ]
         give(request, page("itsjustintv", HEAD, body, data_version=version), HTML, status)
@@ -210,20 +210,20 @@ class ActionResource(Resource):
         what = request.path.rpartition(b"/")[2].decode("latin-1")
         if request.method != b"POST":
             request.setHeader(b"Allow", b"POST")
-            return give_problem(request, http.NOT_ALLOWED, "a button is pressed with POST")
+            return give_problem(request, http.NOT_ALLOWED, "use POST for actions")
         fields = form(request)
         if not self._access.is_form_proof(fields.get("proof", "")):
             return give_problem(
-                request, http.FORBIDDEN, "this form is not one of ours, or is too old: load the page again"
+                request, http.FORBIDDEN, "this form is not from this page, or has expired: reload the page"
             )
         return later(request, self._answer(request, self._do(what, unquote(fields.get("about", ""), errors="replace"))))
 
     async def _do(self, what: str, about: str) -> Sequence[object]:
         if what == "retry":
             await self._sources.retry(about)
-            return [foreign(about), " is sent again."]
+            return [foreign(about), " is requeued."]
         if what == "resend":
-            return [foreign(about), " is sent again, as ", foreign(await self._sources.resend(about)), "."]
+            return [foreign(about), " is sent again as ", foreign(await self._sources.resend(about)), "."]
         if what == "cancel":
             await self._sources.cancel(about)
             return [foreign(about), " is cancelled."]
@@ -260,8 +260,8 @@ def _standing(status: StatusView) -> Markup:
     return badge(_TONES[status.status], status.status)
 
 
-def _leave() -> Markup:
-    return el("form", el("button", "Leave", type="submit"), method="post", action="/logout", class_="leave")
+def _log_out() -> Markup:
+    return el("form", el("button", "Log out", type="submit"), method="post", action="/logout", class_="leave")
 
 
 def _alarm(reasons: Sequence[str], *, grave: bool) -> Markup:
@@ -270,22 +270,22 @@ def _alarm(reasons: Sequence[str], *, grave: bool) -> Markup:
 
 
 def _defect(imbalance: int) -> Markup:
-    words = f"{imbalance:,} deliveries are unaccounted for. That is a defect of itsjustintv: please report it."
+    words = f"{imbalance:,} deliveries are unaccounted for. This is a defect of itsjustintv: please report it."
     return el("div", el("p", words), class_="alarm bad", role="alert", id="defect")
 
 
 def _tiles(status: StatusView) -> Markup:
     account, subscriptions = status.accounting, status.subscriptions
     ever = account.dead + account.expired
-    on_the_way = account.pending + account.accepted
+    in_progress = account.pending + account.accepted
     tiles = (
         ("Live now", f"{status.live:,}", f"of {status.streamers:,}", "#streamers", ""),
         ("Subscribed", f"{subscriptions.enabled:,}", f"of {status.streamers:,}", "#streamers",
          "bad" if subscriptions.broken else ""),
         ("Delivered", f"{account.delivered:,}", "", "#timeline", ""),
-        ("On the way", f"{on_the_way:,}", "", "#waiting" if account.pending else "/?state=accepted#timeline",
-         "warn" if on_the_way else ""),
-        ("Undelivered", f"{status.undelivered:,}", f"of {ever:,} ever" if ever != status.undelivered else "",
+        ("In progress", f"{in_progress:,}", "", "#waiting" if account.pending else "/?state=accepted#timeline",
+         "warn" if in_progress else ""),
+        ("Undelivered", f"{status.undelivered:,}", f"of {ever:,} in total" if ever != status.undelivered else "",
          "#undelivered" if status.undelivered else "/?state=undelivered#timeline",
          "bad" if status.undelivered else ""),
     )  # fmt: skip
@@ -304,7 +304,7 @@ def _tiles(status: StatusView) -> Markup:
             for name, number, more, link, tone in tiles
         ],
         class_="tiles",
-        aria_label="In short",
+        aria_label="Summary",
     )
 
 
@@ -322,9 +322,9 @@ def _certificates(found: Sequence[CertificateView]) -> Markup | None:
             el(
                 "p",
                 "expires ",
-                when(each.expires_at, "there is none yet"),
-                " · renewed ",
-                when(each.renew_at, "by you"),
+                when(each.expires_at, "no certificate yet"),
+                " · renewal ",
+                when(each.renew_at, "by the operator"),
                 class_="quiet",
             ),
             el("p", foreign(each.problem), class_="bad") if each.problem else None,
@@ -348,7 +348,7 @@ def _configuration(found: ConfigurationView) -> Markup:
         else None,
         _facts(
             (
-                ("State", badge("bad", "the file cannot be used") if found.problems else badge("good", "in use")),
+                ("State", badge("bad", "the file is invalid") if found.problems else badge("good", "in use")),
                 ("In use since", when(found.changed_at)),
                 ("Reloads", f"{found.applied:,} applied, {found.failed:,} failed"),
                 ("Hash", el("code", found.hash)),
@@ -378,7 +378,7 @@ def _twitch(rate: RateView, status: StatusView) -> Markup:
                 (
                     "Subscriptions",
                     [
-                        f"{subscriptions.enabled:,} enabled, {subscriptions.pending:,} being verified",
+                        f"{subscriptions.enabled:,} enabled, {subscriptions.pending:,} pending verification",
                         f", {subscriptions.broken:,} broken",
                     ],
                 ),
@@ -388,7 +388,7 @@ def _twitch(rate: RateView, status: StatusView) -> Markup:
                     if subscriptions.max_total_cost
                     else "not known yet",
                 ),
-                ("Looked at", when(subscriptions.checked_at)),
+                ("Checked", when(subscriptions.checked_at)),
             )
         ),
         api="/rate",
@@ -404,7 +404,7 @@ def _daemon(status: StatusView) -> Markup:
             (
                 ("Version", status.version),
                 ("Started", when(status.started_at)),
-                ("Attempts under way", f"{status.under_way:,}"),
+                ("Attempts in progress", f"{status.under_way:,}"),
                 ("Filtered, cancelled", f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}"),
             )
         ),

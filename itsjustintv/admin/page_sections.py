@@ -52,7 +52,7 @@ _TONES = {
 }
 _SUBSCRIBED = {
     Subscribed.ENABLED: ("good", "subscribed"),
-    Subscribed.PENDING: ("warn", "being verified"),
+    Subscribed.PENDING: ("warn", "pending verification"),
     Subscribed.BROKEN: ("bad", "not subscribed"),
     Subscribed.UNKNOWN: ("warn", "not known yet"),
     Subscribed.UNKNOWN_LOGIN: ("bad", "unknown login"),
@@ -191,7 +191,7 @@ def _streamer(each: StreamerView) -> Markup:
         el(
             "p",
             [(fact, " · ") for fact in facts],
-            "began ",
+            "started ",
             when(each.live_since),
             class_="quiet",
         ),
@@ -276,10 +276,10 @@ def timeline(
     if found:
         content = el("ol", [_event(each) for each in found], class_="timeline")
     elif chosen and goes_on is not None:
-        content = el("p", "Nothing like that among those looked at; there are older ones.", class_="quiet")
+        content = el("p", "No match among the events searched so far; choose Older to search on.", class_="quiet")
     else:
         words = "No event in the journal matches." if chosen else "No streamer has gone live yet."
-        content = el("p", "That is all." if choice.cursor else words, class_="quiet")
+        content = el("p", "No older events." if choice.cursor else words, class_="quiet")
     kept = (("query", query),)
     links = [
         el("a", "Latest", href=f"/?{choice.query(*kept)}#timeline") if choice.cursor else None,
@@ -329,7 +329,7 @@ def _filters(choice: Choice, names: Sequence[str], states: Sequence[str], kept: 
 
 
 def _event(each: EventView) -> Markup:
-    recovered = badge("warn", "found late") if each.recovered else None
+    recovered = badge("warn", "recovered") if each.recovered else None
     return el(
         "li",
         el("p", channel(each.login, each.name), f" {each.deed} ", recovered, when(each.received_at), class_="name"),
@@ -346,7 +346,7 @@ def _way(event: EventView, delivery: DeliveryView) -> Markup:
     One delivery, stage by stage.
     """
     stages: list[tuple[str, str | None]] = [
-        ("began", event.started_at),
+        ("started", event.started_at),
         ("received", event.received_at),
         ("prepared", delivery.prepared_at),
         *((("first attempt", delivery.tries[0].started_at),) if delivery.tries else ()),
@@ -421,7 +421,7 @@ def _queue(each: DestinationView) -> object:
 def _last(each: DestinationView) -> object:
     signed = f"signed ({each.signature})" if each.signed else "not signed"
     if each.last is None:
-        return f"Nothing was sent yet · {signed}"
+        return f"Nothing sent yet · {signed}"
     if each.last.ok:
         return ["Delivered ", when(each.last.at), f" in {duration(each.last.duration)} · {signed}"]
     return [
@@ -442,7 +442,7 @@ def waiting(
     rows = [
         _row(
             each,
-            ["next attempt ", when(each.next_attempt_at), f" · {each.attempts} so far"]
+            ["next attempt ", when(each.next_attempt_at), f" · {count(each.attempts, 'attempt')} so far"]
             if configured(each.destination)
             else [badge("warn", "suspended"), " the destination is not configured now"],
             forms,
@@ -451,7 +451,7 @@ def waiting(
     ]
     content = (el("ul", rows, class_="rows"), _all(found, total, "pending"))
     return section(
-        "waiting", "On the way", _shown(found, total), *content, api=f"/deliveries?state=pending&limit={len(found)}"
+        "waiting", "In progress", _shown(found, total), *content, api=f"/deliveries?state=pending&limit={len(found)}"
     )
 
 
@@ -499,7 +499,7 @@ def orders(each: DeliveryView, forms: Forms) -> Markup | None:
         words, what = "Send again", "resend"
     else:
         return None
-    though = ", though it was delivered" if what == "resend" else ""
+    though = ", although it was delivered" if what == "resend" else ""
     return forms.button(
         words,
         what,

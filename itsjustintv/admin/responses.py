@@ -146,7 +146,7 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
             request.processingFailed(failure)
         else:
             _log.failure("request to the admin page failed with an exception; answered 500", failure)
-            give_problem(request, http.INTERNAL_SERVER_ERROR, "a defect; see the log")
+            give_problem(request, http.INTERNAL_SERVER_ERROR, "internal error; see the log")
 
     request.notifyFinish().addErrback(left)
     answer = Deferred.fromCoroutine(answering)
@@ -162,5 +162,5 @@ def read(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], 
     """
     if request.method not in (b"GET", b"HEAD"):
         request.setHeader(b"Allow", b"GET, HEAD")
-        return give_problem(request, http.NOT_ALLOWED, "the page is read with GET")
+        return give_problem(request, http.NOT_ALLOWED, "use GET to read the page")
     return later(request, answer(request))

@@ -17,10 +17,10 @@ __all__ = ["AdminResource"]
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
-_NAME = "Host must be exactly one name with or without a port, and the target of the request a path"
-_NAMES = (
-    "without admin.token the page is served under one name of this machine, such as localhost, in Host, and not through"
-    " a proxy: a proxy must hand the name on, and needs a token"
+_BAD_HOST = "the request must have one Host header, with one name and perhaps a port, and a path as its target"
+_NOT_LOOPBACK = (
+    "without admin.token, Host must be localhost or a loopback address, and no proxy may forward the request; to use a"
+    " proxy, set admin.token and let the proxy pass on Host"
 )
 
 
@@ -59,7 +59,7 @@ class AdminResource(Resource):
         harden(request)
         access = self._access
         if not access.reached_rightly(request):
-            return give_problem(request, http.FORBIDDEN, _NAMES if access.open else _NAME)
+            return give_problem(request, http.FORBIDDEN, _NOT_LOOPBACK if access.open else _BAD_HOST)
         public = self._public.get(request.path)
         try:
             entry = None if public else access.admits(request)
@@ -69,10 +69,10 @@ class AdminResource(Resource):
             return self._turn_away(request)
         rightly = access.is_for_us if request.method in _SAFE else access.means_it
         if entry is not Entry.BEARER and not rightly(request):
-            return give_problem(request, http.FORBIDDEN, "this was sent by a page of another site")
+            return give_problem(request, http.FORBIDDEN, "the request comes from a page of another site")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:
-            return give_problem(request, http.NOT_FOUND, "there is nothing here")
+            return give_problem(request, http.NOT_FOUND, "no such page")
         answer: bytes | int = resource.render(request)
         return b"" if request.method == b"HEAD" and isinstance(answer, bytes) else answer
 
@@ -86,4 +86,4 @@ class AdminResource(Resource):
         if request.path == b"/" and request.method in _SAFE:
             return redirect(request, b"/login")
         request.setHeader(b"WWW-Authenticate", b'Bearer realm="itsjustintv"')
-        return give_problem(request, http.UNAUTHORIZED, "send admin.token in the header Authorization: Bearer TOKEN")
+        return give_problem(request, http.UNAUTHORIZED, "send admin.token as Authorization: Bearer TOKEN")

@@ -211,8 +211,8 @@ class RequestTests(ApiCase):
             ("what=1", "what"),
             (f"streamer={'a' * 201}", "streamer"),
             ("streamer=a%00", "streamer"),
-            ("streamer=%FF", "the address"),
-            ("&".join(["limit=1"] * 60), "the address"),
+            ("streamer=%FF", "the URL"),
+            ("&".join(["limit=1"] * 60), "the URL"),
         ):
             status, answer = self.ask(f"/deliveries?{query}")
             self.assertEqual((status, answer["detail"].partition(":")[0]), (400, name), query)
@@ -290,7 +290,7 @@ class RequestTests(ApiCase):
         """
         self.house.goes_on = (object(),)  # type: ignore[assignment]
         status, answer = self.ask("/events")
-        self.assertEqual((status, answer["detail"]), (500, "a defect; see the log"))
+        self.assertEqual((status, answer["detail"]), (500, "internal error; see the log"))
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_somebody_hangs_up(self) -> None:

@@ -135,9 +135,9 @@ class PageTests(PageCase):
         text = " ".join(self.outline().texts)
         for words in (
             "healthy", "Tanuki", "live", "Pottery", "1,234 viewers", "subscribed", "Cool_User", "went live",
-            "received", "+500 ms", "first attempt", "delivered", "Undelivered", "Send again", "On the way", "Cancel",
+            "received", "+500 ms", "first attempt", "delivered", "Undelivered", "Send again", "In progress", "Cancel",
             "the receiver answered", "streamers.tanuki", "Send a test", "1 waiting", "global_webhook",
-            "Nothing was sent yet", "hooks.example.org", "server.port: wrong", "storage.path: later", "x: doubtful",
+            "Nothing sent yet", "hooks.example.org", "server.port: wrong", "storage.path: later", "x: doubtful",
             "790 of 800 points", "1 of 10,000", "Version",
         ):  # fmt: skip
             self.assertIn(words, text)
@@ -287,7 +287,7 @@ class PageTests(PageCase):
             self.assertEqual(answer.code, 200, link)
             answers[name] = self.successResultOf(answer.json())
         self.assertEqual([each["id"] for each in answers["Undelivered as JSON"]["items"]], ["e1-1", "e2-1"])
-        self.assertEqual([each["id"] for each in answers["On the way as JSON"]["items"]], ["e3-1"])
+        self.assertEqual([each["id"] for each in answers["In progress as JSON"]["items"]], ["e3-1"])
         self.assertEqual(len(answers["The last hours as JSON"]), 12)
         self.assertIn("query=tanu", links["Streamers as JSON"])
 
@@ -379,7 +379,7 @@ class PageTests(PageCase):
         text = " ".join(self.outline().texts)
         for words in ("No streamer is configured.", "No streamer has gone live yet."):
             self.assertIn(words, text)
-        self.assertNotIn("On the way Cancel", text)
+        self.assertNotIn("In progress Cancel", text)
 
     def test_alarms(self) -> None:
         """
@@ -412,7 +412,7 @@ class PageTests(PageCase):
         """
         Where there is a token there is a button to leave.
         """
-        self.assertNotIn("Leave", self.outline().texts)
+        self.assertNotIn("Log out", self.outline().texts)
         self.token = "0123456789abcdef"
         _, content = self.ask(headers={"Authorization": f"Bearer {self.token}"})
         self.assertIn("/logout", content)
@@ -435,8 +435,8 @@ class ActionTests(PageCase):
         Each button does what it says, and a page tells how that went.
         """
         for what, words in (
-            ("retry", "is sent again"),
-            ("resend", "is sent again, as"),
+            ("retry", "is requeued"),
+            ("resend", "is sent again as"),
             ("cancel", "is cancelled"),
             ("test", "the receiver answered"),
         ):
@@ -622,14 +622,15 @@ class DeliveryTests(PageCase):
             "Delivery", "dead", "streamers.tanuki", "Cool_User", '"title": "Pottery"', "POST [redacted] HTTP/1.1",
             "Content-Type: application/json", "X-Hub-Signature-256: sha256=[not stored]", "webhook-id: e1",
             "webhook-timestamp: 1767323046", "webhook-timestamp: 1767323099", "webhook-signature: v1,[not stored]",
-            "HTTP 503", "Retry-After: 1.5 s", "no <b>tea</b>\\x1b", "No answer came.", "configured now", "Send again",
+            "HTTP 503", "Retry-After: 1.5 s", "no <b>tea</b>\\x1b", "No response.", "current configuration",
+            "Send again",
         ):  # fmt: skip
             self.assertIn(words, text)
         self.assertTrue(found.find("a", href="/api/v1/deliveries/e1-1"))
         del self.house.signings["streamers.tanuki"]
         text = "".join(self.outline("/deliveries/e1-1").texts)
         self.assertNotIn("webhook-signature", text)
-        self.assertIn("how it was signed is not known", text)
+        self.assertIn("How it was signed is not known", text)
 
     def test_what_can_be_done(self) -> None:
         """
@@ -668,6 +669,19 @@ class DeliveryTests(PageCase):
         self.house.away = True
         self.assertEqual(self.ask("/deliveries/e1-1")[0], 503)
 
+    def test_a_requeued_one(self) -> None:
+        """
+        After an operator has requeued a delivery, the time of that is not called the one of its acceptance.
+        """
+        tale = story("e1", State.PENDING)
+        [one] = tale.deliveries
+        later = evolve(one, delivery=evolve(one.delivery, accepted_at=one.attempts[0].started_at + 60))
+        for found, label, other in ((one, "Accepted", "Requeued"), (later, "Requeued", "Accepted")):
+            self.house.stories = [evolve(tale, deliveries=(found,))]
+            text = "|".join(self.outline("/deliveries/e1-1").texts)
+            self.assertIn(f"{label}|2026-01-02 03:0", text)
+            self.assertNotIn(other, text)
+
     def test_before_anything_was_tried(self) -> None:
         """
         A delivery without a payload and without attempts says so.
@@ -677,5 +691,5 @@ class DeliveryTests(PageCase):
         bare = evolve(one, delivery=evolve(one.delivery, body=b""), attempts=())
         self.house.stories = [evolve(tale, deliveries=(bare,))]
         text = "".join(self.outline("/deliveries/e1-1").texts)
-        for words in ("None was made yet.", "it was not built yet", "Cancel"):
+        for words in ("No attempt yet.", "it was not built yet", "Cancel"):
             self.assertIn(words, text)

@@ -185,7 +185,7 @@ async function main() {
   await still.getByRole("button", { name: "Send a test notification to streamers.tanuki", exact: true }).click();
   await still.getByText("The test notification to streamers.tanuki").waitFor();
   await still.getByRole("link", { name: "Back" }).click();
-  await still.getByRole("button", { name: "Leave" }).click();
+  await still.getByRole("button", { name: "Log out" }).click();
   await still.getByLabel("Token").waitFor();
   say("plain");
   await browser.close();

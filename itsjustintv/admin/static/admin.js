@@ -119,7 +119,7 @@
     source.addEventListener("open", () => listening());
     source.addEventListener("change", refresh);
     source.addEventListener("error", ({ target }) => {
-      listening("not up to date: connecting again");
+      listening("not up to date: reconnecting");
       // A refusal ends it: too many pages are open, or the session is over.
       if (target.readyState === EventSource.CLOSED) setTimeout(() => target === source && (listen(), refresh()), 5000);
     });
