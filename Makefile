@@ -5,16 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRIAL ?= $(BIN)/python -m twisted.trial
-# As many workers as there are cores; trial gives each its own folder.
-JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: demo test check coverage bench docs manual pictures lock clean
+.PHONY: demo test quick check coverage bench docs manual pictures lock clean
 
 demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 	@$(BIN)/itsjustintv demo
 
-test: $(INSTALLED)  ## run the tests
-	$(TRIAL) --jobs=$(JOBS) $(TRIALFLAGS) tests
+test: $(INSTALLED)  ## run the tests, several at a time
+	@TRIAL="$(TRIAL)" TRIALFLAGS="$(TRIALFLAGS)" JOBS="$(JOBS)" scripts/test all
+
+quick: $(INSTALLED)  ## lint, types and most of the tests that start no process, in less than a minute
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy & TRIAL="$(TRIAL)" TRIALFLAGS="$(TRIALFLAGS)" JOBS="$(JOBS)" scripts/test quick && wait $$!
 
 check: $(INSTALLED)  ## lint, format and types
 	$(BIN)/ruff check .
