@@ -21,7 +21,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from itsjustintv.simulator import process
+from itsjustintv.simulator import demo_script, process
 from itsjustintv.simulator.demo import demo
 
 #: A daemon that is healthy and does nothing else.
@@ -73,6 +73,7 @@ class DemoTests(TestCase):
         The status is 1, and what is wrong is said, together with the daemon's log.
         """
         self.pretend(USELESS)
+        self.patch(demo_script, "_SOON", 0.5)
         out = StringIO()
         self.assertEqual(await demo(reactor, out), 1)
         self.assertRegex(out.getvalue(), "Not as promised: the daemon did not subscribe to three streamers")

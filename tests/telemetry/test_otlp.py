@@ -215,7 +215,7 @@ class CollectorTests(TestCase):
         While some are under way newer ones are left out: those after them say more.
         """
         self.there.hangs = True
-        collector = self.opened(OTEL_TRACES_EXPORTER="none")
+        collector = self.opened(OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_OTLP_TIMEOUT="1")
         for _ in range(5):
             collector.put_metrics((), 900.0, 1000.0)
         await self.until(lambda: self.there.requests)

@@ -760,7 +760,7 @@ class PaceTests(KeeperTestCase):
         Until the last one is created at least 95 % of what the bucket gave are used, no request is refused, and in the
         end everybody's subscription is enabled.
         """
-        many = int(os.environ.get("ITSJUSTINTV_STREAMERS", "2000"))
+        many = int(os.environ.get("ITSJUSTINTV_STREAMERS", "1200"))
         scene = self.scene
         scene.streamers(*(f"streamer{number}" for number in range(many)))
         scene.twitch.faults.plan(NAME, then=Behaviour(delay=0.1))
