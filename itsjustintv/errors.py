@@ -7,6 +7,9 @@ The exceptions of itsjustintv. Each says by its class what to do next.
     |-- ConfigError          the operator must edit the configuration
     |-- JournalUnavailable   nothing was kept: answer 503, or try the same thing again later
     |-- JournalInUse         another process owns the storage: do not start
+    |-- OperationRefused     this makes no sense for the delivery in its state; the text says why
+    |   `-- DeliveryNotFound     there is no such delivery
+    |-- AmbiguousId          several ids begin so: type more of it
     |-- CannotServe          the port cannot be had: do not start
     |-- Refused              an incoming message is not to be believed or cannot be read
     |   |-- Forged           the signature is missing, malformed or wrong: 403
@@ -24,22 +27,25 @@ The exceptions of itsjustintv. Each says by its class what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
 __all__ = [
     "AcmeProblem",
     "AcmeUnavailable",
+    "AmbiguousId",
     "CannotServe",
     "CertificateError",
     "CertificateUnusable",
     "CertificatesUnsafe",
     "ConfigError",
+    "DeliveryNotFound",
     "Forged",
     "ItsJustInTVError",
     "JournalInUse",
     "JournalUnavailable",
+    "OperationRefused",
     "Problem",
     "Refused",
     "Stale",
@@ -48,6 +54,9 @@ __all__ = [
     "TwitchUnavailable",
     "Unreadable",
 ]
+
+# Candidates that an error lists.
+_LISTED = 10
 
 
 class ItsJustInTVError(Exception):
@@ -102,6 +111,28 @@ class JournalInUse(ItsJustInTVError):
     """
     Another process holds the lock of this journal.
     """
+
+
+class OperationRefused(ItsJustInTVError):
+    """
+    What an operator asked for makes no sense for this delivery; the text says why.
+    """
+
+
+class DeliveryNotFound(OperationRefused):
+    """
+    There is no such delivery.
+    """
+
+
+class AmbiguousId(ItsJustInTVError):
+    """
+    Several ids begin with what an operator typed; the text lists them.
+    """
+
+    def __init__(self, text: str, ids: Sequence[str]) -> None:
+        listed = ", ".join([*ids[:_LISTED], *["..."] * (len(ids) > _LISTED)])
+        super().__init__(f"{text} is ambiguous, type more of it: {listed}")
 
 
 class CannotServe(ItsJustInTVError):

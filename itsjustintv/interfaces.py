@@ -32,10 +32,10 @@ from itsjustintv.support.http_client import Response
 __all__ = [
     "Accept",
     "GraceEnd",
+    "IDeliveryJournal",
     "IDestination",
     "IEnricher",
-    "IJournal",
-    "ILastKnown",
+    "IKeyValues",
     "IOutcomeSink",
     "Match",
     "Render",
@@ -68,17 +68,17 @@ GraceEnd = Callable[[str], float]
 Send = Callable[[Delivery, Destination], Deferred[Attempt]]
 
 
-class IJournal(Interface):
+class IDeliveryJournal(Interface):
     """
-    The durable state. Every method that writes answers with a Deferred that fires after the write is on stable
-    storage, and fails with :class:`~itsjustintv.errors.JournalUnavailable` when none of it is. Cancelling such a
-    Deferred abandons the answer, never the write.
+    What an event needs on its way. A method that writes answers with a Deferred that fires once the write is on stable
+    storage, and fails with :class:`~itsjustintv.errors.JournalUnavailable` when nothing of it was stored. Cancelling
+    such a Deferred abandons the answer, never the write.
     """
 
     def accept(event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
         """
-        Keep an event, its deduplication keys until ``expires_at`` and one delivery for each destination, all or
-        nothing. Answers ``False``, keeping nothing, when one of its keys is already there and has not expired.
+        Store an event, its deduplication keys until ``expires_at`` and one delivery for each destination, all or
+        nothing. ``False`` when one of the keys is stored and has not expired: then nothing was stored.
         """
 
     def seen(now: float) -> Deferred[Sequence[tuple[str, float]]]:
@@ -99,7 +99,7 @@ class IJournal(Interface):
 
     def hold(delivery_id: str, until: float, reason: str) -> Deferred[None]:
         """
-        Leave an accepted delivery as it is until a later moment.
+        Leave an accepted delivery as it is until a later time.
         """
 
     def settle(
@@ -111,14 +111,14 @@ class IJournal(Interface):
         next_attempt_at: float | None = None,
     ) -> Deferred[Delivery]:
         """
-        Record what became of a delivery: an attempt that ended, or an end without an attempt. An attempt is counted
-        and kept. Answers with the delivery as it now stands, body included. A delivery that an operator cancelled
-        meanwhile stays cancelled, unless it was in fact delivered.
+        Record an attempt that ended, or the end of a delivery without an attempt. An attempt is counted and stored.
+        Answers with the delivery as it now is, body included. A delivery that has ended meanwhile, because an operator
+        cancelled it, stays as it is, unless it was in fact delivered.
         """
 
     def destinations() -> Deferred[Sequence[str]]:
         """
-        Name every destination with at least one pending delivery.
+        List the destinations with at least one pending delivery.
         """
 
     def due(destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
@@ -133,22 +133,54 @@ class IJournal(Interface):
 
     def outcomes(limit: int) -> Deferred[Sequence[Outcome]]:
         """
-        The last ``limit`` deliveries on which an attempt has ended, oldest first, each with its last attempt.
+        List the last ``limit`` deliveries on which an attempt has ended, oldest first, each with its last attempt.
         """
 
     def accounting() -> Deferred[Accounting]:
         """
-        Count every (event, destination) by state.
+        Count every (event, destination) by state, those that retention removed included.
         """
 
     def changed() -> Deferred[bool]:
         """
-        Whether somebody else, an operator's command say, has written since the last call.
+        Whether an operator's command has written since the last call.
         """
 
     def problem() -> str | None:
         """
-        Why the last commit did not happen, or ``None`` while all is well. Answers at once.
+        Why the last commit failed, or ``None``. Answers at once.
+        """
+
+
+class IKeyValues(Interface):
+    """
+    Small numbers that survive a restart, such as the followers of a channel. Writing and cancelling are as with
+    :class:`IDeliveryJournal`.
+    """
+
+    def recall(kind: str, key: str) -> Deferred[tuple[int, float] | None]:
+        """
+        Fetch the value of a key and when it was stored.
+        """
+
+    def remember(kind: str, key: str, value: int, now: float) -> Deferred[None]:
+        """
+        Store a value.
+        """
+
+    def recall_all(kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
+        """
+        Fetch every value of a kind and when it was stored, by key.
+        """
+
+    def remember_all(kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:
+        """
+        Store many values, all or nothing.
+        """
+
+    def forget(kind: str, keys: Sequence[str]) -> Deferred[None]:
+        """
+        Remove values; keys without one are skipped.
         """
 
 
@@ -189,39 +221,6 @@ class IEnricher(Interface):
     def enrich(event: Event, streamer: Streamer) -> Deferred[Enrichment]:
         """
         Answer with whatever can be had within a bounded time. Never fails.
-        """
-
-
-class ILastKnown(Interface):
-    """
-    Small numbers worth remembering across a restart, such as the followers of a channel.
-
-    Writing and cancelling are as with :class:`IJournal`.
-    """
-
-    def recall(kind: str, key: str) -> Deferred[tuple[int, float] | None]:
-        """
-        The last value kept and when it was kept, or ``None``.
-        """
-
-    def remember(kind: str, key: str, value: int, now: float) -> Deferred[None]:
-        """
-        Keep a value.
-        """
-
-    def recall_all(kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:
-        """
-        Every value kept of a kind and when it was kept, by key.
-        """
-
-    def remember_all(kind: str, values: Mapping[str, int], now: float) -> Deferred[None]:
-        """
-        Keep many values, all or nothing.
-        """
-
-    def forget(kind: str, keys: Sequence[str]) -> Deferred[None]:
-        """
-        Keep values no longer; those that are not there are passed over.
         """
 
 

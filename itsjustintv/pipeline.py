@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from itsjustintv.dedup import Seen, SeenEvents
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import FilterResult, apply_tag_filter, unwanted_type
-from itsjustintv.interfaces import GraceEnd, IEnricher, IJournal, IOutcomeSink, Match, Render, Submit
+from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IEnricher, IOutcomeSink, Match, Render, Submit
 from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
@@ -59,7 +59,7 @@ class Pipeline(Service):
     """
 
     _clock: IReactorTime
-    _journal: IJournal
+    _journal: IDeliveryJournal
     _seen: SeenEvents
     _match: Match
     _enricher: IEnricher

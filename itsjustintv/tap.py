@@ -32,8 +32,8 @@ from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
 from itsjustintv.errors import CertificateUnusable, ConfigError
-from itsjustintv.journal.sqlite.journal import SQLiteJournal
-from itsjustintv.journal.sqlite.legacy_files import Original
+from itsjustintv.journal.legacy_files import LegacyFiles
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.logs import REDACTOR, WANTED, logger
 from itsjustintv.logs.observer import log_through
 from itsjustintv.routing import Routing
@@ -210,15 +210,13 @@ def _make_context(options: Options, reactor: Any, steady: SteadyClock) -> Contex
     routing = Routing.of(config)
     metrics = Metrics()
     tracer = Tracer(random.getrandbits, metrics.traces, metrics.spans, steady.ahead)
-    original = Original(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
-    journal = SQLiteJournal(
-        Path(config.storage.path), reactor, reactor, original, committed=metrics.committed, steady=steady
-    )
+    legacy = LegacyFiles(Path(config.cache.file_path), Path(config.retry.state_file), routing.destination_for)
+    journal = open_storage(config.storage).journal(reactor, steady, legacy, metrics.committed)
     return Context(
         reactor=reactor,
         steady=steady,
         wall=WallClock(time.time, reactor),
-        clock_jumps=ClockJumps(steady, reactor, journal.note),
+        clock_jumps=ClockJumps(steady, reactor, journal.note_clock),
         random=random.random,
         file_threads=threads,
         config_service=config_service,

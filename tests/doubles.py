@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, ILastKnown, IOutcomeSink
+from itsjustintv.interfaces import IDeliveryJournal, IKeyValues, IOutcomeSink
 from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
 
 __all__ = ["MemoryJournal", "MemoryLastKnown", "Outcomes"]
@@ -21,7 +21,7 @@ __all__ = ["MemoryJournal", "MemoryLastKnown", "Outcomes"]
 T = TypeVar("T")
 
 
-@implementer(ILastKnown)
+@implementer(IKeyValues)
 @define(eq=False)
 class MemoryLastKnown:
     """
@@ -77,7 +77,7 @@ class Outcomes:
         return [(each.delivery.id, each.delivery.state, each.delivery.reason) for each in self.seen]
 
 
-@implementer(IJournal)
+@implementer(IDeliveryJournal)
 @define(eq=False)
 class MemoryJournal:
     """
@@ -140,7 +140,7 @@ class MemoryJournal:
         self.deliveries[delivery_id] = evolve(self.deliveries[delivery_id], **changes)
         self._written = True
 
-    # IJournal
+    # IDeliveryJournal
 
     def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
         def accept() -> bool:
@@ -186,7 +186,7 @@ class MemoryJournal:
 
         return self._do("hold", hold)
 
-    def settle(  # noqa: PLR0917 - as IJournal has it
+    def settle(  # noqa: PLR0917 - as IDeliveryJournal has it
         self,
         delivery_id: str,
         state: State,

@@ -122,6 +122,19 @@ class LayeringTests(SynchronousTestCase):
         except CycleError as error:
             self.fail("a circle of imports: " + " <- ".join(error.args[1]))
 
+    def test_only_the_journal_knows_its_database(self) -> None:
+        """
+        Only ``journal.storage`` imports the folder that uses SQLite: a second database changes nothing elsewhere.
+        """
+        wrong = [
+            f"{name} imports {imported}"
+            for name, tree in modules()
+            if not within(name, "journal.sqlite") and name != "journal.storage"
+            for imported in imports(tree)
+            if within(imported, "sqlite3") or within(imported, "itsjustintv.journal.sqlite")
+        ]
+        self.assertEqual(wrong, [])
+
     def test_time_reactor_and_environment_are_handed_in(self) -> None:
         """
         Only the composition root and the commands reach for the reactor, the clock of the machine or its environment.

@@ -5,13 +5,12 @@ What the admin page shows: each part asked for what it knows, and told in the pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import chain
-from sqlite3 import Connection
 from typing import TypeVar
 
 from attrs import asdict, define, field
+from twisted.internet.defer import Deferred
 
 from itsjustintv import __version__
 from itsjustintv.admin.event_views import Signing, moment
@@ -34,10 +33,9 @@ from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
 from itsjustintv.delivery.sample import SampleRefused, SampleSender
-from itsjustintv.journal import offline
+from itsjustintv.errors import AmbiguousId, DeliveryNotFound, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
-from itsjustintv.journal.sqlite import history_reads, ids
-from itsjustintv.model import Attempt, Delivery, Streamer, Subscribed, parse_rfc3339
+from itsjustintv.model import Attempt, Streamer, Subscribed, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
@@ -158,9 +156,7 @@ class AdminSources:
         """
         found: list[EventHistory] = []
         for _ in range(_QUESTIONS):
-            part, after = await self._context.journal.ask(
-                partial(history_reads.events, after=after, limit=limit - len(found), filters=filters)
-            )
+            part, after = await self._context.journal.list_events(after, limit - len(found), filters)
             found += part
             if after is None or len(found) >= limit:
                 break
@@ -170,8 +166,7 @@ class AdminSources:
         """
         One event, by its id or a prefix of it.
         """
-        found = await self._named(ids.event, event_id)
-        return None if found is None else await self._context.journal.ask(partial(history_reads.event, event_id=found))
+        return await self._ask(self._context.journal.find_event(event_id))
 
     async def deliveries(
         self,
@@ -182,20 +177,13 @@ class AdminSources:
         """
         Some of the deliveries.
         """
-        return await self._context.journal.ask(
-            partial(history_reads.deliveries, after=after, limit=limit, filters=filters)
-        )
+        return await self._context.journal.list_deliveries(after, limit, filters)
 
     async def delivery(self, delivery_id: str) -> EventHistory | None:
         """
         One delivery, by its id or a prefix of it.
         """
-        found = await self._named(ids.deliveries, delivery_id)
-        return (
-            None
-            if found is None
-            else await self._context.journal.ask(partial(history_reads.delivery, delivery_id=found))
-        )
+        return await self._ask(self._context.journal.find_delivery(delivery_id))
 
     def signing(self, name: str) -> Signing | None:
         """
@@ -210,7 +198,7 @@ class AdminSources:
         """
         Some of the destinations, and how many there are.
         """
-        waiting = {each.destination: each for each in await self._context.journal.ask(history_reads.waiting)}
+        waiting = {each.destination: each for each in await self._context.journal.backlogs()}
         routing, last = self._context.routing, self._recent_stats.last
         everywhere = routing.destinations()
         ailing = {name for name in everywhere if name in waiting or ((tried := last(name)) and not tried.ok)}
@@ -267,7 +255,7 @@ class AdminSources:
         """
         Send what has ended undelivered again.
         """
-        await self._order(offline.retry, delivery_id)
+        await self._ask(self._context.journal.retry(delivery_id))
 
     async def resend(self, delivery_id: str) -> str:
         """
@@ -275,13 +263,13 @@ class AdminSources:
 
         :return: its id.
         """
-        return (await self._order(offline.resend, delivery_id)).id
+        return (await self._ask(self._context.journal.resend(delivery_id))).id
 
     async def cancel(self, delivery_id: str) -> None:
         """
         End what has not ended.
         """
-        await self._order(offline.cancel, delivery_id)
+        await self._ask(self._context.journal.cancel(delivery_id))
 
     async def test(self, name: str) -> Attempt:
         """
@@ -301,7 +289,7 @@ class AdminSources:
         """
         self._twitch.roster.look()
         return (
-            await self._context.journal.ask(history_reads.mark),
+            await self._context.journal.history_version(),
             self._web.health.reasons(),
             self._context.config_service.status(),
             self._subscriptions_view(),
@@ -309,32 +297,18 @@ class AdminSources:
             self._twitch.roster.version,
         )
 
-    async def _named(self, find: Callable[[Connection, str], str | None], text: str) -> str | None:
+    async def _ask(self, answer: Deferred[_T]) -> _T:
         """
-        The whole of an id.
+        Wait for the journal's answer about something that an operator named.
 
-        :raises Declined: several begin so.
+        :raises Unknown: it is not there.
+        :raises Declined: the name is ambiguous, or what is asked for makes no sense.
         """
-
-        def look(connection: Connection) -> str | ids.Ambiguous | None:
-            try:
-                return find(connection, text)
-            except ids.Ambiguous as error:
-                return error
-
-        found = await self._context.journal.ask(look)
-        if isinstance(found, ids.Ambiguous):
-            raise Declined(str(found))
-        return found
-
-    async def _order(self, change: offline.Change, delivery_id: str) -> Delivery:
-        now = self._context.reactor.seconds()
-        found = await self._named(ids.deliveries, delivery_id) or delivery_id
         try:
-            return await self._context.journal.order(lambda connection: change(connection, found, now))
-        except offline.Missing as error:
+            return await answer
+        except DeliveryNotFound as error:
             raise Unknown(str(error)) from None
-        except offline.OperationRefused as error:
+        except (AmbiguousId, OperationRefused) as error:
             raise Declined(str(error)) from None
 
     def _on_the_wall(self, value: _T) -> _T:

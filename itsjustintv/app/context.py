@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
-from itsjustintv.journal.sqlite.journal import SQLiteJournal
+from itsjustintv.journal.interfaces import IJournal
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock
@@ -48,7 +48,7 @@ class Context:
     random: Callable[[], float]
     file_threads: FileThreadPool
     config_service: ConfigService
-    journal: SQLiteJournal
+    journal: IJournal
     routing: Routing
     new_event_id: EventIds
     hide_secrets: Callable[[Iterable[str]], None]

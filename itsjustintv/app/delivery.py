@@ -124,7 +124,7 @@ class DeliveryParts:
             queue,
             pipeline,
             StallCheck(
-                lambda: journal.earliest(lambda name: routing.destination(name) is not None),
+                lambda: journal.next_due(lambda name: routing.destination(name) is not None),
                 journal.undelivered,
                 reactor,
             ),

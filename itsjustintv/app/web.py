@@ -147,7 +147,7 @@ def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
     What only a restart can mend.
     """
     return (
-        ProbeCheck("journal", "a thread has ended", context.journal.dead),
+        ProbeCheck("journal", "a thread has ended", context.journal.fatal_problem),
         ProbeCheck("pipeline", "nothing is prepared", deliveries.pipeline.problem),
         ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
     )

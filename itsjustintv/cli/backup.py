@@ -11,10 +11,8 @@ from pathlib import Path
 import click
 
 from itsjustintv.cli.console import config_option, errors, examples, load_config, tell, utc
-from itsjustintv.journal.sqlite.backup import copy
-from itsjustintv.journal.sqlite.database import explained
-from itsjustintv.journal.sqlite.restore import Contents, contents
-from itsjustintv.journal.sqlite.restore import restore as put_back
+from itsjustintv.journal.history import BackupContents
+from itsjustintv.journal.storage import open_storage
 
 __all__ = ["backup", "restore"]
 
@@ -29,12 +27,10 @@ def backup(config: str | None, file: Path) -> None:
     Copy the journal to FILE, even while the daemon runs, and verify the copy. FILE must not exist; it is complete or
     not there, with mode 0600. It holds the payloads, but no secrets of the configuration.
     """
-    path, target = Path(load_config(config).config.storage.path).absolute(), file.absolute()
+    storage, target = open_storage(load_config(config).config.storage), file.absolute()
     with errors():
-        with explained(path):
-            copy(path, target)
-        found = contents(target)
-    tell(f"Copied {path} to {target} and verified the copy.", "good")
+        found = storage.back_up(target)
+    tell(f"Copied {storage} to {target} and verified the copy.", "good")
     tell(f"Deliveries in it: {found.deliveries}; unfinished: {found.unfinished}.")
 
 
@@ -49,12 +45,12 @@ def restore(config: str | None, file: Path, dry_run: bool) -> None:
     """
     Replace the journal with FILE, a backup. Stop the daemon first. The current journal is renamed, not deleted.
     """
-    path, source = Path(load_config(config).config.storage.path).absolute(), file.absolute()
+    storage, source = open_storage(load_config(config).config.storage), file.absolute()
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("before-restore-%Y%m%dT%H%M%SZ")
     with errors():
-        found = contents(source)
-        aside = [] if dry_run else put_back(source, path, stamp)
-    tell(f"{source} can be restored to {path}." if dry_run else f"Restored {path} from {source}.", "good")
+        found = storage.read_backup(source)
+        aside = [] if dry_run else storage.restore(source, stamp)
+    tell(f"{source} can be restored to {storage}." if dry_run else f"Restored {storage} from {source}.", "good")
     for each in aside:
         tell(f"  Previous file: {each}")
     _report(found)
@@ -62,7 +58,7 @@ def restore(config: str | None, file: Path, dry_run: bool) -> None:
         tell("Next: start the daemon.")
 
 
-def _report(found: Contents) -> None:
+def _report(found: BackupContents) -> None:
     """
     Explain the effects of a restored journal.
     """
@@ -73,5 +69,5 @@ def _report(found: Contents) -> None:
     )
     since = "" if found.newest is None else f" Its newest event is from {utc(found.newest)} UTC."
     tell(f"Events accepted after the backup are lost. A broadcast that is still live may be announced again.{since}")
-    if found.outdated:
+    if found.is_outdated:
         tell("The backup has an older schema: the daemon upgrades it at the next start.")

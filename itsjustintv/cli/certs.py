@@ -34,10 +34,9 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.doctor import tls_checks
 from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.errors import CertificateUnusable
-from itsjustintv.journal.sqlite.database import lock_file
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
-from itsjustintv.support.files import is_locked
 from itsjustintv.support.http_agents import authority_agent
 from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.tls.acme.http import AcmeTransport
@@ -295,7 +294,7 @@ def is_daemon_running(settings: Loaded) -> bool | None:
     """
     Whether a daemon runs with this configuration; ``None`` if unknown.
     """
-    return is_locked(lock_file(Path(settings.config.storage.path)))
+    return open_storage(settings.config.storage).is_in_use()
 
 
 def https_findings(settings: Loaded, running: bool | None) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -30,8 +29,9 @@ from itsjustintv.cli.console import (
 from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
 from itsjustintv.cli.suspensions import Suspension, Suspensions
 from itsjustintv.config.load import Loaded
-from itsjustintv.journal.offline import OfflineJournal
-from itsjustintv.journal.sqlite.ids import brief
+from itsjustintv.journal.history import shorten_id
+from itsjustintv.journal.interfaces import IOfflineJournal
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
@@ -62,14 +62,14 @@ _streamer = click.option(
 )
 
 
-def open_journal(settings: Loaded) -> OfflineJournal:
+def open_journal(settings: Loaded) -> IOfflineJournal:
     """
     Open the journal of a configuration.
 
     :raises click.ClickException: the journal cannot be used.
     """
     with errors():
-        return OfflineJournal.open(Path(settings.config.storage.path), time.time)
+        return open_storage(settings.config.storage).offline(time.time)
 
 
 def _states(word: str | None) -> tuple[State, ...]:
@@ -116,7 +116,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
         found = journal.list(*_states(state), destination=destination, streamer=streamer, limit=limit)
         account = journal.accounting()
         counts = journal.count(destination, streamer)
-        length = journal.brief(each.event_id for each in found)
+        length = journal.distinct_length(each.event_id for each in found)
         suspensions = Suspensions.of(journal, settings.config)
     matching = {each: count for each, count in counts.items() if not state or each in _states(state)}
     if as_json:
@@ -137,7 +137,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
                     f"{each.attempts:>5}",
                     each.streamer,
                     each.destination,
-                    brief(each.id, each.event_id, length),
+                    shorten_id(each.id, each.event_id, length),
                     str(suspensions.find(each) or each.reason),
                 )
                 for each in found
@@ -169,12 +169,13 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     settings = load_config(config)
     journal = open_journal(settings)
     with errors():
-        history = journal.show(journal.named(delivery))
-        suspension = Suspensions.of(journal, settings.config).find(history.delivery)
-    about, event = history.delivery, history.event
+        history = journal.show(journal.find_delivery_id(delivery))
+        suspension = Suspensions.of(journal, settings.config).find(history.deliveries[0].delivery)
+    [one], event = history.deliveries, history.event
+    about = one.delivery
     payload = json.loads(about.body) if about.body else None
     if as_json:
-        tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in history.attempts]
+        tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in one.attempts]
         news = {**event.public(), "received_at": rfc3339(event.received_at)}
         write_json({**_public(about, suspension), "event": news, "tries": tries, "payload": payload})
         return
@@ -190,7 +191,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         tell(f"next attempt none, {suspension}", "doubtful")
     elif not about.state.final:
         tell(f"next attempt {utc(about.next_attempt_at)} UTC")
-    for number, attempt in enumerate(history.attempts, 1):
+    for number, attempt in enumerate(one.attempts, 1):
         tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
         if attempt.response:
             tell(f"             response: {attempt.response[:200]}")
@@ -261,7 +262,7 @@ def retry(  # noqa: PLR0917 - click names them
             _retry_all(journal, journal.ended(*_states(state), destination=destination, streamer=streamer), state)
 
 
-def _retry_all(journal: OfflineJournal, found: Sequence[str], state: str) -> None:
+def _retry_all(journal: IOfflineJournal, found: Sequence[str], state: str) -> None:
     sent = 0
     with progress(len(found), "requeuing") as advance:
         for start in range(0, len(found), _BATCH):
@@ -300,8 +301,8 @@ def resend(config: str | None, delivery: tuple[str, ...]) -> None:
             tell(f"resending {each} as {journal.resend(each).id}")
 
 
-def _named(journal: OfflineJournal, given: Sequence[str]) -> Sequence[str]:
+def _named(journal: IOfflineJournal, given: Sequence[str]) -> Sequence[str]:
     """
     Find all deliveries before any is changed.
     """
-    return list(dict.fromkeys([journal.named(each) for each in given]))
+    return list(dict.fromkeys([journal.find_delivery_id(each) for each in given]))

@@ -27,7 +27,7 @@ from itsjustintv.doctor import system_checks, tls_checks
 from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
@@ -73,7 +73,7 @@ def doctor(config: str | None, as_json: bool) -> None:
     found = [
         *_all("configuration", _configuration(settings)),
         *_all("disk", system_checks.disk(settings.config, path, perf_counter)),
-        *_all("journal", system_checks.journal(Path(settings.config.storage.path), time.time, running)),
+        *_all("journal", system_checks.journal(open_storage(settings.config.storage), time.time, running)),
         *_all("daemon", _daemon(path, running)),
         *_all("https", _https(settings, running)),
     ]
@@ -192,11 +192,11 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
 
 
 async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -> Iterator[Finding]:
-    path = Path(settings.config.storage.path)
+    storage = open_storage(settings.config.storage)
     try:
-        if path.exists():
-            OfflineJournal.open(path, time.time)
-    except (JournalUnavailable, OSError):
+        if storage.exists():
+            storage.offline(time.time)
+    except JournalUnavailable:
         text = "not checked: the journal, which knows their secret, cannot be read; see above"
         return iter((Finding(Severity.WARNING, text),))
     with TemporaryDirectory(prefix="itsjustintv-") as folder:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -31,7 +30,8 @@ from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryStep
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.interfaces import IOfflineJournal
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.model import Delivery, State, Streamer, rfc3339
 from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
@@ -60,13 +60,13 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     characters of one, or the message id of Twitch. STREAMER is a key, login or user id.
     """
     settings = load_config(config)
-    journal, reason = _journal(settings)
+    journal, reason = _open_journal(settings)
     found = configured(Routes.of(settings.config), what)
     with errors():
         # Whole ids come before streamers, and these before beginnings of ids.
-        history = None if journal is None else journal.story(what)
+        history = None if journal is None else journal.find_event(what)
         if history is None and found is None and journal is not None:
-            history = journal.story(what, prefix=True)
+            history = journal.find_event(what, prefix=True)
         past = journal.streamers() if journal is not None and history is None and found is None else ()
         suspensions = None if journal is None else Suspensions.of(journal, settings.config)
     if history is not None and suspensions is not None:
@@ -92,7 +92,7 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     for label, text in about:
         tell(f"{label + ':':14}{text}")
     if deliveries and journal is not None:
-        length = journal.brief(each.event_id for each in deliveries)
+        length = journal.distinct_length(each.event_id for each in deliveries)
         click.echo()
         rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "DESTINATION", "EVENT", "REASON")]
         rows += [
@@ -113,18 +113,18 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         tell(f"{'deliveries:':14}none")
 
 
-def _journal(settings: Loaded) -> tuple[OfflineJournal | None, str]:
+def _open_journal(settings: Loaded) -> tuple[IOfflineJournal | None, str]:
     try:
-        return OfflineJournal.open(Path(settings.config.storage.path), time.time), ""
+        return open_storage(settings.config.storage).offline(time.time), ""
     except JournalUnavailable as error:
         return None, str(error)
 
 
-def _unknown(what: str, routes: Routes, journal: OfflineJournal | None, past: Sequence[str]) -> str:
+def _unknown(what: str, routes: Routes, journal: IOfflineJournal | None, past: Sequence[str]) -> str:
     """
     Say that there is no such event or streamer, and suggest similar names.
     """
-    near = [] if journal is None else journal.near(what)
+    near = [] if journal is None else journal.similar_events(what)
     suggestion = did_you_mean(what, near or [*streamer_names(routes), *past])
     return f"no event or streamer {what or EMPTY}; events are kept for seven days after they end{suggestion}"
 

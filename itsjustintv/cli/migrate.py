@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,9 +29,8 @@ from itsjustintv.cli.legacy_config import ConvertedConfig, Difference, convert, 
 from itsjustintv.config.example import write_new
 from itsjustintv.config.load import read
 from itsjustintv.config.sections import Cache, Config, Retry, Twitch
-from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.sqlite.database import create, explain, lock
-from itsjustintv.journal.sqlite.legacy_files import Imported, Original
+from itsjustintv.journal.legacy_files import Imported, LegacyFiles
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
 from itsjustintv.support.files import make_private, replace
@@ -132,26 +130,16 @@ def _take_over(folder: _Folder, config: Config) -> Mapping[str, Any]:
 
     :raises JournalUnavailable: the journal cannot be written.
     """
-    path = Path(config.storage.path)
+    storage = open_storage(config.storage)
     cache, queue = (
         folder.file("cache", "file_path", Cache().file_path),
         folder.file("retry", "state_file", Retry().state_file),
     )
-    held = lock(path)
-    try:
-        connection = create(path)
-        try:
-            imported = Original(cache, queue, Routes.of(config).destination_for).take_over(connection, time.time())
-        except sqlite3.Error as error:
-            raise JournalUnavailable(explain(path, error)) from error
-        finally:
-            connection.close()
-    finally:
-        os.close(held)
+    imported = storage.import_legacy(LegacyFiles(cache, queue, Routes.of(config).destination_for), time.time())
     problems = [*(imported.problems if imported else ()), *_token(folder, Path(config.twitch.token_file))]
     counts = imported or Imported()
     return {
-        "journal": str(path),
+        "journal": str(storage),
         "new": imported is not None,
         "announced": counts.keys,
         "pending": counts.pending,

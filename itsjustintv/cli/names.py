@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from itsjustintv.config.load import Loaded
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.model import Streamer
 from itsjustintv.routing import Routes
 from itsjustintv.support.nearest import EMPTY, did_you_mean, nearest
@@ -56,7 +56,7 @@ def streamer_names(routes: Routes) -> Iterable[str]:
     return dict.fromkeys(name for each in routes.streamers for name in (each.key, each.login) if name)
 
 
-def streamer_named(settings: Loaded, journal: OfflineJournal, text: str | None) -> str | None:
+def streamer_named(settings: Loaded, journal: IOfflineJournal, text: str | None) -> str | None:
     """
     Find the key of the streamer that an option names. One that is no longer configured is found in the journal by its
     key.
@@ -75,7 +75,7 @@ def streamer_named(settings: Loaded, journal: OfflineJournal, text: str | None) 
     raise click.ClickException(f"no streamer {text or EMPTY} in the configuration or the journal{suggestion}")
 
 
-def destination_named(settings: Loaded, journal: OfflineJournal, text: str | None) -> str | None:
+def destination_named(settings: Loaded, journal: IOfflineJournal, text: str | None) -> str | None:
     """
     Find the destination that an option names, in the configuration or else in the journal.
 

@@ -12,7 +12,7 @@ import click
 
 from itsjustintv.cli.console import config_option, errors, examples, load_config, tell
 from itsjustintv.destinations.webhook import embed
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
 from itsjustintv.support.files import make_private, replace
@@ -38,9 +38,10 @@ def export(config: str | None, directory: Path) -> None:
     """
     found = load_config(config).config
     with errors():
-        journal = OfflineJournal.open(Path(found.storage.path), time.time)
+        journal = open_storage(found.storage).offline(time.time)
         make_private(directory)
-        written = journal.export(directory, Routes.of(found).destination, embed)
+        written = journal.export(Routes.of(found).destination, embed)
+        written.write(directory)
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]
     for problem in problems:
         tell(f"Warning: {problem}", "doubtful", err=True)

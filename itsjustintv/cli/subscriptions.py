@@ -107,7 +107,7 @@ def sync(config: str | None, dry_run: bool) -> None:
         if dry_run:
             return view, PlanResult()
         # The daemon would replace subscriptions whose secret is not in the journal.
-        session.key_values.ledger()
+        session.key_values.journal()
         with progress(view.plan.topics, "synchronizing") as advance:
             return view, await session.subscriptions.sync(view, advance)
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from itsjustintv.cli.console import utc
 from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.config.sections import Config
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.model import Delivery, State
 from itsjustintv.routing import Routes
 
@@ -46,7 +46,7 @@ class Suspensions:
     _streamers: Mapping[str, tuple[int, float]]
 
     @classmethod
-    def of(cls, journal: OfflineJournal, config: Config) -> Suspensions:
+    def of(cls, journal: IOfflineJournal, config: Config) -> Suspensions:
         """
         Read the removals.
 

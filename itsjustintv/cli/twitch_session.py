@@ -5,7 +5,6 @@ The Twitch clients of a command, with the credentials of the configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Coroutine, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import define
@@ -15,8 +14,9 @@ from twisted.internet.defer import Deferred, execute
 from itsjustintv.cli.console import in_reactor, load_config, tell
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import TwitchError
-from itsjustintv.interfaces import ILastKnown
-from itsjustintv.journal.offline import KeyValues
+from itsjustintv.interfaces import IKeyValues
+from itsjustintv.journal.offline import OfflineKeyValues
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.http_agents import twitch_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
@@ -45,7 +45,7 @@ class TwitchSession:
     lookups: Lookups
     routes: Routes
     lost: Mapping[str, str]
-    key_values: KeyValues
+    key_values: OfflineKeyValues
 
     async def look(self) -> Snapshot:
         """
@@ -63,7 +63,7 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
     :raises TwitchError: the look-up failed.
     """
     config = settings.config
-    key_values = KeyValues.at(Path(config.storage.path), reactor.seconds)
+    key_values = OfflineKeyValues.of(open_storage(config.storage), reactor.seconds)
     http = HTTPClient(twitch_agent(reactor))
     token = AppToken(http, lambda: config.twitch, reactor, execute)
     bucket = RateBucket(reactor)
@@ -80,7 +80,7 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
     return TwitchSession(subscriptions, lookups, routes, lost, key_values)
 
 
-async def _identified(routes: Routes, lookups: Lookups, key_values: ILastKnown) -> tuple[Routes, Mapping[str, str]]:
+async def _identified(routes: Routes, lookups: Lookups, key_values: IKeyValues) -> tuple[Routes, Mapping[str, str]]:
     """
     Find the ids of the streamers that are configured by login, in the journal or else at Twitch; and why Twitch has no
     user for a streamer, by key.

@@ -18,11 +18,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 
 __all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "RemovalGrace"]
 
-#: Kinds of names, as stored in :class:`~itsjustintv.interfaces.ILastKnown`: names of destinations, keys of streamers,
+#: Kinds of names, as stored in :class:`~itsjustintv.interfaces.IKeyValues`: names of destinations, keys of streamers,
 #: user ids of channels, logins in lower case.
 DESTINATIONS = "absent_destination"
 STREAMERS = "absent_streamer"
@@ -47,7 +47,7 @@ class RemovalGrace(Service):
     """
 
     _kind: str
-    _last_known: ILastKnown
+    _last_known: IKeyValues
     _clock: IReactorTime
     _missing: Callable[[str], bool]
     _grace: Callable[[], float]

@@ -17,7 +17,7 @@ from itsjustintv.delivery import retry_policy
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.delivery.retry_policy import Next
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
+from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Attempt, Delivery, Due, Outcome, State
 from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
@@ -55,7 +55,7 @@ class AttemptRunner:
     :ivar orphaned: when a delivery whose streamer is not configured ends.
     """
 
-    _journal: IJournal
+    _journal: IDeliveryJournal
     _send: Send
     _resolve: Resolve
     _policy: Callable[[], Retry]

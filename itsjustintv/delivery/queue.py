@@ -21,7 +21,7 @@ from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.attempt import AttemptRunner, Orphaned
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import GraceEnd, IJournal, IOutcomeSink, Resolve, Send
+from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
@@ -74,7 +74,7 @@ class DeliveryQueue(Service):
         fail as the journal does.
     """
 
-    _journal: IJournal
+    _journal: IDeliveryJournal
     _send: Send
     _resolve: Resolve
     _policy: Callable[[], Retry]

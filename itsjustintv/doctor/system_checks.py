@@ -17,8 +17,7 @@ from itsjustintv.config.secrets import exposed
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.offline import OfflineJournal
-from itsjustintv.journal.sqlite.database import explain
+from itsjustintv.journal.interfaces import IJournalStorage
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_client import exchange
@@ -125,7 +124,7 @@ def _fsync(folder: Path, timer: Callable[[], float]) -> Finding:
     )
 
 
-def journal(path: Path, now: Callable[[], float], running: bool | None) -> Iterator[Finding]:
+def journal(storage: IJournalStorage, now: Callable[[], float], running: bool | None) -> Iterator[Finding]:
     """
     Check that everything that was ever accepted is accounted for.
 
@@ -133,16 +132,16 @@ def journal(path: Path, now: Callable[[], float], running: bool | None) -> Itera
     :param running: whether a daemon uses the journal; ``None`` if unknown.
     """
     try:
-        if not path.exists():
+        if not storage.exists():
             yield Finding(
-                Severity.OK, f"the journal {path} does not exist yet; the daemon creates it at the first start"
+                Severity.OK, f"the journal {storage} does not exist yet; the daemon creates it at the first start"
             )
             return
-        opened = OfflineJournal.open(path, now)
+        opened = storage.offline(now)
         account, undelivered = opened.accounting(), opened.undelivered()
-        ahead = opened.ahead()
-    except (JournalUnavailable, OSError) as error:
-        yield Finding(Severity.ERROR, str(error) if isinstance(error, JournalUnavailable) else explain(path, error))
+        ahead = opened.clock_ahead()
+    except JournalUnavailable as error:
+        yield Finding(Severity.ERROR, str(error))
         return
     if account.imbalance:
         yield Finding(

@@ -16,12 +16,15 @@ from itsjustintv.support.counts import count as counted
 
 __all__ = [
     "EVERYTHING",
+    "SHORTEST_ID",
+    "BackupContents",
     "DeliveryHistory",
+    "DestinationBacklog",
     "EventHistory",
     "HistoryFilter",
     "HistoryStep",
     "Place",
-    "Waiting",
+    "shorten_id",
 ]
 
 #: Where a list that is read in parts goes on: the values that order it, of the last entry read so far.
@@ -176,9 +179,9 @@ class EventHistory:
 
 
 @frozen(kw_only=True)
-class Waiting:
+class DestinationBacklog:
     """
-    What waits to be sent to a destination.
+    What is pending for a destination.
 
     :ivar next_at: when the first of it is due.
     """
@@ -186,3 +189,33 @@ class Waiting:
     destination: str
     count: int
     next_at: float
+
+
+@frozen(kw_only=True)
+class BackupContents:
+    """
+    What a backup of a journal holds.
+
+    :ivar unfinished: deliveries that are accepted or pending.
+    :ivar deliveries: all of them.
+    :ivar newest: when the last event was received, in seconds since the epoch; ``None`` when there is none.
+    :ivar is_outdated: whether the daemon upgrades it at its next start.
+    """
+
+    unfinished: int
+    deliveries: int
+    newest: float | None
+    is_outdated: bool
+
+
+#: Characters that a prefix of an id needs at least.
+SHORTEST_ID = 8
+
+
+def shorten_id(delivery_id: str, event_id: str, length: int) -> str:
+    """
+    Cut the part of a delivery's id that is its event's to so many characters: ``019b7c9f-1``.
+    """
+    if len(event_id) <= length or not delivery_id.startswith(f"{event_id}-"):
+        return delivery_id
+    return event_id[:length] + delivery_id[len(event_id) :]

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable, TwitchError, TwitchUnavailable
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.batching import BatchInterval
@@ -59,7 +59,7 @@ class Followers(MultiService):
     _count: CountFollowers
     _bucket: RateBucket
     _pace: BatchInterval
-    _last_known: ILastKnown
+    _last_known: IKeyValues
     _clock: IReactorTime
     _fresh_for: float = 600.0
     _patience: float = 1.0

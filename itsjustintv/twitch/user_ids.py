@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.errors import TwitchError, TwitchRejected
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 from itsjustintv.model import Streamer
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.periodic_service import PeriodicService
@@ -34,7 +34,7 @@ OnIds = Callable[[Mapping[str, str]], None]
 _Key = tuple[str, str]
 _Find = Callable[[str], Coroutine[Deferred[Any], Any, None]]
 
-#: What ids are kept as, in :class:`~itsjustintv.interfaces.ILastKnown`: by lower-case login.
+#: What ids are kept as, in :class:`~itsjustintv.interfaces.IKeyValues`: by lower-case login.
 KIND = "user_id"
 
 _AT_ONCE = 100
@@ -60,7 +60,7 @@ class Identities(MultiService):
     """
 
     _directory: Lookups
-    _last_known: ILastKnown
+    _last_known: IKeyValues
     _clock: IReactorTime
     _logins: Logins
     _on_ids: OnIds

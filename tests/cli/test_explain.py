@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.main import main
 from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
-from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
@@ -77,9 +77,9 @@ class EventTests(SynchronousTestCase):
         """
         A delivery that the daemon has suspended says what is missing, and when it ends.
         """
-        ledger = OfflineJournal.open(self.folder / "journal.db", lambda: 1100.0)
-        ledger.remember_all(DESTINATIONS, {"again": 1100})
-        ledger.remember_all(STREAMERS, {"e1": 1100, "tanuki": 1100})
+        journal = SQLiteOfflineJournal.open(self.folder / "journal.db", lambda: 1100.0)
+        journal.remember_all(DESTINATIONS, {"again": 1100})
+        journal.remember_all(STREAMERS, {"e1": 1100, "tanuki": 1100})
         result = self.explain("e1")
         self.assertIn(
             "e1-2 to again: suspended: destination again is not configured; cancelled at 1970-01-01"

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.main import main
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import State
 
 CONFIG = (
@@ -68,7 +68,7 @@ class MigrateTests(SynchronousTestCase):
         for text in ("cache.json is not JSON", "tokens.json: access_token is not", "Warning: catch_up.max_age"):
             self.assertIn(text, result.stderr)
         self.assertTrue(result.stdout.rstrip().endswith(f"Next: itsjustintv run --config {self.config}"))
-        [delivery] = OfflineJournal.open(self.folder / "new.db", lambda: 0.0).list()
+        [delivery] = SQLiteOfflineJournal.open(self.folder / "new.db", lambda: 0.0).list()
         self.assertIs(delivery.state, State.CANCELLED)
 
     def test_for_programs(self) -> None:

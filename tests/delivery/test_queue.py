@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, IOutcomeSink
+from itsjustintv.interfaces import IDeliveryJournal, IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Destination, Outcome, State
 from tests.doubles import MemoryJournal, Outcomes
 
@@ -166,7 +166,7 @@ class DoublesTests(SynchronousTestCase):
         """
         They provide the interfaces that they claim to.
         """
-        verifyObject(IJournal, MemoryJournal())
+        verifyObject(IDeliveryJournal, MemoryJournal())
         verifyObject(IOutcomeSink, Outcomes())
 
 

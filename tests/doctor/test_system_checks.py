@@ -25,6 +25,7 @@ from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import State
 from itsjustintv.support.files import is_locked
 from itsjustintv.twitch.eventsub.callback_check import doubts
@@ -202,7 +203,7 @@ class JournalTests(SynchronousTestCase):
         """
         What is found.
         """
-        return list(system_checks.journal(self.path, lambda: 1000.0, running))
+        return list(system_checks.journal(SQLiteStorage(self.path), lambda: 1000.0, running))
 
     def test_a_clock_that_was_set(self) -> None:
         """

@@ -19,7 +19,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.interfaces import IOfflineJournal
+from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import Accounting
 from itsjustintv.simulator.eventsub import Message, stream_online
 from itsjustintv.simulator.loopback import Listening, free_port, listen
@@ -71,7 +72,7 @@ class Stage:
     :ivar folder: where the daemon runs, and keeps its data.
     :ivar settings: TOML that is added to the configuration, after everything else.
     :ivar server: TOML that is added to its ``[server]``.
-    :ivar journal: where that puts the journal.
+    :ivar journal_file: where that puts the journal.
     :ivar webhook_secret: what the configuration lets Twitch sign with.
     :ivar incoming_webhook_url: what it calls the callback, if it says anything of it.
     """
@@ -80,7 +81,7 @@ class Stage:
     folder: Path
     settings: str = ""
     server: str = ""
-    journal: str = "data/itsjustintv.db"
+    journal_file: str = "data/itsjustintv.db"
     streamers: dict[str, str] = field(factory=dict)
     port: int = field(factory=free_port)
     webhook_secret: str = SECRET
@@ -258,17 +259,17 @@ auth_url = "{self.twitch_url}/oauth2"
         return self.twitch.eventsub.notification(subscription, stream_online(stream))
 
     @property
-    def ledger(self) -> OfflineJournal:
+    def journal(self) -> IOfflineJournal:
         """
         The journal, as an operator's commands see it.
         """
-        return OfflineJournal.open(self.folder / self.journal, self.reactor.seconds)
+        return SQLiteStorage(self.folder / self.journal_file).offline(self.reactor.seconds)
 
     def accounting(self) -> Accounting:
         """
         What the journal says has become of everything.
         """
-        return self.ledger.accounting()
+        return self.journal.accounting()
 
     async def settled(self, clock: IReactorTime, patience: float = 30.0) -> Accounting:
         """

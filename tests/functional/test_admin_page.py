@@ -59,7 +59,7 @@ class PageTests(StageCase):
         """
         Give the journal some hours of a past.
         """
-        path = stage.folder / stage.journal
+        path = stage.folder / stage.journal_file
         random, now = Random(4), stage.reactor.seconds()
         with closing(create(path)) as connection:
             connection.execute("BEGIN")

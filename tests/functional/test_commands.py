@@ -52,7 +52,7 @@ class CommandCase(StageCase):
         stage.receiver.script.plan(f"/{login}", then=BROKEN)
         await self.announced(stage, login)
         await stage.settled(stage.reactor)
-        (delivery,) = stage.ledger.list(State.DEAD, streamer=login)
+        (delivery,) = stage.journal.list(State.DEAD, streamer=login)
         return delivery.id
 
     def assert_done(self, ended: Ended) -> str:
@@ -137,7 +137,7 @@ class DeliveriesTests(CommandCase):
             await stage.receiver.delivery("/tanuki")
             streams += [await self.announced(stage, "tanuki"), await self.announced(stage, "tanuki")]
             await stage.until(lambda: stage.accounting().pending == 3)
-            second = stage.ledger.list()[1].id
+            second = stage.journal.list()[1].id
             told = self.assert_done(await stage.command("deliveries", "cancel", second))
             self.assertEqual(told, f"{second} is cancelled\n")
             gate.callback(None)
@@ -195,7 +195,7 @@ class DeliveriesTests(CommandCase):
             await stage.started()
             await self.announced(stage, "tanuki")
             await stage.settled(stage.reactor)
-            (delivery,) = stage.ledger.list()
+            (delivery,) = stage.journal.list()
             for command in ("retry", "cancel"):
                 self.assert_declined(await stage.command("deliveries", command, delivery.id), "delivered")
             self.assertEqual((await stage.settled(stage.reactor)).delivered, 1)
@@ -335,7 +335,7 @@ class ExportTests(CommandCase):
         stream = await self.announced(stage, "tanuki")
         await stage.until(lambda: stage.accounting().delivered)
         await self.announced(stage, "kitsune")
-        await stage.until(lambda: [each for each in stage.ledger.list(State.PENDING) if each.attempts])
+        await stage.until(lambda: [each for each in stage.journal.list(State.PENDING) if each.attempts])
         self.assert_done(await stage.command("state", "export", "exported"))
         return stage, stream, stage.folder / "exported"
 

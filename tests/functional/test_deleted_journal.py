@@ -34,7 +34,7 @@ class DeletedJournalTests(StageCase):
         for _ in range(5):
             self.assertEqual(await send(), (True, 200))
         for ending in ("-wal", "-shm"):
-            (stage.folder / f"{stage.journal}{ending}").unlink()
+            (stage.folder / f"{stage.journal_file}{ending}").unlink()
         self.assertEqual(await send(), (False, 503))
         response = await Agent(stage.reactor).request(b"GET", f"{stage.url}/health".encode())
         self.assertEqual(response.code, 503)

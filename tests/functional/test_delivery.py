@@ -141,7 +141,7 @@ class NoticeTests(StageCase):
         account = await stage.settled(stage.reactor)
 
         self.assertEqual((account.filtered, account.delivered), (1, 1))
-        (filtered,) = stage.ledger.list(State.FILTERED)
+        (filtered,) = stage.journal.list(State.FILTERED)
         self.assertEqual((filtered.streamer, filtered.attempts), ("tanuki", 0))
         self.assertIn("tag_filter", filtered.reason)
         self.assertEqual([each.path for each in stage.receiver.received], ["/kitsune"])
@@ -163,7 +163,7 @@ class NoticeTests(StageCase):
 
         self.assertEqual((account.filtered, account.delivered), (2, 2))
         self.assertEqual(
-            {each.reason for each in stage.ledger.list(State.FILTERED)},
+            {each.reason for each in stage.journal.list(State.FILTERED)},
             {
                 "a broadcast of type rerun is not among the types live",
                 "a broadcast of type live is not among the types rerun",
@@ -245,7 +245,7 @@ class IndependenceTests(StageCase):
         await stage.receiver.delivery("/tanuki")
         await stage.until(lambda: stage.accounting().delivered == 1)
         self.assertEqual(stage.accounting().pending, crowd)
-        self.assertEqual({each.attempts for each in stage.ledger.list(State.PENDING)}, {0})
+        self.assertEqual({each.attempts for each in stage.journal.list(State.PENDING)}, {0})
 
     async def test_without_twitchs_api_a_notice_says_what_the_event_said(self) -> None:
         """
@@ -389,9 +389,9 @@ class RetryTests(StageCase):
         account = await stage.settled(stage.reactor)
 
         self.assertEqual((account.wanted, account.dead), (1, 1))
-        (dead,) = stage.ledger.list(State.DEAD)
+        (dead,) = stage.journal.list(State.DEAD)
         self.assertEqual((dead.reason, dead.attempts), ("exhausted", 3))
-        last = stage.ledger.show(dead.id).attempts[-1]
+        last = stage.journal.show(dead.id).deliveries[0].attempts[-1]
         self.assertEqual((last.reason, last.status, last.response), ("http_500", 500, "the database is away"))
         await self.assert_no_more(stage, daemon, 3)
 
@@ -408,7 +408,7 @@ class RetryTests(StageCase):
         account = await stage.settled(stage.reactor)
 
         self.assertEqual((account.wanted, account.dead), (1, 1))
-        (dead,) = stage.ledger.list(State.DEAD)
+        (dead,) = stage.journal.list(State.DEAD)
         self.assertEqual((dead.reason, dead.attempts), ("gone", 1))
         await self.assert_no_more(stage, daemon, 1)
 
@@ -421,7 +421,7 @@ class RetryTests(StageCase):
         stage.receiver.script.plan("/tanuki", Behaviour(status=503))
         daemon = await stage.started()
         await go_live(stage, "tanuki")
-        (pending,) = await stage.until(lambda: [each for each in stage.ledger.list(State.PENDING) if each.attempts])
+        (pending,) = await stage.until(lambda: [each for each in stage.journal.list(State.PENDING) if each.attempts])
         await daemon.kill()
         self.assertEqual(len(stage.receiver.received), 1)
 

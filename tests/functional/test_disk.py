@@ -301,7 +301,7 @@ class FailingDiskTests(DiskCase):
 
         account = await stage.settled(stage.reactor)
         self.assertEqual((account.wanted, account.delivered), (2, 2))
-        (delivered, _) = stage.ledger.list()
+        (delivered, _) = stage.journal.list()
         self.assertEqual((delivered.streamer, delivered.attempts), ("tanuki", 1))
         await self.end(stage, daemon)
 

@@ -138,7 +138,7 @@ class DocumentTests(StageCase):
         Type a command: what is wrong with it.
         """
         shown, typed = "\n".join(command.shown), command.typed
-        delivery = stage.ledger.list()[0].id
+        delivery = stage.journal.list()[0].id
         port = str(free_port())
         for printed, real in (
             (".venv/bin/itsjustintv", "itsjustintv"),

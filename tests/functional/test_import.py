@@ -173,7 +173,7 @@ class FirstStartTests(OriginalCase):
             self.assertEqual(list(payload.items())[:-1], list(PAYLOAD.items()))
             account = await stage.settled(stage.reactor)
             self.assertEqual((account.wanted, account.delivered, account.imbalance), (1, 1, 0))
-            (delivery,) = stage.ledger.list(State.DELIVERED)
+            (delivery,) = stage.journal.list(State.DELIVERED)
             self.assertEqual((delivery.streamer, delivery.attempts), ("tanuki", 3))
 
         return Deferred.fromCoroutine(scenario())
@@ -319,7 +319,7 @@ class RoundTripTests(OriginalCase):
         stage.receiver.script.plan("/kitsune", then=Behaviour(status=500))
         stream = await self.live(stage)
         await self.announced(stage, stage.twitch.world.go_live("kitsune"))
-        await stage.until(lambda: [each for each in stage.ledger.list(State.PENDING) if each.attempts])
+        await stage.until(lambda: [each for each in stage.journal.list(State.PENDING) if each.attempts])
         await daemon.stop()
         ended = await stage.command("state", "export", "elsewhere/data")
         self.assertEqual(ended.status, 0, ended)

@@ -82,7 +82,7 @@ class MigrateTests(OriginalCase):
             written = stage.folder / "config.toml"
             self.assertEqual(written.read_text(), (old / "config.toml").read_text())
             self.assertEqual(stat.S_IMODE(written.stat().st_mode), 0o600)
-            [pending] = stage.ledger.list(State.PENDING)
+            [pending] = stage.journal.list(State.PENDING)
             self.assertEqual((pending.streamer, pending.attempts), ("tanuki", 2))
             token = json.loads((stage.folder / "data" / "tokens.json").read_bytes())
             self.assertEqual(token["access_token"], json.loads((old / "data/tokens.json").read_bytes())["access_token"])

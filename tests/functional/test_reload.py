@@ -156,7 +156,7 @@ class FollowTests(StageCase):
         await daemon.kill()
         daemon = await stage.started()
         await daemon.said("destination streamers.kitsune was removed from the configuration; its deliveries")
-        (waiting,) = stage.ledger.list()
+        (waiting,) = stage.journal.list()
         self.assertEqual((waiting.state, len(stage.receiver.at("/kitsune"))), (State.PENDING, attempts))
         self.assertEqual(stage.twitch.subscriptions.enabled_for(stage.callback), subscribed)
         stage.streamers["kitsune"] = kitsune

@@ -159,7 +159,7 @@ class SecretsCase(StageCase):
         # The next thing that makes a file too readable is to be noticed.
         before = os.umask(0)
         self.addCleanup(os.umask, before)
-        stage = self.stage(settings=SETTINGS.replace("PORT", str(free_port())), journal="store/deep/journal.db")
+        stage = self.stage(settings=SETTINGS.replace("PORT", str(free_port())), journal_file="store/deep/journal.db")
         recording = Recording(stage.twitch.eventsub._agent, self.signatures)
         stage.twitch.eventsub._agent = recording
         deaf = socket.socket()
@@ -486,7 +486,7 @@ class FileTests(SecretsCase):
         async def scenario() -> None:
             stage = self.full_stage()
             await self.everything(stage, stage.daemon())
-            for delivery in ("list", *(each.id for each in stage.ledger.list(State.DEAD))):
+            for delivery in ("list", *(each.id for each in stage.journal.list(State.DEAD))):
                 ended = await stage.command("deliveries", *(["list"] if delivery == "list" else ["show", delivery]))
                 self.assertEqual(ended.status, 0, ended)
                 self.assert_kept(stage, ended.out + ended.err, "the command's output")

@@ -195,7 +195,7 @@ class StopTests(StageCase):
         daemon.send_signal(signal.SIGTERM)
 
         self.assertEqual(await self.ended(stage, daemon), 0, daemon.output)
-        (pending,) = stage.ledger.list(State.PENDING)
+        (pending,) = stage.journal.list(State.PENDING)
         self.assertEqual(pending.attempts, 0)
         await stage.started()
         await stage.settled(stage.reactor)

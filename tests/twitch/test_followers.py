@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.followers import Followers
 from tests.doubles import MemoryLastKnown
@@ -29,7 +29,7 @@ class FollowersTests(SynchronousTestCase):
         self.world = World(Path(self.mktemp()))
         self.clock, self.twitch = self.world.clock, self.world.twitch
         self.memory = MemoryLastKnown()
-        verifyObject(ILastKnown, self.memory)
+        verifyObject(IKeyValues, self.memory)
         self.totals = {"42": 1000, "43": 2000, "44": 3000}
         self.twitch.usual[PATH] = self.answer
         self.followers = self.new()

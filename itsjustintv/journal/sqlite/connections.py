@@ -15,7 +15,8 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.python.failure import Failure
 
-from itsjustintv.errors import JournalUnavailable
+from itsjustintv.errors import AmbiguousId, JournalUnavailable
+from itsjustintv.journal.interfaces import Committed
 from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.database import concerns_storage, explain
 from itsjustintv.journal.sqlite.file_presence import Absent, FilePresence
@@ -23,7 +24,7 @@ from itsjustintv.journal.sqlite.threads import Batch, Operation
 from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events
 from itsjustintv.model import Delivery, Event
 
-__all__ = ["Accept", "Apart", "Committed", "Connect", "Reader", "Timed", "Writer", "accept"]
+__all__ = ["Accept", "Apart", "Connect", "Reader", "Timed", "Writer", "accept"]
 
 #: Opens the database anew.
 Connect = Callable[[], Connection]
@@ -212,16 +213,17 @@ class Reader:
         except (sqlite3.Error, OSError) as error:
             self.close()
             return Failure(JournalUnavailable(explain(self._path, error)))
+        except AmbiguousId:
+            # An operator's mistyped id costs the connection and its cache nothing.
+            if self._connection is not None:
+                self._connection.execute("ROLLBACK")
+            return Failure()
         except Exception:  # noqa: BLE001 - whatever it was, the thread goes on and the caller is told
             self.close()
             failure = Failure()
             failure.cleanFailure()
             return failure
         return result
-
-
-#: Told of each transaction, in the thread of the writer: how many operations were kept, and how many seconds it took.
-Committed = Callable[[int, float], None]
 
 
 @define(eq=False)

@@ -13,21 +13,28 @@ from sqlite3 import Connection, Row
 
 from attrs import evolve
 
-from itsjustintv.journal.history import EVERYTHING, DeliveryHistory, EventHistory, HistoryFilter, Place, Waiting
+from itsjustintv.journal.history import (
+    EVERYTHING,
+    DeliveryHistory,
+    DestinationBacklog,
+    EventHistory,
+    HistoryFilter,
+    Place,
+)
 from itsjustintv.journal.sqlite import ids
-from itsjustintv.journal.sqlite.reads import attempts as get_attempts
 from itsjustintv.journal.sqlite.reads import event as get_event
 from itsjustintv.journal.sqlite.reads import to_attempt, to_delivery, to_event
 from itsjustintv.model import State
 
-__all__ = ["deliveries", "delivery", "event", "events", "mark", "story", "waiting"]
+__all__ = ["backlogs", "deliveries", "delivery", "event", "events", "version", "whole_event"]
 
 # Rows that a list with filters looks at, at the most; each event is several.
-_LOOK = 5_000
-_LOOK_AT_EVENTS = 1_000
+_MOST_ROWS = 5_000
+_MOST_EVENTS = 1_000
 
-# Attempts of one delivery that are told, at the most.
-_TOLD = 50
+# Attempts of one delivery that a list holds, the last ones; SQLite takes a negative number for no limit.
+_MOST_ATTEMPTS = 50
+_ALL = -1
 
 _WITHOUT_BODY = (
     "rowid, id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts, reason, x'' AS body,"
@@ -35,7 +42,7 @@ _WITHOUT_BODY = (
 )
 
 
-def mark(connection: Connection) -> Sequence[object]:
+def version(connection: Connection) -> Sequence[object]:
     """
     Something that is different whenever any of the lists is. It costs a few look-ups.
     """
@@ -61,7 +68,7 @@ def events(
     """
     states, destination, streamer = filters.states, filters.destination, (filters.streamer or "").casefold()
     filtered = bool(states or destination or streamer)
-    most = _LOOK_AT_EVENTS if filtered else limit
+    most = _MOST_EVENTS if filtered else limit
     fits, keys = "1", "''"
     if states or destination:
         where = "event_id = events.id AND (:destination IS NULL OR destination = :destination)"
@@ -103,26 +110,29 @@ def event(connection: Connection, event_id: str) -> EventHistory | None:
     return None if row is None else EventHistory(event=to_event(row), deliveries=_of_event(connection, event_id))
 
 
-def delivery(connection: Connection, delivery_id: str) -> EventHistory | None:
+def delivery(connection: Connection, delivery_id: str, *, whole: bool = False) -> EventHistory | None:
     """
     One delivery, with its payload, in its event; or ``None``.
+
+    :param whole: whether with every attempt, however many.
     """
     row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     if row is None:
         return None
-    return EventHistory(event=get_event(connection, row["event_id"]), deliveries=(_story(connection, row),))
+    history = _history(connection, row, _ALL if whole else _MOST_ATTEMPTS)
+    return EventHistory(event=get_event(connection, row["event_id"]), deliveries=(history,))
 
 
-def story(connection: Connection, name: str, *, prefix: bool = False) -> EventHistory | None:
+def whole_event(connection: Connection, name: str, *, prefix: bool = False) -> EventHistory | None:
     """
     Find an event, and all there is of it, however much that is.
 
     :param name: its id, that of one of its deliveries, or that of the message that told of it.
     :param prefix: whether it may also be the beginning of the first two, see :mod:`itsjustintv.journal.sqlite.ids`.
-    :raises Ambiguous: several begin so.
+    :raises AmbiguousId: several begin so.
     """
     if prefix:
-        name = ids.event(connection, name) or name
+        name = ids.find_event(connection, name) or name
     row = connection.execute(
         "SELECT id FROM events WHERE id = :name OR message_id = :name"
         " UNION SELECT event_id FROM deliveries WHERE id = :name",
@@ -133,14 +143,7 @@ def story(connection: Connection, name: str, *, prefix: bool = False) -> EventHi
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
     return EventHistory(
         event=get_event(connection, row["id"]),
-        deliveries=_told(
-            DeliveryHistory(
-                delivery=to_delivery(each),
-                attempts=get_attempts(connection, each["id"]),
-                finished_at=each["finished_at"],
-            )
-            for each in rows
-        ),
+        deliveries=_mark_resent(_history(connection, each, _ALL) for each in rows),
     )
 
 
@@ -168,20 +171,20 @@ def deliveries(
     direction = " DESC" if descends else ""
     looked = connection.execute(
         f"{' UNION ALL '.join(parts)} ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
-        (*(after or ()) * len(parts), _LOOK),
+        (*(after or ()) * len(parts), _MOST_ROWS),
     )
     found: list[DeliveryHistory] = []
     place: Place | None = None
     for count, row in enumerate(looked, 1):
         place = tuple(row[name] for name in names)
         if destination in (None, row["destination"]) and streamer in (None, row["streamer"]):
-            found.append(_brief(connection, row))
-        if len(found) == limit or count == _LOOK:
+            found.append(_with_last_attempt(connection, row))
+        if len(found) == limit or count == _MOST_ROWS:
             return found, place
     return found, None
 
 
-def waiting(connection: Connection) -> Sequence[Waiting]:
+def backlogs(connection: Connection) -> Sequence[DestinationBacklog]:
     """
     Count what is pending for each destination, from an index alone: ten million in a second.
     """
@@ -189,7 +192,9 @@ def waiting(connection: Connection) -> Sequence[Waiting]:
         "SELECT destination, count(*) AS count, min(next_attempt_at) AS next_at FROM deliveries"
         " WHERE state = 'pending' GROUP BY destination"
     )
-    return [Waiting(destination=row["destination"], count=row["count"], next_at=row["next_at"]) for row in rows]
+    return [
+        DestinationBacklog(destination=row["destination"], count=row["count"], next_at=row["next_at"]) for row in rows
+    ]
 
 
 def _is(state: State | None) -> str:
@@ -211,10 +216,10 @@ def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
 
 def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryHistory, ...]:
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid LIMIT 100", (event_id,))
-    return _told(_story(connection, row) for row in rows.fetchall())
+    return _mark_resent(_history(connection, row) for row in rows.fetchall())
 
 
-def _told(deliveries: Iterable[DeliveryHistory]) -> tuple[DeliveryHistory, ...]:
+def _mark_resent(deliveries: Iterable[DeliveryHistory]) -> tuple[DeliveryHistory, ...]:
     """
     Mark those that are not the first to their destination.
     """
@@ -226,16 +231,16 @@ def _told(deliveries: Iterable[DeliveryHistory]) -> tuple[DeliveryHistory, ...]:
     return tuple(found)
 
 
-def _brief(connection: Connection, row: Row) -> DeliveryHistory:
+def _with_last_attempt(connection: Connection, row: Row) -> DeliveryHistory:
     last = connection.execute("SELECT * FROM attempts WHERE sequence = ?", (row["last_attempt"],)).fetchall()
     return DeliveryHistory(
         delivery=to_delivery(row), finished_at=row["finished_at"], attempts=tuple(to_attempt(each) for each in last)
     )
 
 
-def _story(connection: Connection, row: Row) -> DeliveryHistory:
+def _history(connection: Connection, row: Row, most: int = _MOST_ATTEMPTS) -> DeliveryHistory:
     attempts = connection.execute(
-        "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], _TOLD)
+        "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], most)
     ).fetchall()
     return DeliveryHistory(
         delivery=to_delivery(row),

@@ -11,35 +11,23 @@ import re
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 
-from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.errors import AmbiguousId
+from itsjustintv.journal.history import SHORTEST_ID
 
-__all__ = ["SHORTEST", "Ambiguous", "brief", "deliveries", "event", "length", "near"]
+__all__ = ["distinct_length", "find_delivery", "find_event", "find_similar"]
 
-#: Characters that a prefix needs.
-SHORTEST = 8
+# More candidates than an error lists.
+_CANDIDATES = 11
 
-# Candidates that an error lists.
-_LISTED = 10
-
-_CUT = re.compile(rf"(.{{{SHORTEST},}})-([0-9]+)\Z", re.DOTALL)
+_CUT = re.compile(rf"(.{{{SHORTEST_ID},}})-([0-9]+)\Z", re.DOTALL)
 
 
-class Ambiguous(ItsJustInTVError):
-    """
-    Several ids begin so; the text lists them.
-    """
-
-    def __init__(self, text: str, candidates: Sequence[str]) -> None:
-        listed = ", ".join([*candidates[:_LISTED], *["..."] * (len(candidates) > _LISTED)])
-        super().__init__(f"{text} is ambiguous, type more of it: {listed}")
-
-
-def deliveries(connection: Connection, text: str) -> str | None:
+def find_delivery(connection: Connection, text: str) -> str | None:
     """
     Find a delivery by its id, by a prefix, or by a prefix of its event's id with its own number.
 
     :return: its id, or ``None``.
-    :raises Ambiguous: there are several.
+    :raises AmbiguousId: there are several.
     """
     if connection.execute("SELECT 1 FROM deliveries WHERE id = ?", (text,)).fetchone():
         return text
@@ -52,51 +40,42 @@ def deliveries(connection: Connection, text: str) -> str | None:
     return _only(text, found)
 
 
-def event(connection: Connection, text: str) -> str | None:
+def find_event(connection: Connection, text: str) -> str | None:
     """
     Find an event by its id, by a prefix, or by whatever finds one of its deliveries.
 
     :return: its id, or ``None``.
-    :raises Ambiguous: there are several.
+    :raises AmbiguousId: there are several.
     """
     if connection.execute("SELECT 1 FROM events WHERE id = ?", (text,)).fetchone():
         return text
     found = _only(text, set(_beginning(connection, "events", text)))
-    if found is None and (delivery := deliveries(connection, text)) is not None:
+    if found is None and (delivery := find_delivery(connection, text)) is not None:
         found = connection.execute("SELECT event_id FROM deliveries WHERE id = ?", (delivery,)).fetchone()["event_id"]
     return found
 
 
-def near(connection: Connection, table: str, text: str) -> Sequence[str]:
+def find_similar(connection: Connection, table: str, text: str) -> Sequence[str]:
     """
     The ids beside where an unknown one would stand that share enough with it to have been meant.
 
     :param table: ``events`` or ``deliveries``.
     """
-    beside = [each for each in _beside(connection, table, text) if _common(each, text) >= SHORTEST]
+    beside = [each for each in _beside(connection, table, text) if _common(each, text) >= SHORTEST_ID]
     return sorted(beside, key=lambda each: -_common(each, text))[:1]
 
 
-def length(connection: Connection, event_ids: Iterable[str]) -> int:
+def distinct_length(connection: Connection, event_ids: Iterable[str]) -> int:
     """
     How much of these events' ids tells each of them from every other event in the journal, and is no less than
-    :data:`SHORTEST`.
+    :data:`SHORTEST_ID`.
     """
     needed = [_common(each, other) + 1 for each in set(event_ids) for other in _beside(connection, "events", each)]
-    return max((SHORTEST, *needed))
+    return max((SHORTEST_ID, *needed))
 
 
-def brief(delivery_id: str, event_id: str, length: int) -> str:
-    """
-    A delivery's id, cut before its number to so much of the event's.
-    """
-    if len(event_id) <= length or not delivery_id.startswith(f"{event_id}-"):
-        return delivery_id
-    return event_id[:length] + delivery_id[len(event_id) :]
-
-
-def _beginning(connection: Connection, table: str, prefix: str, most: int = _LISTED + 1) -> Sequence[str]:
-    if len(prefix) < SHORTEST:
+def _beginning(connection: Connection, table: str, prefix: str, most: int = _CANDIDATES) -> Sequence[str]:
+    if len(prefix) < SHORTEST_ID:
         return ()
     rows = connection.execute(
         f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - our own words
@@ -124,5 +103,5 @@ def _common(one: str, other: str) -> int:
 
 def _only(text: str, found: set[str]) -> str | None:
     if len(found) > 1:
-        raise Ambiguous(text, sorted(found))
+        raise AmbiguousId(text, sorted(found))
     return next(iter(found), None)

@@ -21,12 +21,20 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.interfaces import IJournal, ILastKnown
-from itsjustintv.journal.sqlite import reads, timeline, writes
-from itsjustintv.journal.sqlite.connections import Accept, Committed, Reader, Timed, Writer
+from itsjustintv.journal.history import (
+    EVERYTHING,
+    DeliveryHistory,
+    DestinationBacklog,
+    EventHistory,
+    HistoryFilter,
+    Place,
+)
+from itsjustintv.journal.interfaces import Committed, IJournal
+from itsjustintv.journal.legacy_files import Imported, LegacyFiles
+from itsjustintv.journal.sqlite import history_reads, ids, operations, reads, timeline, writes
+from itsjustintv.journal.sqlite.connections import Accept, Reader, Timed, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
-from itsjustintv.journal.sqlite.legacy_files import Imported, Original
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
 from itsjustintv.support.clocks import SteadyClock, shift_times
@@ -42,14 +50,14 @@ _T = TypeVar("_T")
 _PATIENCE = 4.0
 
 
-@implementer(IJournal, ILastKnown)
+@implementer(IJournal)
 @define(eq=False)
 class SQLiteJournal(Service):
     """
     Keeps the durable state in an SQLite database.
 
     :ivar path: the file; ``.lock``, ``-wal`` and ``-shm`` are beside it.
-    :ivar original: where the original program left its state, taken over when the journal is new.
+    :ivar legacy: the original program's state, taken over when the journal is new.
     :ivar keep: seconds for which what has ended can still be looked at and replayed.
     :ivar purge_every: seconds between removals of what is older.
     :ivar probe_every: seconds between attempts to write while the last one failed.
@@ -62,7 +70,7 @@ class SQLiteJournal(Service):
     _path: Path
     _reactor: IReactorFromThreads
     _clock: IReactorTime
-    _original: Original | None = None
+    _legacy: LegacyFiles | None = None
     _keep: float = 7 * 86400.0
     _purge_every: float = 3600.0
     _probe_every: float = 5.0
@@ -153,24 +161,14 @@ class SQLiteJournal(Service):
     def destinations(self) -> Deferred[Sequence[str]]:
         return self._read(reads.destinations)
 
-    def owners(self, configured: Callable[[str], bool]) -> Deferred[Mapping[str, Owner]]:
-        """
-        Whose the destinations are that are not configured and that something waits for, by their names.
-
-        :param configured: whether a destination is; called in a thread.
-        """
-        return self._read(lambda connection: reads.owners(connection, configured))
+    def owners(self, is_configured: Callable[[str], bool]) -> Deferred[Mapping[str, Owner]]:
+        return self._read(lambda connection: reads.owners(connection, is_configured))
 
     def due(self, destination: str, after: Due | None, limit: int) -> Deferred[Sequence[Due]]:
         return self._read(lambda connection: reads.due(connection, destination, after, limit))
 
-    def earliest(self, counts: Callable[[str], bool]) -> Deferred[float | None]:
-        """
-        When the first delivery that has not ended was, or will be, due, in seconds since the epoch.
-
-        :param counts: whether the pending deliveries to a destination do; called in a thread.
-        """
-        return self._read(lambda connection: reads.earliest(connection, counts))
+    def next_due(self, counts: Callable[[str], bool]) -> Deferred[float | None]:
+        return self._read(lambda connection: reads.next_due(connection, counts))
 
     def load(self, delivery_id: str) -> Deferred[Delivery | None]:
         return self._read(lambda connection: reads.load(connection, delivery_id))
@@ -182,15 +180,9 @@ class SQLiteJournal(Service):
         return self._read(reads.accounting)
 
     def census(self) -> Deferred[Census]:
-        """
-        Look at everything that has not ended, however much that is.
-        """
         return self._read(reads.census)
 
     def undelivered(self) -> Deferred[int]:
-        """
-        Count the dead and the expired deliveries that are kept.
-        """
         return self._read(reads.undelivered)
 
     def changed(self) -> Deferred[bool]:
@@ -199,12 +191,9 @@ class SQLiteJournal(Service):
     def problem(self) -> str | None:
         if not self.running or self._writer is None:
             return "the journal is closed"
-        return self.dead() or self._writer.problem
+        return self.fatal_problem() or self._writer.problem
 
-    def dead(self) -> str | None:
-        """
-        What only a restart can mend, which a full disk is not: a thread that has ended.
-        """
+    def fatal_problem(self) -> str | None:
         threads = (each for each in (self._writing, self._reading) if each is not None)
         return next((thread.died for thread in threads if thread.died is not None), None)
 
@@ -223,25 +212,62 @@ class SQLiteJournal(Service):
     def forget(self, kind: str, keys: Sequence[str]) -> Deferred[None]:
         return self._write(lambda connection: writes.forget(connection, kind, keys))
 
-    def ask(self, question: Operation[_T]) -> Deferred[_T]:
-        """
-        Let somebody read who has questions of his own; they must be short, since the deliveries read there too. The
-        moments in the answer are those of the clock on the wall.
-        """
-        ahead = 0.0 if self._steady is None else self._steady.ahead()
-        return self._read(lambda connection: shift_times(question(connection), ahead))
-
-    def note(self, ahead: float) -> Deferred[None]:
-        """
-        Write down by how many seconds the clock on the wall is ahead, for a restart of the machine.
-        """
+    def note_clock(self, ahead: float) -> Deferred[None]:
         return self._write(partial(timeline.note, seconds=ahead, now=self._clock.seconds()))
 
-    def order(self, change: Operation[_T]) -> Deferred[_T]:
+    def list_events(
+        self, after: Place | None, limit: int, filters: HistoryFilter = EVERYTHING
+    ) -> Deferred[tuple[Sequence[EventHistory], Place | None]]:
+        return self._show(lambda connection: history_reads.events(connection, after, limit, filters))
+
+    def find_event(self, event_id: str) -> Deferred[EventHistory | None]:
+        def find(connection: Connection) -> EventHistory | None:
+            found = ids.find_event(connection, event_id)
+            return None if found is None else history_reads.event(connection, found)
+
+        return self._show(find)
+
+    def list_deliveries(
+        self, after: Place | None, limit: int, filters: HistoryFilter = EVERYTHING
+    ) -> Deferred[tuple[Sequence[DeliveryHistory], Place | None]]:
+        return self._show(lambda connection: history_reads.deliveries(connection, after, limit, filters))
+
+    def find_delivery(self, delivery_id: str) -> Deferred[EventHistory | None]:
+        def find(connection: Connection) -> EventHistory | None:
+            found = ids.find_delivery(connection, delivery_id)
+            return None if found is None else history_reads.delivery(connection, found)
+
+        return self._show(find)
+
+    def backlogs(self) -> Deferred[Sequence[DestinationBacklog]]:
+        return self._show(history_reads.backlogs)
+
+    def history_version(self) -> Deferred[object]:
+        return self._read(history_reads.version)
+
+    def retry(self, delivery_id: str) -> Deferred[Delivery]:
+        return self._change(operations.retry, delivery_id)
+
+    def resend(self, delivery_id: str) -> Deferred[Delivery]:
+        return self._change(operations.resend, delivery_id)
+
+    def cancel(self, delivery_id: str) -> Deferred[Delivery]:
+        return self._change(operations.cancel, delivery_id)
+
+    def _show(self, operation: Operation[_T]) -> Deferred[_T]:
         """
-        Let an operator write, in a transaction with whatever else is written at the time.
+        Read what is shown: its times are those of the machine's clock.
         """
-        return self._write(change)
+        ahead = 0.0 if self._steady is None else self._steady.ahead()
+        return self._read(lambda connection: shift_times(operation(connection), ahead))
+
+    def _change(self, change: Callable[[Connection, str, float], Delivery], delivery_id: str) -> Deferred[Delivery]:
+        """
+        Change a delivery for an operator. Its id is looked up by the reader: an error here costs other writes nothing.
+        """
+        now = self._clock.seconds()
+        found = self._read(lambda connection: ids.find_delivery(connection, delivery_id) or delivery_id)
+        return found.addCallback(lambda whole_id: self._write(lambda connection: change(connection, whole_id, now)))
 
     def _open(self) -> Connection:
         return self._connect(self._path)
@@ -253,8 +279,8 @@ class SQLiteJournal(Service):
             self._anchor = create(self._path)
             if self._steady is not None:
                 self._resume(self._anchor, self._steady)
-            if self._original is not None:
-                self._take_over(self._anchor, self._original)
+            if self._legacy is not None:
+                self._import(self._anchor, self._legacy)
             self._signals = reads.signals(self._anchor)
             self._presence = FilePresence.of(self._path, (*COMPANIONS, ".lock"))
 
@@ -270,8 +296,10 @@ class SQLiteJournal(Service):
                 by=Seconds(round(abs(by), 1)),
             )
 
-    def _take_over(self, connection: Connection, original: Original) -> None:
-        report = original.take_over(connection, self._clock.seconds())
+    def _import(self, connection: Connection, legacy: LegacyFiles) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            report = writes.import_legacy(connection, legacy, self._clock.seconds())
         if report is None or report == Imported():
             return
         for problem in report.problems:

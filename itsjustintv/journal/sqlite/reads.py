@@ -24,14 +24,14 @@ __all__ = [
     "destinations",
     "destinations_ever",
     "due",
-    "earliest",
     "ended",
     "event",
     "events",
+    "find_unfinished",
     "get",
     "is_new",
     "load",
-    "on_its_way",
+    "next_due",
     "outcomes",
     "owners",
     "pending",
@@ -140,7 +140,7 @@ def destinations(connection: Connection) -> Sequence[str]:
     return [row["name"] for row in rows]
 
 
-def earliest(connection: Connection, counts: Callable[[str], bool] = lambda _: True) -> float | None:
+def next_due(connection: Connection, counts: Callable[[str], bool] = lambda _: True) -> float | None:
     """
     When the first delivery that has not ended was, or will be, due; one step through the indexes for each destination.
 
@@ -173,7 +173,7 @@ def due(connection: Connection, destination: str, after: Due | None, limit: int)
     return [Due(at=row["next_attempt_at"], id=row["id"]) for row in rows]
 
 
-def on_its_way(connection: Connection, event_id: str, destination: str) -> str | None:
+def find_unfinished(connection: Connection, event_id: str, destination: str) -> str | None:
     """
     The id of a delivery of an event to a destination that has not ended, or ``None``.
     """

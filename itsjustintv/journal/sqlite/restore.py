@@ -9,43 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.history import BackupContents
 from itsjustintv.journal.sqlite.backup import copied, read_only
 from itsjustintv.journal.sqlite.database import explained, lock, lock_file
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, companion
 from itsjustintv.journal.sqlite.migrations import STEPS, check
 from itsjustintv.support.files import make_private, sync_directory
 
-__all__ = ["Contents", "contents", "restore"]
+__all__ = ["read_contents", "restore"]
 
 
-@frozen(kw_only=True)
-class Contents:
-    """
-    What a copy of a journal has.
-
-    :ivar version: of the journal.
-    :ivar unfinished: deliveries that are accepted or pending.
-    :ivar deliveries: all of them.
-    :ivar newest: when the last event was accepted, in seconds since the epoch; ``None`` when there is none.
-    """
-
-    version: int
-    unfinished: int
-    deliveries: int
-    newest: float | None
-
-    @property
-    def outdated(self) -> bool:
-        """
-        Whether the daemon upgrades it at its next start.
-        """
-        return self.version < len(STEPS)
-
-
-def contents(path: Path) -> Contents:
+def read_contents(path: Path) -> BackupContents:
     """
     Look into a copy. Blocks.
 
@@ -59,7 +34,9 @@ def contents(path: Path) -> Contents:
             "SELECT count(*) FILTER (WHERE state IN ('accepted', 'pending')), count(*) FROM deliveries"
         ).fetchone()
         newest = connection.execute("SELECT max(received_at) FROM events").fetchone()[0]
-        return Contents(version=version, unfinished=unfinished, deliveries=everything, newest=newest)
+        return BackupContents(
+            unfinished=unfinished, deliveries=everything, newest=newest, is_outdated=version < len(STEPS)
+        )
 
 
 def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:

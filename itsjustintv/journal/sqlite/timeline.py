@@ -12,7 +12,7 @@ from itsjustintv.journal.sqlite.reads import recall_all
 from itsjustintv.journal.sqlite.writes import remember_all
 from itsjustintv.support.clocks import SteadyClock
 
-__all__ = ["MOMENTS", "ahead", "note", "resume"]
+__all__ = ["TIME_KINDS", "clock_ahead", "note", "resume"]
 
 _KIND = "clock"
 _AHEAD = "ahead"
@@ -34,7 +34,7 @@ _SHIFTS = (
 
 
 #: The small numbers that are themselves moments, whole seconds since the epoch, by their kind.
-MOMENTS = ("absent_destination", "absent_streamer", "absent_channel")
+TIME_KINDS = ("absent_destination", "absent_streamer", "absent_channel")
 
 
 def resume(connection: Connection, clock: SteadyClock) -> float:
@@ -51,7 +51,7 @@ def resume(connection: Connection, clock: SteadyClock) -> float:
         for shift in _SHIFTS:
             connection.execute(shift, {"by": by})
         connection.executemany(
-            "UPDATE known SET value = value + ? WHERE kind = ?", ((round(by), kind) for kind in MOMENTS)
+            "UPDATE known SET value = value + ? WHERE kind = ?", ((round(by), kind) for kind in TIME_KINDS)
         )
     connection.execute("DELETE FROM known WHERE kind = ?", (_KIND,))
     values = {clock.boot or "unknown": round(clock.origin * _MICRO), _AHEAD: 0}
@@ -66,7 +66,7 @@ def note(connection: Connection, seconds: float, now: float) -> None:
     remember_all(connection, _KIND, {_AHEAD: round(seconds * _MICRO)}, now)
 
 
-def ahead(connection: Connection, clock: SteadyClock) -> float:
+def clock_ahead(connection: Connection, clock: SteadyClock) -> float:
     """
     By how many seconds the wall clock is ahead of the moments in the journal.
 
@@ -80,7 +80,7 @@ def ahead(connection: Connection, clock: SteadyClock) -> float:
 
 
 def _correction(connection: Connection, clock: SteadyClock) -> float:
-    by = ahead(connection, clock)
+    by = clock_ahead(connection, clock)
     if (
         clock.boot
         and connection.execute("SELECT 1 FROM known WHERE kind = ? AND key = ?", (_KIND, clock.boot)).fetchone()

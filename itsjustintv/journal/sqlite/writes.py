@@ -12,8 +12,9 @@ from sqlite3 import Connection
 
 from attrs import evolve
 
+from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import dedup_keys
-from itsjustintv.journal.sqlite.reads import get
+from itsjustintv.journal.sqlite.reads import get, is_new
 from itsjustintv.model import Attempt, Delivery, Event, State
 
 __all__ = [
@@ -21,9 +22,9 @@ __all__ = [
     "count_wanted",
     "forget",
     "hold",
+    "import_legacy",
     "insert_deliveries",
     "insert_events",
-    "mark_imported",
     "nothing",
     "prepare",
     "probe",
@@ -249,11 +250,28 @@ def _signal(connection: Connection) -> None:
     connection.execute("UPDATE numbers SET value = value + 1 WHERE name = 'signals'")
 
 
-def mark_imported(connection: Connection) -> None:
+def import_legacy(connection: Connection, legacy: LegacyFiles, now: float) -> Imported | None:
     """
-    Note that the original program's files were taken over, so that it is not done again.
+    Take over the original program's state, if this journal is new; never a second time.
+
+    :return: ``None`` when it was not new.
     """
+    if not is_new(connection):
+        return None
     connection.execute("UPDATE numbers SET value = 1 WHERE name = 'imported'")
+    state = legacy.read(now)
+    dedup_keys.add(connection, state.keys.items())
+    count_wanted(connection, len(state.queue))
+    for event, delivery in state.queue:
+        insert_events(connection, [event])
+        insert_deliveries(connection, [delivery], finished_at=now if delivery.state.final else None)
+    states = [delivery.state for _, delivery in state.queue]
+    return Imported(
+        keys=len(state.keys),
+        pending=states.count(State.PENDING),
+        cancelled=states.count(State.CANCELLED),
+        problems=state.problems,
+    )
 
 
 def nothing(_: Connection) -> None:

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 from itsjustintv.model import Subscribed
 from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
@@ -81,7 +81,7 @@ class SubscriptionReconciler(Service):
     _api: SubscriptionsAPI
     _streamers: Streamers
     _transport: Callable[[], Transport]
-    _last_known: ILastKnown
+    _last_known: IKeyValues
     _clock: IReactorTime
     _random: Callable[[], float]
     _on_gap: OnGap

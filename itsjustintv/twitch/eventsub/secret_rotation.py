@@ -13,11 +13,11 @@ from collections.abc import Container, Iterable
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from itsjustintv.interfaces import ILastKnown
+from itsjustintv.interfaces import IKeyValues
 
 __all__ = ["KIND", "Fingerprints", "fingerprint"]
 
-#: What fingerprints are kept as, in :class:`~itsjustintv.interfaces.ILastKnown`: by the id of the subscription.
+#: What fingerprints are kept as, in :class:`~itsjustintv.interfaces.IKeyValues`: by the id of the subscription.
 KIND = "subscription"
 
 # Seconds for which the fingerprint of a subscription that is not listed is kept: the list may be behind.
@@ -38,7 +38,7 @@ class Fingerprints:
     The fingerprint of every subscription that we have created.
     """
 
-    _last_known: ILastKnown
+    _last_known: IKeyValues
     _clock: IReactorTime
     _known: dict[str, tuple[int, float]] = field(factory=dict, init=False)
     _unsaved: dict[str, int] = field(factory=dict, init=False)

@@ -23,7 +23,7 @@ from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import create, lock
 from itsjustintv.journal.sqlite.disk_space import lacking, room_for
 from itsjustintv.journal.sqlite.migrations import STEPS
-from itsjustintv.journal.sqlite.restore import contents, restore
+from itsjustintv.journal.sqlite.restore import read_contents, restore
 from tests.journal.values import deliveries, event
 
 #: Makes a copy, and is killed before it is in its place.
@@ -90,9 +90,9 @@ class CopyTests(CopyTestCase):
         self.connection.execute("ROLLBACK")
         self.assertEqual(self.beside(), {"journal.db", "journal.db-wal", "journal.db-shm", "copy.db"})
         self.assertEqual(S_IMODE(self.target.stat().st_mode), 0o600)
-        found = contents(self.target)
+        found = read_contents(self.target)
         self.assertEqual((found.deliveries, found.unfinished, found.newest), (2, 2, 1000.0))
-        self.assertFalse(found.outdated)
+        self.assertFalse(found.is_outdated)
 
     def test_nothing_is_replaced(self) -> None:
         """
@@ -194,11 +194,11 @@ class RestoreTests(CopyTestCase):
         """
         aside = restore(self.target, self.path, "before")
         self.assertEqual(aside, [self.folder / f"journal.db.before{ending}" for ending in ("", "-wal", "-shm")])
-        self.assertEqual(contents(self.path).deliveries, 2)
-        self.assertEqual(contents(aside[0]).deliveries, 4)
+        self.assertEqual(read_contents(self.path).deliveries, 2)
+        self.assertEqual(read_contents(aside[0]).deliveries, 4)
         self.assertEqual(S_IMODE(self.path.stat().st_mode), 0o600)
         create(self.path).close()
-        self.assertEqual(contents(self.target).deliveries, 2)
+        self.assertEqual(read_contents(self.target).deliveries, 2)
 
     def test_without_a_journal(self) -> None:
         """
@@ -206,7 +206,7 @@ class RestoreTests(CopyTestCase):
         """
         other = self.folder / "elsewhere" / "journal.db"
         self.assertEqual(restore(self.target, other, "before"), [])
-        self.assertEqual(contents(other).deliveries, 2)
+        self.assertEqual(read_contents(other).deliveries, 2)
 
     def test_while_a_daemon_runs(self) -> None:
         """
@@ -253,7 +253,7 @@ class RestoreTests(CopyTestCase):
         The advice is another backup, not to restore one.
         """
         self.target.write_bytes(self.target.read_bytes()[:8192])
-        error = self.assertRaises(JournalUnavailable, contents, self.target)
+        error = self.assertRaises(JournalUnavailable, read_contents, self.target)
         self.assertEqual(str(error), f"{self.target} is damaged: name an older backup")
 
     def test_a_link(self) -> None:
@@ -266,7 +266,7 @@ class RestoreTests(CopyTestCase):
         aside = restore(self.target, link, "before")
         self.assertEqual(aside[0], self.folder / "journal.db.before")
         self.assertTrue(link.is_symlink())
-        self.assertEqual(contents(link).deliveries, 2)
+        self.assertEqual(read_contents(link).deliveries, 2)
 
     def test_folders_that_root_makes(self) -> None:
         """
@@ -310,10 +310,10 @@ class RestoreTests(CopyTestCase):
             if expected is None:
                 self.assertIn("does not belong to", str(self.assertRaises(JournalUnavailable, create, self.path)))
             else:
-                self.assertEqual(contents(self.path).deliveries, expected)
+                self.assertEqual(read_contents(self.path).deliveries, expected)
         restore(self.target, self.path, "before")
         create(self.path).close()
-        self.assertEqual(contents(self.path).deliveries, 2)
+        self.assertEqual(read_contents(self.path).deliveries, 2)
 
 
 class UpgradeTests(CopyTestCase):
@@ -340,8 +340,8 @@ class UpgradeTests(CopyTestCase):
         self.kept.write_text("of an earlier try")
         with capturedLogs() as events:
             create(self.path).close()
-        self.assertEqual(contents(self.kept).version, len(STEPS))
-        self.assertEqual(contents(self.kept).deliveries, 2)
+        self.assertFalse(read_contents(self.kept).is_outdated)
+        self.assertEqual(read_contents(self.kept).deliveries, 2)
         self.assertEqual(S_IMODE(self.kept.stat().st_mode), 0o600)
         [line] = events
         self.assertEqual((line["old"], line["new"], line["kept"]), (len(STEPS), len(STEPS) + 1, str(self.kept)))
@@ -358,7 +358,7 @@ class UpgradeTests(CopyTestCase):
         self.assertIn(
             f"{self.path} is not upgraded, because no copy of it can be kept: the disk that holds", str(error)
         )
-        self.assertEqual(contents(self.path).version, len(STEPS))
+        self.assertFalse(read_contents(self.path).is_outdated)
 
 
 class SpaceTests(SynchronousTestCase):

@@ -14,10 +14,10 @@ from pathlib import Path
 from twisted.logger import LogLevel, capturedLogs
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.file_presence import companion
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from tests.journal.sqlite.test_journal import JournalCase
 
 #: Opens a journal, reads it, and goes.
@@ -179,7 +179,7 @@ class PresenceTests(JournalCase):
         self.assertIsNone(self.journal.problem())
         self.clock.advance(1)
         while self.journal.problem() is None:
-            await self.journal.earliest(lambda _: True)
+            await self.journal.next_due(lambda _: True)
         self.assertEqual(kept(self.path), {"e1"})
 
     async def test_a_database_that_was_written_by_others(self) -> None:
@@ -217,7 +217,7 @@ class PresenceTests(JournalCase):
         await self.accept("e1")
         for _ in range(2):
             subprocess.run([sys.executable, "-c", READ, str(self.path)], check=True)
-            OfflineJournal.open(self.path, lambda: 1.0).accounting()
+            SQLiteOfflineJournal.open(self.path, lambda: 1.0).accounting()
         hard = self.path.with_name("hard")
         hard.hardlink_to(self.beside("-wal"))
         self.assertTrue(await self.accept("e2"))

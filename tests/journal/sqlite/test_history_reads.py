@@ -9,9 +9,8 @@ from typing import Any
 
 from attrs import evolve
 
-from itsjustintv.journal import offline
 from itsjustintv.journal.history import HistoryFilter, Place
-from itsjustintv.journal.sqlite import history_reads, reads, writes
+from itsjustintv.journal.sqlite import history_reads, operations, reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.model import UNDELIVERED, State
 from tests.journal import values
@@ -133,7 +132,7 @@ class FilteredEventsTests(OperationsCase):
         """
         However rare what is looked for, only so many events are read at a time; the list then says where it goes on.
         """
-        self.patch(history_reads, "_LOOK_AT_EVENTS", 5)
+        self.patch(history_reads, "_MOST_EVENTS", 5)
         part, after = history_reads.events(self.connection, None, 50, HistoryFilter(states=(State.EXPIRED,)))
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(states=(State.EXPIRED,)), [2])
@@ -215,7 +214,7 @@ class DeliveriesTests(OperationsCase):
         """
         However rare what is looked for, only so many rows are read at a time; the list then says where it goes on.
         """
-        self.patch(history_reads, "_LOOK", 3)
+        self.patch(history_reads, "_MOST_ROWS", 3)
         part, after = history_reads.deliveries(self.connection, None, 50, HistoryFilter(destination="c"))
         self.assertEqual((part, bool(after)), ([], True))
         self.assertEqual(self.read(50, streamer="cool", destination="b"), ["f0-2", "e5-1", "e3-1", "e1-1"])
@@ -234,8 +233,8 @@ class DeliveriesTests(OperationsCase):
         history_reads.deliveries(self.connection, None, 5, HistoryFilter(states=UNDELIVERED))
         history_reads.deliveries(self.connection, (1.0, 5), 5, HistoryFilter(states=UNDELIVERED))
         history_reads.events(self.connection, (1000.0, "e1"), 5)
-        history_reads.mark(self.connection)
-        history_reads.waiting(self.connection)
+        history_reads.version(self.connection)
+        history_reads.backlogs(self.connection)
         self.connection.set_trace_callback(None)
         for statement in asked:
             for row in self.connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
@@ -252,7 +251,7 @@ class DeliveriesTests(OperationsCase):
         """
         What is pending is counted for each destination, with the moment at which the first of it is due.
         """
-        found = {each.destination: (each.count, each.next_at) for each in history_reads.waiting(self.connection)}
+        found = {each.destination: (each.count, each.next_at) for each in history_reads.backlogs(self.connection)}
         self.assertEqual(found, {"a": (1, 1000.0), "b": (2, 1003.0)})
 
 
@@ -270,11 +269,11 @@ class MarkTests(OperationsCase):
             lambda: self.pending("e1"),
             lambda: writes.settle(self.connection, "e1-1", State.PENDING, "timeout", 1001.0, attempt(), 1031.0),
             lambda: writes.settle(self.connection, "e1-1", State.DEAD, "timeout", 1002.0, attempt()),
-            lambda: offline.retry(self.connection, "e1-1", 1003.0),
+            lambda: operations.retry(self.connection, "e1-1", 1003.0),
         )
-        seen = [history_reads.mark(self.connection)]
+        seen = [history_reads.version(self.connection)]
         for step in steps:
             step()
-            seen.append(history_reads.mark(self.connection))
+            seen.append(history_reads.version(self.connection))
             self.assertNotIn(seen[-1], seen[:-1])
-            self.assertEqual(history_reads.mark(self.connection), seen[-1])
+            self.assertEqual(history_reads.version(self.connection), seen[-1])

@@ -7,6 +7,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from itsjustintv.errors import AmbiguousId
+from itsjustintv.journal.history import SHORTEST_ID, shorten_id
 from itsjustintv.journal.sqlite import ids, writes
 from tests.journal.sqlite.test_writes import OperationsCase
 from tests.journal.values import deliveries, event
@@ -44,7 +46,7 @@ class IdsTests(OperationsCase):
             ("________", None),
             ("%", None),
         ):
-            self.assertEqual(ids.deliveries(self.connection, text), found, text)
+            self.assertEqual(ids.find_delivery(self.connection, text), found, text)
 
     def test_several(self) -> None:
         """
@@ -55,11 +57,11 @@ class IdsTests(OperationsCase):
             (FIRST, (f"{FIRST}-1", f"{FIRST}-2")),
             ("019b7c9f-1", (f"{FIRST}-1", f"{SECOND}-1")),
         ):
-            error = self.assertRaises(ids.Ambiguous, ids.deliveries, self.connection, text)
+            error = self.assertRaises(AmbiguousId, ids.find_delivery, self.connection, text)
             for each in candidates:
                 self.assertIn(each, str(error))
             self.assertNotIn(THIRD, str(error))
-        self.assertRaises(ids.Ambiguous, ids.event, self.connection, "019b7c9f0")
+        self.assertRaises(AmbiguousId, ids.find_event, self.connection, "019b7c9f0")
 
     def test_an_event(self) -> None:
         """
@@ -72,14 +74,14 @@ class IdsTests(OperationsCase):
             (f"{SECOND}-1", SECOND),
             ("zzzzzzzzzz", None),
         ):
-            self.assertEqual(ids.event(self.connection, text), found, text)
+            self.assertEqual(ids.find_event(self.connection, text), found, text)
 
     def test_what_may_have_been_meant(self) -> None:
         """
         An unknown id that begins like one is near it.
         """
-        self.assertEqual(ids.near(self.connection, "deliveries", f"{THIRD}-9"), [f"{THIRD}-1"])
-        self.assertEqual(ids.near(self.connection, "events", "zzzzzzzzzz"), [])
+        self.assertEqual(ids.find_similar(self.connection, "deliveries", f"{THIRD}-9"), [f"{THIRD}-1"])
+        self.assertEqual(ids.find_similar(self.connection, "events", "zzzzzzzzzz"), [])
 
 
 class LengthTests(OperationsCase):
@@ -99,12 +101,12 @@ class LengthTests(OperationsCase):
             for name in names:
                 writes.insert_deliveries(self.connection, deliveries(event(name), "a", "b"))
             shown = data.draw(st.lists(st.sampled_from(names), unique=True))
-            length = ids.length(self.connection, shown)
-            self.assertGreaterEqual(length, ids.SHORTEST)
+            length = ids.distinct_length(self.connection, shown)
+            self.assertGreaterEqual(length, SHORTEST_ID)
             for name in shown:
                 for number in (1, 2):
-                    text = ids.brief(f"{name}-{number}", name, length)
-                    self.assertEqual(ids.deliveries(self.connection, text), f"{name}-{number}")
-                self.assertEqual(ids.event(self.connection, name[:length]), name)
+                    text = shorten_id(f"{name}-{number}", name, length)
+                    self.assertEqual(ids.find_delivery(self.connection, text), f"{name}-{number}")
+                self.assertEqual(ids.find_event(self.connection, name[:length]), name)
 
         holds()

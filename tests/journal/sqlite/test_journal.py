@@ -20,11 +20,11 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
-from itsjustintv.interfaces import IJournal, ILastKnown
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.interfaces import IJournal
+from itsjustintv.journal.legacy_files import LegacyFiles
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.journal import SQLiteJournal
-from itsjustintv.journal.sqlite.legacy_files import Original
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Due, Owner, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -98,7 +98,6 @@ class LifeTests(JournalCase):
         The journal provides what it says it does.
         """
         verifyObject(IJournal, self.journal)
-        verifyObject(ILastKnown, self.journal)
 
     async def test_whole_life(self) -> None:
         """
@@ -203,13 +202,13 @@ class LifeTests(JournalCase):
 
     async def test_takes_over_from_the_original(self) -> None:
         """
-        A new journal takes over what the original left, and says how much and what it could not read.
+        A new journal takes over what the legacy left, and says how much and what it could not read.
         """
         self.path.parent.mkdir(parents=True)
         cache = self.path.with_name("cache.json")
         cache.write_text(f'[{{"key": "{"0" * 64}", "expires_at": "2026-01-02T05:04:05Z"}}, null]')
-        original = Original(cache, self.path.with_name("retry_state.json"), lambda streamer, url: None)
-        self.journal = self.make(original=original)
+        legacy = LegacyFiles(cache, self.path.with_name("retry_state.json"), lambda streamer, url: None)
+        self.journal = self.make(legacy=legacy)
         with capturedLogs() as logged:
             self.journal.startService()
             await self.journal.stopService()
@@ -438,7 +437,7 @@ class ChangedTests(JournalCase):
         self.journal.startService()
         await self.accept()
         self.assertFalse(await self.journal.changed())
-        OfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
+        SQLiteOfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
         self.assertTrue(await self.journal.changed())
         self.assertFalse(await self.journal.changed())
         await self.accept("e2")
@@ -451,6 +450,6 @@ class ChangedTests(JournalCase):
         self.journal.startService()
         await self.accept()
         await self.journal.stopService()
-        OfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
+        SQLiteOfflineJournal.open(self.path, self.clock.seconds).cancel("e1-1")
         self.journal.startService()
         self.assertFalse(await self.journal.changed())

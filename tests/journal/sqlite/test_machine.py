@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.offline import OfflineJournal, OperationRefused
+from itsjustintv.errors import OperationRefused
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Due, Event, State
 from tests.journal.values import attempt, deliveries, event
 
@@ -153,9 +154,9 @@ class JournalMachine(RuleBasedStateMachine):
             not state.final if what == "cancel" else state.final and state is not State.DELIVERED
         )
         signals = reads.signals(self.connection)
-        ledger = OfflineJournal.open(self.path, lambda: self.now)
+        journal = SQLiteOfflineJournal.open(self.path, lambda: self.now)
         try:
-            getattr(ledger, what)(name)
+            getattr(journal, what)(name)
         except OperationRefused:
             assert not possible
             return
@@ -191,7 +192,7 @@ class JournalMachine(RuleBasedStateMachine):
         possible = delivery is not None and delivery.state is State.DELIVERED and delivery.body and not under_way
         signals = reads.signals(self.connection)
         try:
-            again = OfflineJournal.open(self.path, lambda: self.now).resend(name)
+            again = SQLiteOfflineJournal.open(self.path, lambda: self.now).resend(name)
         except OperationRefused:
             assert not possible
             return name

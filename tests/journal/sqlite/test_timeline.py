@@ -10,10 +10,10 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config import removal_grace
-from itsjustintv.journal.offline import OfflineJournal
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import connect, create
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, State
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from tests.journal.values import attempt, deliveries, event
@@ -180,7 +180,7 @@ class TimelineTests(SynchronousTestCase):
         Since when something has been missing from the configuration moves too; other numbers stay.
         """
         self.assertEqual(
-            set(timeline.MOMENTS), {removal_grace.DESTINATIONS, removal_grace.STREAMERS, removal_grace.CHANNELS}
+            set(timeline.TIME_KINDS), {removal_grace.DESTINATIONS, removal_grace.STREAMERS, removal_grace.CHANNELS}
         )
         writes.remember(self.connection, removal_grace.STREAMERS, "tanuki", int(NOON) - 60, NOON)
         self.machine.wall += 86400.0
@@ -219,9 +219,9 @@ class CommandTests(SynchronousTestCase):
         for by in (-7200.0, 86400.0):
             with self.subTest(by):
                 self.wall = NOON + by
-                ledger = OfflineJournal.open(self.path, lambda: self.wall + (uptime() - self.daemon.uptime()))
+                journal = SQLiteOfflineJournal.open(self.path, lambda: self.wall + (uptime() - self.daemon.uptime()))
                 writes.settle(self.connection, "e1-1", State.DEAD, "exhausted", NOON, attempt())
-                ledger.retry("e1-1")
+                journal.retry("e1-1")
                 found = reads.get(self.connection, "e1-1")
                 assert found is not None
                 self.assertLess(abs(found.next_attempt_at - self.daemon.seconds()), 1.0)
@@ -233,12 +233,13 @@ class CommandTests(SynchronousTestCase):
         """
         if not boot_id():
             self.skipTest("the system does not name its boots")
-        before = OfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
+        old = SQLiteOfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
         self.wall = NOON + 86400.0
-        after = OfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
+        new = SQLiteOfflineJournal.open(self.path, lambda: self.wall).show("e1-1")
+        [before], [after] = old.deliveries, new.deliveries
         for moment in ("accepted_at", "next_attempt_at"):
             difference = getattr(after.delivery, moment) - getattr(before.delivery, moment)
             self.assertLess(abs(difference - 86400.0), 1.0)
-        self.assertLess(abs(after.event.received_at - before.event.received_at - 86400.0), 1.0)
+        self.assertLess(abs(new.event.received_at - old.event.received_at - 86400.0), 1.0)
         self.assertLess(abs(after.attempts[0].started_at - before.attempts[0].started_at - 86400.0), 1.0)
         self.assertEqual(after.attempts[0].duration, before.attempts[0].duration)

@@ -350,21 +350,21 @@ class QueueTests(OperationsCase):
         writes.settle(self.connection, "e4-1", State.DEAD, "", 1001.0)
         self.assertEqual(reads.destinations(self.connection), ["a", "b"])
 
-    def test_earliest(self) -> None:
+    def test_next_due(self) -> None:
         """
         The first moment at which something was due, accepted or pending, to whomever; none when all has ended.
         """
-        self.assertIsNone(reads.earliest(self.connection))
+        self.assertIsNone(reads.next_due(self.connection))
         self.pending("e1", "b", at=1003.0)
         self.pending("e2", "a", at=1002.0)
-        self.assertEqual(reads.earliest(self.connection), 1002.0)
-        self.assertIsNone(reads.earliest(self.connection, lambda _: False), "nothing that is suspended is overdue")
+        self.assertEqual(reads.next_due(self.connection), 1002.0)
+        self.assertIsNone(reads.next_due(self.connection, lambda _: False), "nothing that is suspended is overdue")
         self.accept("e3", "c")
         self.accept("e4", "c", at=1009.0)
-        self.assertEqual(reads.earliest(self.connection), 1000.0)
+        self.assertEqual(reads.next_due(self.connection), 1000.0)
         for name in ("e1", "e2", "e3", "e4"):
             writes.settle(self.connection, f"{name}-1", State.CANCELLED, "", 1001.0)
-        self.assertIsNone(reads.earliest(self.connection))
+        self.assertIsNone(reads.next_due(self.connection))
 
     def test_pages_follow_each_other(self) -> None:
         """

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from base64 import b64decode
 from pathlib import Path
+from sqlite3 import Connection
 from stat import S_IMODE
 from typing import Any
 
@@ -16,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.offline import OfflineJournal
+from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import dedup_keys, reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.legacy_files import Imported, Original
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Destination, State, broadcast_key
 from tests.journal.values import deliveries, event
 
@@ -58,6 +59,15 @@ def embed(body: bytes, picture: bytes) -> bytes:
     return json.dumps({**json.loads(body), "picture": picture.decode()}).encode()
 
 
+def import_legacy(connection: Connection, legacy: LegacyFiles) -> Imported | None:
+    """
+    Take over in a transaction.
+    """
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        return writes.import_legacy(connection, legacy, NOW)
+
+
 class ExchangeCase(SynchronousTestCase):
     """
     A new journal beside the files of the original.
@@ -69,7 +79,7 @@ class ExchangeCase(SynchronousTestCase):
         self.addCleanup(self.connection.close)
         self.asked: list[tuple[str, str]] = []
         self.destination: str | None = "streamers.foo"
-        self.original = Original(
+        self.original = LegacyFiles(
             self.directory / "cache.json", self.directory / "retry_state.json", self.destination_for
         )
 
@@ -81,7 +91,7 @@ class ExchangeCase(SynchronousTestCase):
         (self.directory / name).write_text(content if isinstance(content, str) else json.dumps(content))
 
     def take_over(self) -> Imported:
-        report = self.original.take_over(self.connection, NOW)
+        report = import_legacy(self.connection, self.original)
         assert report is not None
         return report
 
@@ -161,7 +171,7 @@ class TakeOverTests(ExchangeCase):
         self.write("retry_state.json", {"queue": [ENTRY, ENTRY]})
         self.assertEqual(self.take_over(), Imported(cancelled=2))
         self.assertIn(
-            "no destination", OfflineJournal.open(self.directory / "journal.db", lambda: NOW).list()[0].reason
+            "no destination", SQLiteOfflineJournal.open(self.directory / "journal.db", lambda: NOW).list()[0].reason
         )
 
     def test_only_once(self) -> None:
@@ -170,7 +180,7 @@ class TakeOverTests(ExchangeCase):
         """
         self.assertEqual(self.take_over(), Imported())
         self.write("retry_state.json", {"queue": [ENTRY]})
-        self.assertIsNone(self.original.take_over(self.connection, NOW))
+        self.assertIsNone(import_legacy(self.connection, self.original))
 
     def test_only_into_a_new_journal(self) -> None:
         """
@@ -178,7 +188,7 @@ class TakeOverTests(ExchangeCase):
         """
         accept(self.connection, event("e1"), [], NOW + 7200, NOW)
         self.write("retry_state.json", {"queue": [ENTRY]})
-        self.assertIsNone(self.original.take_over(self.connection, NOW))
+        self.assertIsNone(import_legacy(self.connection, self.original))
 
     def test_files_are_left_as_they_are(self) -> None:
         """
@@ -295,7 +305,7 @@ class TakeOverTests(ExchangeCase):
         self.connection.backup(connection)
         self.write("cache.json", content)
         self.write("retry_state.json", {"queue": [{"payload": content}, content]})
-        self.original.take_over(connection, NOW)
+        import_legacy(connection, self.original)
         self.assertEqual(reads.accounting(connection).imbalance, 0)
         connection.close()
 
@@ -313,7 +323,8 @@ class ExportTests(ExchangeCase):
         self.target = Destination(name="a", url="https://example.com/a", secret="s", header="X-Mine", hashing="sha512")
 
     def export(self) -> tuple[str, ...]:
-        export = OfflineJournal.open(self.path, lambda: NOW).export(self.directory, {"a": self.target}.get, embed)
+        export = SQLiteOfflineJournal.open(self.path, lambda: NOW).export({"a": self.target}.get, embed)
+        export.write(self.directory)
         self.assertEqual(export.keys, len(self.read("cache.json")))
         self.assertEqual(export.pending, len(self.read("retry_state.json")["queue"]))
         return export.problems
@@ -409,8 +420,8 @@ class ExportTests(ExchangeCase):
         self.export()
         other = create(self.directory / "other.db")
         self.addCleanup(other.close)
-        original = Original(self.directory / "cache.json", self.directory / "retry_state.json", lambda key, url: "a")
-        self.assertEqual(original.take_over(other, NOW), Imported(keys=1, pending=1))
+        original = LegacyFiles(self.directory / "cache.json", self.directory / "retry_state.json", lambda key, url: "a")
+        self.assertEqual(import_legacy(other, original), Imported(keys=1, pending=1))
         (before,) = reads.pending(self.connection)
         (after,) = reads.pending(other)
         self.assertEqual(after.body, before.body)

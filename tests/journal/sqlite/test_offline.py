@@ -10,18 +10,19 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.offline import History, OfflineJournal, OperationRefused
+from itsjustintv.errors import JournalUnavailable, OperationRefused
+from itsjustintv.journal.history import DeliveryHistory, EventHistory
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
+from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
 
 
-class LedgerTests(SynchronousTestCase):
+class OfflineJournalTests(SynchronousTestCase):
     """
-    A journal that a daemon has open, and a ledger on the same file.
+    A journal that a daemon has open, and what a command opens on the same file.
     """
 
     def setUp(self) -> None:
@@ -31,14 +32,14 @@ class LedgerTests(SynchronousTestCase):
         for number, destination in enumerate("aba", 1):
             news = event(f"e{number}")
             accept(self.connection, news, deliveries(news, destination), 9999.0, 1000.0)
-        self.ledger = OfflineJournal.open(self.path, lambda: 5000.0)
+        self.journal = SQLiteOfflineJournal.open(self.path, lambda: 5000.0)
 
     def end(self, name: str, state: State, now: float = 1001.0) -> None:
         writes.prepare(self.connection, name, b"{}", None, 1000.0)
         writes.settle(self.connection, name, state, "why", now, attempt(ok=state is State.DELIVERED))
 
     def ids(self, *states: State, **narrower: Any) -> list[str]:
-        return [delivery.id for delivery in self.ledger.list(*states, **narrower)]
+        return [delivery.id for delivery in self.journal.list(*states, **narrower)]
 
     def test_lists_the_newest_first(self) -> None:
         """
@@ -66,13 +67,14 @@ class LedgerTests(SynchronousTestCase):
         self.end("e1-1", State.DEAD)
         delivery = reads.get(self.connection, "e1-1")
         assert delivery is not None
-        self.assertEqual(self.ledger.show("e1-1"), History(event=event("e1"), delivery=delivery, attempts=(attempt(),)))
+        history = DeliveryHistory(delivery=delivery, finished_at=1001.0, attempts=(attempt(),))
+        self.assertEqual(self.journal.show("e1-1"), EventHistory(event=event("e1"), deliveries=(history,)))
 
     def test_unknown(self) -> None:
         """
         A delivery that does not exist is named in the refusal.
         """
-        for ask in (self.ledger.show, self.ledger.retry, self.ledger.cancel):
+        for ask in (self.journal.show, self.journal.retry, self.journal.cancel):
             self.assertIn("nothing-1", str(self.assertRaises(OperationRefused, ask, "nothing-1")))
 
     def test_retry(self) -> None:
@@ -81,9 +83,9 @@ class LedgerTests(SynchronousTestCase):
         """
         for state in (State.DEAD, State.EXPIRED, State.FILTERED, State.CANCELLED):
             self.end("e1-1", state)
-            revived = self.ledger.retry("e1-1")
+            revived = self.journal.retry("e1-1")
             self.assertEqual((revived.state, revived.attempts, revived.next_attempt_at), (State.PENDING, 0, 5000.0))
-        accounting = self.ledger.accounting()
+        accounting = self.journal.accounting()
         self.assertEqual((accounting.imbalance, accounting.pending, accounting.accepted), (0, 1, 2))
 
     def test_retry_needs_an_end_without_success(self) -> None:
@@ -91,8 +93,8 @@ class LedgerTests(SynchronousTestCase):
         What was delivered, or is still on its way, is not sent again.
         """
         self.end("e1-1", State.DELIVERED)
-        self.assertIn("delivered", str(self.assertRaises(OperationRefused, self.ledger.retry, "e1-1")))
-        self.assertIn("accepted", str(self.assertRaises(OperationRefused, self.ledger.retry, "e2-1")))
+        self.assertIn("delivered", str(self.assertRaises(OperationRefused, self.journal.retry, "e1-1")))
+        self.assertIn("accepted", str(self.assertRaises(OperationRefused, self.journal.retry, "e2-1")))
         self.assertEqual(reads.signals(self.connection), 0)
 
     def test_resend(self) -> None:
@@ -100,55 +102,55 @@ class LedgerTests(SynchronousTestCase):
         What was delivered stays so, and a further delivery of the same event is wanted and due at once; one at a time.
         """
         self.end("e1-1", State.DELIVERED)
-        again = self.ledger.resend("e1-1")
+        again = self.journal.resend("e1-1")
         self.assertEqual(again, reads.get(self.connection, "e1-2"))
         self.assertEqual((again.event_id, again.body, again.attempts, again.accepted_at), ("e1", b"{}", 0, 5000.0))
-        accounting = self.ledger.accounting()
+        accounting = self.journal.accounting()
         self.assertEqual((accounting.imbalance, accounting.wanted), (0, 4))
         self.assertEqual((accounting.delivered, accounting.pending), (1, 1))
-        self.assertIn("as e1-2", str(self.assertRaises(OperationRefused, self.ledger.resend, "e1-1")))
+        self.assertIn("as e1-2", str(self.assertRaises(OperationRefused, self.journal.resend, "e1-1")))
         writes.settle(self.connection, "e1-2", State.DEAD, "exhausted", 5001.0, attempt())
         self.connection.commit()
-        self.assertIn("retry e1-2", str(self.assertRaises(OperationRefused, self.ledger.resend, "e1-2")))
-        self.assertIn("accepted already", str(self.assertRaises(OperationRefused, self.ledger.resend, "e2-1")))
-        self.assertEqual(self.ledger.resend("e1-1").id, "e1-3")
-        self.assertEqual(self.ledger.accounting().delivered, 1)
+        self.assertIn("retry e1-2", str(self.assertRaises(OperationRefused, self.journal.resend, "e1-2")))
+        self.assertIn("accepted already", str(self.assertRaises(OperationRefused, self.journal.resend, "e2-1")))
+        self.assertEqual(self.journal.resend("e1-1").id, "e1-3")
+        self.assertEqual(self.journal.accounting().delivered, 1)
 
     def test_cancel(self) -> None:
         """
         What has not ended is cancelled with a reason; once.
         """
-        cancelled = self.ledger.cancel("e1-1", "not wanted")
+        cancelled = self.journal.cancel("e1-1")
         self.assertEqual(cancelled, reads.get(self.connection, "e1-1"))
-        self.assertEqual((cancelled.state, cancelled.reason), (State.CANCELLED, "not wanted"))
-        self.assertIn("cancelled", str(self.assertRaises(OperationRefused, self.ledger.cancel, "e1-1")))
-        accounting = self.ledger.accounting()
+        self.assertEqual((cancelled.state, cancelled.reason), (State.CANCELLED, "cancelled by the operator"))
+        self.assertIn("cancelled", str(self.assertRaises(OperationRefused, self.journal.cancel, "e1-1")))
+        accounting = self.journal.accounting()
         self.assertEqual((accounting.imbalance, accounting.cancelled), (0, 1))
 
     def test_small_numbers(self) -> None:
         """
         Numbers are kept at the present time, listed by kind and forgotten.
         """
-        self.ledger.remember_all("ids", {"a": 1, "b": 2})
-        self.ledger.forget("ids", ["a"])
-        self.assertEqual([(key, value) for key, (value, _) in self.ledger.recall_all("ids").items()], [("b", 2)])
+        self.journal.remember_all("ids", {"a": 1, "b": 2})
+        self.journal.forget("ids", ["a"])
+        self.assertEqual([(key, value) for key, (value, _) in self.journal.recall_all("ids").items()], [("b", 2)])
 
     def test_writes_are_signalled(self) -> None:
         """
         Every change made for an operator raises the signal, looking does not.
         """
-        self.ledger.cancel("e1-1")
-        self.ledger.retry("e1-1")
-        self.ledger.list()
-        self.ledger.show("e1-1")
+        self.journal.cancel("e1-1")
+        self.journal.retry("e1-1")
+        self.journal.list()
+        self.journal.show("e1-1")
         self.assertEqual(reads.signals(self.connection), 2)
 
     def test_without_a_daemon(self) -> None:
         """
-        The ledger works on a journal that nobody has open.
+        A command works on a journal that nobody has open.
         """
         self.connection.close()
-        self.ledger.cancel("e1-1")
+        self.journal.cancel("e1-1")
         self.assertEqual(self.ids(State.CANCELLED), ["e1-1"])
 
     def test_creates_nothing(self) -> None:
@@ -156,7 +158,7 @@ class LedgerTests(SynchronousTestCase):
         Where there is no journal, the refusal says where it looked, and nothing appears there.
         """
         missing = self.path.parent / "elsewhere" / "journal.db"
-        error = self.assertRaises(JournalUnavailable, OfflineJournal.open, missing, lambda: 0.0)
+        error = self.assertRaises(JournalUnavailable, SQLiteOfflineJournal.open, missing, lambda: 0.0)
         self.assertIn(str(missing), str(error))
         self.assertFalse(missing.parent.exists())
 
@@ -165,7 +167,7 @@ class LedgerTests(SynchronousTestCase):
         A journal that is still to be upgraded is left to the daemon.
         """
         self.connection.execute("PRAGMA user_version = 1")
-        error = self.assertRaises(JournalUnavailable, self.ledger.accounting)
+        error = self.assertRaises(JournalUnavailable, self.journal.accounting)
         self.assertIn("start itsjustintv once", str(error))
 
     def test_an_empty_file(self) -> None:
@@ -174,7 +176,7 @@ class LedgerTests(SynchronousTestCase):
         """
         empty = self.path.with_name("empty.db")
         empty.touch()
-        error = self.assertRaises(JournalUnavailable, OfflineJournal.open, empty, lambda: 0.0)
+        error = self.assertRaises(JournalUnavailable, SQLiteOfflineJournal.open, empty, lambda: 0.0)
         self.assertEqual(str(error), f"{empty} is empty: it is not a journal of itsjustintv")
 
     def test_lists_without_pictures(self) -> None:
@@ -184,4 +186,4 @@ class LedgerTests(SynchronousTestCase):
         writes.prepare(self.connection, "e1-1", b"{}", b"png", 1000.0)
         loaded = reads.load(self.connection, "e1-1")
         assert loaded is not None
-        self.assertEqual(list(self.ledger.list(State.PENDING)), [evolve(loaded, picture=None)])
+        self.assertEqual(list(self.journal.list(State.PENDING)), [evolve(loaded, picture=None)])

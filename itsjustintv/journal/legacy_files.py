@@ -11,21 +11,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from re import fullmatch
-from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 
-from itsjustintv.journal.sqlite import dedup_keys, reads
-from itsjustintv.journal.sqlite.reads import is_new
-from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events, mark_imported
-from itsjustintv.model import Delivery, Destination, Event, State, parse_rfc3339, rfc3339
+from itsjustintv.interfaces import Resolve
+from itsjustintv.model import Delivery, Event, State, parse_rfc3339, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
 from itsjustintv.support.regular_files import read
 
-__all__ = ["DestinationFor", "Embed", "Export", "Imported", "Original", "Resolve", "collect"]
+__all__ = [
+    "DestinationFor",
+    "Embed",
+    "Export",
+    "Imported",
+    "LegacyFiles",
+    "LegacyState",
+    "collect_export",
+]
 
 _T = TypeVar("_T")
 
@@ -55,8 +60,23 @@ class Imported:
     problems: tuple[str, ...] = ()
 
 
+@frozen(kw_only=True)
+class LegacyState:
+    """
+    What the original program's files say.
+
+    :ivar keys: of broadcasts that were announced and are still remembered, with their expiry.
+    :ivar queue: an event and its delivery, pending, or cancelled where no destination is configured.
+    :ivar problems: what could not be read, one sentence each; no URL, no secret.
+    """
+
+    keys: Mapping[str, float]
+    queue: Sequence[tuple[Event, Delivery]] = field(repr=False)
+    problems: tuple[str, ...]
+
+
 @frozen
-class Original:
+class LegacyFiles:
     """
     Where the original program left its state. Its files are read, never changed.
     """
@@ -65,52 +85,32 @@ class Original:
     _retry_state: Path
     _destination_for: DestinationFor
 
-    def take_over(self, connection: Connection, now: float) -> Imported | None:
+    def read(self, now: float) -> LegacyState:
         """
-        Take everything over in one transaction, if this journal is new; never a second time.
-
-        Neither URLs nor secrets are kept: a delivery goes to the destination that is configured now. Its age counts
-        from the moment the original put its payload together.
-
-        :return: ``None`` when the journal was not new.
-        :raises sqlite3.Error: when it cannot be written; nothing was taken over.
+        Read the state. Neither URLs nor secrets are in it: a delivery goes to the destination that is configured now.
+        Its age counts from when the original built its payload.
         """
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            if not is_new(connection):
-                return None
-            mark_imported(connection)
-            reading = _Reading(now)
-            announced = {key: expires_at for key, expires_at in reading.keys(self._cache) if expires_at > now}
-            dedup_keys.add(connection, announced.items())
-            queue = list(reading.queue(self._retry_state))
-            count_wanted(connection, len(queue))
-            states = [self._keep(connection, queued, now) for queued in queue]
-            return Imported(
-                keys=len(announced),
-                pending=states.count(State.PENDING),
-                cancelled=states.count(State.CANCELLED),
-                problems=tuple(reading.problems),
-            )
+        reading = _Reading(now)
+        return LegacyState(
+            keys={key: expires_at for key, expires_at in reading.keys(self._cache) if expires_at > now},
+            queue=[(each.event, self._delivery(each)) for each in reading.queue(self._retry_state)],
+            problems=tuple(reading.problems),
+        )
 
-    def _keep(self, connection: Connection, queued: _Queued, now: float) -> State:
+    def _delivery(self, queued: _Queued) -> Delivery:
         destination = self._destination_for(queued.streamer, queued.url)
-        state = State.CANCELLED if destination is None else State.PENDING
-        insert_events(connection, [queued.event])
-        delivery = Delivery(
+        return Delivery(
             id=f"{queued.event.id}-1",
             event_id=queued.event.id,
             streamer=queued.streamer,
             destination=destination or "unknown",
             accepted_at=queued.event.received_at,
             next_attempt_at=queued.next_attempt_at,
-            state=state,
+            state=State.CANCELLED if destination is None else State.PENDING,
             attempts=queued.attempts,
             reason="" if destination else _NO_DESTINATION,
             body=queued.body,
         )
-        insert_deliveries(connection, [delivery], finished_at=None if destination else now)
-        return state
 
 
 @frozen(kw_only=True)
@@ -229,9 +229,6 @@ def _text(value: object) -> str:
     return value.encode(errors="replace").decode()
 
 
-#: Finds a destination by its name; ``None`` when it is not configured any more.
-Resolve = Callable[[str], Destination | None]
-
 #: Puts a picture's bytes into a payload.
 Embed = Callable[[bytes, bytes], bytes]
 
@@ -280,34 +277,45 @@ class Export:
         replace(directory / "retry_state.json", _pretty_json({"queue": self.queue}))
 
 
-def collect(connection: Connection, now: float, resolve: Resolve, embed: Embed) -> Export:
+def collect_export(
+    *,
+    keys: Iterable[tuple[str, float]],
+    events: Iterable[Event],
+    pending: Iterable[Delivery],
+    accepted: int,
+    now: float,
+    resolve: Resolve,
+    embed: Embed,
+) -> Export:
     """
-    Put together what the files will say, from one view of the journal.
+    Collect what the files will say.
 
-    :raises sqlite3.Error: when the journal cannot be read.
+    :param keys: the deduplication keys that have not expired, with their expiry.
+    :param pending: with bodies and pictures.
+    :param accepted: how many deliveries have no payload yet.
     """
-    queue, problems = _queue(reads.pending(connection), resolve, embed)
-    if accepted := reads.accounting(connection).accepted:
+    queue, problems = _queue(pending, resolve, embed)
+    if accepted:
         problems.append(
             f"{count(accepted, 'delivery', ('has', 'have'))} no payload yet and cannot be exported: let the daemon run"
             " for a moment first"
         )
-    return Export(cache=_cache(connection, now), queue=queue, problems=tuple(problems))
+    return Export(cache=_cache(keys, events, now), queue=queue, problems=tuple(problems))
 
 
-def _cache(connection: Connection, now: float) -> list[Mapping[str, object]]:
+def _cache(keys: Iterable[tuple[str, float]], events: Iterable[Event], now: float) -> list[Mapping[str, object]]:
     """
-    The original knows of one kind of key, which has no name and a colon in front of it.
+    The original has one kind of key, which has no name and colon in front of it.
     """
-    events = {event.keys[0]: event for event in reads.events(connection)}
+    found = {event.keys[0]: event for event in events}
     return [
         {
             "key": key,
-            "data": b64encode(_event(events.get(key))).decode(),
+            "data": b64encode(_event(found.get(key))).decode(),
             "expires_at": _as_time(expires_at),
-            "created_at": _as_time(events[key].received_at if key in events else now),
+            "created_at": _as_time(found[key].received_at if key in found else now),
         }
-        for key, expires_at in reads.seen(connection, now)
+        for key, expires_at in keys
         if ":" not in key
     ]
 

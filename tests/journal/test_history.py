@@ -12,7 +12,7 @@ from itsjustintv.journal.history import EventHistory
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.history_reads import story
+from itsjustintv.journal.sqlite.history_reads import whole_event
 from itsjustintv.journal.sqlite.reads import get
 from itsjustintv.model import State
 from tests.journal.values import attempt, deliveries, event
@@ -44,7 +44,7 @@ class StoryTests(SynchronousTestCase):
         """
         The story of an event that is there.
         """
-        found = story(self.connection, name)
+        found = whole_event(self.connection, name)
         assert found is not None
         return found
 
@@ -100,7 +100,7 @@ class StoryTests(SynchronousTestCase):
         self.accept("a")
         for name in ("e1", "e1-1", "message of e1"):
             self.assertEqual(self.told(name).event.id, "e1")
-        self.assertIsNone(story(self.connection, "e1-2"))
+        self.assertIsNone(whole_event(self.connection, "e1-2"))
 
     def test_sent_again(self) -> None:
         """
