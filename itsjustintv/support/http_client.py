@@ -214,31 +214,32 @@ class Response:
         return int(values[-1]) if values[-1].isascii() and values[-1].isdecimal() else None
 
 
-async def exchange(
+async def request(
     http: HTTPClient,
     clock: IReactorTime,
     method: str,
     url: str,
     *,
-    what: str,
     timeout: float,
     limit: int,
+    known: type[Exception],
+    failed: Callable[[str], Exception],
     headers: Mapping[str, str] = {},
     params: Sequence[tuple[str, str]] = (),
     data: Any = None,
     hide: Sequence[str] = (),
 ) -> Response:
     """
-    Ask and read the answer. Redirects are not followed.
+    Send a request and read the whole response. Redirects are not followed. Cancelling closes the connection.
 
-    :param what: how an error names the request.
     :param timeout: seconds from the look-up of the name to the last byte.
-    :param limit: bytes of the answer's body at the most, once unpacked.
-    :param hide: secrets in the request, which the answer must not tell.
-    :raises TwitchUnavailable: when there is no whole answer.
+    :param limit: bytes of the response's body at the most, once unpacked.
+    :param known: as for :func:`bounded`, and so is ``failed``.
+    :param hide: secrets in the request, which :attr:`Response.message` must not repeat.
+    :raises Exception: there is no whole response.
     """
 
-    async def whole() -> Response:
+    async def exchanged() -> Response:
         response = await http.request(
             method,
             request_url(url),
@@ -253,7 +254,19 @@ async def exchange(
         )
         return Response(response.code, response.headers, await read_body(response, limit), hide)
 
-    return await bounded(whole(), clock, timeout, TwitchError, unavailable(what))
+    return await bounded(exchanged(), clock, timeout, known, failed)
+
+
+async def exchange(
+    http: HTTPClient, clock: IReactorTime, method: str, url: str, *, what: str, **options: Any
+) -> Response:
+    """
+    Send a request to Twitch, as :func:`request` does.
+
+    :param what: how an error names the request.
+    :raises TwitchUnavailable: there is no whole response.
+    """
+    return await request(http, clock, method, url, known=TwitchError, failed=unavailable(what), **options)
 
 
 def unavailable(what: str) -> Callable[[str], TwitchUnavailable]:

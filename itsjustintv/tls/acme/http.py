@@ -14,11 +14,9 @@ from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
-from itsjustintv import __version__
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.causes import cause
-from itsjustintv.support.http_client import bounded, header_values, one_line, read_body, retry_after
-from itsjustintv.support.http_url import request_url
+from itsjustintv.support.http_client import header_values, one_line, request, retry_after
 
 __all__ = ["AcmeResponse", "AcmeTransport", "explained", "is_final", "of_replacing", "problem_in"]
 
@@ -129,29 +127,22 @@ class AcmeTransport:
 
         :raises AcmeUnavailable: there is no whole answer.
         """
-        return await bounded(
-            self._whole(method, url, body, accept),
-            self._clock,
-            self._timeout,
-            AcmeUnavailable,
-            lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
-        )
-
-    async def _whole(self, method: str, url: str, body: bytes | None, accept: str) -> AcmeResponse:
-        headers = {"User-Agent": [f"itsjustintv/{__version__}"], "Accept": [accept]}
+        headers = {"Accept": accept}
         if body is not None:
-            headers["Content-Type"] = ["application/jose+json"]
-        response = await self._http.request(
+            headers["Content-Type"] = "application/jose+json"
+        response = await request(
+            self._http,
+            self._clock,
             method,
-            request_url(url),
-            headers=Headers(headers),
+            url,
+            timeout=self._timeout,
+            limit=_LIMIT,
+            known=AcmeUnavailable,
+            failed=lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
+            headers=headers,
             data=body,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
         )
-        content = await read_body(response, _LIMIT)
-        return AcmeResponse(url, response.code, response.headers, content, self._clock.seconds())
+        return AcmeResponse(url, response.status, response.headers, response.body, self._clock.seconds())
 
 
 def _host(url: str) -> str:
