@@ -110,6 +110,7 @@ setup(
             "coverage>=7.10,<8",
             "build>=1.3",
             "pyyaml>=6.0.3",
+            "towncrier>=25.8,<27",
         ],
         "docs": ["sphinx>=9,<10", "myst-parser>=5.2,<6", "furo>=2025.12"],
     },
