@@ -1,7 +1,7 @@
 """
-What was announced already, in memory: asked for every message, so that most duplicates never reach the journal.
+Deduplication in memory: checked for every message, so that most duplicates never reach the journal.
 
-Only authentic messages get here, so what is held is bounded by what Twitch sends within the time to live.
+Only authentic messages get here, so its size is bounded by what Twitch sends within the time to live.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Seen", "SeenEvents"]
 
 class Seen(Enum):
     """
-    What is known of an event.
+    Whether an event is new, being committed, or known.
     """
 
     NEW = "new"
@@ -32,7 +32,7 @@ class Seen(Enum):
 @define(eq=False)
 class _Claim:
     """
-    Keys on their way into the journal, and those who wait to hear how that ends.
+    Keys that are being committed, and the callers that wait for the end of it.
     """
 
     keys: tuple[str, ...]
@@ -54,21 +54,21 @@ class SeenEvents:
         """
         How many keys are known.
         """
-        self._forget()
+        self._expire()
         return len(self._expiries)
 
     def load(self, pairs: Iterable[tuple[str, float]]) -> None:
         """
-        Learn what the journal knows: keys and their expiries.
+        Add the keys that are in the journal, with their expiries.
         """
         for key, expires_at in pairs:
-            self._learn((key,), expires_at)
+            self._add((key,), expires_at)
 
     def state(self, keys: Sequence[str]) -> Seen:
         """
-        Say what is known of an event: ``KNOWN`` when any of its keys is, else ``PENDING`` when any of them is claimed.
+        The state of an event: ``KNOWN`` when any of its keys is, else ``PENDING`` when any of them is claimed.
         """
-        self._forget()
+        self._expire()
         if not self._expiries.keys().isdisjoint(keys):
             return Seen.KNOWN
         if not self._claims.keys().isdisjoint(keys):
@@ -83,7 +83,7 @@ class SeenEvents:
         :raises ValueError: when one of the keys is claimed already.
         """
         if not self._claims.keys().isdisjoint(keys):
-            raise ValueError("somebody else is committing this event")
+            raise ValueError("this event is already being committed")
         claim = _Claim(tuple(keys))
         self._claims.update(dict.fromkeys(keys, claim))
 
@@ -91,12 +91,12 @@ class SeenEvents:
         """
         End a claim: the event is committed, and known until ``expires_at``.
         """
-        self._learn(tuple(keys), expires_at)
+        self._add(tuple(keys), expires_at)
         self.release(keys)
 
     def release(self, keys: Sequence[str]) -> None:
         """
-        End a claim: the event was not committed, and nothing is known of it.
+        End a claim: the event was not committed.
         """
         for key in keys:
             claim = self._claims.get(key)
@@ -107,20 +107,20 @@ class SeenEvents:
 
     def settled(self, keys: Sequence[str]) -> Deferred[None]:
         """
-        Wait until a claim on one of these keys has ended, well or badly; ask for the :meth:`state` again then. Can be
-        cancelled, which ends nothing but the wait.
+        Wait until a claim on one of these keys has ended, in success or failure; then ask for the :meth:`state` again.
+        Cancelling it ends only this wait.
         """
         for key in keys:
             if key in self._claims:
                 return self._claims[key].waiting.wait()
         return succeed(None)
 
-    def _learn(self, keys: tuple[str, ...], expires_at: float) -> None:
+    def _add(self, keys: tuple[str, ...], expires_at: float) -> None:
         for key in keys:
             self._expiries[key] = expires_at
         heappush(self._by_expiry, (expires_at, keys))
 
-    def _forget(self) -> None:
+    def _expire(self) -> None:
         now = self._clock.seconds()
         while self._by_expiry and self._by_expiry[0][0] <= now:
             expired_at, keys = heappop(self._by_expiry)

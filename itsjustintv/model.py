@@ -101,14 +101,14 @@ class Event:
     Something that happened on Twitch: a ``stream.online`` today.
 
     :ivar id: ours; unique, the same in every attempt to every destination. Holds no ``.`` (Standard Webhooks).
-    :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque; empty when no message told of it.
+    :ivar message_id: ``Twitch-Eventsub-Message-Id``, opaque; empty when it was recovered.
     :ivar stream_id: ``event.id``, the broadcast.
     :ivar type: ``live``, or whatever else Twitch says.
     :ivar started_at: RFC 3339 as Twitch wrote it.
     :ivar received_at: when the request was read, or Twitch's answer.
-    :ivar recovered: whether no message told of it: Twitch was asked who is live.
-    :ivar trace: the trace that what is done for it belongs to, as a ``traceparent``; empty for none. The journal keeps
-        it with the deliveries.
+    :ivar recovered: whether it was found by asking Twitch who is live, since no message came.
+    :ivar trace: the trace of what is done for it, as a ``traceparent``; empty for none. The journal stores it with the
+        deliveries.
     :ivar event_type: the EventSub subscription type. The journal does not store it yet.
     :ivar keys: deduplication keys; two events that share one are the same news.
     """
@@ -170,7 +170,7 @@ class Event:
 
 class Acceptance(Enum):
     """
-    What became of an event at the door.
+    What became of an event: stored, known already, or of no configured streamer.
     """
 
     ACCEPTED = "processed"
@@ -264,7 +264,7 @@ class Picture:
     """
     A profile image.
 
-    :ivar data: the bytes as fetched, or ``None`` when only the address is known.
+    :ivar data: the bytes, or ``None`` when only the address is known.
     """
 
     url: str
@@ -311,10 +311,10 @@ class Enrichment:
 @frozen(kw_only=True)
 class Notice:
     """
-    An event that is ready to be told: what happened, to whom, and what is known about it.
+    What a destination renders: an event, the streamer's entry in the configuration, and the details from Twitch.
 
     :ivar built_at: when it was put together.
-    :ivar test: whether nothing of it has happened.
+    :ivar test: whether it is a test notification.
     """
 
     event: Event
@@ -340,7 +340,7 @@ class State(StrEnum):
     @property
     def final(self) -> bool:
         """
-        Whether nothing more will be tried unless an operator asks for it.
+        Whether it has ended, unless an operator requeues it.
         """
         return self not in (State.ACCEPTED, State.PENDING)
 
@@ -352,7 +352,7 @@ class State(StrEnum):
         return self in UNDELIVERED
 
 
-#: What an operator should know of, and may requeue: given up on, or too old.
+#: The states that an operator may want to requeue: given up, or too old.
 UNDELIVERED = (State.DEAD, State.EXPIRED)
 
 
@@ -366,9 +366,9 @@ class Delivery:
     :ivar attempts: how many have ended so far.
     :ivar next_attempt_at: not before this moment.
     :ivar body: the payload without the picture's bytes; empty until it is built.
-    :ivar picture: the picture's bytes, put into the payload when it is sent; or ``None``.
+    :ivar picture: the picture's bytes, embedded when the payload is sent; or ``None``.
     :ivar trace: the trace that its attempts belong to, as a ``traceparent`` (W3C Trace Context); empty for none.
-    :ivar broadcaster_id: whom the event is about; empty unless it was fetched to be sent.
+    :ivar broadcaster_id: of the event; empty unless the delivery was loaded for an attempt.
     """
 
     id: str
@@ -389,10 +389,10 @@ class Delivery:
 @frozen
 class Owner:
     """
-    Whose a destination is that is not configured any more.
+    The channel of a destination that is not configured any more.
 
-    :ivar user_id: of the channel that its deliveries are about; empty if not known. So is ``login``.
-    :ivar others: keys of streamers that had deliveries of their own beside it.
+    :ivar user_id: empty if not known; so is ``login``.
+    :ivar others: keys of streamers that had deliveries to other destinations at the same time.
     """
 
     user_id: str
@@ -401,8 +401,8 @@ class Owner:
 
     def is_now(self, streamer: Streamer) -> bool:
         """
-        Whether an entry that was not there before is the same channel. A login counts where an id is not known: it can
-        have passed to somebody else.
+        Whether a new entry of the configuration is the same channel. A login counts only where an id is not known: it
+        can have passed to another user.
         """
         if streamer.key in self.others:
             return False
@@ -414,7 +414,7 @@ class Owner:
 @frozen(order=True)
 class Due:
     """
-    A delivery's place in line, small enough to keep many in memory.
+    When a delivery is due, small enough to keep many in memory.
 
     :ivar at: not before this moment.
     """
@@ -426,7 +426,7 @@ class Due:
 @frozen(kw_only=True)
 class Attempt:
     """
-    How one POST ended.
+    How one attempt ended.
 
     :ivar ok: whether the answer was 2xx.
     :ivar reason: one stable word or two for logs and metrics: ``delivered``, ``http_503``, ``timeout``, ``refused``,
@@ -434,10 +434,10 @@ class Attempt:
     :ivar detail: one sentence for a person; no URL, no secret.
     :ivar status: the HTTP status, if an answer came.
     :ivar response: the beginning of the answer's body, as text.
-    :ivar retry_after: seconds the receiver asked to be left alone.
-    :ivar final: whether the receiver will never want this (410).
+    :ivar retry_after: seconds that the receiver asked to wait.
+    :ivar final: whether no further attempt can succeed (410).
     :ivar duration: seconds.
-    :ivar trace: the span of this attempt, as the receiver was told it; empty for none. Not kept.
+    :ivar trace: the span of this attempt, as sent to the receiver; empty for none. Not stored.
     """
 
     ok: bool
@@ -452,9 +452,9 @@ class Attempt:
     trace: str = ""
 
     @property
-    def told(self) -> str:
+    def explanation(self) -> str:
         """
-        The detail, and of a failed attempt the receiver's own words.
+        The detail, and of a failed attempt the beginning of the receiver's answer.
         """
         words = "" if self.ok else quote(self.response)
         return f"{self.detail} It said: {words}." if words else self.detail
@@ -463,7 +463,7 @@ class Attempt:
 @frozen(kw_only=True)
 class Outcome:
     """
-    A step in a delivery's life that the world should know of: an attempt that ended, or an end without any.
+    What sinks are notified of: an attempt that ended, or the end of a delivery without one.
 
     :ivar delivery: as it stands now, its state and reason included.
     :ivar attempt: the attempt that led here, if one was made.

@@ -1,5 +1,5 @@
 """
-Who is announced where at this moment: the routes of the current configuration with the ids that Twitch told.
+Which streamers and destinations an event concerns: the configuration, with the user ids that Twitch gave for logins.
 """
 
 from __future__ import annotations
@@ -21,54 +21,54 @@ __all__ = ["GLOBAL", "Routes", "Routing"]
 @define(eq=False)
 class Routing:
     """
-    Answers for each event and each delivery, from one complete set of routes at a time.
+    Looks up streamers and destinations in the current :class:`Routes`, which are replaced as a whole.
     """
 
     _routes: Routes
     _ids: Mapping[str, str] = field(factory=dict, init=False)
     _owners: dict[str, Owner] = field(factory=dict, init=False)
     _renamed: Mapping[str, str] = field(factory=dict, init=False)
-    _said: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
+    _logged: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
     _keys: frozenset[str] = field(init=False)
 
     log = Logger()
 
     @_keys.default
-    def _first_keys(self) -> frozenset[str]:
+    def _initial_keys(self) -> frozenset[str]:
         return frozenset(each.key for each in self._routes.streamers)
 
     @classmethod
     def of(cls, config: Config) -> Routing:
         """
-        Begin with a configuration that was checked.
+        Make it from a configuration that was checked.
         """
         return cls(Routes.of(config))
 
     def configure(self, config: Config) -> None:
         """
-        Go by another configuration from now on; ids that are known stay known.
+        Switch to another configuration; ids that are known stay known.
         """
         before, after = self._routes, Routes.of(config).with_ids(self._ids)
         keys = frozenset(each.key for each in before.streamers)
-        # Those that were there are no new name of it: they got their own deliveries.
+        # A table that was there before is not the new name of a removed one: it got deliveries of its own.
         self._owners.update(
             (name, Owner(each.user_id, each.login, keys)) for each in before.streamers for name in each.destinations
         )
-        self._take(after)
+        self._replace(after)
 
-    def identify(self, ids: Mapping[str, str]) -> None:
+    def set_user_ids(self, ids: Mapping[str, str]) -> None:
         """
-        Take note of the ids of logins.
+        Set the ids of logins.
 
         :param ids: login to user id.
         """
         self._ids = {**self._ids, **ids}
-        self._take(self._routes.with_ids(ids))
+        self._replace(self._routes.with_ids(ids))
 
     def adopt(self, owners: Mapping[str, Owner]) -> None:
         """
-        Take note of whose the destinations are that are not configured, as the journal has it: after a restart nothing
-        else tells that a table was renamed.
+        Set which channels the destinations belong to that are not configured, as the journal has it: after a restart
+        nothing else shows that a table was renamed.
 
         :param owners: by the names of the destinations.
         """
@@ -77,9 +77,9 @@ class Routing:
 
     def problem(self) -> str | None:
         """
-        Which channel is configured twice, in words fit for strangers, or ``None``.
+        Which channel is configured twice, or ``None``. Shown to anyone.
         """
-        twins = self._routes.twins
+        twins = self._routes.duplicates
         if not twins:
             return None
         more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
@@ -87,8 +87,7 @@ class Routing:
 
     def match(self, event: Event) -> Sequence[Streamer]:
         """
-        Who is configured to be told about an event: nobody, one entry, or each of those that turned out to be the same
-        channel.
+        The entries of the streamer of an event: none, one, or each of those that turned out to be the same channel.
         """
         return self._routes.match(event.broadcaster_id, event.broadcaster_login)
 
@@ -99,7 +98,7 @@ class Routing:
         found = self._routes.destination(name)
         return self._routes.destination(self._renamed.get(name, name)) if found is None else found
 
-    def has(self, key: str, user_id: str) -> bool:
+    def is_configured(self, key: str, user_id: str) -> bool:
         """
         Whether a streamer is configured, by the key or by the user id.
         """
@@ -111,11 +110,11 @@ class Routing:
         """
         return self._routes.destination_for(key, url)
 
-    def wanted(self) -> Mapping[str, str]:
+    def keys_by_user_id(self) -> Mapping[str, str]:
         """
-        Every streamer whose id is known: user id to the name of his table in the configuration.
+        Every streamer whose id is known: user id to the key of the table in the configuration.
         """
-        return self._routes.wanted()
+        return self._routes.keys_by_user_id()
 
     def streamers(self) -> Sequence[Streamer]:
         """
@@ -133,32 +132,32 @@ class Routing:
         """
         The logins of streamers that are configured without an id, whether or not it is known by now.
         """
-        return self._routes.unidentified
+        return self._routes.logins
 
-    def ids(self) -> Sequence[str]:
+    def user_ids(self) -> Sequence[str]:
         """
         The user ids of streamers that are configured with one.
         """
-        return self._routes.identified
+        return self._routes.user_ids
 
-    def _take(self, routes: Routes) -> None:
+    def _replace(self, routes: Routes) -> None:
         self._routes = routes
         self._keys = frozenset(each.key for each in routes.streamers)
-        found = {tuple(each.key for each in twins): twins for twins in routes.twins.values()}
+        found = {tuple(each.key for each in twins): twins for twins in routes.duplicates.values()}
         for keys, twins in found.items():
-            if keys not in self._said:
+            if keys not in self._logged:
                 self.log.warn(
-                    "{streamers} are the same channel, {user_id}: each is announced where the ones before it are not,"
-                    " with its own filter; keep one of the entries in the configuration",
+                    "{streamers} are the same channel, {user_id}: each is announced only where the entries before it"
+                    " are not, with its own filter; remove all but one from the configuration",
                     streamers=_names(twins),
                     user_id=twins[0].user_id,
                 )
-        self._said = frozenset(found)
+        self._logged = frozenset(found)
         self._find_renamed()
 
     def _find_renamed(self) -> None:
         """
-        Find out which destinations are those of streamers whose table has another name now.
+        Find out which removed destinations belong to streamers whose table has been renamed.
         """
         self._owners = {
             name: owner
@@ -181,7 +180,7 @@ def _names(twins: Sequence[Streamer]) -> str:
     return " and ".join(dotted(("streamers", each.key)) for each in twins)
 
 
-#: The name of the destination for every streamer without one of its own.
+#: The destination of every streamer without one of its own.
 GLOBAL = "global_webhook"
 
 
@@ -203,7 +202,7 @@ class Routes:
     @_by_id.default
     def _index_ids(self) -> Mapping[str, tuple[Streamer, ...]]:
         found: dict[str, list[Streamer]] = {}
-        # Whoever is configured by id comes first.
+        # Those that are configured by id come first.
         for streamer in sorted(self.streamers, key=lambda streamer: streamer.key not in self._configured):
             if streamer.user_id:
                 found.setdefault(streamer.user_id, []).append(streamer)
@@ -211,18 +210,18 @@ class Routes:
 
     @_by_login.default
     def _index_logins(self) -> Mapping[str, Streamer]:
-        # An id that is known, configured or not, is what counts: the login can have passed to somebody else.
+        # Where an id is known, configured or not, it decides: the login can have passed to another user.
         return {s.login: s for s in self.streamers if s.login and not s.user_id}
 
     @property
-    def unidentified(self) -> Sequence[str]:
+    def logins(self) -> Sequence[str]:
         """
         The logins of streamers that are configured without an id.
         """
         return [streamer.login for streamer in self.streamers if streamer.key not in self._configured]
 
     @property
-    def identified(self) -> Sequence[str]:
+    def user_ids(self) -> Sequence[str]:
         """
         The ids that are in the configuration.
         """
@@ -231,13 +230,15 @@ class Routes:
     @classmethod
     def of(cls, config: Config) -> Routes:
         """
-        Take the routes from a configuration that was checked.
+        Make them from a configuration that was checked.
         """
         destinations = {
-            _name(key): _own(key, entry) for key, entry in config.streamers.items() if entry.target_webhook_url
+            _destination_name(key): _streamer_destination(key, entry)
+            for key, entry in config.streamers.items()
+            if entry.target_webhook_url
         }
         if config.global_webhook.enabled:
-            destinations[GLOBAL] = _shared(config.global_webhook)
+            destinations[GLOBAL] = _global_destination(config.global_webhook)
         return cls(
             tuple(_streamer(key, entry, config.filter.types) for key, entry in config.streamers.items()),
             destinations,
@@ -245,13 +246,13 @@ class Routes:
         )
 
     @property
-    def twins(self) -> Mapping[str, Sequence[Streamer]]:
+    def duplicates(self) -> Mapping[str, Sequence[Streamer]]:
         """
-        Channels that have more than one entry, by user id; the first entry is the one that counts where only one can.
+        Channels that have more than one entry, by user id; where only one can count, it is the first.
         """
         return {user_id: each for user_id, each in self._by_id.items() if len(each) > 1}
 
-    def wanted(self) -> Mapping[str, str]:
+    def keys_by_user_id(self) -> Mapping[str, str]:
         """
         Every streamer whose id is known: user id to the key of the entry that counts.
         """
@@ -260,21 +261,21 @@ class Routes:
     def match(self, user_id: str, login: str) -> Sequence[Streamer]:
         """
         Find the entries for a broadcaster: by id, and by login whatever its case. An entry whose id is known is found
-        by that id only, since a login can pass to somebody else.
+        by that id only, since a login can pass to another user.
 
         There is more than one where a login turned out to be a channel that has another entry. Each comes with the
-        destinations that those before it do not have, by name or by URL: nobody is told twice, nobody is left out.
+        destinations that those before it do not have, by name or by URL, so that each is notified once.
         """
         known, other = self._by_id.get(user_id, ()), self._by_login.get(login.lower())
         found = known if other is None else (*known, other)
-        return found if len(found) < 2 else tuple(self._once(found))
+        return found if len(found) < 2 else tuple(self._without_repeats(found))
 
-    def _once(self, streamers: Sequence[Streamer]) -> Iterator[Streamer]:
-        told: set[str] = set()
+    def _without_repeats(self, streamers: Sequence[Streamer]) -> Iterator[Streamer]:
+        seen: set[str] = set()
         for streamer in streamers:
             places = {name: self.destinations[name].url for name in streamer.destinations if name in self.destinations}
-            fresh = tuple(name for name in streamer.destinations if places.get(name, name) not in told)
-            told.update(places.get(name, name) for name in fresh)
+            fresh = tuple(name for name in streamer.destinations if places.get(name, name) not in seen)
+            seen.update(places.get(name, name) for name in fresh)
             if fresh:
                 yield evolve(streamer, destinations=fresh)
 
@@ -290,7 +291,7 @@ class Routes:
         Name the destination that a URL of the original program's queue stands for: the streamer's own, or the global
         one, whichever has that URL now; ``None`` when neither does.
         """
-        for name in (_name(key), GLOBAL):
+        for name in (_destination_name(key), GLOBAL):
             destination = self.destinations.get(name)
             if destination is not None and destination.url == url:
                 return name
@@ -313,7 +314,7 @@ class Routes:
         return Routes(streamers, self.destinations, self._configured)
 
 
-def _name(key: str) -> str:
+def _destination_name(key: str) -> str:
     return f"streamers.{key}"
 
 
@@ -326,19 +327,19 @@ def _streamer(key: str, entry: StreamerEntry, usual: tuple[str, ...]) -> Streame
         tag_filter=entry.tag_filter,
         types=() if ALL in types else types,
         additional_tags=entry.additional_tags,
-        destinations=(_name(key) if entry.target_webhook_url else GLOBAL,),
+        destinations=(_destination_name(key) if entry.target_webhook_url else GLOBAL,),
     )
 
 
-def _own(key: str, entry: StreamerEntry) -> Destination:
-    return _destination(_name(key), entry.target_webhook_url, entry)
+def _streamer_destination(key: str, entry: StreamerEntry) -> Destination:
+    return _make_destination(_destination_name(key), entry.target_webhook_url, entry)
 
 
-def _shared(webhook: GlobalWebhook) -> Destination:
-    return _destination(GLOBAL, webhook.url, webhook)
+def _global_destination(webhook: GlobalWebhook) -> Destination:
+    return _make_destination(GLOBAL, webhook.url, webhook)
 
 
-def _destination(name: str, url: str, signing: StreamerEntry | GlobalWebhook) -> Destination:
+def _make_destination(name: str, url: str, signing: StreamerEntry | GlobalWebhook) -> Destination:
     defaults = GlobalWebhook()
     return Destination(
         name=name,

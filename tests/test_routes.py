@@ -164,11 +164,13 @@ class WithIdsTests(SynchronousTestCase):
             [("by_id", ("streamers.by_id",)), ("by_login", ("streamers.by_login",)), ("everybody", (GLOBAL,))],
             [(each.key, each.destinations) for each in alike.match("1", "whoever")],
         )
-        self.assertEqual({"1": "by_id"}, alike.wanted())
-        self.assertEqual(["by_id", "by_login", "same_url", "everybody", "as_well"], [t.key for t in alike.twins["1"]])
+        self.assertEqual({"1": "by_id"}, alike.keys_by_user_id())
+        self.assertEqual(
+            ["by_id", "by_login", "same_url", "everybody", "as_well"], [t.key for t in alike.duplicates["1"]]
+        )
         # Not even twitch has to be asked to know that whoever streams under a login has it.
         self.assertEqual(["by_id", "by_login"], [each.key for each in routes.match("1", "Foo")])
-        self.assertEqual({}, routes.twins)
+        self.assertEqual({}, routes.duplicates)
 
 
 class DestinationTests(SynchronousTestCase):

@@ -50,7 +50,7 @@ class RoutingTests(SynchronousTestCase):
         Once Twitch has told whose id it is, an event is matched by it, whatever the login is by now.
         """
         self.assertIsNone(self.key())
-        self.routing.identify({"tanuki": "42"})
+        self.routing.set_user_ids({"tanuki": "42"})
         self.assertEqual(self.key(), "tanuki")
 
     def renamed(self, **entry: str) -> str | None:
@@ -72,7 +72,7 @@ class RoutingTests(SynchronousTestCase):
         self.routing.configure(self.config)
         found = self.routing.destination("streamers.tanuki")
         self.assertEqual(found and found.url, "https://a.example/")
-        self.routing.identify({"tanuki": "42"})
+        self.routing.set_user_ids({"tanuki": "42"})
         self.assertEqual(self.renamed(user_id="42", target_webhook_url="https://d.example/"), "https://d.example/")
         self.routing.configure(self.config)
         self.assertIsNone(self.renamed(user_id="44", login="raccoon", target_webhook_url="https://d.example/"))
@@ -81,7 +81,7 @@ class RoutingTests(SynchronousTestCase):
         """
         Nor is an entry of the same channel that was there before, and got its own delivery.
         """
-        self.routing.identify({"tanuki": "42"})
+        self.routing.set_user_ids({"tanuki": "42"})
         self.assertIsNone(self.renamed(user_id="44", login="tanuki", target_webhook_url="https://d.example/"))
         twin = StreamerEntry(user_id="42", target_webhook_url="https://d.example/")
         self.routing.configure(evolve(self.config, streamers={**self.config.streamers, "twin": twin}))
@@ -128,16 +128,16 @@ class RoutingTests(SynchronousTestCase):
         """
         A table that was renamed is still the same streamer.
         """
-        self.assertTrue(self.routing.has("kitsune", ""))
-        self.assertTrue(self.routing.has("an old name", "43"))
-        self.assertFalse(self.routing.has("an old name", "44"))
-        self.assertFalse(self.routing.has("an old name", ""))
+        self.assertTrue(self.routing.is_configured("kitsune", ""))
+        self.assertTrue(self.routing.is_configured("an old name", "43"))
+        self.assertFalse(self.routing.is_configured("an old name", "44"))
+        self.assertFalse(self.routing.is_configured("an old name", ""))
 
     def test_a_new_configuration_keeps_known_ids(self) -> None:
         """
         A streamer that stays, or comes back, is found by the id that was told before.
         """
-        self.routing.identify({"tanuki": "42"})
+        self.routing.set_user_ids({"tanuki": "42"})
         self.routing.configure(Config())
         self.assertIsNone(self.key())
         self.routing.configure(self.config)
@@ -159,9 +159,9 @@ class RoutingTests(SynchronousTestCase):
         """
         Subscriptions are for those whose id is known, and the others are to be looked up by login.
         """
-        self.assertEqual((self.routing.wanted(), self.routing.logins()), ({"43": "kitsune"}, ["tanuki"]))
-        self.routing.identify({"tanuki": "42"})
-        self.assertEqual(self.routing.wanted(), {"42": "tanuki", "43": "kitsune"})
+        self.assertEqual((self.routing.keys_by_user_id(), self.routing.logins()), ({"43": "kitsune"}, ["tanuki"]))
+        self.routing.set_user_ids({"tanuki": "42"})
+        self.assertEqual(self.routing.keys_by_user_id(), {"42": "tanuki", "43": "kitsune"})
 
     def test_a_channel_with_two_entries_is_told_once(self) -> None:
         """
@@ -169,11 +169,11 @@ class RoutingTests(SynchronousTestCase):
         what to do, health has it as long as it is so, and an event is for both.
         """
         with capturedLogs() as logs:
-            self.routing.identify({"tanuki": "43"})
-            self.routing.identify({"tanuki": "43"})
+            self.routing.set_user_ids({"tanuki": "43"})
+            self.routing.set_user_ids({"tanuki": "43"})
         [said] = [formatEvent(each) for each in logs]
         self.assertIn("streamers.kitsune and streamers.tanuki are the same channel, 43", said)
-        self.assertIn("keep one of the entries", said)
+        self.assertIn("remove all but one", said)
         self.assertEqual(
             self.routing.problem(), "streamers.kitsune and streamers.tanuki are the same channel: one entry is enough"
         )

@@ -156,7 +156,7 @@ class Daemon:
     def _reconfigure(self, old: Config, new: Config) -> None:
         Deferred.fromCoroutine(self._close_old_ports())
         routing = self.context.routing
-        before = routing.wanted()
+        before = routing.keys_by_user_id()
         routing.configure(new)
         for grace in self._removal_graces.values():
             grace.refresh()
@@ -165,7 +165,7 @@ class Daemon:
         self.delivery.queue.refresh()
         self.subscriptions.identities.refresh()
         # A streamer may have gone live before it was configured: that message was ignored.
-        self.subscriptions.catch_up.ask(routing.wanted().keys() - before.keys())
+        self.subscriptions.catch_up.ask(routing.keys_by_user_id().keys() - before.keys())
         if old.admin.token != new.admin.token:
             self.admin.live_updates.dismiss()
         if callback_url(old) == callback_url(new):
@@ -186,7 +186,7 @@ class Daemon:
 
     def _begin_to_subscribe(self) -> None:
         self.subscriptions.keeper.startService()
-        self.subscriptions.catch_up.ask(self.context.routing.wanted())
+        self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
 
     def _hang_up(self, systemd: SystemdNotifier) -> None:
         systemd.reloading(self.context.config_service.request("SIGHUP"))
@@ -201,7 +201,7 @@ class Daemon:
         refused; subscriptions; certificates.
         """
         self.twitch.time.look()
-        self.subscriptions.catch_up.ask(self.context.routing.wanted())
+        self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
         self.subscriptions.keeper.reconcile("the clock was set")
         self.web.https.refresh()
 

@@ -69,7 +69,7 @@ class DeliveryParts:
             lambda: config().reload.grace,
         )
         streamers = RemovalGrace(
-            STREAMERS, journal, reactor, lambda key: not routing.has(key, ""), lambda: config().reload.grace
+            STREAMERS, journal, reactor, lambda key: not routing.is_configured(key, ""), lambda: config().reload.grace
         )
 
         def render(notice: Notice, name: str) -> bytes:
@@ -78,7 +78,7 @@ class DeliveryParts:
             return open_destination(destination).render(notice)
 
         def orphaned(delivery: Delivery) -> float | None:
-            if routing.has(delivery.streamer, delivery.broadcaster_id):
+            if routing.is_configured(delivery.streamer, delivery.broadcaster_id):
                 return None
             return streamers.ends(delivery.streamer)
 

@@ -92,7 +92,7 @@ class TwitchParts:
             lambda: config().image,
             context.metrics.gap,
         )
-        roster = LiveStatus(directory, context.routing.wanted, images.get, reactor)
+        roster = LiveStatus(directory, context.routing.keys_by_user_id, images.get, reactor)
         return cls(
             time, http, bucket, token, helix, directory, followers, images, roster, LiveStatusEnricher(enricher, roster)
         )
@@ -136,7 +136,7 @@ class SubscriptionParts:
             CHANNELS,
             journal,
             reactor,
-            lambda user_id: user_id not in routing.wanted(),
+            lambda user_id: user_id not in routing.keys_by_user_id(),
             lambda: config().reload.grace,
         )
 
@@ -149,17 +149,17 @@ class SubscriptionParts:
         )
 
         def identify(ids: Mapping[str, str]) -> None:
-            routing.identify(ids)
+            routing.set_user_ids(ids)
             channels.refresh()
             keeper.reconcile("the id of a streamer has changed")
 
         identities = Identities(
-            twitch.directory, journal, reactor, routing.logins, identify, routing.ids, ends=logins.ends
+            twitch.directory, journal, reactor, routing.logins, identify, routing.user_ids, ends=logins.ends
         )
         unknown_users = UnknownLogins(identities, routing.streamers)
         keeper = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
-            routing.wanted,
+            routing.keys_by_user_id,
             lambda: configured_transport(config()),
             journal,
             reactor,

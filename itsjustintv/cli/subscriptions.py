@@ -189,7 +189,7 @@ async def explained(session: TwitchSession, streamer: str) -> Sequence[tuple[str
             ("why not", reason),
             ("next", "correct login or user_id in the configuration, or wait until the channel is back"),
         ]
-    if others := session.routes.twins.get(user_id, ())[1:]:
+    if others := session.routes.duplicates.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
         answers.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))
     return answers

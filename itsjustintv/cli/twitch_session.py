@@ -75,7 +75,7 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
         Fingerprints(key_values, reactor),
         reactor,
         configured_transport(config),
-        routes.wanted(),
+        routes.keys_by_user_id(),
     )
     return TwitchSession(subscriptions, lookups, routes, lost, key_values)
 

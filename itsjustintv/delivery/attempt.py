@@ -208,7 +208,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         attempt=after.attempts,
         tries=Counted(after.attempts, "attempt"),
         reason=reason,
-        detail=_last_attempt(before) if attempt is None else attempt.told,
+        detail=_last_attempt(before) if attempt is None else attempt.explanation,
         status=None if attempt is None else attempt.status,
         age=Seconds(max(0.0, outcome.at - after.accepted_at)),
         limit=Seconds(limit),

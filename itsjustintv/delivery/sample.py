@@ -73,7 +73,7 @@ class SampleSender:
             "sent a test notification to {destination}: {reason}. {detail}",
             destination=name,
             reason=attempt.reason,
-            detail=attempt.told,
+            detail=attempt.explanation,
             status=attempt.status,
         )
         return attempt

@@ -41,13 +41,13 @@ _MARGIN = 1024
 
 _NOTHING = Result("error", "")
 
-# Parts of a URL that are shorter are in too many words, and are no secrets: "v1", "id".
+# Shorter parts of a URL occur in too many words, and are no secrets: "v1", "id".
 _SHORTEST_PART = 4
 
-# A part of a path that is no secret as far as its pieces go: "my-receiver".
+# A part of a path whose pieces are no secrets: "my-receiver".
 _WORDS = re.compile("[A-Z]?[a-z]{1,11}([._-][A-Z]?[a-z]{1,11})*")
 
-# What addresses and error pages both are full of.
+# Common in addresses and in error pages.
 # fmt: off
 _ORDINARY = frozenset({
     "alert", "alerts", "announce", "announcements", "api", "auth", "bots", "callback", "channel", "channels",
@@ -180,7 +180,7 @@ def _watch(sending: Deferred[None]) -> Deferred[None]:
 @define(eq=False)
 class _Exchange:
     """
-    What is known of one request so far, whatever cuts it short.
+    The state of one request, wherever it is cut short.
     """
 
     trace: str
@@ -193,7 +193,7 @@ class _Exchange:
     @property
     def status(self) -> int | None:
         """
-        What was answered, however it went on.
+        The status that was answered, whatever came after it.
         """
         if self.response is not None:
             code: int = self.response.code
@@ -253,8 +253,8 @@ class _Bytes:
 
 def _readable(body: bytes, destination: Destination) -> str:
     """
-    Make a line of text of an answer, without the secrets that error pages like to quote ("Cannot POST /hooks/...").
-    More is looked at than is kept, and the end of that is left out, so that none is cut before it is found.
+    Make one line of an answer's body, without the secrets that error pages quote ("Cannot POST /hooks/..."). More is
+    searched than is returned, and its end is left out, so that no secret is cut before it is found.
     """
     hidden = _quoted(destination).hide(body[: 2 * _KEPT])
     if len(body) > 2 * _KEPT:

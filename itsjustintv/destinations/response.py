@@ -1,7 +1,7 @@
 """
-What an answer, or the lack of one, means: one stable word for logs and metrics, and one sentence for a person.
+What a status, or the lack of an answer, means: one stable word for logs and metrics, and one sentence for the operator.
 
-Neither ever holds what the network or an exception said, since that may quote the URL, and the URL may be a secret.
+Neither quotes the other side or an exception, since these may quote the URL, and the URL may be a secret.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def broken(
     answer: BrokenAnswer, destination: str, timeout: float | None = None, by_status: Result | None = None
 ) -> Result:
     """
-    Classify an answer without a whole head: by its status, if it came as far as that, whatever is wrong after it.
+    Classify an answer without a complete head: by its status, if that arrived, whatever is wrong after it.
 
     :param timeout: seconds, if it was cut short by the deadline.
     :param by_status: what the status means, if it is a final one.
@@ -64,21 +64,21 @@ def broken(
             return Result(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_LOOK}.")
         return Result(RESET, f"{text} closed the connection before the final one: {_LOOK}.")
     if fault is Fault.SWITCHED:
-        text = f"{destination} answered 101, which nothing had asked for: check its URL, it may be for WebSocket only."
+        text = f"{destination} answered 101, which was not requested: check its URL, it may be for WebSocket only."
         return Result("http_101", text)
     return Result("error", f"{destination} {_WITHOUT_STATUS.get(fault, _WITHOUT_STATUS[Fault.NOT_HTTP])}")
 
 
 def found_broken(failure: Failure) -> BrokenAnswer | None:
     """
-    What came of an answer, if that is why a request failed.
+    The part of an answer that arrived, if its being broken is why a request failed.
     """
     return next((cause for cause in _causes(failure) if isinstance(cause, BrokenAnswer)), None)
 
 
 def timed_out(timeout: float, destination: str) -> Result:
     """
-    Describe an attempt that took too long, and to which nothing was answered.
+    Classify an attempt that got no answer before its deadline.
     """
     return Result(
         TIMEOUT, f"{destination} did not answer within {duration(timeout)}: check that it runs and is reachable."

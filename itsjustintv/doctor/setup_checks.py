@@ -101,7 +101,7 @@ class SetupChecks:
         )
         sender = HttpSender(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT)
         attempt = await sender.send(delivery, destination)
-        return "" if attempt.ok else f"the test was not delivered: {attempt.told}"
+        return "" if attempt.ok else f"the test was not delivered: {attempt.explanation}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))

@@ -130,7 +130,7 @@ class DeliveryHistory:
                 at=attempt.started_at,
                 took=attempt.duration,
                 name="attempt",
-                text=f"attempt {number}: {attempt.told or attempt.reason}",
+                text=f"attempt {number}: {attempt.explanation or attempt.reason}",
                 destination=name,
             )
         if self.revived:
