@@ -18,7 +18,6 @@ from itsjustintv.cli.main import main
 from itsjustintv.cli.receive import _Printer
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.journal.sqlite import writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import State
 from itsjustintv.simulator.receiver import Received
@@ -30,6 +29,7 @@ from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 from itsjustintv.twitch.eventsub.transport import WebhookTransport
 from tests.cli.test_health import Counter, said
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
 #: Begins lines, clears the screen, turns the direction, hides; and an emoji that stays.

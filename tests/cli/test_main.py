@@ -18,9 +18,9 @@ from itsjustintv import __version__
 from itsjustintv.cli import deliveries as command
 from itsjustintv.cli.main import main
 from itsjustintv.journal.sqlite import writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import State
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
 CONFIG = (

@@ -23,13 +23,13 @@ from itsjustintv.config.sections import Cache, Config, Output, Storage, Twitch
 from itsjustintv.doctor import system_checks
 from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.journal.sqlite import writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import State
 from itsjustintv.support.files import is_locked
 from itsjustintv.twitch.eventsub.callback_check import doubts
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 from tests.twitch.eventsub.test_manual import view
 from tests.twitch.eventsub.test_plan import ago, subscription

@@ -14,7 +14,6 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from itsjustintv.journal.sqlite import writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import State, rfc3339
 from itsjustintv.simulator.behaviour import Behaviour
@@ -22,6 +21,7 @@ from itsjustintv.simulator.loopback import free_port
 from tests.documents import ROOT
 from tests.functional.run import Background
 from tests.functional.stage import Stage, StageCase, lacking, tool
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
 TOKEN = "an-admin-token-of-the-stage"

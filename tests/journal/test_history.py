@@ -10,11 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal.history import EventHistory
 from itsjustintv.journal.sqlite import writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.journal.sqlite.history_reads import whole_event
 from itsjustintv.journal.sqlite.reads import get
 from itsjustintv.model import State
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
 #: An event that was received at 1000, accepted at 1000.25 and prepared at 1001.

@@ -19,10 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import dedup_keys, reads, writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Destination, State, broadcast_key
+from tests.journal.sqlite.values import accept
 from tests.journal.values import deliveries, event
 
 NOW = 1767323105.0  # 2026-01-02T03:05:05Z

@@ -12,46 +12,32 @@ from sqlite3 import Connection
 from time import perf_counter
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.python.failure import Failure
 
 from itsjustintv.errors import AmbiguousId, JournalUnavailable
 from itsjustintv.journal.interfaces import Committed
-from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.database import concerns_storage, explain
 from itsjustintv.journal.sqlite.file_presence import Absent, FilePresence
-from itsjustintv.journal.sqlite.threads import Batch, Operation
-from itsjustintv.journal.sqlite.writes import count_wanted, insert_deliveries, insert_events
-from itsjustintv.model import Delivery, Event
+from itsjustintv.journal.sqlite.threads import Batch, BatchOperation, Operation
 
-__all__ = ["Accept", "Apart", "Connect", "Reader", "Timed", "Writer", "accept"]
+__all__ = ["Connect", "Reader", "TimedBatch", "Writer"]
 
 #: Opens the database anew.
 Connect = Callable[[], Connection]
-
-#: Performs many operations of one kind.
-_Together = Callable[[Connection, Sequence[Operation[Any]]], Sequence[object]]
-
-
-class Apart(Exception):
-    """
-    Some operations cannot be performed together; one by one they can.
-    """
 
 
 @define(eq=False)
 class Writer:
     """
-    The only connection of the daemon that writes. Lives in a thread of its own, except for ``problem``.
+    The only connection of the daemon that writes. Used in a thread of its own, except for ``problem``.
 
-    After anything that went wrong with the file the connection is given up and the next batch begins with a new one,
-    so that the writer heals as soon as the file does.
-
-    When a file of the journal was deleted or replaced, the connection is kept: it may be all that still has what was
-    accepted.
+    After a failure of the file the connection is closed and the next batch opens a new one, so that the writer works
+    again as soon as the file does. When a file of the journal was deleted or replaced, the connection stays open: it
+    may be the only one that still has what was accepted.
 
     :ivar presence: the files that must stay at their paths; otherwise the database alone.
-    :ivar problem: why the last commit did not happen, in one sentence, or ``None`` when it did. Read from any thread.
+    :ivar problem: why the last commit failed, in one sentence, or ``None``. Read from any thread.
     """
 
     _path: Path
@@ -62,13 +48,11 @@ class Writer:
 
     def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
         """
-        Perform operations in one transaction. One that fails for a reason of its own is taken back alone; when the
-        transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is kept.
+        Perform operations in one transaction. One that fails for a reason of its own is rolled back alone; when the
+        transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is stored.
 
-        Neighbours of a kind that has a function ``together``, of a connection and of them all, are given to it. It
-        answers with a result for each, or raises :class:`Apart`.
-
-        :param operations: each may be performed once more after what it did was taken back.
+        :param operations: each may be performed again after a rollback. Neighbours of one class of
+            :class:`~itsjustintv.journal.sqlite.threads.BatchOperation` share their statements.
         """
         try:
             results = self._commit(operations)
@@ -84,7 +68,7 @@ class Writer:
 
     def close(self) -> None:
         """
-        Let go of the connection; what was not committed is taken back.
+        Close the connection. What was not committed is rolled back.
         """
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -111,7 +95,7 @@ class Writer:
 
     def _save(self, connection: Connection, error: Absent) -> Exception:
         """
-        Save what can be saved, and say what became of it.
+        Save what only the open connection has, and say whether that succeeded.
         """
         try:
             if connection.in_transaction:
@@ -129,11 +113,15 @@ def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequen
     """
     Perform operations so that the failure of one is its own.
 
-    Nearly always none fails. A savepoint around each one costs as much as what is in it, so they are set only the
-    second time, when one is known to fail.
+    Nearly always none fails. A savepoint around each costs as much as what is in it, so they are set only in a second
+    try, when one is known to fail.
     """
     try:
-        return [result for kind, run in groupby(operations, _kind) for result in _run(connection, kind, list(run))]
+        return [
+            result
+            for batch_class, neighbours in groupby(operations, _batch_class)
+            for result in _perform(connection, batch_class, list(neighbours))
+        ]
     except Exception as error:
         if concerns_storage(error):
             raise
@@ -142,25 +130,21 @@ def _all(connection: Connection, operations: Sequence[Operation[Any]]) -> Sequen
     return [_alone(connection, operation) for operation in operations]
 
 
-def _kind(operation: Operation[Any]) -> _Together | None:
-    """
-    What performs an operation together with others, if anything does.
-    """
-    return getattr(operation, "together", None)
+def _batch_class(operation: Operation[Any]) -> type[BatchOperation[Any]] | None:
+    return type(operation) if isinstance(operation, BatchOperation) else None
 
 
-def _run(connection: Connection, together: _Together | None, operations: Sequence[Operation[Any]]) -> Sequence[object]:
-    """
-    Perform neighbours of one kind.
-    """
-    if together is None:
+def _perform(
+    connection: Connection, batch_class: type[BatchOperation[Any]] | None, operations: Sequence[Operation[Any]]
+) -> Sequence[object]:
+    if batch_class is None:
         return [operation(connection) for operation in operations]
-    return together(connection, operations)
+    return batch_class.perform_all(connection, [each for each in operations if isinstance(each, batch_class)])
 
 
 def _alone(connection: Connection, operation: Operation[Any]) -> object:
     """
-    Perform an operation so that its failure is its own.
+    Perform an operation within a savepoint.
     """
     connection.execute("SAVEPOINT operation")
     try:
@@ -180,7 +164,7 @@ def _alone(connection: Connection, operation: Operation[Any]) -> object:
 @define(eq=False)
 class Reader:
     """
-    A connection that sees everything that was committed before it was asked. Lives in a thread of its own.
+    A connection that sees everything that was committed before it was asked. Used in a thread of its own.
     """
 
     _path: Path
@@ -189,13 +173,13 @@ class Reader:
 
     def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
         """
-        Perform operations one after the other, each with its own view of the journal.
+        Perform operations one after the other, each on its own snapshot of the journal.
         """
         return [self._read(operation) for operation in operations]
 
     def close(self) -> None:
         """
-        Let go of the connection.
+        Close the connection.
         """
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -206,7 +190,7 @@ class Reader:
             if self._connection is None:
                 self._connection = self._connect()
                 self._connection.execute("PRAGMA query_only = ON")
-            # One view for all the statements of an operation.
+            # One snapshot for all the statements of an operation.
             self._connection.execute("BEGIN")
             result = operation(self._connection)
             self._connection.execute("COMMIT")
@@ -227,11 +211,11 @@ class Reader:
 
 
 @define(eq=False)
-class Timed:
+class TimedBatch:
     """
-    A batch, and somebody who is told how long it took. What kept nothing is not told of.
+    Measures how long batches take; those that stored nothing are not counted.
 
-    :ivar timer: seconds since whenever.
+    :ivar timer: monotonic, in seconds.
     """
 
     _batch: Batch
@@ -240,64 +224,17 @@ class Timed:
 
     def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
         """
-        Have them performed.
+        Perform operations and measure it.
         """
-        begun = self._timer()
+        started = self._timer()
         results = self._batch.perform(operations)
-        kept = sum(not isinstance(result, Failure) for result in results)
-        if kept:
-            self._committed(kept, self._timer() - begun)
+        stored = sum(not isinstance(result, Failure) for result in results)
+        if stored:
+            self._committed(stored, self._timer() - started)
         return results
 
     def close(self) -> None:
         """
-        Let go of the connection.
+        Close the connection.
         """
         self._batch.close()
-
-
-def accept(connection: Connection, event: Event, deliveries: Sequence[Delivery], expires_at: float, now: float) -> bool:
-    """
-    Keep an event, its keys until ``expires_at`` and its deliveries.
-
-    :return: ``False``, having kept nothing, when one of the keys is there and has not expired at ``now``.
-    """
-    return Accept(event, deliveries, expires_at, now)(connection)
-
-
-@frozen
-class Accept:
-    """
-    An operation of the writer: to keep an event, its keys until ``expires_at`` and its deliveries. Answers as
-    :func:`accept` does.
-    """
-
-    event: Event
-    deliveries: Sequence[Delivery]
-    expires_at: float
-    now: float
-
-    def __call__(self, connection: Connection) -> bool:
-        """
-        Do it alone.
-        """
-        if dedup_keys.known(connection, self.event.keys, self.now):
-            return False
-        self.together(connection, (self,))
-        return True
-
-    @staticmethod
-    def together(connection: Connection, accepts: Sequence[Accept]) -> Sequence[bool]:
-        """
-        Do many at once, each table in one go, on the assumption that all are news.
-
-        :raises Apart: not all are.
-        """
-        claimed = [(key, one.expires_at) for one in accepts for key in one.event.keys]
-        if not dedup_keys.claim(connection, claimed, min(one.now for one in accepts)):
-            raise Apart
-        insert_events(connection, [one.event for one in accepts])
-        deliveries = [delivery for one in accepts for delivery in one.deliveries]
-        count_wanted(connection, len(deliveries))
-        insert_deliveries(connection, deliveries)
-        return [True] * len(accepts)

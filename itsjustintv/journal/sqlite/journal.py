@@ -32,7 +32,7 @@ from itsjustintv.journal.history import (
 from itsjustintv.journal.interfaces import Committed, IJournal
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import history_reads, ids, operations, reads, timeline, writes
-from itsjustintv.journal.sqlite.connections import Accept, Reader, Timed, Writer
+from itsjustintv.journal.sqlite.connections import Reader, TimedBatch, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
 from itsjustintv.journal.sqlite.threads import Operation, OperationThread
@@ -107,7 +107,9 @@ class SQLiteJournal(Service):
             raise
         super().startService()
         self._writer = Writer(self._path, self._open, self._presence)
-        self._writing = OperationThread(self._reactor, Timed(self._writer, self._committed), self._report, self._limit)
+        self._writing = OperationThread(
+            self._reactor, TimedBatch(self._writer, self._committed), self._report, self._limit
+        )
         self._reading = OperationThread(self._reactor, Reader(self._path, self._open), limit=self._limit)
         self._writing.start("journal-writer")
         self._reading.start("journal-reader")
@@ -131,7 +133,7 @@ class SQLiteJournal(Service):
 
     def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
         now = self._clock.seconds()
-        return self._write(Accept(event, deliveries, expires_at, now))
+        return self._write(writes.AcceptEvent(event, deliveries, expires_at, now))
 
     def seen(self, now: float) -> Deferred[Sequence[tuple[str, float]]]:
         return self._read(lambda connection: reads.seen(connection, now))

@@ -4,11 +4,12 @@ A thread of its own for a connection, and the way of an answer back to the react
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from sqlite3 import Connection
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -18,12 +19,39 @@ from twisted.python.failure import Failure
 
 from itsjustintv.errors import JournalUnavailable
 
-__all__ = ["Batch", "Operation", "OperationThread"]
+__all__ = ["Batch", "BatchOperation", "NotBatchable", "Operation", "OperationThread"]
 
 _T = TypeVar("_T")
 
 #: Something to do with a connection; answers with a value that may leave the thread.
 Operation = Callable[[Connection], _T]
+
+
+class NotBatchable(Exception):
+    """
+    These operations cannot share statements; one by one they can be performed.
+    """
+
+
+class BatchOperation(ABC, Generic[_T]):
+    """
+    An operation that shares statements with its neighbours of the same class.
+    """
+
+    @abstractmethod
+    def __call__(self, connection: Connection) -> _T:
+        """
+        Perform this one alone.
+        """
+
+    @classmethod
+    @abstractmethod
+    def perform_all(cls, connection: Connection, operations: Sequence[Self]) -> Sequence[_T]:
+        """
+        Perform many, with one result for each.
+
+        :raises NotBatchable: they must be performed one by one, after a rollback.
+        """
 
 
 class Batch(Protocol):

@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.reads import get, is_new
+from itsjustintv.journal.sqlite.threads import BatchOperation, NotBatchable
 from itsjustintv.model import Attempt, Delivery, Event, State
 
 __all__ = [
+    "AcceptEvent",
     "cancel",
     "count_wanted",
     "forget",
@@ -35,6 +37,44 @@ __all__ = [
     "retry",
     "settle",
 ]
+
+
+@frozen
+class AcceptEvent(BatchOperation[bool]):
+    """
+    Stores an event, its keys until ``expires_at`` and its deliveries. ``False`` when one of the keys is stored and has
+    not expired at ``now``: then nothing was stored.
+    """
+
+    event: Event
+    deliveries: Sequence[Delivery]
+    expires_at: float
+    now: float
+
+    def __call__(self, connection: Connection) -> bool:
+        """
+        Store one event.
+        """
+        if dedup_keys.known(connection, self.event.keys, self.now):
+            return False
+        self.perform_all(connection, (self,))
+        return True
+
+    @classmethod
+    def perform_all(cls, connection: Connection, operations: Sequence[AcceptEvent]) -> Sequence[bool]:
+        """
+        Store many events, each table in one go.
+
+        :raises NotBatchable: not all of them are new.
+        """
+        keys = [(key, each.expires_at) for each in operations for key in each.event.keys]
+        if not dedup_keys.claim(connection, keys, min(each.now for each in operations)):
+            raise NotBatchable
+        insert_events(connection, [each.event for each in operations])
+        deliveries = [delivery for each in operations for delivery in each.deliveries]
+        count_wanted(connection, len(deliveries))
+        insert_deliveries(connection, deliveries)
+        return [True] * len(operations)
 
 
 def insert_events(connection: Connection, events: Iterable[Event]) -> None:

@@ -15,17 +15,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal.sqlite import dedup_keys, reads
-from itsjustintv.journal.sqlite.connections import Accept, Apart, Writer
+from itsjustintv.journal.sqlite.connections import Writer
 from itsjustintv.journal.sqlite.database import connect, create
+from itsjustintv.journal.sqlite.threads import NotBatchable
+from itsjustintv.journal.sqlite.writes import AcceptEvent
 from tests.journal.values import deliveries, event
 
 
-def accepting(name: str, at: float = 1000.0, destinations: str = "ab", **changes: Any) -> Accept:
+def accepting(name: str, at: float = 1000.0, destinations: str = "ab", **changes: Any) -> AcceptEvent:
     """
     The operation that keeps an event until 100 seconds later.
     """
     news = event(name, received_at=at, **changes)
-    return Accept(news, deliveries(news, *destinations), at + 100, at)
+    return AcceptEvent(news, deliveries(news, *destinations), at + 100, at)
 
 
 class TogetherTests(SynchronousTestCase):
@@ -56,7 +58,7 @@ class TogetherTests(SynchronousTestCase):
         self.connection.set_trace_callback(calls.append)
         with self.connection:
             self.connection.execute("BEGIN")
-            Accept.together(self.connection, [accepting(f"e{number}") for number in range(10)])
+            AcceptEvent.perform_all(self.connection, [accepting(f"e{number}") for number in range(10)])
         self.assertEqual(sum("UPDATE numbers" in call for call in calls), 1)
         self.assertEqual(sum(call.startswith("SELECT") for call in calls), 1)
 
@@ -131,7 +133,7 @@ class TogetherTests(SynchronousTestCase):
         Whoever gives news and duplicates at once is told to give them one by one.
         """
         asked = [accepting("e1"), accepting("e2", stream_id="stream of e1")]
-        self.assertRaises(Apart, Accept.together, self.connection, asked)
+        self.assertRaises(NotBatchable, AcceptEvent.perform_all, self.connection, asked)
 
 
 class KeysTests(SynchronousTestCase):

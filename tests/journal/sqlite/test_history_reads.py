@@ -11,10 +11,10 @@ from attrs import evolve
 
 from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.journal.sqlite import history_reads, operations, reads, writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.model import UNDELIVERED, State
 from tests.journal import values
 from tests.journal.sqlite.test_writes import OperationsCase
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, event
 
 

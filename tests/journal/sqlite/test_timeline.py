@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config import removal_grace
 from itsjustintv.journal.sqlite import reads, timeline, writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import connect, create
 from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, State
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 from tests.support.test_clocks import NOON, Machine
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.sqlite.connections import Timed
+from itsjustintv.journal.sqlite.connections import TimedBatch
 from itsjustintv.journal.sqlite.threads import Operation
 
 
@@ -44,7 +44,7 @@ class TimedTests(SynchronousTestCase):
         told: list[tuple[int, float]] = []
         seconds: Iterator[int] = count(0, 2)
         batch = Answers(*results)
-        timed = Timed(batch, lambda *figures: told.append(figures), lambda: float(next(seconds)))
+        timed = TimedBatch(batch, lambda *figures: told.append(figures), lambda: float(next(seconds)))
         self.assertEqual(timed.perform([]), results)
         timed.close()
         self.assertTrue(batch.closed)

@@ -11,9 +11,9 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.journal.sqlite import dedup_keys, reads, writes
-from itsjustintv.journal.sqlite.connections import accept
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import UNDELIVERED, Due, Outcome, State
+from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
 
