@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
-from itsjustintv.config.parse_state import dotted
+from itsjustintv.config.keys import dotted
 from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry
 from itsjustintv.config.values import ALL
 from itsjustintv.model import Destination, Event, Owner, Streamer

@@ -27,7 +27,7 @@ from twisted.python import usage
 
 from itsjustintv.app.context import Context, EventIds
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.locations import SEARCH_ORDER, find
+from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.config.service import ConfigService
@@ -60,10 +60,10 @@ _OBJECTS = 20_000
 
 def config_path(given: str | None) -> Path:
     """
-    Where the configuration is, see :func:`~itsjustintv.config.locations.find`. If another one might have been meant,
-    standard error has a line about it.
+    Find the configuration, see :func:`~itsjustintv.config.locations.find_config`, and name it on standard error if that
+    is not obvious.
     """
-    place = find(given, os.environ)
+    place = find_config(given, os.environ)
     if place.note:
         sys.stderr.write(f"{place.note}\n")
     return place.path

@@ -21,8 +21,8 @@ from zope.interface.verify import verifyObject
 from itsjustintv import __version__
 from itsjustintv.cli.main import main
 from itsjustintv.cli.manual import man, markdown
+from itsjustintv.config.keys import leaves
 from itsjustintv.config.load import parse
-from itsjustintv.config.parse_state import leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Delivery, Outcome, State

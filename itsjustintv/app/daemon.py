@@ -91,7 +91,7 @@ class Daemon:
             subscribed.again()
 
         # The callback may be another one, or be served by another TLS mode.
-        context.config_service.subscribe(restart_when_ready)
+        context.config_service.add_listener(restart_when_ready)
         context.clock_jumps.subscribe(self._check_again_after_clock_jump)
         return {
             # Storage, time and threads, which everything else uses.
@@ -133,16 +133,16 @@ class Daemon:
         :param noted: called first.
         """
         service = self.context.config_service
-        service.precede(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
-        service.precede(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
+        service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
+        service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
         # The last one, and it does not wait: a new port must not answer before its TLS mode is decided.
-        service.precede(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
+        service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
 
         def follow(old: Config, new: Config) -> None:
             noted(new)
             self._reconfigure(old, new)
 
-        service.subscribe(follow)
+        service.add_listener(follow)
 
     def liveness_checks(self) -> Sequence[tuple[str, Callable[[], str | None]]]:
         """

@@ -15,7 +15,7 @@ from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
-from itsjustintv.config.secrets import given_to_collectors
+from itsjustintv.config.secrets import telemetry_secrets
 from itsjustintv.config.sections import Config
 from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.model import Census, State
@@ -100,7 +100,7 @@ def _settings(config: Config, environ: Mapping[str, str]) -> Settings:
         service_name=section.service_name,
         service_version=section.service_version,
         environ=environ,
-        secrets=tuple(given_to_collectors(config, environ)),
+        secrets=tuple(telemetry_secrets(config, environ)),
     )
 
 

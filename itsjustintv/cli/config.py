@@ -18,7 +18,7 @@ from itsjustintv.cli.console import (
     tell,
     write_json,
 )
-from itsjustintv.config.secrets import exposed
+from itsjustintv.config.secrets import readable_by_others
 from itsjustintv.config.sections import callback_url
 from itsjustintv.support.counts import count
 from itsjustintv.twitch.eventsub.callback_check import doubts
@@ -42,7 +42,9 @@ def validate(config: str | None, as_json: bool) -> None:
     """
     found = load_config(config)
     warnings = [str(warning) for warning in found.warnings]
-    warnings += [f"{problem.path} {problem.message}" for problem in exposed(config_path(config), found.config)]
+    warnings += [
+        f"{problem.path} {problem.message}" for problem in readable_by_others(config_path(config), found.config)
+    ]
     warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
     streamers = len(found.config.streamers)
     if as_json:

@@ -22,7 +22,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.locations import SEARCH_ORDER, find
+from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.values import Rule
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.routing import GLOBAL, Routes
@@ -155,7 +155,7 @@ def config_path(given: str | None) -> Path:
     :return: an absolute path.
     """
     root = click.get_current_context().find_root()
-    place = find(given or root.params.get("config"), os.environ)
+    place = find_config(given or root.params.get("config"), os.environ)
     note = f"Loaded configuration from: {place.path}" if root.meta.get(_VERBOSE) else place.note
     if note and root.meta.setdefault(_NOTED, place) is place:
         tell(note, err=True)
@@ -177,7 +177,7 @@ def config_argument(path: Path) -> str:
     """
     The ``--config`` option with which the next command finds a configuration; empty if it needs none.
     """
-    found = find(None, os.environ)
+    found = find_config(None, os.environ)
     return "" if found.path == path and path.exists() else f" --config {shlex.quote(str(path))}"
 
 
@@ -211,7 +211,7 @@ def complete_destination(context: click.Context, _: click.Parameter, incomplete:
 def _routes(context: click.Context) -> Routes:
     given = context.params.get("config") or context.find_root().params.get("config")
     try:
-        return Routes.of(load(find(given, os.environ).path, os.environ).config)
+        return Routes.of(load(find_config(given, os.environ).path, os.environ).config)
     except (ConfigError, OSError):
         # Completion must not print errors into the command line.
         return Routes((), {}, frozenset())

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import click
 from attrs import frozen
 
-from itsjustintv.config.environment import overlay
-from itsjustintv.config.locations import SEARCH_ORDER, find
+from itsjustintv.config.environment import apply_environment
+from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.parse_state import ParseState
 from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
@@ -106,7 +106,7 @@ def daemon_address(path: Path, environ: Mapping[str, str]) -> DaemonAddress:
         state = ParseState(tomllib.loads(read_once(path, _CONFIG_LIMIT).decode("utf-8-sig")))
     except FileNotFoundError:
         state = ParseState({})
-    overlay(state, environ)
+    apply_environment(state, environ)
 
     def get(*keys: str) -> Any:
         return state.get(("server", *keys))
@@ -215,7 +215,7 @@ def _chosen(config: str | None) -> Path:
     """
     Find the configuration as :func:`itsjustintv.cli.console.config_path` does, without its imports.
     """
-    place = find(config or click.get_current_context().find_root().params.get("config"), os.environ)
+    place = find_config(config or click.get_current_context().find_root().params.get("config"), os.environ)
     if place.note:
         click.echo(visible(place.note), err=True)
     return place.path

@@ -24,7 +24,7 @@ from itsjustintv.cli.console import (
 )
 from itsjustintv.cli.questions import INTERRUPTED, Given, Interview
 from itsjustintv.config import hosts, urls, values
-from itsjustintv.config.example import example, filled, write_new
+from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch, callback_url
 from itsjustintv.doctor.setup_checks import SetupChecks
@@ -132,7 +132,7 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
             raise Listed(
                 "nothing was written; correct this, or pass --no-check to skip the checks:", interview.problems
             )
-        return filled(example(), values, streamers)
+        return fill_in(example(), values, streamers)
 
     text = in_reactor(ask, INTERRUPTED)
     with errors():

@@ -12,8 +12,8 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from itsjustintv.config.keys import Keys, dotted, leaves
 from itsjustintv.config.load import Loaded, parse_for
-from itsjustintv.config.parse_state import Keys, dotted, leaves
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.routing import Routes

@@ -18,7 +18,7 @@ from itsjustintv.cli.console import Interrupted, tell
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.chat_services import chat_service
 from itsjustintv.config.example import Value
-from itsjustintv.config.parse_state import Keys
+from itsjustintv.config.keys import Keys
 from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import TwitchError

@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
 from itsjustintv.cli.console import checked_by, errors, examples, in_reactor, tell, write_json
-from itsjustintv.config.example import example, filled, write_new
+from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
 from itsjustintv.support.causes import cause
@@ -143,7 +143,7 @@ def _write(path: Path, connection: Mapping[str, str], names: Sequence[str], webh
     Write a configuration for a daemon on this machine.
     """
     secret = secret or standard_secret(token_bytes(32))
-    text = filled(
+    text = fill_in(
         example(),
         {
             ("server", "listen_addr"): "127.0.0.1",

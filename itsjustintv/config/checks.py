@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from ipaddress import ip_address
 from operator import attrgetter
 
-from itsjustintv.config.accidents import accidents, around, in_path, listed
 from itsjustintv.config.chat_services import chat_service
-from itsjustintv.config.hosts import address, authority, host_and_port, is_address, listen
+from itsjustintv.config.hosts import address, authority, host_and_port, is_loopback, listen
+from itsjustintv.config.keys import Keys, dotted, leaves
+from itsjustintv.config.lint import described, edge_mistakes, mistakes, path_mistakes
 from itsjustintv.config.locations import is_path
-from itsjustintv.config.parse_state import ConfigProblem, Keys, ParseState, dotted, leaves
+from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Admin, Config, Server, StreamerEntry
-from itsjustintv.config.tls import TLS_RULES, check_tls, no_endpoint, tls_doubts
+from itsjustintv.config.tls import TLS_RULES, check_tls, not_txacme, tls_warnings
 from itsjustintv.config.urls import base_url, host_url, receiver_url
 from itsjustintv.config.values import (
     LOG_LEVELS,
@@ -41,15 +41,16 @@ from itsjustintv.config.values import (
 from itsjustintv.support.http_url import after_host
 from itsjustintv.support.signatures import SIGNERS
 
-__all__ = ["check_admin", "check_rules", "check_values", "doubts", "slips"]
+__all__ = ["check_admin", "check_rules", "check_values", "config_warnings", "value_warnings"]
 
+# So many random characters cannot be guessed over a network.
 _SHORTEST_TOKEN = 16
 
 _SIGNATURES = one_of(*SIGNERS)
 
 _RULES: Mapping[str, Rule] = {
     "image": one_of("embed", "url"),
-    "server.listen_addr": no_endpoint(optional(address)),
+    "server.listen_addr": not_txacme(optional(address)),
     "server.port": between(1, 65535),
     "server.external_domain": optional(authority),
     "server.trusted_proxies": networks,
@@ -152,26 +153,26 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigP
     yield from _streamers(config, wrong)
 
 
-def slips(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
+def value_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what is doubtful about single values, also of a configuration that cannot be used.
 
-    :param draft: knows where values come from.
+    :param state: knows where values come from.
     """
-    wrong = draft.wrong
-    for finding in (*_accidents(config, draft), *_addresses(config)):
+    wrong = state.wrong
+    for finding in (*_accidents(config, state), *_addresses(config)):
         if finding.path not in wrong:
             yield finding
 
 
-def doubts(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
+def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what is allowed and yet seldom meant.
 
-    :param draft: knows where values come from.
+    :param state: knows where values come from.
     """
-    yield from slips(config, draft)
-    yield from tls_doubts(config.server)
+    yield from value_warnings(config, state)
+    yield from tls_warnings(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield ConfigProblem("server.trusted_proxies", "trusts every caller: each can claim any client address")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
@@ -181,19 +182,19 @@ def doubts(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
         )
 
 
-def _accidents(config: Config, draft: ParseState) -> Iterator[ConfigProblem]:
+def _accidents(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
     Find what got into texts by accident. Of secrets and ids, which do not look right or wrong by themselves, more is
     said. Most texts are in order, so keys are written out for findings only.
     """
     for keys in _KEYS:
-        yield from _accident(keys, draft.get(keys), draft)
+        yield from _accident(keys, state.get(keys), state)
     for name in config.streamers:
-        table = draft.get(("streamers", name))
+        table = state.get(("streamers", name))
         given = table if isinstance(table, dict) else {}
         for key in _STREAMER_KEYS:
             if value := given.get(key):
-                yield from _accident(("streamers", name, key), value, draft)
+                yield from _accident(("streamers", name, key), value, state)
 
 
 def _tags(tags: list[object]) -> Iterator[str]:
@@ -210,23 +211,23 @@ def _tags(tags: list[object]) -> Iterator[str]:
             yield f"number {number} {never} has more than {_LONGEST_TAG} characters"
 
 
-def _accident(keys: Keys, value: object, draft: ParseState) -> Iterator[ConfigProblem]:
+def _accident(keys: Keys, value: object, state: ParseState) -> Iterator[ConfigProblem]:
     if isinstance(value, list):
         for number, each in enumerate(value, 1):
-            for sentence in around(each):
+            for sentence in edge_mistakes(each):
                 yield ConfigProblem(dotted(keys), f"number {number} {sentence}")
         if keys[-1] == "tag_filter":
             for sentence in _tags(value):
                 yield ConfigProblem(dotted(keys), sentence)
     elif isinstance(value, str) and value:
-        rule = accidents if keys[-1] in _EXACT else in_path if is_path(keys[-1]) else around
+        rule = mistakes if keys[-1] in _EXACT else path_mistakes if is_path(keys[-1]) else edge_mistakes
         sentences = [*rule(value)]
         if keys == _CLIENT_SECRET and not sentences and not value.isascii():
-            odd = listed(dict.fromkeys(c for c in value if not c.isascii()))
+            odd = described(dict.fromkeys(c for c in value if not c.isascii()))
             sentences = [f"holds {odd}, and Twitch gives letters and digits of ASCII only: copy it again"]
         for sentence in sentences:
             path = dotted(keys)
-            file = draft.files.get(path)
+            file = state.files.get(path)
             where = f"{file!r}, without the one newline that may end it, " if file else ""
             yield ConfigProblem(path, where + sentence)
 
@@ -268,7 +269,7 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
         if not name:
             yield ConfigProblem(above, "must have a name")
         elif not name.isprintable():
-            odd = listed(dict.fromkeys(c for c in name if not c.isprintable()))
+            odd = described(dict.fromkeys(c for c in name if not c.isprintable()))
             yield ConfigProblem(above, f"must have a name that can be printed, and holds {odd}")
         if not entry.user_id and not entry.login:
             yield ConfigProblem(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
@@ -288,9 +289,6 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
                 yield ConfigProblem(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
 
 
-# With as many random characters it cannot be guessed over a network.
-
-
 def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
     """
     Find what must be changed before the page can be served.
@@ -298,7 +296,7 @@ def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
     place = host_and_port(admin.listen)
     if not admin.enabled or place is None:
         return
-    if not admin.token and not _is_loopback(place[0]):
+    if not admin.token and not is_loopback(place[0]):
         yield ConfigProblem(
             "admin.token",
             "must be given when admin.listen is not a loopback address such as 127.0.0.1, or everyone who reaches the"
@@ -311,7 +309,3 @@ def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
             "must not be where Twitch is listened to: use a port of its own",
             ("server.listen_addr", "server.port"),
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"

@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 from attrs import frozen
 
-from itsjustintv.config.locations import portable
-from itsjustintv.config.parse_state import Keys, Leaf, dotted, leaves
+from itsjustintv.config.keys import Keys, Leaf, dotted, leaves
+from itsjustintv.config.locations import relative_paths
 from itsjustintv.config.sections import Config, StreamerEntry
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
@@ -99,7 +99,7 @@ def fingerprint(config: Config, base: Path = Path()) -> str:
 
     :param base: where its relative paths start.
     """
-    content = json.dumps(portable(attrs.asdict(config), base), sort_keys=True).encode("ascii")
+    content = json.dumps(relative_paths(attrs.asdict(config), base), sort_keys=True).encode("ascii")
     key = json.dumps([config.twitch.client_secret, config.twitch.webhook_secret]).encode("ascii")
     return hmac.digest(key, content, "sha256").hex()[:16]
 

@@ -9,12 +9,13 @@ from collections.abc import Container, Iterator, Mapping
 from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
-from itsjustintv.config.accidents import around, core, invisible, listed, strange
-from itsjustintv.config.parse_state import ConfigProblem, Leaf, ParseState, dotted, leaves
+from itsjustintv.config.keys import Leaf, dotted, leaves
+from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed, unexpected
+from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.secrets import SECRETS, counterpart
 from itsjustintv.errors import Problem
 
-__all__ = ["overlay", "strangers"]
+__all__ = ["apply_environment", "unknown_variables"]
 
 _LEAVES = {leaf.variable: leaf for leaf in leaves()}
 
@@ -36,7 +37,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
-def overlay(draft: ParseState, environ: Mapping[str, str]) -> None:
+def apply_environment(state: ParseState, environ: Mapping[str, str]) -> None:
     """
     Put the values of the environment over those of the file. A variable that is set to nothing counts as not set. A
     secret and the file to read it from are two ways to say one thing: either in the environment displaces both of the
@@ -46,18 +47,18 @@ def overlay(draft: ParseState, environ: Mapping[str, str]) -> None:
     for leaf in given.values():
         other = counterpart(leaf.keys)
         if other is not None:
-            draft.drop(other)
+            state.drop(other)
     for variable, leaf in given.items():
-        draft.drop(leaf.keys)
-        draft.guessed.discard(dotted(leaf.keys))
+        state.drop(leaf.keys)
+        state.guessed.discard(dotted(leaf.keys))
         try:
-            draft.put(leaf.keys, _value(leaf, environ[variable]), variable)
+            state.put(leaf.keys, _value(leaf, environ[variable]), variable)
         except ValueError as error:
-            draft.sources[dotted(leaf.keys)] = variable
-            draft.findings.append(ConfigProblem(dotted(leaf.keys), str(error)))
+            state.sources[dotted(leaf.keys)] = variable
+            state.findings.append(ConfigProblem(dotted(leaf.keys), str(error)))
 
 
-def strangers(environ: Mapping[str, str]) -> Iterator[Problem]:
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
     """
     Warn of variables that look like ours and set nothing.
     """
@@ -91,10 +92,10 @@ def _plain(name: str) -> str:
 def _misnamed(name: str, plain: str) -> Problem:
     known = plain in _NAMES or plain in _ELSEWHERE
     meant = f"; the variable is {plain}" if known else ""
-    blanks = [c for c in dict.fromkeys(name) if c == " " or invisible(c)]
+    blanks = [c for c in dict.fromkeys(name) if c == " " or is_invisible(c)]
     if blanks:
-        return Problem(dotted((name,)), f"is ignored, since its name holds {listed(blanks)}{meant}")
-    if odd := strange(name.upper(), _IN_NAMES):
+        return Problem(dotted((name,)), f"is ignored, since its name holds {described(blanks)}{meant}")
+    if odd := unexpected(name.upper(), _IN_NAMES):
         return Problem(dotted((name,)), f"is ignored, since its name holds {odd}{meant}")
     return Problem(name, f"is ignored, since its name is not in capitals{meant}")
 
@@ -127,6 +128,6 @@ def _because(text: str, allowed: Container[str] | None = None) -> str:
     """
     Name what got around a value that would be right without it.
     """
-    inner = core(text).lower()
+    inner = trimmed(text).lower()
     right = inner in allowed if allowed is not None else _WHOLE.fullmatch(inner)
-    return f": it {next(around(text))}" if right else ""
+    return f": it {next(edge_mistakes(text))}" if right else ""

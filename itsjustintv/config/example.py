@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from itsjustintv.config.parse_state import Keys, dotted
+from itsjustintv.config.keys import Keys, dotted
 
-__all__ = ["Value", "example", "filled", "toml", "write_example", "write_new"]
+__all__ = ["Value", "example", "fill_in", "toml", "write_example", "write_new"]
 
 
 def example() -> str:
@@ -57,7 +57,7 @@ def toml(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
-def filled(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, Mapping[str, Value]]) -> str:
+def fill_in(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, Mapping[str, Value]]) -> str:
     """
     Put values in the place of the example's, whether a key is commented out there or not, and leave every comment where
     it is.

@@ -11,7 +11,7 @@ from string import ascii_letters, digits
 
 import idna
 
-from itsjustintv.config.accidents import strange
+from itsjustintv.config.lint import unexpected
 
 __all__ = [
     "address",
@@ -21,6 +21,7 @@ __all__ = [
     "host_and_port",
     "host_faults",
     "is_address",
+    "is_loopback",
     "is_name",
     "listen",
     "port_faults",
@@ -171,11 +172,11 @@ def _alphabet(host: str) -> Iterator[str]:
     if name and not list(host_faults(name)):
         yield f"must have its host name in ASCII: write {name}"
     else:
-        yield f"must not hold {strange(host, _LETTERS)} in its host name: write it in ASCII"
+        yield f"must not hold {unexpected(host, _LETTERS)} in its host name: write it in ASCII"
 
 
 def _name(host: str) -> Iterator[str]:
-    if odd := strange(host, _LETTERS):
+    if odd := unexpected(host, _LETTERS):
         yield f"must not hold {odd} in its host name"
     parts = host.removesuffix(".").split(".")
     if not all(parts):
@@ -229,6 +230,13 @@ def is_name(text: str) -> bool:
     as they are: whether they mean anything is for the authority to say.
     """
     return _NAME.fullmatch(text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether a host, without brackets, is this machine only: a loopback address or ``localhost``, in any case.
+    """
+    return ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"
 
 
 def is_address(text: str) -> bool:

@@ -10,22 +10,22 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from itsjustintv.config.accidents import around
-from itsjustintv.config.checks import check_rules, check_values, doubts, slips
+from itsjustintv.config.checks import check_rules, check_values, config_warnings, value_warnings
 from itsjustintv.config.diff import Changes, changes, fingerprint
-from itsjustintv.config.environment import overlay, strangers
-from itsjustintv.config.locations import base_for, located
-from itsjustintv.config.parse import respell, structure
+from itsjustintv.config.environment import apply_environment, unknown_variables
+from itsjustintv.config.lint import edge_mistakes
+from itsjustintv.config.locations import base_folder, resolve_paths
+from itsjustintv.config.parse import resolve_unknown_keys, structure
 from itsjustintv.config.parse_state import ParseState
-from itsjustintv.config.secrets import fill, named_files
+from itsjustintv.config.secrets import named_files, read_secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.support.regular_files import is_descriptor, read_again, read_once
 
-__all__ = ["Loaded", "Opening", "Reread", "load", "parse", "parse_for", "read", "reread"]
+__all__ = ["FileReader", "Loaded", "Reread", "load", "parse", "parse_for", "read", "reread"]
 
 #: Answers with what is in a file, up to a number of bytes; see :mod:`~itsjustintv.support.regular_files`.
-Opening = Callable[[Path, int], bytes]
+FileReader = Callable[[Path, int], bytes]
 
 # Bytes; a thousand streamers take a third of one MiB.
 _LARGEST = 16 * 1024 * 1024
@@ -50,22 +50,22 @@ def load(
     environ: Mapping[str, str],
     base: Path | None = None,
     here: Path = Path(),
-    opening: Opening = read_once,
+    read_file: FileReader = read_once,
 ) -> Loaded:
     """
     Read and check the configuration. Nothing is created or changed.
 
     :param path: of the TOML file.
     :param environ: wins over the file.
-    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.locations.base_for` says.
+    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.locations.base_folder` says.
     :param here: the current directory of the daemon.
-    :param opening: reads the configuration and the files with secrets.
+    :param read_file: reads the configuration and the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
-    text = read(path, opening)
+    text = read(path, read_file)
     if base is None:
-        return parse_for(path, text, environ, here, opening=opening)
-    return parse(text, environ, base, str(path), opening)
+        return parse_for(path, text, environ, here, read_file=read_file)
+    return parse(text, environ, base, str(path), read_file)
 
 
 def parse_for(  # noqa: PLR0917 - as load
@@ -74,32 +74,32 @@ def parse_for(  # noqa: PLR0917 - as load
     environ: Mapping[str, str],
     here: Path | None = None,
     name: str = "",
-    opening: Opening = read_once,
+    read_file: FileReader = read_once,
 ) -> Loaded:
     """
     Check the text of a configuration that is, or will be, at a path.
 
     :param here: the current directory of the daemon; ``None`` to look for nothing there.
     :param name: what to call the text when it is not TOML, unless by the path.
-    :param opening: reads the files with secrets.
+    :param read_file: reads the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
-    draft = _drafted(text, environ, name or str(path))
-    base, warnings = base_for(draft, path, here)
-    return _judged(draft, environ, base, warnings, opening)
+    state = _parsed(text, environ, name or str(path))
+    base, warnings = base_folder(state, path, here)
+    return _checked(state, environ, base, warnings, read_file)
 
 
-def read(path: Path, opening: Opening = read_once) -> str:
+def read(path: Path, read_file: FileReader = read_once) -> str:
     """
     Read the text of a configuration.
 
     :raises ConfigError: it is not there, cannot be read, or is no text.
     """
     try:
-        text = opening(path, _LARGEST).decode("utf-8-sig")
+        text = read_file(path, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
-        odd = next(around(str(path)), "")
-        where = "give --config, or set ITSJUSTINTV_CONFIG" if opening is read_once else "put it back"
+        odd = next(edge_mistakes(str(path)), "")
+        where = "give --config, or set ITSJUSTINTV_CONFIG" if read_file is read_once else "put it back"
         hint = f"its name {odd}" if odd else where
         raise _unusable(path, f"does not exist; {hint}") from None
     except OSError as error:
@@ -114,58 +114,61 @@ def parse(
     environ: Mapping[str, str],
     base: Path = Path(),
     name: str = "config.toml",
-    opening: Opening = read_once,
+    read_file: FileReader = read_once,
 ) -> Loaded:
     """
     Check the text of a configuration.
 
     :param base: where relative paths start.
     :param name: what to call the text when it is not TOML.
-    :param opening: reads the files with secrets.
+    :param read_file: reads the files with secrets.
     :raises ConfigError: listing everything that is wrong.
     """
-    return _judged(_drafted(text, environ, name), environ, base, (), opening)
+    return _checked(_parsed(text, environ, name), environ, base, (), read_file)
 
 
-def _drafted(text: str, environ: Mapping[str, str], name: str) -> ParseState:
+def _parsed(text: str, environ: Mapping[str, str], name: str) -> ParseState:
     try:
-        draft = ParseState(tomllib.loads(text))
+        state = ParseState(tomllib.loads(text))
     except ValueError as error:
         problems = (Problem(name, f"is not TOML: {error}"), *_of_environment(environ))
-        raise ConfigError(problems, tuple(strangers(environ))) from None
+        raise ConfigError(problems, tuple(unknown_variables(environ))) from None
     except RecursionError:
         raise _unusable(name, "is not TOML that can be read: it is nested too deeply") from None
-    respell(draft)
-    overlay(draft, environ)
-    return draft
+    resolve_unknown_keys(state)
+    apply_environment(state, environ)
+    return state
 
 
 def _of_environment(environ: Mapping[str, str]) -> tuple[Problem, ...]:
     """
     Find what is wrong with the environment alone, when nothing is known of the file.
     """
-    draft = ParseState({})
-    overlay(draft, environ)
-    draft.judge(check_values(structure(draft)))
-    return tuple(draft.problem(each) for each in draft.findings if each.path in draft.sources)
+    state = ParseState({})
+    apply_environment(state, environ)
+    state.judge(check_values(structure(state)))
+    return tuple(state.problem(each) for each in state.findings if each.path in state.sources)
 
 
-def _judged(
-    draft: ParseState,
+def _checked(
+    state: ParseState,
     environ: Mapping[str, str],
     base: Path,
     warnings: tuple[Problem, ...],
-    opening: Opening = read_once,
+    read_file: FileReader = read_once,
 ) -> Loaded:
-    fill(draft, base, opening)
-    config = located(structure(draft), base)
+    read_secret_files(state, base, read_file)
+    config = resolve_paths(structure(state), base)
     # What rests on a value is judged once that is known to be right.
-    draft.judge(check_values(config))
-    draft.judge(check_rules(config, draft.wrong))
-    if draft.findings:
-        raise ConfigError(draft.problems(), (*warnings, *strangers(environ), *map(draft.problem, slips(config, draft))))
-    doubted = (draft.problem(finding) for finding in doubts(config, draft))
-    return Loaded(config, (*warnings, *strangers(environ), *doubted), base)
+    state.judge(check_values(config))
+    state.judge(check_rules(config, state.wrong))
+    if state.findings:
+        raise ConfigError(
+            state.problems(),
+            (*warnings, *unknown_variables(environ), *map(state.problem, value_warnings(config, state))),
+        )
+    doubted = (state.problem(problem) for problem in config_warnings(config, state))
+    return Loaded(config, (*warnings, *unknown_variables(environ), *doubted), base)
 
 
 def _unusable(name: object, message: str) -> ConfigError:
@@ -199,7 +202,7 @@ def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> R
 
     :raises ConfigError: listing everything that is wrong.
     """
-    loaded = load(path, environ, base, opening=read_again)
+    loaded = load(path, environ, base, read_file=read_again)
     refused: list[Problem] = []
     if is_descriptor(path):
         refused.append(

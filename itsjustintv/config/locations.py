@@ -13,16 +13,27 @@ from typing import Any
 import attrs
 from attrs import evolve, frozen
 
-from itsjustintv.config.parse_state import ParseState, leaves
+from itsjustintv.config.keys import leaves
+from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.sections import Config, Storage
 from itsjustintv.errors import Problem
 
-__all__ = ["INSTALLED", "SEARCH_ORDER", "STATE", "Place", "base_for", "find", "is_path", "located", "portable"]
+__all__ = [
+    "INSTALLED",
+    "SEARCH_ORDER",
+    "STATE",
+    "FoundConfig",
+    "base_folder",
+    "find_config",
+    "is_path",
+    "relative_paths",
+    "resolve_paths",
+]
 
 #: Where docs/install.md puts the configuration.
 INSTALLED = Path("/etc/itsjustintv/itsjustintv.toml")
 
-#: The help of ``--config``: what :func:`find` does.
+#: The help of ``--config``: what :func:`find_config` does.
 SEARCH_ORDER = f"Configuration file; otherwise ITSJUSTINTV_CONFIG, config.toml here, or {INSTALLED}."
 
 #: Where the data of a configuration below /etc is: what the unit of systemd has as its StateDirectory.
@@ -33,7 +44,7 @@ _PIPES = (Path("/dev"), Path("/proc"))
 
 
 @frozen
-class Place:
+class FoundConfig:
     """
     Where the configuration is.
 
@@ -45,7 +56,9 @@ class Place:
     note: str = ""
 
 
-def find(given: str | None, environ: Mapping[str, str], here: Path = Path(), installed: Path = INSTALLED) -> Place:
+def find_config(
+    given: str | None, environ: Mapping[str, str], here: Path = Path(), installed: Path = INSTALLED
+) -> FoundConfig:
     """
     Find the configuration: the one given, else the one that ``ITSJUSTINTV_CONFIG`` names, else ``config.toml`` here,
     else the installed one. When there is none at all, it would be ``config.toml`` here.
@@ -54,13 +67,13 @@ def find(given: str | None, environ: Mapping[str, str], here: Path = Path(), ins
     """
     here = here.absolute()
     if named := given or environ.get("ITSJUSTINTV_CONFIG"):
-        return Place(here / named)
+        return FoundConfig(here / named)
     path = here / "config.toml"
     if not _there(installed):
-        return Place(path)
+        return FoundConfig(path)
     if _there(path):
-        return Place(path, f"itsjustintv: the configuration is {path}, not {installed}")
-    return Place(installed, f"itsjustintv: the configuration is {installed}")
+        return FoundConfig(path, f"itsjustintv: the configuration is {path}, not {installed}")
+    return FoundConfig(installed, f"itsjustintv: the configuration is {installed}")
 
 
 def is_path(key: str) -> bool:
@@ -70,7 +83,7 @@ def is_path(key: str) -> bool:
     return key.endswith(("_file", "_dir", "file_path", "ca_bundle")) or key == "path"
 
 
-def base_for(draft: ParseState, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
+def base_folder(state: ParseState, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
     """
     Find out where relative paths start: where ``storage.base`` says, else at :data:`STATE` for a configuration below
     ``/etc``, else at the folder of the configuration.
@@ -83,7 +96,7 @@ def base_for(draft: ParseState, path: Path, here: Path | None) -> tuple[Path, tu
     :return: the folder, and what to warn of.
     """
     path = Path(os.path.normpath(path.absolute()))
-    said = draft.get(("storage", "base"))
+    said = state.get(("storage", "base"))
     if isinstance(said, str) and said:
         return path.parent / said, ()
     if any(path.is_relative_to(each) for each in _PIPES):
@@ -92,18 +105,18 @@ def base_for(draft: ParseState, path: Path, here: Path | None) -> tuple[Path, tu
     if here is None or base.resolve() == here.resolve():
         return base, ()
     here = here.absolute()
-    for name in _relative(draft):
+    for name in _relative(state):
         ours, theirs = base / name, here / name
         if _there(ours):
             # A journal in both places may mean that the one in use is the wrong one.
-            twice = name == (draft.get(("storage", "path")) or Storage().path) and _there(theirs)
+            twice = name == (state.get(("storage", "path")) or Storage().path) and _there(theirs)
             return base, (_twice(ours, theirs, here),) if twice else ()
         if _there(theirs):
             return here, (_left_behind(ours, theirs, here),)
     return base, ()
 
 
-def located(config: Config, base: Path) -> Config:
+def resolve_paths(config: Config, base: Path) -> Config:
     """
     Let every relative path in a configuration start at a folder.
     """
@@ -125,15 +138,15 @@ def _located(section: Any, base: Path) -> Any:
     return evolve(section, **changes)
 
 
-def portable(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+def relative_paths(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     """
-    Undo :func:`located` in a configuration that was made plain values: the same file is the same wherever it lies.
+    Undo :func:`resolve_paths` in a configuration as plain values, so that the same file compares equal anywhere.
     """
     start = f"{base}{os.sep}"
     made: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            made[key] = portable(value, base)
+            made[key] = relative_paths(value, base)
         elif isinstance(value, str) and value.startswith(start) and is_path(key):
             made[key] = value.removeprefix(start)
         else:
@@ -141,16 +154,16 @@ def portable(values: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     return made
 
 
-def _relative(draft: ParseState) -> Iterator[str]:
+def _relative(state: ParseState) -> Iterator[str]:
     """
     List the relative paths of a configuration, the journal's first.
     """
     found = [each.keys for each in leaves() if is_path(each.keys[-1])]
     found.sort(key=lambda keys: keys != ("storage", "path"))
-    names = [draft.get(keys) or attrgetter(".".join(keys))(Config()) for keys in found]
-    streamers = draft.get(("streamers",))
+    names = [state.get(keys) or attrgetter(".".join(keys))(Config()) for keys in found]
+    streamers = state.get(("streamers",))
     keys = streamers if isinstance(streamers, dict) else ()
-    for name in (*names, *(draft.get(("streamers", key, "target_webhook_secret_file")) for key in keys)):
+    for name in (*names, *(state.get(("streamers", key, "target_webhook_secret_file")) for key in keys)):
         if isinstance(name, str) and name and "\0" not in name and not Path(name).is_absolute():
             yield name
 

@@ -17,9 +17,10 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from itsjustintv.config.parse_state import FACTORS, ConfigProblem, Keys, ParseState, dotted
+from itsjustintv.config.keys import FACTORS, Keys, dotted
+from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.sections import Config, StreamerEntry
-from itsjustintv.config.values import seconds
+from itsjustintv.config.values import parse_duration
 
 # A misspelt table may hold misspelt tables.
 _ROUNDS = 8
@@ -39,63 +40,63 @@ _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_
 _LARGEST = 2**63 - 1
 
 
-def respell(draft: ParseState) -> None:
+def resolve_unknown_keys(state: ParseState) -> None:
     """
     Find the unknown keys, all of them. Where one is a misspelt one, what it holds is judged as if it were
     spelt right; the others are left out.
     """
     for _ in range(_ROUNDS):
-        found = [(keys, message, known) for keys, message, known in _faults(draft) if message.startswith(_UNKNOWN)]
+        found = [(keys, message, known) for keys, message, known in _faults(state) if message.startswith(_UNKNOWN)]
         if not found:
             return
         for keys, message, known in found:
-            draft.findings.append(ConfigProblem(dotted(keys), message))
-            value = draft.get(keys)
-            draft.drop(keys)
-            if known is not None and draft.get(known) in (None, ""):
-                draft.put(known, value, draft.place(dotted(keys)))
-                draft.guessed.add(dotted(known))
+            state.findings.append(ConfigProblem(dotted(keys), message))
+            value = state.get(keys)
+            state.drop(keys)
+            if known is not None and state.get(known) in (None, ""):
+                state.put(known, value, state.place(dotted(keys)))
+                state.guessed.add(dotted(known))
             elif known is not None:
-                _adopt(draft, known, value, draft.place(dotted(keys)))
+                _adopt(state, known, value, state.place(dotted(keys)))
 
 
-def _adopt(draft: ParseState, known: Keys, value: object, place: str) -> None:
+def _adopt(state: ParseState, known: Keys, value: object, place: str) -> None:
     """
     Add what a misspelt table holds to the one that is spelt right, which says the same of what both hold.
     """
-    table = draft.get(known)
+    table = state.get(known)
     if not isinstance(table, dict) or not isinstance(value, dict):
         return
     for key, each in value.items():
         below = f"{place}.{dotted((key,))}"
         if key in table:
-            _adopt(draft, (*known, key), each, below)
+            _adopt(state, (*known, key), each, below)
         else:
-            draft.put((*known, key), each, below)
+            state.put((*known, key), each, below)
 
 
-def structure(draft: ParseState) -> Config:
+def structure(state: ParseState) -> Config:
     """
     Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
     judged.
     """
     try:
-        return _CONVERTER.structure(draft.tables, Config)
+        return _CONVERTER.structure(state.tables, Config)
     except BaseValidationError as error:
         faults = list(_findings(error, ()))
     for keys, message, _ in faults:
-        if dotted(keys) in draft.guessed:
+        if dotted(keys) in state.guessed:
             # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
-            draft.unknowable.add(dotted(keys))
+            state.unknowable.add(dotted(keys))
         else:
-            draft.findings.append(ConfigProblem(dotted(keys), message))
-        draft.drop(keys)
-    return _CONVERTER.structure(draft.tables, Config)
+            state.findings.append(ConfigProblem(dotted(keys), message))
+        state.drop(keys)
+    return _CONVERTER.structure(state.tables, Config)
 
 
-def _faults(draft: ParseState) -> list[_Fault]:
+def _faults(state: ParseState) -> list[_Fault]:
     try:
-        _CONVERTER.structure(draft.tables, Config)
+        _CONVERTER.structure(state.tables, Config)
     except BaseValidationError as error:
         return list(_findings(error, ()))
     return []
@@ -171,7 +172,7 @@ def _factor(value: object, _: object) -> float:
 
 
 def _duration(value: object, _: object) -> float:
-    return seconds(value)
+    return parse_duration(value)
 
 
 def _table(hook: _Hook) -> _Hook:

@@ -5,78 +5,15 @@ A configuration on its way from text to :class:`~itsjustintv.config.sections.Con
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, get_type_hints
+from collections.abc import Iterable
+from typing import Any
 
-import attrs
 from attrs import define, field, frozen
 
-from itsjustintv.config.sections import Config
+from itsjustintv.config.keys import Keys, dotted
 from itsjustintv.errors import Problem
 
-__all__ = ["FACTORS", "ConfigProblem", "Keys", "Leaf", "ParseState", "dotted", "leaves"]
-#: The way from the top of the file to a value: ``("server", "tls", "enabled")``.
-Keys = tuple[str, ...]
-
-#: The only numbers with a fraction that are not durations.
-FACTORS = frozenset({"backoff_factor", "jitter", "renew_fraction"})
-
-_BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-
-
-@frozen
-class Leaf:
-    """
-    A key that holds a value, not a table.
-
-    :ivar type: of the attribute in its section.
-    """
-
-    keys: Keys
-    type: Any
-
-    @property
-    def is_duration(self) -> bool:
-        """
-        Whether its number is one of seconds.
-        """
-        return self.type is float and self.keys[-1] not in FACTORS
-
-    @property
-    def variable(self) -> str:
-        """
-        The environment variable that sets it.
-        """
-        return "_".join(("ITSJUSTINTV", *self.keys)).upper()
-
-
-def leaves(section: type = Config, above: Keys = ()) -> Iterator[Leaf]:
-    """
-    List every key with a value in a section and the sections below it, in their order. Streamers are not among those
-    of :class:`Config`, since their names are the operator's.
-    """
-    types = get_type_hints(section)
-    for attribute in attrs.fields(section):
-        kind, keys = types[attribute.name], (*above, attribute.name)
-        if attrs.has(kind):
-            yield from leaves(kind, keys)
-        elif keys != ("streamers",):
-            yield Leaf(keys, kind)
-
-
-def dotted(keys: Keys) -> str:
-    """
-    Write keys as TOML would: joined by dots, quoted where they must be, so that nothing in them can break a line.
-    """
-    return ".".join([key if key and _BARE.issuperset(key) else _quoted(key) for key in keys])
-
-
-def _quoted(key: str) -> str:
-    return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escaped(ord(c)) for c in key) + '"'
-
-
-def _escaped(point: int) -> str:
-    return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"
+__all__ = ["ConfigProblem", "ParseState"]
 
 
 @frozen

@@ -13,8 +13,9 @@ from pathlib import Path
 from shlex import quote
 from urllib.parse import unquote
 
-from itsjustintv.config.accidents import in_path
-from itsjustintv.config.parse_state import ConfigProblem, Keys, ParseState, dotted
+from itsjustintv.config.keys import Keys, dotted
+from itsjustintv.config.lint import path_mistakes
+from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 from itsjustintv.support.http_url import after_host
@@ -23,13 +24,13 @@ from itsjustintv.support.regular_files import Unsuitable, is_descriptor, read_on
 __all__ = [
     "SECRETS",
     "counterpart",
-    "exposed",
-    "fill",
-    "given_to_collectors",
     "named_files",
+    "read_secret_files",
+    "readable_by_others",
     "secret_files",
     "secret_keys",
     "secrets",
+    "telemetry_secrets",
 ]
 
 _LONGEST = 65536
@@ -82,45 +83,45 @@ def named_files(config: Config) -> Mapping[str, str]:
     return found
 
 
-def fill(draft: ParseState, base: Path, opening: Callable[[Path, int], bytes] = read_once) -> None:
+def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, int], bytes] = read_once) -> None:
     """
     Read the files and put what they hold where the secrets belong, without the one newline at the end that editors add.
 
     :param base: where relative paths start.
-    :param opening: reads a file, up to a number of bytes.
+    :param read_file: reads a file, up to a number of bytes.
     """
-    streamers = draft.get(("streamers",))
+    streamers = state.get(("streamers",))
     names = list(streamers) if isinstance(streamers, dict) else []
     for keys in secret_keys(names):
         file_keys = (*keys[:-1], f"{keys[-1]}_file")
-        name = draft.get(file_keys)
+        name = state.get(file_keys)
         if not isinstance(name, str) or not name:
             continue
-        if draft.get(keys) not in (None, ""):
-            draft.findings.append(ConfigProblem(dotted(file_keys), f"must not be given together with {keys[-1]}"))
+        if state.get(keys) not in (None, ""):
+            state.findings.append(ConfigProblem(dotted(file_keys), f"must not be given together with {keys[-1]}"))
             continue
         try:
-            secret = _read(base, name, opening)
+            secret = _read(base, name, read_file)
         except ValueError as error:
-            draft.findings.append(ConfigProblem(dotted(file_keys), str(error)))
+            state.findings.append(ConfigProblem(dotted(file_keys), str(error)))
         else:
-            draft.put(keys, secret, draft.place(dotted(file_keys)))
-            draft.files[dotted(keys)] = str(base / name)
+            state.put(keys, secret, state.place(dotted(file_keys)))
+            state.files[dotted(keys)] = str(base / name)
 
 
-def _read(base: Path, name: str, opening: Callable[[Path, int], bytes]) -> str:
+def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str:
     """
     :raises ValueError: saying why not.
     """
     path = base / name
     try:
-        content = opening(path, _LONGEST)
+        content = read_file(path, _LONGEST)
     except Unsuitable as error:
         if error.errno == errno.EFBIG:
             raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except FileNotFoundError as error:
-        odd = next(in_path(name), "")
+        odd = next(path_mistakes(name), "")
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}{odd and f'; its name {odd}'}") from None
     except OSError as error:
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
@@ -150,13 +151,13 @@ def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield config.admin.token
-    yield from given_to_collectors(config, environ)
+    yield from telemetry_secrets(config, environ)
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
 
 
-def given_to_collectors(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+def telemetry_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
     The secrets among them that collectors of telemetry are sent.
     """
@@ -181,7 +182,7 @@ def _target(url: str, secret: str) -> Iterator[str]:
     yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
 
 
-def exposed(path: Path, config: Config) -> Iterator[Problem]:
+def readable_by_others(path: Path, config: Config) -> Iterator[Problem]:
     """
     Look at the permissions. Their group may read the files: that is how a daemon with a user of its own gets to them.
 

@@ -1,5 +1,5 @@
 """
-The current configuration, and how it is replaced while the daemon runs: all of it or nothing.
+The current configuration, and its reload while the daemon runs: completely or not at all.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.interfaces import Watcher
 
-__all__ = ["ConfigService", "Decided", "ReloadReport", "ReloadStatus", "Step", "Subscriber"]
+__all__ = ["ConfigService", "Decided", "Listener", "Preparer", "ReloadReport", "ReloadStatus"]
 
-#: Told once whether the new configuration was taken up.
+#: Called once with whether the new configuration was applied.
 Decided = Callable[[bool], None]
 
-#: Makes ready for a configuration, from the old one to the new one, without letting go of the old. It fails with
-#: :class:`~itsjustintv.errors.ConfigError` when that cannot be done, and then nobody gets the new configuration.
-Step = Callable[[Config, Config], Deferred[Decided]]
+#: Prepares for a configuration, from the old one to the new one, while the old one stays usable. If it fails with
+#: :class:`~itsjustintv.errors.ConfigError`, the new configuration is rejected for every part.
+Preparer = Callable[[Config, Config], Deferred[Decided]]
 
-#: Hears of a change that has happened, from the old configuration to the new one.
-Subscriber = Callable[[Config, Config], object]
+#: Called after a change with the old configuration and the new one.
+Listener = Callable[[Config, Config], object]
 
 _SAME = Changes()
 
@@ -43,13 +43,13 @@ _SAME = Changes()
 @frozen
 class ReloadReport:
     """
-    What came of one reload.
+    The result of one reload.
 
-    :ivar reason: why it was made.
+    :ivar reason: what triggered it.
     :ivar at: when, in seconds since the epoch.
-    :ivar changes: what is different now.
+    :ivar changes: what was changed.
     :ivar problems: why nothing was changed.
-    :ivar refused: what was left as it was, and why, while the rest was applied.
+    :ivar refused: what cannot change while the daemon runs; the rest was applied.
     """
 
     reason: str
@@ -61,7 +61,7 @@ class ReloadReport:
     @property
     def ok(self) -> bool:
         """
-        Whether the configuration on disk is the one in use, but for what was refused.
+        Whether the configuration on disk is in use, except for what was refused.
         """
         return not self.problems
 
@@ -69,16 +69,16 @@ class ReloadReport:
 @frozen
 class ReloadStatus:
     """
-    Where the configuration stands. Times are seconds since the epoch.
+    The state of the configuration. Times are seconds since the epoch.
 
     :ivar hash: of the configuration in use, see :func:`~itsjustintv.config.diff.fingerprint`.
     :ivar changed_at: when it came into use.
-    :ivar succeeded_at: when the file was last found to be usable.
-    :ivar failed_at: when it was last found not to be; ``None`` if never.
-    :ivar problems: what was wrong with it the last time, nothing if it was usable.
-    :ivar refused: what the last reload left as it was.
-    :ivar applied: how many reloads have changed something.
-    :ivar failed: how many have failed.
+    :ivar succeeded_at: when the file was last valid.
+    :ivar failed_at: when it was last invalid; ``None`` if never.
+    :ivar problems: of the last reload; empty if the file was valid.
+    :ivar refused: what the last reload could not change.
+    :ivar applied: number of reloads that changed something.
+    :ivar failed: number of reloads that failed.
     """
 
     hash: str
@@ -92,7 +92,7 @@ class ReloadStatus:
 
     def public(self) -> Mapping[str, object]:
         """
-        What strangers may hear of it: times, and neither paths of files nor values.
+        The part that may be shown to anyone: times and keys, no file names and no values.
         """
         return {
             "hash": self.hash,
@@ -107,28 +107,28 @@ class ReloadStatus:
 @frozen
 class _Request:
     """
-    Somebody waits for a reload.
+    A caller that waits for a reload.
     """
 
     reason: str
-    aloud: bool
+    verbose: bool
     answer: Deferred[ReloadReport]
 
 
 @define(eq=False)
 class ConfigService(Service):
     """
-    Holds the current configuration, and replaces it when its files change or somebody asks.
+    Holds the current configuration, and replaces it when its files change or on request.
 
-    Everything that can fail happens before anything is changed: reading, checking, and the steps of those who must make
-    ready. Then one reference is swapped, and the subscribers hear of it in their order. Reloads never overlap; requests
-    made while one is under way are answered by the next one together.
+    Everything that can fail happens before anything changes: reading, checking, and the preparers. Then one reference
+    is swapped, and the listeners are called in their order. Reloads never overlap: requests made during one are
+    answered together by the next.
 
     :ivar path: of the file, absolute, since the current directory may change.
     :ivar base: where relative paths start, absolute as well.
     :ivar environ: wins over the file.
-    :ivar loaded: the configuration to begin with.
-    :ivar in_thread: runs what may block.
+    :ivar loaded: the first configuration.
+    :ivar in_thread: runs functions that block.
     """
 
     _path: Path
@@ -138,8 +138,8 @@ class ConfigService(Service):
     _loaded: Loaded = field(repr=False)
     _watch: Watcher
     _in_thread: Callable[..., Deferred[Any]]
-    _steps: list[Step] = field(factory=list, init=False)
-    _subscribers: list[Subscriber] = field(factory=list, init=False)
+    _preparers: list[Preparer] = field(factory=list, init=False)
+    _listeners: list[Listener] = field(factory=list, init=False)
     _waiting: list[_Request] = field(factory=list, init=False)
     _busy: bool = field(default=False, init=False)
     _status: ReloadStatus = field(init=False)
@@ -155,7 +155,7 @@ class ConfigService(Service):
     @property
     def config(self) -> Config:
         """
-        The current configuration. Ask again for each event; never keep it.
+        The current configuration. Read this property for each event; never store the value.
         """
         return self._loaded.config
 
@@ -167,68 +167,59 @@ class ConfigService(Service):
         return self._loaded
 
     def status(self) -> ReloadStatus:
-        """
-        Where the configuration stands.
-        """
         return self._status
 
     def problem(self) -> str | None:
         """
-        Why the file is not what is in use, or ``None``. The daemon does its work all the same: a supervisor that
-        restarted it for this reason would be left without one.
+        Why the configuration on disk is not in use, or ``None``. The daemon works on: if a supervisor restarted it for
+        this reason, it could not start.
         """
         number = len(self._status.problems)
         if not number:
             return None
-        return f"the configuration has {count(number, 'problem')}, the one before it stays in use; see the log"
+        return f"the configuration has {count(number, 'problem')}; the previous one stays in use; see the log"
 
-    def subscribe(self, subscriber: Subscriber) -> None:
+    def add_preparer(self, preparer: Preparer) -> None:
         """
-        Tell somebody of every change, after those who subscribed before. One that fails is logged and stops nobody.
+        Call a preparer before every change, after those added before; its failure rejects the change. The function that
+        it returns is called with the decision.
         """
-        self._subscribers.append(subscriber)
+        self._preparers.append(preparer)
 
-    def precede(self, step: Step) -> None:
+    def add_listener(self, listener: Listener) -> None:
         """
-        Let somebody make ready for every change before it happens, after those who asked before, and refuse it when
-        that fails. What the step answers with is called when it is decided.
+        Call a listener after every change, after those added before. An exception is logged and stops no other.
         """
-        self._steps.append(step)
+        self._listeners.append(listener)
 
     def startService(self) -> None:
-        """
-        Begin to look after the files.
-        """
         super().startService()
-        self._watch.start(self._files, lambda: self.request("the file has changed", aloud=False))
+        self._watch.start(self._files, lambda: self.request("the file has changed", verbose=False))
 
     def stopService(self) -> None:
-        """
-        Change nothing any more.
-        """
         super().stopService()
         self._watch.stop()
 
-    def request(self, reason: str, *, aloud: bool = True) -> Deferred[object]:
+    def request(self, reason: str, *, verbose: bool = True) -> Deferred[object]:
         """
-        Reload some time soon; the log tells what came of it. See :meth:`reload`.
+        Reload soon and log the result. See :meth:`reload`.
 
-        :return: fires when it is over, with nothing to tell how it went.
+        :return: fires at the end, with ``None`` whatever the result.
         """
-        reload: Deferred[object] = Deferred.fromCoroutine(self.reload(reason, aloud=aloud))
+        reload: Deferred[object] = Deferred.fromCoroutine(self.reload(reason, verbose=verbose))
         return reload.addErrback(
-            lambda failure: self.log.failure("the configuration could not be reloaded", failure)
+            lambda failure: self.log.failure("cannot reload the configuration", failure)
         ).addCallback(lambda _: None)
 
-    async def reload(self, reason: str, *, aloud: bool = True) -> ReloadReport:
+    async def reload(self, reason: str, *, verbose: bool = True) -> ReloadReport:
         """
-        Read the configuration, and take it up if it is usable and different. Does nothing once the service has stopped.
+        Read the configuration, and apply it if it is valid and different. Does nothing once the service has stopped.
 
         :param reason: for the log.
-        :param aloud: whether to say even that nothing is new.
+        :param verbose: whether to log that nothing has changed.
         """
         answer: Deferred[ReloadReport] = Deferred()
-        self._waiting.append(_Request(reason, aloud, answer))
+        self._waiting.append(_Request(reason, verbose, answer))
         if not self._busy:
             self._busy = True
             Deferred.fromCoroutine(self._work())
@@ -236,15 +227,15 @@ class ConfigService(Service):
 
     async def _work(self) -> None:
         """
-        Answer every request, those that came in the meantime together. Never raises.
+        Answer all requests, those that arrive during a reload together. Never raises.
         """
         while self._waiting:
             requests, self._waiting = self._waiting, []
-            # Whoever asks is answered, though a file may have changed as well.
-            first = max(requests, key=lambda request: request.aloud)
+            # An explicit request gets its log line, even if a file has changed as well.
+            first = max(requests, key=lambda request: request.verbose)
             try:
-                await self._once(first.reason, first.aloud)
-            except Exception:  # noqa: BLE001 - the next reload must find the way free
+                await self._once(first.reason, first.verbose)
+            except Exception:  # noqa: BLE001 - must not block the next reload
                 failure = Failure()
                 for request in requests:
                     request.answer.errback(failure)
@@ -253,65 +244,65 @@ class ConfigService(Service):
                     request.answer.callback(self._report)
         self._busy = False
 
-    async def _once(self, reason: str, aloud: bool) -> None:
+    async def _once(self, reason: str, verbose: bool) -> None:
         before = self._report
         report, found = await self._read(reason)
         decided: list[Decided] = []
         if self.running and report.changes:
             report = await self._prepare(report, found.loaded.config, decided)
-        taken = bool(self.running) and report.ok
+        applied = bool(self.running) and report.ok
         old = self._loaded
-        if taken:
+        if applied:
             self._loaded = found.loaded
         for decide in decided:
             try:
-                decide(taken)
-            except Exception:  # noqa: BLE001 - the others must hear of it too
-                self.log.failure("a part of the daemon has not followed the configuration; restart the daemon")
+                decide(applied)
+            except Exception:  # noqa: BLE001 - the others must be called too
+                self.log.failure("configuration reload was only partly applied; restart the daemon")
         if not self.running:
             return
         self._report = report
-        self._take_note(report, found.hash)
-        self._say(report, before, aloud)
-        if taken:
+        self._update_status(report, found.hash)
+        self._log_report(report, before, verbose)
+        if applied:
             for warning in self._loaded.warnings:
                 if warning not in old.warnings:
                     self.log.warn("{path}: {reason}", path=warning.path, reason=warning.message)
             if report.changes:
-                self._tell(old.config)
+                self._call_listeners(old.config)
         self._watch.refresh()
 
     async def _read(self, reason: str) -> tuple[ReloadReport, Reread]:
         """
-        Read what is on disk now, and compare. Never raises.
+        Read the configuration on disk, and compare. Never raises.
         """
         nothing = Reread(self._loaded, _SAME, self._status.hash)
         try:
             found: Reread = await self._in_thread(reread, self._path, self._environ, self._base, self.config)
         except ConfigError as error:
             return ReloadReport(reason, self._clock.seconds(), problems=error.problems), nothing
-        except Exception:  # noqa: BLE001 - a defect in the reading is no reason to stop
-            self.log.failure("the configuration {path} could not be read", path=str(self._path))
-            problem = Problem(str(self._path), "could not be read, for a reason that is a defect; see the log")
+        except Exception:  # noqa: BLE001 - a bug in the reading must not stop the daemon
+            self.log.failure("cannot read the configuration {path}; the current one stays in use", path=str(self._path))
+            problem = Problem(str(self._path), "could not be read because of a bug; see the log")
             return ReloadReport(reason, self._clock.seconds(), problems=(problem,)), nothing
         return ReloadReport(reason, self._clock.seconds(), found.changes, refused=found.refused), found
 
     async def _prepare(self, report: ReloadReport, new: Config, decided: list[Decided]) -> ReloadReport:
         """
-        Let everybody make ready, and collect every reason why not.
+        Call all preparers, and collect their problems.
         """
         problems: list[Problem] = []
-        for step in self._steps:
+        for prepare in self._preparers:
             try:
-                decided.append(await step(self.config, new))
+                decided.append(await prepare(self.config, new))
             except ConfigError as error:
                 problems += error.problems
-            except Exception:  # noqa: BLE001 - a defect in one part must not leave the others half way
-                self.log.failure("a part of the daemon could not make ready for the new configuration")
-                problems.append(Problem(str(self._path), "could not be taken up, for a reason that is a defect"))
+            except Exception:  # noqa: BLE001 - a bug in one part must not leave the others half prepared
+                self.log.failure("cannot prepare the new configuration; the current one stays in use")
+                problems.append(Problem(str(self._path), "could not be applied because of a bug; see the log"))
         return evolve(report, changes=_SAME, problems=tuple(problems)) if problems else report
 
-    def _take_note(self, report: ReloadReport, new_hash: str) -> None:
+    def _update_status(self, report: ReloadReport, new_hash: str) -> None:
         status = evolve(self._status, problems=report.problems, refused=report.refused)
         if not report.ok:
             status = evolve(status, failed_at=report.at, failed=status.failed + 1)
@@ -321,15 +312,15 @@ class ConfigService(Service):
                 status = evolve(status, hash=new_hash, changed_at=report.at, applied=status.applied + 1)
         self._status = status
 
-    def _say(self, report: ReloadReport, before: ReloadReport, aloud: bool) -> None:
+    def _log_report(self, report: ReloadReport, before: ReloadReport, verbose: bool) -> None:
         """
-        Tell the operator, but not the same thing twice because a file was touched.
+        Log the result, but not the same problems twice because a file was touched.
         """
-        new = aloud or (report.problems, report.refused) != (before.problems, before.refused)
+        new = verbose or (report.problems, report.refused) != (before.problems, before.refused)
         if not report.ok:
             if new:
                 self.log.error(
-                    "the configuration {config} cannot be used ({reason}), problems: {count}. Nothing was changed",
+                    "cannot use the configuration {config} ({reason}), problems: {count}; nothing was changed",
                     config=str(self._path),
                     reason=report.reason,
                     count=len(report.problems),
@@ -339,47 +330,45 @@ class ConfigService(Service):
             return
         if report.changes:
             self.log.info(
-                "the configuration was reloaded ({reason}), changes: {count}; its hash is {hash}",
+                "configuration reloaded ({reason}), changes: {count}, hash: {hash}",
                 reason=report.reason,
                 count=report.changes.count,
                 hash=self._status.hash,
             )
             for line in report.changes.lines():
                 self.log.info("{change}", change=line)
-            self._doubt(report.changes)
+            self._warn_of_removals(report.changes)
         elif new:
-            self.log.info(
-                "the configuration was read again ({reason}), it is usable and has not changed", reason=report.reason
-            )
+            self.log.info("configuration read again ({reason}): valid and unchanged", reason=report.reason)
         if new or report.changes:
             for problem in report.refused:
                 self.log.warn("{path}: {problem}", path=problem.path, problem=problem.message)
 
-    def _doubt(self, changes: Changes) -> None:
+    def _warn_of_removals(self, changes: Changes) -> None:
         """
-        Warn of a file that may be half of what it should be.
+        Warn if so many streamers are gone that the file may be incomplete.
         """
         removed, left = len(changes.removed), len(self.config.streamers) - len(changes.added)
         if removed > 1 and removed >= left:
             self.log.warn(
-                "the configuration lacks {removed} of the {before} streamers it had: what waits for them ends in"
-                " {grace}, unless they return",
+                "{removed} of {before} streamers were removed from the configuration; their pending deliveries are"
+                " cancelled in {grace}, unless they return",
                 removed=removed,
                 before=removed + left,
                 grace=Seconds(self.config.reload.grace),
             )
 
-    def _tell(self, old: Config) -> None:
-        for subscriber in self._subscribers:
+    def _call_listeners(self, old: Config) -> None:
+        for listener in self._listeners:
             try:
-                subscriber(old, self.config)
-            except Exception:  # noqa: BLE001 - the others must hear of it too
+                listener(old, self.config)
+            except Exception:  # noqa: BLE001 - the others must be called too
                 self.log.failure(
-                    "{subscriber} has not followed the configuration; restart the daemon", subscriber=subscriber
+                    "{listener} did not apply the configuration change; restart the daemon", listener=listener
                 )
 
     def _files(self) -> Iterable[Path]:
         """
-        List everything that the configuration is read from.
+        List the files that the configuration is read from.
         """
         return [self._path, *{self._base / name for name in secret_files(self.config)}]

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from itsjustintv.config.accidents import around, strange
-from itsjustintv.config.hosts import host_and_port, is_address, is_name, listen, public_name
+from itsjustintv.config.hosts import host_and_port, is_address, is_loopback, is_name, listen, public_name
+from itsjustintv.config.lint import edge_mistakes, unexpected
 from itsjustintv.config.parse_state import ConfigProblem
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import Rule, between, file_name, one_of, optional, visible
 
-__all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_needed", "http_place", "no_endpoint", "tls_doubts"]
+__all__ = ["TLS_RULES", "check_tls", "host_and_port", "http_address", "needs_http", "not_txacme", "tls_warnings"]
 
 _HTTP_01 = ("http-01", "both")
 _HTTPS_PORT = 443
@@ -40,7 +40,7 @@ _TXACME = (
 )
 
 
-def no_endpoint(rule: Rule) -> Rule:
+def not_txacme(rule: Rule) -> Rule:
     """
     Tell those who come with an endpoint of txacme where the same is said here.
     """
@@ -53,7 +53,7 @@ def no_endpoint(rule: Rule) -> Rule:
     return check
 
 
-def http_place(tls: TLS) -> tuple[str, int] | None:
+def http_address(tls: TLS) -> tuple[str, int] | None:
     """
     Where plain http is listened for beside https: for an authority that looks for http-01, and for everybody who is to
     be sent on. ``None`` for nowhere.
@@ -61,7 +61,7 @@ def http_place(tls: TLS) -> tuple[str, int] | None:
     return host_and_port(tls.http_listen) if tls.enabled else None
 
 
-def http_needed(tls: TLS) -> bool:
+def needs_http(tls: TLS) -> bool:
     """
     Whether certificates may depend on plain http beside https. Otherwise it only leads people to https, and can be done
     without.
@@ -89,12 +89,12 @@ def _no_name(name: str) -> str:
     """
     Say why a domain is none, without a subject.
     """
-    for sentence in around(name):
+    for sentence in edge_mistakes(name):
         return sentence
     for sentence, wrong in _NO_NAMES:
         if wrong.search(name):
             return sentence
-    if odd := strange(name, _IN_NAMES):
+    if odd := unexpected(name, _IN_NAMES):
         return f"holds {odd}"
     return "is no name of letters, digits and inner hyphens, in parts of 63 characters at most"
 
@@ -110,15 +110,11 @@ def _directory(value: str) -> Iterator[str]:
         yield from faults
         return
     url = urlsplit(value)
-    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield (
             "must begin with https://, unless the authority is on this machine: others on the way could obtain"
             " certificates in your name"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
 
 
 def _email(value: str) -> Iterator[str]:
@@ -146,13 +142,13 @@ def _eab_hmac(value: str) -> Iterator[str]:
 TLS_RULES: Mapping[str, Rule] = {
     "mode": one_of("acme", "files"),
     "domains": _domains,
-    "cert_dir": no_endpoint(file_name),
+    "cert_dir": not_txacme(file_name),
     "cert_file": optional(file_name),
     "key_file": optional(file_name),
-    "directory": no_endpoint(_directory),
+    "directory": not_txacme(_directory),
     "email": optional(_email),
     "challenge": one_of("http-01", "tls-alpn-01", "both"),
-    "http_listen": no_endpoint(optional(listen('"0.0.0.0:80" or "[::]:80"'))),
+    "http_listen": not_txacme(optional(listen('"0.0.0.0:80" or "[::]:80"'))),
     "profile": optional(visible),
     "key_type": one_of("p256", "p384", "rsa2048", "rsa3072"),
     "ca_bundle": optional(file_name),
@@ -185,7 +181,7 @@ def check_tls(server: Server) -> Iterator[ConfigProblem]:
     yield from _beside(server)
 
 
-def tls_doubts(server: Server) -> Iterator[ConfigProblem]:
+def tls_warnings(server: Server) -> Iterator[ConfigProblem]:
     """
     Find what is allowed in ``[server.tls]`` and yet seldom meant.
     """
@@ -224,7 +220,7 @@ def _ordering(server: Server) -> Iterator[ConfigProblem]:
             "mode",
             "profile",
         )
-    if http_needed(tls) and not tls.http_listen:
+    if needs_http(tls) and not tls.http_listen:
         yield _finding(
             "http_listen",
             "must say where http-01 is answered: leave it out, which stands for 0.0.0.0:80, or set"
@@ -236,9 +232,9 @@ def _ordering(server: Server) -> Iterator[ConfigProblem]:
 
 
 def _beside(server: Server) -> Iterator[ConfigProblem]:
-    place = http_place(server.tls)
+    place = http_address(server.tls)
     if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
-        nowhere = "" if http_needed(server.tls) else ', or to "" to do without'
+        nowhere = "" if needs_http(server.tls) else ', or to "" to do without'
         yield ConfigProblem(
             "server.tls.http_listen",
             "must not be where HTTPS is served: set server.port to another port, such as 443, or http_listen to one to"

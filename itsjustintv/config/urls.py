@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from itsjustintv.config.accidents import around, core, invisible, listed
 from itsjustintv.config.hosts import host_faults, is_address, port_faults
+from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed
 
 __all__ = ["base_url", "host_url", "receiver_url"]
 
@@ -24,10 +24,10 @@ def host_url(value: str) -> Iterator[str]:
     """
     An http or https URL that a request can be sent to.
     """
-    edges = list(around(value))
+    edges = list(edge_mistakes(value))
     if edges:
         yield f"must hold the URL alone: it {edges[0]}"
-        value = core(value)
+        value = trimmed(value)
     found = _URL.fullmatch(value)
     if found is None:
         if _NEARLY.match(value):
@@ -111,9 +111,9 @@ def _rest(rest: str) -> Iterator[str]:
     if " " in before:
         yield "must not hold a space: write %20"
     characters = dict.fromkeys(before) if not (before.isascii() and before.isprintable()) else ()
-    if unseen := [c for c in characters if invisible(c)]:
-        yield f"must not hold {listed(unseen)}: remove it"
-    if others := [c for c in characters if not c.isascii() and not invisible(c)]:
+    if unseen := [c for c in characters if is_invisible(c)]:
+        yield f"must not hold {described(unseen)}: remove it"
+    if others := [c for c in characters if not c.isascii() and not is_invisible(c)]:
         shown = " and ".join(f"{c} as {quote(c)}" for c in others[:3])
         yield f"must be ASCII after the host: write {shown}{', and others alike' if len(others) > 3 else ''}"
     if _BAD_PERCENT.search(before):

@@ -13,13 +13,13 @@ from ipaddress import ip_network
 from string import ascii_letters, digits
 from typing import Any
 
-from itsjustintv.config.accidents import around, core, invisible, listed, strange
+from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed, unexpected
 from itsjustintv.support.signatures import HASHINGS
 
 __all__ = [
     "ALL",
-    "ALLOWED",
     "BROADCAST_TYPES",
+    "DURATION_SYNTAX",
     "LOG_LEVELS",
     "Rule",
     "above",
@@ -34,7 +34,7 @@ __all__ = [
     "networks",
     "one_of",
     "optional",
-    "seconds",
+    "parse_duration",
     "token",
     "user_id",
     "visible",
@@ -96,7 +96,7 @@ def networks(values: tuple[str, ...]) -> Iterator[str]:
             try:
                 whole = ip_network(value, strict=False)
             except ValueError:
-                why = next(around(value), "is none")
+                why = next(edge_mistakes(value), "is none")
                 yield f"must be a list of addresses and networks such as 10.0.0.0/8: number {number} {why}"
             else:
                 yield f"must not have bits beyond the mask of a network: write number {number} as {whole}"
@@ -110,8 +110,8 @@ def one_of(*allowed: str) -> Rule:
 
     def rule(value: str) -> Iterator[str]:
         if value not in allowed:
-            meant = core(value).lower()
-            odd = next(around(value), "")
+            meant = trimmed(value).lower()
+            odd = next(edge_mistakes(value), "")
             hint = f": it {odd}" if odd else f': write "{meant}"'
             yield f"must be {words}{hint if meant in allowed else ''}"
 
@@ -123,7 +123,7 @@ def hashing(value: str) -> Iterator[str]:
     The original's names of hash functions, in any case.
     """
     if value.upper() not in HASHINGS:
-        around_it = ": it " + next(around(value), "") if core(value).upper() in HASHINGS else ""
+        around_it = ": it " + next(edge_mistakes(value), "") if trimmed(value).upper() in HASHINGS else ""
         yield f"must be {' or '.join(HASHINGS)}, in any case{around_it}"
 
 
@@ -134,7 +134,7 @@ def header(value: str) -> Iterator[str]:
     name, colon, _ = value.partition(":")
     if colon:
         yield "must be the name of an HTTP header alone, without a colon and what follows"
-    if odd := strange(name, _TOKEN):
+    if odd := unexpected(name, _TOKEN):
         yield f"must be the name of an HTTP header, which cannot hold {odd}"
     elif not name:
         yield "must be the name of an HTTP header"
@@ -149,7 +149,7 @@ def eventsub_secret(value: str) -> Iterator[str]:
     What Twitch takes as the secret of a subscription (dev.twitch.tv, "Create EventSub Subscription").
     """
     if others := [c for c in dict.fromkeys(value) if not c.isascii()]:
-        yield f"must be ASCII, and holds {listed(others)}"
+        yield f"must be ASCII, and holds {described(others)}"
     if len(value) < 10:
         yield f"must be at least 10 characters, and has {len(value)}"
     if len(value) > 100:
@@ -160,8 +160,8 @@ def visible(value: str) -> Iterator[str]:
     """
     A text that can stand in an HTTP header.
     """
-    if odd := [c for c in dict.fromkeys(value) if c == " " or not c.isascii() or invisible(c)]:
-        yield f"must be ASCII without blanks, and holds {listed(odd)}"
+    if odd := [c for c in dict.fromkeys(value) if c == " " or not c.isascii() or is_invisible(c)]:
+        yield f"must be ASCII without blanks, and holds {described(odd)}"
 
 
 def token(shortest: int) -> Rule:
@@ -229,10 +229,10 @@ def user_id(value: str) -> Iterator[str]:
     """
     Twitch's id of a user.
     """
-    if not strange(value, _DIGITS):
+    if not unexpected(value, _DIGITS):
         return
-    if (inner := core(value)) and not strange(inner, _DIGITS):
-        yield f"must be digits alone: it {next(around(value))}"
+    if (inner := trimmed(value)) and not unexpected(inner, _DIGITS):
+        yield f"must be digits alone: it {next(edge_mistakes(value))}"
     else:
         yield "must be digits: the id of the user, not the name"
 
@@ -244,14 +244,16 @@ def login(value: str) -> Iterator[str]:
     if "twitch.tv/" in value.lower():
         yield "must be the login alone: what comes after https://www.twitch.tv/"
         return
-    if odd := strange(value, _IN_LOGINS):
+    if odd := unexpected(value, _IN_LOGINS):
         yield f"must be letters, digits and underscores, the name in the URL, and holds {odd}"
     if len(value) > _LONGEST_LOGIN:
         yield f"must be at most {_LONGEST_LOGIN} characters, and has {len(value)}"
 
 
-#: What :func:`seconds` says to everything that is nothing like a duration.
-ALLOWED = 'must be a duration such as "30s", "1h15m" or "500ms" (units ns, us, ms, s, m, h), or a number of seconds'
+#: What :func:`parse_duration` says to everything that is nothing like a duration.
+DURATION_SYNTAX = (
+    'must be a duration such as "30s", "1h15m" or "500ms" (units ns, us, ms, s, m, h), or a number of seconds'
+)
 
 # Go's own limit: what fits into 63 bits of nanoseconds.
 _MOST_HOURS = 2562047
@@ -292,7 +294,7 @@ _SLIPS = (
 )
 
 
-def seconds(value: object) -> float:
+def parse_duration(value: object) -> float:
     """
     Read a duration in the notation of Go's ``time.ParseDuration`` without a sign, or a number of seconds. A text that
     is only a number counts as seconds too, since an environment variable cannot be anything but text.
@@ -304,7 +306,7 @@ def seconds(value: object) -> float:
     else:
         length = _float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if math.isnan(length):
-        raise ValueError(ALLOWED)
+        raise ValueError(DURATION_SYNTAX)
     if length < 0:
         raise ValueError("must not be a negative duration")
     if length > _LONGEST:
@@ -329,12 +331,12 @@ def _unread(text: str) -> str:
             return f"must be a duration {sentence}{_without(text)}"
     parts = re.findall(rf"({_NUMBER})([^0-9.]*)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        return ALLOWED
+        return DURATION_SYNTAX
     unit = next(unit for _, unit in parts if unit not in _UNITS)
     if unit.lower() in _DAYS:
         whole = _in_hours(parts)
         return f"must be a duration in hours at the most, since there is no unit {unit.lower()}{whole}"
-    return f"must be a duration {_other_unit(unit)}" if unit else ALLOWED
+    return f"must be a duration {_other_unit(unit)}" if unit else DURATION_SYNTAX
 
 
 def _without(text: str) -> str:
@@ -347,7 +349,7 @@ def _without(text: str) -> str:
     try:
         _read(rest)
     except ValueError as error:
-        return "" if str(error) == ALLOWED else f" and{str(error).removeprefix('must be a duration')}"
+        return "" if str(error) == DURATION_SYNTAX else f" and{str(error).removeprefix('must be a duration')}"
     return f": write {rest}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
-from itsjustintv.config.secrets import exposed
+from itsjustintv.config.secrets import readable_by_others
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import JournalUnavailable
@@ -73,7 +73,7 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
         yield _space(journal_folder)
         yield _fsync(journal_folder, timer)
     secrets = (("twitch.token_file", Path(config.twitch.token_file)), ("storage.path", Path(config.storage.path)))
-    for problem in exposed(path, config):
+    for problem in readable_by_others(path, config):
         yield Finding(Severity.WARNING, f"{problem.path} {problem.message}")
     for key, file in secrets:
         if is_visible(file) and is_open_to_others(file):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from itsjustintv.config.hosts import is_address
 from itsjustintv.config.sections import TLS, Server
-from itsjustintv.config.tls import http_needed, http_place
+from itsjustintv.config.tls import http_address, needs_http
 from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import CertificateError, CertificateUnusable
 from itsjustintv.support.causes import cause
@@ -86,11 +86,11 @@ def ports(server: Server, running: bool | None) -> Iterator[Finding]:
     :param running: whether a daemon runs, which then holds these ports; ``None`` if unknown.
     """
     yield _port("server.port", server.listen_addr, server.port, running)
-    place = http_place(server.tls)
+    place = http_address(server.tls)
     if place is None:
         return
     found = _port("server.tls.http_listen", *place, running)
-    if found.severity is Severity.ERROR and not http_needed(server.tls):
+    if found.severity is Severity.ERROR and not needs_http(server.tls):
         found = Finding(
             Severity.WARNING,
             f'{found.text}, or set it to "" for none: it only redirects http:// to https://, and'

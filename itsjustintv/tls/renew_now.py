@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 
 from itsjustintv.config.sections import Server
-from itsjustintv.config.tls import http_needed
+from itsjustintv.config.tls import needs_http
 from itsjustintv.errors import CertificateError
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.files import is_locked
@@ -126,7 +126,7 @@ class RenewNow:
         server, reactor = self._server, self._reactor
         # A trial must not be an occasion to order what is due.
         tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
-        if not http_needed(tls):
+        if not needs_http(tls):
             # Nobody is to be led to what is open for a moment only.
             tls = evolve(tls, http_listen="")
         ways = ModeFactory(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import http_needed, http_place
+from itsjustintv.config.tls import http_address, needs_http
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable, ConfigError, Problem
 from itsjustintv.tls.acme.challenges import ChallengeResource
 from itsjustintv.tls.certificate import CertificateMetrics
@@ -59,7 +59,7 @@ class TLSService(Service):
             self._reactor,
             key,
             (key,),
-            lambda: http_needed(self._tls),
+            lambda: needs_http(self._tls),
             self._warn_no_redirect,
         )
 
@@ -166,7 +166,7 @@ class TLSService(Service):
                 mode = await self._modes.prepare(tls)
             except (CertificateUnusable, CertificatesUnsafe) as error:
                 raise ConfigError((Problem("server.tls", str(error)),)) from None
-        move = await self._http_listener.prepare(_http_description(tls), needed=http_needed(tls))
+        move = await self._http_listener.prepare(_http_description(tls), needed=needs_http(tls))
 
         def decide(taken: bool) -> None:
             move(taken)
@@ -234,7 +234,7 @@ def _http_description(tls: TLS) -> str:
     """
     Describe where to listen for plain HTTP beside HTTPS, as an endpoint; empty for nowhere.
     """
-    place = http_place(tls)
+    place = http_address(tls)
     return "" if place is None else tcp(*place)
 
 

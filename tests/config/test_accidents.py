@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.accidents`, and that every secret and id is held to it, wherever it comes from.
+Tests for :mod:`itsjustintv.config.lint`, and that every secret and id is held to it, wherever it comes from.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.accidents import accidents
+from itsjustintv.config.keys import Leaf, dotted
+from itsjustintv.config.lint import mistakes
 from itsjustintv.config.load import parse, read
-from itsjustintv.config.parse_state import Leaf, dotted
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.errors import ConfigError, Problem
 
@@ -83,7 +83,7 @@ class AccidentTests(SynchronousTestCase):
         What got around or into a secret is named, and the secret itself is not.
         """
         for form, sentence in ACCIDENTS.items():
-            told = list(accidents(form.format(SOUND)))
+            told = list(mistakes(form.format(SOUND)))
             self.assertEqual(1, len(told), (form, told))
             self.assertTrue(told[0].startswith(sentence), (form, told))
             self.assertNotIn(SOUND, told[0])
@@ -92,14 +92,14 @@ class AccidentTests(SynchronousTestCase):
         """
         Each of several accidents is told.
         """
-        self.assertEqual(4, len(list(accidents('\ufeff"ab\u200bcd"\r\n'))))
+        self.assertEqual(4, len(list(mistakes('\ufeff"ab\u200bcd"\r\n'))))
 
     def test_placeholders(self) -> None:
         """
         What stands in examples is not a secret.
         """
         for text in PLACEHOLDERS:
-            self.assertRegex(" ".join(accidents(text)), "is a placeholder|is the name of a variable", text)
+            self.assertRegex(" ".join(mistakes(text)), "is a placeholder|is the name of a variable", text)
 
     def test_what_can_be_meant(self) -> None:
         """
@@ -113,7 +113,7 @@ class AccidentTests(SynchronousTestCase):
             "#a",
             "$ecret",
         ):
-            self.assertEqual([], list(accidents(text)), text)
+            self.assertEqual([], list(mistakes(text)), text)
 
     @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="\"'`"), min_size=16))
     def test_no_part_of_a_secret_is_quoted(self, secret: str) -> None:
@@ -121,7 +121,7 @@ class AccidentTests(SynchronousTestCase):
         Whatever is said of a secret, it is not in what is said.
         """
         for form in ACCIDENTS:
-            self.assertNotIn(secret, " ".join(accidents(form.format(secret))))
+            self.assertNotIn(secret, " ".join(mistakes(form.format(secret))))
 
 
 class SourceTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.values import ALLOWED, seconds
+from itsjustintv.config.values import DURATION_SYNTAX, parse_duration
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -34,7 +34,7 @@ class SecondsTests(SynchronousTestCase):
             ("0s", 0.0),
         ):
             with self.subTest(text):
-                self.assertEqual(expected, seconds(text))
+                self.assertEqual(expected, parse_duration(text))
 
     @settings(deadline=None)
     @given(st.sampled_from(sorted(_UNITS)), st.integers(0, 10**6))
@@ -42,7 +42,7 @@ class SecondsTests(SynchronousTestCase):
         """
         Each unit scales its number.
         """
-        self.assertAlmostEqual(number * _UNITS[unit], seconds(f"{number}{unit}"))
+        self.assertAlmostEqual(number * _UNITS[unit], parse_duration(f"{number}{unit}"))
 
     @settings(deadline=None)
     @given(st.one_of(st.integers(0, 10**9), st.floats(0, 1e9)))
@@ -50,13 +50,13 @@ class SecondsTests(SynchronousTestCase):
         """
         A bare number is a number of seconds.
         """
-        self.assertEqual(float(number), seconds(number))
+        self.assertEqual(float(number), parse_duration(number))
 
     def test_text_without_unit_is_seconds(self) -> None:
         """
         An environment variable can say seconds without a unit.
         """
-        self.assertEqual(90.5, seconds("90.5"))
+        self.assertEqual(90.5, parse_duration("90.5"))
 
     def test_everything_else_is_refused(self) -> None:
         """
@@ -65,7 +65,7 @@ class SecondsTests(SynchronousTestCase):
         hours = "in hours at the most, since there is no unit"
         units = "with no other units than ns, us, ms, s, m and h"
         refused: dict[str, tuple[object, ...]] = {
-            ALLOWED: ("", "-", "h", ".", ".s", "soon", "٣s", True, None, [], {}, float("nan"), "h1"),
+            DURATION_SYNTAX: ("", "-", "h", ".", ".s", "soon", "٣s", True, None, [], {}, float("nan"), "h1"),
             "must be a duration without a sign": ("-1s", "+1s", "-5", "-1h15m"),
             "must be a duration without blanks: write 1h": ("1 h", "1h ", " 1h"),
             "must be a duration without blanks: write 1h15m": ("1h 15m",),
@@ -91,7 +91,7 @@ class SecondsTests(SynchronousTestCase):
             for value in values:
                 with self.subTest(value):
                     with self.assertRaises(ValueError) as caught:
-                        seconds(value)
+                        parse_duration(value)
                     self.assertEqual(message, str(caught.exception))
 
     @settings(deadline=None)
@@ -101,6 +101,6 @@ class SecondsTests(SynchronousTestCase):
         Whatever the text, the answer is a length of time or a ``ValueError``.
         """
         try:
-            self.assertGreaterEqual(seconds(text), 0)
+            self.assertGreaterEqual(parse_duration(text), 0)
         except ValueError as error:
             self.assertRegex(str(error), r"^must (?:not )?be a (?:negative )?duration")

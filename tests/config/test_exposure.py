@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.secrets import exposed
+from itsjustintv.config.secrets import readable_by_others
 from itsjustintv.config.sections import TLS, Config, GlobalWebhook, Server, StreamerEntry, Twitch
 
 
@@ -37,7 +37,7 @@ class ExposedTests(SynchronousTestCase):
         """
         What is remarked on.
         """
-        return [str(each.path) for each in exposed(self.folder / "config.toml", self.config)]
+        return [str(each.path) for each in readable_by_others(self.folder / "config.toml", self.config)]
 
     def test_owner_and_group(self) -> None:
         """
@@ -62,7 +62,7 @@ class ExposedTests(SynchronousTestCase):
             'streamers."a b".target_webhook_secret_file': "streamer",
         }
         self.assertEqual([f"{key} {self.folder / name}" for key, name in keys.items()], self.told())
-        [first, *_] = exposed(self.folder / "config.toml", self.config)
+        [first, *_] = readable_by_others(self.folder / "config.toml", self.config)
         self.assertEqual(f"can be read by others: chmod 600 {self.folder / 'config.toml'}", first.message)
 
     def test_the_key_of_a_certificate(self) -> None:
@@ -72,14 +72,16 @@ class ExposedTests(SynchronousTestCase):
         key = self.folder / "the key.pem"
         key.touch(0o644)
         tls = TLS(enabled=True, mode="files", key_file=str(key))
-        [problem] = exposed(self.folder / "config.toml", Config(server=Server(tls=tls)))
+        [problem] = readable_by_others(self.folder / "config.toml", Config(server=Server(tls=tls)))
         self.assertEqual(
             f"server.tls.key_file {key} can be read by others: chmod 600 '{key}'", f"{problem.path} {problem.message}"
         )
-        self.assertEqual([], list(exposed(self.folder / "config.toml", Config(server=Server(tls=TLS(enabled=True))))))
+        self.assertEqual(
+            [], list(readable_by_others(self.folder / "config.toml", Config(server=Server(tls=TLS(enabled=True)))))
+        )
 
     def test_what_is_no_file(self) -> None:
         """
         A terminal or a pipe in the place of the configuration is nothing to remark on.
         """
-        self.assertEqual([], list(exposed(Path("/dev/null"), Config())))
+        self.assertEqual([], list(readable_by_others(Path("/dev/null"), Config())))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.example import example, filled, toml
-from itsjustintv.config.parse_state import leaves
+from itsjustintv.config.example import example, fill_in, toml
+from itsjustintv.config.keys import leaves
 
 
 class FilledTests(SynchronousTestCase):
@@ -24,7 +24,7 @@ class FilledTests(SynchronousTestCase):
         A value for any key, whatever its type, is found under that key, once, and every comment stays.
         """
         values = {leaf.keys: "x" if leaf.type is str else 7 for leaf in leaves()}
-        text = filled(example(), values, {})
+        text = fill_in(example(), values, {})
         tables = tomllib.loads(text)
         for keys, value in values.items():
             found = tables
@@ -38,20 +38,20 @@ class FilledTests(SynchronousTestCase):
         """
         Without values it is the example to the letter.
         """
-        self.assertEqual(filled(example(), {}, {}), example())
+        self.assertEqual(fill_in(example(), {}, {}), example())
 
     def test_a_key_that_is_not_there(self) -> None:
         """
         A key that the example does not know is a mistake, and is named.
         """
-        self.assertIn("server.prot", str(self.assertRaises(KeyError, filled, example(), {("server", "prot"): 1}, {})))
+        self.assertIn("server.prot", str(self.assertRaises(KeyError, fill_in, example(), {("server", "prot"): 1}, {})))
 
     @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
     def test_streamers(self, name: str, value: str) -> None:
         """
         A streamer's table comes after all others, whatever the name and the values hold.
         """
-        tables = tomllib.loads(filled(example(), {}, {name: {"login": value, "tag_filter": ("a", value)}}))
+        tables = tomllib.loads(fill_in(example(), {}, {name: {"login": value, "tag_filter": ("a", value)}}))
         self.assertEqual(tables["streamers"], {name: {"login": value, "tag_filter": ["a", value]}})
 
     def test_values(self) -> None:

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config.keys import Leaf, leaves
 from itsjustintv.config.load import Loaded, load, parse
-from itsjustintv.config.parse_state import Leaf, leaves
 from itsjustintv.config.secrets import SECRETS
 from itsjustintv.config.sections import Config, StreamerEntry, Twitch
 from itsjustintv.errors import ConfigError, Problem
@@ -143,7 +143,7 @@ class LoadTests(SynchronousTestCase):
         Who has given ``--config`` is not told to give it.
         """
         with self.assertRaises(ConfigError) as caught:
-            load(self.path, {}, opening=read_again)
+            load(self.path, {}, read_file=read_again)
         self.assertEqual((Problem(str(self.path), "does not exist; put it back"),), caught.exception.problems)
 
     def test_folder_is_not_a_file(self) -> None:

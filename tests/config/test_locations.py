@@ -12,9 +12,10 @@ from shutil import copy, copytree
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.diff import fingerprint
+from itsjustintv.config.keys import leaves
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.locations import STATE, Place, base_for, find, is_path
-from itsjustintv.config.parse_state import ParseState, leaves
+from itsjustintv.config.locations import STATE, FoundConfig, base_folder, find_config, is_path
+from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.sections import StreamerEntry
 
 TEXT = """
@@ -55,21 +56,29 @@ class FindTests(PlaceCase):
         """
         installed, environ = self.folder / "installed.toml", {"ITSJUSTINTV_CONFIG": "named.toml"}
         here = self.elsewhere / "config.toml"
-        self.assertEqual(find(None, {}, self.elsewhere, installed), Place(here))
+        self.assertEqual(find_config(None, {}, self.elsewhere, installed), FoundConfig(here))
         installed.touch()
         note = "itsjustintv: the configuration is"
-        self.assertEqual(find(None, {}, self.elsewhere, installed), Place(installed, f"{note} {installed}"))
+        self.assertEqual(
+            find_config(None, {}, self.elsewhere, installed), FoundConfig(installed, f"{note} {installed}")
+        )
         here.touch()
-        self.assertEqual(find(None, {}, self.elsewhere, installed), Place(here, f"{note} {here}, not {installed}"))
-        self.assertEqual(find(None, environ, self.elsewhere, installed), Place(self.elsewhere / "named.toml"))
-        self.assertEqual(find("given.toml", environ, self.elsewhere, installed), Place(self.elsewhere / "given.toml"))
+        self.assertEqual(
+            find_config(None, {}, self.elsewhere, installed), FoundConfig(here, f"{note} {here}, not {installed}")
+        )
+        self.assertEqual(
+            find_config(None, environ, self.elsewhere, installed), FoundConfig(self.elsewhere / "named.toml")
+        )
+        self.assertEqual(
+            find_config("given.toml", environ, self.elsewhere, installed), FoundConfig(self.elsewhere / "given.toml")
+        )
 
     def test_nothing_set(self) -> None:
         """
         A variable that is set to nothing counts as not set.
         """
-        found = find(None, {"ITSJUSTINTV_CONFIG": ""}, self.elsewhere, self.folder / "installed.toml")
-        self.assertEqual(found, Place(self.elsewhere / "config.toml"))
+        found = find_config(None, {"ITSJUSTINTV_CONFIG": ""}, self.elsewhere, self.folder / "installed.toml")
+        self.assertEqual(found, FoundConfig(self.elsewhere / "config.toml"))
 
 
 class BaseTests(PlaceCase):
@@ -146,15 +155,15 @@ class BaseTests(PlaceCase):
         The data of a configuration below /etc is where the unit of systemd has it.
         """
         for name in ("/etc/itsjustintv/itsjustintv.toml", "/etc/itsjustintv.toml", "/usr/../etc/a/b.toml"):
-            self.assertEqual(base_for(ParseState({}), Path(name), self.elsewhere), (STATE, ()))
-        self.assertEqual(base_for(ParseState({}), Path("/etcetera/a.toml"), self.elsewhere)[0], Path("/etcetera"))
+            self.assertEqual(base_folder(ParseState({}), Path(name), self.elsewhere), (STATE, ()))
+        self.assertEqual(base_folder(ParseState({}), Path("/etcetera/a.toml"), self.elsewhere)[0], Path("/etcetera"))
 
     def test_of_a_pipe(self) -> None:
         """
         A configuration that is no file has no folder: the current directory it is.
         """
         for name in ("/dev/stdin", "/dev/fd/63", "/proc/self/fd/0"):
-            self.assertEqual(base_for(ParseState({}), Path(name), self.elsewhere), (self.elsewhere, ()))
+            self.assertEqual(base_folder(ParseState({}), Path(name), self.elsewhere), (self.elsewhere, ()))
 
     def test_as_it_is_said(self) -> None:
         """
@@ -216,21 +225,21 @@ class BaseTests(PlaceCase):
         """
         if os.geteuid() == 0:
             closed = self.folder / ("x" * 300)  # no such name can be: neither there nor absent, like a closed folder
-            base, warnings = base_for(ParseState({}), closed / "config.toml", self.elsewhere)
+            base, warnings = base_folder(ParseState({}), closed / "config.toml", self.elsewhere)
             self.assertEqual((base, warnings), (closed, ()))
         else:
             closed = self.folder / "closed"
             closed.mkdir(mode=0)
             self.addCleanup(closed.chmod, 0o700)
             self.put(self.elsewhere / "data/itsjustintv.db")
-            self.assertEqual(base_for(ParseState({}), closed / "config.toml", self.elsewhere), (closed, ()))
+            self.assertEqual(base_folder(ParseState({}), closed / "config.toml", self.elsewhere), (closed, ()))
 
     def test_odd_values(self) -> None:
         """
         What is no path is for the checks to refuse, not to stumble over.
         """
         tables = tomllib.loads('streamers = 5\n[storage]\nbase = 5\npath = "a\\u0000b"\n[twitch]\ntoken_file = 7\n')
-        self.assertEqual(base_for(ParseState(tables), self.path, self.elsewhere), (self.folder, ()))
+        self.assertEqual(base_folder(ParseState(tables), self.path, self.elsewhere), (self.folder, ()))
 
     def test_the_hash_is_the_same_everywhere(self) -> None:
         """

@@ -153,7 +153,7 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(
             said,
             [
-                f"info: the configuration was reloaded (SIGHUP), changes: 1; its hash is {self.service.status().hash}",
+                f"info: configuration reloaded (SIGHUP), changes: 1, hash: {self.service.status().hash}",
                 "info: 1 streamer added: foo",
             ],
         )
@@ -168,8 +168,8 @@ class ReloadTests(ReloadTestCase):
         self.reload()
         self.path.write_text(TEXT + tables["a"] + tables["b"])
         self.assertIn(
-            "warn: the configuration lacks 2 of the 4 streamers it had: what waits for them ends in 10 min, unless they"
-            " return",
+            "warn: 2 of 4 streamers were removed from the configuration; their pending deliveries are cancelled in 10"
+            " min, unless they return",
             self.logged(self.reload),
         )
         self.path.write_text(TEXT + tables["b"])
@@ -187,7 +187,7 @@ class ReloadTests(ReloadTestCase):
         self.assertEqual(len(said), 4)
         self.assertEqual(
             said[0],
-            f"error: the configuration {self.path} cannot be used (SIGHUP), problems: 3. Nothing was changed",
+            f"error: cannot use the configuration {self.path} (SIGHUP), problems: 3; nothing was changed",
         )
         self.assertIn("error: server.listen_adr: unknown key; did you mean listen_addr?", said)
         self.assertNotIn("short", "".join(said[1:]).replace("shorter", ""))
@@ -219,8 +219,8 @@ class ReloadTests(ReloadTestCase):
         When the watch tells and nothing is different, nothing happens and nothing is said.
         """
         part = Part()
-        self.service.subscribe(part.hear)
-        self.service.precede(part.prepare)
+        self.service.add_listener(part.hear)
+        self.service.add_preparer(part.prepare)
         self.assertEqual(self.logged(self.watch.changed), [])
         self.assertEqual(part.story, [])
 
@@ -230,7 +230,7 @@ class ReloadTests(ReloadTestCase):
         """
         self.assertEqual(
             self.logged(lambda: self.service.request("SIGHUP")),
-            ["info: the configuration was read again (SIGHUP), it is usable and has not changed"],
+            ["info: configuration read again (SIGHUP): valid and unchanged"],
         )
 
     def test_the_same_problem_is_said_once(self) -> None:
@@ -244,7 +244,7 @@ class ReloadTests(ReloadTestCase):
         self.write("short", "a-webhook-secret")
         self.assertEqual(
             self.logged(self.watch.changed),
-            ["info: the configuration was read again (the file has changed), it is usable and has not changed"],
+            ["info: configuration read again (the file has changed): valid and unchanged"],
         )
 
     def test_a_secret_file_is_part_of_the_configuration(self) -> None:
@@ -325,15 +325,15 @@ class PartsTests(ReloadTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.part = Part()
-        self.service.precede(self.part.prepare)
-        self.service.subscribe(self.part.hear)
+        self.service.add_preparer(self.part.prepare)
+        self.service.add_listener(self.part.hear)
         self.write("[server]", "[server]\nport = 9090")
 
     def test_a_part_makes_ready_before_and_hears_afterwards(self) -> None:
         """
         First everybody makes ready, then it is decided, then everybody hears of it.
         """
-        self.service.subscribe(
+        self.service.add_listener(
             lambda old, new: self.part.story.append(f"the next one sees {self.service.config.server.port}")
         )
         self.reload()
@@ -347,8 +347,8 @@ class PartsTests(ReloadTestCase):
         """
         other = Part(refuses="the port is taken")
         third = Part(refuses="no such certificate")
-        self.service.precede(other.prepare)
-        self.service.precede(third.prepare)
+        self.service.add_preparer(other.prepare)
+        self.service.add_preparer(third.prepare)
         said = self.logged(self.reload)
         self.assertEqual(self.part.story, ["prepares for 9090", "stays"])
         self.assertEqual(self.service.config.server.port, 8080)
@@ -359,7 +359,7 @@ class PartsTests(ReloadTestCase):
         The same file is taken up once the part can follow.
         """
         other = Part(refuses="the port is taken")
-        self.service.precede(other.prepare)
+        self.service.add_preparer(other.prepare)
         self.reload()
         other.refuses = ""
         self.assertTrue(self.reload().ok)
@@ -369,7 +369,7 @@ class PartsTests(ReloadTestCase):
         """
         A step that fails in a way it should not is logged, and nothing changes.
         """
-        self.service.precede(lambda old, new: fail(ZeroDivisionError()))
+        self.service.add_preparer(lambda old, new: fail(ZeroDivisionError()))
         self.assertFalse(self.reload().ok)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.part.story[-1], "stays")
@@ -382,7 +382,7 @@ class PartsTests(ReloadTestCase):
         def broken(taken: bool) -> None:
             raise ZeroDivisionError
 
-        self.service._steps.insert(0, lambda old, new: succeed(broken))
+        self.service._preparers.insert(0, lambda old, new: succeed(broken))
         self.assertTrue(self.reload().ok)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.part.story[1:], ["goes", "hears of 8080 -> 9090"])
@@ -396,8 +396,8 @@ class PartsTests(ReloadTestCase):
         def broken(old: Config, new: Config) -> None:
             raise ZeroDivisionError
 
-        self.service.subscribe(broken)
-        self.service.subscribe(later.hear)
+        self.service.add_listener(broken)
+        self.service.add_listener(later.hear)
         self.assertTrue(self.reload().ok)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(later.story, ["hears of 8080 -> 9090"])
@@ -444,8 +444,8 @@ class OneAtATimeTests(ReloadTestCase):
         """
         part = Part()
         ready: Deferred[Decided] = Deferred()
-        self.service.subscribe(part.hear)
-        self.service.precede(lambda old, new: ready)
+        self.service.add_listener(part.hear)
+        self.service.add_preparer(lambda old, new: ready)
         self.write("[server]", "[server]\nport = 9090")
         reloading = Deferred.fromCoroutine(self.service.reload("SIGHUP"))
         self.hanging[0].callback(None)
@@ -460,7 +460,7 @@ class OneAtATimeTests(ReloadTestCase):
         A file that is read when the service has stopped is put aside.
         """
         part = Part()
-        self.service.precede(part.prepare)
+        self.service.add_preparer(part.prepare)
         self.write("[server]", "[server]\nport = 9090")
         reloading = Deferred.fromCoroutine(self.service.reload("SIGHUP"))
         self.service.stopService()
@@ -512,7 +512,7 @@ class StatusTests(ReloadTestCase):
             (status.failed_at, status.failed, status.problems[0].path), (NOW + 10, 1, "twitch.webhook_secret")
         )
         self.assertEqual(
-            self.service.problem(), "the configuration has 1 problem, the one before it stays in use; see the log"
+            self.service.problem(), "the configuration has 1 problem; the previous one stays in use; see the log"
         )
         self.write("short", "a-webhook-secret")
         self.reload()

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import TLS
-from itsjustintv.config.tls import host_and_port, http_needed, http_place
+from itsjustintv.config.tls import host_and_port, http_address, needs_http
 from itsjustintv.errors import ConfigError
 
 from .test_load import REQUIRED, document
@@ -364,19 +364,19 @@ class HostAndPortTests(SynchronousTestCase):
         for mode in ("acme", "files"):
             for challenge in ("http-01", "tls-alpn-01", "both"):
                 tls = TLS(enabled=True, mode=mode, challenge=challenge)
-                self.assertEqual(http_place(tls), (_EVERYWHERE, 80))
-                self.assertEqual(http_place(evolve(tls, http_listen="[::1]:8080")), ("::1", 8080))
-                self.assertIsNone(http_place(evolve(tls, http_listen="")))
-        self.assertIsNone(http_place(TLS(http_listen="[::1]:8080")))
+                self.assertEqual(http_address(tls), (_EVERYWHERE, 80))
+                self.assertEqual(http_address(evolve(tls, http_listen="[::1]:8080")), ("::1", 8080))
+                self.assertIsNone(http_address(evolve(tls, http_listen="")))
+        self.assertIsNone(http_address(TLS(http_listen="[::1]:8080")))
 
     def test_certificates_may_need_it(self) -> None:
         """
         Those that are ordered by http-01 do; others do not, and nothing does without https.
         """
         for challenge, needed in (("http-01", True), ("both", True), ("tls-alpn-01", False)):
-            self.assertIs(http_needed(TLS(enabled=True, challenge=challenge)), needed)
-            self.assertIs(http_needed(TLS(enabled=True, mode="files", challenge=challenge)), False)
-            self.assertIs(http_needed(TLS(challenge=challenge)), False)
+            self.assertIs(needs_http(TLS(enabled=True, challenge=challenge)), needed)
+            self.assertIs(needs_http(TLS(enabled=True, mode="files", challenge=challenge)), False)
+            self.assertIs(needs_http(TLS(challenge=challenge)), False)
 
     @settings(deadline=None)
     @given(st.ip_addresses(), st.integers(1, 65535))

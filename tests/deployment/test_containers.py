@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config.keys import leaves
 from itsjustintv.config.load import load
-from itsjustintv.config.parse_state import leaves
 from tests.deployment.dockerfile import Image, image
 from tests.documents import ROOT, asked_from_outside
 from tests.functional.stage import tool

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.parse_state import leaves
+from itsjustintv.config.keys import leaves
 from tests.documents import ROOT
 from tests.functional.stage import tool
 

@@ -103,5 +103,5 @@ class HTTP2Tests(HttpsCase):
         self.assertEqual((await self.ask(stage, "/health", "--http1.1", *version)).out, "1.1")
         stage.settings += "http2 = false\n"
         stage.configure()
-        await daemon.said("the configuration was reloaded")
+        await daemon.said("configuration reloaded")
         self.assertEqual((await self.ask(stage, "/health", *version)).out, "1.1")

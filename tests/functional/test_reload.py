@@ -254,7 +254,7 @@ class FollowTests(StageCase):
         stage.add_streamer("tanuki")
         daemon = await stage.started()
         daemon.send_signal(signal.SIGHUP)
-        await daemon.said("the configuration was read again (SIGHUP), it is usable and has not changed")
+        await daemon.said("configuration read again (SIGHUP): valid and unchanged")
         await go_live(stage, "tanuki")
         await stage.receiver.delivery("/tanuki")
 
@@ -392,7 +392,7 @@ class StormTests(StageCase):
                     f'[streamers.extra{number}]\nuser_id = "{number}"\ntarget_webhook_url = "{stage.hook}"\n'
                 )
             text = stage.configuration
-            outcome = "cannot be used" if broken else "was reloaded"
+            outcome = "cannot use the configuration" if broken else "configuration reloaded"
             before = daemon.output.count(outcome)
             new = stage.folder / "new.toml"
             new.write_text(random.choice(BROKEN)(text) if broken else text)

@@ -297,7 +297,7 @@ class SecretsCase(StageCase):
         changed = good.replace(SECRET, NEXT_SECRET).replace(HUB.format("recovered"), HUB.format("tomorrow"))
         path.write_text(changed.replace("secret-of-recovered", "secret-of-tomorrow"))
         daemon.send_signal(signal.SIGHUP)
-        await daemon.said("the configuration was reloaded")
+        await daemon.said("configuration reloaded")
         stream = stage.twitch.world.go_live("recovered")
         add = stage.twitch.subscriptions.add
         subscription = add("stream.online", "1", stream.channel.id, stage.callback, NEXT_SECRET)
@@ -394,7 +394,7 @@ class LogTests(SecretsCase):
         path = stage.folder / "config.toml"
         path.write_text(path.read_text().replace("of-hung", "of-tomorrow").replace("of hung", "of tomorrow"))
         daemon.send_signal(signal.SIGHUP)
-        await daemon.said("the configuration was reloaded")
+        await daemon.said("configuration reloaded")
         await self.live(stage, "hung")
         await stage.until(lambda: daemon.output.count("Traceback") == 3)
         self.assertIn(error, daemon.output)

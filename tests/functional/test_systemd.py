@@ -295,7 +295,7 @@ class SystemdTests(TestCase):
 
         await self.succeed(machine, "systemctl", "reload", "itsjustintv")
         log = ("journalctl", "--no-pager", "--output=cat", "--unit=itsjustintv")
-        while "was read again (SIGHUP)" not in await self.succeed(machine, *log):
+        while "configuration read again (SIGHUP)" not in await self.succeed(machine, *log):
             pass
         await self.check_runbook(machine)
 

@@ -185,7 +185,7 @@ class TraceTests(TelemetryCase):
             await daemon.said("takes no metrics, they are dropped until it does")
             stage.settings = ""
             stage.configure()
-            await stage.until(lambda: daemon.output.count("the configuration was reloaded") == 2)
+            await stage.until(lambda: daemon.output.count("configuration reloaded") == 2)
             self.assertEqual(daemon.output.count("takes no metrics"), 1)
 
         return Deferred.fromCoroutine(scenario())

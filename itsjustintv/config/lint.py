@@ -11,7 +11,16 @@ import re
 from collections.abc import Iterable, Iterator
 from unicodedata import category, name
 
-__all__ = ["accidents", "around", "core", "in_path", "invisible", "listed", "named", "strange"]
+__all__ = [
+    "described",
+    "described_one",
+    "edge_mistakes",
+    "is_invisible",
+    "mistakes",
+    "path_mistakes",
+    "trimmed",
+    "unexpected",
+]
 
 _NAMES = {
     "\0": "NUL",
@@ -48,16 +57,16 @@ _HOME = re.compile(r"\A~|\$[A-Za-z_{]")
 _COMMENT = re.compile(r"\s#")
 
 
-def accidents(value: str) -> Iterator[str]:
+def mistakes(value: str) -> Iterator[str]:
     """
     Find what cannot be meant, a sentence each, without a subject: ``ends with a newline (U+000A), ...``.
     """
-    yield from around(value)
+    yield from edge_mistakes(value)
     _, inner, _ = _split(value)
     bare = inner[len(_quote(inner)) : len(inner) - len(_quote(inner[::-1]))]
-    odd = [] if _plain(bare) else [c for c in dict.fromkeys(bare) if invisible(c) or c in _TYPESET]
+    odd = [] if _plain(bare) else [c for c in dict.fromkeys(bare) if is_invisible(c) or c in _TYPESET]
     if odd:
-        yield f"holds {listed(odd)}: type it anew, or copy it from where it is shown"
+        yield f"holds {described(odd)}: type it anew, or copy it from where it is shown"
     _, bare, _ = _split(bare)
     if _PLACEHOLDER.fullmatch(bare):
         yield "is a placeholder: put the real value there"
@@ -69,7 +78,7 @@ def accidents(value: str) -> Iterator[str]:
         yield "holds a # after a blank, as before a comment, which would count as part of it: remove it"
 
 
-def around(value: str) -> Iterator[str]:
+def edge_mistakes(value: str) -> Iterator[str]:
     """
     Find blanks, line ends, unseen characters and quotes at the ends.
     """
@@ -82,27 +91,27 @@ def around(value: str) -> Iterator[str]:
     for where, what in (("begins", begin), ("ends", end)):
         if what:
             times = f" {len(what)} times" if len(what) > 1 and len(set(what)) == 1 else ""
-            yield f"{where} with {listed(dict.fromkeys(what))}{times}, which counts as part of it: remove it"
+            yield f"{where} with {described(dict.fromkeys(what))}{times}, which counts as part of it: remove it"
     first, last = _quote(inner), _quote(inner[::-1])
     if not inner.strip(_QUOTES):
         yield "holds nothing but quotes"
     elif first and last:
-        yield f"stands in quotes ({named(first)}), which count as part of it: remove them"
+        yield f"stands in quotes ({described_one(first)}), which count as part of it: remove them"
     elif first or last:
         where = "begins" if first else "ends"
-        yield f"{where} with a quote ({named(first or last)}), which counts as part of it: remove it"
+        yield f"{where} with a quote ({described_one(first or last)}), which counts as part of it: remove it"
 
 
-def in_path(value: str) -> Iterator[str]:
+def path_mistakes(value: str) -> Iterator[str]:
     """
     Find what a path cannot be meant to hold.
     """
-    yield from around(value)
+    yield from edge_mistakes(value)
     if found := _HOME.search(value):
         yield f"holds {found[0][0]}, which is taken as it is, not replaced as a shell does: write the whole path"
 
 
-def core(value: str) -> str:
+def trimmed(value: str) -> str:
     """
     Take blanks, unseen characters and quotes from the ends.
     """
@@ -115,7 +124,7 @@ def _split(value: str) -> tuple[str, str, str]:
     """
     if _plain(value) and not value.startswith(" ") and not value.endswith(" "):
         return "", value, ""
-    blanks = "".join(c for c in set(value) if c == " " or invisible(c))
+    blanks = "".join(c for c in set(value) if c == " " or is_invisible(c))
     begin = len(value) - len(value.lstrip(blanks))
     inner = value.strip(blanks)
     return value[:begin], inner, value[begin + len(inner) :]
@@ -135,7 +144,7 @@ def _quote(text: str) -> str:
     return text[:1] if text and text[:1] in _QUOTES else ""
 
 
-def invisible(character: str) -> bool:
+def is_invisible(character: str) -> bool:
     """
     Whether a character cannot be seen, or not be told from a space. A space itself can be meant.
     """
@@ -145,15 +154,15 @@ def invisible(character: str) -> bool:
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 
 
-def strange(value: str, allowed: Iterable[str]) -> str:
+def unexpected(value: str, allowed: Iterable[str]) -> str:
     """
     Name the characters that are not among those that are allowed; empty if all are.
     """
     known = frozenset(allowed)
-    return "" if known.issuperset(value) else listed(dict.fromkeys(c for c in value if c not in known))
+    return "" if known.issuperset(value) else described(dict.fromkeys(c for c in value if c not in known))
 
 
-def named(character: str) -> str:
+def described_one(character: str) -> str:
     """
     Name a character so that it can be found: as it is if it is printable ASCII, else by its number and name.
     """
@@ -163,7 +172,7 @@ def named(character: str) -> str:
     return f"U+{ord(character):04X} ({text})"
 
 
-def listed(characters: Iterable[str]) -> str:
+def described(characters: Iterable[str]) -> str:
     """
     Name some characters, the first three of them.
     """
@@ -175,4 +184,4 @@ def _article(character: str) -> str:
     known = {" ": "a space", "\n": "a newline", "\r": "a carriage return", "\t": "a tab"}
     if character in known:
         return f"{known[character]} (U+{ord(character):04X})"
-    return named(character)
+    return described_one(character)
