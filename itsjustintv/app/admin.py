@@ -23,7 +23,7 @@ from itsjustintv.admin.sources import Sources
 from itsjustintv.app.context import Context
 from itsjustintv.config.hosts import host_and_port
 from itsjustintv.config.sections import Config
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionLimits, client_network
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import make_site
@@ -32,7 +32,7 @@ __all__ = ["AdminParts"]
 
 # Only operators send requests here, and small ones; curl -X POST sends no Content-Length. Idle connections last as long
 # as new ones, so that the one closed for a new one is the one that has been silent the longest.
-_LIMITS = ConnectionLimits(body=16 * 1024, connections=100, idle=10.0, declared=False, yielding=True)
+_LIMITS = ConnectionLimits(body=16 * 1024, connections=100, idle=10.0, require_length=False, evict_idle=True)
 
 
 @frozen
@@ -73,7 +73,7 @@ class AdminParts:
                 b"/deliveries/": DeliveryResource(sources, access),
             },
         )
-        site = make_site(root, context.reactor, _LIMITS, Clients(lambda: config().server.trusted_proxies))
+        site = make_site(root, context.reactor, _LIMITS, ClientAddresses(lambda: config().server.trusted_proxies))
         key = "admin.listen"
         listener = Listener(lambda: _description(config()), site, context.reactor, key, (key,))
         return cls(recent_stats, live_updates, listener)

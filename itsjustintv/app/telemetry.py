@@ -192,7 +192,7 @@ def _wall(context: Context, at: float | None) -> float | None:
 
 
 def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) -> None:
-    registry, status, traffic = context.metrics.registry, context.config_service.status, web.traffic
+    registry, status, traffic = context.metrics.registry, context.config_service.status, web.connections
     started_at = context.reactor.seconds()
 
     def expiries() -> _Values:
@@ -206,8 +206,8 @@ def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) 
             yield (each.name, "failed"), each.failed
 
     def refused() -> _Values:
-        yield ("too_many_connections",), traffic.turned_away
-        yield ("slow",), traffic.slow
+        yield ("too_many_connections",), traffic.rejected
+        yield ("slow",), traffic.timed_out
         for number, count in list(traffic.refused.items()):
             yield (str(number),), count
 

@@ -1,5 +1,5 @@
 """
-The door: what is answered to Twitch and to whoever asks how the daemon is, over HTTP or HTTPS.
+Builds the public site, its listener and its health checks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itsjustintv.tls.modes import ModeFactory
 from itsjustintv.tls.service import TLSService
 from itsjustintv.twitch.eventsub.status import SubscriptionCounts
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry
 from itsjustintv.web.factories import make_chain
 from itsjustintv.web.health import HealthResource, ProbeCheck, ProbeResource
@@ -32,16 +32,16 @@ __all__ = ["WebParts", "alive", "ready", "vitals"]
 @frozen
 class WebParts:
     """
-    Its parts.
+    The public site.
 
-    :ivar https: what stands between the socket and the site.
-    :ivar traffic: the connections at the door.
+    :ivar https: the TLS service.
+    :ivar connections: the open connections and the counts.
     """
 
     https: TLSService
     listener: Listener
     health: HealthResource
-    traffic: ConnectionRegistry
+    connections: ConnectionRegistry
 
     @classmethod
     def of(
@@ -54,13 +54,13 @@ class WebParts:
         accept: Accept,
     ) -> WebParts:
         """
-        Put them together.
+        Build the resources, the site, the chain of factories and the listener.
 
         :raises CertificateUnusable: HTTPS cannot be served as the configuration says.
         """
         reactor, config, disk = context.reactor, context.config, context.file_threads
-        ways = ModeFactory(reactor, disk, context.random, lambda: FileWatch(reactor, disk.run), context.wall)
-        https = TLSService(config().server.tls, ways, reactor)
+        modes = ModeFactory(reactor, disk, context.random, lambda: FileWatch(reactor, disk.run), context.wall)
+        https = TLSService(config().server.tls, modes, reactor)
         events = TwitchResource(
             subscriptions.keeper.secrets,
             accept,
@@ -79,24 +79,24 @@ class WebParts:
                 b"/readyz": ready(context, twitch, deliveries, subscriptions, https),
             }
         )
-        clients = Clients(lambda: config().server.trusted_proxies)
-        site = make_site(root, reactor, ConnectionLimits(), clients)
-        site.traffic.wall = context.wall.seconds
-        chain = make_chain(site, https.encrypt, https.http2, clients, lambda: config().server.proxy_protocol)
-        return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.traffic)
+        client_addresses = ClientAddresses(lambda: config().server.trusted_proxies)
+        site = make_site(root, reactor, ConnectionLimits(), client_addresses)
+        site.registry.wall = context.wall.seconds
+        chain = make_chain(site, https.encrypt, https.http2, client_addresses, lambda: config().server.proxy_protocol)
+        return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.registry)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """
-        Listen where a new configuration says as well, until it is decided.
+        Bind the port of a new configuration as well, and wait for the decision.
 
-        :return: to be called with whether it takes effect.
-        :raises ConfigError: nobody can listen there, or not we.
+        :return: to be called with whether the configuration takes effect.
+        :raises ConfigError: the port cannot be bound.
         """
         return await self.listener.prepare(_description(config))
 
     async def settle(self) -> None:
         """
-        After that was decided: a port that was given up may be what somebody else waits for.
+        After the decision: bind what could not be bound while another part still had the port.
         """
         await self.listener.settled()
         await self.https.settle()
@@ -136,15 +136,12 @@ def _health(
 
 
 def _description(config: Config) -> str:
-    """
-    Where to listen, as an endpoint's description.
-    """
     return tcp(config.server.listen_addr, config.server.port)
 
 
 def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
     """
-    What only a restart can mend.
+    What ``/livez`` and the supervisor check: only a restart helps when one of these fails.
     """
     return (
         ProbeCheck("journal", "a thread has ended", context.journal.fatal_problem),
@@ -155,7 +152,7 @@ def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
 
 def alive(context: Context, deliveries: DeliveryParts) -> ProbeResource:
     """
-    Whether only a restart can mend it. Whoever gets an answer knows already that the reactor runs.
+    ``/livez``. That the reactor runs is proved by any answer.
     """
     return ProbeResource("alive", "dead", vitals(context, deliveries))
 
@@ -164,10 +161,10 @@ def ready(
     context: Context, twitch: TwitchParts, deliveries: DeliveryParts, subscriptions: SubscriptionParts, tls: TLSService
 ) -> ProbeResource:
     """
-    Whether everything is as the operator wants it: what Twitch tells is taken in, and everybody wanted is told of.
+    ``/readyz``.
     """
 
-    def asked() -> str | None:
+    def twitch_problem() -> str | None:
         return twitch.problem() or subscriptions.identities.problem() or subscriptions.catch_up.problem()
 
     return ProbeResource(
@@ -178,7 +175,7 @@ def ready(
             ProbeCheck("intake", "nothing is prepared", deliveries.pipeline.problem),
             ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
             ProbeCheck("backlog", "deliveries are long overdue", deliveries.stall_check.problem),
-            ProbeCheck("twitch", "twitch cannot be asked", asked),
+            ProbeCheck("twitch", "twitch cannot be asked", twitch_problem),
             ProbeCheck("logins", "some streamers are unknown to twitch", subscriptions.unknown_users.problem),
             ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
             ProbeCheck("certificates", "a certificate is missing or about to expire", tls.critical),

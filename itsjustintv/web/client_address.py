@@ -1,5 +1,5 @@
 """
-Who calls: the peer, or, when a proxy that is trusted has passed a request on, whom that proxy names.
+The client's address: the peer, or what a trusted proxy says in ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239).
 """
 
 from __future__ import annotations
@@ -14,51 +14,48 @@ from twisted.internet import address
 from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 
-__all__ = ["NO_PROXIES", "Clients"]
+__all__ = ["NO_PROXIES", "ClientAddresses"]
 
 _Address = IPv4Address | IPv6Address
 _Networks = tuple[IPv4Network | IPv6Network, ...]
 
-# What commas, and in it semicolons, separate unless they are quoted. A quote without an end goes on to the end: to look
-# for it again at each place after would take seconds, in which nobody else is served.
+# Elements between commas, and pairs between semicolons, unless quoted. A quote without an end goes on to the end:
+# searching for it again at each place after would block the reactor for seconds.
 _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
 _PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+')
 
 
 @frozen
-class Clients:
+class ClientAddresses:
     """
-    Knows which proxies are believed.
+    Finds the client behind trusted proxies.
 
-    :ivar trusted: their networks, as ``server.trusted_proxies`` has them at the moment.
+    :ivar trusted: returns the proxies' networks, ``server.trusted_proxies`` as it is now.
     """
 
     _trusted: Callable[[], tuple[str, ...]] = lambda: ()
 
     def trusts(self, peer: IAddress) -> bool:
         """
-        Whether this is a proxy that is believed.
+        Whether the peer is a trusted proxy.
         """
         host = _address(getattr(peer, "host", ""))
         return host is not None and _is_in(host, _networks(self._trusted()))
 
-    def of(self, peer: IAddress, headers: Headers) -> IAddress:
+    def resolve(self, peer: IAddress, headers: Headers) -> IAddress:
         """
-        Tell who sent a request.
+        Find the client of a request.
 
-        The nearest proxy writes last, so the list is read from its end for as long as each is trusted; what comes
-        before the first stranger is that stranger's claim. A proxy that knows only one of the two headers passes the
-        other one on as it came: if both are there and do not agree, neither is believed.
-
-        :param peer: whose connection it came by.
-        :param headers: with ``X-Forwarded-For``, or ``Forwarded`` (RFC 7239), or neither.
+        Each proxy appends to the list, so it is read from the end for as long as the addresses are trusted; what stands
+        before the first untrusted one is its own claim. A proxy that knows only one of the two headers passes the other
+        one on as it came: if both are present and do not agree, the peer is the client.
         """
         if not self.trusts(peer):
             return peer
         networks = _networks(self._trusted())
         found = {
-            _first_stranger(nodes, networks)
+            _first_untrusted(nodes, networks)
             for nodes in (
                 list(_x_forwarded_for(_values(headers, b"X-Forwarded-For"))),
                 list(_forwarded(_values(headers, b"Forwarded"))),
@@ -71,14 +68,13 @@ class Clients:
         return (address.IPv4Address if host.version == 4 else address.IPv6Address)("TCP", str(host), 0)
 
 
-#: Believes nobody.
-NO_PROXIES = Clients()
+#: Trusts no proxy.
+NO_PROXIES = ClientAddresses()
 
 
-def _first_stranger(nodes: Sequence[_Address | None], networks: _Networks) -> _Address | None:
+def _first_untrusted(nodes: Sequence[_Address | None], networks: _Networks) -> _Address | None:
     """
-    Find the first from the end that is no trusted proxy; without one, the farthest proxy. Nobody comes before one that
-    cannot be read.
+    The last address that is no trusted proxy; without one, the first of all. Reading stops at an invalid entry.
     """
     farthest: _Address | None = None
     for node in reversed(nodes):
@@ -108,9 +104,6 @@ def _forwarded(values: Iterable[str]) -> Iterator[_Address | None]:
 
 
 def _node(text: str) -> _Address | None:
-    """
-    Read ``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:4711``.
-    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,5 +1,5 @@
 """
-What connections have in common, whichever version of HTTP they speak.
+What connections in HTTP/1.1 and HTTP/2 have in common.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress, ISSLTransport
 
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionRegistry
 
 __all__ = ["BaseConnection"]
@@ -18,80 +18,75 @@ __all__ = ["BaseConnection"]
 
 class BaseConnection(ABC):
     """
-    One of many connections, with limits to what it may cost.
+    One connection of the registry, with a deadline.
 
-    :ivar traffic: the connections it is one of.
-    :ivar clients: tells whose its requests are.
-    :ivar caller: whose connection it is, for a fair share of them.
+    :ivar registry: all connections of the site.
+    :ivar client_addresses: finds the client of each request.
+    :ivar network: the peer's, for its share of the connections; see
+        :func:`~itsjustintv.web.connection_limits.client_network`.
     """
 
-    traffic: ConnectionRegistry
-    clients: Clients
-    caller: str
+    registry: ConnectionRegistry
+    client_addresses: ClientAddresses
+    network: str
     # What aborts a connection is in no interface that TCP's and TLS's transports share.
     transport: Any
-    _until = inf
-    _leaving = False
-    _drained = 0
+    _expires_at = inf
+    _closing = False
+    _discarded = 0
     _host: IAddress | None = None
     _peer: IAddress | None = None
     _secure: bool | None = None
 
     def isSecure(self) -> bool:
         """
-        Tell whether this is TLS. Each request asks, and each answer would be an adaptation, or a system call below.
+        Whether this is TLS. Cached: each request asks, and each answer would be an adaptation.
         """
         if self._secure is None:
             self._secure = ISSLTransport.providedBy(self.transport)
         return self._secure
 
     def getHost(self) -> IAddress:
-        """
-        Name our end.
-        """
         if self._host is None:
             self._host = self.transport.getHost()
         return self._host
 
     def getPeer(self) -> IAddress:
         """
-        Name the other end; not before it has said something, since by then a proxy has introduced it.
+        The peer. Not to be called before it has sent something: by then a PROXY protocol header has been read.
         """
         if self._peer is None:
             self._peer = self.transport.getPeer()
         return self._peer
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """
-        End the connection at once.
+        Drop the connection at once.
         """
-        self._leaving = True
-        self.traffic.leave(self)
+        self._closing = True
+        self.registry.remove(self)
         self.transport.abortConnection()
 
     @property
     def deadline(self) -> float:
         """
-        When its time is up; infinite while a request is answered.
+        When the connection expires; infinite while a request is processed.
         """
-        return self._until
+        return self._expires_at
 
     @abstractmethod
     def expire(self, now: float) -> None:
         """
-        End the connection if its time is up.
+        Close the connection if its deadline has passed.
         """
 
-    def _grant(self, seconds: float) -> None:
-        """
-        Move the deadline.
-        """
-        self._until = self.traffic.clock.seconds() + seconds
+    def _expire_in(self, seconds: float) -> None:
+        self._expires_at = self.registry.clock.seconds() + seconds
 
-    def _drain(self, much: int) -> None:
+    def _discard(self, much: int) -> None:
         """
-        Throw away what is sent after the end, up to a limit.
+        Count bytes that arrive after the end; too many drop the connection.
         """
-        self._drained += much
-        if self._drained > self.traffic.limits.drained:
+        self._discarded += much
+        if self._discarded > self.registry.limits.discarded:
             self.transport.abortConnection()

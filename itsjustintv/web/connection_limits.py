@@ -1,5 +1,5 @@
 """
-All open connections of a site together: what they may cost, and who has to leave.
+All open connections of a site: their limits, their shares for each client, and the counts of what was rejected.
 """
 
 from __future__ import annotations
@@ -22,91 +22,84 @@ __all__ = ["Connection", "ConnectionCounts", "ConnectionLimits", "ConnectionRegi
 
 class Connection(Protocol):
     """
-    One of them.
+    What the registry needs of a connection.
 
-    :ivar caller: as :func:`~itsjustintv.web.connection_limits.client_network` names them.
+    :ivar network: see :func:`client_network`.
     """
 
-    caller: str
+    network: str
 
     @property
     def deadline(self) -> float:
         """
-        When its time is up; infinite while a request is answered.
+        When the connection expires; infinite while a request is processed.
         """
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """
-        End it at once, and leave.
+        Drop the connection at once and remove it from the registry.
         """
 
     def expire(self, now: float) -> None:
         """
-        End it if its time is up.
+        Close the connection if its deadline has passed.
         """
 
 
 @frozen(kw_only=True)
 class ConnectionLimits:
     """
-    What a stranger may cost us. Times are seconds and are kept to within one.
+    Limits of a site. Times are seconds, kept to within one.
 
     :ivar body: bytes of a request's body. EventSub's are under 2 KiB.
-    :ivar request: from the first byte of a request, or from the opening of the connection, to the last byte.
+    :ivar request: from the first byte of a request, or from connecting, to the last byte.
     :ivar idle: between an answer and the next request.
     :ivar connections: open at once.
-    :ivar drained: bytes that are read and thrown away after a refusal, so that it reaches those who send first and
-        listen afterwards.
-    :ivar streams: requests open at once on one HTTP/2 connection; RFC 9113 recommends 100 or more (section 6.5.2).
-    :ivar requests: those on all HTTP/2 connections together from which on each has a few only.
-    :ivar crowded: how many are a few.
-    :ivar held: bytes of the heads and bodies of those that are open on one HTTP/2 connection.
-    :ivar declared: whether a POST must say how long its body is; if not, one that says nothing has none (RFC 9112,
-        section 6.3).
-    :ivar yielding: whether, when all places are taken, a caller can have that of a connection of his own, or of one who
-        holds no more, that waits for a request: its peer has been answered, or has not asked anything yet. Not where
-        many call through one proxy, whose idle connections are soon used again.
+    :ivar discarded: bytes that are read and thrown away after a rejection, so that the answer reaches clients that
+        send first and read afterwards.
+    :ivar streams: open requests per HTTP/2 connection; RFC 9113 recommends 100 or more (section 6.5.2).
+    :ivar busy_from: open requests on all HTTP/2 connections from which on each connection has ``busy_streams`` only.
+    :ivar busy_streams: open requests per HTTP/2 connection then.
+    :ivar buffered: bytes of the heads and bodies of the open requests of one HTTP/2 connection.
+    :ivar require_length: whether a POST must say how long its body is; if not, one that says nothing has none (RFC
+        9112, section 6.3).
+    :ivar evict_idle: whether, when all places are taken, an idle connection of the same client, or of one with no more
+        connections, is closed for a new one. Not where many clients come through one proxy, whose idle connections are
+        soon used again.
     """
 
     body: int = 256 * 1024
     request: float = 10.0
     idle: float = 60.0
     connections: int = 1000
-    drained: int = 1024 * 1024
+    discarded: int = 1024 * 1024
     streams: int = 100
-    requests: int = 10_000
-    crowded: int = 8
-    held: int = 512 * 1024
-    declared: bool = True
-    yielding: bool = False
+    busy_from: int = 10_000
+    busy_streams: int = 8
+    buffered: int = 512 * 1024
+    require_length: bool = True
+    evict_idle: bool = False
 
 
 @define(eq=False)
 class ConnectionCounts:
     """
-    Counts.
+    Connections per client network.
     """
 
     _counts: Counter[str] = field(factory=Counter, init=False)
 
     def add(self, who: str) -> None:
-        """
-        Count one more.
-        """
         self._counts[who] += 1
 
     def remove(self, who: str) -> None:
-        """
-        Count one less.
-        """
         self._counts[who] -= 1
         if self._counts[who] <= 0:
             del self._counts[who]
 
-    def greediest(self, who: str) -> str | None:
+    def largest_holder(self, who: str) -> str | None:
         """
-        Tell who should give one up to somebody: the one who holds the most, if that is still no less than the other
-        has, afterwards.
+        The network with the most connections, if it has at least two more than ``who``; else ``None``.
         """
         if not self._counts:
             return None
@@ -117,15 +110,15 @@ class ConnectionCounts:
 @define(eq=False)
 class ConnectionRegistry:
     """
-    The open connections, and what became of those that broke a limit.
+    The open connections of a site, and counts of what was rejected.
 
     :ivar wall: the time of the machine, in seconds since the epoch, for ``Date``.
-    :ivar open: the connections that are open.
-    :ivar streams: the requests that are open on HTTP/2 connections.
-    :ivar turned_away: connections that were one too many, or had to give way to somebody who had fewer.
-    :ivar slow: connections cut because a request took too long to arrive.
-    :ivar largest: bytes of the largest body that was announced and refused, until somebody sets it to 0.
-    :ivar refused: requests refused before any resource saw them, by status.
+    :ivar open: the open connections.
+    :ivar streams: the open requests on HTTP/2 connections.
+    :ivar rejected: connections that were one too many, or were closed for a client with fewer.
+    :ivar timed_out: connections dropped because a request took too long to arrive.
+    :ivar largest_body: bytes of the largest body announced and rejected since this was last set to 0.
+    :ivar refused: requests rejected before routing, by status.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -135,104 +128,101 @@ class ConnectionRegistry:
     wall: Callable[[], float] = field(default=Factory(lambda self: self.clock.seconds, takes_self=True))
     open: set[Connection] = field(init=False, factory=set)
     streams: int = field(init=False, default=0)
-    turned_away: int = field(init=False, default=0)
-    slow: int = field(init=False, default=0)
+    rejected: int = field(init=False, default=0)
+    timed_out: int = field(init=False, default=0)
     refused: Counter[int] = field(init=False, factory=Counter)
-    largest: int = field(init=False, default=0)
+    largest_body: int = field(init=False, default=0)
 
-    _shares: ConnectionCounts = field(init=False, factory=ConnectionCounts)
-    _imprinted_at: int = field(init=False, default=-1)
-    _imprint: bytes = field(init=False, default=b"")
-    _imprinted: Sequence[tuple[bytes, bytes]] = field(init=False, default=())
+    _counts: ConnectionCounts = field(init=False, factory=ConnectionCounts)
+    _dated: int = field(init=False, default=-1)
+    _header_lines: bytes = field(init=False, default=b"")
+    _header_fields: Sequence[tuple[bytes, bytes]] = field(init=False, default=())
 
-    def imprint(self) -> bytes:
+    def header_lines(self) -> bytes:
         """
-        Write the headers that every answer has, once a second: ``Server``, without a version, and ``Date``.
+        The headers of every answer, written once a second: ``Server``, without a version, and ``Date``.
         """
         self._date()
-        return self._imprint
+        return self._header_lines
 
-    def imprinted(self) -> Sequence[tuple[bytes, bytes]]:
+    def header_fields(self) -> Sequence[tuple[bytes, bytes]]:
         """
-        Name the same headers, as HTTP/2 has them.
+        The same headers for HTTP/2.
         """
         self._date()
-        return self._imprinted
+        return self._header_fields
 
     def refuse(self, status: int, size: int = 0) -> bytes:
         """
-        Count a refusal.
+        Count a rejection.
 
-        :param size: bytes of the body that was too large, as far as its head says.
-        :return: the body to refuse with, in JSON.
+        :param size: bytes of the body that was too large, as its head says.
+        :return: the body of the answer, in JSON.
         """
         self.refused[status] += 1
-        self.largest = max(self.largest, size)
+        self.largest_body = max(self.largest_body, size)
         return orjson.dumps({"status": http.RESPONSES[status].decode("ascii").lower()})
 
-    def enter(self, channel: Connection) -> None:
-        """
-        Take note of a connection.
-        """
+    def add(self, channel: Connection) -> None:
         self.open.add(channel)
-        self._shares.add(channel.caller)
+        self._counts.add(channel.network)
 
-    def leave(self, channel: Connection) -> None:
+    def remove(self, channel: Connection) -> None:
         """
-        Forget a connection, if it is still known.
+        Remove a connection, if it is still there.
         """
         if channel in self.open:
             self.open.discard(channel)
-            self._shares.remove(channel.caller)
+            self._counts.remove(channel.network)
 
-    def admit(self, caller: str) -> bool:
+    def admit(self, network: str) -> bool:
         """
-        Tell whether there is room for one more connection. When all places are taken, whoever holds the most of them
-        loses one to a caller who holds fewer; behind a proxy all come from one address, and the last comes too late.
+        Whether there is room for one more connection.
 
-        :param caller: as :func:`~itsjustintv.web.connection_limits.client_network` names them.
+        When all places are taken, the client with the most loses a waiting one to a client with fewer. Behind a proxy
+        all have one address, and the new connection is rejected.
+
+        :param network: see :func:`client_network`.
         """
         if len(self.open) < self.limits.connections:
             return True
-        self.turned_away += 1
-        greediest = self._shares.greediest(caller)
-        waiting = [each for each in self.open if each.caller == greediest and each.deadline < inf]
-        if not waiting and self.limits.yielding:
+        self.rejected += 1
+        largest_holder = self._counts.largest_holder(network)
+        waiting = [each for each in self.open if each.network == largest_holder and each.deadline < inf]
+        if not waiting and self.limits.evict_idle:
             waiting = [each for each in self.open if each.deadline < inf]
         if not waiting:
             return False
-        min(waiting, key=attrgetter("deadline")).cut()
+        min(waiting, key=attrgetter("deadline")).abort()
         return True
 
     def _date(self) -> None:
         now = int(self.wall())
-        if now != self._imprinted_at:
-            self._imprinted_at = now
-            self._imprinted = ((b"server", b"itsjustintv"), (b"date", http.datetimeToString(now)))
-            self._imprint = b"\r\n".join(b"%b: %b" % (name.title(), value) for name, value in self._imprinted)
+        if now != self._dated:
+            self._dated = now
+            self._header_fields = ((b"server", b"itsjustintv"), (b"date", http.datetimeToString(now)))
+            self._header_lines = b"\r\n".join(b"%b: %b" % (name.title(), value) for name, value in self._header_fields)
 
     def sweep(self) -> None:
         """
-        End every connection whose time is up.
-
-        One look at all of them each second costs less than a timer for each request.
+        Close every connection whose deadline has passed. One pass a second costs less than a timer for each request.
         """
         now = self.clock.seconds()
         for channel in tuple(self.open):
             try:
                 channel.expire(now)
             except Exception:  # noqa: BLE001 - one connection must not keep the sweep from all the others
-                self.leave(channel)
+                self.remove(channel)
                 self.log.failure("cannot close an expired connection")
 
 
-# Whoever has one IPv6 address has all that begin with the same so many bits.
+# A client with one IPv6 address has the whole network of this prefix.
 _HOST_BITS = 64
 
 
 def client_network(peer: IAddress | None) -> str:
     """
-    Name whoever is behind an address: an IPv4 address, or the network of an IPv6 address.
+    The network that a client can be assumed to own: an IPv4 address, or the /64 of an IPv6 address.
     """
     host: str = getattr(peer, "host", "")
     if ":" not in host:

@@ -1,5 +1,5 @@
 """
-One HTTP/1.1 connection, held to limits before any resource hears of a request.
+One HTTP/1.1 connection, with limits that apply before any resource sees a request.
 """
 
 from __future__ import annotations
@@ -17,37 +17,30 @@ from twisted.web.http_headers import Headers, InvalidHeaderName
 
 from itsjustintv.web.connection import BaseConnection
 
-__all__ = ["HTTP1Connection", "HeadTooLong", "Refusal", "SingleReadRequest", "read"]
+__all__ = ["BodyTooLong", "HTTP1Connection", "RejectedConnection", "SingleReadRequest", "parse_single_read"]
 
 
-class HeadTooLong(Exception):
+class BodyTooLong(Exception):
     """
-    A body without a declared length has outgrown the limit.
+    A body without a declared length exceeds the limit.
     """
 
 
-class Refusal(Protocol):
+class RejectedConnection(Protocol):
     """
-    A connection that is one too many.
-
-    Under TLS the factory of the listener cannot decline by building no protocol, so this is built and hangs up.
+    A connection that is one too many. Within TLS a factory cannot reject by building no protocol.
     """
 
     # What aborts a connection is in no interface that TCP's and TLS's transports share.
     transport: Any
 
     def connectionMade(self) -> None:
-        """
-        Hang up.
-        """
         self.transport.abortConnection()
 
 
 class HTTP1Connection(BaseConnection, http.HTTPChannel):
     """
-    Twisted's channel, with a deadline, and with an eye on a request's head before its body is read.
-
-    :ivar site: what built it.
+    Twisted's HTTP channel with a deadline, and with checks of the head before the body is read.
     """
 
     site: server.Site
@@ -55,59 +48,50 @@ class HTTP1Connection(BaseConnection, http.HTTPChannel):
     _reading = False
 
     def connectionMade(self) -> None:
-        """
-        Start the time in which the first request must arrive.
-        """
-        self.traffic.enter(self)
-        self._grant(self.traffic.limits.request)
+        self.registry.add(self)
+        self._expire_in(self.registry.limits.request)
         super().connectionMade()
 
-    def give_way(self) -> None:
+    def detach(self) -> None:
         """
-        Be no connection any more: it is to speak another version of HTTP.
+        Leave the registry and the transport: the connection will speak HTTP/2.
         """
-        self.traffic.leave(self)
+        self.registry.remove(self)
         self.transport.unregisterProducer()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Make room for another connection.
-        """
-        self.traffic.leave(self)
+        self.registry.remove(self)
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Read on, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
+        Read, unless the connection is being closed: TLS still delivers what the peer sends then.
         """
-        if self._leaving:
-            self._drain(len(data))
+        if self._closing:
+            self._discard(len(data))
             return
-        if self._take(data):
+        if self._answer_single_read(data):
             return
-        self._begin()
+        self._start_request()
         try:
             super().dataReceived(data)
         except ValueError:
             # int() takes no more than some thousand digits, and Content-Length may have more.
             self._respondToBadRequestAndDisconnect()
         if self._buffer:
-            self._begin()
+            self._start_request()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """
-        Read a body, up to the limit.
-        """
         try:
             super().rawDataReceived(data)
-        except HeadTooLong:
+        except BodyTooLong:
             self._refuse(http.REQUEST_ENTITY_TOO_LARGE)
 
     def allHeadersReceived(self) -> None:
         """
-        Refuse from the head alone what can be refused, which includes not inviting a body by ``100 Continue``.
+        Reject by the head what can be rejected, before ``100 Continue`` asks for the body.
         """
-        refusal = self._why_not()
+        refusal = self._rejection_status()
         if refusal is None:
             super().allHeadersReceived()
         else:
@@ -115,96 +99,82 @@ class HTTP1Connection(BaseConnection, http.HTTPChannel):
             self._refuse(refusal, (self.length or 0) if too_large else 0)
 
     def allContentReceived(self) -> None:
-        """
-        Stop the clock while the request is answered.
-        """
-        if not self._leaving:
+        if not self._closing:
             self._reading = False
-            self._until = inf
+            self._expires_at = inf
             super().allContentReceived()
 
     def requestDone(self, request: http.Request) -> None:
-        """
-        Start the time in which the next request must begin.
-        """
-        self._grant(self.traffic.limits.idle)
+        self._expire_in(self.registry.limits.idle)
         super().requestDone(request)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """
-        Write a head in one piece; the transport looks at every piece it is given.
+        Write the head in one piece; the transport does work for each piece.
         """
-        lines = [b"%b %b %b" % (version, code, reason), self.traffic.imprint()]
+        lines = [b"%b %b %b" % (version, code, reason), self.registry.header_lines()]
         lines += [b"%b: %b" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         self.transport.write(b"\r\n".join([*lines, b"", b""]))
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002 - the name is Twisted's
-        """
-        Refuse a line that does not end.
-        """
         self._respondToBadRequestAndDisconnect()
 
     def loseConnection(self) -> None:
         """
-        Close, and allow the peer some time to take its leave.
+        Close, and give the peer time to close its side.
         """
-        self._leaving = True
-        self._grant(self.traffic.limits.request)
+        self._closing = True
+        self._expire_in(self.registry.limits.request)
         super().loseConnection()
 
     def expire(self, now: float) -> None:
         """
-        End the connection if its time is up: an idle one politely, a slow one at once.
+        Close an idle connection politely, drop a slow one.
         """
-        if now < self._until:
+        if now < self._expires_at:
             return
-        if self._reading or self._leaving:
-            self.traffic.slow += not self._leaving
-            self._leaving = True
+        if self._reading or self._closing:
+            self.registry.timed_out += not self._closing
+            self._closing = True
             self.transport.abortConnection()
         else:
             self.loseConnection()
 
-    def _take(self, data: bytes) -> bool:
+    def _answer_single_read(self, data: bytes) -> bool:
         """
-        Begin to answer a request that has arrived in one piece, if this is one.
-
-        :return: whether it was; otherwise nothing has happened.
+        Process a request that has arrived in one piece. Returns ``False``, having done nothing, if this is none.
         """
         if self._reading or self._handlingRequest or self._busyReceiving or self._buffer:
             return False
-        whole = read(data)
-        if whole is None or len(whole.body) > self.traffic.limits.body:
+        single = parse_single_read(data)
+        if single is None or len(single.body) > self.registry.limits.body:
             return False
         request = self.requestFactory(self)
-        request.requestHeaders = whole.headers
-        request.gotLength(len(whole.body))
-        request.handleContentChunk(whole.body)
+        request.requestHeaders = single.headers
+        request.gotLength(len(single.body))
+        request.handleContentChunk(single.body)
         self.requests.append(request)
-        self._command, self._path, self._version = b"POST", whole.path, b"HTTP/1.1"
+        self._command, self._path, self._version = b"POST", single.path, b"HTTP/1.1"
         self.allContentReceived()
         return True
 
-    def _why_not(self) -> int | None:
-        """
-        Judge a head: the status to refuse with, or ``None``.
-        """
+    def _rejection_status(self) -> int | None:
         if self.length is None:
             return None  # chunked, and counted while it is read
         if self.requests[-1].requestHeaders.hasHeader(b"Transfer-Encoding"):
-            # Twisted takes "identity" for nothing at all; whoever stands before us may take it for something.
+            # Twisted ignores "identity"; a proxy in front may not.
             return http.BAD_REQUEST
-        if self._command == b"POST" and self._transferDecoder is None and self.traffic.limits.declared:
+        if self._command == b"POST" and self._transferDecoder is None and self.registry.limits.require_length:
             return http.LENGTH_REQUIRED
-        return http.REQUEST_ENTITY_TOO_LARGE if self.length > self.traffic.limits.body else None
+        return http.REQUEST_ENTITY_TOO_LARGE if self.length > self.registry.limits.body else None
 
-    def _begin(self) -> None:
+    def _start_request(self) -> None:
         """
-        Start the time in which a request must be complete, when this is its first byte.
+        Start the time in which a request must be complete, at its first byte.
         """
-        if not (self._reading or self._handlingRequest or self._leaving):
+        if not (self._reading or self._handlingRequest or self._closing):
             self._reading = True
-            self._grant(self.traffic.limits.request)
+            self._expire_in(self.registry.limits.request)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """
@@ -214,47 +184,47 @@ class HTTP1Connection(BaseConnection, http.HTTPChannel):
 
     def _refuse(self, status: int, size: int = 0) -> None:
         """
-        Answer without making anything of what follows, and close.
+        Answer, ignore what follows, and close.
 
-        To close a socket with unread bytes is to reset the connection, which may overtake the answer (RFC 9112, section
-        9.6). So only our half is closed at first: a proxy that is still sending a body hears 413, and not that we are
-        gone. TLS waits for the peer's farewell by itself.
+        Closing a socket with unread bytes resets the connection, which may overtake the answer (RFC 9112, section 9.6).
+        So only our half is closed at first: a proxy that is still sending a body receives the 413. TLS waits for the
+        peer's close by itself.
         """
-        body = self.traffic.refuse(status, size)
+        body = self.registry.refuse(status, size)
         self.transport.write(
             b"HTTP/1.1 %d %b\r\n%b\r\nConnection: close\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (status, http.RESPONSES[status], self.traffic.imprint(), len(body), body)
+            % (status, http.RESPONSES[status], self.registry.header_lines(), len(body), body)
         )
         if ITCPTransport.providedBy(self.transport):
-            self._leaving = self.paused = True  # what has arrived already is not looked at either
-            self._grant(self.traffic.limits.request)
+            self._closing = self.paused = True  # what has arrived already is not looked at either
+            self._expire_in(self.registry.limits.request)
             self.transport.loseWriteConnection()
         else:
             self.loseConnection()
 
 
 #: Bytes of a head, and lines. Twisted allows more.
-_LONGEST = 8 * 1024
-_MOST = 100
+_MAX_HEAD = 8 * 1024
+_MAX_LINES = 100
 
 _LINE = re.compile(rb"POST (/[!-~]*) HTTP/1\.1")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 
 #: What a head may say about its connection or the framing of its body, beside Content-Length.
-_ELSEWHERE = frozenset(
+_EXCLUDED = frozenset(
     {b"Connection", b"Cookie", b"Expect", b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"Upgrade"}
 )
 
 #: Names as they were written, and as Twisted has them. Strangers may invent names, so not all are kept.
-_NAMES: dict[bytes, bytes] = {}
-_KEPT = 1000
+_NAME_CACHE: dict[bytes, bytes] = {}
+_NAME_CACHE_SIZE = 1000
 
 
 @frozen
 class SingleReadRequest:
     """
-    A ``POST`` in HTTP/1.1 whose connection stays.
+    A ``POST`` in HTTP/1.1 that has arrived in one piece, on a connection that stays open.
     """
 
     path: bytes
@@ -262,24 +232,24 @@ class SingleReadRequest:
     body: bytes
 
 
-def read(data: bytes) -> SingleReadRequest | None:
+def parse_single_read(data: bytes) -> SingleReadRequest | None:
     """
-    Read a request from all that has arrived.
+    Parse a request from all bytes that have arrived.
 
-    :return: ``None`` when this is not one request, no more and no less, or not one of the plain kind.
+    :return: ``None`` unless this is exactly one request, of the plain kind.
     """
     head, end, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     line = _LINE.fullmatch(first)
     # Neither a line end that only one of two readers takes for one, nor a byte that no head may have.
     clean = head.count(b"\r") == head.count(b"\n") == len(lines) and b"\x00" not in head
-    if line is None or not end or not clean or len(head) > _LONGEST or len(lines) > _MOST:
+    if line is None or not end or not clean or len(head) > _MAX_HEAD or len(lines) > _MAX_LINES:
         return None
     values: dict[bytes, list[bytes]] = {}
     for each in lines:
         written, colon, value = each.partition(b":")
-        name = _NAMES.get(written) or _name(written)
-        if not colon or name is None or name in _ELSEWHERE:
+        name = _NAME_CACHE.get(written) or _name(written)
+        if not colon or name is None or name in _EXCLUDED:
             return None
         values.setdefault(name, []).append(value.strip(b" \t"))
     lengths = values.get(b"Content-Length", ())
@@ -293,12 +263,12 @@ def read(data: bytes) -> SingleReadRequest | None:
 
 def _name(written: bytes) -> bytes | None:
     """
-    The name of a header as Twisted has it; ``None`` when it is not one.
+    The header name as Twisted spells it; ``None`` if it is invalid.
     """
     try:
         [(name, _)] = Headers({written: ()}).getAllRawHeaders()
     except InvalidHeaderName:
         return None
-    if len(_NAMES) < _KEPT:
-        _NAMES[written] = name
+    if len(_NAME_CACHE) < _NAME_CACHE_SIZE:
+        _NAME_CACHE[written] = name
     return name

@@ -1,5 +1,5 @@
 """
-The door: a listening port that can be moved while people are inside.
+A listening port that can move while connections are open.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Listener", "tcp"]
 
 def tcp(host: str, port: int) -> str:
     """
-    Describe a place to listen at, as :func:`~twisted.internet.endpoints.serverFromString` has it.
+    Describe a TCP port, for :func:`~twisted.internet.endpoints.serverFromString`.
     """
     return f"tcp:{port}:interface={quoteStringArgument(host)}"
 
@@ -33,21 +33,21 @@ def tcp(host: str, port: int) -> str:
 @define(eq=False)
 class Listener(Service):
     """
-    Listens where the configuration says, and elsewhere when it says something else.
+    Listens where the configuration says, and moves when it changes.
 
-    A move listens at the new place before it ceases to listen at the old one, where connections that are open go on
-    until they end by themselves: nobody is ever turned away. The factory is that of all of them.
+    A move binds the new port before it closes the old one, so no client is rejected. Connections on the old port
+    continue. All ports use the same factory.
 
-    Where it cannot listen and need not, it does without, and tries again when it is asked to. At a move to such a place
-    the old one is given up all the same: it may be what is in the way, or somebody else who moves as well. So that is
-    told at the next try only, when all have settled.
+    Where a port cannot be bound and is not required, the listener does without and tries again at :meth:`retry`. At a
+    move to such a place the old port is closed all the same: it may be what is in the way. So the failure is reported
+    at the next retry, when all ports have moved.
 
-    :ivar description: where to listen at first, as :func:`~twisted.internet.endpoints.serverFromString` has it; empty
+    :ivar description: returns where to listen at first, for :func:`~twisted.internet.endpoints.serverFromString`; empty
         for nowhere.
-    :ivar section: the part of the configuration that says so.
-    :ivar keys: the keys in it that do, that of the port last.
-    :ivar needed: whether it must listen at its start.
-    :ivar without: told where it would listen and why it cannot, when it does without; the same thing only once.
+    :ivar section: the section of the configuration with these settings.
+    :ivar keys: the keys in it, that of the port last.
+    :ivar is_required: whether the start fails if the port cannot be bound.
+    :ivar on_missing: called with the place and the reason when the listener does without; once for the same reason.
     """
 
     _description: Callable[[], str]
@@ -55,8 +55,8 @@ class Listener(Service):
     _reactor: Any
     _section: str = "server"
     _keys: Sequence[str] = ("server.listen_addr", "server.port")
-    _needed: Callable[[], bool] = lambda: True
-    _without: Callable[[str, str], None] = lambda _place, _reason: None
+    _is_required: Callable[[], bool] = lambda: True
+    _on_missing: Callable[[str, str], None] = lambda _place, _reason: None
     _where: str = field(default="", init=False)
     _logged: LogOnChange = field(factory=LogOnChange, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
@@ -67,30 +67,30 @@ class Listener(Service):
     @property
     def port(self) -> IListeningPort | None:
         """
-        The port that is listened on, while there is one.
+        The port that is bound, if any.
         """
         return self._port
 
     def problem(self) -> str | None:
         """
-        Why nobody gets in, or ``None`` while the door is open.
+        Why no connection is accepted, or ``None``.
         """
         return "no port is open" if self._port is None else None
 
     def privilegedStartService(self) -> None:
         """
-        Listen, while the process may still have the privileges for that.
+        Bind the port while the process may still have the privileges for that.
 
-        :raises CannotServe: nobody can listen there, or not we, and it is needed.
+        :raises CannotServe: it cannot be bound and is required.
         """
         super().privilegedStartService()
         self._open()
 
     def startService(self) -> None:
         """
-        Listen, if that has not been tried yet.
+        Bind the port if that has not been tried yet.
 
-        :raises CannotServe: nobody can listen there, or not we, and it is needed.
+        :raises CannotServe: it cannot be bound and is required.
         """
         super().startService()
         if self._port is None and not self._missing:
@@ -98,7 +98,7 @@ class Listener(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Cease to listen. Connections that are open go on.
+        Close the port. Open connections continue.
         """
         super().stopService()
         port, self._port, self._where = self._port, None, ""
@@ -107,12 +107,12 @@ class Listener(Service):
 
     async def prepare(self, description: str, *, needed: bool = True) -> Callable[[bool], None]:
         """
-        Listen at a new place as well, and wait for the decision.
+        Bind another port as well, and wait for the decision.
 
         :param description: of the new place; empty for nowhere.
-        :param needed: whether it cannot be done without. Otherwise, where nobody can listen, or not we, it is.
-        :return: to be called with ``True`` to cease listening at the old place, with ``False`` to stay there.
-        :raises ConfigError: nobody can listen there, or not we, and it is needed; the old place stays.
+        :param needed: whether a port that cannot be bound is an error. Otherwise the listener does without.
+        :return: to be called with ``True`` to close the old port, with ``False`` to keep it.
+        :raises ConfigError: the new port cannot be bound and is needed; the old one stays.
         """
         if not self.running or (description == self._where and not self._missing):
             return lambda _: None
@@ -130,29 +130,29 @@ class Listener(Service):
             old, self._port, self._where = self._port, new, description
             if not self._missing:
                 self._logged.reset()
-            self._say(old, new)
+            self._log_move(old, new)
             self._close(old)
 
         return decide
 
     def settled(self) -> Deferred[None]:
         """
-        Fires when the ports that were given up so far are free.
+        Fires when the ports closed so far are free.
         """
         return DeferredList(list(self._closing)).addCallback(lambda _: None)
 
     def retry(self) -> None:
         """
-        Try once more to listen where that could not be done and is not needed.
+        Try again to bind a port that could not be bound.
         """
         if self._missing:
-            self._listen(self._missing).addCallbacks(self._found, self._do_without)
+            self._listen(self._missing).addCallbacks(self._bound, self._go_without)
 
     async def move(self, description: str) -> None:
         """
         Listen at a new place instead.
 
-        :raises ConfigError: nobody can listen there, or not we; the old place stays.
+        :raises ConfigError: the new port cannot be bound; the old one stays.
         """
         (await self.prepare(description))(True)
 
@@ -160,36 +160,36 @@ class Listener(Service):
         description = self._description()
         opened: list[Any] = []
         self._listen(description).addBoth(opened.append)
-        # Nothing there waits: whoever starts us must know now whether it worked.
+        # A TCP endpoint answers at once, and the start must know whether it worked.
         assert opened  # noqa: S101
         if not isinstance(opened[0], Failure):
             self._port, self._where = opened[0], description
-            self._say(None, self._port)
-        elif self._needed():
+            self._log_move(None, self._port)
+        elif self._is_required():
             raise self._cannot_serve(opened[0]) from None
         else:
             self._where = description
-            self._do_without(opened[0])
+            self._go_without(opened[0])
 
     @property
     def _missing(self) -> str:
         """
-        Where it would listen and does not.
+        Where it should listen and does not; empty if it listens.
         """
         return self._where if self._port is None else ""
 
-    def _found(self, port: IListeningPort) -> None:
+    def _bound(self, port: IListeningPort) -> None:
         self._port = port
-        self._say(None, port)
+        self._log_move(None, port)
 
-    def _do_without(self, failure: Failure) -> None:
+    def _go_without(self, failure: Failure) -> None:
         failure.trap(CannotListenError)
         error: Any = failure.value
-        told = _wanted(error), _cause(error)
-        if self._logged.is_new(told):
-            self._without(*told)
+        missing = _requested_place(error), _cause(error)
+        if self._logged.is_new(missing):
+            self._on_missing(*missing)
 
-    def _say(self, old: IListeningPort | None, new: IListeningPort | None) -> None:
+    def _log_move(self, old: IListeningPort | None, new: IListeningPort | None) -> None:
         if old is None and new is not None:
             self.log.info("listening on {place}", place=_place(new))
         elif old is not None and new is None:
@@ -225,7 +225,7 @@ class Listener(Service):
 
     def _why_not(self, error: CannotListenError) -> str:
         cause = error.socketError
-        place = _wanted(error)
+        place = _requested_place(error)
         here = _place(self._port)
         if here.endswith(f":{error.port}") and getattr(cause, "errno", None) == errno.EADDRINUSE:
             return (
@@ -239,7 +239,7 @@ def _cause(error: CannotListenError) -> str:
     return str(getattr(error.socketError, "strerror", None) or error.socketError).lower()
 
 
-def _wanted(error: CannotListenError) -> str:
+def _requested_place(error: CannotListenError) -> str:
     return f"{error.interface or '0.0.0.0'}:{error.port}"  # noqa: S104 - only said
 
 

@@ -1,5 +1,5 @@
 """
-The HTTP server around the resources.
+The site of a port: routing by whole path, and limits for every request and connection.
 """
 
 from __future__ import annotations
@@ -21,54 +21,53 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
-from itsjustintv.web.client_address import NO_PROXIES, Clients
+from itsjustintv.web.client_address import NO_PROXIES, ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry, client_network
-from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection, Refusal
+from itsjustintv.web.http1 import BodyTooLong, HTTP1Connection, RejectedConnection
 from itsjustintv.web.http2.stream import HTTP2Stream
 
 __all__ = ["HandlerResource", "LimitedSite", "RootResource", "make_site"]
 
-# Seconds between two looks at the connections, and between two lines about those that were turned away.
+# Seconds between two sweeps, and between two reports of what was rejected.
 _SWEEP = 1.0
-_QUIET = 10.0
+_REPORT_INTERVAL = 10.0
 
 _BANNER = b"itsjustintv - Twitch EventSub webhook bridge"
 _NOT_FOUND = b'{"status":"not found"}'
 
 
 def make_site(
-    root_resource: IResource, clock: IReactorTime, limits: ConnectionLimits, clients: Clients = NO_PROXIES
+    root_resource: IResource,
+    clock: IReactorTime,
+    limits: ConnectionLimits,
+    client_addresses: ClientAddresses = NO_PROXIES,
 ) -> LimitedSite:
     """
-    Build the factory to listen with, plainly or wrapped in TLS.
+    Build the factory of a site, to listen with in plain HTTP or within TLS.
 
-    :param root_resource: is asked first for every path; see :class:`RootResource`.
-    :param clients: tells on whose behalf a proxy calls; without it, nobody is believed.
+    :param root_resource: is asked for every path; see :class:`RootResource`.
+    :param client_addresses: without it no proxy is trusted.
     """
-    return LimitedSite(root_resource, clock, limits, clients)
+    return LimitedSite(root_resource, clock, limits, client_addresses)
 
 
 class RootResource(Resource):
     """
-    Sends each path to the resource that has it, and to nobody any other: ``/`` is a banner, the rest is not found.
+    Routes by whole path: ``/`` is a banner, every other unknown path is not found.
 
-    The exact table stands before Klein because routing by pattern would answer ``//twitch`` with a redirect, and
-    Twitch follows none.
+    There are no patterns and no redirects: ``//twitch`` is not found, and Twitch does not follow redirects.
     """
 
     isLeaf = True
 
     def __init__(self, resources: Mapping[bytes, IResource]) -> None:
         """
-        :param resources: by whole path, ``/twitch`` say. A Klein app routes the same whole path.
+        :param resources: by whole path, such as ``/twitch``.
         """
         super().__init__()
         self._resources = dict(resources)
 
     def render(self, request: server.Request) -> bytes | int:
-        """
-        Answer, or let the resource of this path do so.
-        """
         resource = self._resources.get(request.path)
         if resource is not None:
             answer: bytes | int = resource.render(request)
@@ -129,18 +128,13 @@ class HandlerResource(Resource):
 
 class LimitedRequest(server.Request):
     """
-    Twisted's request, without what nobody here needs.
+    Twisted's request without sessions, encoders and the version in ``Server``.
     """
 
     channel: HTTP1Connection | HTTP2Stream  # type: ignore[assignment]
     content: BytesIO
 
     def process(self) -> None:
-        """
-        Give the request to its resource.
-
-        Stands for Twisted's own, which names its version to everybody and prepares encoders, sessions and ``*``.
-        """
         self.site = self.channel.site
         self.prepath = []
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
@@ -151,68 +145,67 @@ class LimitedRequest(server.Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """
-        Keep a part of the body.
+        Store a part of the body.
 
-        :raises TooLong: when it is one part too many, which only happens to bodies that declared no length.
+        :raises BodyTooLong: the body exceeds the limit and had declared no length.
         """
-        if self.content.tell() + len(data) > self.channel.traffic.limits.body:
-            raise HeadTooLong
+        if self.content.tell() + len(data) > self.channel.registry.limits.body:
+            raise BodyTooLong
         self.content.write(data)
 
     def getClientAddress(self) -> IAddress:
         """
-        Name the client, behind whatever proxy that is trusted.
+        The client, behind trusted proxies.
         """
-        return self.channel.clients.of(self.channel.getPeer(), self.requestHeaders)
+        return self.channel.client_addresses.resolve(self.channel.getPeer(), self.requestHeaders)
 
     def getRequestHostname(self) -> bytes:
         """
-        Name the host without believing the ``Host`` header.
-
-        Nobody here builds addresses from it, and Klein would fail on a name that is not IDNA.
+        A constant: the ``Host`` header is not trusted, and no URL is built from it.
         """
         return b"localhost"
 
 
 class LimitedSite(server.Site):
     """
-    A site that keeps strangers within limits.
+    A site with limits. HTTP/1.1, unless :class:`~itsjustintv.web.factories.AlpnFactory` stands before it.
 
-    HTTP/1.1 only, unless TLS stands before it; see :class:`~itsjustintv.web.factories.AlpnFactory`. There is no access
-    log: it costs as much as the answer, and the resources log what they decide.
+    There is no access log: it costs as much as the answer, and the resources log what they decide.
 
-    :ivar traffic: the open connections and the counts.
+    :ivar registry: the open connections and the counts.
     """
 
     _log: ClassVar[Logger] = Logger()
     # Without the wrapper that would switch to an HTTP/2 that knows no limits.
     protocol = HTTP1Connection  # type: ignore[assignment]
     requestFactory = LimitedRequest
-    # Whoever listens says where; that there is a factory concerns nobody else.
+    # The listener logs where it listens; the factory has nothing to add.
     noisy = False
 
-    def __init__(self, resource: IResource, clock: IReactorTime, limits: ConnectionLimits, clients: Clients) -> None:
+    def __init__(
+        self, resource: IResource, clock: IReactorTime, limits: ConnectionLimits, client_addresses: ClientAddresses
+    ) -> None:
         # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
-        self.traffic = ConnectionRegistry(limits, clock)
-        self._clients = clients
-        self._sweeping = PeriodicService(clock, _SWEEP, "close connections that are late", self._sweep, now=False)
-        self._turned_away = 0
-        self._said: Counter[int] = Counter()
-        self._cut = 0
-        self._quiet_until = 0.0
+        self.registry = ConnectionRegistry(limits, clock)
+        self._client_addresses = client_addresses
+        self._sweep_loop = PeriodicService(clock, _SWEEP, "close connections that are late", self._sweep, now=False)
+        self._reported_rejected = 0
+        self._reported_refused: Counter[int] = Counter()
+        self._reported_timed_out = 0
+        self._next_report = 0.0
 
     def startFactory(self) -> None:
         """
-        Start looking after the connections. Twisted's own would open an access log.
+        Start the sweep. Twisted's own would open an access log.
         """
-        self._sweeping.startService()
+        self._sweep_loop.startService()
 
     def stopFactory(self) -> None:
         """
-        Stop looking after the connections; those that are open stay until their peers leave.
+        Stop the sweep; open connections stay until their clients close them.
         """
-        self._sweeping.stopService()
+        self._sweep_loop.stopService()
 
     def log(self, request: http.Request) -> None:
         """
@@ -221,68 +214,64 @@ class LimitedSite(server.Site):
 
     def logPrefix(self) -> str:
         """
-        Go by a name that an operator knows, in the lines that Twisted writes about ports.
+        The name in the lines that Twisted writes about ports.
         """
         return "http"
 
     def getContentFile(self, length: int | None) -> BytesIO:  # noqa: ARG002 - the name is Twisted's
         """
-        Keep a body in memory; Twisted would put a large one on disk, and none here is large.
+        Keep the body in memory: none here is large.
         """
         return BytesIO()
 
     def acceptableProtocols(self) -> list[bytes]:
-        """
-        Offer HTTP/1.1 and nothing else.
-        """
         return [b"http/1.1"]
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:  # type: ignore[override]
         """
-        Build a channel, or hang up when there are too many.
+        Build a connection, or one that closes at once when there are too many.
         """
-        caller = client_network(addr)
-        if not self.traffic.admit(caller):
-            return Refusal()
+        network = client_network(addr)
+        if not self.registry.admit(network):
+            return RejectedConnection()
         channel: HTTP1Connection = super().buildProtocol(addr)
-        channel.traffic = self.traffic
-        channel.clients = self._clients
-        channel.caller = caller
+        channel.registry = self.registry
+        channel.client_addresses = self._client_addresses
+        channel.network = network
         return channel
 
     def _sweep(self) -> None:
-        """
-        End what is late, and say what no resource can say since none has heard of it.
-        """
-        self.traffic.sweep()
-        now = self.traffic.clock.seconds()
-        if now >= self._quiet_until and self._tell():
-            self._quiet_until = now + _QUIET
+        self.registry.sweep()
+        now = self.registry.clock.seconds()
+        if now >= self._next_report and self._report():
+            self._next_report = now + _REPORT_INTERVAL
 
-    def _tell(self) -> bool:
+    def _report(self) -> bool:
         """
-        Say what was turned away, refused and cut since the last time.
-
-        :return: whether there was anything.
+        Log what was rejected since the last report. Returns whether there was anything.
         """
-        traffic = self.traffic
-        away, cut, refused = (
-            traffic.turned_away - self._turned_away,
-            traffic.slow - self._cut,
-            traffic.refused - self._said,
+        registry = self.registry
+        rejected, timed_out, refused = (
+            registry.rejected - self._reported_rejected,
+            registry.timed_out - self._reported_timed_out,
+            registry.refused - self._reported_refused,
         )
-        self._turned_away, self._cut, self._said = traffic.turned_away, traffic.slow, Counter(traffic.refused)
-        if away:
+        self._reported_rejected, self._reported_timed_out, self._reported_refused = (
+            registry.rejected,
+            registry.timed_out,
+            Counter(registry.refused),
+        )
+        if rejected:
             self._log.warn(
                 "rejected {count}: {limit} were open; unless this is an attack, put a proxy in front",
-                count=Counted(away, "connection"),
-                limit=traffic.limits.connections,
+                count=Counted(rejected, "connection"),
+                limit=registry.limits.connections,
             )
-        if cut:
+        if timed_out:
             self._log.info(
                 "dropped {count}: a request had not arrived within {limit}",
-                count=Counted(cut, "connection"),
-                limit=Seconds(traffic.limits.request),
+                count=Counted(timed_out, "connection"),
+                limit=Seconds(registry.limits.request),
             )
         for status, number in sorted(refused.items()):
             self._log.info(
@@ -290,15 +279,15 @@ class LimitedSite(server.Site):
                 count=Counted(number, "request"),
                 status=status,
                 reason=http.RESPONSES[status].decode("ascii").lower(),
-                measured=self._measured() if status == http.REQUEST_ENTITY_TOO_LARGE else "",
+                measured=self._describe_size() if status == http.REQUEST_ENTITY_TOO_LARGE else "",
             )
-        return bool(away or cut or refused)
+        return bool(rejected or timed_out or refused)
 
-    def _measured(self) -> str:
+    def _describe_size(self) -> str:
         """
-        How large the largest body was that was refused since the last line, as far as a head said, and the limit.
+        The largest body rejected since the last report, as its head said, and the limit.
         """
-        traffic = self.traffic
-        largest, traffic.largest = traffic.largest, 0
-        announced = f"{largest:,} bytes announced, " if largest else ""
-        return f" ({announced}limit {traffic.limits.body:,} bytes)"
+        registry = self.registry
+        largest, registry.largest_body = registry.largest_body, 0
+        declared_length = f"{largest:,} bytes announced, " if largest else ""
+        return f" ({declared_length}limit {registry.limits.body:,} bytes)"

@@ -116,7 +116,7 @@ class DoorTests(SynchronousTestCase):
         self.addCleanup(pulse.dismiss)
         paths = {b"/": room, b"/events": EventsResource(pulse, lambda _: "one")}
         self.site = make_site(
-            AdminResource(access, {}, paths, {b"/api/v1/": room}), clock, ConnectionLimits(declared=False)
+            AdminResource(access, {}, paths, {b"/api/v1/": room}), clock, ConnectionLimits(require_length=False)
         )
 
     def ask(self, *lines: bytes, body: bytes = b"") -> int:

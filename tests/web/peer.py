@@ -22,11 +22,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.web.connection_limits import ConnectionLimits
 from itsjustintv.web.factories import AlpnFactory
-from itsjustintv.web.http2.connection import HTTP2Channel
+from itsjustintv.web.http2.connection import HTTP2Connection
 from tests.web.test_http1 import Echo, Server
 
 LIMITS = ConnectionLimits(
-    body=1000, request=10.0, idle=60.0, connections=5, requests=5, streams=10, crowded=2, held=3000, drained=5000
+    body=1000,
+    request=10.0,
+    idle=60.0,
+    connections=5,
+    busy_from=5,
+    streams=10,
+    busy_streams=2,
+    buffered=3000,
+    discarded=5000,
 )
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -91,11 +99,11 @@ class Peer:
         self.h2.initiate_connection()
 
     @property
-    def channel(self) -> HTTP2Channel:
+    def channel(self) -> HTTP2Connection:
         """
         The server's end.
         """
-        channel: HTTP2Channel = self.protocol._channel
+        channel: HTTP2Connection = self.protocol._channel
         return channel
 
     def flush(self) -> None:
@@ -192,4 +200,4 @@ class HTTP2Case(SynchronousTestCase):
         self.resource = Echo(self.patient)
         self.server = Server(self.resource, limits=self.limits)
         self.peer = Peer(self.server)
-        self.traffic = self.server.site.traffic
+        self.registry = self.server.site.registry

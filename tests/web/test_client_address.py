@@ -13,14 +13,14 @@ from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.web.client_address import NO_PROXIES, Clients
+from itsjustintv.web.client_address import NO_PROXIES, ClientAddresses
 
 PROXY = IPv4Address("TCP", "10.0.0.1", 4711)
 STRANGER = IPv4Address("TCP", "198.51.100.7", 4711)
 TRUSTED = ("10.0.0.0/8", "2001:db8:1::/48")
 
 
-def host(peer: IAddress, clients: Clients | None = None, **headers: str | bytes | list[str]) -> str:
+def host(peer: IAddress, client_addresses: ClientAddresses | None = None, **headers: str | bytes | list[str]) -> str:
     """
     Tell whose a request with these headers is.
     """
@@ -28,7 +28,7 @@ def host(peer: IAddress, clients: Clients | None = None, **headers: str | bytes 
     for name, values in headers.items():
         for value in values if isinstance(values, list) else [values]:
             raw.addRawHeader(name.replace("_", "-"), value)
-    found = (clients or Clients(lambda: TRUSTED)).of(peer, raw)
+    found = (client_addresses or ClientAddresses(lambda: TRUSTED)).resolve(peer, raw)
     return str(getattr(found, "host", found))
 
 
@@ -137,7 +137,7 @@ class TrustTests(SynchronousTestCase):
         """
         Addresses of both kinds, also of IPv4 within IPv6; never one that is no address.
         """
-        clients = Clients(lambda: TRUSTED)
+        client_addresses = ClientAddresses(lambda: TRUSTED)
         for peer, trusted in (
             (PROXY, True),
             (STRANGER, False),
@@ -146,17 +146,17 @@ class TrustTests(SynchronousTestCase):
             (IPv6Address("TCP", "::ffff:10.1.2.3", 1), True),
             (UNIXAddress(b"/run/socket"), False),
         ):
-            self.assertEqual(clients.trusts(peer), trusted, peer)
+            self.assertEqual(client_addresses.trusts(peer), trusted, peer)
 
     def test_the_configuration_of_the_moment(self) -> None:
         """
         Whom a reload names is trusted from then on.
         """
         networks: tuple[str, ...] = ()
-        clients = Clients(lambda: networks)
-        self.assertFalse(clients.trusts(PROXY))
+        client_addresses = ClientAddresses(lambda: networks)
+        self.assertFalse(client_addresses.trusts(PROXY))
         networks = ("10.0.0.1",)
-        self.assertTrue(clients.trusts(PROXY))
+        self.assertTrue(client_addresses.trusts(PROXY))
 
 
 class AnythingTests(SynchronousTestCase):
@@ -177,7 +177,7 @@ class AnythingTests(SynchronousTestCase):
             raw.addRawHeader(b"X-Forwarded-For", each)
         for text in forwarded:
             raw.addRawHeader(b"Forwarded", text.encode())
-        self.assertTrue(IAddress.providedBy(Clients(lambda: TRUSTED).of(PROXY, raw)))
+        self.assertTrue(IAddress.providedBy(ClientAddresses(lambda: TRUSTED).resolve(PROXY, raw)))
 
     @given(st.text("0123456789abcdef:.,[] ", max_size=60))
     def test_a_claim_is_never_believed(self, claim: str) -> None:

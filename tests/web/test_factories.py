@@ -38,7 +38,7 @@ class VersionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.server = Server()
-        self.traffic = self.server.site.traffic
+        self.registry = self.server.site.registry
 
     def connect(self, agreed: bytes | None) -> tuple[Any, Agreed]:
         """
@@ -48,7 +48,7 @@ class VersionTests(SynchronousTestCase):
         assert protocol is not None
         transport = Agreed(agreed)
         protocol.makeConnection(transport)
-        self.assertEqual(len(self.traffic.open), 1)
+        self.assertEqual(len(self.registry.open), 1)
         protocol.handshakeCompleted()  # type: ignore[attr-defined]
         return protocol, transport
 
@@ -69,9 +69,9 @@ class VersionTests(SynchronousTestCase):
         protocol, transport = self.connect(b"h2")
         protocol.dataReceived(GREETING)
         self.assertEqual(transport.value()[3:9], SETTINGS)
-        self.assertEqual(len(self.traffic.open), 1)
+        self.assertEqual(len(self.registry.open), 1)
         protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(len(self.traffic.open), 0)
+        self.assertEqual(len(self.registry.open), 0)
 
     def test_a_handshake_has_the_time_of_a_request(self) -> None:
         """
@@ -90,7 +90,7 @@ class VersionTests(SynchronousTestCase):
         """
         for number in range(3):
             self.server.site.buildProtocol(ADDRESS).makeConnection(Agreed(None))
-            self.assertEqual(len(self.traffic.open), number + 1)
+            self.assertEqual(len(self.registry.open), number + 1)
         protocol = AlpnFactory(self.server.site, lambda: True).buildProtocol(ADDRESS)
         assert protocol is not None
         transport = Agreed(b"h2")

@@ -36,11 +36,11 @@ class Echo(Resource):
     def __init__(self, patient: bool = False) -> None:
         super().__init__()
         self.patient = patient
-        self.waiting: list[Request] = []
+        self.unsent: list[Request] = []
 
     def render(self, request: Request) -> bytes | int:
         if self.patient:
-            self.waiting.append(request)
+            self.unsent.append(request)
             return NOT_DONE_YET
         body: bytes = request.content.read()
         return request.method + b" " + body
@@ -127,7 +127,7 @@ class LengthTests(SynchronousTestCase):
         self.assertEqual((status(head), body), (413, b'{"status":"request entity too large"}'))
         self.assertIn(b"Content-Length: %d" % len(body), head)
         self.assertTrue(transport.disconnecting)
-        self.assertEqual(server.site.traffic.refused, {413: 1})
+        self.assertEqual(server.site.registry.refused, {413: 1})
 
     def test_longer_body_in_chunks_is_refused(self) -> None:
         """
@@ -151,7 +151,7 @@ class LengthTests(SynchronousTestCase):
         """
         Where a POST need not say how long it is, one that says nothing has no body, as RFC 9112 has it.
         """
-        server = Server(limits=ConnectionLimits(declared=False))
+        server = Server(limits=ConnectionLimits(require_length=False))
         answer = server.exchange(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual((status(answer), answer.rpartition(b"\r\n")[2]), (200, b"POST "))
         self.assertEqual(status(Server().exchange(post(b""))), 200)
@@ -207,7 +207,7 @@ class FramingTests(SynchronousTestCase):
             server = Server()
             answer = server.exchange(b"POST / HTTP/1.1\r\n" + headers + b"\r\n" + b"hello")
             self.assertEqual((status(answer), answer.count(b"HTTP/1.1")), (400, 1), headers)
-            self.assertEqual(server.site.traffic.refused, {400: 1})
+            self.assertEqual(server.site.registry.refused, {400: 1})
 
     def test_broken_chunks_are_refused(self) -> None:
         """
@@ -243,10 +243,10 @@ class FramingTests(SynchronousTestCase):
         server = Server(Echo(patient=True))
         channel, transport = server.connect()
         channel.dataReceived(post(b"one") + post(b"two"))
-        [first] = server.resource.waiting
+        [first] = server.resource.unsent
         first.write(b"1")
         first.finish()
-        [_, second] = server.resource.waiting
+        [_, second] = server.resource.unsent
         self.assertEqual(second.content.read(), b"two")
         self.assertEqual(transport.value().count(b"HTTP/1.1"), 1)
 
@@ -270,7 +270,7 @@ class TimeTests(SynchronousTestCase):
             channel.dataReceived(request[9:200])
             server.pass_time(1)
             self.assertTrue(transport.disconnecting)
-            self.assertEqual((transport.value(), server.site.traffic.slow), (b"", 1))
+            self.assertEqual((transport.value(), server.site.registry.timed_out), (b"", 1))
 
     def test_silent_connection_is_closed(self) -> None:
         """
@@ -295,7 +295,7 @@ class TimeTests(SynchronousTestCase):
             self.assertFalse(transport.disconnecting)
         server.pass_time(1)
         self.assertTrue(transport.disconnecting)
-        self.assertEqual(server.site.traffic.slow, 0)
+        self.assertEqual(server.site.registry.timed_out, 0)
 
     def test_beginning_of_the_next_request_is_no_idleness(self) -> None:
         """
@@ -317,7 +317,7 @@ class TimeTests(SynchronousTestCase):
         channel.dataReceived(post(b"x"))
         server.pass_time(600)
         self.assertFalse(transport.disconnecting)
-        [request] = server.resource.waiting
+        [request] = server.resource.unsent
         request.finish()
         server.pass_time(59)
         self.assertFalse(transport.disconnecting)
@@ -334,7 +334,7 @@ class TimeTests(SynchronousTestCase):
         self.assertFalse(transport.disconnected)
         server.pass_time(1)
         self.assertTrue(transport.disconnected)
-        self.assertEqual(server.site.traffic.slow, 0)
+        self.assertEqual(server.site.registry.timed_out, 0)
 
     def test_slow_connection_is_counted_once(self) -> None:
         """
@@ -344,7 +344,7 @@ class TimeTests(SynchronousTestCase):
         channel, transport = server.connect()
         channel.dataReceived(b"P")
         server.pass_time(20)
-        self.assertEqual((transport.disconnected, server.site.traffic.slow), (True, 1))
+        self.assertEqual((transport.disconnected, server.site.registry.timed_out), (True, 1))
 
     def test_no_timer_for_a_request(self) -> None:
         """
@@ -389,7 +389,7 @@ class CountTests(SynchronousTestCase):
         channels = [server.connect()[0] for _ in range(3)]
         _, transport = server.connect()
         self.assertTrue(transport.disconnecting)
-        self.assertEqual((len(server.site.traffic.open), server.site.traffic.turned_away), (3, 1))
+        self.assertEqual((len(server.site.registry.open), server.site.registry.rejected), (3, 1))
         channels[0].connectionLost(Failure(ConnectionDone()))
         _, transport = server.connect()
         self.assertFalse(transport.disconnecting)
@@ -401,7 +401,7 @@ class CountTests(SynchronousTestCase):
         server = Server(Echo(patient=True))
         channel, _ = server.connect()
         channel.dataReceived(post(b"x"))
-        gone: Deferred[None] = server.resource.waiting[0].notifyFinish()
+        gone: Deferred[None] = server.resource.unsent[0].notifyFinish()
         channel.connectionLost(Failure(ConnectionDone()))
         self.failureResultOf(gone, ConnectionDone)
-        self.assertEqual(server.site.traffic.open, set())
+        self.assertEqual(server.site.registry.open, set())

@@ -81,16 +81,16 @@ class ListenerTests(TestCase):
         """
         Open a connection that is closed with the test.
         """
-        caller = Caller()
-        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=5), caller)
+        network = Caller()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=5), network)
 
         def leave() -> Deferred[None]:
-            assert caller.transport is not None
-            caller.transport.loseConnection()
-            return caller.left
+            assert network.transport is not None
+            network.transport.loseConnection()
+            return network.left
 
         self.addCleanup(leave)
-        return caller
+        return network
 
     async def refused(self, port: int) -> None:
         """
@@ -141,10 +141,10 @@ class ListenerTests(TestCase):
         """
         Whoever is connected when the door moves is still served.
         """
-        caller = await self.call(self.number())
-        self.assertEqual(await caller.ask(b"before"), b"before")
+        network = await self.call(self.number())
+        self.assertEqual(await network.ask(b"before"), b"before")
         await self.listener.move(f"tcp:{await self.free()}:interface=127.0.0.1")
-        self.assertEqual(await caller.ask(b"after"), b"after")
+        self.assertEqual(await network.ask(b"after"), b"after")
 
     async def test_a_taken_port_keeps_the_old_place(self) -> None:
         """
@@ -208,12 +208,12 @@ class ListenerTests(TestCase):
         new = await self.free()
         with capturedLogs() as logs:
             await listener.move(f"tcp:{new}:interface=127.0.0.1")
-            caller = await self.call(new)
+            network = await self.call(new)
             (await listener.prepare(""))(False)
             await self.call(new)
             await listener.move("")
         await self.refused(new)
-        self.assertEqual(await caller.ask(b"hello"), b"hello")
+        self.assertEqual(await network.ask(b"hello"), b"hello")
         said = [formatEvent(event) for event in logs]
         self.assertIn(f"listening on 127.0.0.1:{new}", said)
         self.assertIn(f"stopped listening on 127.0.0.1:{new}; open connections continue", said)
@@ -237,29 +237,29 @@ class ListenerTests(TestCase):
         each place, and it is had at the next try after the other has left it.
         """
         holder = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
-        held, also = self.number(holder), self.taken()
+        buffered, also = self.number(holder), self.taken()
         told: list[tuple[str, str]] = []
         listener = Listener(
-            lambda: f"tcp:{held}:interface=127.0.0.1",
+            lambda: f"tcp:{buffered}:interface=127.0.0.1",
             self.factory,
             reactor,
-            needed=lambda: False,
-            without=lambda *what: told.append(what),
+            is_required=lambda: False,
+            on_missing=lambda *what: told.append(what),
         )
         self.addCleanup(listener.stopService)
         listener.privilegedStartService()
         listener.startService()
         listener.retry()
-        for port in (also, held):
+        for port in (also, buffered):
             (await listener.prepare(f"tcp:{port}:interface=127.0.0.1", needed=False))(True)
             listener.retry()
-        self.assertEqual(told, [(f"127.0.0.1:{port}", "address already in use") for port in (held, also, held)])
+        self.assertEqual(told, [(f"127.0.0.1:{port}", "address already in use") for port in (buffered, also, buffered)])
         self.assertIsNone(listener.port)
         await holder.stopListening()
         with capturedLogs() as logs:
             listener.retry()
-        self.assertIn(f"listening on 127.0.0.1:{held}", [formatEvent(event) for event in logs])
-        self.assertEqual(await (await self.call(held)).ask(b"hello"), b"hello")
+        self.assertIn(f"listening on 127.0.0.1:{buffered}", [formatEvent(event) for event in logs])
+        self.assertEqual(await (await self.call(buffered)).ask(b"hello"), b"hello")
 
     async def test_our_own_port_on_every_interface_where_it_is_not_needed(self) -> None:
         """

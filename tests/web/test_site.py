@@ -314,11 +314,11 @@ class SocketTests(TestCase):
         client = await self.connect()
         for number, byte in enumerate(post(b"x" * 1000)[:10]):
             client.transport.write(bytes([byte]))
-            await self.until(lambda: any(channel._reading for channel in self.site.traffic.open))
+            await self.until(lambda: any(channel._reading for channel in self.site.registry.open))
             self.assertFalse(client.closed.called, number)
             self.clock.advance(1)
         self.assertEqual(await client.closed, b"")
-        self.assertEqual(self.site.traffic.slow, 1)
+        self.assertEqual(self.site.registry.timed_out, 1)
 
     async def test_server_stops_reading_what_is_too_long(self) -> None:
         """
@@ -343,7 +343,7 @@ class SocketTests(TestCase):
                         break
                     await deferLater(reactor, 0, lambda: None)
             self.assertLess(sent, 16_000_000)
-        self.assertEqual(self.site.traffic.refused, {413: 2})
+        self.assertEqual(self.site.registry.refused, {413: 2})
 
     async def test_refusal_reaches_the_sender(self) -> None:
         """
@@ -368,11 +368,11 @@ class SocketTests(TestCase):
             client = await self.connect()
             client.transport.pauseProducing()
             client.transport.write(head + b"x" * 600_000)
-            await self.until(lambda: any(channel._drained > 100_000 for channel in self.site.traffic.open))
+            await self.until(lambda: any(channel._discarded > 100_000 for channel in self.site.registry.open))
             client.transport.resumeProducing()
             self.assertTrue((await client.closed).startswith(b"HTTP/1.1 413 "))
             self.assertTrue(client.reason.check(ConnectionDone), client.reason)
-            await self.until(lambda: not self.site.traffic.open)
+            await self.until(lambda: not self.site.registry.open)
 
     async def test_one_connection_too_many(self) -> None:
         """
@@ -385,13 +385,13 @@ class SocketTests(TestCase):
             setrlimit(RLIMIT_NOFILE, (2100, hard))
             self.addCleanup(setrlimit, RLIMIT_NOFILE, (soft, hard))
         self.listen(ConnectionLimits())
-        clients = [await self.connect() for _ in range(1000)]
-        await self.until(lambda: len(self.site.traffic.open) == 1000)
+        client_addresses = [await self.connect() for _ in range(1000)]
+        await self.until(lambda: len(self.site.registry.open) == 1000)
         one_too_many = await self.connect()
         self.assertEqual(await one_too_many.closed, b"")
-        self.assertEqual(self.site.traffic.turned_away, 1)
-        clients[999].transport.write(post(b"still here"))
-        await self.until(lambda: clients[999].received.endswith(b"POST still here"))
+        self.assertEqual(self.site.registry.rejected, 1)
+        client_addresses[999].transport.write(post(b"still here"))
+        await self.until(lambda: client_addresses[999].received.endswith(b"POST still here"))
 
     async def test_limits_hold_behind_tls(self) -> None:
         """
@@ -409,4 +409,4 @@ class SocketTests(TestCase):
         answer = await client.closed
         self.assertEqual(answer.count(b"HTTP/1.1"), 2)
         self.assertIn(b"HTTP/1.1 411 ", answer)
-        await self.until(lambda: not self.site.traffic.open)
+        await self.until(lambda: not self.site.registry.open)

@@ -1,7 +1,6 @@
 """
-One HTTP/2 connection, held to the limits of those in HTTP/1.1.
-
-What frames mean, how headers are compressed and windows opened is h2's affair; what a stranger may cost is ours.
+One HTTP/2 connection, with the same limits as one in HTTP/1.1. h2 knows the protocol; what a peer may cost is
+limited here.
 """
 
 from __future__ import annotations
@@ -21,378 +20,356 @@ from twisted.web import http, server
 from zope.interface import implementer
 
 from itsjustintv.web.connection import BaseConnection
-from itsjustintv.web.http1 import HeadTooLong, HTTP1Connection
+from itsjustintv.web.http1 import BodyTooLong, HTTP1Connection
 from itsjustintv.web.http2.flow_limit import AbuseBudget, FrameReader
-from itsjustintv.web.http2.frames import FRAME, HEAD, HEADERS, Frames, FrameTooLong, Framing
+from itsjustintv.web.http2.frames import FRAME, HEAD, HEADERS, BoundedH2Connection, FrameSplitter, FrameTooLong
 from itsjustintv.web.http2.stream import Field, HTTP2Stream, size_of
 
-__all__ = ["HTTP2Channel"]
+__all__ = ["HTTP2Connection"]
 
-# A part of a body is worth its frame if it is not smaller.
-_WORTH = 512
-# What a stream costs that is given up, and what a request is worth, beside its frame. A head that is longer than usual
-# costs more; a few bytes may stand for all of it.
-_GIVEN_UP = 10
-_ASKED = 5
-_USUAL, _MORE = 1024, 256
+# Bytes from which on a part of a body pays for its frame.
+_USEFUL_PART = 512
+# What a reset stream costs and a whole request restores, beside the cost of its frames. A long head costs more: with
+# header compression a few bytes may stand for all of it.
+_RESET_COST = 10
+_REQUEST_CREDIT = 5
+_FREE_HEAD, _HEAD_UNIT = 1024, 256
 
 
 @implementer(IPushProducer)
-class HTTP2Channel(BaseConnection, Protocol):
+class HTTP2Connection(BaseConnection, Protocol):
     """
     A connection with many requests at a time.
-
-    :ivar site: what answers them.
     """
 
     transport: Any
     site: server.Site
     requestFactory: Any
 
-    def __init__(self, before: HTTP1Connection) -> None:
+    def __init__(self, http1: HTTP1Connection) -> None:
         """
-        :param before: the connection as it was before it was known what it would speak.
+        :param http1: the connection before its version was negotiated.
         """
-        self.site, self.requestFactory = before.site, before.requestFactory
-        self.traffic, self.clients, self.caller = before.traffic, before.clients, before.caller
-        self._frames = Frames(FRAME, HEAD)
-        self._framing = Framing(self.traffic.limits.streams)
-        self._patience = AbuseBudget(self.traffic.clock)
+        self.site, self.requestFactory = http1.site, http1.requestFactory
+        self.registry, self.client_addresses, self.network = http1.registry, http1.client_addresses, http1.network
+        self._frames = FrameSplitter(FRAME, HEAD)
+        self._h2 = BoundedH2Connection(self.registry.limits.streams)
+        self._budget = AbuseBudget(self.registry.clock)
         self._streams: dict[int, HTTP2Stream] = {}
-        self._held = 0
-        self._parting = False
+        self._buffered = 0
+        self._peer_leaving = False
 
     def connectionMade(self) -> None:
-        """
-        Say what may be sent, and start the time in which the first request must begin.
-        """
-        self.traffic.enter(self)
-        limits, clock = self.traffic.limits, self.traffic.clock
-        self._grant(limits.request)
-        self._inflow = FrameReader(self._frames, self._listen, self.transport, clock, limits.request)
+        self.registry.add(self)
+        limits, clock = self.registry.limits, self.registry.clock
+        self._expire_in(limits.request)
+        self._reader = FrameReader(self._frames, self._receive_frames, self.transport, clock, limits.request)
         self.transport.registerProducer(self, True)
-        self._framing.initiate_connection()
+        self._h2.initiate_connection()
         self._send()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Make room for another connection.
-        """
-        self._leaving = True
-        self.traffic.leave(self)
-        self._inflow.lose()
+        self._closing = True
+        self.registry.remove(self)
+        self._reader.abandon()
         for stream in tuple(self._streams.values()):
-            self._forget(stream)
-            stream.lost(reason)
+            self._remove_stream(stream)
+            stream.connection_lost(reason)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Read frames, unless the connection is being closed; TLS goes on to deliver what a peer sends after that.
+        Read, unless the connection is being closed: TLS still delivers what the peer sends then.
         """
-        if self._leaving:
-            self._drain(len(data))
+        if self._closing:
+            self._discard(len(data))
             return
-        self._inflow.add(data)
+        self._reader.add(data)
 
-    # The flow of bytes: whoever does not read is not read from
+    # Flow control: a peer that does not read is not read from
 
     def pauseProducing(self) -> None:
         """
-        Read no more until the peer has read.
+        The peer does not read: stop reading from it.
         """
-        self._inflow.block()
+        self._reader.pause()
 
     def resumeProducing(self) -> None:
-        """
-        Read on.
-        """
-        self._inflow.unblock()
+        self._reader.resume()
 
-    def stopProducing(self) -> None:
-        """
-        Nothing is produced unasked.
-        """
+    def stopProducing(self) -> None: ...
 
     # One of many connections
 
     @property
     def deadline(self) -> float:
         """
-        When its time is up; infinite while all its requests are answered.
+        When the connection expires; infinite while all its requests are processed.
         """
-        if self._leaving:
-            return self._until
-        return min(self._inflow.due, min((stream.due for stream in self._streams.values()), default=self._until))
+        if self._closing:
+            return self._expires_at
+        return min(self._reader.due, min((stream.due for stream in self._streams.values()), default=self._expires_at))
 
-    def cut(self) -> None:
-        """
-        End the connection at once.
-        """
-        self._inflow.lose()
-        super().cut()
+    def abort(self) -> None:
+        self._reader.abandon()
+        super().abort()
 
     def expire(self, now: float) -> None:
         """
-        End the connection if its time is up: an idle one politely, a slow one at once.
+        Close an idle connection politely, drop a slow one.
         """
         late = [stream for stream in self._streams.values() if stream.due <= now]
         for stream in late:
-            if stream.over:
-                self._drop(stream, ErrorCodes.NO_ERROR)
+            if stream.is_sent:
+                self._reset_stream(stream, ErrorCodes.NO_ERROR)
         if now < self.deadline:
             return
-        slow = self._inflow.due <= now or any(not each.answered for each in late)
-        if self._leaving or self._streams or slow:
-            self.traffic.slow += not self._leaving and slow
-            self.cut()
+        slow = self._reader.due <= now or any(not each.answered for each in late)
+        if self._closing or self._streams or slow:
+            self.registry.timed_out += not self._closing and slow
+            self.abort()
         else:
             self._close(ErrorCodes.NO_ERROR)
 
     # What streams ask of it
 
-    def answer(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None:
+    def send_head(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None:
         """
-        Send the head of an answer, if anybody waits for it.
+        Send the head of an answer, if the stream is still open.
         """
-        if self._framing.say(stream.number, fields):
+        if self._h2.send_head(stream.number, fields):
             self._send()
         else:
-            # Nobody listens any more, or it is no head that HTTP/2 knows. Without one there is no answer.
-            self._drop(stream, ErrorCodes.INTERNAL_ERROR)
+            # The stream is closed, or the head is invalid in HTTP/2. Without one there is no answer.
+            self._reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
 
-    def pour(self, stream: HTTP2Stream) -> None:
+    def send_body(self, stream: HTTP2Stream) -> None:
         """
-        Send as much of an answer as the peer allows, and its end when there is no more.
+        Send as much of an answer as the peer's window allows, and its end when all is sent.
         """
         if stream.number not in self._streams:
             return
-        waiting = len(stream.waiting)
-        poured = self._framing.pour(stream.number, stream.waiting)
-        if stream.answered and (len(stream.waiting) < waiting or stream.due == inf):
+        waiting = len(stream.unsent)
+        sent = self._h2.send_body(stream.number, stream.unsent)
+        if stream.answered and (len(stream.unsent) < waiting or stream.due == inf):
             # Only to take something of an answer gives more time for the rest.
-            stream.due = self.traffic.clock.seconds() + self.traffic.limits.idle
-        if poured and stream.over:
-            self._framing.finish(stream.number)
-            if stream.arrived:
-                self._forget(stream)
+            stream.due = self.registry.clock.seconds() + self.registry.limits.idle
+        if sent and stream.is_sent:
+            self._h2.finish(stream.number)
+            if stream.is_received:
+                self._remove_stream(stream)
             else:
                 # What is sent all the same is thrown away: some listen only when they have said everything.
-                stream.due = self.traffic.clock.seconds() + self.traffic.limits.request
+                stream.due = self.registry.clock.seconds() + self.registry.limits.request
         self._send()
 
     def reset(self, stream: HTTP2Stream) -> None:
         """
-        End a stream in the middle of its answer, or without one.
+        Reset a stream whose request closes its connection before its answer is complete.
         """
-        self._drop(stream, ErrorCodes.INTERNAL_ERROR)
+        self._reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
         gone = Failure(ConnectionLost("the request has ended its connection"))
-        self.traffic.clock.callLater(0, stream.lost, gone)
+        self.registry.clock.callLater(0, stream.connection_lost, gone)
 
     # What the peer says
 
-    def _listen(self, frames: Iterable[bytes]) -> None:
+    def _receive_frames(self, frames: Iterable[bytes]) -> None:
         try:
             for frame in frames:
-                self._hear(frame)
+                self._receive_frame(frame)
         except FrameTooLong:
-            self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
+            self._reject_connection(ErrorCodes.FRAME_SIZE_ERROR)
             return
         self._send()
 
-    def _hear(self, frame: bytes) -> None:
-        """
-        Take one frame. Each is borne, and what is of use makes up for it.
-        """
-        self._patience.wear(1)
-        if self._frames.is_farewell(frame):
+    def _receive_frame(self, frame: bytes) -> None:
+        self._budget.spend(1)
+        if self._frames.is_goaway(frame):
             # After it h2 would say nothing more, and there may be answers that are waited for (RFC 9113, section 6.8).
-            self._parting = True
-            self._part()
+            self._peer_leaving = True
+            self._close_if_done()
         else:
-            self._understand(frame)
-        if self._patience.exhausted and not self._leaving:
-            self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._process_frame(frame)
+        if self._budget.exhausted and not self._closing:
+            self._reject_connection(ErrorCodes.ENHANCE_YOUR_CALM)
 
-    def _understand(self, frame: bytes) -> None:
+    def _process_frame(self, frame: bytes) -> None:
         try:
-            heard = self._framing.receive_data(frame)
+            received = self._h2.receive_data(frame)
         except ProtocolError:
             # That and why it ends the connection is said by h2.
-            self._refuse(None)
+            self._reject_connection(None)
             return
-        if not heard and frame[3] == HEADERS:
+        if not received and frame[3] == HEADERS:
             # It was read all the same, for a stream that is over.
-            self._patience.wear(_GIVEN_UP)
-        for event in heard:
-            what = self._HEARD.get(type(event))
-            if what is not None:
-                what(self, event)
+            self._budget.spend(_RESET_COST)
+        for event in received:
+            handler = self._HANDLERS.get(type(event))
+            if handler is not None:
+                handler(self, event)
 
     def _requested(self, event: events.RequestReceived) -> None:
-        limits, number = self.traffic.limits, event.stream_id or 0
-        size = self._bear(event)
-        if self.traffic.streams >= limits.requests and len(self._streams) >= limits.crowded:
-            self._turn_away(number)
+        limits, number = self.registry.limits, event.stream_id or 0
+        size = self._charge_head(event)
+        if self.registry.streams >= limits.busy_from and len(self._streams) >= limits.busy_streams:
+            self._refuse_stream(number)
             return
-        stream = HTTP2Stream(number, self, self.traffic.clock.seconds() + limits.request, size)
+        stream = HTTP2Stream(number, self, self.registry.clock.seconds() + limits.request, size)
         self._streams[number] = stream
-        self.traffic.streams += 1
-        self._held += size
-        refusal = stream.begin(event.headers or ())
+        self.registry.streams += 1
+        self._buffered += size
+        refusal = stream.receive_head(event.headers or ())
         if refusal is not None:
-            self._turn_down(stream, refusal)
-        elif self._held > limits.held:
-            self._turn_away(number)
-        elif event.stream_ended is None and stream.invites():
-            self._framing.say(number, [(b":status", b"100")])
+            self._reject_request(stream, refusal)
+        elif self._buffered > limits.buffered:
+            self._refuse_stream(number)
+        elif event.stream_ended is None and stream.expects_continue():
+            self._h2.send_head(number, [(b":status", b"100")])
 
-    def _bear(self, event: events.RequestReceived | events.TrailersReceived) -> int:
+    def _charge_head(self, event: events.RequestReceived | events.TrailersReceived) -> int:
         """
-        Bear a head, or trailers, which are heads as well.
-
-        :return: its size, in bytes.
+        Charge the budget for a head, or trailers. Returns its size in bytes.
         """
         size = size_of(event.headers or ())
-        self._patience.wear(max(0, size - _USUAL) / _MORE)
+        self._budget.spend(max(0, size - _FREE_HEAD) / _HEAD_UNIT)
         return size
 
-    def _got(self, event: events.DataReceived) -> None:
+    def _data_received(self, event: events.DataReceived) -> None:
         number, data = event.stream_id or 0, event.data or b""
-        self._framing.taken(number, event.flow_controlled_length or 0)
+        self._h2.acknowledge(number, event.flow_controlled_length or 0)
         stream = self._streams.get(number)
         if stream is None:
             return
-        if len(data) >= _WORTH:
-            self._patience.restore(1)
+        if len(data) >= _USEFUL_PART:
+            self._budget.restore(1)
         if stream.answered:
-            stream.drained += len(data)
-            if stream.drained > self.traffic.limits.drained:
-                self._drop(stream, ErrorCodes.NO_ERROR)
+            stream.discarded += len(data)
+            if stream.discarded > self.registry.limits.discarded:
+                self._reset_stream(stream, ErrorCodes.NO_ERROR)
             return
-        before = stream.held
+        http1 = stream.buffered
         try:
-            stream.take(data)
-        except HeadTooLong:
-            self._turn_down(stream, http.REQUEST_ENTITY_TOO_LARGE)
+            stream.receive_body(data)
+        except BodyTooLong:
+            self._reject_request(stream, http.REQUEST_ENTITY_TOO_LARGE)
             return
-        self._held += stream.held - before
-        if self._held > self.traffic.limits.held:
-            self._turn_away(number)
+        self._buffered += stream.buffered - http1
+        if self._buffered > self.registry.limits.buffered:
+            self._refuse_stream(number)
 
-    def _ended(self, event: events.StreamEnded) -> None:
+    def _stream_ended(self, event: events.StreamEnded) -> None:
         stream = self._streams.get(event.stream_id or 0)
         if stream is None:
             return
-        stream.arrived = True
+        stream.is_received = True
         if stream.answered:
-            if stream.over:
-                self._forget(stream)
-        elif stream.as_declared:
-            self._patience.restore(_ASKED)
+            if stream.is_sent:
+                self._remove_stream(stream)
+        elif stream.has_declared_length:
+            self._budget.restore(_REQUEST_CREDIT)
             stream.complete()
         else:
-            self._turn_down(stream, http.BAD_REQUEST)
+            self._reject_request(stream, http.BAD_REQUEST)
 
-    def _given_up(self, event: events.StreamReset) -> None:
-        self._patience.wear(_GIVEN_UP)
+    def _stream_reset(self, event: events.StreamReset) -> None:
+        self._budget.spend(_RESET_COST)
         stream = self._streams.get(event.stream_id or 0)
         if stream is not None:
-            self._forget(stream)
-            stream.lost(Failure(ConnectionLost("the peer has given the request up")))
+            self._remove_stream(stream)
+            stream.connection_lost(Failure(ConnectionLost("the peer has given the request up")))
 
-    def _opened(self, event: events.WindowUpdated | events.RemoteSettingsChanged) -> None:
-        self._framing.settle()
+    def _window_opened(self, event: events.WindowUpdated | events.RemoteSettingsChanged) -> None:
+        self._h2.limit_table_updates()
         number = getattr(event, "stream_id", 0)
         for stream in [self._streams.get(number)] if number else tuple(self._streams.values()):
-            if stream is not None and stream.waiting:
-                self.pour(stream)
+            if stream is not None and stream.unsent:
+                self.send_body(stream)
 
-    _HEARD: ClassVar[dict[type[events.Event], Callable[[Any, Any], object]]] = {
+    _HANDLERS: ClassVar[dict[type[events.Event], Callable[[Any, Any], object]]] = {
         events.RequestReceived: _requested,
-        events.TrailersReceived: _bear,
-        events.DataReceived: _got,
-        events.StreamEnded: _ended,
-        events.StreamReset: _given_up,
-        events.WindowUpdated: _opened,
-        events.RemoteSettingsChanged: _opened,
+        events.TrailersReceived: _charge_head,
+        events.DataReceived: _data_received,
+        events.StreamEnded: _stream_ended,
+        events.StreamReset: _stream_reset,
+        events.WindowUpdated: _window_opened,
+        events.RemoteSettingsChanged: _window_opened,
     }
 
     # What is said to the peer
 
-    def _turn_down(self, stream: HTTP2Stream, status: int) -> None:
+    def _reject_request(self, stream: HTTP2Stream, status: int) -> None:
         """
-        Refuse a request by its head or its length.
+        Answer a request with an error, by its head or its length.
         """
-        body = self.traffic.refuse(status, stream.announced if status == http.REQUEST_ENTITY_TOO_LARGE else 0)
-        self._held -= stream.let_go()
-        self._framing.let_end(stream.number)
+        body = self.registry.refuse(status, stream.declared_length if status == http.REQUEST_ENTITY_TOO_LARGE else 0)
+        self._buffered -= stream.discard_request()
+        self._h2.accept_any_length(stream.number)
         head = [
             (b":status", b"%d" % status),
-            *self.traffic.imprinted(),
+            *self.registry.header_fields(),
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
         ]
-        if self._framing.say(stream.number, head):
-            stream.waiting += body
-            self.pour(stream)
+        if self._h2.send_head(stream.number, head):
+            stream.unsent += body
+            self.send_body(stream)
 
-    def _turn_away(self, number: int) -> None:
+    def _refuse_stream(self, number: int) -> None:
         """
-        Refuse a request for which there is no room, so that the peer may send it again (RFC 9113, section 8.7).
+        Refuse a request for lack of room, so that the peer may send it again (RFC 9113, section 8.7).
         """
-        self.traffic.refuse(http.SERVICE_UNAVAILABLE)
-        self._framing.give_up(number, ErrorCodes.REFUSED_STREAM)
+        self.registry.refuse(http.SERVICE_UNAVAILABLE)
+        self._h2.reset(number, ErrorCodes.REFUSED_STREAM)
         stream = self._streams.get(number)
         if stream is not None:
-            self._forget(stream)
+            self._remove_stream(stream)
 
-    def _refuse(self, why: ErrorCodes | None) -> None:
+    def _reject_connection(self, why: ErrorCodes | None) -> None:
         """
-        Refuse the connection as a whole.
+        Close the connection for an error.
 
-        :param why: said to the peer; ``None`` if that has been done.
+        :param why: the code for the peer; ``None`` if h2 has sent it.
         """
-        self.traffic.refuse(http.BAD_REQUEST)
+        self.registry.refuse(http.BAD_REQUEST)
         self._close(why)
 
-    def _part(self) -> None:
+    def _close_if_done(self) -> None:
         """
-        Close once there is nothing left to answer, if the peer is about to leave.
+        Close if the peer is leaving and every answer is sent.
         """
-        if self._parting and not self._streams and not self._leaving:
+        if self._peer_leaving and not self._streams and not self._closing:
             self._close(ErrorCodes.NO_ERROR)
 
     def _close(self, why: ErrorCodes | None) -> None:
         """
-        Close, and allow the peer some time to take its leave.
+        Close, and give the peer time to close its side.
         """
         if why is not None:
-            self._framing.close_connection(why)
+            self._h2.close_connection(why)
         self._send()
-        self._leaving = True
-        self._grant(self.traffic.limits.request)
+        self._closing = True
+        self._expire_in(self.registry.limits.request)
         self.transport.unregisterProducer()
-        self._inflow.end()
+        self._reader.stop()
         self.transport.loseConnection()
 
-    def _drop(self, stream: HTTP2Stream, why: ErrorCodes) -> None:
+    def _reset_stream(self, stream: HTTP2Stream, why: ErrorCodes) -> None:
         """
-        Have nothing more to do with a request, whether it has been answered (RFC 9113, section 8.1) or will not be.
+        Reset a stream, whether its request has been answered (RFC 9113, section 8.1) or will not be.
         """
         if stream.number in self._streams:
-            self._framing.give_up(stream.number, why)
-            self._forget(stream)
+            self._h2.reset(stream.number, why)
+            self._remove_stream(stream)
             self._send()
 
-    def _forget(self, stream: HTTP2Stream) -> None:
+    def _remove_stream(self, stream: HTTP2Stream) -> None:
         del self._streams[stream.number]
-        self.traffic.streams -= 1
-        self._held -= stream.held
-        if not self._leaving:
-            self._grant(self.traffic.limits.idle)
-            self._part()
+        self.registry.streams -= 1
+        self._buffered -= stream.buffered
+        if not self._closing:
+            self._expire_in(self.registry.limits.idle)
+            self._close_if_done()
 
     def _send(self) -> None:
-        data = self._framing.data_to_send()
-        if data and not self._leaving:
+        data = self._h2.data_to_send()
+        if data and not self._closing:
             self.transport.write(data)

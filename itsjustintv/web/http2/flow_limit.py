@@ -1,5 +1,5 @@
 """
-What arrives on an HTTP/2 connection, no faster than is good for others.
+The rate of what arrives on an HTTP/2 connection: frames per reactor turn, and a budget for useless frames.
 """
 
 from __future__ import annotations
@@ -12,125 +12,119 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from itsjustintv.web.http2.frames import Frames
+from itsjustintv.web.http2.frames import FrameSplitter
 
 __all__ = ["AbuseBudget", "FrameReader"]
 
-# Frames that are taken before others have their turn. A few bytes may be many requests.
-_AT_ONCE = 32
+# Frames taken in one turn of the reactor. A few bytes may be many requests.
+_PER_TURN = 32
 
 
 class FrameReader:
     """
-    Hands frames on, some in each turn of the reactor, and has nothing read while there are more.
+    Passes frames on, a limited number in each turn of the reactor, and pauses the transport while there are more.
 
-    :param frames: cuts what arrives.
-    :param hear: takes some of them. What it does not take, since it has ended this, is lost.
+    :param frames: splits what arrives.
+    :param receive: takes an iterable of frames. Those that it does not take, having stopped this, are lost.
     :param transport: what is read from.
-    :param patience: seconds that what has begun may take to be whole.
-    :ivar due: when what has begun must be whole; infinite while nothing has, or it is we who are late.
+    :param timeout: seconds in which a frame must be complete.
+    :ivar due: when the frame that has begun must be complete; infinite while there is none, or the delay is ours.
     """
 
     _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,
-        frames: Frames,
-        hear: Callable[[Iterable[bytes]], None],
+        frames: FrameSplitter,
+        receive: Callable[[Iterable[bytes]], None],
         transport: Any,
         clock: IReactorTime,
-        patience: float,
+        timeout: float,
     ) -> None:
         self.due = inf
         self._frames = frames
-        self._hear = hear
+        self._receive = receive
         self._transport = transport
         self._clock = clock
-        self._patience = patience
-        self._left = _AT_ONCE
-        self._turn: IDelayedCall | None = None
+        self._timeout = timeout
+        self._left = _PER_TURN
+        self._next_turn: IDelayedCall | None = None
         self._more = False
         self._blocked = self._paused = self._ended = False
 
     def add(self, data: bytes) -> None:
-        """
-        Take what has arrived.
-        """
         self._frames.add(data)
-        self._go_on()
+        self._continue()
 
-    def block(self) -> None:
+    def pause(self) -> None:
         """
-        Take nothing until the peer has read what it was told.
+        Take no frames until the peer has read what was sent to it.
         """
         self._blocked = True
-        self._pace()
+        self._update_transport()
 
-    def unblock(self) -> None:
-        """
-        Take what is there.
-        """
+    def resume(self) -> None:
         self._blocked = False
-        self._go_on()
+        self._continue()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """
-        Take nothing more. What arrives is not stopped: there may be a farewell to be heard by those below.
+        Take no more frames. The transport goes on: the layers below may need the peer's close.
         """
-        self.lose()
+        self.abandon()
         if self._paused:
             self._paused = False
             self._transport.resumeProducing()
 
-    def lose(self) -> None:
+    def abandon(self) -> None:
         """
-        Take nothing more, and leave the transport alone: it is gone.
+        Take no more frames, and leave the transport alone: it is gone.
         """
         self._ended = True
         self.due = inf
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if not self._more:
             self._read()
 
     def _read(self) -> None:
         self._more = False
         count = self._frames.count
-        self._hear(self._some())
+        self._receive(self._take_some())
         if self._ended:
             return
         if self._blocked or not self._frames.unfinished:
             self.due = inf
         elif self._frames.count > count or self.due == inf:
-            # What has not been looked at is nobody's fault but ours.
-            self.due = inf if self._more else self._clock.seconds() + self._patience
-        self._pace()
+            # Frames that are complete and not taken are our delay.
+            self.due = inf if self._more else self._clock.seconds() + self._timeout
+        self._update_transport()
 
-    def _some(self) -> Iterator[bytes]:
+    def _take_some(self) -> Iterator[bytes]:
         while self._left:
             frame = None if self._blocked or self._ended else self._frames.take()
             if frame is None:
                 return
             self._left -= 1
-            if self._turn is None:
-                # TLS may bring a hundred parts in one turn, so those are counted and not the parts.
-                self._turn = self._clock.callLater(0, self._renew)
+            if self._next_turn is None:
+                # TLS may bring a hundred parts in one turn, so frames are counted and not parts.
+                self._next_turn = self._clock.callLater(0, self._start_turn)
             yield frame
         self._more = True
 
-    def _renew(self) -> None:
-        self._turn, self._left = None, _AT_ONCE
+    def _start_turn(self) -> None:
+        self._next_turn, self._left = None, _PER_TURN
         if self._more:
             try:
                 self._read()
-            except Exception:  # noqa: BLE001 - nobody else would end the connection
+            except Exception:  # noqa: BLE001 - nothing else would end the connection
                 self._log.failure("cannot read an HTTP/2 connection; it was dropped")
                 self._transport.abortConnection()
 
-    def _pace(self) -> None:
+    def _update_transport(self) -> None:
         pause = self._blocked or self._more
         if pause and not self._paused:
             self._transport.pauseProducing()
@@ -139,22 +133,20 @@ class FrameReader:
         self._paused = pause
 
 
-# What is there at first and at most, and what comes back each second.
-_MOST = 1000.0
-_EACH_SECOND = 100.0
+# The full budget, and what comes back each second.
+_FULL = 1000.0
+_REFILL = 100.0
 
 
 @define(eq=False)
 class AbuseBudget:
     """
-    A bucket of it: worn out by what costs us something and is not a request, restored by time and by requests.
-
-    Frames without end that are cheap to send and not to read are how servers of HTTP/2 are overwhelmed (RFC 9113,
-    section 10.5).
+    Abuse budget of one connection (RFC 9113, section 10.5): what costs us and is no request spends it, time and
+    requests restore it.
     """
 
     _clock: IReactorTime
-    _left: float = field(default=_MOST, init=False)
+    _left: float = field(default=_FULL, init=False)
     _at: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -162,23 +154,14 @@ class AbuseBudget:
 
     @property
     def exhausted(self) -> bool:
-        """
-        Whether there is none left.
-        """
         return self._left < 0
 
-    def wear(self, much: float) -> None:
-        """
-        Bear something.
-        """
+    def spend(self, amount: float) -> None:
         now = self._clock.seconds()
-        self._left -= much
+        self._left -= amount
         # The clock may be set back.
-        self.restore(max(now - self._at, 0) * _EACH_SECOND)
+        self.restore(max(now - self._at, 0) * _REFILL)
         self._at = now
 
-    def restore(self, much: float) -> None:
-        """
-        Be glad of something.
-        """
-        self._left = min(self._left + much, _MOST)
+    def restore(self, amount: float) -> None:
+        self._left = min(self._left + amount, _FULL)

@@ -1,7 +1,5 @@
 """
-HTTP/2 cut into frames, before anything is made of them.
-
-h2 would keep what has arrived of a frame or of a head until the end of it, however long that is.
+Bytes to frames, bounded, and h2's connection with bounds. h2 itself would buffer a frame or a head of any length.
 """
 
 from __future__ import annotations
@@ -15,89 +13,86 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-__all__ = ["FRAME", "HEAD", "HEADERS", "FrameTooLong", "Frames", "Framing"]
+__all__ = ["FRAME", "HEAD", "HEADERS", "BoundedH2Connection", "FrameSplitter", "FrameTooLong"]
 
 # RFC 9113, sections 3.4, 4.1 and 6: what a connection begins with, the head of a frame, types, and a flag.
 _PREFACE = 24
-_HEAD = 9
+_FRAME_HEAD = 9
 HEADERS, _GOAWAY, _CONTINUATION = 1, 7, 9
 _END_HEADERS = 4
 
 
 class FrameTooLong(Exception):
     """
-    A frame, or a head in several of them, is longer than it may be.
+    A frame, or a head in several of them, exceeds the limit.
     """
 
 
-class Frames:
+class FrameSplitter:
     """
-    What a client sends, one after the other.
+    Splits what a client sends into frames.
 
-    :param longest: bytes that a frame may have beside its head.
-    :param head: bytes that the head of a request may have, as it is sent.
-    :ivar count: of what was taken so far; a head is one thing, in however many frames.
+    :param max_frame: bytes of a frame without its head.
+    :param head: bytes of the head of a request, as it is sent.
+    :ivar count: frames taken so far; a head counts once, in however many frames.
     """
 
-    def __init__(self, longest: int, head: int) -> None:
+    def __init__(self, max_frame: int, head: int) -> None:
         self.count = 0
-        self._longest = longest
-        self._most = head
-        self._arrived = bytearray()
-        self._wanted = _PREFACE
-        self._greeted = self._judged = self._in_head = False
-        self._head = 0
+        self._max_frame = max_frame
+        self._max_head = head
+        self._buffer = bytearray()
+        self._needed = _PREFACE
+        self._preface_seen = self._length_checked = self._in_head = False
+        self._head_size = 0
 
     @property
     def unfinished(self) -> bool:
         """
-        Whether there is something left, or a head of which only a part was taken.
+        Whether bytes are left, or a head is incomplete.
         """
-        return bool(self._arrived) or self._in_head
+        return bool(self._buffer) or self._in_head
 
     def add(self, data: bytes) -> None:
-        """
-        Go on with what has arrived.
-        """
-        self._arrived += data
+        self._buffer += data
 
     def take(self) -> bytes | None:
         """
-        Take the next frame, if it is whole.
+        Take the next frame if it is complete.
 
-        :raises FrameTooLong: what is begun will be too long, which is said when that can be known.
+        :raises FrameTooLong: the frame will be too long; raised as soon as that is known.
         """
-        if self._greeted and not self._judged and len(self._arrived) >= _HEAD:
-            self._judge()
-        if len(self._arrived) < self._wanted:
+        if self._preface_seen and not self._length_checked and len(self._buffer) >= _FRAME_HEAD:
+            self._check_length()
+        if len(self._buffer) < self._needed:
             return None
-        whole = bytes(self._arrived[: self._wanted])
-        del self._arrived[: self._wanted]
-        self._wanted = _HEAD
-        self._greeted, self._judged = True, False
+        frame = bytes(self._buffer[: self._needed])
+        del self._buffer[: self._needed]
+        self._needed = _FRAME_HEAD
+        self._preface_seen, self._length_checked = True, False
         self.count += not self._in_head
-        return whole
+        return frame
 
-    def is_farewell(self, frame: bytes) -> bool:
+    def is_goaway(self, frame: bytes) -> bool:
         """
-        Whether the frame that was taken last says that no requests will follow.
+        Whether the frame taken last says that the peer will send no more requests.
         """
-        return frame[3] == _GOAWAY and len(frame) >= _HEAD + 8 and not any(frame[5:9]) and not self._in_head
+        return frame[3] == _GOAWAY and len(frame) >= _FRAME_HEAD + 8 and not any(frame[5:9]) and not self._in_head
 
-    def _judge(self) -> None:
-        length = int.from_bytes(self._arrived[:3], "big")
-        kind, flags = self._arrived[3], self._arrived[4]
+    def _check_length(self) -> None:
+        length = int.from_bytes(self._buffer[:3], "big")
+        kind, flags = self._buffer[3], self._buffer[4]
         if kind in (HEADERS, _CONTINUATION):
-            self._head += length
-            if self._head > self._most:
+            self._head_size += length
+            if self._head_size > self._max_head:
                 raise FrameTooLong
             self._in_head = not flags & _END_HEADERS
             if not self._in_head:
-                self._head = 0
-        if length > self._longest:
+                self._head_size = 0
+        if length > self._max_frame:
             raise FrameTooLong
-        self._wanted = _HEAD + length
-        self._judged = True
+        self._needed = _FRAME_HEAD + length
+        self._length_checked = True
 
 
 #: Bytes of a head, as Twisted allows them in HTTP/1.1, and of a frame (RFC 9113, section 4.2).
@@ -111,7 +106,7 @@ _KNOWN = frozenset(SettingCodes)
 
 class _Settings(Settings):
     """
-    The peer's: those that mean something, and no more of our memory than we like.
+    The peer's settings: unknown ones are ignored, and a header table has at most our size.
     """
 
     def __setitem__(self, key: SettingCodes | int, value: int) -> None:
@@ -123,9 +118,9 @@ class _Settings(Settings):
             super().__setitem__(key, value)
 
 
-class Framing(H2Connection):
+class BoundedH2Connection(H2Connection):
     """
-    Our end of a connection.
+    The server's end of a connection. Methods that send return whether the stream or connection was still open.
 
     :param streams: requests that may be open at once.
     """
@@ -146,58 +141,48 @@ class Framing(H2Connection):
         # Otherwise it would hold only once the peer has agreed to it.
         self.decoder.max_header_list_size = HEAD
 
-    def settle(self) -> None:
+    def limit_table_updates(self) -> None:
         """
-        After settings of the peer: tell it of the smallest and the last size of its table since the last answer (RFC
-        7541, section 4.2). hpack would tell of each, and the last one may not allow those before it.
+        After new settings: announce only the smallest and the last size of the header table (RFC 7541, section 4.2).
+        hpack would announce each, and the last one may not allow those before it.
         """
         sizes = self.encoder.table_size_changes
         self.encoder.table_size_changes = sorted({min(sizes), sizes[-1]}) if sizes else []
 
-    def say(self, number: int, fields: Sequence[tuple[bytes, bytes]]) -> bool:
-        """
-        Send a head on a stream.
-
-        :return: whether it was sent, and not in vain since the stream or the connection is closed; as with the others.
-        """
+    def send_head(self, number: int, fields: Sequence[tuple[bytes, bytes]]) -> bool:
         return _attempt(self.send_headers, number, fields)
 
-    def pour(self, number: int, waiting: bytearray) -> bool:
+    def send_body(self, number: int, unsent: bytearray) -> bool:
         """
-        Send as much on a stream as the peer allows, and leave the rest.
+        Send as much as the peer's window allows, and leave the rest in ``unsent``.
         """
 
-        def pour() -> None:
-            while waiting:
+        def send_body() -> None:
+            while unsent:
                 room = min(self.local_flow_control_window(number), self.max_outbound_frame_size)
                 if room <= 0:
                     return
-                self.send_data(number, bytes(waiting[:room]))
-                del waiting[:room]
+                self.send_data(number, bytes(unsent[:room]))
+                del unsent[:room]
 
-        return _attempt(pour)
+        return _attempt(send_body)
 
     def finish(self, number: int) -> bool:
-        """
-        Have no more to say on a stream.
-        """
         return _attempt(self.end_stream, number)
 
-    def give_up(self, number: int, why: ErrorCodes) -> bool:
-        """
-        Reset a stream.
-        """
+    def reset(self, number: int, why: ErrorCodes) -> bool:
         return _attempt(self.reset_stream, number, why)
 
-    def taken(self, number: int, much: int) -> bool:
+    def acknowledge(self, number: int, much: int) -> bool:
         """
-        Allow as many bytes more as have been read from a stream.
+        Let the peer send as many bytes more as were read.
         """
         return _attempt(self.acknowledge_received_data, much, number)
 
-    def let_end(self, number: int) -> None:
+    def accept_any_length(self, number: int) -> None:
         """
-        Let a request end anywhere that has been refused; to h2 that would be the end of the connection. curl does so.
+        Accept any length of a rejected request's body. To h2 a wrong one is an error of the connection, and curl stops
+        early.
         """
         stream = self.streams.get(number)
         if stream is not None:

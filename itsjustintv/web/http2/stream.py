@@ -1,5 +1,5 @@
 """
-One request of an HTTP/2 connection: to the request, the channel it came by.
+One request of an HTTP/2 connection: what Twisted's request sees as its channel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.http_headers import Headers, InvalidHeaderName
 
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionRegistry
 
 __all__ = ["Field", "HTTP2Stream", "size_of"]
@@ -37,14 +37,10 @@ def size_of(fields: Sequence[Field]) -> int:
     return sum(len(name) + len(value) + _FIELD for name, value in fields)
 
 
-class _Carrier(Protocol):
-    """
-    The connection, as a stream of it sees it.
-    """
-
+class _Connection(Protocol):
     site: server.Site
-    traffic: ConnectionRegistry
-    clients: Clients
+    registry: ConnectionRegistry
+    client_addresses: ClientAddresses
     requestFactory: Any
 
     def getPeer(self) -> IAddress: ...
@@ -53,65 +49,68 @@ class _Carrier(Protocol):
 
     def isSecure(self) -> bool: ...
 
-    def answer(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None: ...
+    def send_head(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None: ...
 
-    def pour(self, stream: HTTP2Stream) -> None: ...
+    def send_body(self, stream: HTTP2Stream) -> None: ...
 
     def reset(self, stream: HTTP2Stream) -> None: ...
 
 
 class HTTP2Stream:
     """
-    A request, from its head to the end of its answer. An answer is written, and not produced: there is no room for a
-    producer.
+    A request, from its head to the end of its answer. Producers are not supported: an answer is written.
 
-    :ivar number: as the peer has numbered it.
-    :ivar due: when the peer must have sent or taken more; infinite while the request is answered.
-    :ivar held: bytes of it that are in memory.
-    :ivar arrived: whether the request is complete.
-    :ivar answered: whether the answer is.
-    :ivar waiting: what of the answer the peer has not allowed us to send yet.
-    :ivar drained: bytes of the request that came after the answer, and were thrown away.
+    :ivar number: the stream's, given by the peer.
+    :ivar due: when the peer must have sent or read more; infinite while the request is processed.
+    :ivar buffered: bytes of the request in memory.
+    :ivar is_received: whether the request is complete.
+    :ivar answered: whether the answer is written completely.
+    :ivar unsent: the part of the answer for which the peer's window has no room yet.
+    :ivar discarded: bytes of the request that came after the answer.
     """
 
     #: Requests look for it, and find the channel's own.
     transport = None
 
-    def __init__(self, number: int, carrier: _Carrier, due: float, held: int) -> None:
+    def __init__(self, number: int, connection: _Connection, due: float, buffered: int) -> None:
         self.number = number
         self.due = due
-        self.held = held
-        self.drained = 0
-        self.arrived = self.answered = False
-        self.waiting = bytearray()
-        self._carrier = carrier
+        self.buffered = buffered
+        self.discarded = 0
+        self.is_received = self.answered = False
+        self.unsent = bytearray()
+        self._connection = connection
         self._method = self._target = b""
-        self._declared: set[int] = set()
-        self.site, self.traffic, self.clients = carrier.site, carrier.traffic, carrier.clients
-        self.getPeer, self.getHost, self.isSecure = carrier.getPeer, carrier.getHost, carrier.isSecure
-        self._request: Any = carrier.requestFactory(self)
+        self._lengths: set[int] = set()
+        self.site, self.registry, self.client_addresses = (
+            connection.site,
+            connection.registry,
+            connection.client_addresses,
+        )
+        self.getPeer, self.getHost, self.isSecure = connection.getPeer, connection.getHost, connection.isSecure
+        self._request: Any = connection.requestFactory(self)
 
     @property
-    def over(self) -> bool:
+    def is_sent(self) -> bool:
         """
         Whether all of the answer has been sent.
         """
-        return self.answered and not self.waiting
+        return self.answered and not self.unsent
 
     # What arrives
 
     @property
-    def announced(self) -> int:
+    def declared_length(self) -> int:
         """
-        How many bytes its head says that its body has; 0 if it does not.
+        The length of the body, as the head says; 0 if it does not.
         """
-        return max(self._declared, default=0)
+        return max(self._lengths, default=0)
 
-    def begin(self, fields: Sequence[Field]) -> int | None:
+    def receive_head(self, fields: Sequence[Field]) -> int | None:
         """
-        Take the head of a request. What it must have, and nothing that only HTTP/1.1 has, has been seen to by h2.
+        Take the head of a request. h2 has checked that it is complete and has nothing that only HTTP/1.1 has.
 
-        :return: the status to refuse it with, if it is to be refused.
+        :return: the status to reject it with, or ``None``.
         """
         headers: Headers = self._request.requestHeaders
         special: dict[bytes, bytes] = {}
@@ -131,55 +130,53 @@ class HTTP2Stream:
         lengths = headers.getRawHeaders(b"content-length", ())
         if any(not _LENGTH.fullmatch(each) for each in lengths):
             return http.BAD_REQUEST
-        self._declared = {int(each) for each in lengths}
-        if any(each > self.traffic.limits.body for each in self._declared):
+        self._lengths = {int(each) for each in lengths}
+        if any(each > self.registry.limits.body for each in self._lengths):
             return http.REQUEST_ENTITY_TOO_LARGE
         self._request.gotLength(None)
         return None
 
-    def invites(self) -> bool:
+    def expects_continue(self) -> bool:
         """
-        Whether the peer waits for an invitation before it sends a body (RFC 9110, section 10.1.1).
+        Whether the peer waits for ``100 Continue`` before it sends a body (RFC 9110, section 10.1.1).
         """
         expected: Sequence[bytes] = self._request.requestHeaders.getRawHeaders(b"expect", ())
         return any(each.lower() == b"100-continue" for each in expected)
 
-    def take(self, data: bytes) -> None:
+    def receive_body(self, data: bytes) -> None:
         """
         Take a part of the body.
 
-        :raises TooLong: it is one part too many.
+        :raises BodyTooLong: the body exceeds the limit.
         """
         self._request.handleContentChunk(data)
-        self.held += len(data)
+        self.buffered += len(data)
 
     @property
-    def as_declared(self) -> bool:
+    def has_declared_length(self) -> bool:
         """
         Whether the body has the length that the head says, if it says one (RFC 9113, section 8.1.1).
         """
-        return self._declared <= {self._request.content.tell()}
+        return self._lengths <= {self._request.content.tell()}
 
     def complete(self) -> None:
         """
-        Have the request answered.
+        Process the request.
         """
         self.due = inf
         self._request.requestReceived(self._method, self._target, b"HTTP/2")
 
-    def let_go(self) -> int:
+    def discard_request(self) -> int:
         """
-        Keep nothing of the request, which is refused.
-
-        :return: the bytes that were held.
+        Drop a rejected request. Returns the bytes that it held.
         """
-        held, self.held, self._request = self.held, 0, None
+        buffered, self.buffered, self._request = self.buffered, 0, None
         self.answered = True
-        return held
+        return buffered
 
-    def lost(self, reason: Failure) -> None:
+    def connection_lost(self, reason: Failure) -> None:
         """
-        Tell the request that nobody waits for its answer any more.
+        Tell the request that its client is gone.
         """
         if not self.answered:
             self._request.connectionLost(reason)
@@ -187,34 +184,22 @@ class HTTP2Stream:
     # What a request asks of its channel
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:  # noqa: ARG002
-        """
-        Send the head of an answer.
-        """
         named = [(name.lower(), value) for name, values in headers.getAllRawHeaders() for value in values]
-        self._carrier.answer(self, [(b":status", code), *self.traffic.imprinted(), *named])
+        self._connection.send_head(self, [(b":status", code), *self.registry.header_fields(), *named])
 
     def write(self, data: bytes) -> None:
-        """
-        Send a part of an answer.
-        """
-        self.waiting += data
-        self._carrier.pour(self)
+        self.unsent += data
+        self._connection.send_body(self)
 
     def writeSequence(self, parts: Iterable[bytes]) -> None:
-        """
-        Send parts of an answer.
-        """
         self.write(b"".join(parts))
 
     def requestDone(self, request: http.Request) -> None:  # noqa: ARG002 - the names are Twisted's
-        """
-        Send the end of an answer.
-        """
         self.answered = True
-        self._carrier.pour(self)
+        self._connection.send_body(self)
 
     def loseConnection(self) -> None:
         """
         End this stream alone.
         """
-        self._carrier.reset(self)
+        self._connection.reset(self)

@@ -100,7 +100,7 @@ class RequestTests(HTTP2Case):
         self.peer.h2.send_headers(less, [(b"checksum", b"1")], end_stream=True)
         self.peer.flush()
         self.assertEqual([self.peer.answers[number].status for number in (nothing, less)], [400, 400])
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_an_answer_that_http_2_does_not_know_is_none(self) -> None:
         """
@@ -108,7 +108,7 @@ class RequestTests(HTTP2Case):
         """
         self.resource.patient = True
         number = self.peer.begin(head(b"GET"), end=True)
-        request = self.resource.waiting[0]
+        request = self.resource.unsent[0]
         request.setHeader(b"TE", b"gzip")
         request.write(b"hello")
         request.finish()
@@ -116,7 +116,7 @@ class RequestTests(HTTP2Case):
         answer = self.peer.answers[number]
         self.assertEqual((answer.status, answer.body, answer.reset), (0, b"", ErrorCodes.INTERNAL_ERROR))
         self.assertEqual(self.peer.ask(b"", method=b"HEAD", path=b"/").status, 0)
-        self.assertEqual(self.traffic.streams, 1)
+        self.assertEqual(self.registry.streams, 1)
 
     def test_answer_to_head_has_no_body(self) -> None:
         """
@@ -156,7 +156,7 @@ class RequestTests(HTTP2Case):
             number = self.peer.begin(fields, end=b"content-length" not in dict(fields))
             answer = self.peer.answers[number]
             self.assertEqual((answer.status, answer.body), (400, b'{"status":"bad request"}'), fields)
-        self.assertEqual(self.traffic.refused, {400: 6})
+        self.assertEqual(self.registry.refused, {400: 6})
         self.assertEqual(self.peer.ask(b"hello").body, b"POST hello")
 
     def test_what_is_no_http_2_ends_the_connection(self) -> None:
@@ -176,7 +176,7 @@ class RequestTests(HTTP2Case):
             self.assertTrue(peer.transport.disconnecting)
             self.assertIsNone(peer.transport.producer)
             peer.lose()
-        self.assertEqual(self.traffic.refused, {400: 5})
+        self.assertEqual(self.registry.refused, {400: 5})
 
     def test_the_longest_names_and_values(self) -> None:
         """
@@ -218,7 +218,7 @@ class RequestTests(HTTP2Case):
                 dict(each.requestHeaders.getAllRawHeaders()),
                 each.content.read(),
             )
-            for each in resource.waiting
+            for each in resource.unsent
         )
         self.assertEqual(two, one)
 
@@ -235,13 +235,13 @@ class ManyTests(HTTP2Case):
         In any order.
         """
         numbers = [self.peer.begin(head(b"GET", b"/%d" % each), end=True) for each in range(3)]
-        for request in reversed(self.resource.waiting):
+        for request in reversed(self.resource.unsent):
             request.write(request.uri)
             request.finish()
             self.peer.hear()
         bodies = [(self.peer.answers[number].body, self.peer.answers[number].ended) for number in numbers]
         self.assertEqual(bodies, [(b"/0", True), (b"/1", True), (b"/2", True)])
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_who_gives_up_hears_nothing_and_disturbs_nobody(self) -> None:
         """
@@ -249,7 +249,7 @@ class ManyTests(HTTP2Case):
         """
         gone = self.peer.begin(head(b"GET"), end=True)
         stays = self.peer.begin(head(b"GET"), end=True)
-        first, second = self.resource.waiting
+        first, second = self.resource.unsent
         told = first.notifyFinish()
         self.peer.h2.reset_stream(gone, ErrorCodes.CANCEL)
         self.peer.flush()
@@ -267,11 +267,11 @@ class ManyTests(HTTP2Case):
         """
         for _ in range(3):
             self.peer.begin(head(b"GET"), end=True)
-        told = [request.notifyFinish() for request in self.resource.waiting]
+        told = [request.notifyFinish() for request in self.resource.unsent]
         self.peer.lose()
         for each in told:
             self.failureResultOf(each, ConnectionDone)
-        self.assertEqual((self.traffic.open, self.traffic.streams), (set(), 0))
+        self.assertEqual((self.registry.open, self.registry.streams), (set(), 0))
 
     def test_a_request_may_end_its_stream_alone(self) -> None:
         """
@@ -279,7 +279,7 @@ class ManyTests(HTTP2Case):
         """
         number = self.peer.begin(head(b"GET"), end=True)
         self.peer.begin(head(b"GET"), end=True)
-        ended, lost = self.resource.waiting
+        ended, lost = self.resource.unsent
         told = lost.notifyFinish()
         ended.loseConnection()
         ended.finish()
@@ -289,7 +289,7 @@ class ManyTests(HTTP2Case):
         self.peer.hear()
         self.assertEqual(self.peer.answers[number].reset, ErrorCodes.INTERNAL_ERROR)
         self.assertFalse(self.peer.transport.disconnecting)
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_an_answer_that_breaks_off_says_so_before_the_farewell(self) -> None:
         """
@@ -297,7 +297,7 @@ class ManyTests(HTTP2Case):
         """
         number = self.peer.begin(head(b"GET"), end=True)
         self.peer.send(GoAwayFrame(0))
-        request = self.resource.waiting[0]
+        request = self.resource.unsent[0]
         request.write(b"hel")
         request.loseConnection()
         self.peer.hear()
@@ -311,7 +311,7 @@ class ManyTests(HTTP2Case):
         """
         self.peer.reads = False
         number = self.peer.begin(head(b"GET"), end=True)
-        request = self.resource.waiting[0]
+        request = self.resource.unsent[0]
         body = bytes(range(256)) * 1000
         request.write(body)
         request.finish()
@@ -339,10 +339,10 @@ class ManyTests(HTTP2Case):
         self.assertEqual(self.peer.transport.producerState, "paused")
         self.peer.begin(head(b"GET"), end=True)
         self.server.pass_time(9)
-        self.assertEqual(self.resource.waiting, [])
+        self.assertEqual(self.resource.unsent, [])
         producer.resumeProducing()
         self.assertEqual(self.peer.transport.producerState, "producing")
-        self.assertEqual(len(self.resource.waiting), 1)
+        self.assertEqual(len(self.resource.unsent), 1)
 
 
 class RefusalTests(HTTP2Case):
@@ -367,7 +367,7 @@ class RefusalTests(HTTP2Case):
         self.assertEqual((answer.status, answer.body), (413, b'{"status":"request entity too large"}'))
         self.assertEqual((answer.ended, answer.reset, answer.headers[b"content-length"]), (True, None, b"37"))
         self.assertEqual(answer.headers[b"content-type"], b"application/json")
-        self.assertEqual(self.traffic.refused, {413: 1})
+        self.assertEqual(self.registry.refused, {413: 1})
 
     def test_a_longer_body_without_a_length_is_refused(self) -> None:
         """
@@ -378,10 +378,10 @@ class RefusalTests(HTTP2Case):
         self.assertNotIn(number, self.peer.answers)
         self.peer.data(number, b"x")
         self.assertEqual(self.peer.answers[number].status, 413)
-        self.assertEqual(self.peer.channel._held, 0)
+        self.assertEqual(self.peer.channel._buffered, 0)
         self.assertEqual(self.peer.ask(b"hello").body, b"POST hello")
         self.peer.lose()
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_what_comes_after_a_refusal_is_thrown_away(self) -> None:
         """
@@ -394,7 +394,7 @@ class RefusalTests(HTTP2Case):
         self.peer.data(endless, b"x")
         self.assertEqual(self.peer.answers[endless].reset, ErrorCodes.NO_ERROR)
         self.assertIsNone(self.peer.answers[whole].reset)
-        self.assertEqual(self.traffic.streams, 1)
+        self.assertEqual(self.registry.streams, 1)
 
     def test_what_is_thrown_away_stops_nobody(self) -> None:
         """
@@ -415,7 +415,7 @@ class RefusalTests(HTTP2Case):
         self.peer.data(number, b"x" * 1001)
         self.peer.data(number, b"x", end=True)
         self.assertIsNone(self.peer.answers[number].reset)
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_a_refused_body_may_end_before_its_length(self) -> None:
         """
@@ -427,10 +427,10 @@ class RefusalTests(HTTP2Case):
         self.peer.data(number, b"x", end=True)
         self.assertEqual(self.peer.answers[number].status, 413)
         self.assertIsNone(self.peer.goodbye)
-        self.resource.waiting[0].finish()
+        self.resource.unsent[0].finish()
         self.peer.hear()
         self.assertEqual(self.peer.answers[other].status, 200)
-        self.assertEqual(self.traffic.refused, {413: 1})
+        self.assertEqual(self.registry.refused, {413: 1})
 
     def test_what_is_too_long_is_not_waited_for(self) -> None:
         """
@@ -449,7 +449,7 @@ class RefusalTests(HTTP2Case):
             self.assertEqual(peer.goodbye, ErrorCodes.FRAME_SIZE_ERROR)
             self.assertTrue(peer.transport.disconnecting)
             peer.lose()
-        self.assertEqual(self.traffic.refused, {400: 2})
+        self.assertEqual(self.registry.refused, {400: 2})
 
     def test_requests_together_hold_no_more_than_they_may(self) -> None:
         """
@@ -462,9 +462,9 @@ class RefusalTests(HTTP2Case):
         for number in numbers[:-1]:
             self.peer.data(number, b"", end=True)
         self.assertEqual([self.peer.answers[number].status for number in numbers[:-1]], [200] * 3)
-        self.assertEqual(self.traffic.refused, {503: 1})
+        self.assertEqual(self.registry.refused, {503: 1})
         self.peer.ask(b"x" * 1000)
-        self.assertEqual(self.peer.channel._held, 0)
+        self.assertEqual(self.peer.channel._buffered, 0)
 
     def test_heads_count_as_well(self) -> None:
         """
@@ -484,7 +484,7 @@ class RefusalTests(HTTP2Case):
             other.begin(head())
         numbers = [self.peer.begin(head()) for _ in range(3)]
         self.assertEqual(self.peer.answers[numbers[2]].reset, ErrorCodes.REFUSED_STREAM)
-        self.assertEqual(self.traffic.streams, 7)
+        self.assertEqual(self.registry.streams, 7)
         other.lose()
         self.assertNotIn(self.peer.begin(head()), self.peer.answers)
 
@@ -519,7 +519,7 @@ class TimeTests(HTTP2Case):
         self.assertFalse(peer.transport.disconnected)
         self.server.pass_time(10)
         self.assertTrue(peer.transport.disconnected)
-        self.assertEqual(self.traffic.slow, 0)
+        self.assertEqual(self.registry.timed_out, 0)
 
     def test_a_request_has_some_time_to_arrive(self) -> None:
         """
@@ -534,7 +534,7 @@ class TimeTests(HTTP2Case):
         self.assertFalse(self.peer.transport.disconnected)
         self.server.pass_time(1)
         self.assertTrue(self.peer.transport.disconnected)
-        self.assertEqual(self.traffic.slow, 1)
+        self.assertEqual(self.registry.timed_out, 1)
 
     def test_what_arrives_in_time_is_forgiven(self) -> None:
         """
@@ -565,7 +565,7 @@ class TimeTests(HTTP2Case):
             self.assertFalse(peer.transport.disconnected)
             self.server.pass_time(1)
             self.assertTrue(peer.transport.disconnected)
-        self.assertEqual(self.traffic.slow, 2)
+        self.assertEqual(self.registry.timed_out, 2)
 
     def test_between_requests_there_is_more_time(self) -> None:
         """
@@ -589,7 +589,7 @@ class TimeTests(HTTP2Case):
         self.resource.patient = True
         number = self.peer.begin(head(b"GET"), end=True)
         self.server.pass_time(1000)
-        self.resource.waiting[0].finish()
+        self.resource.unsent[0].finish()
         self.peer.hear()
         self.assertTrue(self.peer.answers[number].ended)
 
@@ -600,8 +600,8 @@ class TimeTests(HTTP2Case):
         self.resource.patient = True
         self.peer.reads = False
         number = self.peer.begin(head(b"GET"), end=True)
-        self.resource.waiting[0].write(b"x" * 100_000)
-        self.resource.waiting[0].finish()
+        self.resource.unsent[0].write(b"x" * 100_000)
+        self.resource.unsent[0].finish()
         self.server.pass_time(50)
         self.peer.h2.increment_flow_control_window(1000, number)
         self.peer.h2.increment_flow_control_window(1000)
@@ -613,7 +613,7 @@ class TimeTests(HTTP2Case):
         self.assertFalse(self.peer.transport.disconnected)
         self.server.pass_time(1)
         self.assertTrue(self.peer.transport.disconnected)
-        self.assertEqual(self.traffic.slow, 0)
+        self.assertEqual(self.registry.timed_out, 0)
 
     def test_an_answer_that_nobody_begins_to_take_ends_the_connection(self) -> None:
         """
@@ -644,4 +644,4 @@ class TimeTests(HTTP2Case):
         protocol = self.server.site.buildProtocol(IPv4Address("TCP", "198.51.100.1", 4711))
         protocol.makeConnection(StringTransport())
         self.assertEqual(sum(peer.transport.disconnected for peer in peers), 1)
-        self.assertEqual(len(self.traffic.open), 5)
+        self.assertEqual(len(self.registry.open), 5)

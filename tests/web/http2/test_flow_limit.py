@@ -13,13 +13,13 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.web.http2.flow_limit import FrameReader
-from itsjustintv.web.http2.frames import Frames
+from itsjustintv.web.http2.frames import FrameSplitter
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PING = PingFrame(0).serialize()
 
 
-class InflowTests(SynchronousTestCase):
+class FrameReaderTests(SynchronousTestCase):
     """
     What is taken when.
     """
@@ -31,12 +31,12 @@ class InflowTests(SynchronousTestCase):
         self.turns: list[int] = []
         self.last = -1
         self.broken = False
-        self.inflow = FrameReader(Frames(100, 100), self.hear, self.transport, self.clock, 10)
-        self.inflow.add(PREFACE)
+        self.reader = FrameReader(FrameSplitter(100, 100), self.receive, self.transport, self.clock, 10)
+        self.reader.add(PREFACE)
         self.clock.advance(0)
         self.heard = 0
 
-    def hear(self, frames: Iterable[bytes]) -> None:
+    def receive(self, frames: Iterable[bytes]) -> None:
         """
         Count them, and have none after the last one.
         """
@@ -47,14 +47,14 @@ class InflowTests(SynchronousTestCase):
             self.turns[-1] += 1
             self.heard += 1
             if self.heard == self.last:
-                self.inflow.end()
+                self.reader.stop()
 
     def test_some_at_once_and_others_in_their_turn(self) -> None:
         """
         What comes meanwhile waits behind them, and nothing is read until all were taken.
         """
-        self.inflow.add(PING * 40)
-        self.inflow.add(PING * 30)
+        self.reader.add(PING * 40)
+        self.reader.add(PING * 30)
         self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
         self.clock.advance(0)
         self.assertEqual((self.turns, self.transport.producerState), ([1, 32, 32, 6], "producing"))
@@ -65,7 +65,7 @@ class InflowTests(SynchronousTestCase):
         That many in a turn are counted, not that many of each part.
         """
         for _ in range(10):
-            self.inflow.add(PING * 31)
+            self.reader.add(PING * 31)
         self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
         self.clock.advance(0)
         self.assertEqual((self.heard, self.transport.producerState), (310, "producing"))
@@ -75,8 +75,8 @@ class InflowTests(SynchronousTestCase):
         """
         Where nobody else would.
         """
-        self.inflow.add(PING * 32)
-        self.inflow.add(PING)
+        self.reader.add(PING * 32)
+        self.reader.add(PING)
         self.broken = True
         self.clock.advance(0)
         self.assertTrue(self.transport.disconnected)
@@ -86,43 +86,43 @@ class InflowTests(SynchronousTestCase):
         """
         Even of those whose turn it would be.
         """
-        self.inflow.add(PING * 40)
-        self.inflow.block()
+        self.reader.add(PING * 40)
+        self.reader.pause()
         self.clock.advance(0)
-        self.inflow.add(PING)
+        self.reader.add(PING)
         self.assertEqual((self.heard, self.transport.producerState), (32, "paused"))
-        self.inflow.unblock()
+        self.reader.resume()
         self.assertEqual((self.heard, self.transport.producerState), (41, "producing"))
 
     def test_what_has_begun_is_due(self) -> None:
         """
         From when it began; not while it is we who have not looked at it.
         """
-        self.inflow.add(PING * 40 + PING[:5])
-        self.assertEqual(self.inflow.due, inf)
+        self.reader.add(PING * 40 + PING[:5])
+        self.assertEqual(self.reader.due, inf)
         self.clock.advance(1)
-        self.assertEqual(self.inflow.due, 11)
-        self.inflow.add(PING[5:6])
+        self.assertEqual(self.reader.due, 11)
+        self.reader.add(PING[5:6])
         self.clock.advance(1)
-        self.assertEqual(self.inflow.due, 11)
-        self.inflow.add(PING[6:] + PING[:5])
-        self.assertEqual(self.inflow.due, 12)
-        self.inflow.block()
-        self.inflow.add(PING[5:])
-        self.assertEqual(self.inflow.due, inf)
-        self.inflow.unblock()
-        self.assertEqual(self.inflow.due, inf)
+        self.assertEqual(self.reader.due, 11)
+        self.reader.add(PING[6:] + PING[:5])
+        self.assertEqual(self.reader.due, 12)
+        self.reader.pause()
+        self.reader.add(PING[5:])
+        self.assertEqual(self.reader.due, inf)
+        self.reader.resume()
+        self.assertEqual(self.reader.due, inf)
 
     def test_a_head_gets_no_time_by_being_in_many_frames(self) -> None:
         """
         Even if some of them have to wait for their turn.
         """
-        self.inflow.add(HeadersFrame(1, b"").serialize())
-        self.assertEqual(self.inflow.due, 10)
+        self.reader.add(HeadersFrame(1, b"").serialize())
+        self.assertEqual(self.reader.due, 10)
         self.clock.advance(5)
-        self.inflow.add(ContinuationFrame(1, b"").serialize() * 40)
+        self.reader.add(ContinuationFrame(1, b"").serialize() * 40)
         self.clock.advance(0)
-        self.assertEqual((self.heard, self.inflow.due), (41, 10))
+        self.assertEqual((self.heard, self.reader.due), (41, 10))
 
     def test_nothing_after_the_end(self) -> None:
         """
@@ -131,23 +131,23 @@ class InflowTests(SynchronousTestCase):
         for last in (5, 32):
             self.setUp()
             self.last = last
-            self.inflow.add(PING * 40 + PING[:5])
+            self.reader.add(PING * 40 + PING[:5])
             self.assertEqual(self.clock.getDelayedCalls(), [])
-            self.inflow.add(PING)
-            self.assertEqual((self.heard, self.inflow.due, self.transport.producerState), (last, inf, "producing"))
+            self.reader.add(PING)
+            self.assertEqual((self.heard, self.reader.due, self.transport.producerState), (last, inf, "producing"))
             self.assertEqual(self.clock.getDelayedCalls(), [])
         self.setUp()
-        self.inflow.add(PING[:5])
-        self.inflow.end()
-        self.assertEqual(self.inflow.due, inf)
+        self.reader.add(PING[:5])
+        self.reader.stop()
+        self.assertEqual(self.reader.due, inf)
 
     def test_after_the_end_all_is_read(self) -> None:
         """
         A farewell must be heard by those below; but of a transport that is gone nothing is asked.
         """
-        self.inflow.add(PING * 40)
-        self.inflow.lose()
+        self.reader.add(PING * 40)
+        self.reader.abandon()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.transport.producerState, "paused")
-        self.inflow.end()
+        self.reader.stop()
         self.assertEqual(self.transport.producerState, "producing")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.http2.frames import Frames, FrameTooLong
+from itsjustintv.web.http2.frames import FrameSplitter, FrameTooLong
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -29,9 +29,9 @@ class FramesTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        self.frames = Frames(100, 150)
+        self.frames = FrameSplitter(100, 150)
 
-    def cut(self, data: bytes) -> list[bytes]:
+    def abort(self, data: bytes) -> list[bytes]:
         """
         What is whole.
         """
@@ -50,7 +50,7 @@ class FramesTests(SynchronousTestCase):
         sent = [PREFACE, *bytes_of(*frames)]
         whole = b"".join(sent)
         places = [0, *sorted(min(place, len(whole)) for place in places), len(whole)]
-        found = [frame for start, stop in pairwise(places) for frame in self.cut(whole[start:stop])]
+        found = [frame for start, stop in pairwise(places) for frame in self.abort(whole[start:stop])]
         self.assertEqual(found, sent)
         self.assertEqual((self.frames.count, self.frames.unfinished), (len(sent), False))
 
@@ -58,30 +58,30 @@ class FramesTests(SynchronousTestCase):
         """
         Before anything else of it has arrived.
         """
-        self.cut(PREFACE)
+        self.abort(PREFACE)
         just, long = bytes_of(DataFrame(1, b"x" * 100), DataFrame(1, b"x" * 101))
-        self.assertEqual(self.cut(just), [just])
-        self.assertEqual(self.cut(long[:8]), [])
-        self.assertRaises(FrameTooLong, self.cut, long[8:9])
+        self.assertEqual(self.abort(just), [just])
+        self.assertEqual(self.abort(long[:8]), [])
+        self.assertRaises(FrameTooLong, self.abort, long[8:9])
 
     def test_a_long_head_is_refused_as_a_whole(self) -> None:
         """
         However many frames it is in, and the next one has as much room again.
         """
-        self.cut(PREFACE)
+        self.abort(PREFACE)
         for _ in range(2):
-            self.cut(HeadersFrame(1, b"x" * 100).serialize())
-            self.cut(ContinuationFrame(1, b"x" * 50, flags=["END_HEADERS"]).serialize())
-        self.cut(HeadersFrame(1, b"x" * 100).serialize())
+            self.abort(HeadersFrame(1, b"x" * 100).serialize())
+            self.abort(ContinuationFrame(1, b"x" * 50, flags=["END_HEADERS"]).serialize())
+        self.abort(HeadersFrame(1, b"x" * 100).serialize())
         self.assertRaises(
-            FrameTooLong, self.cut, ContinuationFrame(1, b"x" * 51, flags=["END_HEADERS"]).serialize()[:9]
+            FrameTooLong, self.abort, ContinuationFrame(1, b"x" * 51, flags=["END_HEADERS"]).serialize()[:9]
         )
 
     def test_a_head_is_whole_with_its_last_frame(self) -> None:
         """
         Even one without a byte in it.
         """
-        self.cut(PREFACE)
+        self.abort(PREFACE)
         for number, (frame, whole) in enumerate(
             (
                 (HeadersFrame(1, b""), False),
@@ -90,8 +90,8 @@ class FramesTests(SynchronousTestCase):
                 (HeadersFrame(3, b"", flags=["END_HEADERS"]), True),
             )
         ):
-            self.assertEqual(len(self.cut(frame.serialize())), 1)
+            self.assertEqual(len(self.abort(frame.serialize())), 1)
             self.assertEqual(self.frames.unfinished, not whole, number)
         self.assertEqual(self.frames.count, 3)
-        self.cut(PingFrame(0).serialize()[:10])
+        self.abort(PingFrame(0).serialize()[:10])
         self.assertTrue(self.frames.unfinished)

@@ -24,12 +24,12 @@ class PatienceTests(SynchronousTestCase):
         """
         And there again after a while.
         """
-        self.patience.wear(1000)
+        self.patience.spend(1000)
         self.assertFalse(self.patience.exhausted)
-        self.patience.wear(1)
+        self.patience.spend(1)
         self.assertTrue(self.patience.exhausted)
         self.clock.advance(0.5)
-        self.patience.wear(49)
+        self.patience.spend(49)
         self.assertFalse(self.patience.exhausted)
 
     def test_is_not_gathered_without_end(self) -> None:
@@ -37,9 +37,9 @@ class PatienceTests(SynchronousTestCase):
         Neither by a quiet day nor by good deeds.
         """
         self.clock.advance(86_400)
-        self.patience.wear(0)
+        self.patience.spend(0)
         self.patience.restore(5000)
-        self.patience.wear(1001)
+        self.patience.spend(1001)
         self.assertTrue(self.patience.exhausted)
 
     def test_a_clock_that_is_set_back_costs_none(self) -> None:
@@ -47,7 +47,7 @@ class PatienceTests(SynchronousTestCase):
         Nor does it give any.
         """
         self.clock.rightNow -= 900
-        self.patience.wear(1000)
+        self.patience.spend(1000)
         self.assertFalse(self.patience.exhausted)
-        self.patience.wear(1)
+        self.patience.spend(1)
         self.assertTrue(self.patience.exhausted)

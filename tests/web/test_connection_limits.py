@@ -59,21 +59,21 @@ class SharesTests(SynchronousTestCase):
     """
 
     @given(st.lists(st.sampled_from("abc"), max_size=20), st.sampled_from("abcd"))
-    def test_nobody_loses_who_has_not_more(self, held: list[str], who: str) -> None:
+    def test_nobody_loses_who_has_not_more(self, buffered: list[str], who: str) -> None:
         """
         Only somebody who would still hold as many as the newcomer then has gives way; so no two can take places from
         each other for ever.
         """
         shares = ConnectionCounts()
-        for each in held:
+        for each in buffered:
             shares.add(each)
-        greediest = shares.greediest(who)
-        if greediest is not None:
-            self.assertGreaterEqual(held.count(greediest) - 1, held.count(who) + 1)
-            self.assertEqual(held.count(greediest), max(map(held.count, held)))
-        for each in held:
+        largest_holder = shares.largest_holder(who)
+        if largest_holder is not None:
+            self.assertGreaterEqual(buffered.count(largest_holder) - 1, buffered.count(who) + 1)
+            self.assertEqual(buffered.count(largest_holder), max(map(buffered.count, buffered)))
+        for each in buffered:
             shares.remove(each)
-        self.assertIsNone(shares.greediest(who))
+        self.assertIsNone(shares.largest_holder(who))
 
 
 class FullHouseTests(SynchronousTestCase):
@@ -107,11 +107,11 @@ class FullHouseTests(SynchronousTestCase):
         """
         Whoever holds all places loses the oldest of those that wait to whoever comes; a fair share, and no more.
         """
-        held = [self.connect("192.0.2.1") for _ in range(4)]
+        buffered = [self.connect("192.0.2.1") for _ in range(4)]
         guests = [self.connect("192.0.2.2"), self.connect("192.0.2.2"), self.connect("192.0.2.2")]
-        self.assertEqual([each.disconnected for each in held], [True, True, False, False])
+        self.assertEqual([each.disconnected for each in buffered], [True, True, False, False])
         self.assertEqual([each.disconnected for each in guests], [False, False, True])
-        self.assertEqual((len(self.site.traffic.open), self.site.traffic.turned_away), (4, 3))
+        self.assertEqual((len(self.site.registry.open), self.site.registry.rejected), (4, 3))
 
     def test_nobody_is_interrupted(self) -> None:
         """
@@ -126,18 +126,18 @@ class FullHouseTests(SynchronousTestCase):
         """
         Where all come from one address, the last is turned away.
         """
-        held = [self.connect("10.0.0.1") for _ in range(5)]
-        self.assertEqual([each.disconnected for each in held], [False, False, False, False, True])
+        buffered = [self.connect("10.0.0.1") for _ in range(5)]
+        self.assertEqual([each.disconnected for each in buffered], [False, False, False, False, True])
 
     def test_where_places_are_yielded(self) -> None:
         """
         Where that is so, whoever comes has the place of who has waited the longest, be it another of his own; one who
         is answered keeps his.
         """
-        self.site.traffic.limits = evolve(self.site.traffic.limits, yielding=True, idle=10.0)
+        self.site.registry.limits = evolve(self.site.registry.limits, evict_idle=True, idle=10.0)
         busy = self.connect("10.0.0.1", REQUEST)
-        held = [self.connect("10.0.0.1") for _ in range(1000)]
-        self.assertEqual([each.disconnected for each in held], [True] * 997 + [False] * 3)
+        buffered = [self.connect("10.0.0.1") for _ in range(1000)]
+        self.assertEqual([each.disconnected for each in buffered], [True] * 997 + [False] * 3)
         self.assertFalse(busy.disconnected)
         self.assertFalse(self.connect("192.0.2.2", REQUEST).disconnected)
-        self.assertEqual(len(self.site.traffic.open), 4)
+        self.assertEqual(len(self.site.registry.open), 4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
-from itsjustintv.web.http1 import read
+from itsjustintv.web.http1 import parse_single_read
 from tests.web.test_http1 import Echo, Server, post
 
 MESSAGE = (
@@ -85,7 +85,7 @@ requests = st.builds(
 )
 
 
-class WholeTests(SynchronousTestCase):
+class SingleReadTests(SynchronousTestCase):
     """
     Requests in one piece.
     """
@@ -94,33 +94,33 @@ class WholeTests(SynchronousTestCase):
         """
         Path, headers under their proper names, each with its values in order, and body.
         """
-        whole = read(MESSAGE)
-        assert whole is not None
-        self.assertEqual((whole.path, whole.body), (b"/twitch?x=1", b"{ \r\n"))
-        self.assertEqual(whole.headers.getRawHeaders(b"Twitch-Eventsub-Message-Id"), [b"1 2"])
-        self.assertEqual(whole.headers.getRawHeaders("X"), ["a", "b"])
-        self.assertEqual(whole.headers.getRawHeaders(b"Empty"), [b""])
+        single = parse_single_read(MESSAGE)
+        assert single is not None
+        self.assertEqual((single.path, single.body), (b"/twitch?x=1", b"{ \r\n"))
+        self.assertEqual(single.headers.getRawHeaders(b"Twitch-Eventsub-Message-Id"), [b"1 2"])
+        self.assertEqual(single.headers.getRawHeaders("X"), ["a", "b"])
+        self.assertEqual(single.headers.getRawHeaders(b"Empty"), [b""])
 
     def test_only_one_request_no_more_and_no_less(self) -> None:
         """
         Any part of a request is not one, nor is a request with more behind it.
         """
         for message in (MESSAGE, b"POST / HTTP/1.1\r\nContent-Length: 0\r\nX: a\r\n\r\n"):
-            self.assertIsNotNone(read(message))
+            self.assertIsNotNone(parse_single_read(message))
             for end in range(len(message)):
-                self.assertIsNone(read(message[:end]), message[:end])
-            self.assertIsNone(read(message + b"\n"))
+                self.assertIsNone(parse_single_read(message[:end]), message[:end])
+            self.assertIsNone(parse_single_read(message + b"\n"))
 
     def test_what_has_another_reading_is_left_alone(self) -> None:
         """
         Whatever says something about connection or framing, or has two meanings, is read by Twisted.
         """
         for header in (b"Transfer-Encoding: chunked", b"Connection: close", b"Content-Length: 1", b"A: b\nC: d", b"A"):
-            self.assertIsNone(read(post(b"x", header)))
-        self.assertIsNone(read(post(b"", *[b"A: b"] * 101)))
-        self.assertIsNone(read(post(b"", b"A: " + b"b" * 9000)))
-        self.assertIsNone(read(post(b"").replace(b"POST", b"PUT")))
-        self.assertIsNotNone(read(post(b"x")))
+            self.assertIsNone(parse_single_read(post(b"x", header)))
+        self.assertIsNone(parse_single_read(post(b"", *[b"A: b"] * 101)))
+        self.assertIsNone(parse_single_read(post(b"", b"A: " + b"b" * 9000)))
+        self.assertIsNone(parse_single_read(post(b"").replace(b"POST", b"PUT")))
+        self.assertIsNotNone(parse_single_read(post(b"x")))
 
     @given(requests)
     def test_read_at_once_is_as_read_by_and_by(self, data: bytes) -> None:

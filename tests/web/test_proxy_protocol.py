@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from itsjustintv.web.client_address import Clients
+from itsjustintv.web.client_address import ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionLimits
 from itsjustintv.web.factories import ProxyProtocol
 from itsjustintv.web.site import make_site
@@ -40,7 +40,7 @@ class Who(Resource):
         return address.encode()
 
 
-class IntroducedTests(SynchronousTestCase):
+class ProxyProtocolTests(SynchronousTestCase):
     """
     Connections with a header of the PROXY protocol, and without.
     """
@@ -51,9 +51,9 @@ class IntroducedTests(SynchronousTestCase):
         """
         self.enabled = True
         self.clock = Clock()
-        clients = Clients(lambda: ("10.0.0.1",))
-        self.site = make_site(Who(), self.clock, ConnectionLimits(), clients)
-        self.door = ProxyProtocol(self.site, clients, lambda: self.enabled)
+        client_addresses = ClientAddresses(lambda: ("10.0.0.1",))
+        self.site = make_site(Who(), self.clock, ConnectionLimits(), client_addresses)
+        self.door = ProxyProtocol(self.site, client_addresses, lambda: self.enabled)
         self.door.doStart()
         self.addCleanup(self.door.doStop)
 

@@ -36,7 +36,7 @@ from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
 from tests.web.test_http1 import Echo, Server
 
 
-class PatienceTests(HTTP2Case):
+class AbuseBudgetTests(HTTP2Case):
     """
     What is of no use.
     """
@@ -84,7 +84,7 @@ class PatienceTests(HTTP2Case):
             self.assertEqual(self.flood(*frames), ErrorCodes.ENHANCE_YOUR_CALM, frames)
             self.assertTrue(self.peer.transport.disconnecting)
             self.peer.lose()
-        self.assertEqual(self.traffic.refused, {400: 10})
+        self.assertEqual(self.registry.refused, {400: 10})
 
     def test_frames_for_what_is_over_are_borne_up_to_a_point(self) -> None:
         """
@@ -132,19 +132,19 @@ class PatienceTests(HTTP2Case):
         However many there are.
         """
         self.peer.flush()
-        known = len(self.peer.channel._framing.remote_settings)
+        known = len(self.peer.channel._h2.remote_settings)
         for number in range(1, 11):
             settings = b"".join(pack(">HL", 1000 * number + each, each) for each in range(900))
             self.peer.give(pack(">L", len(settings) << 8 | 4) + bytes(5) + settings)
         self.peer.hear()
         self.assertIsNone(self.peer.goodbye)
-        self.assertEqual(len(self.peer.channel._framing.remote_settings), known)
+        self.assertEqual(len(self.peer.channel._h2.remote_settings), known)
 
     def test_who_is_turned_away_again_and_again_has_to_go(self) -> None:
         """
         A request for which there is no room is no good deed.
         """
-        self.server = Server(Echo(), limits=ConnectionLimits(held=0))
+        self.server = Server(Echo(), limits=ConnectionLimits(buffered=0))
         peer = Peer(self.server)
         asked = 0
         while not peer.transport.disconnecting and asked < 2000:
@@ -171,7 +171,7 @@ class PatienceTests(HTTP2Case):
             )
             self.peer.give(b"".join(frame.serialize() for frame in frames))
         self.assertTrue(100 < asked < 250, asked)
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_requests_that_we_are_made_to_give_up_are_borne_up_to_a_point(self) -> None:
         """
@@ -189,7 +189,7 @@ class PatienceTests(HTTP2Case):
                 peer.give(asking.serialize() + wrong.serialize())
                 asked += 1
             self.assertTrue(100 < asked < 250, asked)
-            self.assertEqual(self.traffic.streams, 0)
+            self.assertEqual(self.registry.streams, 0)
 
     def test_a_long_body_may_come_in_parts(self) -> None:
         """
@@ -232,7 +232,7 @@ class PatienceTests(HTTP2Case):
         for _ in range(600):
             self.assertEqual(self.peer.ask(b"hello").status, 200)
             self.server.clock.advance(1)
-        framing = self.peer.channel._framing
+        framing = self.peer.channel._h2
         self.assertLessEqual(framing.encoder.header_table_size, 4096)
         self.assertLessEqual(len(framing._closed_streams), 512)
 
@@ -243,7 +243,7 @@ class PatienceTests(HTTP2Case):
         self.peer.flush()
         self.peer.send(GoAwayFrame(0), GoAwayFrame(0), PingFrame(0))
         self.assertTrue(self.peer.transport.disconnecting)
-        self.assertEqual(self.traffic.refused, {})
+        self.assertEqual(self.registry.refused, {})
 
     def test_answers_that_are_waited_for_come_before_the_farewell(self) -> None:
         """
@@ -253,7 +253,7 @@ class PatienceTests(HTTP2Case):
         numbers = [self.peer.begin(head(b"GET"), end=True) for _ in range(2)]
         self.peer.send(GoAwayFrame(0))
         self.server.pass_time(20)
-        for request in self.resource.waiting:
+        for request in self.resource.unsent:
             self.assertFalse(self.peer.transport.disconnecting)
             request.write(b"hello")
             request.finish()
@@ -275,12 +275,12 @@ class PatienceTests(HTTP2Case):
         """
         A connection on which this is said ends, with a refusal.
         """
-        before = self.traffic.refused.total()
+        before = self.registry.refused.total()
         peer = Peer(self.server)
         peer.flush()
         peer.give(data)
         self.assertTrue(peer.transport.disconnecting)
-        self.assertEqual(self.traffic.refused.total(), before + 1)
+        self.assertEqual(self.registry.refused.total(), before + 1)
 
     def test_who_was_refused_and_stays_is_put_out(self) -> None:
         """
@@ -292,13 +292,13 @@ class PatienceTests(HTTP2Case):
             self.peer.begin(head(b"GET"), end=True)
         self.server.pass_time(20)
         self.peer.send(ContinuationFrame(1, b"x"))
-        self.resource.waiting[0].loseConnection()
+        self.resource.unsent[0].loseConnection()
         self.server.pass_time(9)
         self.assertFalse(self.peer.transport.disconnected)
         self.server.pass_time(1)
         self.assertTrue(self.peer.transport.disconnected)
         self.peer.lose()
-        self.assertEqual(self.traffic.streams, 0)
+        self.assertEqual(self.registry.streams, 0)
 
     def test_a_few_bytes_that_are_many_requests_leave_time_for_others(self) -> None:
         """
@@ -312,8 +312,8 @@ class PatienceTests(HTTP2Case):
         ]
         self.peer.protocol.dataReceived(b"".join(frame.serialize() for frame in asked))
         heard = [0]
-        while len(self.resource.waiting) < 100:
-            heard.append(len(self.resource.waiting))
+        while len(self.resource.unsent) < 100:
+            heard.append(len(self.resource.unsent))
             self.assertTrue(heard[-2] < heard[-1] <= heard[-2] + 40, heard)
             self.assertEqual(self.peer.transport.producerState, "paused")
             self.peer.protocol.dataReceived(b"")
@@ -326,17 +326,17 @@ class PatienceTests(HTTP2Case):
         Of what had arrived, nothing is done when nobody waits for it.
         """
         self.resource.patient = True
-        for end in (Peer.lose, lambda peer: peer.channel.cut()):
+        for end in (Peer.lose, lambda peer: peer.channel.abort()):
             peer = Peer(self.server)
             peer.flush()
             encoder = Encoder()
             asked = [HeadersFrame(2 * n + 1, encoder.encode(head()), flags=["END_HEADERS"]) for n in range(99)]
             peer.protocol.dataReceived(b"".join(frame.serialize() for frame in asked))
-            before = self.traffic.streams
+            before = self.registry.streams
             self.assertGreater(before, 0)
             end(peer)
             self.server.clock.pump([0] * 10)
-            self.assertIn(self.traffic.streams, (0, before))
+            self.assertIn(self.registry.streams, (0, before))
 
     def test_who_does_wrong_in_the_middle_can_take_leave(self) -> None:
         """
@@ -431,14 +431,14 @@ class AnythingTests(SynchronousTestCase):
         for part in parts:
             peer.give(part)
         server.pass_time(3)
-        for request in server.resource.waiting:
+        for request in server.resource.unsent:
             if not request._disconnected:
                 request.write(b"answer")
                 request.finish()
         server.pass_time(3)
         peer.lose()
-        self.assertEqual((server.site.traffic.open, server.site.traffic.streams), (set(), 0))
-        self.assertEqual(peer.channel._held, 0)
+        self.assertEqual((server.site.registry.open, server.site.registry.streams), (set(), 0))
+        self.assertEqual(peer.channel._buffered, 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     @settings(max_examples=300)
@@ -464,7 +464,7 @@ class AnythingTests(SynchronousTestCase):
         sent = bytearray(client.data_to_send())
         for place in data.draw(st.lists(st.integers(0, len(sent) - 1), max_size=3)):
             sent[place] = data.draw(st.integers(0, 255))
-        places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+        places = [0, *sorted(min(abort, len(sent)) for abort in cuts), len(sent)]
         self.hear([bytes(sent[start:stop]) for start, stop in pairwise(places)], patient=False)
 
     @given(st.binary(max_size=300))
