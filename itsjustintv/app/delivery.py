@@ -20,7 +20,7 @@ from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render
 from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline
-from itsjustintv.support.http_agents import deliveries_agent
+from itsjustintv.support.http_agents import DELIVERIES, make_agent
 
 __all__ = ["DeliveryParts"]
 
@@ -55,7 +55,7 @@ class DeliveryParts:
         )
         sinks = (output, context.metrics, context.event_spans, *listeners)
         sender = HttpSender(
-            deliveries_agent(reactor),
+            make_agent(reactor, DELIVERIES),
             reactor,
             lambda: config().retry.timeout,
             context.tracer.begin_span,

@@ -13,7 +13,7 @@ from itsjustintv.app.context import Context
 from itsjustintv.config.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import Accept, IEnricher
-from itsjustintv.support.http_agents import twitch_agent
+from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.telemetry.tracing import ApiCall
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
@@ -64,7 +64,7 @@ class TwitchParts:
         Put them together.
         """
         reactor, config = context.reactor, context.config
-        agent = twitch_agent(reactor)
+        agent = make_agent(reactor, TWITCH)
         http = HTTPClient(agent)
         time = TwitchTime(reactor, context.wall.seconds)
         bucket = RateBucket(reactor, wall=time.now)

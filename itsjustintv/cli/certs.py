@@ -37,7 +37,7 @@ from itsjustintv.errors import CertificateUnusable
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
-from itsjustintv.support.http_agents import authority_agent
+from itsjustintv.support.http_agents import AUTHORITY, make_agent
 from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.certificate import Bundle
@@ -314,7 +314,7 @@ async def check_authority(reactor: Any, tls: TLS) -> Finding:
     Check that the certificate authority can be used; see :func:`itsjustintv.doctor.tls_checks.authority`.
     """
     try:
-        agent, _ = authority_agent(reactor, tls.ca_bundle)
+        agent = make_agent(reactor, AUTHORITY, tls.ca_bundle)
     except CertificateUnusable as error:
         return Finding(Severity.ERROR, str(error))
     return await tls_checks.authority(tls, AcmeTransport(HTTPClient(agent), reactor, _TIMEOUT))

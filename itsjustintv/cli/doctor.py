@@ -31,7 +31,7 @@ from itsjustintv.journal.storage import open_storage
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.http_agents import twitch_agent
+from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, doubts
 
 __all__ = ["doctor"]
@@ -159,7 +159,7 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
     Make the checks that need the network.
     """
     config = settings.config
-    http = HTTPClient(twitch_agent(reactor))
+    http = HTTPClient(make_agent(reactor, TWITCH))
     found: list[_Result] = []
     if config.server.tls.enabled and config.server.tls.mode == "acme":
         found.append(_Result("https", await check_authority(reactor, config.server.tls)))

@@ -18,7 +18,7 @@ from itsjustintv.interfaces import IKeyValues
 from itsjustintv.journal.offline import OfflineKeyValues
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
-from itsjustintv.support.http_agents import twitch_agent
+from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
@@ -64,7 +64,7 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
     """
     config = settings.config
     key_values = OfflineKeyValues.of(open_storage(config.storage), reactor.seconds)
-    http = HTTPClient(twitch_agent(reactor))
+    http = HTTPClient(make_agent(reactor, TWITCH))
     token = AppToken(http, lambda: config.twitch, reactor, execute)
     bucket = RateBucket(reactor)
     helix = Helix(http, lambda: config.twitch, token, bucket, reactor)

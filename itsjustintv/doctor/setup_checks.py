@@ -19,7 +19,7 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
-from itsjustintv.support.http_agents import deliveries_agent, twitch_agent
+from itsjustintv.support.http_agents import DELIVERIES, TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
@@ -65,7 +65,7 @@ class SetupChecks:
         with TemporaryDirectory(prefix="itsjustintv-") as folder:
             token = self._token(twitch, Path(folder))
             bucket = RateBucket(self._reactor)
-            helix = Helix(HTTPClient(twitch_agent(self._reactor)), lambda: twitch, token, bucket, self._reactor)
+            helix = Helix(HTTPClient(make_agent(self._reactor, TWITCH)), lambda: twitch, token, bucket, self._reactor)
             directory = Lookups(helix, self._reactor, BatchInterval(bucket, self._reactor))
             users = await all_of(directory.user_by_login(login) for login in logins)
         return {login: None if user is None else user.id for login, user in zip(logins, users, strict=True)}
@@ -99,10 +99,10 @@ class SetupChecks:
             next_attempt_at=now,
             body=body,
         )
-        sender = HttpSender(deliveries_agent(self._reactor), self._reactor, lambda: _TIMEOUT)
+        sender = HttpSender(make_agent(self._reactor, DELIVERIES), self._reactor, lambda: _TIMEOUT)
         attempt = await sender.send(delivery, destination)
         return "" if attempt.ok else f"the test was not delivered: {attempt.explanation}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))
-        return AppToken(HTTPClient(twitch_agent(self._reactor)), lambda: settings, self._reactor, execute)
+        return AppToken(HTTPClient(make_agent(self._reactor, TWITCH)), lambda: settings, self._reactor, execute)

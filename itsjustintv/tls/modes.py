@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.support.http_agents import authority_agent
+from itsjustintv.support.http_agents import AUTHORITY, make_agent
 from itsjustintv.support.interfaces import Watcher
 from itsjustintv.support.services import FileThreadPool, OrderedServices
 from itsjustintv.tls.acme.challenges import CHALLENGES, Http01Responder, TlsAlpn01Responder
@@ -172,7 +172,7 @@ class ModeFactory:
 
         current = tls
         root = Path(tls.cert_dir)
-        agent, pool = authority_agent(self._reactor, tls.ca_bundle)
+        agent = make_agent(self._reactor, AUTHORITY, tls.ca_bundle)
         transport = AcmeTransport(HTTPClient(agent), self._clock)
 
         def make_orders(settings: Callable[[], TLS]) -> OrderRunner:
@@ -191,7 +191,7 @@ class ModeFactory:
             self._random,
             self._disk.run,
             retire=contexts.drop,
-            close=pool.closeCachedConnections,
+            close=agent.pool.closeCachedConnections,
         )
 
         def follow(new: TLS) -> None:

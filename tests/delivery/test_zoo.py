@@ -28,7 +28,7 @@ from twisted.web.error import SchemeNotSupported
 
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.model import Attempt, Delivery, Destination, State
-from itsjustintv.support.http_agents import TimeoutEndpoints
+from itsjustintv.support.http_agents import Endpoints
 
 reactor: Any = _reactor
 
@@ -154,7 +154,7 @@ class ZooTestCase(TestCase):
         """
         root = None if trusted is None else trustRootFromCertificates([trusted])
         policy = BrowserLikePolicyForHTTPS(root)
-        agent = Agent.usingEndpointFactory(reactor, TimeoutEndpoints(reactor, policy), self.pool)
+        agent = Agent.usingEndpointFactory(reactor, Endpoints(reactor, policy, strict=True), self.pool)
         sender = HttpSender(agent, reactor, lambda: deadline)
         return sender.send(DELIVERY, Destination(name="home", url=url, secret="s3cret"))
 
@@ -405,7 +405,7 @@ class PlainTests(ZooTestCase):
         large = Destination(name="home", url=f"http://127.0.0.1:{port}/")
         agent = Agent.usingEndpointFactory(
             reactor,
-            TimeoutEndpoints(reactor, BrowserLikePolicyForHTTPS()),
+            Endpoints(reactor, BrowserLikePolicyForHTTPS(), strict=True),
             HTTPConnectionPool(reactor, persistent=False),
         )
         body = b"x" * 20_000_000
@@ -556,7 +556,7 @@ class EndpointTests(ZooTestCase):
         """
         Only http and https lead anywhere.
         """
-        endpoints = TimeoutEndpoints(reactor, BrowserLikePolicyForHTTPS())
+        endpoints = Endpoints(reactor, BrowserLikePolicyForHTTPS(), strict=True)
         self.assertRaises(SchemeNotSupported, endpoints.endpointForURI, URI.fromBytes(b"ftp://example.org/"))
 
     async def test_opening_and_closing_are_not_logged(self) -> None:

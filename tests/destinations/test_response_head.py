@@ -23,8 +23,8 @@ from zope.interface import implementer
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.destinations.response import Result, answered, broken
 from itsjustintv.model import Attempt, Delivery, Destination, State
-from itsjustintv.support.http_agents import TimeoutEndpoint
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
+from itsjustintv.support.strict_endpoint import StrictEndpoint
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -188,7 +188,7 @@ class Wire:
         self.transport = StringTransport()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return TimeoutEndpoint(self.clock, self)
+        return StrictEndpoint(self.clock, self)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         self.protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 80))

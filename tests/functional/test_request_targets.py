@@ -18,7 +18,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool, re
 
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
-from itsjustintv.support.http_agents import ExactAgent, TimeoutEndpoints
+from itsjustintv.support.http_agents import Endpoints, ExactAgent
 from itsjustintv.support.http_url import HttpUrl
 from tests.functional.run import Background
 from tests.functional.stage import tool
@@ -80,7 +80,8 @@ class TargetTests(TestCase):
         server.start(environment(os.environ))
         resolving: Any = Resolving(Here())
         pool = HTTPConnectionPool(reactor, persistent=False)
-        agent = ExactAgent.connecting(resolving, TimeoutEndpoints(resolving, BrowserLikePolicyForHTTPS()), pool)
+        endpoints = Endpoints(resolving, BrowserLikePolicyForHTTPS(), strict=True)
+        agent = ExactAgent.usingEndpointFactory(resolving, endpoints, pool)
 
         async def post(url: str) -> tuple[int, bytes]:
             response = await agent.request(b"POST", url.encode())
