@@ -1,6 +1,6 @@
 """
-The admin page and its API: what the daemon does, for its operator.
+The admin page and its API.
 
-Nothing here knows another part. What is shown is asked for through the callables of
-:class:`~itsjustintv.admin.sources.Sources`, and so are the few things that can be done.
+Nothing here knows another part of the daemon: all data and actions come through
+:class:`~itsjustintv.admin.sources.Sources`.
 """

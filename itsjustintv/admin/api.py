@@ -1,5 +1,5 @@
 """
-``/api/v1``: what the page shows, as JSON, and what can be done, as POST.
+``/api/v1``: routes requests to :mod:`itsjustintv.admin.endpoints`, and describes them as OpenAPI.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ __all__ = ["ROOT", "ApiResource", "Schemas", "dumps", "openapi"]
 ROOT = "/api/v1"
 
 _DOCUMENT = "/openapi.json"
-_WORDS = {
-    400: "A parameter cannot be used.",
+_DESCRIPTIONS = {
+    400: "Invalid parameter.",
     401: "The token is missing or wrong.",
-    403: "The request came under a name, or from a page, that is not ours.",
-    404: "There is no such thing.",
-    409: "It makes no sense as things stand.",
-    429: "There were too many wrong tokens; Retry-After says how many seconds to wait.",
-    503: "The journal cannot be used.",
+    403: "The Host header is not allowed, or the request comes from another site's page.",
+    404: "Not found.",
+    409: "Not possible in the current state.",
+    429: "Too many wrong tokens; Retry-After has the seconds to wait.",
+    503: "The journal is unavailable.",
 }
 
 
 def dumps(content: object) -> bytes:
     """
-    Write what is shown as JSON, with what steers a terminal or hides text in it as escapes.
+    Write JSON in which characters that steer a terminal or hide text are escaped.
     """
     return visible_json(orjson.dumps(content, default=_plain).decode()).encode()
 
 
 def openapi() -> Mapping[str, object]:
     """
-    Write the API down, as OpenAPI 3.1 has it.
+    The OpenAPI 3.1 document.
     """
     schemas = Schemas()
     problem = {"content": {PROBLEM.decode("ascii"): {"schema": schemas.of(ProblemView)}}}
@@ -65,15 +65,15 @@ def openapi() -> Mapping[str, object]:
             "parameters": [_parameter(one) for one in parameters],
             "responses": {
                 "200": {
-                    "description": "What was asked for.",
+                    "description": "Success.",
                     "content": {"application/json": {"schema": schemas.of(each.answer)}},
                 },
-                **{str(status): {"description": _WORDS[status], **problem} for status in sorted(errors)},
+                **{str(status): {"description": _DESCRIPTIONS[status], **problem} for status in sorted(errors)},
             },
         }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "itsjustintv", "version": __version__, "summary": "What the daemon does, and a few orders."},
+        "info": {"title": "itsjustintv", "version": __version__, "summary": "Status and control of the daemon."},
         "servers": [{"url": ROOT}],
         "security": [{"token": []}],
         "paths": paths,
@@ -86,7 +86,7 @@ def openapi() -> Mapping[str, object]:
 
 class ApiResource(Resource):
     """
-    Answers everything below ``/api/v1/``. Whoever gets here may ask.
+    Everything below ``/api/v1/``. Access was checked before.
     """
 
     isLeaf = True
@@ -97,9 +97,6 @@ class ApiResource(Resource):
         self._document = orjson.dumps(openapi())
 
     def render(self, request: Request) -> int:
-        """
-        Answer one request.
-        """
         path = request.path.decode("latin-1").removeprefix(ROOT)
         if path == _DOCUMENT:
             return self._describe(request)
@@ -137,7 +134,7 @@ class ApiResource(Resource):
 
 def _match(pattern: str, path: str) -> Mapping[str, str] | None:
     """
-    What a path has in the places of the parameters, still encoded, or ``None`` when it is another one.
+    The parameters in a path, still encoded; ``None`` when the path does not match.
     """
     names, parts = pattern.split("/"), path.split("/")
     if len(names) != len(parts):
@@ -155,7 +152,7 @@ def _values(operation: Operation, given: Mapping[str, str], uri: bytes) -> Mappi
     """
     Read every parameter.
 
-    :raises BadRequest: one of them cannot be used.
+    :raises BadRequest: one of them is invalid.
     """
     asked: dict[str, str] = {}
     known = {each.name for each in operation.parameters.values() if each.where == "query"}
@@ -217,16 +214,16 @@ _IVAR = re.compile(r":ivar (\w+): ((?:.|\n(?!\s*(?::|$)))+)")
 @define(eq=False)
 class Schemas:
     """
-    Collects a schema for each class that is shown.
+    Makes a schema for each class of a view.
 
-    :ivar components: by name, as OpenAPI keeps them.
+    :ivar components: schemas by name.
     """
 
     components: dict[str, dict[str, object]] = field(factory=dict)
 
     def of(self, kind: Any) -> dict[str, object]:
         """
-        The schema of a type; that of a class is a reference to its component.
+        The schema of a type: for a class a reference to its component.
         """
         origin, arguments = get_origin(kind), get_args(kind)
         if kind in _SIMPLE:
@@ -246,7 +243,7 @@ class Schemas:
     def _component(self, kind: Any, cls: Any, filled: dict[Any, Any]) -> dict[str, object]:
         name = "".join(each.__name__ for each in (*get_args(kind), cls)).replace("View", "")
         if name not in self.components:
-            self.components[name] = {}  # so that what is within itself ends
+            self.components[name] = {}  # ends the recursion of a class that contains itself
             hints, words = get_type_hints(cls), dict(_IVAR.findall(cls.__doc__ or ""))
             properties = {
                 attribute.name: self._described(_fill(hints[attribute.name], filled), words.get(attribute.name, ""))
@@ -273,7 +270,7 @@ class Schemas:
 
 def _fill(hint: Any, filled: dict[Any, Any]) -> Any:
     """
-    Put types where a generic class has variables.
+    Replace the type variables of a generic class.
     """
     parameters = getattr(hint, "__parameters__", ())
     if not parameters:

@@ -1,5 +1,5 @@
 """
-The files beside the pages: how they look, and what they do in a browser.
+The static files of the pages, and profile images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _YEAR = b"private, max-age=31536000, immutable"
 
 class Asset(Resource):
     """
-    One file. Its address has its fingerprint in it, so a browser may keep it for good.
+    A static file. Its URL contains its hash, so browsers may cache it without asking again.
 
     :ivar address: path and query.
     """
@@ -38,9 +38,6 @@ class Asset(Resource):
         self.address = f"{self.path}?{sha256(self._data).hexdigest()[:12]}"
 
     def render(self, request: Request) -> int:
-        """
-        Give it.
-        """
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
             return give_problem(request, http.NOT_ALLOWED, "use GET to read a file")
@@ -55,7 +52,7 @@ _ICON = Asset("icon.svg", "image/svg+xml")
 #: Every file, by path.
 ASSETS = {each.path.encode("ascii"): each for each in (_STYLE, _SCRIPT, _ICON)}
 
-#: What the head of every page holds.
+#: Elements in the head of every page.
 HEAD: tuple[Markup, ...] = (
     el("meta", name="viewport", content="width=device-width, initial-scale=1"),
     el("meta", name="color-scheme", content="light dark"),
@@ -70,7 +67,7 @@ _PATH = re.compile(rb"/avatars/([0-9]{1,20})")
 
 class AvatarResource(Resource):
     """
-    ``/avatars/USER_ID``: what was fetched for notifications, whose kind is known by its first bytes.
+    ``/avatars/USER_ID``: the profile image of a configured streamer.
     """
 
     isLeaf = True
@@ -80,9 +77,6 @@ class AvatarResource(Resource):
         self._sources = sources
 
     def render(self, request: Request) -> int:
-        """
-        Give a picture, if it is that of somebody who is configured.
-        """
         found = _PATH.fullmatch(request.path)
         if found is None:
             return give_problem(request, http.NOT_FOUND, "no such picture")

@@ -1,5 +1,5 @@
 """
-Who may see the page, and whose orders count.
+Access to the admin site: the token, sessions, loopback clients, and requests forged by other sites.
 """
 
 from __future__ import annotations
@@ -26,23 +26,33 @@ from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import duration
 from itsjustintv.support.log_throttle import LogThrottle
 
-__all__ = ["COOKIE", "SESSION", "Access", "Entry", "Guesses", "Hasty", "LoginResource", "LogoutResource", "form"]
+__all__ = [
+    "COOKIE",
+    "SESSION",
+    "Access",
+    "AuthMethod",
+    "Guesses",
+    "LoginResource",
+    "LogoutResource",
+    "TooManyGuesses",
+    "form",
+]
 
 COOKIE = b"itsjustintv_admin"
 
-#: Seconds for which a browser that has shown the token need not show it again.
+#: Seconds until a session ends.
 SESSION = 12 * 3600
 
-# What only proxies write. One that calls us by a name of this machine's, as nginx does unless it is told otherwise,
-# would open to the world what is meant for this machine.
-_PASSED_ON = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+# Headers that only proxies set. A proxy that sends Host: localhost, as nginx does by default, would open to the world
+# what is meant for this machine.
+_PROXY_HEADERS = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
 
 
-class Hasty(Exception):
+class TooManyGuesses(Exception):
     """
-    A client has been wrong about the token so often that it has to wait.
+    A client sent too many wrong tokens.
 
-    :ivar wait: seconds.
+    :ivar wait: seconds until its next token is checked.
     """
 
     def __init__(self, wait: int) -> None:
@@ -50,14 +60,14 @@ class Hasty(Exception):
         self.wait = wait
 
 
-class Entry(Enum):
+class AuthMethod(Enum):
     """
-    What a request is let in by.
+    How a request was authenticated.
     """
 
-    OPEN = "there is no token"
-    BEARER = "the token itself"
-    SESSION = "a session"
+    OPEN = "no token is configured"
+    BEARER = "Authorization: Bearer"
+    SESSION = "session cookie"
 
 
 def _peer(request: Request) -> str:
@@ -67,17 +77,17 @@ def _peer(request: Request) -> str:
 @define(eq=False)
 class Access:
     """
-    Lets in requests with the token: in ``Authorization: Bearer``, or in the form of a cookie that was given for it.
+    Allows requests with the token: in ``Authorization: Bearer``, or as a session cookie issued for it.
 
-    Without a token every request is let in that names a loopback address of this machine. Programs on this machine do
-    so. Another site's page in a browser on this machine does not, even if its name resolves to this machine by now (DNS
-    rebinding), since the browser sends that name in ``Host``. Nor does a request that a proxy passes on.
+    If no token is configured, requests are allowed whose ``Host`` is a loopback address. Programs on this machine send
+    that. Another site's page in a browser on this machine does not, even if its name resolves to this machine (DNS
+    rebinding): the browser sends that name in ``Host``. Requests that a proxy forwards are refused.
 
-    Nothing is kept of a session: the cookie is its end and a signature, made with the token, so another token ends it.
+    Sessions are not stored: the cookie is the end of the session, signed with the token, so a new token ends it.
 
-    :ivar token: of the moment; empty for none.
-    :ivar secret: random bytes of this process, to sign forms with where there is no token.
-    :ivar client: names who sends a request, to count wrong tokens by.
+    :ivar token: the current token; empty for none.
+    :ivar secret: random bytes of this process, to sign forms with if there is no token.
+    :ivar client: names the client of a request, to count wrong tokens by.
     """
 
     _token: Callable[[], str]
@@ -85,12 +95,12 @@ class Access:
     _secret: bytes = field(repr=False)
     _client: Callable[[Request], str] = _peer
     _guesses: Guesses = field(init=False)
-    _unsaid: LogThrottle = field(init=False)
+    _wrong_tokens: LogThrottle = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._guesses, self._unsaid = Guesses(self._clock), LogThrottle(self._clock)
+        self._guesses, self._wrong_tokens = Guesses(self._clock), LogThrottle(self._clock)
 
     @property
     def open(self) -> bool:
@@ -99,36 +109,33 @@ class Access:
         """
         return not self._token()
 
-    def reached_rightly(self, request: Request) -> bool:
+    def is_host_allowed(self, request: Request) -> bool:
         """
-        Whether a request names one host, and one under which we are to be reached. Where the target is a whole address
-        it would be that one that counts and not ``Host`` (RFC 9112, section 3.2.2); clients do not send such here.
+        Whether a request names exactly one host, and an allowed one. A target that is a whole URL would override
+        ``Host`` (RFC 9112, section 3.2.2); it is refused.
         """
         who = _host(request)
         if who is None or not request.uri.startswith(b"/"):
             return False
-        return not self.open or (who.is_loopback and not any(map(request.requestHeaders.hasHeader, _PASSED_ON)))
+        return not self.open or (who.is_loopback and not any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)))
 
     def is_token(self, candidate: bytes) -> bool:
-        """
-        Whether this is the token.
-        """
         token = self._token().encode("ascii")
         return bool(token) and hmac.compare_digest(candidate, token)
 
-    def takes(self, request: Request, candidate: bytes) -> bool:
+    def check_token(self, request: Request, candidate: bytes) -> bool:
         """
-        Look at a token that came with a request, unless its client has to wait.
+        Check a token; count and log a wrong one.
 
-        :raises Hasty: it has.
+        :raises TooManyGuesses: the client has to wait first.
         """
         client = self._client(request)
         if wait := self._guesses.wait(client):
-            raise Hasty(wait)
+            raise TooManyGuesses(wait)
         if self.is_token(candidate):
             return True
         self._guesses.wrong(client)
-        if count := self._unsaid.count("token"):
+        if count := self._wrong_tokens.count("token"):
             self.log.warn(
                 "rejected {count} for the admin page, the last from {peer}; if that was not you, check who can reach"
                 " admin.listen",
@@ -137,25 +144,25 @@ class Access:
             )
         return False
 
-    def admits(self, request: Request) -> Entry | None:
+    def authenticate(self, request: Request) -> AuthMethod | None:
         """
-        By what a request may be answered, ``None`` if it may not.
+        How a request is authenticated; ``None`` if it is not.
 
-        :raises Hasty: it brings a token, and must not yet.
+        :raises TooManyGuesses: it has a token, but the client has to wait first.
         """
         if self.open:
-            return Entry.OPEN
+            return AuthMethod.OPEN
         bearer = _bearer(request)
         if self.has_session(request):
-            return Entry.BEARER if bearer is not None and self.is_token(bearer) else Entry.SESSION
-        return Entry.BEARER if bearer is not None and self.takes(request, bearer) else None
+            return AuthMethod.BEARER if bearer is not None and self.is_token(bearer) else AuthMethod.SESSION
+        return AuthMethod.BEARER if bearer is not None and self.check_token(request, bearer) else None
 
-    def means_it(self, request: Request) -> bool:
+    def is_action_intended(self, request: Request) -> bool:
         """
-        Whether an order comes from our own page, or from no browser at all, and not from another site's page.
+        Whether a POST comes from this page or from a program, not from another site's page in a browser.
 
-        Browsers send ``Origin`` with every POST, and with it ``Sec-Fetch-Site`` where the connection can be trusted;
-        old ones ``Referer`` alone.
+        Browsers send ``Origin`` with every POST, and also ``Sec-Fetch-Site`` on trustworthy connections; old ones only
+        ``Referer``.
         """
         headers = request.requestHeaders
         sites = headers.getRawHeaders(b"sec-fetch-site", [])
@@ -164,10 +171,10 @@ class Access:
         sources = headers.getRawHeaders(b"origin", []) or headers.getRawHeaders(b"referer", [])
         return not sources or (len(sources) == 1 and _is_same(origin(sources[0]), _host(request)))
 
-    def is_for_us(self, request: Request) -> bool:
+    def is_load_intended(self, request: Request) -> bool:
         """
-        Whether a request for reading is made by our own page, by a person, or by no browser: another site's page may
-        link here, but not load anything from here, nor in a frame, whether or not it could read it.
+        Whether a GET comes from this page, a person or a program. Another site's page may link here, but not load
+        anything from here or show it in a frame.
         """
         headers = request.requestHeaders
         if headers.getRawHeaders(b"sec-fetch-site", [b"none"]) in ([b"none"], [b"same-origin"]):
@@ -177,30 +184,27 @@ class Access:
 
     def has_session(self, request: Request) -> bool:
         """
-        Whether a browser has shown the token before.
+        Whether the request has a valid session cookie.
         """
         ends_at, _, signature = (request.getCookie(COOKIE) or b"").partition(b".")
         if self.open or not hmac.compare_digest(signature, self._signed(b"session " + ends_at)):
             return False
-        return self._clock.seconds() < int(ends_at)  # the signature holds, so it is a number of ours
+        return self._clock.seconds() < int(ends_at)  # a number, since the signature is valid
 
-    def session(self) -> bytes:
+    def make_session(self) -> bytes:
         """
-        Write a cookie for a browser that has shown the token.
+        Make a session cookie.
         """
         ends_at = b"%d" % (self._clock.seconds() + SESSION)
         return ends_at + b"." + self._signed(b"session " + ends_at)
 
     def form_proof(self) -> str:
         """
-        Write what a form of ours holds, and no other can.
+        Make the hidden field that proves that a form is from this page.
         """
         return self._signed(b"form").decode("ascii")
 
     def is_form_proof(self, candidate: str) -> bool:
-        """
-        Whether a form is one of ours.
-        """
         return hmac.compare_digest(candidate.encode("utf-8", "replace"), self._signed(b"form"))
 
     def _signed(self, what: bytes) -> bytes:
@@ -221,7 +225,7 @@ def _bearer(request: Request) -> bytes | None:
 
 def _is_same(source: tuple[Authority, int] | None, host: Authority | None) -> bool:
     """
-    Whether a page is one of ours. A proxy may or may not write out the port that the scheme has anyway.
+    Whether a page is on this host. A proxy may add or omit the default port of the scheme.
     """
     if source is None or host is None:
         return False
@@ -231,7 +235,7 @@ def _is_same(source: tuple[Authority, int] | None, host: Authority | None) -> bo
 
 def form(request: Request) -> dict[str, str]:
     """
-    Read a form that was sent; of a field that is there more than once, the first. What cannot be read is left out.
+    Read a submitted form: the first value of each field; empty if it cannot be read.
     """
     sent = b"" if request.content is None else request.content.read()
     try:
@@ -243,7 +247,7 @@ def form(request: Request) -> dict[str, str]:
 
 class LoginResource(Resource):
     """
-    Asks a person for the token, and gives a cookie for it.
+    ``/login``: asks for the token, and issues a session cookie.
     """
 
     isLeaf = True
@@ -253,9 +257,6 @@ class LoginResource(Resource):
         self._access = access
 
     def render(self, request: Request) -> int:
-        """
-        Show the form, or read it.
-        """
         if request.method in (b"GET", b"HEAD"):
             known = self._access.open or self._access.has_session(request)
             return redirect(request, b"/") if known else self._show(request, "")
@@ -263,8 +264,8 @@ class LoginResource(Resource):
             request.setHeader(b"Allow", b"GET, HEAD, POST")
             return give_problem(request, http.NOT_ALLOWED, "use GET to show the form and POST to send it")
         try:
-            known = self._access.takes(request, form(request).get("token", "").strip().encode("utf-8"))
-        except Hasty as error:
+            known = self._access.check_token(request, form(request).get("token", "").strip().encode("utf-8"))
+        except TooManyGuesses as error:
             request.setHeader(b"Retry-After", b"%d" % error.wait)
             words = f"Too many wrong tokens: try again in {duration(error.wait)}."
             return self._show(request, words, TOO_MANY_REQUESTS)
@@ -272,7 +273,7 @@ class LoginResource(Resource):
             return self._show(request, "Wrong token.", http.FORBIDDEN)
         request.addCookie(
             COOKIE,
-            self._access.session(),
+            self._access.make_session(),
             path=b"/",
             max_age=b"%d" % SESSION,
             httpOnly=True,
@@ -311,15 +312,12 @@ class LoginResource(Resource):
 
 class LogoutResource(Resource):
     """
-    Takes the cookie away again.
+    ``/logout``: removes the session cookie. Only POST does, since a link must not end a session.
     """
 
     isLeaf = True
 
     def render(self, request: Request) -> int:
-        """
-        Leave; on another method than POST nothing happens, since a link must not end a session.
-        """
         if request.method != b"POST":
             request.setHeader(b"Allow", b"POST")
             return give_problem(request, http.NOT_ALLOWED, "use POST to log out")
@@ -330,32 +328,32 @@ class LogoutResource(Resource):
 @define(eq=False)
 class Guesses:
     """
-    Counts wrong tokens of each client. After some in a row a client has to wait before its next one is looked at at
-    all; others do not, nor does who has a session already. Nothing here waits: who comes too early is told so.
+    Counts wrong tokens by client. After some in a row the next one of that client is only checked after a pause; other
+    clients and existing sessions are not affected.
 
-    :ivar burst: how many wrong ones are looked at without a pause.
-    :ivar pause: seconds that each further one takes.
-    :ivar most: clients that are remembered, at the most; the one that was wrong the longest ago is forgotten first.
+    :ivar burst: wrong tokens that are checked without a pause.
+    :ivar pause: seconds between two further ones.
+    :ivar most: how many clients are remembered; the one that was wrong the longest ago is forgotten first.
     """
 
     _clock: IReactorTime
     _burst: int = 20
     _pause: float = 1.0
     _most: int = 1024
-    # By client, until when what it did is made up for: a bucket that leaks, as one number.
+    # When the bucket of a client is empty again (leaky bucket).
     _until: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
 
     def wait(self, client: str) -> int:
         """
-        Whole seconds until the next token of a client is looked at; 0 for now.
+        Whole seconds until the next token of a client is checked; 0 for now.
         """
         early = self._until.get(client, 0.0) - self._clock.seconds() - (self._burst - 1) * self._pause
-        # No more than all of it, should the clock be set back.
+        # Bounded, in case the clock is set back.
         return max(0, min(ceil(early), ceil(self._burst * self._pause)))
 
     def wrong(self, client: str) -> None:
         """
-        Take note of a wrong token.
+        Count a wrong token.
         """
         now = self._clock.seconds()
         until = max(now, min(self._until.pop(client, now), now + self._burst * self._pause))

@@ -1,5 +1,5 @@
 """
-``/deliveries/ID``: one delivery, with its payload, and what was sent and answered in each attempt.
+``/deliveries/ID``: one delivery, with its payload, and request and response of each attempt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access
 from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, RequestView, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
-from itsjustintv.admin.page_sections import Forms, badge, channel, orders, tone_of, when
+from itsjustintv.admin.page_sections import Forms, action, badge, channel, tone_of, when
 from itsjustintv.admin.responses import HTML, give, read
 from itsjustintv.admin.sources import Declined, Sources
 from itsjustintv.errors import JournalUnavailable
@@ -31,7 +31,7 @@ _ROOT = b"/deliveries/"
 
 class DeliveryResource(Resource):
     """
-    Shows one of them.
+    The page of a delivery.
     """
 
     isLeaf = True
@@ -42,9 +42,6 @@ class DeliveryResource(Resource):
         self._access = access
 
     def render(self, request: Request) -> int:
-        """
-        Show it as things are now.
-        """
         return read(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
@@ -99,7 +96,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bo
                 class_="head",
             ),
             el("dl", [el("div", el("dt", name), el("dd", value)) for name, value in facts]),
-            orders(each, forms),
+            action(each, forms),
             id="delivery",
         ),
         *(_attempt(number, tried) for number, tried in enumerate(each.tries, 1)),
@@ -108,7 +105,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bo
             "section",
             el("h2", "Payload"),
             el("p", "The body of every request above, without the bytes of the picture.", class_="quiet"),
-            _literally(
+            _preformatted(
                 visible_json(orjson.dumps(each.payload, option=orjson.OPT_INDENT_2).decode()).split("\n"), "Payload"
             )
             if each.payload is not None
@@ -125,7 +122,7 @@ def _written(payload: object) -> Sequence[str]:
 
 def _stored(tries: Sequence[AttemptView]) -> Markup:
     """
-    Say what of all this is from the journal.
+    Say what is stored in the journal, and what was reconstructed.
     """
     sources = dict.fromkeys(each.request.source for each in tries if each.request)
     answers = (
@@ -164,7 +161,7 @@ def _request(request: RequestView | None, number: int) -> Sequence[Markup]:
         "",
         "[payload]",
     ]
-    return (_literally(lines, f"Request of attempt {number}"),)
+    return (_preformatted(lines, f"Request of attempt {number}"),)
 
 
 def _answer(tried: AttemptView, number: int) -> Sequence[Markup | None]:
@@ -174,12 +171,12 @@ def _answer(tried: AttemptView, number: int) -> Sequence[Markup | None]:
     if tried.retry_after is not None:
         lines.append(f"Retry-After: {duration(tried.retry_after)}")
     lines += ["", tried.response or "[no body]"]
-    return (_literally(lines, f"Response to attempt {number}"),)
+    return (_preformatted(lines, f"Response to attempt {number}"),)
 
 
-def _literally(lines: Sequence[str], label: str) -> Markup:
+def _preformatted(lines: Sequence[str], label: str) -> Markup:
     """
-    Lines as they are, which can be scrolled with the keyboard too.
+    Preformatted lines, which can be scrolled with the keyboard.
     """
     written = Markup("\n".join(escape(visible(each)) for each in lines))
     return el("pre", el("bdi", written), tabindex=0, role="region", aria_label=label)

@@ -241,23 +241,23 @@ def _state(description: str) -> Parameter:
     return Parameter(name="state", description=description, schema=schema, read=_states, default=())
 
 
-_Limit = Annotated[int, _number("limit", "How many at the most.", 1, _LIMIT, 50)]
+_Limit = Annotated[int, _number("limit", "Maximum number of items.", 1, _LIMIT, 50)]
 _Cursor = Annotated[
     str | None,
     Parameter(
         name="cursor",
-        description="What next said.",
+        description="The next of the page before.",
         schema={"type": "string", "maxLength": 1000},
         errors=(404,),
     ),
 ]
-_Id = Annotated[str, _part("id", "The id, or a beginning of it with 8 characters or more that no other one has.")]
+_Id = Annotated[str, _part("id", "The id, or a unique prefix of it of at least 8 characters.")]
 
 
 @operation("GET", "/status")
 async def get_status(ask: Sources) -> StatusView:
     """
-    The whole in short.
+    Summary of the daemon.
     """
     return await ask.status()
 
@@ -265,12 +265,12 @@ async def get_status(ask: Sources) -> StatusView:
 @operation("GET", "/streamers")
 async def list_streamers(
     ask: Sources,
-    query: Annotated[str, _words("query", "Only those in whose key, login, id or name this is.", default="")],
+    query: Annotated[str, _words("query", "Only streamers whose key, login, id or name contains this.", default="")],
     limit: _Limit,
     cursor: _Cursor,
 ) -> Page[StreamerView]:
     """
-    Streamers: those who are live first, then those who need attention.
+    Streamers: live ones first, then those that need attention.
     """
     start = _start("streamers", cursor)
     return _page("streamers", ask.streamers(query, limit, start), start + limit)
@@ -288,12 +288,12 @@ async def list_events(
     destination: Annotated[str | None, _words("destination", "Only events with a delivery to this destination.")],
     streamer: Annotated[
         str | None,
-        _words("streamer", "Only those of streamers in whose key, login or name this is, or whose id it is."),
+        _words("streamer", "Only events of streamers whose key, login or name contains this, or whose id it is."),
     ],
 ) -> Page[EventView]:
     """
-    Events, the latest first, with every attempt. With filters it looks at so many at a time: there may be none, and yet
-    more behind the cursor.
+    Events with every attempt, newest first. With filters one request searches a limited number of events: a page may be
+    empty although next is not null.
     """
     after = None if cursor is None else read_cursor("events", cursor, "nt")
     filters = HistoryFilter(states=state, destination=destination, streamer=streamer)
@@ -304,7 +304,7 @@ async def list_events(
 @operation("GET", "/events/{id}")
 async def get_event(ask: Sources, id_: _Id) -> EventView:
     """
-    One event, with its payloads and requests.
+    One event with its payloads and requests.
     """
     found = await ask.event(id_)
     if found is None:
@@ -318,13 +318,13 @@ async def list_deliveries(
     *,
     limit: _Limit,
     cursor: _Cursor,
-    state: Annotated[tuple[State, ...], _state("Only what is in this state; undelivered is dead or expired.")],
-    destination: Annotated[str | None, _words("destination", "Only those to this destination.")],
-    streamer: Annotated[str | None, _words("streamer", "Only those of this streamer, by key.")],
+    state: Annotated[tuple[State, ...], _state("Only deliveries in this state; undelivered is dead or expired.")],
+    destination: Annotated[str | None, _words("destination", "Only deliveries to this destination.")],
+    streamer: Annotated[str | None, _words("streamer", "Only deliveries of this streamer, by key.")],
 ) -> Page[DeliveryView]:
     """
-    Deliveries: those that have ended by their end, the latest first; pending ones by destination and next attempt; all
-    of them by acceptance, the latest first.
+    Deliveries. Finished ones are sorted by their end, newest first; pending ones by destination and next attempt; all
+    of them by acceptance, newest first.
     """
     kind = "+".join(state) or "all"
     shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
@@ -337,7 +337,7 @@ async def list_deliveries(
 @operation("GET", "/deliveries/{id}")
 async def get_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
-    One delivery, with its payload and what was sent in each attempt.
+    One delivery with its payload and the request of each attempt.
     """
     found = await ask.delivery(id_)
     if found is None:
@@ -348,7 +348,7 @@ async def get_delivery(ask: Sources, id_: _Id) -> DeliveryView:
 @operation("POST", "/deliveries/{id}/retry")
 async def retry_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
-    Send what has ended undelivered again, at once and with all its attempts before it.
+    Requeue a delivery that ended undelivered or cancelled, for an attempt at once and the full number of attempts.
     """
     await ask.retry(id_)
     return await get_delivery(ask, id_)
@@ -357,7 +357,7 @@ async def retry_delivery(ask: Sources, id_: _Id) -> DeliveryView:
 @operation("POST", "/deliveries/{id}/resend")
 async def resend_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
-    Send what was delivered again, as another delivery of its event: the answer is that one. The first stays delivered.
+    Send a delivered event again, as a new delivery: the response is the new one. The first one stays delivered.
     """
     return await get_delivery(ask, await ask.resend(id_))
 
@@ -365,7 +365,7 @@ async def resend_delivery(ask: Sources, id_: _Id) -> DeliveryView:
 @operation("POST", "/deliveries/{id}/cancel")
 async def cancel_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
-    End what has not ended. An attempt that is under way is not stopped.
+    Cancel a delivery that has not ended. An attempt in progress is not stopped.
     """
     await ask.cancel(id_)
     return await get_delivery(ask, id_)
@@ -385,7 +385,7 @@ async def test_destination(
     ask: Sources, name: Annotated[str, _part("name", "streamers.KEY, or global_webhook.")]
 ) -> AttemptView:
     """
-    Send a test notification, signed like a real one, and tell how that ended. Nothing of it is kept.
+    Send a test notification, signed like a real one, and return the result. Nothing of it is stored.
     """
     return to_attempt_view(await ask.test(name))
 
@@ -393,7 +393,7 @@ async def test_destination(
 @operation("GET", "/certificates")
 async def list_certificates(ask: Sources) -> Sequence[CertificateView]:
     """
-    Every certificate.
+    All certificates.
     """
     return ask.certificates()
 
@@ -401,7 +401,7 @@ async def list_certificates(ask: Sources) -> Sequence[CertificateView]:
 @operation("GET", "/configuration")
 async def get_configuration(ask: Sources) -> ConfigurationView:
     """
-    Where the configuration stands.
+    State of the configuration.
     """
     return ask.configuration()
 
@@ -409,16 +409,16 @@ async def get_configuration(ask: Sources) -> ConfigurationView:
 @operation("GET", "/rate")
 async def get_rate(ask: Sources) -> RateView:
     """
-    What Twitch lets us ask.
+    Rate limit of the Twitch API.
     """
     return ask.rate()
 
 
 @operation("GET", "/history")
 async def get_history(
-    ask: Sources, hours: Annotated[int, _number("hours", "How much of it.", 1, 24, 6)]
+    ask: Sources, hours: Annotated[int, _number("hours", "How many hours back.", 1, 24, 6)]
 ) -> Sequence[PointView]:
     """
-    The recent past in steps of five minutes, the oldest first.
+    The recent past in steps of five minutes, oldest first.
     """
     return ask.series(hours * 3600.0)

@@ -1,5 +1,6 @@
 """
-What is shown of the journal; like :mod:`itsjustintv.admin.views`, by the page and as JSON alike.
+Events and deliveries as the page and the API show them, made of the journal's histories. The docstrings are the
+descriptions in the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -31,18 +32,17 @@ __all__ = [
 @frozen(kw_only=True)
 class AttemptView:
     """
-    How one attempt to deliver ended.
+    One attempt to deliver.
 
     :ivar started_at: when it began.
     :ivar duration: how long it took.
-    :ivar ok: whether the answer was 2xx.
-    :ivar reason: a word: delivered, http_503, timeout, refused, reset, dns, tls, redirect, gone, error.
-    :ivar detail: for a person.
-    :ivar status: of the answer, if one came.
-    :ivar response: the beginning of the answer's body on one line, without what of it is secret. Its headers are not
-        stored.
-    :ivar retry_after: seconds the receiver asked to be left alone; null if it did not.
-    :ivar request: what was sent; null in every list, and for a test notification.
+    :ivar ok: whether the response was 2xx.
+    :ivar reason: one word: delivered, http_503, timeout, refused, reset, dns, tls, redirect, gone, error.
+    :ivar detail: explanation for people.
+    :ivar status: status of the response; null if none came.
+    :ivar response: beginning of the response's body on one line, without secrets. Its headers are not stored.
+    :ivar retry_after: seconds of the receiver's Retry-After; null without it.
+    :ivar request: the request; null in every list, and for a test notification.
     """
 
     started_at: str
@@ -59,20 +59,20 @@ class AttemptView:
 @frozen(kw_only=True)
 class DeliveryView:
     """
-    An event on its way to one destination.
+    The delivery of an event to one destination.
 
-    :ivar id: of the delivery.
-    :ivar event_id: of its event.
-    :ivar streamer: the key of the streamer.
-    :ivar destination: its name.
-    :ivar state: where it stands.
-    :ivar reason: why.
-    :ivar attempts: how many have ended; an operator's retry counts from the beginning.
-    :ivar accepted_at: when the event was on disk, or when an operator asked for another round.
-    :ivar next_attempt_at: when it is tried next; null when it is not.
-    :ivar finished_at: when it ended; null when it has not.
-    :ivar prepared_at: when its payload was built; null when it was not, and in lists of deliveries.
-    :ivar tries: every attempt, in order; the last only in lists of deliveries.
+    :ivar id: id of the delivery.
+    :ivar event_id: id of its event.
+    :ivar streamer: key of the streamer.
+    :ivar destination: name of the destination.
+    :ivar state: state of the delivery.
+    :ivar reason: why it is in this state.
+    :ivar attempts: number of attempts that have ended; a requeue counts from 0.
+    :ivar accepted_at: when the event was stored, or when an operator requeued the delivery.
+    :ivar next_attempt_at: when the next attempt is due; null without one.
+    :ivar finished_at: when the delivery ended; null while it has not.
+    :ivar prepared_at: when the payload was built; null while it was not, and in lists of deliveries.
+    :ivar tries: every attempt, in order; only the last one in lists of deliveries.
     :ivar payload: what the receiver gets, without the bytes of the picture; null in every list.
     """
 
@@ -94,20 +94,20 @@ class DeliveryView:
 @frozen(kw_only=True)
 class EventView:
     """
-    A stream.online, and what became of it.
+    A stream.online event and its deliveries.
 
-    :ivar id: ours, the same in every notification.
-    :ivar stream_id: of the broadcast, at Twitch.
-    :ivar user_id: of the streamer.
-    :ivar login: of the streamer.
-    :ivar name: of the streamer, as Twitch shows it.
-    :ivar title: of the broadcast, as far as it was known.
-    :ivar game: its category.
-    :ivar type: of the broadcast, as Twitch calls it: ``live``, ``rerun``.
-    :ivar deed: what it is that the streamer did, in words.
-    :ivar recovered: whether no message told of it, so that Twitch was asked.
-    :ivar started_at: when the broadcast began, by Twitch; null when that was no time.
-    :ivar received_at: when the message came.
+    :ivar id: id of the event, the same in every notification.
+    :ivar stream_id: id of the broadcast at Twitch.
+    :ivar user_id: user id of the streamer.
+    :ivar login: login of the streamer.
+    :ivar name: display name of the streamer.
+    :ivar title: title of the broadcast; empty when it was not known.
+    :ivar game: category of the broadcast; empty likewise.
+    :ivar type: type of the broadcast at Twitch: ``live``, ``rerun``.
+    :ivar deed: what the streamer did, in words.
+    :ivar recovered: whether it was found by asking Twitch who is live, since no message arrived.
+    :ivar started_at: when the broadcast started, by Twitch; null when Twitch sent no valid time.
+    :ivar received_at: when the message was received.
     :ivar deliveries: one for each destination.
     """
 
@@ -129,11 +129,11 @@ class EventView:
 @frozen(kw_only=True)
 class Signing:
     """
-    How a destination is signed for.
+    How deliveries to a destination are signed.
 
     :ivar kind: ``hub``, ``standard`` or ``both``.
     :ivar signed: whether there is a secret.
-    :ivar header: name of the header of the original's signature.
+    :ivar header: name of the header of the ``hub`` signature.
     :ivar hashing: its algorithm.
     """
 
@@ -148,16 +148,14 @@ Signings = Callable[[str], Signing | None]
 
 def moment(seconds_: float | None) -> str | None:
     """
-    A moment as it is shown, to the millisecond.
+    A time as it is shown, to the millisecond.
     """
     return None if seconds_ is None else rfc3339(seconds_, "milliseconds")
 
 
 def to_attempt_view(attempt: Attempt, request: RequestView | None = None) -> AttemptView:
     """
-    Tell of an attempt.
-
-    :param request: what was sent, if that is to be told as well.
+    :param request: to be shown with it.
     """
     return AttemptView(
         started_at=rfc3339(attempt.started_at, "milliseconds"),
@@ -174,9 +172,7 @@ def to_attempt_view(attempt: Attempt, request: RequestView | None = None) -> Att
 
 def to_delivery_view(story: DeliveryHistory, whole: Signings | None = None) -> DeliveryView:
     """
-    Tell of a delivery.
-
-    :param whole: how destinations are signed for, to tell payload and requests as well.
+    :param whole: given, payload and requests are included; finds how a destination is signed.
     """
     delivery = story.delivery
     waits = delivery.state in (State.ACCEPTED, State.PENDING)
@@ -204,7 +200,7 @@ def to_delivery_view(story: DeliveryHistory, whole: Signings | None = None) -> D
 
 def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventView:
     """
-    Tell of an event and its deliveries. Title and category are those of the payload, if one was built.
+    Title and category are those of the payload, if one was built.
 
     :param whole: as for a delivery.
     """
@@ -228,7 +224,7 @@ def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventVi
     )
 
 
-#: Stands for what is a secret, or is not stored.
+#: Stand for secrets, and for what is not stored.
 HIDDEN, NOT_STORED = "[redacted]", "[not stored]"
 
 _SOURCE = "The journal does not store the URL and the headers of a request; this one is reconstructed from "
@@ -239,8 +235,8 @@ class HeaderView:
     """
     A header of a request.
 
-    :ivar name: its name.
-    :ivar value: its value; [redacted] or [not stored] where it is a secret or not known.
+    :ivar name: name of the header.
+    :ivar value: value of the header; [redacted] where it is a secret, [not stored] where it is not known.
     """
 
     name: str
@@ -250,13 +246,12 @@ class HeaderView:
 @frozen(kw_only=True)
 class RequestView:
     """
-    The request of an attempt. Its body is the payload of the delivery, with the bytes of the picture in it if there was
-    one.
+    The request of an attempt. Its body is the payload of the delivery, with the bytes of the picture if there was one.
 
-    :ivar method: of the request.
+    :ivar method: HTTP method.
     :ivar target: path and query; always [redacted], since any part of them can be a secret.
-    :ivar headers: those that are sent.
-    :ivar source: what it was put together from, since it is not stored.
+    :ivar headers: headers of the request.
+    :ivar source: what it was reconstructed from, since requests are not stored.
     """
 
     method: str
@@ -267,9 +262,9 @@ class RequestView:
 
 def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | None) -> RequestView:
     """
-    Tell what an attempt sent.
+    Reconstruct the request of an attempt.
 
-    :param signing: of the destination now, ``None`` when it is not configured any more.
+    :param signing: current signing of the destination, ``None`` when that is no longer configured.
     """
     headers = [
         ("Host", HIDDEN),

@@ -1,6 +1,6 @@
 """
-Reading ``Host`` and ``Origin`` (RFC 9110, sections 7.2 and 4.2.3; RFC 6454), strictly: what two programs could read in
-two ways is no name at all.
+Parses ``Host`` and ``Origin`` (RFC 9110, sections 7.2 and 4.2.3; RFC 6454) strictly: what two programs could read
+differently is rejected.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from attrs import frozen
 
 __all__ = ["Authority", "authority", "origin"]
 
-# A name, or four numbers, or what a literal of IPv6 is made of; then perhaps a port. Nothing of it is percent-encoded,
-# quoted, or beside a user name, and browsers write all of it in ASCII.
+# A name, an IPv4 address or an IPv6 literal, then perhaps a port; in ASCII, without percent-encoding or a user name.
 _FORM = re.compile(rb"([A-Za-z0-9_.-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(rb"(https?)://([^/?#]+)")
 
@@ -27,7 +26,7 @@ class Authority:
     A host and a port.
 
     :ivar host: in lower case, a literal of IPv6 without its brackets and in its shortest form.
-    :ivar port: ``None`` where none is said.
+    :ivar port: ``None`` if it is not given.
     """
 
     host: str
@@ -36,9 +35,9 @@ class Authority:
     @property
     def is_loopback(self) -> bool:
         """
-        Whether this can only be the machine itself: ``localhost``, an address in ``127.0.0.0/8`` written as four
-        numbers, or ``::1``. Names that only resolve to such an address can be made to do so by their owner (DNS
-        rebinding), and other ways to write an address are read differently by different programs.
+        Whether this can only be this machine: ``localhost``, an address in ``127.0.0.0/8`` written as four numbers, or
+        ``::1``. The owner of any other name can make it resolve to such an address (DNS rebinding), and programs differ
+        in how they read other spellings of an address.
         """
         if self.host == "localhost":
             return True
@@ -51,7 +50,7 @@ class Authority:
 
 def authority(text: bytes) -> Authority | None:
     """
-    Read a host with an optional port, or ``None`` when it is not exactly one.
+    Parse a host with an optional port; ``None`` when it is not exactly that.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -69,9 +68,9 @@ def authority(text: bytes) -> Authority | None:
 
 def origin(text: bytes) -> tuple[Authority, int] | None:
     """
-    Read an origin, or the beginning of a ``Referer``: who, and the port that its scheme has by default.
+    Parse an origin, or the beginning of a ``Referer``: the host, and the default port of its scheme.
 
-    :return: ``None`` for ``null`` and whatever else is no page on the web.
+    :return: ``None`` for ``null``, and for what is not a page on the web.
     """
     found = _ORIGIN.match(text)
     who = None if found is None else authority(found[2])

@@ -1,6 +1,5 @@
 """
-HTML put together so that nothing in it is taken for markup but what was written as such, and nothing is hidden in it:
-what steers or hides text is shown as an escape.
+Writes HTML. Texts are escaped, and characters in them that steer or hide text are shown as escapes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 class Markup(str):
     """
-    HTML that is escaped already.
+    HTML, escaped already.
     """
 
     __slots__ = ()
@@ -25,10 +24,11 @@ class Markup(str):
 
 def el(name: str, /, *content: object, **attributes: object) -> Markup:
     """
-    Write an element. Texts in it are escaped, lists are joined, ``None`` and truth values are left out.
+    Write an element.
 
-    :param attributes: ``class_`` is ``class``, and an underscore in a name a hyphen; ``True`` writes the name alone,
-        ``None`` and ``False`` leave it out. Values are escaped, and nothing is hidden in them either.
+    :param content: texts are escaped, lists joined, ``None`` and booleans left out.
+    :param attributes: ``class_`` is ``class``, and an underscore in a name a hyphen. ``True`` writes the name alone,
+        ``None`` and ``False`` leave the attribute out; other values are escaped as texts are.
     """
     written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(visible(str(value)))}"')
@@ -42,7 +42,7 @@ def el(name: str, /, *content: object, **attributes: object) -> Markup:
 
 def foreign(text: str) -> Markup:
     """
-    Write foreign text so that the direction it is read in ends with it.
+    Write text of others so that its reading direction does not affect what follows.
     """
     return el("bdi", text)
 
@@ -51,7 +51,7 @@ def page(title: str, head: Iterable[Markup], body: Iterable[Markup], **attribute
     """
     Write a whole page, in UTF-8.
 
-    :param attributes: of the body.
+    :param attributes: attributes of the body.
     """
     whole = el(
         "html",

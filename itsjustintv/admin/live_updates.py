@@ -1,5 +1,5 @@
 """
-Telling browsers that there is something new: server-sent events (HTML Living Standard, "Server-sent events").
+Notifies open pages of changes by server-sent events (HTML Living Standard, "Server-sent events").
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SILENT = 15
 @define(eq=False)
 class LiveUpdates(Service):
     """
-    Looks every second whether anything is different, while there is somebody to tell.
+    Checks every second for changes while a stream is open, and notifies all open streams.
 
-    :ivar mark: something that is different whenever anything that is shown is.
-    :ivar name: of this process, so that a version of another one is never taken for one of ours.
-    :ivar most: how many may listen at the same time.
-    :ivar each: how many of these may be of one client.
+    :ivar mark: returns a value that changes whenever anything shown changes.
+    :ivar name: of this process, so that versions of two processes differ.
+    :ivar most: limit of open streams.
+    :ivar each: limit of open streams of one client.
     """
 
     _mark: Callable[[], Asked[object]]
@@ -60,26 +60,25 @@ class LiveUpdates(Service):
     @property
     def version(self) -> str:
         """
-        Of what is shown at this moment, as far as it is known.
+        The version of what is shown, as last seen.
         """
         return f"{self._name}.{self._count}"
 
     def is_full(self, client: str) -> bool:
         """
-        Whether one more would be too many, in all or of this client.
+        Whether a limit of open streams is reached, in all or for this client.
         """
         of_client = sum(each == client for each in self._listeners.values())
         return len(self._listeners) >= self._most or of_client >= self._each
 
     def add(self, request: Request, known: str, client: str) -> None:
         """
-        Tell somebody from now on, until he leaves.
+        Notify a client of changes until it disconnects.
 
-        :param known: the version that he knows.
-        :param client: names who listens.
+        :param known: the version that it has; it is notified at once if there is a newer one.
         """
         self._listeners[request] = client
-        request.registerProducer(_Patience(request), True)
+        request.registerProducer(_NoBuffering(request), True)
         request.notifyFinish().addBoth(lambda _: self._remove(request))
         request.write(b"retry: 2000\n\n")
         if known != self.version:
@@ -89,7 +88,7 @@ class LiveUpdates(Service):
 
     def dismiss(self) -> None:
         """
-        Tell nobody any more who listens now; whoever still may will come again.
+        Close all streams; a browser that still has access reconnects.
         """
         for request in list(self._listeners):
             request.unregisterProducer()
@@ -135,41 +134,40 @@ class LiveUpdates(Service):
 
 @implementer(IPushProducer)
 @frozen(eq=False)
-class _Patience:
+class _NoBuffering:
     """
-    Hangs up on somebody who has not taken what he was told for so long that there is no more room for it: it would wait
-    in memory for ever. A browser comes again by itself.
+    Closes the connection of a client that does not read, instead of buffering for it. A browser reconnects.
     """
 
     _request: Request
 
     def pauseProducing(self) -> None:
         """
-        Hang up. What still waits has as long to be taken as any last words.
+        Close the connection; what is buffered is still sent for a while.
         """
         self._request.loseConnection()
 
     def resumeProducing(self) -> None:
         """
-        There is nothing that waits here.
+        Nothing is paused.
         """
 
     def stopProducing(self) -> None:
         """
-        Whoever listened is gone, as :class:`LiveUpdates` hears as well.
+        :class:`LiveUpdates` is notified itself when the client disconnects.
         """
 
 
 class EventsResource(Resource):
     """
-    ``/events``: a stream in which an event ``change`` says that it is worth looking again.
+    ``/events``: a stream with an event ``change`` for every new version.
     """
 
     isLeaf = True
 
     def __init__(self, pulse: LiveUpdates, client: Callable[[Request], str]) -> None:
         """
-        :param client: names who sends a request.
+        :param client: names the client of a request.
         """
         super().__init__()
         self._pulse = pulse
@@ -177,8 +175,7 @@ class EventsResource(Resource):
 
     def render(self, request: Request) -> int:
         """
-        Begin a stream. Whoever says which version he knows, by ``Last-Event-ID`` or ``since``, is told at once if there
-        is another one.
+        Open a stream. ``Last-Event-ID`` or ``since`` is the version that the client has.
         """
         if request.method != b"GET":
             request.setHeader(b"Allow", b"GET")
@@ -190,7 +187,7 @@ class EventsResource(Resource):
         since: list[bytes] = (request.args or {}).get(b"since", [b""])
         known = request.getHeader("last-event-id") or since[0].decode("latin-1")
         request.setHeader(b"Content-Type", b"text/event-stream")
-        # nginx would keep events until it has a page full of them.
+        # Otherwise nginx buffers events.
         request.setHeader(b"X-Accel-Buffering", b"no")
         self._pulse.add(request, known, client)
         return NOT_DONE_YET

@@ -1,5 +1,5 @@
 """
-The page.
+``/``: the page, put together from its sections, and ``/actions/...``: what its buttons do without scripts.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ from itsjustintv.model import UNDELIVERED, State
 
 __all__ = ["ACTIONS", "ActionResource", "PageResource"]
 
-#: What can be done without scripts.
+#: Actions of buttons where scripts are off.
 ACTIONS = ("retry", "resend", "cancel", "test")
 
 _TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 _HOURS = 6
 
-# How much of each list is shown.
+# Entries shown of each list.
 _FEW = 20
 _CARDS = 60
 
-# Destinations that a filter offers, of which any can be typed.
+# Destinations offered by the filter; others can be typed.
 _OFFERED = 200
 
 
 @frozen(kw_only=True)
-class _Asked:
+class _PageQuery:
     """
-    What the address of the page says.
+    The query of the page's URL.
 
-    :ivar query: what is looked for among the streamers.
+    :ivar query: searched for among the streamers.
     :ivar after: where the timeline goes on.
     """
 
@@ -69,9 +69,9 @@ class _Asked:
     after: Place | None
 
     @classmethod
-    def of(cls, arguments: Mapping[bytes, Sequence[bytes]]) -> _Asked:
+    def of(cls, arguments: Mapping[bytes, Sequence[bytes]]) -> _PageQuery:
         """
-        Read it; what cannot be used is left out, since it is a person who reads the answer.
+        Read it; invalid values are ignored, since people edit URLs.
         """
 
         def text(name: bytes, longest: int = 200) -> str:
@@ -105,16 +105,13 @@ class PageResource(Resource):
         self._pulse = pulse
 
     def render(self, request: Request) -> int:
-        """
-        Show it as things are now.
-        """
         return read(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
         version = self._pulse.version
         status = http.OK
         try:
-            state, content = await self._content(_Asked.of(request.args or {}))
+            state, content = await self._content(_PageQuery.of(request.args or {}))
         except JournalUnavailable as error:
             status, state = http.SERVICE_UNAVAILABLE, badge("bad", "unhealthy")
             content = [_alarm([f"The journal cannot be read: {error}"], grave=True)]
@@ -136,9 +133,9 @@ class PageResource(Resource):
         ]
         give(request, page("itsjustintv", HEAD, body, data_version=version), HTML, status)
 
-    async def _content(self, asked: _Asked) -> tuple[Markup, Sequence[Markup | None]]:
+    async def _content(self, asked: _PageQuery) -> tuple[Markup, Sequence[Markup | None]]:
         """
-        Ask for everything. What needs action comes first: on a phone that is all that is seen.
+        The badge of the header, and the sections. What needs action comes first: on a phone only that is visible.
 
         :raises JournalUnavailable: nothing can be shown.
         """
@@ -149,7 +146,7 @@ class PageResource(Resource):
         lost, _ = await ask.deliveries(None, _FEW, HistoryFilter(states=UNDELIVERED))
         everywhere, total = await ask.destinations(_OFFERED, 0)
         found, count = ask.streamers(asked.query, _CARDS, 0)
-        return _standing(status), [
+        return _health(status), [
             _alarm([f"{each.check}: {each.reason}" for each in status.reasons], grave=status.status == "unhealthy")
             if status.reasons
             else None,
@@ -193,7 +190,7 @@ class PageResource(Resource):
 
 class ActionResource(Resource):
     """
-    ``/actions/...``: what the buttons of the page do where scripts are off.
+    ``/actions/...``: what the buttons of the page do where scripts are off. The response says how it went.
     """
 
     isLeaf = True
@@ -204,9 +201,6 @@ class ActionResource(Resource):
         self._access = access
 
     def render(self, request: Request) -> int:
-        """
-        Do it, and say how that went.
-        """
         what = request.path.rpartition(b"/")[2].decode("latin-1")
         if request.method != b"POST":
             request.setHeader(b"Allow", b"POST")
@@ -251,9 +245,9 @@ class ActionResource(Resource):
         give(request, page("itsjustintv", HEAD, [body]), HTML, status)
 
 
-def _standing(status: StatusView) -> Markup:
+def _health(status: StatusView) -> Markup:
     """
-    The whole in a word; not the good one while anything is undelivered.
+    The health as a badge, which is not green while anything is undelivered.
     """
     if status.status == "healthy" and status.undelivered:
         return badge("warn", f"healthy, {status.undelivered:,} undelivered")

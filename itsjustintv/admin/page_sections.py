@@ -1,5 +1,5 @@
 """
-The parts of the page that are about streamers, events and deliveries.
+The sections of the page about streamers, events, deliveries and destinations.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from itsjustintv.support.durations import duration
 __all__ = [
     "Choice",
     "Forms",
+    "action",
     "badge",
     "channel",
     "destinations",
-    "orders",
     "quoted",
     "section",
     "streamers",
@@ -36,7 +36,7 @@ __all__ = [
     "when",
 ]
 
-# Characters of a receiver's answer that are quoted.
+# Characters quoted of a receiver's response.
 _WORDS = 200
 
 _LOGIN = re.compile("[A-Za-z0-9_]{1,25}")
@@ -62,20 +62,21 @@ _SUBSCRIBED = {
 @frozen
 class Forms:
     """
-    Buttons that do something.
+    Buttons for actions.
 
-    :ivar proof: what shows that a form is one of ours.
+    :ivar proof: proves that a form is from this page.
     """
 
     _proof: str
 
     def button(self, words: str, what: str, about: str, label: str, api: str) -> Markup:
         """
-        A form with nothing but a button. What it is about is percent-encoded in it.
+        A form with a button.
 
-        :param what: is done by ``/actions/<what>``, where scripts are off.
-        :param label: the whole sentence, for those who hear one button after the other.
-        :param api: does the same where they are on.
+        :param what: the action: ``/actions/<what>`` without scripts.
+        :param about: the id or name it acts on, percent-encoded in the form.
+        :param label: a whole sentence, for screen readers.
+        :param api: path of the API that does the same with scripts.
         """
         return el(
             "form",
@@ -90,7 +91,7 @@ class Forms:
 
 def when(moment: str | None, otherwise: str = "never") -> Markup | str:
     """
-    A moment. Scripts make it a relative one.
+    A time; scripts make it relative.
     """
     if moment is None:
         return otherwise
@@ -99,16 +100,16 @@ def when(moment: str | None, otherwise: str = "never") -> Markup | str:
 
 def badge(tone: str, words: str) -> Markup:
     """
-    A word that matters.
+    A highlighted word.
     """
     return el("span", words, class_=f"badge {tone}")
 
 
 def section(name: str, title: str, count: str, *content: object, api: str = "") -> Markup:
     """
-    A part of the page, with a heading that can be linked to.
+    A section of the page, with a heading.
 
-    :param api: where the same is to be had as JSON, below the root of the API.
+    :param api: path of the same data below the root of the API.
     """
     heading = el("h2", title, el("span", count, class_="count") if count else None, id=f"{name}-heading")
     json = el("a", "JSON", href=f"/api/v1{api}", class_="json", aria_label=f"{title} as JSON") if api else None
@@ -117,7 +118,7 @@ def section(name: str, title: str, count: str, *content: object, api: str = "") 
 
 def channel(login: str, name: str) -> Markup:
     """
-    Name a streamer, with a link to the channel where that has a name at Twitch.
+    The name of a streamer, as a link to the channel if the login is known.
     """
     if not _LOGIN.fullmatch(login):
         return el("strong", foreign(name))
@@ -128,7 +129,7 @@ def channel(login: str, name: str) -> Markup:
 
 def quoted(text: str) -> Markup | None:
     """
-    Quote the beginning of what a receiver said; nothing of nothing.
+    Quote the beginning of a receiver's response; ``None`` if it is blank.
     """
     if not text.strip():
         return None
@@ -138,16 +139,16 @@ def quoted(text: str) -> Markup | None:
 
 def tone_of(state: State) -> str:
     """
-    How a state looks.
+    The CSS class of a state.
     """
     return _TONES[state]
 
 
 def streamers(found: Sequence[StreamerView], total: int, query: str, kept: Sequence[tuple[str, str]]) -> Markup:
     """
-    Who is announced, and whether it is certain that we hear of them.
+    The streamers, whether they are live, and their subscriptions.
 
-    :param kept: what else is chosen on the page, and stays so.
+    :param kept: other fields of the page's query, which a search does not change.
     """
     search = el(
         "form",
@@ -219,10 +220,10 @@ def _streamer(each: StreamerView) -> Markup:
 @frozen(kw_only=True)
 class Choice:
     """
-    What of the timeline is shown.
+    Which events the timeline shows.
 
-    :ivar streamer: a part of its names; empty for all, as the next two.
-    :ivar cursor: where it goes on; empty for the latest.
+    :ivar streamer: part of its names; empty for all, as the next two.
+    :ivar cursor: where it goes on; empty for the newest.
     """
 
     streamer: str = ""
@@ -233,7 +234,7 @@ class Choice:
     @property
     def filter(self) -> HistoryFilter:
         """
-        What the journal is asked for.
+        The same as a filter of the journal's history.
         """
         return HistoryFilter(
             states=STATES.get(self.state, ()), destination=self.destination or None, streamer=self.streamer or None
@@ -242,13 +243,13 @@ class Choice:
     @property
     def filters(self) -> Sequence[tuple[str, str]]:
         """
-        What is looked for.
+        The same as fields of a form.
         """
         return [("streamer", self.streamer), ("destination", self.destination), ("state", self.state)]
 
     def query(self, *more: tuple[str, str]) -> str:
         """
-        All of it as the query of an address, for the page and for the API alike.
+        The query of a URL, for the page and for the API.
         """
         return urlencode([(name, value) for name, value in (*self.filters, *more) if value])
 
@@ -264,13 +265,13 @@ def timeline(
     query: str,
 ) -> Markup:
     """
-    What happened, with the time of each stage.
+    Events, with the time of each stage of their deliveries.
 
-    :param goes_on: cursor of what comes after it, ``None`` at the end.
-    :param limit: how many are shown at a time.
-    :param names: destinations that can be chosen.
-    :param states: that can be.
-    :param query: what is looked for among the streamers, which stays so.
+    :param goes_on: cursor of the next page, ``None`` at the end.
+    :param limit: events on a page.
+    :param names: destinations offered by the filter.
+    :param states: states offered by the filter.
+    :param query: search among the streamers, which a filter does not change.
     """
     chosen = any(value for _, value in choice.filters)
     if found:
@@ -298,7 +299,7 @@ def timeline(
 
 def _filters(choice: Choice, names: Sequence[str], states: Sequence[str], kept: Sequence[tuple[str, str]]) -> Markup:
     """
-    What can be looked for. A form, so that it works without scripts.
+    The filter, as a form, so that it works without scripts.
     """
     return el(
         "form",
@@ -336,14 +337,14 @@ def _event(each: EventView) -> Markup:
         el("p", foreign(each.title), [" · ", foreign(each.game)] if each.game else None, class_="title")
         if each.title
         else None,
-        [_way(each, delivery) for delivery in each.deliveries],
+        [_delivery(each, delivery) for delivery in each.deliveries],
         data_key=f"event-{each.id}",
     )
 
 
-def _way(event: EventView, delivery: DeliveryView) -> Markup:
+def _delivery(event: EventView, delivery: DeliveryView) -> Markup:
     """
-    One delivery, stage by stage.
+    One delivery with its stages.
     """
     stages: list[tuple[str, str | None]] = [
         ("started", event.started_at),
@@ -378,14 +379,14 @@ def _way(event: EventView, delivery: DeliveryView) -> Markup:
 
 def _after(lapse: float) -> str:
     """
-    How much later something was; the clock of Twitch, and what an operator sends again, may be ahead.
+    Time between two stages; negative when Twitch's clock is ahead, or after a requeue.
     """
     return f"+{duration(lapse)}" if lapse >= 0 else "earlier"
 
 
 def destinations(found: Sequence[DestinationView], total: int, forms: Forms) -> Markup:
     """
-    Where notifications go, and how that goes.
+    The destinations, what is pending for each, and its last attempt.
     """
     rows = [
         el(
@@ -433,9 +434,9 @@ def waiting(
     found: Sequence[DeliveryView], total: int, forms: Forms, configured: Callable[[str], bool]
 ) -> Markup | None:
     """
-    What is to be sent, or sent again; nothing when there is nothing.
+    Pending deliveries; ``None`` if there are none.
 
-    :param configured: whether a destination is; what waits for another one is suspended.
+    :param configured: whether a destination is configured; deliveries to others are suspended.
     """
     if not found:
         return None
@@ -457,7 +458,7 @@ def waiting(
 
 def undelivered(found: Sequence[DeliveryView], total: int, forms: Forms) -> Markup | None:
     """
-    What ended as dead or expired, and is in the journal; nothing when there is nothing.
+    Dead and expired deliveries in the journal; ``None`` if there are none.
 
     :param total: how many there are.
     """
@@ -480,16 +481,16 @@ def _shown(found: Sequence[object], total: int) -> str:
 
 def _all(found: Sequence[DeliveryView], total: int, state: str) -> Markup | None:
     """
-    Lead to those that are not shown.
+    A link to all of them, if not all are shown.
     """
     if len(found) >= total:
         return None
     return el("p", el("a", "Show all in the timeline", href=f"/?state={state}#timeline"))
 
 
-def orders(each: DeliveryView, forms: Forms) -> Markup | None:
+def action(each: DeliveryView, forms: Forms) -> Markup | None:
     """
-    The button for what can be done with a delivery, if anything can.
+    The button for the action that a delivery allows; ``None`` without one.
     """
     if not each.state.final:
         words, what = "Cancel", "cancel"
@@ -533,7 +534,7 @@ def _row(each: DeliveryView, facts: Sequence[object], forms: Forms) -> Markup:
             ),
             class_="about",
         ),
-        orders(each, forms),
+        action(each, forms),
         class_="row",
         data_key=f"{each.state.value}-{each.id}",
     )

@@ -1,5 +1,5 @@
 """
-The last day in numbers, in memory.
+Counts of deliveries over the last day, in memory.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ __all__ = ["RecentStats"]
 _MINUTES = 5 * 60
 _DAY = 24 * 3600
 
-# Latencies that are kept of each span, at the most; and outcomes that are taken up from before the start.
+# Limit of latencies stored for each span; and how many outcomes from before the start are read.
 _SAMPLE = 128
 _BEFORE = 1_000
 
-# Characters of the last answer of each destination that are remembered.
+# Characters stored of the last response of each destination.
 _WORDS = 200
 
-# Destinations whose last attempt is remembered, at the most: more than are ever configured.
+# Limit of destinations whose last attempt is stored: more than are ever configured.
 _DESTINATIONS = 50_000
 
 
 @define
 class _Span:
     """
-    Some minutes.
+    Counts of five minutes.
     """
 
     delivered: int = 0
@@ -51,9 +51,9 @@ class _Span:
 @define(eq=False)
 class RecentStats(Service):
     """
-    Counts outcomes by the minute they fell into, for a day, and remembers the last attempt at each destination.
+    Counts outcomes in steps of five minutes for a day, and remembers the last attempt at each destination.
 
-    :ivar outcomes: the last so many from before the start.
+    :ivar outcomes: reads the last so many outcomes from the journal.
     """
 
     _clock: IReactorTime
@@ -62,9 +62,6 @@ class RecentStats(Service):
     _last: dict[str, LastAttemptView] = field(factory=dict, init=False)
 
     def startService(self) -> None:
-        """
-        Take up what happened before the start.
-        """
         super().startService()
         started_at = self._clock.seconds()
 
@@ -76,9 +73,6 @@ class RecentStats(Service):
         self._outcomes(_BEFORE).addCallback(take).addErrback(lambda failure: failure.trap(JournalUnavailable))
 
     def record(self, outcome: Outcome) -> None:
-        """
-        Take note of an outcome.
-        """
         span = self._spans.setdefault(int(outcome.at // _MINUTES), _Span())
         state, attempt = outcome.delivery.state, outcome.attempt
         if state is State.DELIVERED:
@@ -100,7 +94,7 @@ class RecentStats(Service):
 
     def series(self, seconds: float) -> Sequence[PointView]:
         """
-        The last so many seconds, a day at the most, in steps of five minutes, the oldest first.
+        The last so many seconds, at most a day, in steps of five minutes, oldest first.
         """
         now = int(self._clock.seconds() // _MINUTES)
         first = now - int(min(seconds, _DAY) // _MINUTES) + 1

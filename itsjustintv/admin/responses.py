@@ -1,5 +1,5 @@
 """
-How the admin site answers.
+Responses of the admin site: JSON, problems, redirects, and answers that take time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _POLICY = "; ".join(
 _HEADERS = (
     (b"Content-Security-Policy", _POLICY),
     (b"X-Content-Type-Options", b"nosniff"),
-    # With "no-referrer" a browser would send "Origin: null" with our own forms.
+    # With "no-referrer" a browser would send "Origin: null" with the forms of the page.
     (b"Referrer-Policy", b"same-origin"),
     (b"Cross-Origin-Opener-Policy", b"same-origin"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
@@ -64,7 +64,7 @@ _HEADERS = (
 
 def harden(request: Request) -> None:
     """
-    Let a browser do nothing with the answer but show it to whoever asked.
+    Set the headers that forbid a browser to run, frame, cache or share the response.
     """
     for name, value in _HEADERS:
         request.setHeader(name, value)
@@ -76,7 +76,7 @@ def _words(status: int) -> bytes:
 
 def give(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
     """
-    Answer.
+    Send a whole response.
     """
     request.setResponseCode(status, _words(status))
     request.setHeader(b"Content-Type", content_type)
@@ -90,14 +90,14 @@ def give_json(
     request: Request, content: object, status: int = http.OK, content_type: bytes = b"application/json"
 ) -> int:
     """
-    Answer in JSON.
+    Send JSON in which characters that steer a terminal or hide text are escaped.
     """
     return give(request, visible_json(orjson.dumps(content).decode()).encode(), content_type, status)
 
 
 def give_problem(request: Request, status: int, detail: str) -> int:
     """
-    Answer that something is wrong, as RFC 9457 has it.
+    Send a problem document (RFC 9457).
     """
     title = _words(status).decode("ascii")
     return give_json(
@@ -107,9 +107,9 @@ def give_problem(request: Request, status: int, detail: str) -> int:
 
 def give_too_early(request: Request, wait: int) -> int:
     """
-    Answer that no token is looked at now.
+    Send 429: tokens of this client are not checked now.
 
-    :param wait: for how many seconds.
+    :param wait: seconds until they are again.
     """
     request.setHeader(b"Retry-After", b"%d" % wait)
     return give_problem(request, TOO_MANY_REQUESTS, f"too many wrong tokens: try again in {duration(wait)}")
@@ -117,7 +117,7 @@ def give_too_early(request: Request, wait: int) -> int:
 
 def redirect(request: Request, path: bytes) -> int:
     """
-    Send a browser to another page of ours, with GET.
+    Send a browser to another page, with GET.
     """
     request.setHeader(b"Location", path)
     return give(request, b"", b"text/plain; charset=utf-8", http.SEE_OTHER)
@@ -125,9 +125,7 @@ def redirect(request: Request, path: bytes) -> int:
 
 def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) -> int:
     """
-    Let somebody answer who must wait for something. What is waited for is cancelled when the peer hangs up.
-
-    :param answering: answers the request.
+    Answer a request by a coroutine, which is cancelled when the client disconnects.
     """
     gone = False
 
@@ -156,9 +154,9 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
 
 def read(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], Any, object]]) -> int:
     """
-    Answer a request for a page, which is read with GET, when its answer is there.
+    Answer GET and HEAD by a coroutine, and other methods with 405.
 
-    :return: what ``render`` is to return.
+    :return: what ``render`` has to return.
     """
     if request.method not in (b"GET", b"HEAD"):
         request.setHeader(b"Allow", b"GET, HEAD")

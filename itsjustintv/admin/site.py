@@ -1,5 +1,5 @@
 """
-The root of the admin site: the guard at its door, and the way to each page.
+The root of the admin site: checks access, and routes requests to their resources.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from itsjustintv.admin.auth import Access, Entry, Hasty
+from itsjustintv.admin.auth import Access, AuthMethod, TooManyGuesses
 from itsjustintv.admin.responses import give_problem, give_too_early, harden, redirect
 
 __all__ = ["AdminResource"]
@@ -26,10 +26,10 @@ _NOT_LOOPBACK = (
 
 class AdminResource(Resource):
     """
-    Lets each request through to the resource of its path, if it is allowed and intended.
+    Passes each allowed request to the resource of its path.
 
-    Paths are matched exactly, those in ``trees`` by their beginning. Every resource is asked with any method, and sees
-    the whole path.
+    Paths are matched exactly, those in ``trees`` by their prefix. Every resource is handed all methods and the whole
+    path.
     """
 
     isLeaf = True
@@ -42,9 +42,9 @@ class AdminResource(Resource):
         trees: Mapping[bytes, IResource] | None = None,
     ) -> None:
         """
-        :param public: what strangers may see too, by whole path: how to come in.
-        :param paths: the rest, by whole path.
-        :param trees: by the beginning of the path, which ends with a slash.
+        :param public: resources that need no login, by whole path.
+        :param paths: other resources, by whole path.
+        :param trees: other resources, by a prefix of the path that ends with a slash.
         """
         super().__init__()
         self._access = access
@@ -53,22 +53,19 @@ class AdminResource(Resource):
         self._trees = dict(trees or {})
 
     def render(self, request: Request) -> bytes | int:
-        """
-        Answer, or let the resource of this path do so.
-        """
         harden(request)
         access = self._access
-        if not access.reached_rightly(request):
+        if not access.is_host_allowed(request):
             return give_problem(request, http.FORBIDDEN, _NOT_LOOPBACK if access.open else _BAD_HOST)
         public = self._public.get(request.path)
         try:
-            entry = None if public else access.admits(request)
-        except Hasty as error:
+            method = None if public else access.authenticate(request)
+        except TooManyGuesses as error:
             return give_too_early(request, error.wait)
-        if public is None and entry is None:
-            return self._turn_away(request)
-        rightly = access.is_for_us if request.method in _SAFE else access.means_it
-        if entry is not Entry.BEARER and not rightly(request):
+        if public is None and method is None:
+            return self._ask_for_token(request)
+        is_intended = access.is_load_intended if request.method in _SAFE else access.is_action_intended
+        if method is not AuthMethod.BEARER and not is_intended(request):
             return give_problem(request, http.FORBIDDEN, "the request comes from a page of another site")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:
@@ -79,9 +76,9 @@ class AdminResource(Resource):
     def _tree(self, path: bytes) -> IResource | None:
         return next((each for beginning, each in self._trees.items() if path.startswith(beginning)), None)
 
-    def _turn_away(self, request: Request) -> int:
+    def _ask_for_token(self, request: Request) -> int:
         """
-        Ask for the token: a person by a form, a program by a status.
+        Ask for the token: a browser by the login form, a program by 401.
         """
         if request.path == b"/" and request.method in _SAFE:
             return redirect(request, b"/login")

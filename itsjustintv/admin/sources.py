@@ -1,5 +1,5 @@
 """
-What the page and the API ask, and whom.
+What the page and the API need from the daemon: functions that return data or act.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ __all__ = ["Asked", "Declined", "Sources", "Unknown"]
 
 T = TypeVar("T")
 
-#: Somebody who answers later.
+#: A coroutine that returns data of the daemon.
 Asked = Coroutine[Deferred[Any], Any, T]
 
 
 class Unknown(Exception):
     """
-    What an order is about is not there.
+    There is no such thing; answered with 404.
     """
 
 
 class Declined(Exception):
     """
-    An order makes no sense as things stand; the text says why.
+    Not possible in the current state; the text says why. Answered with 409.
     """
 
 
 @frozen(kw_only=True)
 class Sources:
     """
-    Each answers at once, or by a coroutine that may raise :class:`~itsjustintv.errors.JournalUnavailable`.
+    Coroutines may raise :class:`~itsjustintv.errors.JournalUnavailable`.
 
-    :ivar streamers: those that match a text, empty for all, those who are live first and then those who need attention:
-        so many from a position on, and how many there are in all.
-    :ivar events: the latest first, from a place on, so many; perhaps none, even if there are more.
-    :ivar deliveries: from a place on, so many.
+    :ivar streamers: ``(query, limit, start)``: the matching streamers, all for an empty query, live ones first and then
+        those that need attention; and how many there are in all.
+    :ivar events: ``(after, limit, filters)``: newest first, and where the list goes on; a page may be empty although it
+        goes on.
+    :ivar event: by its id or a unique prefix; raises :class:`Declined` for an ambiguous one. Likewise ``delivery``.
+    :ivar deliveries: ``(after, limit, filters)``, likewise.
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
-    :ivar destinations: those that need attention first: so many from a position on, and how many there are in all.
-    :ivar event: by its id or a prefix of it; raises :class:`Declined` when several begin so, as does the next.
-    :ivar retry: sends what has ended undelivered again; raises :class:`Unknown` and :class:`Declined`, as do the next
-        three.
-    :ivar resend: sends what was delivered again, as another delivery whose id it answers with.
-    :ivar cancel: ends what has not ended.
-    :ivar test: sends a test notification.
-    :ivar series: so many seconds of the recent past.
+    :ivar destinations: ``(limit, start)``: those that need attention first, and how many there are in all.
+    :ivar series: the last so many seconds in numbers.
+    :ivar retry: requeues a delivery; raises :class:`Unknown` and :class:`Declined`, as do the next three.
+    :ivar resend: sends a delivered event again, as a new delivery; returns its id.
+    :ivar cancel: cancels a delivery.
+    :ivar test: sends a test notification to a destination.
     :ivar picture: the profile image of a user id.
-    :ivar mark: something that is different whenever anything that is shown is.
+    :ivar mark: a value that changes whenever anything shown changes.
     """
 
     status: Callable[[], Asked[StatusView]]

@@ -1,8 +1,8 @@
 """
-What is shown, by the page and as JSON alike. Every field is explained where it is declared; the OpenAPI document is
-made of that.
+What the page and the API show, except events and deliveries. The docstrings are the descriptions in the OpenAPI
+document.
 
-Moments are RFC 3339 in UTC, durations seconds. There is no secret in any of it, and no address of a webhook.
+Times are RFC 3339 in UTC, durations seconds. No field holds a secret or the URL of a webhook.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ T = TypeVar("T")
 @frozen(kw_only=True)
 class ProblemView:
     """
-    Why a request was not answered (RFC 9457).
+    Why a request failed (RFC 9457).
 
     :ivar type: always about:blank.
-    :ivar title: the words of the status.
-    :ivar status: the status.
-    :ivar detail: for a person.
+    :ivar title: reason phrase of the status.
+    :ivar status: HTTP status.
+    :ivar detail: explanation for people.
     """
 
     type: str
@@ -54,10 +54,10 @@ class ProblemView:
 @frozen(kw_only=True)
 class Page(Generic[T]):
     """
-    A part of a list.
+    One page of a list.
 
-    :ivar items: perhaps none, even if there are more.
-    :ivar next: what to give as cursor for those that follow; null at the end.
+    :ivar items: may be empty, even if more follow.
+    :ivar next: cursor of the next page; null at the end.
     """
 
     items: Sequence[T]
@@ -67,11 +67,11 @@ class Page(Generic[T]):
 @frozen(kw_only=True)
 class ReasonView:
     """
-    Something that is not well.
+    One reason why the daemon is not healthy.
 
-    :ivar check: which part says so.
-    :ivar reason: for a person.
-    :ivar grave: whether the daemon does not do its work for that.
+    :ivar check: name of the health check that failed.
+    :ivar reason: explanation for people.
+    :ivar grave: whether it makes the daemon unhealthy, not just degraded.
     """
 
     check: str
@@ -82,16 +82,16 @@ class ReasonView:
 @frozen(kw_only=True)
 class AccountingView:
     """
-    What became of every event for every destination it was to be told to, ever.
+    All deliveries ever, by state.
 
-    :ivar wanted: how many there were; the sum of all that follow.
+    :ivar wanted: all of them: the sum of the other states.
     :ivar accepted: not prepared yet.
-    :ivar pending: to be sent, or sent again.
-    :ivar delivered: taken by the receiver.
-    :ivar dead: given up on after too many attempts.
-    :ivar expired: too old to be news.
-    :ivar filtered: not wanted, by a tag filter.
-    :ivar cancelled: ended by an operator, or by a change of the configuration.
+    :ivar pending: waiting for an attempt.
+    :ivar delivered: accepted by the receiver.
+    :ivar dead: given up after too many attempts.
+    :ivar expired: given up because the event is too old.
+    :ivar filtered: excluded by a tag filter.
+    :ivar cancelled: ended by an operator or by a change of the configuration.
     :ivar imbalance: how many are unaccounted for; anything but 0 is a defect.
     """
 
@@ -109,17 +109,17 @@ class AccountingView:
 @frozen(kw_only=True)
 class SubscriptionsView:
     """
-    How the subscriptions at Twitch stand.
+    Subscriptions at Twitch.
 
-    :ivar wanted: streamers that are to be heard of, as far as their ids are known.
-    :ivar enabled: those whose events arrive.
-    :ivar pending: those whose subscription Twitch is verifying.
-    :ivar broken: the others.
-    :ivar checked_at: when they were last looked at; null before the first time.
-    :ivar next_at: when they are looked at again, unless something happens before.
-    :ivar total_cost: what all subscriptions of the client id cost.
-    :ivar max_total_cost: what they may cost; 0 while it is not known.
-    :ivar problem: why the last look, or a part of it, failed; null if it did not.
+    :ivar wanted: configured streamers whose user id is known.
+    :ivar enabled: streamers with a working subscription.
+    :ivar pending: streamers whose subscription Twitch is verifying.
+    :ivar broken: streamers without a working subscription.
+    :ivar checked_at: when the subscriptions were last checked; null before the first time.
+    :ivar next_at: when they are checked next, at the latest.
+    :ivar total_cost: cost of all subscriptions of the client id.
+    :ivar max_total_cost: the limit of that cost; 0 while it is not known.
+    :ivar problem: why the last check failed, fully or in part; null if it succeeded.
     """
 
     wanted: int
@@ -136,17 +136,19 @@ class SubscriptionsView:
 @frozen(kw_only=True)
 class StatusView:
     """
-    The whole in short.
+    Summary of the daemon.
 
     :ivar status: healthy; degraded, when something needs attention; unhealthy, when the daemon does not do its work.
     :ivar reasons: why it is not healthy.
-    :ivar version: of itsjustintv.
-    :ivar now: the time of the daemon.
-    :ivar started_at: when it was started.
-    :ivar streamers: how many are configured.
-    :ivar live: how many of them are live, as far as it is known.
-    :ivar under_way: attempts that are being made at this moment.
-    :ivar undelivered: deliveries in the journal that ended as dead or expired, and can be sent again.
+    :ivar version: version of itsjustintv.
+    :ivar now: current time of the daemon.
+    :ivar started_at: when the daemon was started.
+    :ivar streamers: number of configured streamers.
+    :ivar live: number of streamers known to be live.
+    :ivar under_way: attempts in progress.
+    :ivar undelivered: dead or expired deliveries in the journal; they can be requeued.
+    :ivar subscriptions: subscriptions at Twitch.
+    :ivar accounting: all deliveries by state.
     """
 
     status: Literal["healthy", "degraded", "unhealthy"]
@@ -165,7 +167,7 @@ class StatusView:
 @frozen(kw_only=True)
 class SubscriptionView:
     """
-    How it stands with the subscription of one streamer.
+    Subscription of one streamer.
 
     :ivar state: enabled, when events arrive; pending, while Twitch verifies the callback; broken; or unknown.
     :ivar reason: why it is not enabled; empty if it is.
@@ -178,19 +180,20 @@ class SubscriptionView:
 @frozen(kw_only=True)
 class StreamerView:
     """
-    A streamer. What Twitch says of a broadcast is asked for while the page is open, once in a minute at the most.
+    A configured streamer. While the page is open Twitch is asked who is live, at most once a minute.
 
-    :ivar key: the name of the table in the configuration.
-    :ivar login: empty when only the id is configured.
-    :ivar user_id: empty while it is not known.
-    :ivar name: as Twitch shows it; else the login.
-    :ivar live: null while it is not known.
-    :ivar title: of the broadcast; empty when there is none or it is not known, as all that follow.
-    :ivar game: its category.
-    :ivar viewers: how many watch.
-    :ivar live_since: when it began.
-    :ivar avatar: path of the profile image on this server.
-    :ivar destinations: where it is announced.
+    :ivar key: name of the table in the configuration.
+    :ivar login: login; empty when only the id is configured.
+    :ivar user_id: user id at Twitch; empty while it is not known.
+    :ivar name: display name at Twitch; otherwise the login.
+    :ivar live: whether the streamer is live; null while it is not known.
+    :ivar title: title of the broadcast; empty when the streamer is offline or it is not known.
+    :ivar game: category of the broadcast; empty likewise.
+    :ivar viewers: number of viewers; null likewise.
+    :ivar live_since: when the broadcast started; null likewise.
+    :ivar avatar: path of the profile image on this server; null when there is none.
+    :ivar destinations: names of the destinations that are notified.
+    :ivar subscription: subscription of the streamer.
     """
 
     key: str
@@ -210,15 +213,15 @@ class StreamerView:
 @frozen(kw_only=True)
 class LastAttemptView:
     """
-    The last attempt at a destination that is remembered.
+    The last attempt at a destination.
 
     :ivar at: when it ended.
-    :ivar ok: whether the answer was 2xx.
-    :ivar reason: a word.
-    :ivar detail: for a person.
-    :ivar status: of the answer, if one came.
+    :ivar ok: whether the response was 2xx.
+    :ivar reason: one word.
+    :ivar detail: explanation for people.
+    :ivar status: status of the response; null if none came.
     :ivar duration: how long it took.
-    :ivar response: the beginning of the answer.
+    :ivar response: beginning of the response.
     """
 
     at: str
@@ -233,15 +236,15 @@ class LastAttemptView:
 @frozen(kw_only=True)
 class DestinationView:
     """
-    Where notifications go. Its address is a secret.
+    A destination of notifications. Its URL is a secret.
 
     :ivar name: streamers.KEY, or global_webhook.
     :ivar signature: hub, standard or both.
     :ivar signed: whether there is a secret to sign with.
-    :ivar streamers: how many are announced there.
-    :ivar pending: deliveries that wait for it.
-    :ivar next_attempt_at: when the first of those is due.
-    :ivar last: null when none is remembered.
+    :ivar streamers: number of streamers it is notified of.
+    :ivar pending: number of pending deliveries.
+    :ivar next_attempt_at: when the first of those is due; null without any.
+    :ivar last: the last attempt; null when none is known.
     """
 
     name: str
@@ -256,15 +259,15 @@ class DestinationView:
 @frozen(kw_only=True)
 class CertificateView:
     """
-    A certificate that is served, or to be had.
+    A TLS certificate.
 
-    :ivar name: of the host.
-    :ivar expires_at: null while there is none.
-    :ivar renew_at: when the next one is ordered; null if it is not by itself.
-    :ivar problem: why the last attempt failed; empty if it did not.
+    :ivar name: host name.
+    :ivar expires_at: when it expires; null while there is none.
+    :ivar renew_at: when the next one is ordered; null when the operator renews it.
+    :ivar problem: why the last order failed; empty if it succeeded.
     :ivar attempted: orders since the start.
-    :ivar succeeded: those that led to a certificate.
-    :ivar failed: those that did not.
+    :ivar succeeded: orders that succeeded.
+    :ivar failed: orders that failed.
     """
 
     name: str
@@ -279,17 +282,17 @@ class CertificateView:
 @frozen(kw_only=True)
 class ConfigurationView:
     """
-    Where the configuration stands.
+    State of the configuration.
 
-    :ivar hash: of the one in use.
+    :ivar hash: hash of the configuration in use.
     :ivar changed_at: since when it is in use.
-    :ivar succeeded_at: when the file was last found to be usable.
-    :ivar failed_at: when it was last found not to be; null if never.
-    :ivar problems: what was wrong with it the last time.
-    :ivar refused: what waits for a restart.
-    :ivar warnings: what is allowed and yet seldom meant.
-    :ivar applied: reloads that have changed something.
-    :ivar failed: reloads that have failed.
+    :ivar succeeded_at: when the file was last valid.
+    :ivar failed_at: when the file was last invalid; null if never.
+    :ivar problems: what is wrong with the file.
+    :ivar refused: changes that need a restart.
+    :ivar warnings: values that are valid but probably not intended.
+    :ivar applied: reloads that changed something.
+    :ivar failed: reloads that failed.
     """
 
     hash: str
@@ -306,10 +309,10 @@ class ConfigurationView:
 @frozen(kw_only=True)
 class RateView:
     """
-    What Helix lets us ask.
+    Rate limit of the Twitch API.
 
     :ivar limit: points of a full bucket.
-    :ivar points: what is left, at the least.
+    :ivar points: points left, at least.
     """
 
     limit: int
@@ -319,15 +322,15 @@ class RateView:
 @frozen(kw_only=True)
 class PointView:
     """
-    Some minutes of the recent past.
+    Five minutes of the recent past.
 
     :ivar at: when they began.
-    :ivar seconds: how long they are.
-    :ivar delivered: deliveries that were taken.
-    :ivar failed: attempts that were not.
+    :ivar seconds: their length.
+    :ivar delivered: successful deliveries.
+    :ivar failed: failed attempts.
     :ivar undelivered: deliveries that ended as dead or expired.
-    :ivar median: from acceptance to delivery; null when nothing was delivered.
-    :ivar slow: the same for the slowest twentieth.
+    :ivar median: median time from acceptance to delivery; null when nothing was delivered.
+    :ivar slow: the same time at the 95th percentile.
     """
 
     at: str

@@ -167,7 +167,7 @@ class TokenTests(DoorCase):
         After some wrong tokens, in the form or as a bearer token, a client is told how long to wait, and meanwhile not
         even the right one counts; a session does, and so does every token from elsewhere.
         """
-        cookie = {"Cookie": f"{COOKIE.decode()}={self.access.session().decode()}"}
+        cookie = {"Cookie": f"{COOKIE.decode()}={self.access.make_session().decode()}"}
         with capturedLogs() as logs:
             for number in range(20):
                 if number % 2:
