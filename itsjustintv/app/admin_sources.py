@@ -102,7 +102,7 @@ class AdminSources:
             resend=self.resend,
             cancel=self.cancel,
             test=self.test,
-            picture=self._twitch.roster.picture,
+            picture=self._twitch.live_status.picture,
             mark=self.mark,
         )
 
@@ -123,7 +123,7 @@ class AdminSources:
             now=moment(self._context.wall.seconds()) or "",
             started_at=moment(self._started_at + self._context.clock_jumps.ahead) or "",
             streamers=len(self._context.routing.streamers()),
-            live=len(self._twitch.roster.live()),
+            live=len(self._twitch.live_status.live()),
             under_way=self._delivery.queue.under_way,
             subscriptions=self._subscriptions_view(),
             undelivered=undelivered,
@@ -134,9 +134,9 @@ class AdminSources:
         """
         Some of the streamers, and how many there are.
         """
-        self._twitch.roster.look()
+        self._twitch.live_status.look()
         query = query.casefold()
-        live = self._twitch.roster.live()
+        live = self._twitch.live_status.live()
         ranked: tuple[list[Streamer], ...] = ([], [], [], [])
         for each in self._context.routing.streamers():
             if not query or self._matches(each, query):
@@ -287,14 +287,14 @@ class AdminSources:
         """
         Something that is different whenever anything else here is.
         """
-        self._twitch.roster.look()
+        self._twitch.live_status.look()
         return (
             await self._context.journal.history_version(),
             self._web.health.reasons(),
             self._context.config_service.status(),
             self._subscriptions_view(),
             self._web.https.metrics(),
-            self._twitch.roster.version,
+            self._twitch.live_status.version,
         )
 
     async def _ask(self, answer: Deferred[_T]) -> _T:
@@ -318,7 +318,7 @@ class AdminSources:
         return shift_times(value, self._context.clock_jumps.ahead)
 
     def _subscriptions_view(self) -> SubscriptionsView:
-        report = self._on_the_wall(self._subscriptions.keeper.report())
+        report = self._on_the_wall(self._subscriptions.reconciler.report())
         return SubscriptionsView(
             wanted=report.wanted,
             enabled=report.enabled,
@@ -332,7 +332,7 @@ class AdminSources:
         )
 
     def _matches(self, streamer: Streamer, query: str) -> bool:
-        name = self._twitch.roster.called(streamer.user_id)
+        name = self._twitch.live_status.name(streamer.user_id)
         return any(query in text.casefold() for text in (streamer.key, streamer.login, streamer.user_id, name))
 
     def _state(self, streamer: Streamer) -> tuple[Subscribed, str]:
@@ -340,13 +340,13 @@ class AdminSources:
         if not streamer.user_id:
             if absence is not None:
                 return Subscribed.UNKNOWN_LOGIN, f"{absence}; correct the login in the configuration"
-            why = self._subscriptions.identities.problem() or "twitch has not been asked for the id of this login yet"
+            why = self._subscriptions.user_ids.problem() or "twitch has not been asked for the id of this login yet"
             return Subscribed.UNKNOWN, why
-        found = self._subscriptions.keeper.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
+        found = self._subscriptions.reconciler.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
         return found if absence is None or found[0] is Subscribed.ENABLED else (Subscribed.BROKEN, absence)
 
     def _streamer(self, streamer: Streamer) -> StreamerView:
-        presence = self._twitch.roster.presence(streamer.user_id)
+        presence = self._twitch.live_status.presence(streamer.user_id)
         state, reason = self._state(streamer)
         return StreamerView(
             key=streamer.key,

@@ -77,13 +77,13 @@ class Daemon:
         """
         context, subscriptions = self.context, self.subscriptions
         examined = StartWhenReady(
-            (self._when_served,), subscriptions.preflight.startService, subscriptions.preflight.stopService
+            (self._when_served,), subscriptions.callback_check.startService, subscriptions.callback_check.stopService
         )
         # Twitch verifies a callback at once, so it must be served before.
         subscribed = StartWhenReady(
-            (subscriptions.identities.whenReady, self._when_served),
+            (subscriptions.user_ids.whenReady, self._when_served),
             self._begin_to_subscribe,
-            subscriptions.keeper.stopService,
+            subscriptions.reconciler.stopService,
         )
 
         def restart_when_ready(_old: Config, _new: Config) -> None:
@@ -102,9 +102,9 @@ class Daemon:
             # An event's steps, the last one first: each is ready before the one that hands it work.
             **self._removal_graces,
             "output_file": self.delivery.output,
-            "user_ids": subscriptions.identities,
+            "user_ids": subscriptions.user_ids,
             "followers": self.twitch.followers,
-            "profile_images": self.twitch.images,
+            "profile_images": self.twitch.profile_images,
             "delivery_queue": self.delivery.queue,
             "pipeline": self.delivery.pipeline,
             "stall_check": self.delivery.stall_check,
@@ -113,7 +113,7 @@ class Daemon:
             "tls": self.web.https,
             "http": self.web.listener,
             # The admin page.
-            "live_status": self.twitch.roster,
+            "live_status": self.twitch.live_status,
             "recent_stats": self.admin.recent_stats,
             "live_updates": self.admin.live_updates,
             "admin": self.admin.listener,
@@ -163,13 +163,13 @@ class Daemon:
         self.context.metrics.expect(routing.destinations())
         self.telemetry.service.refresh()
         self.delivery.queue.refresh()
-        self.subscriptions.identities.refresh()
+        self.subscriptions.user_ids.refresh()
         # A streamer may have gone live before it was configured: that message was ignored.
         self.subscriptions.catch_up.ask(routing.keys_by_user_id().keys() - before.keys())
         if old.admin.token != new.admin.token:
             self.admin.live_updates.dismiss()
         if callback_url(old) == callback_url(new):
-            self.subscriptions.keeper.reconcile("the configuration was reloaded")
+            self.subscriptions.reconciler.reconcile("the configuration was reloaded")
         else:
             # Twitch verifies the new callback at once, so it must be served first. Cancelled when it changes again.
             self._when_served(new).addCallbacks(
@@ -181,17 +181,17 @@ class Daemon:
         await self.web.settle()
 
     def _change_callback(self) -> None:
-        self.subscriptions.preflight.look()
-        self.subscriptions.keeper.reconcile("the callback has changed")
+        self.subscriptions.callback_check.check()
+        self.subscriptions.reconciler.reconcile("the callback has changed")
 
     def _begin_to_subscribe(self) -> None:
-        self.subscriptions.keeper.startService()
+        self.subscriptions.reconciler.startService()
         self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
 
     def _hang_up(self, systemd: SystemdNotifier) -> None:
         systemd.reloading(self.context.config_service.request("SIGHUP"))
-        self.subscriptions.identities.refresh()
-        self.subscriptions.keeper.reconcile("SIGHUP")
+        self.subscriptions.user_ids.refresh()
+        self.subscriptions.reconciler.reconcile("SIGHUP")
         # A certificate order that was refused may succeed now, for reasons that are not in the configuration.
         self.web.https.refresh()
 
@@ -202,7 +202,7 @@ class Daemon:
         """
         self.twitch.time.look()
         self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
-        self.subscriptions.keeper.reconcile("the clock was set")
+        self.subscriptions.reconciler.reconcile("the clock was set")
         self.web.https.refresh()
 
     @property

@@ -169,15 +169,15 @@ def _observe_deliveries(context: Context, deliveries: DeliveryParts) -> None:
 
 
 def _observe_twitch(context: Context, twitch: TwitchParts, subscriptions: SubscriptionParts) -> None:
-    registry, keeper = context.metrics.registry, subscriptions.keeper
+    registry, reconciler = context.metrics.registry, subscriptions.reconciler
 
     def subscription_counts() -> _Values:
-        report = keeper.report()
+        report = reconciler.report()
         for state in ("wanted", "enabled", "pending", "broken", "unknown"):
             yield (state,), getattr(report, state)
 
     registry.observe(catalogue.SUBSCRIPTIONS, subscription_counts)
-    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: _wall(context, keeper.report().at))
+    registry.observe_one(catalogue.SUBSCRIPTIONS_CHECKED, lambda: _wall(context, reconciler.report().at))
     registry.observe_one(catalogue.TOKEN_EXPIRY, lambda: _wall(context, twitch.token.expires_at))
     registry.observe_one(catalogue.CLOCK_AHEAD, twitch.time.ahead)
     registry.observe_one(catalogue.HELIX_POINTS, lambda: twitch.bucket.points)

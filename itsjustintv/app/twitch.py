@@ -1,5 +1,5 @@
 """
-What asks Twitch, or whoever Twitch names.
+Builds the Twitch clients, and what keeps the subscriptions.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
-from itsjustintv.twitch.api.server_time import TwitchTime
 from itsjustintv.twitch.catch_up import CatchUpService, CatchUpSettings
-from itsjustintv.twitch.enrich import TwitchEnricher
+from itsjustintv.twitch.enrich import LiveStatusEnricher, TwitchEnricher
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.eventsub.transport import configured_transport
 from itsjustintv.twitch.followers import Followers
-from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
+from itsjustintv.twitch.live_status import LiveStatus
 from itsjustintv.twitch.profile_images import ProfileImages
-from itsjustintv.twitch.user_ids import Identities, UnknownLogins
+from itsjustintv.twitch.server_time import TwitchTime
+from itsjustintv.twitch.user_ids import UnknownLogins, UserIds
 
 __all__ = ["SubscriptionParts", "TwitchParts"]
 
@@ -38,7 +38,7 @@ __all__ = ["SubscriptionParts", "TwitchParts"]
 @frozen
 class TwitchParts:
     """
-    Its parts, all behind one token and one rate limit.
+    The clients, all with one token and one rate limit.
     """
 
     time: TwitchTime
@@ -46,92 +46,95 @@ class TwitchParts:
     bucket: RateBucket
     token: AppToken
     helix: Helix
-    directory: Lookups
+    lookups: Lookups
     followers: Followers
-    images: ProfileImages
-    roster: LiveStatus
+    profile_images: ProfileImages
+    live_status: LiveStatus
     enricher: IEnricher
 
     def problem(self) -> str | None:
         """
-        Why nothing can be asked of Twitch, or nothing has been yet; ``None`` while all is well.
+        Why Twitch cannot be asked, or has not been yet; ``None`` while it answers.
         """
         return self.token.problem() or self.helix.problem()
 
     @classmethod
     def of(cls, context: Context) -> TwitchParts:
-        """
-        Put them together.
-        """
         reactor, config = context.reactor, context.config
         agent = make_agent(reactor, TWITCH)
         http = HTTPClient(agent)
         time = TwitchTime(reactor, context.wall.seconds)
         bucket = RateBucket(reactor, wall=time.now)
         token = AppToken(
-            http, lambda: config().twitch, reactor, context.file_threads.run, context.hide_secrets, time.heard
+            http, lambda: config().twitch, reactor, context.file_threads.run, context.hide_secrets, time.learn
         )
 
-        def called(call: ApiCall) -> None:
+        def on_call(call: ApiCall) -> None:
             context.metrics.called(call)
             context.event_spans.called(call)
 
-        helix = Helix(http, lambda: config().twitch, token, bucket, reactor, called, time.heard)
-        pace = BatchInterval(bucket, reactor)
-        directory = Lookups(helix, reactor, pace)
-        followers = Followers(directory.followers, bucket, pace, context.journal, reactor)
-        images = ProfileImages(
+        helix = Helix(http, lambda: config().twitch, token, bucket, reactor, on_call, time.learn)
+        interval = BatchInterval(bucket, reactor)
+        lookups = Lookups(helix, reactor, interval)
+        followers = Followers(lookups.followers, bucket, interval, context.journal, reactor)
+        profile_images = ProfileImages(
             agent, lambda: config().twitch, lambda: config().cache, reactor, context.file_threads.run
         )
+        live_status = LiveStatus(lookups, context.routing.keys_by_user_id, profile_images.get, reactor)
         enricher = TwitchEnricher(
-            directory,
+            lookups,
             followers.total,
-            images.get,
+            profile_images.get,
             reactor,
             lambda: config().enrich.timeout,
             lambda: config().image,
             context.metrics.gap,
         )
-        roster = LiveStatus(directory, context.routing.keys_by_user_id, images.get, reactor)
         return cls(
-            time, http, bucket, token, helix, directory, followers, images, roster, LiveStatusEnricher(enricher, roster)
+            time=time,
+            http=http,
+            bucket=bucket,
+            token=token,
+            helix=helix,
+            lookups=lookups,
+            followers=followers,
+            profile_images=profile_images,
+            live_status=live_status,
+            enricher=LiveStatusEnricher(enricher, live_status.went_live),
         )
 
 
 @frozen
 class SubscriptionParts:
     """
-    Its parts.
+    The subscriptions, and what they need to know.
 
-    :ivar channels: since when channels have been missing that there are subscriptions for; likewise ``logins``, whose
-        ids are known.
+    :ivar channels: the grace periods of removed channels, whose subscriptions are kept meanwhile.
+    :ivar logins: those of removed logins, whose user ids are kept meanwhile.
     """
 
     unknown_users: UnknownLogins
     channels: RemovalGrace
     logins: RemovalGrace
     catch_up: CatchUpService
-    identities: Identities
-    keeper: SubscriptionReconciler
-    preflight: CallbackCheck
+    user_ids: UserIds
+    reconciler: SubscriptionReconciler
+    callback_check: CallbackCheck
 
     @classmethod
     def of(cls, context: Context, twitch: TwitchParts, accept: Accept) -> SubscriptionParts:
         """
-        Put them together.
-
-        :param accept: takes an event that no message told of.
+        :param accept: stores an event that the catch-up recovered.
         """
         reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
         catch_up = CatchUpService(
-            twitch.directory,
+            twitch.lookups,
             accept,
             reactor,
             context.new_event_id,
             lambda: CatchUpSettings.of(config()),
             wall=twitch.time.now,
         )
-
         channels = RemovalGrace(
             CHANNELS,
             journal,
@@ -139,7 +142,6 @@ class SubscriptionParts:
             lambda user_id: user_id not in routing.keys_by_user_id(),
             lambda: config().reload.grace,
         )
-
         logins = RemovalGrace(
             LOGINS,
             journal,
@@ -148,16 +150,14 @@ class SubscriptionParts:
             lambda: config().reload.grace,
         )
 
-        def identify(ids: Mapping[str, str]) -> None:
+        def on_ids(ids: Mapping[str, str]) -> None:
             routing.set_user_ids(ids)
             channels.refresh()
-            keeper.reconcile("the id of a streamer has changed")
+            reconciler.reconcile("the id of a streamer has changed")
 
-        identities = Identities(
-            twitch.directory, journal, reactor, routing.logins, identify, routing.user_ids, ends=logins.ends
-        )
-        unknown_users = UnknownLogins(identities, routing.streamers)
-        keeper = SubscriptionReconciler(
+        user_ids = UserIds(twitch.lookups, journal, reactor, routing.logins, on_ids, routing.user_ids, ends=logins.ends)
+        unknown_users = UnknownLogins(user_ids, routing.streamers)
+        reconciler = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
             routing.keys_by_user_id,
             lambda: configured_transport(config()),
@@ -165,11 +165,18 @@ class SubscriptionParts:
             reactor,
             context.random,
             catch_up.ask,
-            identities.certain,
+            user_ids.all_known,
             channels.ends,
             unknown_users.logins,
             lambda: twitch.time.problem() is not None,
             wall=twitch.time.now,
         )
-        preflight = CallbackCheck(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config()))
-        return cls(unknown_users, channels, logins, catch_up, identities, keeper, preflight)
+        return cls(
+            unknown_users=unknown_users,
+            channels=channels,
+            logins=logins,
+            catch_up=catch_up,
+            user_ids=user_ids,
+            reconciler=reconciler,
+            callback_check=CallbackCheck(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config())),
+        )

@@ -62,9 +62,9 @@ class WebParts:
         modes = ModeFactory(reactor, disk, context.random, lambda: FileWatch(reactor, disk.run), context.wall)
         https = TLSService(config().server.tls, modes, reactor)
         events = TwitchResource(
-            subscriptions.keeper.secrets,
+            subscriptions.reconciler.secrets,
             accept,
-            subscriptions.keeper.revoked,
+            subscriptions.reconciler.revoked,
             reactor,
             context.new_event_id,
             context.metrics.message,
@@ -119,10 +119,10 @@ def _health(
         others=(
             ("clock", twitch.time.problem),
             ("twitch", twitch.problem),
-            ("ids", subscriptions.identities.problem),
+            ("ids", subscriptions.user_ids.problem),
             ("streamers", context.routing.problem),
             ("logins", subscriptions.unknown_users.problem),
-            ("subscriptions", subscriptions.keeper.problem),
+            ("subscriptions", subscriptions.reconciler.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", context.config_service.problem),
             ("certificates", https.problem),
@@ -130,7 +130,10 @@ def _health(
         details=(
             ("configuration", lambda: shift_times(context.config_service.status(), context.clock_jumps.ahead).public()),
             ("deliveries", deliveries.stall_check.public),
-            ("subscriptions", lambda: shift_times(subscriptions.keeper.report(), context.clock_jumps.ahead).public()),
+            (
+                "subscriptions",
+                lambda: shift_times(subscriptions.reconciler.report(), context.clock_jumps.ahead).public(),
+            ),
         ),
     )
 
@@ -165,7 +168,7 @@ def ready(
     """
 
     def twitch_problem() -> str | None:
-        return twitch.problem() or subscriptions.identities.problem() or subscriptions.catch_up.problem()
+        return twitch.problem() or subscriptions.user_ids.problem() or subscriptions.catch_up.problem()
 
     return ProbeResource(
         "ready",
@@ -186,11 +189,11 @@ def ready(
 
 def _missing(subscriptions: SubscriptionParts) -> Callable[[], str | None]:
     def missing() -> str | None:
-        report: SubscriptionCounts = subscriptions.keeper.report()
+        report: SubscriptionCounts = subscriptions.reconciler.report()
         if report.at is None:
             return "not checked yet"
         possible = report.wanted - report.unknown
-        return subscriptions.keeper.problem() or (
+        return subscriptions.reconciler.problem() or (
             f"{report.enabled} of {possible} enabled" if report.enabled < possible else None
         )
 

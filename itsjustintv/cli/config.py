@@ -21,7 +21,7 @@ from itsjustintv.cli.console import (
 from itsjustintv.config.secrets import readable_by_others
 from itsjustintv.config.sections import callback_url
 from itsjustintv.support.counts import count
-from itsjustintv.twitch.eventsub.callback_check import doubts
+from itsjustintv.twitch.eventsub.callback_check import url_warnings
 
 __all__ = ["config_group"]
 
@@ -45,7 +45,7 @@ def validate(config: str | None, as_json: bool) -> None:
     warnings += [
         f"{problem.path} {problem.message}" for problem in readable_by_others(config_path(config), found.config)
     ]
-    warnings += [f"twitch may refuse the callback: {doubt}" for doubt in doubts(callback_url(found.config))]
+    warnings += [f"Twitch may reject the callback: {doubt}" for doubt in url_warnings(callback_url(found.config))]
     streamers = len(found.config.streamers)
     if as_json:
         write_json({"path": str(config_path(config)), "streamers": streamers, "warnings": warnings})

@@ -32,7 +32,7 @@ from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_agents import TWITCH, make_agent
-from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, doubts
+from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, url_warnings
 
 __all__ = ["doctor"]
 
@@ -173,7 +173,9 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
     url = callback_url(config)
     check = CallbackCheck(http, reactor.nameResolver, reactor, lambda: url)
     asked = running is not False
-    found += _all("callback", system_checks.callback(url, await check.examine(url) if asked else doubts(url), asked))
+    found += _all(
+        "callback", system_checks.callback(url, await check.examine(url) if asked else url_warnings(url), asked)
+    )
     return found
 
 

@@ -29,7 +29,7 @@ from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch, callback_url
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.doctor.tls_checks import addresses
-from itsjustintv.twitch.eventsub.callback_check import doubts
+from itsjustintv.twitch.eventsub.callback_check import url_warnings
 
 __all__ = ["init"]
 
@@ -142,8 +142,8 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
     tell(f"Wrote {path} with mode 0600, since it holds secrets. Comments in it explain every key.", "good")
     for warning in settings.warnings:
         tell(f"Warning: {warning}", "doubtful", err=True)
-    for doubt in doubts(callback_url(found)):
-        tell(f"Warning: twitch may refuse the callback: {doubt}", "doubtful", err=True)
+    for doubt in url_warnings(callback_url(found)):
+        tell(f"Warning: Twitch may reject the callback: {doubt}", "doubtful", err=True)
     if found.server.tls.enabled:
         tell("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.")
     else:

@@ -21,10 +21,10 @@ from itsjustintv.journal.interfaces import IJournalStorage
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_client import exchange
-from itsjustintv.twitch.api.server_time import ADVICE, FAR_OFF, dated
 from itsjustintv.twitch.eventsub.callback_check import CallbackWarning
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.messages import WINDOW
+from itsjustintv.twitch.server_time import ADVICE, FAR_OFF, dated
 
 __all__ = ["callback", "clock", "disk", "folders", "journal", "subscriptions"]
 

@@ -1,11 +1,11 @@
 """
-Broadcasts that began while nobody was listening: who is live is asked for, and what nobody knows of is announced late.
+Recovers broadcasts that no EventSub message reported: asks Get Streams who is live, and hands over what is new as
+events. Knows no subscriptions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from math import inf
 
 from attrs import Factory, define, field, frozen
@@ -17,32 +17,29 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import TwitchRejected
 from itsjustintv.interfaces import Accept
-from itsjustintv.model import Acceptance, Event
+from itsjustintv.model import Acceptance, parse_rfc3339
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
-from itsjustintv.twitch.api.batching import all_of
+from itsjustintv.twitch.api.batching import FULL_CALL, all_of, full_calls
 from itsjustintv.twitch.api.lookups import Lookups, Stream
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Occurrence
 
 __all__ = ["CatchUpService", "CatchUpSettings"]
 
-_AT_ONCE = 100
-
-# Those who are asked for one by one wait this long for company, in seconds: at first, and after a call.
-_GATHERING = 0.5
+# Seconds that ids wait for others to be asked about in one call: at first, and after a call.
+_DELAY = 0.5
 _INTERVAL = 10.0
 
-# Get Streams lists a broadcast up to a minute after its start (observed; nothing official), so a single look at
-# somebody whose subscription is just enabled may be too early for the broadcast, and the subscription too late.
+# Get Streams lists a broadcast up to a minute after its start (observed; nothing official), so a single look at a
+# streamer whose subscription was just enabled may be too early for the broadcast, and the subscription too late.
 _SECOND_LOOK = 75.0
 
 
 @frozen(kw_only=True)
 class CatchUpSettings:
     """
-    What is wanted at this moment.
-
-    :ivar max_age: seconds since its start after which a broadcast is not announced any more.
+    :ivar max_age: seconds since its start after which a broadcast is no longer announced.
     """
 
     enabled: bool
@@ -51,10 +48,10 @@ class CatchUpSettings:
     @classmethod
     def of(cls, config: Config) -> CatchUpSettings:
         """
-        Take them from a configuration.
+        Read them from a configuration.
 
         A broadcast is remembered for ``cache.ttl`` from its announcement, which is not before its start. As long as
-        what is announced late is no older than that, it cannot have been announced and forgotten.
+        recovered ones are no older than that, none can have been announced and forgotten.
         """
         return cls(enabled=config.catch_up.enabled, max_age=min(config.catch_up.max_age, config.cache.ttl))
 
@@ -62,7 +59,7 @@ class CatchUpSettings:
 @define
 class _Tally:
     """
-    What came of a round.
+    Streamers asked about, by result.
     """
 
     asked: int = 0
@@ -75,25 +72,27 @@ class _Tally:
 @define(eq=False)
 class CatchUpService(Service):
     """
-    Asks Get Streams for streamers whose broadcasts may have been missed, and hands over what it finds as an event that
-    is like any other but for ``recovered``.
+    Asks about streamers whose broadcasts may have been missed. What it finds becomes an event like any other but for
+    ``recovered``.
 
-    :ivar accept: knows what was announced already.
+    :ivar accept: drops what was announced already.
     :ivar new_id: makes the ids of events.
     :ivar wall: the time by which Twitch dates broadcasts, in seconds since the epoch.
     """
 
-    _directory: Lookups
+    _lookups: Lookups
     _accept: Accept
     _clock: IReactorTime
     _new_id: Callable[[], str]
     _settings: Callable[[], CatchUpSettings]
-    _errand: RetryingTask = field(
-        default=Factory(lambda self: RetryingTask(self._clock, "ask twitch who is live", self._round), takes_self=True),
+    _task: RetryingTask = field(
+        default=Factory(
+            lambda self: RetryingTask(self._clock, "ask Twitch who is live", self._recover_all), takes_self=True
+        ),
         kw_only=True,
     )
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
-    _wanted: dict[str, None] = field(factory=dict, init=False)
+    _pending: dict[str, None] = field(factory=dict, init=False)
     _tally: _Tally = field(factory=_Tally, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
     _second_looks: set[IDelayedCall] = field(factory=set, init=False)
@@ -102,96 +101,90 @@ class CatchUpService(Service):
     log = Logger()
 
     def startService(self) -> None:
-        """
-        Begin with whoever was asked for before.
-        """
         super().startService()
-        self._look_soon()
+        self._schedule()
 
     def stopService(self) -> None:
-        """
-        Ask for nobody any more.
-        """
         super().stopService()
         for call in (self._next, *self._second_looks):
             if call is not None and call.active():
                 call.cancel()
         self._next = None
         self._second_looks.clear()
-        self._errand.stop()
-        self._wanted.clear()
+        self._task.stop()
+        self._pending.clear()
 
     def ask(self, broadcaster_ids: Iterable[str]) -> None:
         """
-        Find out soon, and once more later, whether these are live, since a broadcast of theirs may have been missed.
-        Never raises.
+        Ask soon, and a second time later, whether these are live: a broadcast of theirs may have been missed. Never
+        raises.
         """
         ids = list(broadcaster_ids)
         if not ids or not self._settings().enabled:
             return
-        self._want(ids)
+        self._add(ids)
 
         def look_again() -> None:
             self._second_looks.discard(call)
-            self._want(ids)
+            self._add(ids)
 
         call = self._clock.callLater(_SECOND_LOOK, look_again)
         self._second_looks.add(call)
 
     def problem(self) -> str | None:
         """
-        Why something missed may not be found, or ``None``.
+        Why a missed broadcast may not be found, or ``None``.
         """
-        return self._errand.problem()
+        return self._task.problem()
 
-    def _want(self, ids: Sequence[str]) -> None:
-        self._wanted.update(dict.fromkeys(ids))
-        self._look_soon()
+    def _add(self, ids: Sequence[str]) -> None:
+        self._pending.update(dict.fromkeys(ids))
+        self._schedule()
 
-    def _look_soon(self) -> None:
-        if not self._wanted or not self.running:
+    def _schedule(self) -> None:
+        if not self._pending or not self.running:
             return
+        full = len(self._pending) >= FULL_CALL
         if self._next is not None and self._next.active():
-            if len(self._wanted) < _AT_ONCE:
+            if not full:
                 return
             self._next.cancel()
         now = self._clock.seconds()
-        delay = min(max(_GATHERING, self._began_at + _INTERVAL - now), _INTERVAL)
-        self._next = self._clock.callLater(0 if len(self._wanted) >= _AT_ONCE else delay, self._look)
+        delay = min(max(_DELAY, self._began_at + _INTERVAL - now), _INTERVAL)
+        self._next = self._clock.callLater(0 if full else delay, self._begin)
 
-    def _look(self) -> None:
+    def _begin(self) -> None:
         self._began_at = self._clock.seconds()
-        self._errand.go()
+        self._task.go()
 
-    async def _round(self) -> None:
+    async def _recover_all(self) -> None:
         """
-        Look at everybody who is wanted by now. A call that Twitch finds fault with does not stop the others.
+        Ask about all pending ids. A call that Twitch rejects does not stop the others.
 
-        :raises TwitchError: not everybody was looked at.
-        :raises JournalUnavailable: not everything that was found was kept.
+        :raises TwitchError: some were not asked about.
+        :raises JournalUnavailable: some of what was found was not stored.
         """
-        asked, self._wanted = list(self._wanted), {}
-        left = dict.fromkeys(asked)
+        asked, self._pending = list(self._pending), {}
+        remaining = dict.fromkeys(asked)
         fault: TwitchRejected | None = None
         try:
-            for start in range(0, len(asked), _AT_ONCE):
-                ids = asked[start : start + _AT_ONCE]
+            for ids in full_calls(asked):
                 try:
                     await self._recover(ids)
                 except TwitchRejected as error:
                     fault = error
                 else:
                     for each in ids:
-                        del left[each]
+                        del remaining[each]
         finally:
-            self._wanted = {**left, **self._wanted}
+            self._pending = {**remaining, **self._pending}
         if fault is not None:
             raise fault
         tally, self._tally = self._tally, _Tally()
         if tally.asked:
             self.log.info(
-                "asked twitch about {asked}: {live} live, {recovered} of them announced late,"
-                " {known} announced before, {old} live for more than {limit}",
+                "asked Twitch about {asked}: {live} live, {recovered} recovered, {known} announced before, {old}"
+                " live for more than {limit}",
                 asked=Counted(tally.asked, "streamer"),
                 live=tally.live,
                 recovered=tally.recovered,
@@ -204,47 +197,41 @@ class CatchUpService(Service):
         settings = self._settings()
         if not settings.enabled:
             return
-        found = await all_of(self._directory.stream(each) for each in ids)
+        found = await all_of(self._lookups.stream(each) for each in ids)
         now = self._wall()
         live = [stream for stream in found if stream is not None and stream.id and stream.type == "live"]
         young = [stream for stream in live if _age(stream, now) <= settings.max_age]
-        verdicts = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
+        results = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
         self._tally.asked += len(ids)
         self._tally.live += len(live)
         self._tally.old += len(live) - len(young)
-        self._tally.recovered += verdicts.count(Acceptance.ACCEPTED)
-        self._tally.known += verdicts.count(Acceptance.DUPLICATE)
+        self._tally.recovered += results.count(Acceptance.ACCEPTED)
+        self._tally.known += results.count(Acceptance.DUPLICATE)
 
     async def _announce(self, stream: Stream, now: float) -> Acceptance:
-        event = Event(
-            id=self._new_id(),
-            message_id="",
+        occurrence = Occurrence(
             stream_id=stream.id,
             broadcaster_id=stream.user_id,
             broadcaster_login=stream.user_login,
             broadcaster_name=stream.user_name,
             type=stream.type,
             started_at=stream.started_at,
-            received_at=self._clock.seconds(),
-            recovered=True,
         )
-        verdict = await self._accept(event)
-        if verdict is Acceptance.ACCEPTED:
+        event = STREAM_ONLINE.event(occurrence, self._new_id(), "", self._clock.seconds(), recovered=True)
+        result = await self._accept(event)
+        if result is Acceptance.ACCEPTED:
             self.log.info(
-                "recovered {event_id}: {streamer} went live {age} ago and nobody told us",
+                "recovered {event_id}: {streamer} went live {age} ago; no EventSub message arrived",
                 event_id=event.id,
                 streamer=event.broadcaster_login or event.broadcaster_id,
                 age=Seconds(_age(stream, now)),
             )
-        return verdict
+        return result
 
 
 def _age(stream: Stream, now: float) -> float:
     """
-    Seconds since a broadcast began; one that does not say when is no news.
+    Seconds since a broadcast began; infinity when it does not say when.
     """
-    try:
-        began = datetime.fromisoformat(stream.started_at)
-    except ValueError:
-        return inf
-    return inf if began.tzinfo is None else now - began.timestamp()
+    began_at = parse_rfc3339(stream.started_at)
+    return inf if began_at is None else now - began_at

@@ -1,5 +1,5 @@
 """
-What Helix knows about an event, in the time there is.
+Details for an event from Helix, in the time there is.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
 
-__all__ = ["Count", "FindPicture", "TotalFollowers", "TwitchEnricher"]
+__all__ = ["Count", "FindPicture", "LiveStatusEnricher", "TotalFollowers", "TwitchEnricher"]
 
-#: Counts something that could not be had: what, and one word for why.
+#: Counts a detail that is missing: which one, and one word for the reason.
 Count = Callable[[str, str], None]
-#: The followers of a user id.
+#: Finds the followers of a user id.
 TotalFollowers = Callable[[str], Coroutine[Deferred[Any], Any, int]]
-#: The picture of a user id at an address.
+#: Finds the picture of a user id at an address.
 FindPicture = Callable[[str, str], Coroutine[Deferred[Any], Any, Picture]]
 
 
@@ -34,18 +34,18 @@ FindPicture = Callable[[str, str], Coroutine[Deferred[Any], Any, Picture]]
 @define(eq=False)
 class TwitchEnricher:
     """
-    Asks for everything at once and goes on with what is there in time.
+    Asks for everything at once and returns what arrives in time.
 
     Get Streams lists a broadcast up to a minute after its event. It is asked once and not waited for: until then title,
     game and tags are the channel's, which are the same.
 
     :ivar timeout: seconds for everything together.
     :ivar image: ``embed`` fetches the picture, ``url`` only names its address.
-    :ivar count: is told ``user``, ``channel``, ``stream``, ``followers`` or ``picture``, and ``timeout``,
+    :ivar count: called with ``user``, ``channel``, ``stream``, ``followers`` or ``picture``, and ``timeout``,
         ``unavailable``, ``rejected``, ``missing`` or ``error``.
     """
 
-    _directory: Lookups
+    _lookups: Lookups
     _followers: TotalFollowers
     _picture: FindPicture
     _clock: IReactorTime
@@ -57,16 +57,16 @@ class TwitchEnricher:
 
     def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
         """
-        Answer with whatever can be had in time. Never fails, unless it is cancelled.
+        Find what can be had in time. Never fails, unless it is cancelled.
         """
         return Deferred.fromCoroutine(self._enrich(event, streamer))
 
     async def _enrich(self, event: Event, streamer: Streamer) -> Enrichment:
         user_id = event.broadcaster_id
         lookups: dict[str, Deferred[Any]] = {
-            "user": self._directory.user(user_id),
-            "channel": self._directory.channel(user_id),
-            "stream": self._directory.stream(user_id),
+            "user": self._lookups.user(user_id),
+            "channel": self._lookups.channel(user_id),
+            "stream": self._lookups.stream(user_id),
             "followers": Deferred.fromCoroutine(self._followers(user_id)),
             "picture": Deferred.fromCoroutine(self._picture_of(user_id)),
         }
@@ -82,10 +82,10 @@ class TwitchEnricher:
                 found.results[name] = result
         for name in ("user", "channel"):
             if found.results.get(name, found) is None:
-                self._note(found, name, "missing", "twitch does not know it")
+                self._note(found, name, "missing", "Twitch does not know it")
         if found.problems:
             self.log.warn(
-                "{event_id} of {streamer} goes on without everything about it: {reason}",
+                "details of {event_id} of {streamer} are incomplete: {reason}; it is sent without them",
                 event_id=event.id,
                 streamer=streamer.key,
                 reason="; ".join(found.problems),
@@ -94,24 +94,24 @@ class TwitchEnricher:
 
     async def _picture_of(self, user_id: str) -> Picture | None:
         try:
-            user = await self._directory.user(user_id)
+            user = await self._lookups.user(user_id)
         except TwitchError:
-            return None  # this is the user's problem, and told as such
+            return None  # reported as the failure of the user's look-up
         if user is None or not user.image_url or self._image() == "url":
             return None
         return await self._picture(user_id, user.image_url)
 
     def _missed(self, found: _Found, name: str, failure: Failure, event: Event, streamer: Streamer) -> None:
         """
-        Take note of a look-up that failed.
+        Note a look-up that failed.
 
-        :raises CancelledError: it failed because all this is cancelled.
+        :raises CancelledError: it failed because the enrichment was cancelled.
         """
         error = failure.value
         if isinstance(error, CancelledError):
             raise error
         if isinstance(error, DeferredTimeout):
-            self._note(found, name, "timeout", "not in time")
+            self._note(found, name, "timeout", "timed out")
         elif isinstance(error, TwitchError):
             self._note(found, name, "rejected" if isinstance(error, TwitchRejected) else "unavailable", str(error))
         else:
@@ -132,7 +132,7 @@ class TwitchEnricher:
 @define
 class _Found:
     """
-    What came of the look-ups, by name; one that failed has no result.
+    The results of the look-ups by name; one that failed has none.
     """
 
     results: dict[str, Any] = field(factory=dict)
@@ -140,9 +140,7 @@ class _Found:
 
     def enrichment(self, stream_id: str) -> Enrichment:
         """
-        Put it together.
-
-        :param stream_id: another stream of the channel is the broadcast before, and does not count.
+        :param stream_id: of the event; a stream with another id is an earlier broadcast and does not count.
         """
         user: User | None = self.results.get("user")
         channel: Channel | None = self.results.get("channel")
@@ -178,6 +176,30 @@ def _details(stream: Stream | None, channel: Channel | None) -> StreamDetails:
 
 def _address(user: User | None) -> Picture | None:
     """
-    A picture that could not be fetched still has its address.
+    A picture without its bytes: one that could not be fetched still has its address.
     """
     return Picture(url=user.image_url) if user is not None and user.image_url else None
+
+
+@implementer(IEnricher)
+@define(eq=False)
+class LiveStatusEnricher:
+    """
+    Enriches as another enricher does, and reports each event and what was found about it, so that the admin page shows
+    a new broadcast without asking Twitch.
+
+    :ivar went_live: called when an event arrives, and again with its details. Never raises.
+    """
+
+    _enricher: IEnricher
+    _went_live: Callable[[Event, Enrichment], None]
+
+    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+        self._went_live(event, Enrichment())
+
+        def report(found: Enrichment) -> Enrichment:
+            self._went_live(event, found)
+            return found
+
+        answer: Deferred[Enrichment] = self._enricher.enrich(event, streamer)
+        return answer.addCallback(report)

@@ -67,7 +67,7 @@ class JSONFields:
         """
         value = self._content.get(name)
         if not isinstance(value, str) or not value:
-            raise Unreadable(f"{name} is not a text")
+            raise Unreadable(f"{name} is not a string")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """
-Profile images, kept on disk.
+Profile images, cached on disk.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ _DAY = 86400.0
 
 _ID = re.compile(r"[0-9]{1,20}")
 
-# What we or the original program wrote, or left unfinished. Nothing else in the directory is touched.
+# Files that we or the original program wrote, or left unfinished. Nothing else in the directory is touched.
 _OURS = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16}|\.jpg)|\.[0-9]{1,20}-[0-9a-f]{16}\..*\.tmp")
 
 
 @define(eq=False)
 class ProfileImages(MultiService):
     """
-    Fetches pictures once and keeps them.
+    Fetches each picture once and caches it.
 
-    A picture is the file ``<user id>-<beginning of the SHA-256 of its address>``, nothing but its bytes, and its time
-    is when it was fetched. Twitch gives a new picture a new address, so it is never mistaken for the old one.
+    A picture is the file ``<user id>-<beginning of the SHA-256 of its address>``; its modification time is when it was
+    fetched. Twitch gives a new picture a new address, so it is never mistaken for the old one.
 
-    :ivar agent: must neither follow redirects nor unpack answers: what is read here is limited as it comes.
-    :ivar settings: pictures may come from the origin of ``api_url``, too, even without TLS.
-    :ivar cache: the current ``[cache]``: where a picture is kept, and for how long.
-    :ivar in_thread: works on the disk.
+    :ivar agent: must neither follow redirects nor decompress, since the size is limited as received.
+    :ivar settings: pictures may also come from the origin of ``api_url``, even without TLS.
+    :ivar cache: the current ``[cache]``: the directory, and for how long.
+    :ivar in_thread: reads and writes the files.
     """
 
     _agent: IAgent
@@ -71,8 +71,8 @@ class ProfileImages(MultiService):
 
     async def get(self, user_id: str, url: str) -> Picture:
         """
-        The picture of a user, from disk or from its address. Who wants a picture that is being fetched waits for that;
-        it goes on if they stop waiting.
+        Find the picture of a user, on disk or at its address. Callers of one picture share one fetch, which goes on
+        when they stop waiting.
 
         :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: there is no picture of an allowed kind and size at an allowed address.
@@ -88,7 +88,7 @@ class ProfileImages(MultiService):
         data = await self._in_thread(_read, path, self._clock.seconds() - self._cache().image_ttl)
         if data is None:
             data = await self._fetch(url)
-            await self._keep(path, data)
+            await self._store(path, data)
         return Picture(url=url, mime_type=_mime_type(data), data=data)
 
     async def _fetch(self, url: str) -> bytes:
@@ -112,26 +112,23 @@ class ProfileImages(MultiService):
             raise TwitchUnavailable(message)
         raise TwitchRejected(message, response.code)
 
-    async def _keep(self, path: Path, data: bytes) -> None:
+    async def _store(self, path: Path, data: bytes) -> None:
         try:
             await self._in_thread(replace, path, data, self._clock.seconds())
         except OSError as error:
             self.log.warn(
-                "cannot keep a profile image in {path}: {reason}; it is used, and fetched again the next time",
+                "cannot store a profile image in {path}: {reason}; it will be fetched again next time",
                 path=str(Path(self._cache().image_dir)),
                 reason=error.strerror or str(error),
             )
 
     async def _purge(self) -> None:
-        """
-        Delete what is too old.
-        """
         cache = self._cache()
         try:
             await self._in_thread(_purge, Path(cache.image_dir), self._clock.seconds() - cache.image_ttl)
         except OSError as error:
             self.log.warn(
-                "cannot delete old profile images in {path}: {reason}; trying again tomorrow",
+                "cannot delete old profile images in {path}: {reason}; retrying in 24 h",
                 path=str(Path(self._cache().image_dir)),
                 reason=error.strerror or str(error),
             )
@@ -150,7 +147,7 @@ def _allowed(url: str, api_url: str) -> bool:
 
 def _mime_type(data: bytes) -> str:
     """
-    What kind of image this is by its first bytes, whatever anybody says about it; empty when it is none.
+    The MIME type of an image by its first bytes, whatever its headers say; empty when it is none.
     """
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
@@ -165,7 +162,7 @@ def _mime_type(data: bytes) -> str:
 
 def _read(path: Path, not_before: float) -> bytes | None:
     """
-    Read a picture that was fetched at ``not_before`` or later. One that cannot be read is as good as none.
+    Read a picture that was fetched at ``not_before`` or later; ``None`` when it is older or unreadable.
     """
     try:
         if path.stat().st_mtime < not_before:

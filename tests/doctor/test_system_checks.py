@@ -27,7 +27,7 @@ from itsjustintv.journal.sqlite.database import create
 from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import State
 from itsjustintv.support.files import is_locked
-from itsjustintv.twitch.eventsub.callback_check import doubts
+from itsjustintv.twitch.eventsub.callback_check import url_warnings
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
@@ -379,6 +379,6 @@ class CallbackTests(SynchronousTestCase):
         Doubts are hints; without any, it counts whether somebody was there to answer.
         """
         url = "https://hooks.example.org/twitch"
-        self.assertEqual(worst(system_checks.callback("http://x", doubts("http://x"), True))[0], WARNING)
+        self.assertEqual(worst(system_checks.callback("http://x", url_warnings("http://x"), True))[0], WARNING)
         self.assertEqual(worst(system_checks.callback(url, (), True))[0], OK)
         self.assertEqual(worst(system_checks.callback(url, (), False))[0], WARNING)

@@ -38,7 +38,7 @@ class CatchUpCase(StageCase):
         Wait until the daemon has asked who is live, and found so many.
         """
         await daemon.said(
-            f"asked twitch about 2 streamers: {live} live, {recovered} of them announced late,"
+            f"asked Twitch about 2 streamers: {live} live, {recovered} recovered,"
             f" {known} announced before, {old} live for more than "
         )
 
@@ -155,6 +155,6 @@ class GapTests(CatchUpCase):
         stream = stage.twitch.world.go_live("tanuki")
         notice = (await stage.receiver.delivery("/tanuki")).payload
         self.assertEqual((notice["recovered"], notice["stream"]["id"]), (True, stream.id))
-        await daemon.said("asked twitch about 1 streamer: 1 live, 1 of them announced late")
+        await daemon.said("asked Twitch about 1 streamer: 1 live, 1 recovered")
         await self.late(stage, stream)
         self.assertEqual((await stage.settled(stage.reactor)).delivered, 1)

@@ -78,7 +78,7 @@ class FlagsTests(InitCase):
             stage = self.peopled()
             ended = await self.told(stage, "--streamer", "tanuki")
             self.assertEqual((ended.status, len(ended.err.splitlines())), (0, 1), ended)
-            self.assertIn("a name that the internet does not know", ended.err)
+            self.assertIn("which is not a public name", ended.err)
             self.assertEqual(ended.out.splitlines()[-1], "Next: itsjustintv run")
             self.assertEqual([path.name for path in stage.folder.iterdir()], ["config.toml"])
             found = self.configuration(stage)

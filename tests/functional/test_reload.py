@@ -269,7 +269,7 @@ class FollowTests(StageCase):
         self.assertNotIn("debug", daemon.output)
         stage.settings = '[logging]\nlevel = "debug"\nformat = "text"\n'
         stage.configure()
-        await daemon.said("Z debug    looking at the subscriptions")
+        await daemon.said("Z debug    checking the subscriptions")
 
     async def test_a_retry_goes_to_the_address_of_the_moment(self) -> None:
         """

@@ -259,7 +259,7 @@ class RenamedTests(OrderCase):
         await go_live(stage, "tanuki")
         await daemon.said("nobody asked for tanuki")
         self.assertEqual((await stage.settled(stage.reactor)).wanted, 1)
-        warnings = [line for line in daemon.output.splitlines() if "is called tanuki_the_second now" in line]
+        warnings = [line for line in daemon.output.splitlines() if "changed its login to tanuki_the_second" in line]
         self.assertEqual(len(warnings), 1, daemon.output)
         self.assertNotIn(heir.id, daemon.output)
 

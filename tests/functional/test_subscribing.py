@@ -154,7 +154,7 @@ class StartTests(SubscribingCase):
         self.assertEqual(set(self.ours(stage)), {"tanuki", "kitsune"})
         warnings = [line for line in daemon.output.splitlines() if '"warn"' in line and "nobody_at_all" in line]
         self.assertEqual(len(warnings), 1, daemon.output)
-        self.assertIn("twitch has no user called nobody_at_all", warnings[0])
+        self.assertIn("Twitch has no user with the login nobody_at_all", warnings[0])
 
         status, health = await self.answer(daemon, "/health")
         self.assertEqual((status, health["status"], health["subscriptions"]["wanted"]), (200, "degraded", 3))
@@ -375,7 +375,7 @@ class SwapTests(SubscribingCase):
         swap.callback(None)
         await stage.until(lambda: {each.secret for each in self.ours(stage).values()} == {ANOTHER_SECRET})
         await stage.subscribed()
-        await daemon.said("every subscription has the new webhook secret")
+        await daemon.said("webhook secret rotation finished")
 
         after = self.ours(stage)
         self.assertEqual({login for login in after if after[login].id != before[login].id}, {"tanuki", "kitsune"})

@@ -1,5 +1,5 @@
 """
-A keeper of subscriptions, a simulated Twitch that it talks to, and the callback between the two, on one clock.
+A reconciler, a simulated Twitch that it talks to, and the callback between the two, on one clock.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Callback(Resource):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.works, self.hangs = True, False
-        self.keeper: SubscriptionReconciler | None = None
+        self.reconciler: SubscriptionReconciler | None = None
         self.refused = 0
         self._clock = clock
 
     def render(self, request: Request) -> bytes | int:
         if self.hangs:
             return NOT_DONE_YET
-        if self.keeper is None or not self.works:
+        if self.reconciler is None or not self.works:
             request.setResponseCode(502)
             return b""
         try:
             message = open_message(
                 request.requestHeaders,
                 request.content.read(),
-                self.keeper.secrets(),
+                self.reconciler.secrets(),
                 self._clock.seconds(),
                 "an-id",
             )
@@ -72,7 +72,7 @@ class Callback(Resource):
             request.setResponseCode(403)
             return b""
         if isinstance(message, Revocation):
-            self.keeper.revoked(message)
+            self.reconciler.revoked(message)
         if not isinstance(message, Challenge):
             return b""
         return message.text.encode()
@@ -85,7 +85,7 @@ class Scene:
 
     :ivar wanted: the streamers that are wanted, by user id.
     :ivar ends: until when those who are not wanted any more may return, by user id.
-    :ivar gaps: what the keeper told of.
+    :ivar gaps: what the reconciler told of.
     """
 
     path: Path
@@ -100,7 +100,7 @@ class Scene:
     gaps: list[Sequence[str]] = field(factory=list)
     callback: Callback = field(init=False)
     twitch: SimulatedTwitch = field(init=False)
-    keeper: SubscriptionReconciler = field(init=False)
+    reconciler: SubscriptionReconciler = field(init=False)
     bucket: RateBucket = field(init=False)
     _agent: RequestTraversalAgent = field(init=False)
     _treq: StubTreq = field(init=False)
@@ -127,7 +127,7 @@ class Scene:
         http = cast("HTTPClient", self._treq)
         token = AppToken(http, lambda: settings, self.clock, at_once)
         self.bucket = RateBucket(self.clock)
-        self.keeper = SubscriptionReconciler(
+        self.reconciler = SubscriptionReconciler(
             SubscriptionsAPI(Helix(http, lambda: settings, token, self.bucket, self.clock)),
             lambda: self.wanted,
             lambda: WebhookTransport(self.callback_url, self.secret),
@@ -138,7 +138,7 @@ class Scene:
             lambda: self.certain,
             lambda each: self.ends.get(each, 0.0),
         )
-        self.callback.keeper = self.keeper
+        self.callback.reconciler = self.reconciler
 
     def restart(self) -> None:
         """
@@ -150,18 +150,18 @@ class Scene:
 
     def start(self, seconds: float = 0.0) -> None:
         """
-        Start the keeper.
+        Start the reconciler.
         """
-        self.keeper.startService()
+        self.reconciler.startService()
         self.settle()
         self.let_pass(seconds)
 
     def stop(self) -> None:
         """
-        Stop the keeper.
+        Stop the reconciler.
         """
-        if self.keeper.running:
-            self.keeper.stopService()
+        if self.reconciler.running:
+            self.reconciler.stopService()
             self.settle()
 
     def settle(self) -> None:

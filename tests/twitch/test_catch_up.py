@@ -281,8 +281,8 @@ class CatchUpTests(SynchronousTestCase):
         lines = [line for line in lines if "token" not in line]
         self.assertEqual(len(lines), 3)
         self.assertRegex(lines[0], "^recovered event1: login1 went live 1 min( [0-9] s)? ago")
-        self.assertIn("about 3 streamers: 2 live, 1 of them announced late, 0 announced before, 1 live for", lines[1])
-        self.assertIn("2 live, 0 of them announced late, 1 announced before", lines[2])
+        self.assertIn("about 3 streamers: 2 live, 1 recovered, 0 announced before, 1 live for", lines[1])
+        self.assertIn("2 live, 0 recovered, 1 announced before", lines[2])
 
 
 class SettingsTests(SynchronousTestCase):

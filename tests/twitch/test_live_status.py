@@ -15,7 +15,8 @@ from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, Presence, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Stream, User
-from itsjustintv.twitch.live_status import LiveStatus, LiveStatusEnricher
+from itsjustintv.twitch.enrich import LiveStatusEnricher
+from itsjustintv.twitch.live_status import LiveStatus
 from tests.journal.values import event
 
 
@@ -41,9 +42,9 @@ def stream(user_id: str, stream_id: str = "s1", **changes: Any) -> Stream:
     return Stream(**{**values, **changes})
 
 
-class RosterCase(SynchronousTestCase):
+class LiveStatusCase(SynchronousTestCase):
     """
-    A roster, and a Twitch that counts.
+    A live status, and a Twitch that counts.
     """
 
     def setUp(self) -> None:
@@ -55,8 +56,8 @@ class RosterCase(SynchronousTestCase):
         self.away = False
         self.waiting: list[Deferred[Any]] = []
         self.hang = False
-        self.roster = LiveStatus(self, lambda: self.wanted, self.fetch, self.clock)  # type: ignore[arg-type]
-        self.roster.startService()
+        self.live_status = LiveStatus(self, lambda: self.wanted, self.fetch, self.clock)  # type: ignore[arg-type]
+        self.live_status.startService()
 
     def stream(self, user_id: str) -> Deferred[Stream | None]:
         self.asked.append(user_id)
@@ -76,7 +77,7 @@ class RosterCase(SynchronousTestCase):
         return Picture(url=url, mime_type="image/png", data=user_id.encode())
 
 
-class LookTests(RosterCase):
+class LookTests(LiveStatusCase):
     """
     Twitch is asked while somebody looks.
     """
@@ -87,18 +88,18 @@ class LookTests(RosterCase):
         """
         self.clock.advance(3600)
         self.assertEqual(self.asked, [])
-        self.assertEqual(self.roster.presence("1"), Presence())
+        self.assertEqual(self.live_status.presence("1"), Presence())
 
     def test_a_look(self) -> None:
         """
         After a look it is known of everybody whether they are live, with what, and what they look like.
         """
         self.streams["1"] = stream("1")
-        before = self.roster.version
-        self.roster.look()
-        self.assertNotEqual(self.roster.version, before)
+        before = self.live_status.version
+        self.live_status.look()
+        self.assertNotEqual(self.live_status.version, before)
         self.assertEqual(
-            self.roster.presence("1"),
+            self.live_status.presence("1"),
             Presence(
                 live=True,
                 name="U1",
@@ -109,34 +110,36 @@ class LookTests(RosterCase):
                 pictured=True,
             ),
         )
-        self.assertEqual(self.roster.presence("2"), Presence(live=False, name="U2"))
-        self.assertEqual((self.roster.live(), self.roster.called("2"), self.roster.called("3")), ({"1"}, "U2", ""))
+        self.assertEqual(self.live_status.presence("2"), Presence(live=False, name="U2"))
+        self.assertEqual(
+            (self.live_status.live(), self.live_status.name("2"), self.live_status.name("3")), ({"1"}, "U2", "")
+        )
 
     def test_looks_are_answered_from_memory(self) -> None:
         """
         However often somebody looks, Twitch is asked once in a minute; names and faces once.
         """
         for _ in range(59):
-            self.roster.look()
+            self.live_status.look()
             self.clock.advance(1)
         self.assertEqual(self.asked, ["1", "2", "user 1", "user 2"])
-        before = self.roster.version
+        before = self.live_status.version
         self.clock.advance(1)
-        self.roster.look()
+        self.live_status.look()
         self.assertEqual(self.asked, ["1", "2", "user 1", "user 2", "1", "2"])
-        self.assertEqual(self.roster.version, before)
+        self.assertEqual(self.live_status.version, before)
 
     def test_a_crowd_is_asked_for_less_often(self) -> None:
         """
         Ten thousand are asked for once in five minutes.
         """
         self.wanted = {str(number): "x" for number in range(10_000)}
-        self.roster.look()
+        self.live_status.look()
         self.clock.advance(299)
-        self.roster.look()
+        self.live_status.look()
         self.assertEqual(sum(not each.startswith("user") for each in self.asked), 10_000)
         self.clock.advance(1)
-        self.roster.look()
+        self.live_status.look()
         self.assertEqual(sum(not each.startswith("user") for each in self.asked), 20_000)
 
     def test_twitch_is_away(self) -> None:
@@ -144,37 +147,37 @@ class LookTests(RosterCase):
         When Twitch is away what was known stays, and the next look after a minute asks again.
         """
         self.streams["1"] = stream("1")
-        self.roster.look()
+        self.live_status.look()
         self.away = True
         self.clock.advance(60)
-        self.roster.look()
-        self.assertTrue(self.roster.presence("1").live)
+        self.live_status.look()
+        self.assertTrue(self.live_status.presence("1").live)
         self.away = False
         self.streams.clear()
         self.clock.advance(60)
-        self.roster.look()
-        self.assertFalse(self.roster.presence("1").live)
+        self.live_status.look()
+        self.assertFalse(self.live_status.presence("1").live)
 
     def test_who_is_wanted_no_more_is_forgotten(self) -> None:
         """
         What is known of somebody goes when he goes from the configuration.
         """
         self.streams["1"] = stream("1")
-        self.roster.look()
+        self.live_status.look()
         del self.wanted["1"]
         self.clock.advance(60)
-        self.roster.look()
-        self.assertEqual(self.roster.presence("1"), Presence())
+        self.live_status.look()
+        self.assertEqual(self.live_status.presence("1"), Presence())
 
     def test_stopped(self) -> None:
         """
         A stop gives up what is being asked, and nothing is asked afterwards.
         """
         self.hang = True
-        self.roster.look()
-        self.roster.stopService()
+        self.live_status.look()
+        self.live_status.stopService()
         self.clock.advance(600)
-        self.roster.look()
+        self.live_status.look()
         self.assertEqual(self.asked, ["1", "2"])
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -183,23 +186,23 @@ class LookTests(RosterCase):
         What nobody thought of is logged, and does not end the looking.
         """
         self.patch(self, "stream", lambda _: fail(ZeroDivisionError()))
-        self.roster.look()
+        self.live_status.look()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_pictures(self) -> None:
         """
         A picture is that of somebody who is wanted and has one, if it can be had.
         """
-        self.roster.look()
-        picture = self.successResultOf(Deferred.fromCoroutine(self.roster.picture("1")))
+        self.live_status.look()
+        picture = self.successResultOf(Deferred.fromCoroutine(self.live_status.picture("1")))
         assert picture is not None
         self.assertEqual(picture.data, b"1")
         self.away = True
         for nobody in ("1", "2", "3"):
-            self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.roster.picture(nobody))))
+            self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.live_status.picture(nobody))))
 
 
-class OverheardTests(RosterCase):
+class LiveStatusEnricherTests(LiveStatusCase):
     """
     Who goes live is known at once.
     """
@@ -208,8 +211,8 @@ class OverheardTests(RosterCase):
         super().setUp()
         self.enriching: list[Deferred[Enrichment]] = []
         self.event = event(broadcaster_id="1", broadcaster_name="One", stream_id="s2")
-        self.overheard = LiveStatusEnricher(self, self.roster)  # type: ignore[arg-type]
-        verifyObject(IEnricher, self.overheard)
+        self.enricher = LiveStatusEnricher(self, self.live_status.went_live)  # type: ignore[arg-type]
+        verifyObject(IEnricher, self.enricher)
 
     def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
         self.enriching.append(Deferred())
@@ -220,15 +223,17 @@ class OverheardTests(RosterCase):
         Somebody is live as soon as the event is there, and with all that was found about it a moment later. The
         enrichment itself passes through.
         """
-        answer = self.overheard.enrich(self.event, Streamer(key="one"))
-        self.assertEqual(self.roster.presence("1"), Presence(live=True, name="One", started_at=self.event.started_at))
+        answer = self.enricher.enrich(self.event, Streamer(key="one"))
+        self.assertEqual(
+            self.live_status.presence("1"), Presence(live=True, name="One", started_at=self.event.started_at)
+        )
         found = Enrichment(
             stream=StreamDetails(title="Pottery", game_name="Art", viewer_count=3), picture=Picture(url="https://i")
         )
         self.enriching[0].callback(found)
         self.assertIs(self.successResultOf(answer), found)
         self.assertEqual(
-            self.roster.presence("1"),
+            self.live_status.presence("1"),
             Presence(
                 live=True,
                 name="One",
@@ -245,16 +250,16 @@ class OverheardTests(RosterCase):
         While Get Streams lists nobody, or the broadcast before, the event counts for more; not for ever.
         """
         self.streams["1"] = stream("1", "s1", title="Yesterday")
-        self.overheard.enrich(self.event, Streamer(key="one"))
-        self.roster.look()
+        self.enricher.enrich(self.event, Streamer(key="one"))
+        self.live_status.look()
         self.clock.advance(74)
-        self.assertEqual(self.roster.presence("1").title, "")
+        self.assertEqual(self.live_status.presence("1").title, "")
         self.clock.advance(1)
-        self.assertEqual(self.roster.presence("1").title, "Yesterday")
+        self.assertEqual(self.live_status.presence("1").title, "Yesterday")
         self.streams["1"] = stream("1", "s2", title="Today")
-        self.overheard.enrich(self.event, Streamer(key="one"))
-        self.roster.look()
-        self.assertEqual(self.roster.presence("1").title, "Today")
+        self.enricher.enrich(self.event, Streamer(key="one"))
+        self.live_status.look()
+        self.assertEqual(self.live_status.presence("1").title, "Today")
 
     def test_a_crowd_is_forgotten_in_time(self) -> None:
         """
@@ -262,19 +267,19 @@ class OverheardTests(RosterCase):
         """
         for number in range(100):
             news = event(broadcaster_id=str(number % 40))
-            self.roster.went_live(news, Enrichment(picture=Picture(url="https://i", data=b"x" * 1000)))
+            self.live_status.went_live(news, Enrichment(picture=Picture(url="https://i", data=b"x" * 1000)))
             self.clock.advance(3)
-        self.assertEqual(len(self.roster.live()), 24)
-        self.assertLessEqual(len(self.roster._heard), 26)
-        self.assertNotIn("xxx", repr(self.roster._heard))
+        self.assertEqual(len(self.live_status.live()), 24)
+        self.assertLessEqual(len(self.live_status._started), 26)
+        self.assertNotIn("xxx", repr(self.live_status._started))
 
     def test_it_ends(self) -> None:
         """
         A broadcast that is listed no more is over.
         """
-        self.overheard.enrich(self.event, Streamer(key="one"))
-        self.assertEqual(self.roster.live(), {"1"})
+        self.enricher.enrich(self.event, Streamer(key="one"))
+        self.assertEqual(self.live_status.live(), {"1"})
         self.clock.advance(75)
-        self.roster.look()
-        self.assertFalse(self.roster.presence("1").live)
-        self.assertEqual(self.roster.live(), set())
+        self.live_status.look()
+        self.assertFalse(self.live_status.presence("1").live)
+        self.assertEqual(self.live_status.live(), set())

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.model import Streamer
 from itsjustintv.twitch.api.lookups import Lookups, User
-from itsjustintv.twitch.user_ids import KIND, Identities, UnknownLogins
+from itsjustintv.twitch.user_ids import KIND, UnknownLogins, UserIds
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import HANG, NOW, Asked, Reply, World, token
 
@@ -47,7 +47,7 @@ class IdentitiesCase(SynchronousTestCase):
         self.twitch = self.world.twitch
         self.twitch.usual["/helix/users"] = self.answer
         self.told: list[Mapping[str, str]] = []
-        self.identities = Identities(
+        self.user_ids = UserIds(
             Lookups(self.world.helix, self.clock, self.world.pace),
             self.last_known,
             self.clock,
@@ -56,14 +56,14 @@ class IdentitiesCase(SynchronousTestCase):
             lambda: self.ids,
             ends=lambda login: self.ends.get(login, 0.0),
         )
-        self.addCleanup(self.identities.stopService)
+        self.addCleanup(self.user_ids.stopService)
 
     def answer(self, asked: Asked) -> Reply:
         ids, logins = asked.values("id"), asked.values("login")
         return Reply(200, {"data": [{"id": i, "login": n} for i, n in self.users.items() if i in ids or n in logins]})
 
     def start(self) -> None:
-        self.identities.startService()
+        self.user_ids.startService()
         self.after(1.0)
 
     def after(self, seconds: float) -> None:
@@ -75,7 +75,7 @@ class IdentitiesCase(SynchronousTestCase):
             self.world.stub.flush()
 
     def restart(self) -> None:
-        self.identities.stopService()
+        self.user_ids.stopService()
         self.begin()
 
     def kept(self) -> dict[str, int]:
@@ -98,7 +98,7 @@ class LookUpTests(IdentitiesCase):
         self.logins = [login.title() for login in self.users.values()]
         self.start()
         expected = {login: user_id for user_id, login in self.users.items()}
-        self.assertEqual(self.identities.known(), expected)
+        self.assertEqual(self.user_ids.known(), expected)
         self.assertEqual(self.told, [expected])
         self.assertEqual(self.kept(), {login: int(user_id) for login, user_id in expected.items()})
         self.assertEqual([len(asked.values("login")) for asked in self.twitch.to("/helix/users")], [100, 100, 50])
@@ -110,31 +110,31 @@ class LookUpTests(IdentitiesCase):
         self.logins = ["alder", "nobody", "no-such-login", "birch"]
         with capturedLogs() as logged:
             self.start()
-            self.identities.refresh()
+            self.user_ids.refresh()
             self.after(DAY + 1)
-        self.assertEqual(self.identities.known(), {"alder": "1", "birch": "2"})
+        self.assertEqual(self.user_ids.known(), {"alder": "1", "birch": "2"})
         named = [each["login"] for each in logged if each["log_level"] is LogLevel.warn]
         self.assertEqual(sorted(named), ["no-such-login", "nobody"])
-        self.assertIn("twitch has no user called no", self.warnings(logged)[0])
-        self.assertIsNone(self.identities.problem())
-        self.successResultOf(self.identities.whenReady())
+        self.assertIn("Twitch has no user with the login no", self.warnings(logged)[0])
+        self.assertIsNone(self.user_ids.problem())
+        self.successResultOf(self.user_ids.whenReady())
 
     def test_ready_when_everybody_was_asked_for(self) -> None:
         """
         The first complete round is what is waited for, not one that Twitch cut short; a wait can be given up.
         """
         self.twitch.then("/helix/users", Reply(500), Reply(500))
-        waiting, given_up = self.identities.whenReady(), self.identities.whenReady()
-        self.identities.startService()
+        waiting, given_up = self.user_ids.whenReady(), self.user_ids.whenReady()
+        self.user_ids.startService()
         self.after(1.0)
         given_up.cancel()
         self.failureResultOf(given_up)
         self.assertNoResult(waiting)
-        self.assertIn("500", self.identities.problem() or "")
+        self.assertIn("500", self.user_ids.problem() or "")
         self.after(10.0)
         self.successResultOf(waiting)
-        self.successResultOf(self.identities.whenReady())
-        self.assertIsNone(self.identities.problem())
+        self.successResultOf(self.user_ids.whenReady())
+        self.assertIsNone(self.user_ids.problem())
 
     def test_only_what_is_left_is_asked_for_again(self) -> None:
         """
@@ -143,11 +143,11 @@ class LookUpTests(IdentitiesCase):
         self.users = {str(number): f"user{number}" for number in range(1000, 1150)}
         self.logins = list(self.users.values())
         self.twitch.then("/helix/users", self.answer, HANG)
-        self.identities.startService()
+        self.user_ids.startService()
         self.after(6.0)
-        self.assertEqual((len(self.identities.known()), len(self.told[-1]), len(self.kept())), (100, 100, 100))
+        self.assertEqual((len(self.user_ids.known()), len(self.told[-1]), len(self.kept())), (100, 100, 100))
         self.after(20.0)
-        self.assertEqual(len(self.identities.known()), 150)
+        self.assertEqual(len(self.user_ids.known()), 150)
         self.assertEqual([len(asked.values("login")) for asked in self.twitch.to("/helix/users")], [100, 50, 50])
 
     def test_a_call_that_twitch_finds_fault_with_stops_nobody_else(self) -> None:
@@ -157,10 +157,10 @@ class LookUpTests(IdentitiesCase):
         self.users = {str(number): f"user{number}" for number in range(1000, 1150)}
         self.logins = list(self.users.values())
         self.twitch.then("/helix/users", Reply(400, {"message": "malformed"}))
-        self.identities.startService()
+        self.user_ids.startService()
         self.after(1.0)
-        self.assertEqual(len(self.identities.known()), 50)
-        self.assertIn("malformed", self.identities.problem() or "")
+        self.assertEqual(len(self.user_ids.known()), 50)
+        self.assertIn("malformed", self.user_ids.problem() or "")
 
     def test_wrong_credentials_are_a_problem_and_not_the_end(self) -> None:
         """
@@ -168,11 +168,11 @@ class LookUpTests(IdentitiesCase):
         """
         self.twitch.usual["/oauth2/token"] = Reply(403, {"status": 403, "message": "invalid client secret"})
         self.start()
-        self.assertIn("invalid client secret", self.identities.problem() or "")
+        self.assertIn("invalid client secret", self.user_ids.problem() or "")
         self.twitch.usual["/oauth2/token"] = token("token-1")
         self.after(2000.0)
-        self.assertEqual(len(self.identities.known()), 3)
-        self.assertIsNone(self.identities.problem())
+        self.assertEqual(len(self.user_ids.known()), 3)
+        self.assertIsNone(self.user_ids.problem())
 
     def test_a_reload_asks_for_what_is_new(self) -> None:
         """
@@ -184,10 +184,10 @@ class LookUpTests(IdentitiesCase):
         self.start()
         self.logins = ["birch", "cedar", "dogwood"]
         self.users["4"] = "dogwood"
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
         expected = {"birch": "2", "cedar": "3", "dogwood": "4"}
-        self.assertEqual((self.identities.known(), self.told[-1]), (expected, expected))
+        self.assertEqual((self.user_ids.known(), self.told[-1]), (expected, expected))
         self.assertEqual(self.kept(), {"birch": 2, "cedar": 3, "dogwood": 4})
         self.assertEqual(self.twitch.to("/helix/users")[-1].params, [("login", "dogwood")])
 
@@ -198,15 +198,15 @@ class LookUpTests(IdentitiesCase):
         """
         self.twitch.then("/helix/users", Reply(503), Reply(503))
         self.start()
-        self.assertFalse(self.identities.certain())
+        self.assertFalse(self.user_ids.all_known())
         self.after(10.0)
-        self.assertTrue(self.identities.certain())
+        self.assertTrue(self.user_ids.all_known())
         self.logins = ["Alder", "dogwood"]
-        self.assertFalse(self.identities.certain())
-        self.identities.refresh()
-        self.assertFalse(self.identities.certain())
+        self.assertFalse(self.user_ids.all_known())
+        self.user_ids.refresh()
+        self.assertFalse(self.user_ids.all_known())
         self.after(1.0)
-        self.assertTrue(self.identities.certain())
+        self.assertTrue(self.user_ids.all_known())
 
     def test_everybody_is_looked_up_again_after_a_day(self) -> None:
         """
@@ -216,17 +216,17 @@ class LookUpTests(IdentitiesCase):
         self.start()
         self.users["9"] = "late"
         self.after(DAY + 1)
-        self.assertEqual(self.identities.known(), {"late": "9"})
+        self.assertEqual(self.user_ids.known(), {"late": "9"})
 
     def test_stopped(self) -> None:
         """
         After a stop nothing is asked for and nothing waits.
         """
         self.twitch.usual["/helix/users"] = HANG
-        self.identities.startService()
+        self.user_ids.startService()
         self.world.stub.flush()
-        self.identities.stopService()
-        self.identities.refresh()
+        self.user_ids.stopService()
+        self.user_ids.refresh()
         asked = len(self.twitch.asked)
         self.after(DAY)
         self.assertEqual(len(self.twitch.asked), asked)
@@ -241,12 +241,12 @@ class AbsenceTests(IdentitiesCase):
         """
         What is told of the configuration by now.
         """
-        known = self.identities.known()
+        known = self.user_ids.known()
         streamers = [
             Streamer(key=f"{each}_key", login=each.lower(), user_id=known.get(each.lower(), "")) for each in self.logins
         ]
         streamers += [Streamer(key=f"id_{each}", user_id=each) for each in self.ids]
-        return UnknownLogins(self.identities, lambda: streamers)
+        return UnknownLogins(self.user_ids, lambda: streamers)
 
     def test_only_what_twitch_said_counts(self) -> None:
         """
@@ -255,13 +255,13 @@ class AbsenceTests(IdentitiesCase):
         """
         self.logins, self.ids = ["alder", "NoSuchUser", "birch"], ["3", "404"]
         self.twitch.then("/helix/users", Reply(503), Reply(503))
-        self.assertEqual(self.unknown_users().everyone(), {})
+        self.assertEqual(self.unknown_users().reasons(), {})
         self.start()
-        self.assertEqual((self.unknown_users().everyone(), self.unknown_users().problem()), ({}, None))
+        self.assertEqual((self.unknown_users().reasons(), self.unknown_users().problem()), ({}, None))
         with capturedLogs() as logged:
             self.after(30.0)
         self.assertEqual(
-            self.unknown_users().everyone(),
+            self.unknown_users().reasons(),
             {
                 "NoSuchUser_key": "no such user at Twitch: nosuchuser",
                 "id_404": "no such user at Twitch: id 404 is wrong, or the channel is closed or suspended",
@@ -271,7 +271,7 @@ class AbsenceTests(IdentitiesCase):
         self.assertIn(
             "2 of 5 streamers cannot be announced: streamers.NoSuchUser_key", self.unknown_users().problem() or ""
         )
-        self.assertEqual(len([each for each in self.warnings(logged) if "twitch has no user" in each]), 2)
+        self.assertEqual(len([each for each in self.warnings(logged) if "Twitch has no user" in each]), 2)
 
     def test_it_heals_when_the_user_appears(self) -> None:
         """
@@ -279,12 +279,12 @@ class AbsenceTests(IdentitiesCase):
         """
         self.logins, self.ids = ["alder", "late"], ["404"]
         self.start()
-        self.assertEqual(len(self.unknown_users().everyone()), 2)
+        self.assertEqual(len(self.unknown_users().reasons()), 2)
         asked = len(self.twitch.asked)
         self.users.update({"9": "late", "404": "back"})
         with capturedLogs() as logged:
             self.after(601.0)
-        self.assertEqual((self.unknown_users().everyone(), self.told[-1]), ({}, {"alder": "1", "late": "9"}))
+        self.assertEqual((self.unknown_users().reasons(), self.told[-1]), ({}, {"alder": "1", "late": "9"}))
         names = {value for asked in self.twitch.asked[asked:] for _, value in asked.params}
         self.assertEqual(names, {"late", "404"})
         self.assertEqual([each["name"] for each in logged if "name" in each], ["late", "404"])
@@ -295,11 +295,11 @@ class AbsenceTests(IdentitiesCase):
         """
         self.logins, self.ids = ["aldr"], ["404"]
         self.start()
-        self.assertEqual(len(self.unknown_users().everyone()), 2)
+        self.assertEqual(len(self.unknown_users().reasons()), 2)
         self.logins, self.ids = ["alder"], ["1"]
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
-        self.assertEqual((self.unknown_users().everyone(), self.identities.any_absent()), ({}, False))
+        self.assertEqual((self.unknown_users().reasons(), self.user_ids.any_absent()), ({}, False))
 
     def test_who_is_suspended_later_is_no_unknown_login(self) -> None:
         """
@@ -309,13 +309,13 @@ class AbsenceTests(IdentitiesCase):
         del self.users["1"]
         self.after(DAY + 1)
         self.assertEqual(
-            self.unknown_users().everyone(),
+            self.unknown_users().reasons(),
             {"alder_key": "closed or suspended: Twitch does not have alder, user 1, any more"},
         )
         self.assertEqual(self.unknown_users().logins(), {})
         self.users["1"] = "alder"
         self.after(601.0)
-        self.assertEqual(self.unknown_users().everyone(), {})
+        self.assertEqual(self.unknown_users().reasons(), {})
 
     def test_two_streamers_with_one_login(self) -> None:
         """
@@ -323,9 +323,9 @@ class AbsenceTests(IdentitiesCase):
         """
         self.start()
         self.logins = ["same", "Same"]
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
-        self.assertEqual([*self.unknown_users().everyone()], ["same_key", "Same_key"])
+        self.assertEqual([*self.unknown_users().reasons()], ["same_key", "Same_key"])
 
     def test_who_is_configured_by_id_waits_for_nothing(self) -> None:
         """
@@ -334,8 +334,8 @@ class AbsenceTests(IdentitiesCase):
         self.logins, self.ids = [], ["1"]
         self.twitch.usual["/helix/users"] = Reply(503)
         self.start()
-        self.successResultOf(self.identities.whenReady())
-        self.assertTrue(self.unknown_users().everyone() == {})
+        self.successResultOf(self.user_ids.whenReady())
+        self.assertTrue(self.unknown_users().reasons() == {})
 
 
 class KeptTests(IdentitiesCase):
@@ -350,12 +350,12 @@ class KeptTests(IdentitiesCase):
         self.start()
         self.restart()
         self.twitch.usual["/helix/users"] = HANG
-        self.identities.startService()
+        self.user_ids.startService()
         expected = {"alder": "1", "birch": "2", "cedar": "3"}
-        self.assertEqual((self.told, self.identities.known()), ([expected], expected))
+        self.assertEqual((self.told, self.user_ids.known()), ([expected], expected))
         self.after(6.0)
-        self.assertEqual(self.identities.known(), expected)
-        self.assertNoResult(self.identities.whenReady())
+        self.assertEqual(self.user_ids.known(), expected)
+        self.assertNoResult(self.user_ids.whenReady())
 
     def test_a_login_that_was_removed_by_mistake_is_known_when_it_returns(self) -> None:
         """
@@ -365,19 +365,19 @@ class KeptTests(IdentitiesCase):
         self.users["1"] = "elder"
         self.logins.remove("alder")
         self.ends["alder"] = NOW + 600
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
-        self.identities.stopService()
+        self.user_ids.stopService()
         self.begin()
         self.start()
         self.assertEqual(self.kept()["alder"], 1)
         self.logins.append("alder")
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
-        self.assertEqual(self.identities.known()["alder"], "1")
+        self.assertEqual(self.user_ids.known()["alder"], "1")
         self.logins.remove("alder")
         self.after(600.0)
-        self.identities.refresh()
+        self.user_ids.refresh()
         self.after(1.0)
         self.assertNotIn("alder", self.kept())
 
@@ -391,15 +391,15 @@ class KeptTests(IdentitiesCase):
             with capturedLogs() as logged:
                 self.after(DAY + 1)
             [warning] = self.warnings(logged)
-            self.assertIn("alder is called aspen now", warning)
-            self.assertIn('login = "aspen", or user_id = "1"', warning)
+            self.assertIn("alder changed its login to aspen", warning)
+            self.assertIn('login = "aspen" or user_id = "1"', warning)
             with capturedLogs() as logged:
                 self.after(DAY + 1)
             self.assertEqual(self.warnings(logged), [])
-            self.assertEqual(self.identities.known()["alder"], "1")
+            self.assertEqual(self.user_ids.known()["alder"], "1")
             self.assertEqual(self.kept()["alder"], 1)
             self.restart()
-            self.identities.startService()
+            self.user_ids.startService()
 
     def test_the_new_owner_counts_when_the_old_one_is_gone(self) -> None:
         """
@@ -410,9 +410,9 @@ class KeptTests(IdentitiesCase):
         self.users["7"] = "alder"
         with capturedLogs() as logged:
             self.after(DAY + 1)
-        self.assertEqual(self.identities.known()["alder"], "7")
+        self.assertEqual(self.user_ids.known()["alder"], "7")
         self.assertEqual(self.kept()["alder"], 7)
-        self.assertIn("the user 1 who was alder is gone", self.warnings(logged)[0])
+        self.assertIn("the former user 1 no longer exists", self.warnings(logged)[0])
 
     def test_who_is_suspended_stays_known(self) -> None:
         """
@@ -423,13 +423,13 @@ class KeptTests(IdentitiesCase):
         with capturedLogs() as logged:
             self.after(DAY + 1)
             self.after(DAY + 1)
-        self.assertEqual(self.identities.known()["alder"], "1")
+        self.assertEqual(self.user_ids.known()["alder"], "1")
         [warning] = self.warnings(logged)
-        self.assertIn("does not know alder any more", warning)
+        self.assertIn("no longer has alder", warning)
         self.users["1"] = "alder"
         with capturedLogs() as logged:
             self.after(DAY + 1)
-        self.assertEqual((self.identities.known()["alder"], self.warnings(logged)), ("1", []))
+        self.assertEqual((self.user_ids.known()["alder"], self.warnings(logged)), ("1", []))
 
     def test_two_who_swap_their_logins_are_both_followed(self) -> None:
         """
@@ -438,7 +438,7 @@ class KeptTests(IdentitiesCase):
         self.start()
         self.users.update({"1": "birch", "2": "alder"})
         self.after(DAY + 1)
-        self.assertEqual(self.identities.known(), {"alder": "1", "birch": "2", "cedar": "3"})
+        self.assertEqual(self.user_ids.known(), {"alder": "1", "birch": "2", "cedar": "3"})
 
     def test_without_the_journal_nothing_is_guessed(self) -> None:
         """
@@ -448,26 +448,26 @@ class KeptTests(IdentitiesCase):
         self.users.update({"1": "aspen", "7": "alder"})
         self.last_known.broken = "the disk is away"
         self.start()
-        self.assertEqual((self.identities.known(), self.twitch.asked), ({}, []))
-        self.assertIn("the disk is away", self.identities.problem() or "")
+        self.assertEqual((self.user_ids.known(), self.twitch.asked), ({}, []))
+        self.assertIn("the disk is away", self.user_ids.problem() or "")
         self.last_known.broken = None
         self.after(10.0)
-        self.assertEqual(self.identities.known()["alder"], "1")
+        self.assertEqual(self.user_ids.known()["alder"], "1")
 
     def test_what_could_not_be_kept_is_kept_later(self) -> None:
         """
         Ids that were found count although the disk is full, and are written once it is not.
         """
-        self.identities.startService()
+        self.user_ids.startService()
         self.last_known.broken = "the disk is full"
         self.after(1.0)
-        self.assertEqual(len(self.identities.known()), 3)
-        self.successResultOf(self.identities.whenReady())
+        self.assertEqual(len(self.user_ids.known()), 3)
+        self.successResultOf(self.user_ids.whenReady())
         self.assertEqual(self.kept(), {})
         self.last_known.broken = None
         self.after(10.0)
         self.assertEqual(self.kept(), {"alder": 1, "birch": 2, "cedar": 3})
-        self.assertIsNone(self.identities.problem())
+        self.assertIsNone(self.user_ids.problem())
 
     def test_an_id_that_is_no_number_is_used_and_not_kept(self) -> None:
         """
@@ -475,7 +475,7 @@ class KeptTests(IdentitiesCase):
         """
         self.users = {"0123": "alder", str(2**63): "birch", str(2**63 - 1): "cedar"}
         self.start()
-        self.assertEqual(self.identities.known(), {login: user_id for user_id, login in self.users.items()})
+        self.assertEqual(self.user_ids.known(), {login: user_id for user_id, login in self.users.items()})
         self.assertEqual(self.kept(), {"cedar": 2**63 - 1})
 
 
@@ -521,10 +521,8 @@ class AnyHistoryTests(SynchronousTestCase):
         logins: set[str] = set()
         expected: dict[str, str] = {}
 
-        def start() -> Identities:
-            identities = Identities(
-                cast("Lookups", directory), last_known, clock, lambda: sorted(logins), lambda _: None
-            )
+        def start() -> UserIds:
+            identities = UserIds(cast("Lookups", directory), last_known, clock, lambda: sorted(logins), lambda _: None)
             identities.startService()
             return identities
 

@@ -1,11 +1,11 @@
 """
-Many look-ups in few calls.
+Many look-ups in few calls of Helix. Knows nothing of what is looked up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
@@ -18,15 +18,18 @@ from itsjustintv.support.waiters import Waiters
 from itsjustintv.telemetry.tracing import on_behalf_of, requesters
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
-__all__ = ["INTERVAL", "Ask", "BatchInterval", "BatchedLookup", "all_of"]
+__all__ = ["FULL_CALL", "INTERVAL", "Ask", "BatchInterval", "BatchedLookup", "all_of", "full_calls"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 T = TypeVar("T")
 
-#: Seconds between two calls of a kind when many streamers go live. Users, channels and streams are then three calls in
-#: each: three quarters of the 800 points of a minute, however many streamers they are.
+#: Seconds between two calls of a kind when many streamers go live. Users, channels and streams are then three calls per
+#: interval: three quarters of the 800 points of a minute, however many streamers there are.
 INTERVAL = 0.3
+
+#: Keys that one call of Helix takes.
+FULL_CALL = 100
 
 #: Answers what it knows about some keys; those it does not know are missing.
 Ask = Callable[[Sequence[K]], Coroutine[Deferred[Any], Any, Mapping[K, V]]]
@@ -45,87 +48,94 @@ async def all_of(answers: Iterable[Deferred[T]]) -> list[T]:
     return [result for _, result in ended]
 
 
+def full_calls(keys: Sequence[K]) -> Iterator[Sequence[K]]:
+    """
+    Cut keys into as many as one call takes.
+    """
+    return (keys[start : start + FULL_CALL] for start in range(0, len(keys), FULL_CALL))
+
+
 @define(eq=False)
 class BatchedLookup(Generic[K, V]):
     """
-    Gathers keys that are wanted at the same time and asks for them in one call.
+    Collects keys that are looked up at the same time and asks for them in one call.
 
-    A key waits ``gathering`` seconds for company, and ``interval`` seconds between two calls; ``size`` keys leave at
-    once. So one event alone is answered promptly, and a crowd costs a call for each interval or each full load. It is
-    made on behalf of everybody who waits for it.
+    A call is made ``delay`` seconds after its first key, ``interval`` seconds after the call before, and at once when
+    it has ``size`` keys. So a single event is answered promptly, and many at a time cost one call per interval or per
+    full call. A call counts for everyone who waits for it.
 
-    :ivar ask: makes one call for ``size`` keys at the most.
-    :ivar interval: is asked whenever a key begins to wait.
+    :ivar ask: makes one call for at most ``size`` keys.
+    :ivar interval: called whenever a key begins to wait.
     """
 
     _ask: Ask[K, V]
     _clock: IReactorTime
-    _gathering: float = 0.005
+    _delay: float = 0.005
     _interval: Callable[[], float] = lambda: INTERVAL
-    _size: int = 100
-    _waiting: dict[K, Waiters[V | None]] = field(factory=dict, init=False)
-    _gathered: list[K] = field(factory=list, init=False)
+    _size: int = FULL_CALL
+    _waiters: dict[K, Waiters[V | None]] = field(factory=dict, init=False)
+    _collected: list[K] = field(factory=list, init=False)
     _requesters: dict[str, None] = field(factory=dict, init=False)
     _call: IDelayedCall | None = field(default=None, init=False)
-    _left_at: float = field(default=-inf, init=False)
+    _called_at: float = field(default=-inf, init=False)
 
     def get(self, key: K) -> Deferred[V | None]:
         """
-        Look a key up. Whoever wants a key that is being looked up already shares the answer.
+        Look a key up. Callers of one key share the answer.
 
-        :return: ``None`` when nobody knows the key. Fails as the call fails. Cancelling it gives up the wait; a key
-            that nobody waits for any more is not asked for.
+        :return: ``None`` when the key is unknown. Fails as the call fails. Cancelling it ends only this wait; a key
+            without waiters is not asked for.
         """
-        if key in self._waiting:
-            if key in self._gathered:
-                self._ask_for(requesters())
-            return self._waiting[key].wait()
-        self._waiting[key] = Waiters()
-        answer = self._waiting[key].wait()
-        self._gathered.append(key)
-        self._ask_for(requesters())
-        if len(self._gathered) >= self._size:
-            self._leave()
+        if key in self._waiters:
+            if key in self._collected:
+                self._add_requesters(requesters())
+            return self._waiters[key].wait()
+        self._waiters[key] = Waiters()
+        answer = self._waiters[key].wait()
+        self._collected.append(key)
+        self._add_requesters(requesters())
+        if len(self._collected) >= self._size:
+            self._make_call()
         elif self._call is None:
             interval = self._interval()
-            delay = max(self._gathering, self._left_at + interval - self._clock.seconds())
+            delay = max(self._delay, self._called_at + interval - self._clock.seconds())
             # A clock that was set back must not stop the look-ups.
-            self._call = self._clock.callLater(min(delay, max(self._gathering, interval)), self._leave)
+            self._call = self._clock.callLater(min(delay, max(self._delay, interval)), self._make_call)
         return answer
 
-    def _ask_for(self, requesters: Iterable[str]) -> None:
+    def _add_requesters(self, requesters: Iterable[str]) -> None:
         self._requesters.update(dict.fromkeys(requesters))
 
-    def _leave(self) -> None:
+    def _make_call(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
-        gathered, self._gathered = self._gathered, []
+        collected, self._collected = self._collected, []
         behalf, self._requesters = self._requesters, {}
         keys = []
-        for key in gathered:
-            if self._waiting[key]:
+        for key in collected:
+            if self._waiters[key]:
                 keys.append(key)
             else:
-                del self._waiting[key]
+                del self._waiters[key]
         if keys:
-            self._left_at = self._clock.seconds()
+            self._called_at = self._clock.seconds()
             with on_behalf_of(behalf):
                 Deferred.fromCoroutine(self._ask(keys)).addBoth(self._answer, keys)
 
     def _answer(self, result: Mapping[K, V] | Failure, keys: Sequence[K]) -> None:
-        waiting = [(key, self._waiting.pop(key)) for key in keys]
-        for key, waiters in waiting:
+        answered = [(key, self._waiters.pop(key)) for key in keys]
+        for key, waiters in answered:
             waiters.answer(result if isinstance(result, Failure) else result.get(key))
 
 
-# Seconds between two calls of a kind while there are points for more than a crowd needs.
+# Seconds between two calls of a kind while there are more points than a burst of events needs.
 _PROMPT = 0.02
 
-# The share of the limit that prompt calls and calls for a single event may take of a minute: what the others leave.
+# The share of a minute's limit that calls at the short interval and calls for a single event may take.
 _SHARE = 0.25
 
-# The share of the limit that must be left, whoever has used the rest.
+# The share of the limit that must be left.
 _LEFT = 0.5
 
 _MINUTE = 60.0
@@ -134,10 +144,10 @@ _MINUTE = 60.0
 @define(eq=False)
 class BatchInterval:
     """
-    Knows what was spent on events within the last minute, and so whether more may be spent than must be.
+    Decides from the points spent on events within the last minute how soon the next call may follow.
 
-    Three kinds of calls, one each :data:`~itsjustintv.twitch.api.batching.INTERVAL` at the most, and as much
-    generosity as fits beside them: a minute in which any number of streamers go live does not need more than the limit.
+    Three kinds of calls, each at most once per :data:`INTERVAL`, plus the share for shorter intervals: a minute in
+    which any number of streamers go live needs no more than the limit.
     """
 
     _bucket: RateBucket
@@ -146,13 +156,13 @@ class BatchInterval:
 
     def spend(self) -> None:
         """
-        Note that a point is being spent.
+        Note that a point is spent.
         """
         self._spent_at.append(self._clock.seconds())
 
     def generous(self) -> bool:
         """
-        Tell whether there are points for more than what a crowd needs.
+        Whether there are more points than a burst of events needs.
         """
         since = self._clock.seconds() - _MINUTE
         while self._spent_at and self._spent_at[0] <= since:
@@ -162,6 +172,6 @@ class BatchInterval:
 
     def interval(self) -> float:
         """
-        Tell how many seconds two calls of a kind must be apart.
+        Seconds between two calls of a kind.
         """
         return _PROMPT if self.generous() else INTERVAL

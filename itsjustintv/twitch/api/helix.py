@@ -28,27 +28,27 @@ Params = Sequence[tuple[str, str]]
 
 _TIMEOUT = 5.0
 
-# Requests under way at once, of those that leave something to others.
-_AT_ONCE = 24
+# Requests under way at once, of those that leave points for others.
+_CONCURRENCY = 24
 _LIMIT = 1024 * 1024
 
 # How a 429 begins that is not about the rate limit (dev.twitch.tv, API reference, "Create EventSub Subscription":
-# more subscriptions with one type and condition than there may be). Waiting does not cure it.
-_NO_MORE = "maximum subscriptions"
+# more subscriptions with one type and condition than allowed). Waiting does not help.
+_TOO_MANY = "maximum subscriptions"
 
 
 @define(eq=False)
 class Helix:
     """
-    Asks Helix, with the token and within the rate limit.
+    Sends requests to Helix, with the token and within the rate limit.
 
-    Requests that leave points to others leave connections to them as well: there can be hundreds, one for each of a
-    crowd, and to open a connection for each costs more than to take turns.
+    Requests that leave points for others leave connections as well: there can be hundreds at a time, and a connection
+    for each would cost more than to take turns.
 
     :ivar http: must not follow redirects on its own.
-    :ivar settings: where Helix is, and who asks.
-    :ivar on_call: is told of every request that was sent, with its answer or without.
-    :ivar on_answer: is shown the headers of every answer.
+    :ivar settings: Helix's address and the client id.
+    :ivar on_call: called after every request, answered or not.
+    :ivar on_answer: called with the headers of every answer.
     """
 
     _http: HTTPClient
@@ -58,8 +58,8 @@ class Helix:
     _clock: IReactorTime
     _on_call: OnCall = lambda _: None
     _on_answer: Callable[[Headers], None] = lambda _: None
-    _crowd: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
-    _heard: bool = field(default=False, init=False)
+    _slots: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(_CONCURRENCY), init=False)
+    _answered: bool = field(default=False, init=False)
 
     @property
     def limit(self) -> int:
@@ -70,16 +70,14 @@ class Helix:
 
     def problem(self) -> str | None:
         """
-        Why it is not known yet whether Twitch can be asked, or ``None``: until the first answer nobody should think so.
+        That Twitch has not answered since the start; ``None`` once it has.
         """
-        return None if self._heard else "twitch has not answered yet"
+        return None if self._answered else "Twitch has not answered yet"
 
     async def get(self, path: str, params: Params = (), spare: int = 0) -> Any:
         """
-        Ask for something.
-
         :param path: below ``api_url``, ``/users`` say.
-        :param spare: points to be left in the rate bucket for others.
+        :param spare: points to leave in the rate bucket for other requests.
         :return: the answer, parsed.
         :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: not worth another try.
@@ -88,52 +86,52 @@ class Helix:
 
     async def call(self, method: str, path: str, params: Params = (), content: Any = None, spare: int = 0) -> Any:
         """
-        Make a request, waiting for the rate limit first for as long as it takes.
+        Send a request as soon as the rate limit allows.
 
-        After a 401 it is made once more with another token, after a 503 once more as it is, after a 429 once more when
-        the bucket has been refilled.
+        It is repeated once with another token after a 401, once as it is after a 503, and once after a 429 when the
+        bucket has been refilled.
 
         :param content: sent as JSON, unless it is ``None``.
-        :param spare: points to be left in the rate bucket for others.
+        :param spare: points to leave in the rate bucket for other requests.
         :return: the answer, parsed; ``None`` when it is empty.
         :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: not worth another try.
         """
         request = _Request(self._settings, self._http, self._clock, method, path, params, content)
-        tried: set[int] = set()
+        seen: set[int] = set()
         while True:
             token = await self._token.get()
-            fare = await self._bucket.take(spare=spare)
+            cost = await self._bucket.take(spare=spare)
             try:
                 answer = await self._send(request, token, spare)
             except BaseException:
-                self._bucket.lost(fare)
+                self._bucket.lost(cost)
                 raise
-            self._heard = self._heard or answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
-            again = answer.status not in tried
-            tried.add(answer.status)
+            self._answered = self._answered or answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            first_time = answer.status not in seen
+            seen.add(answer.status)
             if _out_of_points(answer):
-                delay = self._bucket.refused(fare, answer)
-                if not again:
-                    raise TwitchUnavailable(request.told(answer), delay)
+                delay = self._bucket.refused(cost, answer)
+                if not first_time:
+                    raise TwitchUnavailable(request.failure(answer), delay)
                 continue
-            self._bucket.answered(fare, answer)
-            if answer.status == HTTPStatus.UNAUTHORIZED and self._token.rejected(token) and again:
+            self._bucket.answered(cost, answer)
+            if answer.status == HTTPStatus.UNAUTHORIZED and self._token.rejected(token) and first_time:
                 continue
-            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and again:
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and first_time:
                 continue
             return request.result(answer)
 
     async def _send(self, request: _Request, token: str, spare: int) -> Response:
         if not spare:
-            return await self._sent(request, token)
-        await self._crowd.acquire()
+            return await self._send_now(request, token)
+        await self._slots.acquire()
         try:
-            return await self._sent(request, token)
+            return await self._send_now(request, token)
         finally:
-            self._crowd.release()
+            self._slots.release()
 
-    async def _sent(self, request: _Request, token: str) -> Response:
+    async def _send_now(self, request: _Request, token: str) -> Response:
         started_at = self._clock.seconds()
         status: int | None = None
         try:
@@ -157,7 +155,7 @@ class Helix:
 @define(eq=False)
 class _Request:
     """
-    A request that may be sent more than once.
+    A request, which may be sent more than once.
     """
 
     _settings: Settings
@@ -206,22 +204,22 @@ class _Request:
             except orjson.JSONDecodeError:
                 raise TwitchUnavailable(f"{self._name}: the answer is not JSON") from None
         if answer.status >= 500:
-            raise TwitchUnavailable(self.told(answer))
-        raise TwitchRejected(self.told(answer), answer.status, answer.body)
+            raise TwitchUnavailable(self.failure(answer))
+        raise TwitchRejected(self.failure(answer), answer.status, answer.body)
 
-    def told(self, answer: Response) -> str:
+    def failure(self, answer: Response) -> str:
         """
-        What Twitch answered, for a person.
+        The error message for an answer.
         """
         return f"{self._name} answered {answer.status}" + (f" ({answer.message})" if answer.message else "")
 
 
 def _out_of_points(answer: Response) -> bool:
     """
-    Whether it is the rate limit that a request was refused for. A 429 with points left is about something else.
+    Whether a request was refused because of the rate limit. A 429 with points left has another reason.
     """
     return (
         answer.status == HTTPStatus.TOO_MANY_REQUESTS
         and not answer.number("Ratelimit-Remaining")
-        and not answer.message.lower().startswith(_NO_MORE)
+        and not answer.message.lower().startswith(_TOO_MANY)
     )

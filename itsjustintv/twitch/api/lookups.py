@@ -1,5 +1,5 @@
 """
-Who is who on Twitch: users, channels, streams and followers (dev.twitch.tv, "Twitch API reference").
+Look-ups of users, channels, streams and followers (dev.twitch.tv, "Twitch API reference").
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.api.batching import BatchedLookup, BatchInterval
+from itsjustintv.twitch.api.batching import FULL_CALL, BatchedLookup, BatchInterval
 from itsjustintv.twitch.api.helix import Helix, Params
 from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = ["Channel", "Lookups", "Stream", "User"]
 
-# One name that cannot exist makes Helix refuse the whole call it is in.
+# One impossible name makes Helix reject the whole call.
 _ID = re.compile(r"[0-9]{1,20}")
 _LOGIN = re.compile(r"[a-z0-9_]{1,25}")
-
-_AT_ONCE = 100
 
 Item = TypeVar("Item")
 
@@ -58,7 +56,7 @@ class Channel:
 @frozen(kw_only=True)
 class Stream:
     """
-    From Get Streams: what is on now, or was a minute ago.
+    From Get Streams: a broadcast of now, or of a minute ago.
 
     :ivar type: ``live``, or empty when Twitch itself is in trouble.
     :ivar started_at: RFC 3339 as Twitch wrote it.
@@ -83,15 +81,15 @@ class Stream:
 @define(eq=False)
 class Lookups:
     """
-    Looks things up, many at once. Every look-up answers ``None`` for somebody Helix does not know, and fails with a
+    Looks up many at once. Every look-up answers ``None`` for what Helix does not know, and fails with a
     :class:`~itsjustintv.errors.TwitchError`.
 
-    :ivar pace: tells how many seconds to leave between two calls of the same kind, and is told of each call.
+    :ivar interval: decides the seconds between two calls of one kind; each call is reported to it.
     """
 
     _helix: Helix
     _clock: IReactorTime
-    _pace: BatchInterval
+    _interval: BatchInterval
     _users: BatchedLookup[tuple[str, str], User] = field(
         init=False, default=Factory(lambda self: self._batch(self._ask_users), takes_self=True)
     )
@@ -131,9 +129,9 @@ class Lookups:
         """
         Count the followers of a channel. Costs a point of the rate limit each time.
 
-        :param spare: points to be left in the rate bucket for others.
+        :param spare: points to leave in the rate bucket for other requests.
         """
-        self._pace.spend()
+        self._interval.spend()
         answer = await self._helix.get(
             "/channels/followers", [("broadcaster_id", user_id), ("first", "1")], spare=spare
         )
@@ -143,7 +141,7 @@ class Lookups:
         return total
 
     def _batch(self, ask: Any) -> BatchedLookup[Any, Any]:
-        return BatchedLookup(ask, self._clock, interval=self._pace.interval, size=_AT_ONCE)
+        return BatchedLookup(ask, self._clock, interval=self._interval.interval)
 
     async def _ask_users(self, keys: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], User]:
         users = await self._items("/users", keys, _user)
@@ -155,11 +153,11 @@ class Lookups:
 
     async def _ask_streams(self, ids: Sequence[str]) -> Mapping[str, Stream]:
         # Without "first" only 20 are answered.
-        params = [("first", str(_AT_ONCE)), *(("user_id", each) for each in ids)]
+        params = [("first", str(FULL_CALL)), *(("user_id", each) for each in ids)]
         return {stream.user_id: stream for stream in await self._items("/streams", params, _stream)}
 
     async def _items(self, path: str, params: Params, read: Callable[[JSONFields], Item]) -> Sequence[Item]:
-        self._pace.spend()
+        self._interval.spend()
         answer = await self._helix.get(path, params)
         data = JSONFields.of(answer).value("data")
         if not isinstance(data, list):

@@ -1,5 +1,5 @@
 """
-The app access token: client credentials in, a token out, kept on disk (dev.twitch.tv, "Getting OAuth Access Tokens").
+The app access token, from the client credentials, stored on disk (dev.twitch.tv, "Getting OAuth Access Tokens").
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from itsjustintv.support.waiters import SingleFlight
 
 __all__ = ["AppToken", "InThread", "Settings", "as_original"]
 
-#: ``[twitch]`` as it is at this moment.
+#: The current ``[twitch]``.
 Settings = Callable[[], Twitch]
 #: Runs a function with its arguments where it may block.
 InThread = Callable[..., Deferred[Any]]
@@ -42,14 +42,14 @@ _LIMIT = 64 * 1024
 
 _VALUE = re.compile(r"[!-~]+")
 
-# Share of a token's life after which another one is asked for.
+# Share of a token's life after which another one is requested.
 _RENEW_AT = 0.9
 
-# Seconds for which a failure stands for the next ones: wrong credentials, and Twitch being away.
+# Seconds during which a failure is raised again without a request: wrong credentials, and Twitch being unavailable.
 _REJECTED = 600.0
 _UNAVAILABLE = 1.0
 
-# Seconds within which two tokens refused by Helix mean that a third will not be better.
+# Seconds within which a third token is not requested when Helix has refused two.
 _DROP_EVERY = 60.0
 
 
@@ -136,7 +136,7 @@ def as_original(path: Path) -> bytes | None:
 @frozen
 class _Failed:
     """
-    Why there was no token, for whom, and until when there is no use in asking again.
+    Why there was no token, for which credentials, and until when it is not requested again.
     """
 
     owner: str
@@ -149,12 +149,11 @@ class AppToken:
     """
     The token for Helix.
 
-    :ivar http: asks for it.
-    :ivar settings: ``client_id``, ``client_secret`` and ``auth_url`` may change at any time; a token that was made for
-        others is not used. It is kept in ``token_file``.
-    :ivar in_thread: reads and writes the file. The file is small, but a write waits for the disk.
-    :ivar hide: is told of each token, as of something that must appear nowhere.
-    :ivar on_answer: is shown the headers of every answer.
+    :ivar settings: ``client_id``, ``client_secret`` and ``auth_url`` may change at any time; a token of other
+        credentials is not used. It is stored in ``token_file``.
+    :ivar in_thread: reads and writes the file.
+    :ivar hide: called with each token, which must appear nowhere.
+    :ivar on_answer: called with the headers of every answer.
     """
 
     _http: HTTPClient
@@ -175,11 +174,11 @@ class AppToken:
 
     async def get(self) -> str:
         """
-        The token, from memory, from the file or from Twitch. Everybody who waits for Twitch waits for one and the same
-        renewal, which goes on if they stop waiting. During the last tenth of its life a token is still answered at
-        once, and another one is asked for meanwhile.
+        The token, from memory, from the file or from Twitch. Callers share one request to Twitch, which goes on when
+        they stop waiting. During the last tenth of its life a token is returned at once, and another one is requested
+        meanwhile.
 
-        :raises TwitchUnavailable: Twitch could not be asked; worth another try.
+        :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: the credentials are wrong. This is remembered for ten minutes, unless they change.
         """
         if not self._loaded:
@@ -196,14 +195,14 @@ class AppToken:
 
     def problem(self) -> str | None:
         """
-        Why there is no token at this moment, or ``None``.
+        Why there is no token, or ``None``.
         """
         failed = self._failed
         if failed is None or failed.owner != _fingerprint(self._settings()):
             return None
         if isinstance(failed.error, TwitchRejected):
-            return "twitch rejects twitch.client_id and twitch.client_secret"
-        return "twitch gives no token at the moment"
+            return "Twitch rejects twitch.client_id and twitch.client_secret"
+        return "Twitch does not issue an access token"
 
     @property
     def expires_at(self) -> float | None:
@@ -237,7 +236,7 @@ class AppToken:
                 self._hide((self._token.value,))
         except (OSError, ValueError) as error:
             self.log.warn(
-                "the token file {path} cannot be used: {reason}; asking twitch for a new token",
+                "invalid token file {path}: {reason}; requesting a new token",
                 path=str(path),
                 reason=_reason(error),
             )
@@ -256,7 +255,7 @@ class AppToken:
             self._failed = _Failed(owner, self._clock.seconds() + _REJECTED, error)
             if self._logged.is_new((owner, str(error))):
                 self.log.error(  # noqa: TRY400 - the reason is in the line
-                    "{reason}; nothing can be asked of twitch: check twitch.client_id and twitch.client_secret",
+                    "cannot get an access token: {reason}; check twitch.client_id and twitch.client_secret",
                     reason=str(error),
                 )
             raise
@@ -289,7 +288,7 @@ class AppToken:
             token = _Token.load(answer.body, self._clock.seconds(), owner)
         except ValueError as error:
             raise TwitchUnavailable(f"the token endpoint: the answer cannot be used: {error}") from None
-        self.log.info("twitch gave a token for {delay}", delay=Seconds(token.lifetime))
+        self.log.info("got an access token; it expires in {delay}", delay=Seconds(token.lifetime))
         return token
 
     async def _save(self, token: _Token) -> None:
@@ -298,7 +297,7 @@ class AppToken:
             await self._in_thread(replace, path, token.dump())
         except OSError as error:
             self.log.warn(
-                "cannot write the token file {path}: {reason}; the token is used, and lost at the next start",
+                "cannot write the token file {path}: {reason}; the token is used until the next start",
                 path=str(path),
                 reason=_reason(error),
             )
@@ -314,7 +313,7 @@ def _refusal(answer: Response) -> TwitchError:
 
 def _fingerprint(settings: Twitch) -> str:
     """
-    Name the credentials, and whom they are for, without telling them.
+    A fingerprint of the credentials and the server they are for.
     """
     return hmac.digest(
         settings.client_secret.encode("utf-8"), f"{settings.auth_url} {settings.client_id}".encode(), "sha256"

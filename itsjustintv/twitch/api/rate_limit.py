@@ -1,5 +1,5 @@
 """
-Helix's rate limit, seen from outside.
+Helix's rate limit: a token bucket, estimated from Helix's headers.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ __all__ = ["Cost", "RateBucket"]
 # Seconds in which an empty bucket fills (dev.twitch.tv, API guide, "Twitch rate limits").
 _MINUTE = 60.0
 
-# Seconds between two looks at a bucket that was expected to have enough and has not.
-_PATIENCE = 0.01
+# Seconds until the next try when the bucket was expected to have enough and has not.
+_RETRY = 0.01
 
 
 @frozen(eq=False)
 class Cost:
     """
-    What one request has paid.
+    What one request has taken.
 
-    :ivar others: points of requests that were under way when this one set out.
-    :ivar odometer: all points ever taken, this request's included.
+    :ivar others: points of requests that were under way when this one was sent.
+    :ivar taken: all points ever taken, this request's included.
     """
 
     points: int
     others: int
-    odometer: int
+    taken: int
 
 
 @frozen(order=True)
 class _Waiter:
     """
-    Somebody waiting to set out. The less he has to spare for others, the earlier it is his turn.
+    A request that waits for its points. The fewer it leaves for others, the earlier its turn.
     """
 
     spare: int
@@ -52,14 +52,14 @@ class _Waiter:
 @define(eq=False)
 class RateBucket:
     """
-    Keeps a lower bound of the points that Helix has left for this client id, and lets a request set out only when they
-    can pay for it.
+    Keeps a lower bound of the points that Helix has left for this client id, and delays each request until it suffices.
 
-    Helix says in ``Ratelimit-Limit``, ``-Remaining`` and ``-Reset`` (the Unix second at which the bucket is full again)
-    what there is; an answer is no news about requests that were under way beside it, so those are subtracted. Between
-    answers, and with a server that sends no such headers, the bucket is reckoned to refill evenly within a minute.
+    Helix reports it in ``Ratelimit-Limit``, ``-Remaining`` and ``-Reset`` (the Unix second at which the bucket is full
+    again); an answer does not count the requests that were under way at the same time, so their points are subtracted.
+    Between answers, and with a server that sends no such headers, the bucket is assumed to refill evenly within a
+    minute.
 
-    :ivar wall: the time by which Helix names that second.
+    :ivar wall: the time that ``Ratelimit-Reset`` is compared with.
     """
 
     _clock: IReactorTime
@@ -69,7 +69,7 @@ class RateBucket:
     _since: float = field(init=False)
     _rate: float = field(init=False)
     _under_way: int = field(default=0, init=False)
-    _odometer: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
     _closed_until: float = field(default=-inf, init=False)
     _queue: list[_Waiter] = field(factory=list, init=False)
     _number: int = field(default=0, init=False)
@@ -97,39 +97,39 @@ class RateBucket:
 
     def take(self, points: int = 1, spare: int = 0) -> Deferred[Cost]:
         """
-        Wait until a request can be paid for, and pay. What is paid must be handed back to :meth:`answered`,
+        Wait for the points of a request, and take them. The cost must be handed back to :meth:`answered`,
         :meth:`refused` or :meth:`lost`.
 
-        :param spare: points that must be left afterwards; those who leave none go first.
-        :return: cancelling it gives up the place in line.
+        :param spare: points that must be left afterwards; requests that leave none go first.
+        :return: cancelling it gives up the place in the queue.
         """
         self._number += 1
-        wanted = _Waiter(spare, self._number, points, Deferred(lambda _: self._queue.remove(wanted)))
-        insort(self._queue, wanted)
+        waiter = _Waiter(spare, self._number, points, Deferred(lambda _: self._queue.remove(waiter)))
+        insort(self._queue, waiter)
         self._serve()
-        return wanted.granted
+        return waiter.granted
 
     def can_spare(self, points: int, reserve: int) -> bool:
         """
-        Whether a request could set out at once and leave a reserve.
+        Whether a request could be sent at once and leave a reserve.
         """
         self._refill()
         return not self._queue and self._clock.seconds() >= self._closed_until and self._points >= points + reserve
 
-    def answered(self, fare: Cost, answer: Response) -> None:
+    def answered(self, cost: Cost, answer: Response) -> None:
         """
-        Learn from an answer what there is left.
+        Learn from an answer how many points are left.
         """
-        self._learn(fare, answer)
+        self._learn(cost, answer)
         self._serve()
 
-    def refused(self, fare: Cost, answer: Response) -> float:
+    def refused(self, cost: Cost, answer: Response) -> float:
         """
-        Learn from a 429: nothing sets out until the bucket has been refilled.
+        Learn from a 429: nothing is sent until the bucket has been refilled.
 
-        :return: seconds until then, 1 to 60 whatever the clocks say.
+        :return: seconds until then, 1 to 60 even if the clocks disagree.
         """
-        self._learn(fare, answer)
+        self._learn(cost, answer)
         now = self._clock.seconds()
         reset = answer.number("Ratelimit-Reset")
         delay = 1.0 if reset is None else min(max(reset - self._wall(), 1.0), _MINUTE)
@@ -137,23 +137,23 @@ class RateBucket:
         self._serve()
         return delay
 
-    def lost(self, fare: Cost) -> None:
+    def lost(self, cost: Cost) -> None:
         """
-        Count a request without an answer as paid for.
+        Count a request without an answer.
         """
         self._refill()
-        self._under_way -= fare.points
+        self._under_way -= cost.points
         self._serve()
 
-    def _learn(self, fare: Cost, answer: Response) -> None:
+    def _learn(self, cost: Cost, answer: Response) -> None:
         self._refill()
-        self._under_way -= fare.points
+        self._under_way -= cost.points
         limit, remaining = answer.number("Ratelimit-Limit"), answer.number("Ratelimit-Remaining")
         if not limit or remaining is None or remaining > limit:
             return
-        beside = fare.others + self._odometer - fare.odometer
+        concurrent = cost.others + self._taken - cost.taken
         self._limit = limit
-        self._points = float(remaining - beside)
+        self._points = float(remaining - concurrent)
         self._rate = limit / _MINUTE
         ahead = (answer.number("Ratelimit-Reset") or 0) - self._wall()
         if ahead > 0 and limit > remaining:
@@ -170,22 +170,22 @@ class RateBucket:
 
     def _serve(self) -> None:
         """
-        Let set out whoever can, in turn, and look again when the next one can.
+        Grant the points of the first requests, and schedule the next time.
         """
         self._refill()
         while self._queue and self._delay(self._queue[0]) <= 0:
-            wanted = self._queue.pop(0)
-            self._points -= wanted.points
-            self._odometer += wanted.points
-            fare = Cost(wanted.points, self._under_way, self._odometer)
-            self._under_way += wanted.points
-            wanted.granted.callback(fare)
+            waiter = self._queue.pop(0)
+            self._points -= waiter.points
+            self._taken += waiter.points
+            cost = Cost(waiter.points, self._under_way, self._taken)
+            self._under_way += waiter.points
+            waiter.granted.callback(cost)
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
         if self._queue:
-            self._call = self._clock.callLater(max(self._delay(self._queue[0]), _PATIENCE), self._serve)
+            self._call = self._clock.callLater(max(self._delay(self._queue[0]), _RETRY), self._serve)
 
-    def _delay(self, wanted: _Waiter) -> float:
-        need = min(wanted.points + wanted.spare, self._limit)
+    def _delay(self, waiter: _Waiter) -> float:
+        need = min(waiter.points + waiter.spare, self._limit)
         return max((need - self._points) / self._rate, self._closed_until - self._clock.seconds())

@@ -1,8 +1,8 @@
 """
-Whether Twitch will be able to call us, as far as can be seen from here: said in plain words before Twitch says less.
+Checks from this machine whether Twitch can reach the callback, and explains what it will probably reject.
 
-What Twitch demands of a callback: https, port 443, a certificate of a public authority, no redirects (dev.twitch.tv,
-"Handling webhook events" and "Create EventSub Subscription"). That it calls over IPv4 only is observed, not documented.
+Twitch requires https, port 443, a certificate of a public authority and no redirects (dev.twitch.tv, "Handling webhook
+events" and "Create EventSub Subscription"). That it connects over IPv4 only is observed, not documented.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_client import BodyTooLong, exchange
 
-__all__ = ["CallbackCheck", "CallbackWarning", "doubts"]
+__all__ = ["CallbackCheck", "CallbackWarning", "url_warnings"]
 
 _HTTPS = 443
 _LIMIT = 64 * 1024
 
-# Names that only this machine or this network knows (RFC 6761, RFC 6762, RFC 8375, and what ICANN set aside).
-_HOME_ONLY = ("localhost", "local", "internal", "home.arpa", "lan", "test", "invalid", "example")
+# Suffixes of names that are not public (RFC 6761, RFC 6762, RFC 8375, and what ICANN set aside).
+_NOT_PUBLIC = ("localhost", "local", "internal", "home.arpa", "lan", "test", "invalid", "example")
 
 
 @frozen
 class CallbackWarning:
     """
-    Something about the callback that Twitch will probably not accept.
+    Something about the callback that Twitch will probably reject.
 
     :ivar what: what was found.
-    :ivar why: why Twitch minds.
+    :ivar why: why it matters.
     :ivar advice: what to do.
     """
 
@@ -57,43 +57,43 @@ class CallbackWarning:
         return f"{self.what}: {self.why}; {self.advice}"
 
 
-def doubts(url: str) -> Sequence[CallbackWarning]:
+def url_warnings(url: str) -> Sequence[CallbackWarning]:
     """
-    Find what the address alone tells.
+    Find what is wrong with the URL itself.
 
     :param url: the callback, as :func:`~itsjustintv.config.sections.callback_url` makes it.
     """
-    return tuple(_doubts(url))
+    return tuple(_url_warnings(url))
 
 
-def _doubts(url: str) -> Iterator[CallbackWarning]:
+def _url_warnings(url: str) -> Iterator[CallbackWarning]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "https":
         yield CallbackWarning(
             "the callback is plain http",
-            "twitch calls https only and refuses the subscription",
-            "enable server.tls, or let a proxy serve https and set server.external_domain to its name",
+            "Twitch calls https only and rejects the subscription",
+            "enable server.tls, or put an https proxy in front and set server.external_domain to its name",
         )
     if parts.port not in (None, _HTTPS):
         yield CallbackWarning(
             f"the callback is on port {parts.port}",
-            "twitch calls port 443 only and refuses the subscription",
-            "publish port 443, at the proxy or the router if need be, and leave the port out of the callback",
+            "Twitch calls port 443 only and rejects the subscription",
+            "publish port 443, at the proxy or the router if necessary, and remove the port from the callback",
         )
     address = _address(host)
     if address is None:
-        if "." not in host or any(host.endswith(f".{suffix}") for suffix in _HOME_ONLY):
+        if "." not in host or any(host.endswith(f".{suffix}") for suffix in _NOT_PUBLIC):
             yield CallbackWarning(
-                f"the callback is at {host}, a name that the internet does not know",
-                "twitch cannot find it, and the subscription fails its verification",
+                f"the callback is at {host}, which is not a public name",
+                "Twitch cannot resolve it, so the verification of the subscription fails",
                 "use a public host name",
             )
     elif not _is_public(address):
         yield CallbackWarning(
-            f"the callback is at {host}, an address that is not on the internet",
-            "twitch cannot reach it, and the subscription fails its verification",
-            "use a public host name that leads here",
+            f"the callback is at {host}, which is not a public address",
+            "Twitch cannot reach it, so the verification of the subscription fails",
+            "use a public host name that resolves to this machine",
         )
     elif address.version != 4:
         yield _needs_ipv4(host)
@@ -102,12 +102,12 @@ def _doubts(url: str) -> Iterator[CallbackWarning]:
 @define(eq=False)
 class CallbackCheck(Service):
     """
-    Looks at the callback from here. What it finds are doubts and nothing else depends on it: a name that is resolved
-    differently here, or a router that does not let its own network in from outside, prove nothing.
+    Checks the callback from this machine. Its warnings may be wrong and nothing depends on them: the name may resolve
+    differently here, and a router may not let its own network in from outside.
 
-    :ivar http: verifies certificates as everybody does.
+    :ivar http: verifies certificates against the usual authorities.
     :ivar resolver: the reactor's.
-    :ivar callback: the address as it is now.
+    :ivar callback: the current URL.
     :ivar timeout: seconds for the name, and then for the answer.
     """
 
@@ -116,47 +116,40 @@ class CallbackCheck(Service):
     _clock: IReactorTime
     _callback: Callable[[], str]
     _timeout: float = 10.0
-    _looking: Deferred[None] = field(factory=lambda: succeed(None), init=False)
+    _checking: Deferred[None] = field(factory=lambda: succeed(None), init=False)
 
     log = Logger()
 
     def startService(self) -> None:
-        """
-        Look at it for the first time.
-        """
         super().startService()
-        self.look()
+        self.check()
 
     def stopService(self) -> None:
-        """
-        Look at it no more.
-        """
         super().stopService()
-        self._looking.cancel()
+        self._checking.cancel()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """
-        Look at the callback as it is now, and log what there is to doubt; it is no use to go on with an earlier look.
+        Check the current callback and log the warnings, instead of a check that is under way.
         """
-        self._looking.cancel()
-        self._looking = Deferred.fromCoroutine(self.report(self._callback()))
-        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+        self._checking.cancel()
+        self._checking = Deferred.fromCoroutine(self.report(self._callback()))
+        self._checking.addErrback(lambda failure: failure.trap(CancelledError))
 
     async def report(self, url: str) -> None:
         """
-        Log what there is to doubt, one line each. Never fails, unless it is cancelled.
+        Check a callback and log the warnings. Never fails, unless it is cancelled.
         """
-        for doubt in await self.examine(url):
-            self.log.warn("twitch may refuse the callback: {reason}", reason=str(doubt))
+        for warning in await self.examine(url):
+            self.log.warn("Twitch may reject the callback: {reason}", reason=str(warning))
 
     async def examine(self, url: str) -> Sequence[CallbackWarning]:
         """
-        Find what the address tells, and if that is nothing, what its name and an answer tell. Never fails, unless it
-        is cancelled.
+        Check the URL, and if that is right, its name and the answer. Never fails, unless it is cancelled.
 
-        :param url: the callback, to be answered by this very daemon by now.
+        :param url: the callback, which this daemon answers by now.
         """
-        found = doubts(url)
+        found = url_warnings(url)
         if found:
             return found
         try:
@@ -165,19 +158,19 @@ class CallbackCheck(Service):
                 addresses = await self._addresses(host)
                 if not addresses:
                     return (_unresolved(host),)
-                found = _about(host, addresses)
+                found = _address_warnings(host, addresses)
             return (*found, *await self._call(url, host))
         except CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - a look must not stop anything
-            self.log.failure("cannot look at the callback")
+        except Exception:  # noqa: BLE001 - a check must not stop anything
+            self.log.failure("cannot check the callback")
             return found
 
     async def _addresses(self, host: str) -> Sequence[IPv4Address | IPv6Address]:
-        looking = _Addresses()
-        self._resolver.resolveHostName(looking, host)
+        receiver = _Addresses()
+        self._resolver.resolveHostName(receiver, host)
         try:
-            return await looking.found.addTimeout(self._timeout, self._clock)
+            return await receiver.found.addTimeout(self._timeout, self._clock)
         except DeferredTimeout:
             return ()
 
@@ -189,26 +182,26 @@ class CallbackCheck(Service):
         except TwitchUnavailable as unavailable:
             return (_unanswered(host, unavailable.__cause__, self._timeout),)
         if answer.status == http.NOT_ALLOWED:
-            return ()  # as this daemon answers whatever is not a POST
+            return ()  # the answer of this daemon to a GET
         return (_answered(host, answer.status),)
 
 
 def _unresolved(host: str) -> CallbackWarning:
     return CallbackWarning(
-        f"{host} cannot be resolved here",
-        "twitch has to find its address, or the subscription fails its verification",
-        "check the name, and that its A record is published",
+        f"{host} cannot be resolved on this machine",
+        "if Twitch cannot resolve it either, the verification of the subscription fails",
+        "check the name and its A record",
     )
 
 
-def _about(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequence[CallbackWarning]:
+def _address_warnings(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequence[CallbackWarning]:
     reachable = [each for each in addresses if each.version == 4]
     if not reachable:
         return (_needs_ipv4(host),)
     return tuple(
         CallbackWarning(
-            f"{host} leads to {each}, an address that is not on the internet",
-            "twitch cannot reach it, unless the name leads elsewhere when it is looked up outside this network",
+            f"{host} resolves to {each}, which is not a public address",
+            "Twitch cannot reach it, unless the name resolves differently outside this network",
             "publish an A record with the public address",
         )
         for each in reachable
@@ -218,9 +211,9 @@ def _about(host: str, addresses: Sequence[IPv4Address | IPv6Address]) -> Sequenc
 
 def _needs_ipv4(host: str) -> CallbackWarning:
     return CallbackWarning(
-        f"{host} has an IPv6 address only",
-        "twitch has been seen to call over IPv4 only, and then the subscription fails its verification",
-        "publish an A record as well",
+        f"{host} has only an IPv6 address",
+        "Twitch seems to connect over IPv4 only, and then the verification of the subscription fails",
+        "add an A record",
     )
 
 
@@ -228,33 +221,33 @@ def _answered(host: str, status: int) -> CallbackWarning:
     if 300 <= status < 400:
         return CallbackWarning(
             f"{host} answers the callback with a redirect ({status})",
-            "twitch does not follow redirects and takes them for failures",
-            "let the proxy pass the callback on itself, or set twitch.incoming_webhook_url to where it leads",
+            "Twitch does not follow redirects and counts them as failures",
+            "let the proxy forward the callback, or set twitch.incoming_webhook_url to the redirect's target",
         )
     if status in (http.UNAUTHORIZED, http.FORBIDDEN):
         return CallbackWarning(
-            f"{host} does not let everybody in to the callback ({status})",
-            "twitch shows no password and no cookie",
-            "exempt the callback from whatever guards the proxy; messages are guarded by their signature",
+            f"{host} requires authentication for the callback ({status})",
+            "Twitch sends no password and no cookie",
+            "exempt the callback from the proxy's access control; messages are protected by their signature",
         )
     if status in (http.BAD_GATEWAY, http.SERVICE_UNAVAILABLE, http.GATEWAY_TIMEOUT):
         return CallbackWarning(
             f"{host} answers the callback with {status}",
-            "the proxy there does not reach this daemon, so neither does twitch",
-            "check that it passes requests on to server.listen_addr and server.port",
+            "the proxy there does not reach this daemon, so Twitch does not either",
+            "check that it forwards requests to server.listen_addr and server.port",
         )
     return CallbackWarning(
-        f"{host} answers the callback with {status}, as this daemon would not",
-        "something else seems to be there, and the subscription fails its verification",
+        f"{host} answers the callback with {status}, which this daemon never does",
+        "another server seems to answer, and the verification of the subscription fails",
         _FROM_HERE,
     )
 
 
 def _unanswered(host: str, cause: BaseException | None, timeout: float) -> CallbackWarning:
     """
-    Say what kept the answer away.
+    Explain why there was no answer.
 
-    :param cause: ``None`` when it was the time.
+    :param cause: ``None`` for a timeout.
     """
     causes = list(_causes(cause))
     for kinds, what, why, advice in _FAILURES:
@@ -262,7 +255,7 @@ def _unanswered(host: str, cause: BaseException | None, timeout: float) -> Callb
             return CallbackWarning(f"{host} {what}", why, advice)
     return CallbackWarning(
         f"{host} did not answer within {duration(timeout)}" if cause is None else f"{host} cannot be reached from here",
-        "if twitch cannot reach it either, the subscription fails its verification",
+        "if Twitch cannot reach it either, the verification of the subscription fails",
         _FROM_OUTSIDE,
     )
 
@@ -277,10 +270,10 @@ def _causes(cause: BaseException | None) -> Iterator[BaseException]:
             yield from _causes(each.value)
 
 
-_FROM_HERE = "check that the name leads here, and that the proxy passes the path of the callback on unchanged"
+_FROM_HERE = "check that the name resolves to this machine, and that the proxy forwards the callback's path unchanged"
 
 _FROM_OUTSIDE = (
-    "open port 443 in firewall and router, and try from another network, since many routers do not let their own"
+    "open port 443 in the firewall and the router, and try from another network: many routers do not let their own"
     " network in from outside"
 )
 
@@ -288,32 +281,32 @@ _FROM_OUTSIDE = (
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str, str], ...] = (
     (
         (VerificationError,),
-        "shows a certificate for another name",
-        "twitch does not believe it, and the subscription fails its verification",
-        "have a certificate issued for this name",
+        "has a certificate for another name",
+        "Twitch does not accept it, and the verification of the subscription fails",
+        "get a certificate for this name",
     ),
     (
         (SSL.SysCallError, error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted),
-        "closed the connection before it had answered",
-        "if it does so to twitch, the subscription fails its verification",
-        "look at the proxy's own log",
+        "closed the connection before it answered",
+        "if Twitch gets no answer either, the verification of the subscription fails",
+        "check the proxy's log",
     ),
     (
         (SSL.Error,),
-        "shows a certificate that does not verify, or speaks no TLS on that port",
-        "twitch wants one of a public authority, not expired and with the whole chain, or the verification fails",
-        "enable server.tls, or renew the proxy's certificate and let it send the intermediate ones as well",
+        "has a certificate that cannot be verified, or no TLS on that port",
+        "Twitch requires a valid one of a public authority with the whole chain, or the verification fails",
+        "enable server.tls, or renew the proxy's certificate and let it send the intermediate certificates",
     ),
     (
         (BodyTooLong,),
-        "answers the callback at length, as this daemon would not",
-        "something else seems to be there, and the subscription fails its verification",
+        "sends a long answer, which this daemon never does",
+        "another server seems to answer, and the verification of the subscription fails",
         _FROM_HERE,
     ),
     (
         (error.ConnectionRefusedError,),
         "refuses the connection",
-        "if it refuses twitch too, the subscription fails its verification",
+        "if it refuses Twitch too, the verification of the subscription fails",
         _FROM_OUTSIDE,
     ),
 )
@@ -334,7 +327,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 @define(eq=False)
 class _Addresses:
     """
-    Collects the addresses of a name.
+    Collects the addresses of a name; none when it does not exist.
     """
 
     found: Deferred[list[IPv4Address | IPv6Address]] = field(init=False)
@@ -345,22 +338,14 @@ class _Addresses:
         return Deferred(lambda _: None)
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """
-        Nothing is known yet.
-        """
+        pass
 
     def addressResolved(self, address: IAddress) -> None:
-        """
-        Take one.
-        """
         if isinstance(address, Inet4 | Inet6):
             found = ip_address(address.host.partition("%")[0])
             if found not in self._so_far:
                 self._so_far.append(found)
 
     def resolutionComplete(self) -> None:
-        """
-        Answer with all of them; none is a name that does not exist.
-        """
         if not self.found.called:
             self.found.callback(self._so_far)

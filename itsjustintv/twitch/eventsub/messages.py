@@ -1,7 +1,7 @@
 """
 EventSub's webhook messages: headers and a raw body in, one of four frozen values out.
 
-Pure. Nothing is parsed before the signature holds (dev.twitch.tv, "Handling webhook events").
+Pure. Nothing is parsed before the signature is verified (dev.twitch.tv, "Handling webhook events").
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _TIMESTAMP = b"Twitch-Eventsub-Message-Timestamp"
 _SIGNATURE = b"Twitch-Eventsub-Message-Signature"
 _TYPE = b"Twitch-Eventsub-Message-Type"
 
-# Id, timestamp and body are signed without anything between them. The rigid shape of the timestamp is what keeps a
-# byte of one from being moved to another under the same signature.
+# Id, timestamp and body are signed without a separator. The fixed form of the timestamp prevents moving a byte from one
+# to another under the same signature.
 _RFC3339 = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 
 
 @frozen
 class Challenge:
     """
-    Twitch asks whether this callback is ours.
+    Twitch verifies the callback.
 
     :ivar text: to be sent back, exactly.
-    :ivar subscription_id: what it is about; empty when that is no subscription, but a conduit's shard.
+    :ivar subscription_id: empty when it is not for a subscription, but for a conduit's shard.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Challenge:
 @frozen
 class Notification:
     """
-    A streamer went live.
+    An event of a type in :data:`EVENT_TYPES`.
     """
 
     event: Event
@@ -62,12 +62,11 @@ class Notification:
 @frozen(kw_only=True)
 class Revocation:
     """
-    Twitch has ended a subscription; nothing further arrives for it.
+    Twitch has revoked a subscription; no further events arrive for it.
 
-    :ivar subscription_id: Twitch's name for it.
-    :ivar type: what it was for, ``stream.online`` say.
-    :ivar status: why; any text, ``user_removed`` say.
-    :ivar broadcaster_id: whom it was for; empty when Twitch does not say.
+    :ivar type: the subscription type, ``stream.online`` say.
+    :ivar status: the reason; any text, ``user_removed`` say.
+    :ivar broadcaster_id: empty when Twitch does not say.
     """
 
     subscription_id: str
@@ -79,7 +78,7 @@ class Revocation:
 @frozen
 class Other:
     """
-    Authentic, and nothing we act upon.
+    An authentic message that the daemon does not act upon.
 
     :ivar kind: the type of the message or of the subscription.
     """
@@ -98,11 +97,11 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
     is a body with ``challenge``, a notification one with ``event`` or ``events``, a revocation one with neither.
 
     :param body: as received, to the byte.
-    :param secrets: every secret that Twitch may sign with, old and new during a change. Empty ones are passed over:
-        anybody can sign with nothing.
+    :param secrets: every secret that Twitch may sign with, old and new during a rotation. Empty ones are skipped:
+        anyone can sign with an empty secret.
     :param now: seconds since the epoch.
-    :param event_id: the id of the event, if this tells of one.
-    :raises Forged: no secret explains the signature, or one of the headers it needs is missing or there twice.
+    :param event_id: the id of the event, if the message has one.
+    :raises Forged: no secret matches the signature, or one of the headers it needs is missing or repeated.
     :raises Stale: sent more than :data:`WINDOW` seconds before or after ``now``.
     :raises Unreadable: authentic, but not what EventSub documents.
     """
@@ -127,7 +126,7 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
             raise Unreadable("the message has no type")
         return Other(kind.decode("latin-1"))
     if kind != shape:
-        raise Unreadable("the type of the message does not fit its body")
+        raise Unreadable("the message type does not match the body")
     if shape == b"webhook_callback_verification":
         return _challenge(content)
     subscription = JSONFields.required(content.value("subscription"), "the subscription")
@@ -144,7 +143,7 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
 
 def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:
     """
-    Find the secret that explains the signature.
+    Find the secret that the message was signed with.
 
     :return: the id and the timestamp that were signed.
     """
@@ -152,8 +151,8 @@ def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tu
     timestamp = _single(headers, _TIMESTAMP)
     signature = _single(headers, _SIGNATURE)
     if not message_id or not timestamp:
-        raise Forged("the header with the id or the timestamp is missing")
-    refusal = Forged("there is no webhook secret to check signatures with")
+        raise Forged("the id or timestamp header is missing")
+    refusal = Forged("no webhook secret is configured")
     for secret in filter(None, secrets):
         try:
             verify_eventsub(secret, message_id, timestamp, body, signature)
@@ -166,13 +165,13 @@ def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tu
 
 def _single(headers: Headers, name: bytes) -> bytes | None:
     """
-    Read a header that may be there once.
+    Read a header that must not be repeated.
     """
     values = headers.getRawHeaders(name)
     if values is None:
         return None
     if len(values) > 1:
-        raise Forged("a header of the signature or the type is there more than once")
+        raise Forged("a signature or type header is repeated")
     return values[0]
 
 

@@ -1,7 +1,7 @@
 """
-Which secret Twitch signs with, remembered without remembering the secret.
+Which secret each subscription was created with, remembered as a fingerprint.
 
-Twitch never shows the secret of a subscription, and signs with the one it was created with for ever (dev.twitch.tv,
+Twitch never shows the secret of a subscription, and always signs with the one it was created with (dev.twitch.tv,
 "Handling webhook events").
 """
 
@@ -17,16 +17,16 @@ from itsjustintv.interfaces import IKeyValues
 
 __all__ = ["KIND", "Fingerprints", "fingerprint"]
 
-#: What fingerprints are kept as, in :class:`~itsjustintv.interfaces.IKeyValues`: by the id of the subscription.
+#: The kind of fingerprints in :class:`~itsjustintv.interfaces.IKeyValues`: by the id of the subscription.
 KIND = "subscription"
 
 # Seconds for which the fingerprint of a subscription that is not listed is kept: the list may be behind.
-_KEPT_FOR = 3600.0
+_RETENTION = 3600.0
 
 
 def fingerprint(secret: str, subscription_id: str) -> int:
     """
-    63 bits that only somebody who has the secret can tell: the first of HMAC-SHA256 over the id.
+    The first 63 bits of HMAC-SHA256 over the id, which only the holder of the secret can compute.
     """
     digest = hmac.digest(secret.encode("utf-8"), subscription_id.encode("utf-8"), "sha256")
     return int.from_bytes(digest[:8], "big") >> 1
@@ -35,7 +35,7 @@ def fingerprint(secret: str, subscription_id: str) -> int:
 @define(eq=False)
 class Fingerprints:
     """
-    The fingerprint of every subscription that we have created.
+    The fingerprints of the subscriptions that this daemon created.
     """
 
     _last_known: IKeyValues
@@ -47,30 +47,30 @@ class Fingerprints:
     @property
     def created_here(self) -> Container[str]:
         """
-        The subscriptions that we have created, by id.
+        The ids of these subscriptions.
         """
         return self._known.keys()
 
     async def load(self) -> None:
         """
-        Take up what is kept, by this process or another.
+        Load what this process or another one stored.
 
-        :raises JournalUnavailable: it cannot be known.
+        :raises JournalUnavailable: it cannot be read.
         """
         now = self._clock.seconds()
-        kept = await self._last_known.recall_all(KIND)
-        self._known = {**kept, **{each: (value, now) for each, value in self._unsaved.items()}}
+        stored = await self._last_known.recall_all(KIND)
+        self._known = {**stored, **{each: (value, now) for each, value in self._unsaved.items()}}
 
     def matches(self, subscription_id: str, secret: str) -> bool:
         """
         Whether a subscription is known to have been created with this secret.
         """
-        kept = self._known.get(subscription_id)
-        return kept is not None and kept[0] == fingerprint(secret, subscription_id)
+        known = self._known.get(subscription_id)
+        return known is not None and known[0] == fingerprint(secret, subscription_id)
 
     async def remember(self, subscription_id: str, secret: str) -> None:
         """
-        Keep what a subscription was created with, many in one go when many come at the same time.
+        Store the fingerprint of a new subscription; many at the same time are one write.
 
         :raises JournalUnavailable: it is not on disk; :meth:`save` tries again.
         """
@@ -82,9 +82,9 @@ class Fingerprints:
 
     async def save(self) -> None:
         """
-        Keep what could not be kept before.
+        Store what could not be stored before.
 
-        :raises JournalUnavailable: it cannot be kept now either.
+        :raises JournalUnavailable: it cannot be stored now either.
         """
         self._saving = True
         try:
@@ -98,12 +98,12 @@ class Fingerprints:
 
     async def forget_all_but(self, listed: Iterable[str]) -> None:
         """
-        Keep no longer what has been gone from Twitch for a while.
+        Delete the fingerprints of subscriptions that Twitch has not listed for a while.
 
-        :raises JournalUnavailable: they are still kept.
+        :raises JournalUnavailable: none is deleted.
         """
         still = set(listed)
-        before = self._clock.seconds() - _KEPT_FOR
+        before = self._clock.seconds() - _RETENTION
         gone = [each for each, (_, at) in self._known.items() if each not in still and at < before]
         if gone:
             await self._last_known.forget(KIND, gone)

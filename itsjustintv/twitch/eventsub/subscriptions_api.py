@@ -1,6 +1,6 @@
 """
-The EventSub subscriptions of our application, at Twitch (dev.twitch.tv, API reference: "Create", "Get" and "Delete
-EventSub Subscription").
+Helix's requests about EventSub subscriptions (dev.twitch.tv, API reference: "Create", "Get" and "Delete EventSub
+Subscription"). Decides nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["AlreadyExists", "Listing", "Subscription", "SubscriptionsAPI", "TooM
 
 _PATH = "/eventsub/subscriptions"
 
-# The share of the rate limit that is left to those who look up what an event is about.
-_SPARED = 0.04
+# The share of the rate limit that is left for look-ups about events.
+_RESERVE = 0.04
 
 
 @frozen(kw_only=True)
@@ -92,9 +92,9 @@ class Listing:
     """
     All subscriptions of the application, whoever created them, oldest first.
 
-    :ivar total: how many there are, as Twitch counts; it may be some seconds behind.
-    :ivar total_cost: what they cost together.
-    :ivar max_total_cost: what they may cost together; 0 when Twitch does not say.
+    :ivar total: Twitch's count; it may be some seconds behind.
+    :ivar total_cost: their cost together.
+    :ivar max_total_cost: Twitch's limit for it; 0 when Twitch does not say.
     """
 
     subscriptions: tuple[Subscription, ...]
@@ -105,9 +105,9 @@ class Listing:
 
 class AlreadyExists(TwitchRejected):
     """
-    There is a subscription of this kind already: look at it, and adopt or replace it.
+    A subscription with this topic and transport exists: adopt or replace it.
 
-    :ivar subscription_id: which one, or ``None`` when Twitch does not say.
+    :ivar subscription_id: its id, or ``None`` when Twitch does not say.
     """
 
     def __init__(self, message: str, subscription_id: str | None = None, body: bytes = b"") -> None:
@@ -117,8 +117,7 @@ class AlreadyExists(TwitchRejected):
 
 class TooManyAlike(TwitchRejected):
     """
-    There are as many subscriptions with this type and condition as there may be: delete one of them. Waiting does not
-    help.
+    There are as many subscriptions with this topic as Twitch allows: one must be deleted. Waiting does not help.
     """
 
     def __init__(self, message: str, body: bytes = b"") -> None:
@@ -128,7 +127,7 @@ class TooManyAlike(TwitchRejected):
 @define(eq=False)
 class SubscriptionsAPI:
     """
-    Lists, creates and deletes, leaving a few points of the rate limit to those who are in a hurry.
+    Lists, creates and deletes, leaving a few points of the rate limit for urgent requests.
 
     Every method raises :class:`~itsjustintv.errors.TwitchUnavailable` for what is worth another try, and
     :class:`~itsjustintv.errors.TwitchRejected` for what is not.
@@ -186,7 +185,7 @@ class SubscriptionsAPI:
 
     async def delete(self, subscription_id: str) -> None:
         """
-        Make sure that there is no such subscription.
+        Delete a subscription; one that does not exist is no error.
         """
         try:
             await self._call("DELETE", params=[("id", subscription_id)])
@@ -195,7 +194,7 @@ class SubscriptionsAPI:
                 raise
 
     async def _call(self, method: str, **more: Any) -> Any:
-        return await self._helix.call(method, _PATH, spare=int(self._helix.limit * _SPARED), **more)
+        return await self._helix.call(method, _PATH, spare=int(self._helix.limit * _RESERVE), **more)
 
 
 @frozen

@@ -1,5 +1,5 @@
 """
-``POST /twitch``: what Twitch sends, and what it is answered.
+``POST /twitch``: the webhook transport. Knows HTTP and messages, and hands events over.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revoca
 
 __all__ = ["Count", "OnRevocation", "Secrets", "TwitchResource"]
 
-#: The secrets Twitch may sign with at this moment.
+#: The secrets that Twitch may sign with now.
 Secrets = Callable[[], Sequence[bytes]]
-#: Counts a message by what became of it, in one word.
+#: Counts a message by its outcome, one word.
 Count = Callable[[str], None]
-#: Is told of a subscription that Twitch has ended. Returns at once.
+#: Called with a revocation. Returns at once.
 OnRevocation = Callable[[Revocation], None]
 
-# Twitch sends a message again within a couple of minutes; this is for everybody else.
+# Seconds. Twitch redelivers within a couple of minutes whatever this says; it is for other clients.
 _RETRY_AFTER = b"5"
 
 
 @frozen
-class _Answer:
+class _Response:
     """
-    A whole answer.
+    A whole response.
     """
 
     status: int
@@ -45,11 +45,11 @@ class _Answer:
     content_type: bytes = b"application/json"
     extra: tuple[tuple[bytes, bytes], ...] = ()
 
-    def give(self, request: IRequest) -> bytes:
+    def write(self, request: IRequest) -> bytes:
         """
         Set status and headers.
 
-        The length is always there: Twitch has been seen to reject a challenge without it.
+        Content-Length is always set: Twitch has been seen to reject a challenge without it.
 
         :return: the body.
         """
@@ -61,34 +61,38 @@ class _Answer:
         return self.body
 
 
-_PROCESSED = _Answer(http.OK, b'{"status":"processed"}')
-_IGNORED = _Answer(http.OK, b'{"status":"ignored"}')
-_VERDICTS = {
+_PROCESSED = _Response(http.OK, b'{"status":"processed"}')
+_IGNORED = _Response(http.OK, b'{"status":"ignored"}')
+_RESULTS = {
     Acceptance.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} went live", _PROCESSED),
-    Acceptance.DUPLICATE: ("duplicate", "dropped {event_id} of {streamer}: it was accepted before", _PROCESSED),
-    Acceptance.IGNORED: ("ignored", "ignored {event_id}: nobody asked for {streamer}", _IGNORED),
+    Acceptance.DUPLICATE: (
+        "duplicate",
+        "dropped {event_id} of {streamer}: it was accepted before",
+        _PROCESSED,
+    ),
+    Acceptance.IGNORED: ("ignored", "ignored {event_id}: {streamer} is not configured", _IGNORED),
 }
 _REFUSED = {Forged: "forged", Stale: "stale", Unreadable: "unreadable"}
-_UNREADABLE = _Answer(http.BAD_REQUEST, b'{"status":"bad request"}')
-_FORBIDDEN = _Answer(http.FORBIDDEN, b'{"status":"forbidden"}')
-_NOT_ALLOWED = _Answer(http.NOT_ALLOWED, b'{"status":"method not allowed"}', extra=((b"Allow", b"POST"),))
-_FAILED = _Answer(http.INTERNAL_SERVER_ERROR, b'{"status":"internal server error"}')
-_UNAVAILABLE = _Answer(http.SERVICE_UNAVAILABLE, b'{"status":"unavailable"}', extra=((b"Retry-After", _RETRY_AFTER),))
+_UNREADABLE = _Response(http.BAD_REQUEST, b'{"status":"bad request"}')
+_FORBIDDEN = _Response(http.FORBIDDEN, b'{"status":"forbidden"}')
+_NOT_ALLOWED = _Response(http.NOT_ALLOWED, b'{"status":"method not allowed"}', extra=((b"Allow", b"POST"),))
+_FAILED = _Response(http.INTERNAL_SERVER_ERROR, b'{"status":"internal server error"}')
+_UNAVAILABLE = _Response(http.SERVICE_UNAVAILABLE, b'{"status":"unavailable"}', extra=((b"Retry-After", _RETRY_AFTER),))
 
 
 @define(eq=False)
 class TwitchResource:
     """
-    Answers Twitch: 2xx for a notification only once ``accept`` says that it is kept.
+    Answers 2xx to a notification only once ``accept`` says that it is stored.
 
     :ivar secrets: asked for at each message.
-    :ivar accept: what it started goes on when the peer hangs up.
-    :ivar clock: tells when an event was received.
-    :ivar new_id: makes the ids of requests. That of a notification is its event's, so that one id leads from Twitch's
-        own record to the last attempt. An id that a request brings along is not looked at: anybody can say anything.
-    :ivar count: is told ``accepted``, ``duplicate``, ``ignored``, ``challenge``, ``revocation``, ``other``, ``forged``,
-        ``stale``, ``unreadable``, ``unavailable`` or ``failed`` of each message.
-    :ivar wall: tells the age of messages: the time of the machine, in seconds since the epoch.
+    :ivar accept: goes on when the peer hangs up.
+    :ivar clock: gives the time at which an event was received.
+    :ivar new_id: makes the ids of requests. The id of a notification is also its event's, so that one id links Twitch's
+        record to the last attempt. An id in the request is ignored: anyone could send one.
+    :ivar count: called for each message with ``accepted``, ``duplicate``, ``ignored``, ``challenge``, ``revocation``,
+        ``other``, ``forged``, ``stale``, ``unreadable``, ``unavailable`` or ``failed``.
+    :ivar wall: the time of the machine, in seconds since the epoch, for the age of messages.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -106,56 +110,51 @@ class TwitchResource:
         """
         Answer one request.
 
-        The method is told apart here, not by the route, so that every answer is ours.
+        The method is checked here, not by the route, so that every response is ours.
         """
         request_id = self._new_id()
         request.setHeader(b"X-Request-Id", request_id.encode("ascii"))
         if request.method != b"POST":
-            return _NOT_ALLOWED.give(request)
+            return _NOT_ALLOWED.write(request)
         try:
-            answer = self._open(request, request_id)
+            response = self._open(request, request_id)
         except Refused as refusal:
-            self._note(refusal, getattr(request.getClientAddress(), "host", "nobody"), request_id)
+            self._note(refusal, getattr(request.getClientAddress(), "host", "unknown"), request_id)
             self._count(_REFUSED[type(refusal)])
-            return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).give(request)
-        except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
-            self.log.failure(
-                "a message from twitch could not be handled; twitch will send it again", request_id=request_id
-            )
+            return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).write(request)
+        except Exception:  # noqa: BLE001 - Twitch redelivers after a 500
+            self.log.failure("cannot handle a message from Twitch; Twitch will redeliver", request_id=request_id)
             self._count("failed")
-            return _FAILED.give(request)
-        if isinstance(answer, Deferred):
-            return answer.addCallback(_Answer.give, request)
-        return answer.give(request)
+            return _FAILED.write(request)
+        if isinstance(response, Deferred):
+            return response.addCallback(_Response.write, request)
+        return response.write(request)
 
-    def _open(self, request: IRequest, request_id: str) -> _Answer | Deferred[_Answer]:
-        """
-        Decide what becomes of a message.
-        """
+    def _open(self, request: IRequest, request_id: str) -> _Response | Deferred[_Response]:
         now = self._wall()
         message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, request_id)
         if isinstance(message, Notification):
             event = evolve(message.event, received_at=self._clock.seconds())
-            return _uncancelled(Deferred.fromCoroutine(self._take(event)))
+            return _uncancelled(Deferred.fromCoroutine(self._accept_event(event)))
         if isinstance(message, Challenge):
             self._count("challenge")
             self.log.info(
-                "answered twitch's challenge for the subscription {subscription_id}",
-                subscription_id=message.subscription_id or "of a conduit",
+                "answered Twitch's challenge for subscription {subscription_id}",
+                subscription_id=message.subscription_id or "unknown (a conduit shard)",
                 request_id=request_id,
             )
-            return _Answer(http.OK, message.text.encode("utf-8"), b"text/plain")
+            return _Response(http.OK, message.text.encode("utf-8"), b"text/plain")
         if isinstance(message, Revocation):
             self._count("revocation")
             self._revoked(message, request_id)
         else:
             self._count("other")
-            self.log.info("ignored a message about {kind}", kind=message.kind, request_id=request_id)
+            self.log.info("ignored a message of type {kind}", kind=message.kind, request_id=request_id)
         return _IGNORED
 
-    async def _take(self, event: Event) -> _Answer:
+    async def _accept_event(self, event: Event) -> _Response:
         """
-        Hand an event over and wait for the verdict. Never fails.
+        Hand an event over and wait until it is stored. Never fails.
         """
         fields: dict[str, Any] = {
             "event_id": event.id,
@@ -163,33 +162,30 @@ class TwitchResource:
             "streamer": event.broadcaster_login or event.broadcaster_id,
         }
         try:
-            verdict = await self._accept(event)
+            result = await self._accept(event)
         except JournalUnavailable as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
-                "could not keep {event_id} of {streamer}: {reason}; twitch will send it again",
+                "could not store {event_id} of {streamer}: {reason}; Twitch will redeliver",
                 reason=str(error),
                 **fields,
             )
             self._count("unavailable")
             return _UNAVAILABLE
-        except Exception:  # noqa: BLE001 - whatever it is, Twitch gets an answer and sends the message again
-            self.log.failure("could not accept {event_id} of {streamer}; twitch will send it again", **fields)
+        except Exception:  # noqa: BLE001 - Twitch redelivers after a 500
+            self.log.failure("could not accept {event_id} of {streamer}; Twitch will redeliver", **fields)
             self._count("failed")
             return _FAILED
-        outcome, sentence, answer = _VERDICTS[verdict]
+        outcome, sentence, response = _RESULTS[result]
         self._count(outcome)
-        if verdict is Acceptance.ACCEPTED and event.type not in ("", "live"):
+        if result is Acceptance.ACCEPTED and event.type not in ("", "live"):
             self.log.info("accepted {event_id}: {streamer} began a broadcast of type {type}", type=event.type, **fields)
         else:
             self.log.info(sentence, **fields)
-        return answer
+        return response
 
     def _revoked(self, revocation: Revocation, request_id: str) -> None:
-        """
-        Pass on that a subscription ended.
-        """
         self.log.warn(
-            "twitch ended the subscription {subscription_id} to {kind} of {streamer}: {reason}",
+            "Twitch revoked subscription {subscription_id} ({kind} of {streamer}): {reason}",
             subscription_id=revocation.subscription_id,
             kind=revocation.type,
             streamer=revocation.broadcaster_id,
@@ -200,11 +196,11 @@ class TwitchResource:
 
     def _note(self, refusal: Refused, client: str, request_id: str) -> None:
         """
-        Log a refusal, or count it for the next line about the same reason. But for the age of a message the reasons
+        Log a refusal, or count it for the next line with the same reason. Apart from the age of a message the reasons
         are fixed texts, so there are few.
 
-        :param client: the address of whoever sent the message.
-        :param request_id: of the request; a line about several has that of the last.
+        :param client: the address of the sender.
+        :param request_id: a line about several refusals has the id of the last.
         """
         if count := self._refusals.count("stale" if isinstance(refusal, Stale) else str(refusal)):
             self.log.warn(
@@ -216,10 +212,10 @@ class TwitchResource:
             )
 
 
-def _uncancelled(decision: Deferred[_Answer]) -> Deferred[_Answer]:
+def _uncancelled(working: Deferred[_Response]) -> Deferred[_Response]:
     """
-    Let go of an answer without cancelling what it waits for; Klein cancels when the peer hangs up.
+    A Deferred whose cancellation does not cancel the work: Klein cancels when the peer hangs up.
     """
-    answer: Deferred[_Answer] = Deferred()
-    decision.addCallback(answer.callback)
-    return answer
+    response: Deferred[_Response] = Deferred()
+    working.addCallback(response.callback)
+    return response

@@ -125,9 +125,9 @@ class HelixTests(SynchronousTestCase):
         From the first moment until Twitch has answered something it is a concern that it has not; failures of its own
         are no answer.
         """
-        self.assertEqual(self.world.helix.problem(), "twitch has not answered yet")
+        self.assertEqual(self.world.helix.problem(), "Twitch has not answered yet")
         self.wrong(Reply(503), Reply(503))
-        self.assertEqual(self.world.helix.problem(), "twitch has not answered yet")
+        self.assertEqual(self.world.helix.problem(), "Twitch has not answered yet")
         self.wrong(Reply(400))
         self.assertIsNone(self.world.helix.problem())
 

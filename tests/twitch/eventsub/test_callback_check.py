@@ -35,7 +35,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Config, callback_url
-from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, CallbackWarning, doubts
+from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, CallbackWarning, url_warnings
 from tests.delivery.test_zoo import Authority
 
 URL = "https://hooks.example.org/twitch"
@@ -56,7 +56,7 @@ class DoubtsTests(SynchronousTestCase):
             "https://8.8.8.8/twitch",
             "https://xn--bcher-kva.ch/t",
         ):
-            self.assertEqual(doubts(url), (), url)
+            self.assertEqual(url_warnings(url), (), url)
 
     def test_what_twitch_refuses(self) -> None:
         """
@@ -66,19 +66,19 @@ class DoubtsTests(SynchronousTestCase):
             ("http://hooks.example.org/twitch", "plain http"),
             ("https://hooks.example.org:8443/twitch", "port 8443"),
             ("http://hooks.example.org:8080/twitch", "plain http", "port 8080"),
-            ("https://localhost/twitch", "localhost, a name"),
-            ("https://server/twitch", "server, a name"),
-            ("https://server.local/twitch", "server.local, a name"),
-            ("https://box.home.arpa/twitch", "box.home.arpa, a name"),
-            ("https://127.0.0.1/twitch", "127.0.0.1, an address"),
-            ("https://192.168.1.5/twitch", "192.168.1.5, an address"),
-            ("https://100.64.0.1/twitch", "100.64.0.1, an address"),
-            ("https://224.0.0.1/twitch", "224.0.0.1, an address"),
-            ("https://[::1]/twitch", "::1, an address"),
-            ("https://[fd00::1]/twitch", "fd00::1, an address"),
-            ("https://[2606:4700::1]/twitch", "IPv6 address only"),
+            ("https://localhost/twitch", "localhost, which is not a public name"),
+            ("https://server/twitch", "server, which is not a public name"),
+            ("https://server.local/twitch", "server.local, which is not a public name"),
+            ("https://box.home.arpa/twitch", "box.home.arpa, which is not a public name"),
+            ("https://127.0.0.1/twitch", "127.0.0.1, which is not a public address"),
+            ("https://192.168.1.5/twitch", "192.168.1.5, which is not a public address"),
+            ("https://100.64.0.1/twitch", "100.64.0.1, which is not a public address"),
+            ("https://224.0.0.1/twitch", "224.0.0.1, which is not a public address"),
+            ("https://[::1]/twitch", "::1, which is not a public address"),
+            ("https://[fd00::1]/twitch", "fd00::1, which is not a public address"),
+            ("https://[2606:4700::1]/twitch", "only an IPv6 address"),
         ):
-            found = doubts(url)
+            found = url_warnings(url)
             self.assertEqual(len(found), len(expected), url)
             for doubt, words in zip(found, expected, strict=True):
                 self.assertIn(words, doubt.what)
@@ -87,7 +87,7 @@ class DoubtsTests(SynchronousTestCase):
         """
         A daemon that was not told its public name has a callback with every fault there is.
         """
-        self.assertEqual(len(doubts(callback_url(Config()))), 3)
+        self.assertEqual(len(url_warnings(callback_url(Config()))), 3)
 
     def test_one_line_for_a_person(self) -> None:
         """
@@ -103,7 +103,7 @@ class DoubtsTests(SynchronousTestCase):
         Whatever address and port, the answer is at most one doubt for each part of it.
         """
         host = f"[{address}]" if address.version == 6 else str(address)
-        found = doubts(f"{scheme}://{host}{'' if port is None else f':{port}'}/twitch")
+        found = url_warnings(f"{scheme}://{host}{'' if port is None else f':{port}'}/twitch")
         self.assertLessEqual(len(found), 3)
         public = address.version == 4 and address.is_global and not address.is_multicast
         self.assertEqual(found == (), scheme == "https" and port in (None, 443) and public)
@@ -181,7 +181,7 @@ class Broken:
         return fail(self.why)
 
 
-class PreflightTests(SynchronousTestCase):
+class CallbackCheckTests(SynchronousTestCase):
     """
     What the name and an answer tell.
     """
@@ -194,7 +194,7 @@ class PreflightTests(SynchronousTestCase):
         self.http: Any = StubTreq(self.callback)
         self.url = URL
 
-    def preflight(self) -> CallbackCheck:
+    def check(self) -> CallbackCheck:
         """
         One that looks at ``url``.
         """
@@ -206,7 +206,7 @@ class PreflightTests(SynchronousTestCase):
         """
         What there is to doubt, as a person reads it.
         """
-        looking = Deferred.fromCoroutine(self.preflight().examine(url))
+        looking = Deferred.fromCoroutine(self.check().examine(url))
         self.clock.pump([wait / 2, wait / 2])
         found = [str(each) for each in self.successResultOf(looking)]
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -238,9 +238,9 @@ class PreflightTests(SynchronousTestCase):
         Without an address nothing else is asked, whether there is none or the name server is silent.
         """
         self.names.addresses = ()
-        self.assertIn("cannot be resolved here", self.only())
+        self.assertIn("cannot be resolved on this machine", self.only())
         self.names.silent = True
-        self.assertIn("cannot be resolved here", self.only(wait=10.0))
+        self.assertIn("cannot be resolved on this machine", self.only(wait=10.0))
         self.assertEqual(self.callback.asked, [])
 
     def test_a_name_that_leads_inside(self) -> None:
@@ -248,7 +248,7 @@ class PreflightTests(SynchronousTestCase):
         Each private address is named, with the way in which it may be right all the same; IPv6 ones do not matter.
         """
         self.names.addresses = ("10.0.0.7", "203.0.112.7", "fd00::1")
-        self.assertIn("leads to 10.0.0.7", self.only())
+        self.assertIn("resolves to 10.0.0.7", self.only())
 
     def test_a_name_without_ipv4(self) -> None:
         """
@@ -264,11 +264,11 @@ class PreflightTests(SynchronousTestCase):
         for status, words in (
             (301, "redirect (301)"),
             (308, "redirect (308)"),
-            (401, "does not let everybody in"),
-            (403, "does not let everybody in"),
-            (404, "something else seems to be there"),
-            (200, "something else seems to be there"),
-            (500, "something else seems to be there"),
+            (401, "requires authentication"),
+            (403, "requires authentication"),
+            (404, "another server seems to answer"),
+            (200, "another server seems to answer"),
+            (500, "another server seems to answer"),
             (502, "the proxy there does not reach this daemon"),
             (503, "the proxy there does not reach this daemon"),
             (504, "the proxy there does not reach this daemon"),
@@ -283,7 +283,7 @@ class PreflightTests(SynchronousTestCase):
         Whoever sends a whole page is somebody else, and the page is not read to its end.
         """
         self.callback.body = b"x" * 200_000
-        self.assertIn("at length", self.only())
+        self.assertIn("a long answer", self.only())
 
     def test_no_answer(self) -> None:
         """
@@ -320,11 +320,11 @@ class PreflightTests(SynchronousTestCase):
         """
         self.http = StubTreq(self.callback)
         self.names.silent = True
-        preflight = self.preflight()
+        check = self.check()
         with capturedLogs() as logged:
-            preflight.startService()
-            preflight.look()
-            preflight.stopService()
+            check.startService()
+            check.check()
+            check.stopService()
             self.clock.advance(3600)
         self.assertEqual(([*logged], self.clock.getDelayedCalls()), ([], []))
 
@@ -332,16 +332,16 @@ class PreflightTests(SynchronousTestCase):
         """
         Each doubt is one warning in the log, at the start and whenever somebody asks for another look.
         """
-        preflight = self.preflight()
+        check = self.check()
         with capturedLogs() as logged:
             self.url = "http://localhost/twitch"
-            preflight.startService()
+            check.startService()
             self.url = URL
-            preflight.look()
-            preflight.stopService()
+            check.check()
+            check.stopService()
         lines = [each["log_format"].format(**each) for each in logged if each["log_level"] is LogLevel.warn]
         self.assertEqual(
-            lines, [f"twitch may refuse the callback: {each}" for each in doubts("http://localhost/twitch")]
+            lines, [f"Twitch may reject the callback: {each}" for each in url_warnings("http://localhost/twitch")]
         )
 
 
@@ -389,8 +389,8 @@ class CertificateTests(TestCase):
         )
         self.addCleanup(port.stopListening)
         agent = Agent.usingEndpointFactory(reactor, Home(port.getHost().port, self.authority.trusted))
-        preflight = CallbackCheck(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor, lambda: URL)
-        return [str(each) for each in await preflight.examine(URL)]
+        check = CallbackCheck(HTTPClient(agent), cast("IHostnameResolver", Names()), reactor, lambda: URL)
+        return [str(each) for each in await check.examine(URL)]
 
     async def test_believed(self) -> None:
         """
@@ -405,9 +405,9 @@ class CertificateTests(TestCase):
         name = x509.DNSName("hooks.example.org")
         for options, words in (
             (self.authority.issue(san=x509.DNSName("elsewhere.example.org")), "for another name"),
-            (self.authority.issue(san=name, self_signed=True), "does not verify"),
-            (self.authority.issue(san=name, lasts=timedelta(days=-1)), "does not verify"),
-            (None, "does not verify, or speaks no TLS"),
+            (self.authority.issue(san=name, self_signed=True), "cannot be verified"),
+            (self.authority.issue(san=name, lasts=timedelta(days=-1)), "cannot be verified"),
+            (None, "cannot be verified, or no TLS"),
         ):
             [doubt] = await self.look(options)
             self.assertIn(words, doubt)

@@ -25,7 +25,7 @@ NAME = "eventsub/subscriptions"
 
 class KeeperTestCase(SynchronousTestCase):
     """
-    A keeper and a Twitch.
+    A reconciler and a Twitch.
     """
 
     def setUp(self) -> None:
@@ -64,22 +64,22 @@ class ConvergenceTests(KeeperTestCase):
             lines,
         )
         self.assertIn("subscriptions: 2 of 2 enabled, 0 being verified; 0 created, 0 deleted, 0 failed", lines)
-        report = self.scene.keeper.report()
+        report = self.scene.reconciler.report()
         self.assertEqual((report.wanted, report.enabled, report.pending, report.broken), (2, 2, 0, 0))
         self.assertEqual((report.created, report.total_cost, report.max_total_cost), (2, 2, 10_000))
-        self.assertIsNone(self.scene.keeper.problem())
+        self.assertIsNone(self.scene.reconciler.problem())
 
     def test_how_it_stands_with_each(self) -> None:
         """
         After a look it is known of each streamer whether events arrive, and if not, why; of nobody else.
         """
         tanuki, mujina = self.scene.streamers("tanuki", "mujina")
-        self.assertIsNone(self.scene.keeper.state(tanuki))
+        self.assertIsNone(self.scene.reconciler.state(tanuki))
         self.scene.start(0.5)
-        self.assertEqual(self.scene.keeper.state(tanuki), (Subscribed.PENDING, "Twitch is verifying the callback"))
+        self.assertEqual(self.scene.reconciler.state(tanuki), (Subscribed.PENDING, "Twitch is verifying the callback"))
         self.scene.let_pass(30.0)
-        self.assertEqual(self.scene.keeper.state(mujina), (Subscribed.ENABLED, ""))
-        self.assertIsNone(self.scene.keeper.state("1"))
+        self.assertEqual(self.scene.reconciler.state(mujina), (Subscribed.ENABLED, ""))
+        self.assertIsNone(self.scene.reconciler.state("1"))
 
     def test_what_is_right_is_left_alone(self) -> None:
         """
@@ -136,14 +136,14 @@ class ConvergenceTests(KeeperTestCase):
         scene.wanted.clear()
         scene.ends = dict.fromkeys((tanuki, mujina), scene.clock.seconds() + 600)
         broken = scene.subscription(mujina, status="notification_failures_exceeded").id
-        scene.keeper.reconcile("reloaded")
+        scene.reconciler.reconcile("reloaded")
         scene.let_pass(300.0)
         self.assertEqual({each.broadcaster_id: each.id for each in scene.find()}, before)
         self.assertNotIn(broken, [each.id for each in scene.find()])
-        self.assertEqual((scene.keeper.report().wanted, scene.keeper.report().enabled), (0, 0))
+        self.assertEqual((scene.reconciler.report().wanted, scene.reconciler.report().enabled), (0, 0))
         scene.wanted[tanuki] = "tanuki"
         scene.gaps.clear()
-        scene.keeper.reconcile("reloaded")
+        scene.reconciler.reconcile("reloaded")
         scene.let_pass(1.0)
         self.assertEqual(scene.gaps, [[tanuki]])
         scene.let_pass(310.0)
@@ -160,7 +160,7 @@ class ConvergenceTests(KeeperTestCase):
         scene.wanted.clear()
         scene.ends[tanuki] = scene.clock.seconds() + 600
         (mujina,) = scene.streamers("mujina")
-        scene.keeper.reconcile("reloaded")
+        scene.reconciler.reconcile("reloaded")
         scene.let_pass(60.0)
         self.assertEqual([each.broadcaster_id for each in scene.find()], [mujina])
 
@@ -185,7 +185,7 @@ class ConvergenceTests(KeeperTestCase):
             before = self.scene.asked("GET")
             self.scene.let_pass(hour * 3600.0 - (self.scene.clock.seconds() - 1_767_322_800.0))
             self.assertEqual(self.scene.asked("GET"), before)
-            next_at = self.scene.keeper.report().next_at
+            next_at = self.scene.reconciler.report().next_at
             assert next_at is not None
             delays.append(next_at - self.scene.clock.seconds())
             self.scene.let_pass(delays[-1])
@@ -200,7 +200,7 @@ class ConvergenceTests(KeeperTestCase):
         self.scene.streamers(*(f"streamer{number}" for number in range(50)))
         lines = self.lines(LogLevel.info, self.scene.start, 60.0)
         self.assertLess(len([line for line in lines if "subscription" in line]), 5)
-        self.assertEqual(self.scene.keeper.report().enabled, 50)
+        self.assertEqual(self.scene.reconciler.report().enabled, 50)
 
 
 class SecretTests(KeeperTestCase):
@@ -240,14 +240,14 @@ class SecretTests(KeeperTestCase):
         scene.streamers("tanuki", "mujina")
         scene.start(30.0)
         scene.secret = "another-secret"
-        self.assertEqual(scene.keeper.secrets(), [b"another-secret", SECRET.encode()])
-        scene.keeper.reconcile("the configuration has changed")
+        self.assertEqual(scene.reconciler.secrets(), [b"another-secret", SECRET.encode()])
+        scene.reconciler.reconcile("the configuration has changed")
         scene.let_pass(0.0)
-        self.assertEqual(scene.keeper.secrets(), [b"another-secret", SECRET.encode()])
+        self.assertEqual(scene.reconciler.secrets(), [b"another-secret", SECRET.encode()])
         scene.let_pass(30.0)
         self.assertEqual({each.secret for each in scene.find()}, {"another-secret"})
         self.assertEqual(scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
-        self.assertEqual((scene.keeper.secrets(), scene.callback.refused), ([b"another-secret"], 0))
+        self.assertEqual((scene.reconciler.secrets(), scene.callback.refused), ([b"another-secret"], 0))
 
     def test_a_new_secret_while_twitch_is_away(self) -> None:
         """
@@ -259,12 +259,12 @@ class SecretTests(KeeperTestCase):
         scene.twitch.faults.plan(NAME, then=Behaviour(status=500))
         for secret in ("second-secret", "third-secret", "second-secret"):
             scene.secret = secret
-            scene.keeper.reconcile("the configuration has changed")
+            scene.reconciler.reconcile("the configuration has changed")
             scene.let_pass(60.0)
-        self.assertEqual(scene.keeper.secrets(), [b"second-secret", b"third-secret", SECRET.encode()])
+        self.assertEqual(scene.reconciler.secrets(), [b"second-secret", b"third-secret", SECRET.encode()])
         scene.twitch.faults.plan(NAME)
         scene.let_pass(600.0)
-        self.assertEqual(scene.keeper.secrets(), [b"second-secret"])
+        self.assertEqual(scene.reconciler.secrets(), [b"second-secret"])
         self.assertEqual({each.secret for each in scene.find()}, {"second-secret"})
 
     def test_a_new_secret_across_a_restart(self) -> None:
@@ -287,7 +287,7 @@ class SecretTests(KeeperTestCase):
         scene.start(30.0)
         scene.callback_url = "https://new.example.net/twitch"
         scene.callback.works = False
-        scene.keeper.reconcile("the configuration has changed")
+        scene.reconciler.reconcile("the configuration has changed")
         scene.let_pass(30.0)
         self.assertEqual(len(scene.find(lambda each: each.callback == CALLBACK and each.status == "enabled")), 1)
         scene.callback.works = True
@@ -306,10 +306,10 @@ class SecretTests(KeeperTestCase):
         scene.restart()
         scene.let_pass(600.0)
         self.assertEqual(scene.find(), before)
-        self.assertIn("the disk is full", scene.keeper.problem() or "")
+        self.assertIn("the disk is full", scene.reconciler.problem() or "")
         scene.last_known.broken = None
         scene.let_pass(600.0)
-        self.assertEqual((scene.find(), scene.keeper.problem()), (before, None))
+        self.assertEqual((scene.find(), scene.reconciler.problem()), (before, None))
 
     def test_the_journal_goes_away_during_a_round(self) -> None:
         """
@@ -321,7 +321,7 @@ class SecretTests(KeeperTestCase):
         scene.start(1.0)
         scene.last_known.broken = "the disk is full"
         scene.let_pass(60.0)
-        self.assertIn("the disk is full", scene.keeper.problem() or "")
+        self.assertIn("the disk is full", scene.reconciler.problem() or "")
         scene.last_known.broken = None
         scene.let_pass(300.0)
         scene.restart()
@@ -341,13 +341,13 @@ class TroubleTests(KeeperTestCase):
         self.scene.streamers("tanuki")
         self.scene.twitch.faults.plan(NAME, then=Behaviour(status=500))
         self.scene.start(1800.0)
-        self.assertIn("answered 500", self.scene.keeper.problem() or "")
-        self.assertIn("answered 500", self.scene.keeper.report().last_error or "")
+        self.assertIn("answered 500", self.scene.reconciler.problem() or "")
+        self.assertIn("answered 500", self.scene.reconciler.report().last_error or "")
         self.assertTrue(5 < self.scene.asked("GET") < 20, self.scene.asked("GET"))
         self.scene.twitch.faults.plan(NAME)
         self.scene.let_pass(360.0)
         self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
-        self.assertIsNone(self.scene.keeper.problem())
+        self.assertIsNone(self.scene.reconciler.problem())
 
     def test_twitch_is_away_for_an_hour(self) -> None:
         """
@@ -363,13 +363,13 @@ class TroubleTests(KeeperTestCase):
             scene.twitch.faults.usually = away
             scene.change(kept[tanuki].id, status="notification_failures_exceeded")
             (kitsune,) = scene.streamers("kitsune")
-            scene.keeper.reconcile("somebody is wanted")
+            scene.reconciler.reconcile("somebody is wanted")
             scene.let_pass(3600.0)
-            self.assertIsNotNone(scene.keeper.problem())
+            self.assertIsNotNone(scene.reconciler.problem())
             scene.twitch.faults.usually = Behaviour()
             scene.let_pass(360.0)
             self.assertEqual(scene.statuses(), dict.fromkeys(("tanuki", "mujina", "kitsune"), ENABLED))
-            self.assertIsNone(scene.keeper.problem())
+            self.assertIsNone(scene.reconciler.problem())
             now = {each.broadcaster_id: each for each in scene.find()}
             self.assertEqual(
                 {each: now[each] for each in kept if each != tanuki},
@@ -377,7 +377,7 @@ class TroubleTests(KeeperTestCase):
             )
             self.assertEqual({each for gap in scene.gaps for each in gap}, {tanuki, kitsune})
             scene.wanted.pop(kitsune)
-            scene.keeper.reconcile("somebody is not wanted any more")
+            scene.reconciler.reconcile("somebody is not wanted any more")
             scene.let_pass(60.0)
             kept = {each.broadcaster_id: each for each in scene.find()}
 
@@ -389,7 +389,7 @@ class TroubleTests(KeeperTestCase):
         self.scene.twitch.faults.plan(NAME, Behaviour(), Behaviour(status=500))
         self.scene.start(30.0)
         self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
-        self.assertEqual(self.scene.keeper.report().failed, 1)
+        self.assertEqual(self.scene.reconciler.report().failed, 1)
 
     def test_an_answer_that_is_lost(self) -> None:
         """
@@ -456,7 +456,7 @@ class TroubleTests(KeeperTestCase):
             scene.let_pass(2.0)
         self.assertLess(scene.asked("GET") - before, 30)
         scene.let_pass(120.0)
-        self.assertEqual(scene.keeper.report().enabled, 60)
+        self.assertEqual(scene.reconciler.report().enabled, 60)
 
     def test_a_list_that_is_behind(self) -> None:
         """
@@ -468,7 +468,9 @@ class TroubleTests(KeeperTestCase):
         (made,) = scene.find()
         with self.hidden_once(made.id):
             scene.let_pass(6.0)
-        self.assertEqual((scene.asked("GET"), scene.keeper.report().pending, scene.keeper.problem()), (2, 1, None))
+        self.assertEqual(
+            (scene.asked("GET"), scene.reconciler.report().pending, scene.reconciler.problem()), (2, 1, None)
+        )
         scene.let_pass(60.0)
         self.assertEqual((scene.asked("POST"), scene.statuses()), (1, {"tanuki": ENABLED}))
 
@@ -487,14 +489,14 @@ class TroubleTests(KeeperTestCase):
                 (old,) = scene.find()
                 if under_way:
                     scene.twitch.faults.plan(NAME, Behaviour(delay=3.0))
-                    scene.keeper.reconcile("somebody asks")
+                    scene.reconciler.reconcile("somebody asks")
                     scene.let_pass(1.0)
                 scene.tell_of_the_end(old, "authorization_revoked")
                 scene.let_pass(20.0)
                 (new,) = scene.find()
                 self.assertEqual((new.id != old.id, new.status, scene.asked("POST")), (True, "enabled", 2))
                 self.assertEqual([each for told in scene.gaps for each in told][-1:], [tanuki])
-                self.assertEqual(scene.keeper.report().broken, 0)
+                self.assertEqual(scene.reconciler.report().broken, 0)
 
     def test_a_revocation_right_after_the_creation(self) -> None:
         """
@@ -507,7 +509,7 @@ class TroubleTests(KeeperTestCase):
         scene.tell_of_the_end(made, "user_removed")
         with self.hidden_once(made.id):
             scene.let_pass(6.0)
-        self.assertEqual((scene.keeper.report().pending, scene.keeper.report().broken), (0, 1))
+        self.assertEqual((scene.reconciler.report().pending, scene.reconciler.report().broken), (0, 1))
         scene.let_pass(70.0)
         self.assertEqual((scene.asked("POST"), scene.statuses()), (2, {"tanuki": ENABLED}))
 
@@ -522,7 +524,7 @@ class TroubleTests(KeeperTestCase):
             scene.tell_of_the_end(each, "notification_failures_exceeded")
             scene.let_pass(61.0)
         scene.let_pass(120.0)
-        self.assertEqual((scene.asked("POST"), scene.keeper.report().enabled), (16, 8))
+        self.assertEqual((scene.asked("POST"), scene.reconciler.report().enabled), (16, 8))
 
     def test_what_was_deleted_is_not_adopted(self) -> None:
         """
@@ -553,7 +555,7 @@ class TroubleTests(KeeperTestCase):
         """
         self.scene.start(30.0)
         before = self.scene.asked("GET")
-        self.scene.keeper.revoked(
+        self.scene.reconciler.revoked(
             Revocation(subscription_id="x", type="channel.update", status="user_removed", broadcaster_id="1")
         )
         self.scene.let_pass(60.0)
@@ -569,11 +571,11 @@ class TroubleTests(KeeperTestCase):
         scene.start(4 * 3600.0)
         self.assertTrue(6 <= scene.asked("POST") <= 10, scene.asked("POST"))
         self.assertEqual(len(scene.find()), 1)
-        self.assertIn("1 of 1 streamers have no working subscription", scene.keeper.problem() or "")
+        self.assertIn("1 of 1 streamers have no working subscription", scene.reconciler.problem() or "")
         scene.callback.works = True
-        scene.keeper.reconcile("somebody asks")
+        scene.reconciler.reconcile("somebody asks")
         scene.let_pass(2 * 3600.0)
-        self.assertEqual((scene.statuses(), scene.keeper.problem()), ({"tanuki": ENABLED}, None))
+        self.assertEqual((scene.statuses(), scene.reconciler.problem()), ({"tanuki": ENABLED}, None))
 
     def test_a_verification_that_never_ends(self) -> None:
         """
@@ -584,7 +586,7 @@ class TroubleTests(KeeperTestCase):
         scene.callback.hangs, scene.twitch.eventsub.timeout = True, 86400.0
         scene.start(590.0)
         (stuck,) = scene.find()
-        self.assertEqual((scene.asked("POST"), scene.keeper.report().pending), (1, 1))
+        self.assertEqual((scene.asked("POST"), scene.reconciler.report().pending), (1, 1))
         scene.let_pass(700.0)
         self.assertEqual(scene.asked("POST"), 2)
         self.assertNotIn(stuck.id, [each.id for each in scene.find()])
@@ -659,7 +661,7 @@ class TroubleTests(KeeperTestCase):
         (said,) = [line for line in errors if "tanuki" in line]
         self.assertIn("other0.example.net, other1.example.net, other2.example.net", said)
         self.assertEqual((scene.statuses(), len(scene.find())), ({"mujina": ENABLED}, 4))
-        self.assertIn("1 of 2", scene.keeper.problem() or "")
+        self.assertIn("1 of 2", scene.reconciler.problem() or "")
 
     def test_one_of_three_is_ours_to_free(self) -> None:
         """
@@ -721,7 +723,7 @@ class TroubleTests(KeeperTestCase):
         warnings = self.lines(LogLevel.warn, scene.stop)
         self.assertEqual(warnings, [])
         asked = len(scene.twitch.requests)
-        scene.keeper.reconcile("too late")
+        scene.reconciler.reconcile("too late")
         scene.let_pass(7200.0)
         self.assertEqual(len(scene.twitch.requests), asked)
 
@@ -747,7 +749,7 @@ class TroubleTests(KeeperTestCase):
         errors = self.lines(LogLevel.error, scene.start, 30.0)
         self.assertEqual(scene.statuses(), {"tanuki": ENABLED})
         self.assertEqual(len([line for line in errors if "cost exceeded" in line]), 1, errors)
-        self.assertEqual(scene.keeper.report().broken, 1)
+        self.assertEqual(scene.reconciler.report().broken, 1)
 
 
 class PaceTests(KeeperTestCase):
@@ -772,7 +774,7 @@ class PaceTests(KeeperTestCase):
         self.assertGreaterEqual(scene.twitch.bucket.taken, 0.95 * given)
         scene.let_pass(120.0)
         self.assertEqual(scene.twitch.bucket.refused, 0)
-        self.assertEqual((scene.keeper.report().enabled, scene.asked("POST")), (many, many))
+        self.assertEqual((scene.reconciler.report().enabled, scene.asked("POST")), (many, many))
 
     def test_others_with_the_same_client_id(self) -> None:
         """
@@ -782,7 +784,7 @@ class PaceTests(KeeperTestCase):
         scene.streamers(*(f"streamer{number}" for number in range(100)))
         scene.twitch.bucket.empty()
         scene.start(120.0)
-        self.assertEqual((scene.keeper.report().enabled, scene.asked("POST") < 150), (100, True))
+        self.assertEqual((scene.reconciler.report().enabled, scene.asked("POST") < 150), (100, True))
 
 
 class GapTests(KeeperTestCase):

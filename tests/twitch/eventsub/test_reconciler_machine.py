@@ -64,7 +64,7 @@ class KeeperMachine(RuleBasedStateMachine):
         Somebody is added to the configuration.
         """
         self.scene.wanted[self.ids[login]] = login
-        self.scene.keeper.reconcile("the configuration has changed")
+        self.scene.reconciler.reconcile("the configuration has changed")
 
     @rule(login=PEOPLE)
     def want_no_longer(self, login: str) -> None:
@@ -72,7 +72,7 @@ class KeeperMachine(RuleBasedStateMachine):
         Somebody is removed from the configuration.
         """
         self.scene.wanted.pop(self.ids[login], None)
-        self.scene.keeper.reconcile("the configuration has changed")
+        self.scene.reconciler.reconcile("the configuration has changed")
 
     @rule(login=PEOPLE, status=st.sampled_from(STATUSES), number=st.integers(1, 3))
     def somebody_else_subscribes(self, login: str, status: str, number: int) -> None:
@@ -133,7 +133,7 @@ class KeeperMachine(RuleBasedStateMachine):
         In the configuration.
         """
         self.scene.secret = secret
-        self.scene.keeper.reconcile("the configuration has changed")
+        self.scene.reconciler.reconcile("the configuration has changed")
 
     @rule(callback=st.sampled_from(CALLBACKS))
     def change_the_callback(self, callback: str) -> None:
@@ -141,7 +141,7 @@ class KeeperMachine(RuleBasedStateMachine):
         In the configuration.
         """
         self.scene.callback_url = callback
-        self.scene.keeper.reconcile("the configuration has changed")
+        self.scene.reconciler.reconcile("the configuration has changed")
 
     @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=4), ever=st.sampled_from([None, *FAULTS[:6]]))
     def twitch_is_in_trouble(self, faults: list[Behaviour], ever: Behaviour | None) -> None:
@@ -184,7 +184,7 @@ class KeeperMachine(RuleBasedStateMachine):
         At any moment.
         """
         self.scene.stop()
-        self.scene.callback.keeper = None
+        self.scene.callback.reconciler = None
         self.scene.let_pass(down_for)
         self.scene.new_process()
         self.scene.start()
@@ -223,16 +223,16 @@ class KeeperMachine(RuleBasedStateMachine):
         found = [(each.broadcaster_id, each.callback, each.status, each.secret) for each in ours]
         assert sorted(found) == sorted(wanted), (found, wanted)
         self.others_are_never_touched()
-        assert scene.keeper.secrets() == [scene.secret.encode()]
-        assert scene.keeper.problem() is None
-        report = scene.keeper.report()
+        assert scene.reconciler.secrets() == [scene.secret.encode()]
+        assert scene.reconciler.problem() is None
+        report = scene.reconciler.report()
         assert (report.enabled, report.pending, report.broken) == (len(wanted), 0, 0), report
         assert set(kept) >= {each.id for each in ours}
         before = scene.asked("POST"), scene.asked("DELETE")
         scene.let_pass(2 * 3600.0)
         assert (scene.asked("POST"), scene.asked("DELETE")) == before
         scene.stop()
-        assert scene.callback.keeper is not None
+        assert scene.callback.reconciler is not None
         self.directory.cleanup()
 
 

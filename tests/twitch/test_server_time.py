@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.twitch.api.server_time`.
+Tests for :mod:`itsjustintv.twitch.server_time`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.twitch.api.server_time import TwitchTime, dated
+from itsjustintv.twitch.server_time import TwitchTime, dated
 
 NOON = 1_800_000_000.0
 DAY = 86400.0
@@ -57,7 +57,7 @@ class TwitchTimeTests(SynchronousTestCase):
         self.lines: list[tuple[str, str]] = []
 
         def observe(event: LogEvent) -> None:
-            if event["log_namespace"] == "itsjustintv.twitch.api.server_time.TwitchTime":
+            if event["log_namespace"] == "itsjustintv.twitch.server_time.TwitchTime":
                 self.lines.append((event["log_level"].name, formatEvent(event)))
 
         globalLogPublisher.addObserver(observe)
@@ -68,7 +68,7 @@ class TwitchTimeTests(SynchronousTestCase):
         Let Twitch answer; its clock differs from the steady one.
         """
         date = formatdate(self.steady.seconds() + theirs, usegmt=True)
-        self.time.heard(Headers({"Date": [date]}))
+        self.time.learn(Headers({"Date": [date]}))
 
     def test_nothing_is_known_at_first(self) -> None:
         """
@@ -90,7 +90,7 @@ class TwitchTimeTests(SynchronousTestCase):
         """
         self.answer(30 * DAY)
         self.answer(30 * DAY)
-        told = "this machine's clock is 30 days behind twitch's: every message of twitch is refused; set it"
+        told = "this machine's clock is 30 days behind Twitch's: every message from Twitch is refused; set it"
         [(level, line)] = self.lines
         self.assertEqual(level, "error")
         self.assertTrue(line.startswith(told), line)
@@ -99,7 +99,7 @@ class TwitchTimeTests(SynchronousTestCase):
         self.off = 30 * DAY
         self.assertIsNone(self.time.problem())
         self.time.look()
-        self.assertEqual(self.lines[1:], [("info", "this machine's clock agrees with twitch's again")])
+        self.assertEqual(self.lines[1:], [("info", "this machine's clock agrees with Twitch's again")])
 
     def test_a_clock_that_is_set_wrong_later(self) -> None:
         """
@@ -110,4 +110,4 @@ class TwitchTimeTests(SynchronousTestCase):
         self.time.look()
         [(level, line)] = self.lines
         self.assertEqual(level, "warn")
-        self.assertIn("5 min ahead of twitch's: messages are refused from 10 min on", line)
+        self.assertIn("5 min ahead of Twitch's: beyond 10 min messages from Twitch are refused", line)

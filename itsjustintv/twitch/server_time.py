@@ -1,5 +1,5 @@
 """
-What time it is at Twitch: every answer has a ``Date`` (RFC 9110, section 6.6.1).
+Twitch's time, from the ``Date`` of its answers (RFC 9110, section 6.6.1), and how far this machine's clock is off.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from itsjustintv.twitch.eventsub.messages import WINDOW
 
 __all__ = ["ADVICE", "FAR_OFF", "TwitchTime", "dated"]
 
-#: Seconds by which the clock may differ without harm. Twitch dates messages, and those that seem to be ten minutes old
-#: are refused; receivers of Standard Webhooks refuse what seems to be five minutes old.
+#: Seconds by which the clock may be off without harm. Messages of Twitch that seem ten minutes old are refused;
+#: receivers of Standard Webhooks refuse what seems five minutes old.
 FAR_OFF = 120.0
 
-#: What to do about a clock that is wrong.
+#: What to do about a wrong clock.
 ADVICE = "set it and keep it set with NTP (timedatectl, chronyc tracking)"
 
 
 def dated(headers: Headers) -> float | None:
     """
-    When an answer was made, in seconds since the epoch, in the middle of the second that it names; ``None`` if it does
-    not say, or comes from a cache.
+    The time of an answer, in seconds since the epoch, in the middle of the second that it names; ``None`` without a
+    ``Date``, or when it comes from a cache.
     """
     [date, *_] = headers.getRawHeaders("Date") or [""]
     if headers.hasHeader("Age"):
@@ -42,10 +42,10 @@ def dated(headers: Headers) -> float | None:
 @define(eq=False)
 class TwitchTime:
     """
-    Compares the clock of this machine with Twitch's, from the last answer on, and says so when they part.
+    Compares this machine's clock with Twitch's, and logs when they begin to differ and when they agree again.
 
-    :ivar clock: the steady one, by which Twitch's goes on between two answers, so that a clock that is set right is
-        right at once.
+    :ivar clock: the monotonic one, which continues Twitch's time between two answers, so that a correction of this
+        machine's clock counts at once.
     :ivar wall: the clock of this machine.
     """
 
@@ -56,9 +56,9 @@ class TwitchTime:
 
     log = Logger()
 
-    def heard(self, headers: Headers) -> None:
+    def learn(self, headers: Headers) -> None:
         """
-        Learn from an answer that has just come.
+        Learn from the headers of an answer that has just arrived.
         """
         theirs = dated(headers)
         if theirs is not None:
@@ -74,8 +74,7 @@ class TwitchTime:
 
     def now(self) -> float:
         """
-        What time it is at Twitch, in seconds since the epoch, for comparison with what it dates; before the first
-        answer, what time it is here.
+        Twitch's time, in seconds since the epoch; before the first answer, this machine's.
         """
         return self._wall() if self._difference is None else self._clock.seconds() + self._difference
 
@@ -86,11 +85,11 @@ class TwitchTime:
         ahead = self.ahead()
         if ahead is None or abs(ahead) <= FAR_OFF:
             return None
-        return f"this machine's clock is {_rough(ahead)} {_direction(ahead)} twitch's: {_consequence(ahead)}; {ADVICE}"
+        return f"this machine's clock is {_rough(ahead)} {_direction(ahead)} Twitch's: {_consequence(ahead)}; {ADVICE}"
 
     def look(self) -> None:
         """
-        Say when the clocks have parted, and when they agree again.
+        Log a change between agreeing and differing.
         """
         ahead = self.ahead()
         if ahead is None or (abs(ahead) > FAR_OFF) == self._far:
@@ -99,19 +98,19 @@ class TwitchTime:
         if self._far:
             self.log.emit(
                 LogLevel.error if abs(ahead) > WINDOW else LogLevel.warn,
-                "this machine's clock is {off} {direction} twitch's: {consequence}; {advice}",
+                "this machine's clock is {off} {direction} Twitch's: {consequence}; {advice}",
                 off=_rough(ahead),
                 direction=_direction(ahead),
                 consequence=_consequence(ahead),
                 advice=ADVICE,
             )
         else:
-            self.log.info("this machine's clock agrees with twitch's again")
+            self.log.info("this machine's clock agrees with Twitch's again")
 
 
 def _rough(ahead: float) -> Seconds:
     """
-    A difference without the half second, and the time of the answer's way, by which it is uncertain.
+    A difference without the fraction by which it is uncertain.
     """
     off = abs(ahead)
     return Seconds(round(off) if off < WINDOW else 60 * round(off / 60))
@@ -123,5 +122,5 @@ def _direction(ahead: float) -> str:
 
 def _consequence(ahead: float) -> str:
     if abs(ahead) > WINDOW:
-        return "every message of twitch is refused"
-    return f"messages are refused from {duration(WINDOW)} on, and receivers may refuse deliveries sooner"
+        return "every message from Twitch is refused"
+    return f"beyond {duration(WINDOW)} messages from Twitch are refused, and receivers may refuse deliveries sooner"
