@@ -533,8 +533,8 @@ class Presence:
     """
     What is known of a streamer at this moment. An absent text is empty.
 
-    :ivar live: ``None`` while it is not known.
-    :ivar viewers: ``None`` while nobody has counted.
+    :ivar live: ``None`` while unknown.
+    :ivar viewers: ``None`` while unknown.
     :ivar started_at: RFC 3339 as Twitch wrote it.
     :ivar pictured: whether there is a profile image.
     """

@@ -93,7 +93,7 @@ class SampleSender:
             started_at=rfc3339(now),
             received_at=now,
         )
-        title = "A test notification of itsjustintv: nobody went live"
+        title = "A test notification from itsjustintv, not a live broadcast"
         enrichment = Enrichment(stream=StreamDetails(title=title, game_name="Just Chatting", language="en"), tags=())
         notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=now, test=True)
         return Delivery(

@@ -73,12 +73,12 @@ class ReceiveTests(BoxCase):
         """
         port = free_port()
         terminal = self.command("receive", "--port", str(port), *arguments)
-        await terminal.answer(f"http://127.0.0.1:{port} takes deliveries", "")
+        await terminal.answer(f"at any path of http://127.0.0.1:{port}", "")
         return terminal, port
 
     def test_genuine_and_forged(self) -> Deferred[None]:
         """
-        What is signed with the secret, in either way, is said to be genuine and answered 200; what is not, or in no
+        What is signed with the secret, in either way, is shown as valid and answered 200; what is not, or in no
         way, is answered 401, and counts at the end.
         """
 
@@ -99,13 +99,13 @@ class ReceiveTests(BoxCase):
             self.assertEqual(await terminal.ended(), 1, terminal.seen)
             for text in (
                 "stream.online: Tanuki, Pottery",
-                "signature: hub: genuine",
-                "signature: standard: genuine",
-                "seen before",
+                "signature: hub: valid",
+                "signature: standard: valid",
+                "received before",
                 "X-Hub-Signature-256 is wrong",
                 "2 bytes, not a JSON object",
                 "neither X-Hub-Signature-256 nor webhook-signature is there",
-                "4 received, 2 refused",
+                "4 received, 2 rejected",
             ):
                 self.assertIn(text, terminal.seen)
 
@@ -122,7 +122,7 @@ class ReceiveTests(BoxCase):
             self.assertEqual([(each.status, each.retry_after) for each in answers], [(429, "7"), (200, "")])
             await terminal.answer("answered 200", "\x03")
             self.assertEqual(await terminal.ended(), 0, terminal.seen)
-            self.assertIn("2 received, 0 refused", terminal.seen)
+            self.assertIn("2 received, 0 rejected", terminal.seen)
 
         return Deferred.fromCoroutine(scenario())
 
