@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.dedup import SeenEvents
-from itsjustintv.destinations.webhook import build
+from itsjustintv.destinations.webhook import build_payload
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Picture, State, StreamDetails, Streamer
@@ -128,7 +128,7 @@ class PipelineTests(SynchronousTestCase):
         Render for a webhook, and remember for which.
         """
         self.rendered.append(destination)
-        return build(notice)
+        return build_payload(notice)
 
     def accept(self, event: Event) -> Acceptance:
         """

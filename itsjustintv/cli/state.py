@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from itsjustintv.cli.console import config_option, errors, examples, load_config, tell
-from itsjustintv.destinations.webhook import embed
+from itsjustintv.destinations.webhook import embed_picture
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count
@@ -40,7 +40,7 @@ def export(config: str | None, directory: Path) -> None:
     with errors():
         journal = open_storage(found.storage).offline(time.time)
         make_private(directory)
-        written = journal.export(Routes.of(found).destination, embed)
+        written = journal.export(Routes.of(found).destination, embed_picture)
         written.write(directory)
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]
     for problem in problems:

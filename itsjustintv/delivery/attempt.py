@@ -89,11 +89,11 @@ class AttemptRunner:
         if submitted is None and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
             return Due(delivery.next_attempt_at, delivery.id)
         retry = self._policy()
-        if retry_policy.too_old(retry, delivery.accepted_at, self._clock.seconds()):
+        if retry_policy.is_too_old(retry, delivery.accepted_at, self._clock.seconds()):
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
         attempt = await self._send(delivery, destination)
-        lane.pause_until(self._clock.seconds() + retry_policy.pause(attempt))
-        decision = retry_policy.after(
+        lane.pause_until(self._clock.seconds() + retry_policy.pause_after(attempt))
+        decision = retry_policy.decide_next(
             attempt,
             delivery.attempts + 1,
             accepted_at=delivery.accepted_at,

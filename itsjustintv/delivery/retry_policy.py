@@ -12,7 +12,7 @@ from itsjustintv.config.sections import Retry
 from itsjustintv.model import Attempt, State
 from itsjustintv.support.backoff import exponential, varied
 
-__all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "after", "delay", "pause", "too_old"]
+__all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "decide_next", "delay", "is_too_old", "pause_after"]
 
 #: Why a delivery ended: stable words for the journal, logs and metrics.
 EXHAUSTED = "exhausted"
@@ -62,7 +62,7 @@ def delay(retry: Retry, attempts: int, random: Callable[[], float]) -> float:
     return varied(seconds, retry.jitter, random)
 
 
-def pause(attempt: Attempt) -> float:
+def pause_after(attempt: Attempt) -> float:
     """
     For how many seconds the whole destination gets no attempt after this one; at most an hour.
     """
@@ -71,14 +71,14 @@ def pause(attempt: Attempt) -> float:
     return min(attempt.retry_after, _LONGEST_PAUSE)
 
 
-def too_old(retry: Retry, accepted_at: float, now: float) -> bool:
+def is_too_old(retry: Retry, accepted_at: float, now: float) -> bool:
     """
     Whether an event is no longer news.
     """
     return now - accepted_at >= retry.max_age
 
 
-def after(
+def decide_next(
     attempt: Attempt, attempts: int, *, accepted_at: float, now: float, retry: Retry, random: Callable[[], float]
 ) -> Next:
     """
@@ -103,12 +103,12 @@ def after(
         wait = max(wait, _LEAST_DELAY)
     least = wait / 2
     if attempt.retry_after is not None:
-        asked = pause(attempt)
+        asked = pause_after(attempt)
         wait = asked if attempts <= _TRUSTED else max(wait, asked)
         least = asked if attempts <= _TRUSTED else max(least, asked)
     left = accepted_at + retry.max_age - now - min(_MARGIN, retry.max_age / 100)
     if left < wait and left >= least:
         wait = left
-    if too_old(retry, accepted_at, now + wait):
+    if is_too_old(retry, accepted_at, now + wait):
         return Next(state=State.EXPIRED, reason=TOO_OLD)
     return Next(state=State.PENDING, reason=attempt.reason, at=now + wait)

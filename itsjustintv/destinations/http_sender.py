@@ -19,7 +19,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.destinations import open_destination
-from itsjustintv.destinations.response import broken, failed, found_broken, timed_out
+from itsjustintv.destinations.response import classify_broken, classify_failure, classify_timeout, find_broken
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_client import Response, one_line, read_beginning
@@ -106,7 +106,7 @@ class HttpSender:
             if exchange.status is None and not exchange.expired:
                 raise
         except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
-            exchange.result = failed(Failure(), destination.name)
+            exchange.result = classify_failure(Failure(), destination.name)
         finally:
             if deadline.active():
                 deadline.cancel()
@@ -114,12 +114,12 @@ class HttpSender:
         answer = exchange.answer()
         by_status = None if answer is None else adapter.interpret(answer, self._wall())
         if exchange.broken is not None:
-            exchange.result = broken(exchange.broken, destination.name, late, by_status)
+            exchange.result = classify_broken(exchange.broken, destination.name, late, by_status)
         elif by_status is not None:
             exchange.result = by_status
         elif late is not None:
             # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
-            exchange.result = timed_out(late, destination.name)
+            exchange.result = classify_timeout(late, destination.name)
         return self._record(exchange, destination, started_at)
 
     async def _exchange(
@@ -143,7 +143,7 @@ class HttpSender:
             try:
                 exchange.response = await self._agent.request(method, url, headers, _Bytes(request.body))
             except Exception:
-                broken = found_broken(Failure())
+                broken = find_broken(Failure())
                 # The receiver closed a connection that had been idle as the request was written: another one is taken.
                 if broken is not None and broken.fault is Fault.STALE:
                     continue

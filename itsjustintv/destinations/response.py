@@ -20,7 +20,15 @@ from itsjustintv.model import Result
 from itsjustintv.support.durations import duration
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 
-__all__ = ["RESET", "TIMEOUT", "answered", "broken", "failed", "found_broken", "timed_out"]
+__all__ = [
+    "RESET",
+    "TIMEOUT",
+    "classify_broken",
+    "classify_failure",
+    "classify_status",
+    "classify_timeout",
+    "find_broken",
+]
 
 #: The reason of an attempt that hit its deadline.
 TIMEOUT = "timeout"
@@ -29,7 +37,7 @@ TIMEOUT = "timeout"
 RESET = "reset"
 
 
-def answered(status: int, destination: str, retry_after: float | None = None) -> Result:
+def classify_status(status: int, destination: str, retry_after: float | None = None) -> Result:
     """
     Classify an answer by its status: 2xx is success and nothing else is; 410 is final.
 
@@ -43,7 +51,7 @@ def answered(status: int, destination: str, retry_after: float | None = None) ->
     return Result(reason, detail, retry_after, final=status == http.GONE)
 
 
-def broken(
+def classify_broken(
     answer: BrokenAnswer, destination: str, timeout: float | None = None, by_status: Result | None = None
 ) -> Result:
     """
@@ -69,14 +77,14 @@ def broken(
     return Result("error", f"{destination} {_WITHOUT_STATUS.get(fault, _WITHOUT_STATUS[Fault.NOT_HTTP])}")
 
 
-def found_broken(failure: Failure) -> BrokenAnswer | None:
+def find_broken(failure: Failure) -> BrokenAnswer | None:
     """
     The part of an answer that arrived, if its being broken is why a request failed.
     """
     return next((cause for cause in _causes(failure) if isinstance(cause, BrokenAnswer)), None)
 
 
-def timed_out(timeout: float, destination: str) -> Result:
+def classify_timeout(timeout: float, destination: str) -> Result:
     """
     Classify an attempt that got no answer before its deadline.
     """
@@ -85,7 +93,7 @@ def timed_out(timeout: float, destination: str) -> Result:
     )
 
 
-def failed(failure: Failure, destination: str) -> Result:
+def classify_failure(failure: Failure, destination: str) -> Result:
     """
     Classify a request that got no answer.
     """

@@ -14,13 +14,13 @@ from attrs import frozen
 from zope.interface import implementer
 
 from itsjustintv import __version__
-from itsjustintv.destinations.response import answered
+from itsjustintv.destinations.response import classify_status
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Delivery, Destination, Enrichment, Notice, OutgoingRequest, Picture, Result, rfc3339
 from itsjustintv.support.http_client import Response, header_values, retry_after
 from itsjustintv.support.signatures import SIGNERS, Signable
 
-__all__ = ["Webhook", "build", "embed"]
+__all__ = ["Webhook", "build_payload", "embed_picture"]
 
 #: The tags by which the original knows a language.
 _LANGUAGES = {
@@ -56,7 +56,7 @@ class Webhook:
     _destination: Destination
 
     def render(self, notice: Notice) -> bytes:
-        return build(notice)
+        return build_payload(notice)
 
     def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
         """
@@ -66,7 +66,7 @@ class Webhook:
         would cost.
         """
         destination = self._destination
-        body = delivery.body if delivery.picture is None else embed(delivery.body, delivery.picture)
+        body = delivery.body if delivery.picture is None else embed_picture(delivery.body, delivery.picture)
         signable = Signable(
             secret=destination.secret,
             header=destination.header,
@@ -86,12 +86,12 @@ class Webhook:
         Go by the status alone: 2xx is success, 410 is final, anything else is tried again.
         """
         wait = retry_after(header_values(response.headers, b"Retry-After"), now)
-        return answered(response.status, self._destination.name, wait)
+        return classify_status(response.status, self._destination.name, wait)
 
 
-def build(notice: Notice) -> bytes:
+def build_payload(notice: Notice) -> bytes:
     """
-    Render the payload, without the bytes of its picture (see :func:`embed`).
+    Render the payload, without the bytes of its picture (see :func:`embed_picture`).
 
     The same notice gives the same bytes. Half a surrogate pair, which is no Unicode text, becomes U+FFFD.
     """
@@ -135,12 +135,12 @@ def build(notice: Notice) -> bytes:
         return orjson.dumps(_cleaned(content))
 
 
-def embed(body: bytes, picture: bytes) -> bytes:
+def embed_picture(body: bytes, picture: bytes) -> bytes:
     """
     Put a picture's bytes into a payload, as base64 in ``image.data``. The same arguments give the same bytes, so that
     every attempt sends the same payload.
 
-    :param body: as :func:`build` made it. One that has no ``image`` stays as it is.
+    :param body: as :func:`build_payload` made it. One that has no ``image`` stays as it is.
     """
     content = orjson.loads(body)
     if "image" not in content:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.delivery.retry_policy import Next, after, delay, pause, too_old
+from itsjustintv.delivery.retry_policy import Next, decide_next, delay, is_too_old, pause_after
 from itsjustintv.model import Attempt, State
 
 RETRY = Retry()
@@ -35,7 +35,7 @@ def decide(attempt: Attempt, attempts: int, age: float = 0.0, retry: Retry = PLA
     """
     Decide about a delivery of some age.
     """
-    return after(attempt, attempts, accepted_at=NOW - age, now=NOW, retry=retry, random=middle)
+    return decide_next(attempt, attempts, accepted_at=NOW - age, now=NOW, retry=retry, random=middle)
 
 
 class DelayTests(SynchronousTestCase):
@@ -122,7 +122,7 @@ class AfterTests(SynchronousTestCase):
         for seed in range(100):
             random, now, made = Random(seed), NOW, [NOW]
             while (
-                at := after(FAILED, len(made), accepted_at=NOW, now=now, retry=RETRY, random=random.random).at
+                at := decide_next(FAILED, len(made), accepted_at=NOW, now=now, retry=RETRY, random=random.random).at
             ) is not None:
                 self.assertLessEqual(at - now, 1800 * 1.2)
                 now = at
@@ -193,7 +193,7 @@ class AfterTests(SynchronousTestCase):
         """
         A failure is either pending with a time that is neither past nor too late, or at an end with a reason.
         """
-        decision = after(
+        decision = decide_next(
             evolve(FAILED, retry_after=asked, final=final),
             attempts,
             accepted_at=NOW - age,
@@ -204,7 +204,7 @@ class AfterTests(SynchronousTestCase):
         if decision.state is State.PENDING:
             assert decision.at is not None
             self.assertGreaterEqual(decision.at, NOW)
-            self.assertFalse(too_old(RETRY, NOW - age, decision.at))
+            self.assertFalse(is_too_old(RETRY, NOW - age, decision.at))
         else:
             self.assertIsNone(decision.at)
             self.assertIn(decision.state, (State.DEAD, State.EXPIRED))
@@ -220,12 +220,12 @@ class PauseTests(SynchronousTestCase):
         """
         A failure with Retry-After pauses its destination, for an hour at most.
         """
-        self.assertEqual(pause(FAILED), 0)
-        self.assertEqual(pause(evolve(FAILED, retry_after=7.5)), 7.5)
-        self.assertEqual(pause(evolve(FAILED, retry_after=1e9)), 3600)
+        self.assertEqual(pause_after(FAILED), 0)
+        self.assertEqual(pause_after(evolve(FAILED, retry_after=7.5)), 7.5)
+        self.assertEqual(pause_after(evolve(FAILED, retry_after=1e9)), 3600)
 
     def test_success_pauses_nothing(self) -> None:
         """
         An answer that takes a delivery does not hold back the next one.
         """
-        self.assertEqual(pause(evolve(DELIVERED, retry_after=60.0)), 0)
+        self.assertEqual(pause_after(evolve(DELIVERED, retry_after=60.0)), 0)

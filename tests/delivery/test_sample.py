@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.delivery.sample import SampleRefused, SampleSender
-from itsjustintv.destinations.webhook import build
+from itsjustintv.destinations.webhook import build_payload
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
 from tests.journal.values import attempt
 
@@ -27,7 +27,7 @@ class RehearsalTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.sent: list[tuple[Delivery, Destination, Deferred[Attempt]]] = []
         self.rehearsal = SampleSender(
-            self.send, lambda notice, _: build(notice), self.resolve, lambda: [TANUKI], lambda: "abc", Clock()
+            self.send, lambda notice, _: build_payload(notice), self.resolve, lambda: [TANUKI], lambda: "abc", Clock()
         )
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:

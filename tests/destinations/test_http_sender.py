@@ -33,8 +33,8 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv import __version__
 from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.destinations.response import answered
-from itsjustintv.destinations.webhook import embed
+from itsjustintv.destinations.response import classify_status
+from itsjustintv.destinations.webhook import embed_picture
 from itsjustintv.model import Attempt, Delivery, Destination, State
 
 NOW = 1_700_000_000.25
@@ -192,7 +192,7 @@ class RequestTests(SenderTestCase):
         """
         body = b'{"image":{"url":"u"}}'
         self.send(evolve(WHAT, body=body, picture=b"PNG"), evolve(WHERE, signature="standard"))
-        self.assertEqual(self.receiver.bodies, [embed(body, b"PNG")])
+        self.assertEqual(self.receiver.bodies, [embed_picture(body, b"PNG")])
         self.verify()
 
     def test_attempts_are_signed_afresh(self) -> None:
@@ -283,7 +283,7 @@ class AnswerTests(SenderTestCase):
         """
         A status that HTTP does not have is a failure whose reason is not made of it.
         """
-        meaning = answered(status, "home")
+        meaning = classify_status(status, "home")
         if not 200 <= status < 600:
             self.assertEqual((meaning.ok, meaning.reason), (False, "error"))
 

@@ -21,7 +21,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.destinations.response import Result, answered, broken
+from itsjustintv.destinations.response import Result, classify_broken, classify_status
 from itsjustintv.model import Attempt, Delivery, Destination, State
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault, Head
 from itsjustintv.support.strict_endpoint import StrictEndpoint
@@ -137,8 +137,8 @@ class SentenceTests(SynchronousTestCase):
 
     def told(self, fault: Fault, status: int | None = None, timeout: float | None = None) -> Result:
         answer = BrokenAnswer(fault, status)
-        by_status = answered(status, "home") if status is not None and answer.final else None
-        return broken(answer, "home", timeout, by_status)
+        by_status = classify_status(status, "home") if status is not None and answer.final else None
+        return classify_broken(answer, "home", timeout, by_status)
 
     def test_every_fault_has_its_sentence(self) -> None:
         """

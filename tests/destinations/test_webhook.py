@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 import itsjustintv
 from itsjustintv.destinations import KINDS, open_destination
-from itsjustintv.destinations.webhook import Webhook, build, embed
+from itsjustintv.destinations.webhook import Webhook, build_payload, embed_picture
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Delivery, Destination, Enrichment, Event, Notice, Picture, StreamDetails, Streamer
 from itsjustintv.support.http_client import Response
@@ -72,7 +72,7 @@ def content(notice: Notice) -> Any:
     """
     What a receiver reads.
     """
-    return orjson.loads(build(notice))
+    return orjson.loads(build_payload(notice))
 
 
 def order(value: Any) -> Any:
@@ -105,7 +105,7 @@ class BuildTests(SynchronousTestCase):
         The sample of docs/payload.md is a payload to the letter, in its order of fields.
         """
         sample = orjson.loads(DOCUMENT.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0])
-        sent = orjson.loads(embed(build(FULL), PICTURE.data or b""))
+        sent = orjson.loads(embed_picture(build_payload(FULL), PICTURE.data or b""))
         self.assertEqual(sent, sample)
         self.assertEqual(order(sent), order(sample))
 
@@ -115,7 +115,7 @@ class BuildTests(SynchronousTestCase):
         """
         table = "\n".join(line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
         notice = evolve(FULL, event=evolve(EVENT, recovered=True))
-        sent = orjson.loads(embed(build(notice), b""))
+        sent = orjson.loads(embed_picture(build_payload(notice), b""))
         names = [*sent, *(f"{outer}.{inner}" for outer in ("image", "stream") for inner in sent[outer])]
         self.assertEqual([name for name in names if f"`{name}`" not in table and name != "stream"], [])
 
@@ -274,8 +274,8 @@ class BuildTests(SynchronousTestCase):
             ),
             built_at=1767326401.25,
         )
-        body = build(notice)
-        self.assertEqual(body, build(notice))
+        body = build_payload(notice)
+        self.assertEqual(body, build_payload(notice))
         sent = orjson.loads(body)
         self.assertEqual(sent["stream"]["title"], title.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
         self.assertEqual(len(sent["stream"]["tags"]), len(tags))
@@ -294,8 +294,8 @@ class EmbedTests(SynchronousTestCase):
         """
         In base64, and nothing else is changed.
         """
-        body = build(FULL)
-        sent = orjson.loads(embed(body, picture))
+        body = build_payload(FULL)
+        sent = orjson.loads(embed_picture(body, picture))
         self.assertEqual(b64decode(sent["image"].pop("data"), validate=True), picture)
         self.assertEqual(orjson.dumps(sent), body)
 
@@ -303,15 +303,15 @@ class EmbedTests(SynchronousTestCase):
         """
         Embedding is repeatable, also into what has been embedded.
         """
-        once = embed(build(FULL), b"picture")
-        self.assertEqual(embed(build(FULL), b"picture"), once)
-        self.assertEqual(embed(once, b"picture"), once)
+        once = embed_picture(build_payload(FULL), b"picture")
+        self.assertEqual(embed_picture(build_payload(FULL), b"picture"), once)
+        self.assertEqual(embed_picture(once, b"picture"), once)
 
     def test_without_an_image_there_is_no_place_for_it(self) -> None:
         """
         Such a body stays as it is.
         """
-        self.assertEqual(embed(build(BARE), b"picture"), build(BARE))
+        self.assertEqual(embed_picture(build_payload(BARE), b"picture"), build_payload(BARE))
 
 
 class DestinationTests(SynchronousTestCase):
@@ -337,7 +337,7 @@ class DestinationTests(SynchronousTestCase):
         The stored body is what is rendered, and what is sent, with its headers in this order.
         """
         body = self.destination.render(FULL)
-        self.assertEqual(body, build(FULL))
+        self.assertEqual(body, build_payload(FULL))
         delivery = Delivery(
             id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0, body=body
         )
