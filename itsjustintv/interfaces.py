@@ -91,10 +91,12 @@ class IDeliveryJournal(Interface):
         List accepted deliveries without a payload whose ``next_attempt_at`` has come, oldest first.
         """
 
-    def prepare(delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+    def prepare(
+        delivery_id: str, body: bytes, picture: bytes | None, now: float, title: str = "", category: str = ""
+    ) -> Deferred[bool]:
         """
         Give an accepted delivery its payload and make it pending, due at ``now``. ``False`` when it is no longer
-        accepted.
+        accepted. Title and category of the broadcast are stored with the event, unless it has some already.
         """
 
     def hold(delivery_id: str, until: float, reason: str) -> Deferred[None]:

@@ -275,7 +275,9 @@ class Pipeline(Service):
         notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall())
         body = self._render(notice, delivery.destination)
         picture = None if enrichment.picture is None else enrichment.picture.data
-        prepared = await self._journal.prepare(delivery.id, body, picture, now)
+        prepared = await self._journal.prepare(
+            delivery.id, body, picture, now, enrichment.stream.title, enrichment.stream.game_name
+        )
         self._journal_failed = False
         if prepared:
             self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body, picture=picture))

@@ -168,7 +168,15 @@ class MemoryJournal:
 
         return self._do("unprepared", unprepared)
 
-    def prepare(self, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+    def prepare(  # noqa: PLR0917 - as IDeliveryJournal has it
+        self,
+        delivery_id: str,
+        body: bytes,
+        picture: bytes | None,
+        now: float,
+        title: str = "",
+        category: str = "",
+    ) -> Deferred[bool]:
         def prepare() -> bool:
             delivery = self.deliveries[delivery_id]
             if delivery.state is not State.ACCEPTED:

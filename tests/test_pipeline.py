@@ -75,11 +75,11 @@ class FullJournal(MemoryJournal):
 
     full: bool = True
 
-    def prepare(self, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
+    def prepare(self, *args: Any, **kwargs: Any) -> Deferred[bool]:
         """
         Fail while it is full.
         """
-        return fail(JournalUnavailable("disk full")) if self.full else super().prepare(delivery_id, body, picture, now)
+        return fail(JournalUnavailable("disk full")) if self.full else super().prepare(*args, **kwargs)
 
 
 class PipelineTests(SynchronousTestCase):

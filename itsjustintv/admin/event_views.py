@@ -5,7 +5,7 @@ descriptions in the OpenAPI document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -194,18 +194,17 @@ def to_delivery_view(story: DeliveryHistory, whole: Signings | None = None) -> D
             )
             for each in story.attempts
         ],
-        payload=story.content if whole is not None and story.content else None,
+        payload=story.payload if whole is not None and story.payload else None,
     )
 
 
 def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventView:
     """
-    Title and category are those of the payload, if one was built.
+    Show an event and its deliveries.
 
     :param whole: as for a delivery.
     """
     event = story.event
-    stream: Mapping[str, Any] = next((found for each in story.deliveries if (found := each.content.get("stream"))), {})
     started_at = parse_rfc3339(event.started_at)
     return EventView(
         id=event.id,
@@ -213,8 +212,8 @@ def to_event_view(story: EventHistory, whole: Signings | None = None) -> EventVi
         user_id=event.broadcaster_id,
         login=event.broadcaster_login,
         name=event.broadcaster_name or event.broadcaster_login or event.broadcaster_id,
-        title=stream.get("title") or "",
-        game=stream.get("game_name") or "",
+        title=story.title,
+        game=story.category,
         type=event.type,
         deed=event.deed,
         recovered=event.recovered,

@@ -1,5 +1,5 @@
 """
-What an operator sees of the journal at a glance.
+What an operator sees of the journal: events, deliveries and attempts as they happened. Knows no database.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ EVERYTHING = HistoryFilter()
 @frozen(kw_only=True)
 class HistoryStep:
     """
-    Something that happened.
+    One step of an event.
 
     :ivar at: when, in seconds since the epoch.
     :ivar took: seconds it took, from its beginning or from the step before it; ``None`` when that is not known.
     :ivar name: ``received``, ``kept``, ``prepared``, ``attempt``, ``again`` or the state in which a delivery ended.
-    :ivar text: what it was, for people.
-    :ivar destination: whom it concerns; empty for all of them.
+    :ivar text: a description.
+    :ivar destination: empty for a step of the whole event.
     """
 
     at: float
@@ -73,12 +73,13 @@ class HistoryStep:
 @frozen(kw_only=True)
 class DeliveryHistory:
     """
-    A delivery and what was tried.
+    A delivery and its attempts.
 
-    :ivar delivery: without its picture; its payload is there only where a single event or delivery was asked for.
+    :ivar delivery: without its picture; with its payload only where a single event or delivery was asked for.
     :ivar finished_at: when it ended, or ``None``.
-    :ivar resent: whether it is not the first of its event to its destination: an operator had it sent again.
-    :ivar attempts: in order, those of earlier rounds included; of very many the last, in lists of deliveries only one.
+    :ivar resent: whether an operator had it sent again: it is not the first of its event to its destination.
+    :ivar attempts: in order, those before it was requeued included; of very many the last, in lists of deliveries only
+        one.
     """
 
     delivery: Delivery
@@ -89,93 +90,110 @@ class DeliveryHistory:
     @property
     def revived(self) -> bool:
         """
-        Whether an operator has requeued it or had it sent again, so that it was not accepted with its event.
+        Whether an operator has requeued or resent it: then it was not accepted when its event was.
         """
         return self.resent or (bool(self.attempts) and self.attempts[0].started_at < self.delivery.accepted_at)
 
     @cached_property
-    def content(self) -> Mapping[str, Any]:
+    def payload(self) -> Mapping[str, Any]:
         """
-        Its payload, whoever built it; empty while there is none, and for one from the original program's queue that has
-        another shape.
+        Its JSON payload. Empty while there is none, and for one of the original program that has another form.
         """
         try:
-            content = orjson.loads(self.delivery.body)
+            payload = orjson.loads(self.delivery.body)
         except orjson.JSONDecodeError:
             return {}
-        shaped = isinstance(content, dict) and isinstance(content.get("stream", {}), dict)
-        return content if shaped and isinstance(content.get("timestamp", ""), str) else {}
+        return payload if isinstance(payload, dict) and isinstance(payload.get("timestamp", ""), str) else {}
 
     @property
     def prepared_at(self) -> float | None:
         """
-        When its payload was made, as that says itself.
+        When its payload was made: the payload says that itself.
         """
-        return parse_rfc3339(self.content.get("timestamp"))
+        return parse_rfc3339(self.payload.get("timestamp"))
 
     def steps(self, received_at: float) -> Iterator[HistoryStep]:
         """
-        Tell it, in the order of time but for an operator's second try.
+        List its steps, in the order of time except for requeuing.
 
         :param received_at: when the event was received.
         """
-        about, name = self.delivery, self.delivery.destination
+        delivery, destination = self.delivery, self.delivery.destination
         prepared = self.prepared_at
         if prepared is not None and not self.resent:
-            took = None if self.revived else prepared - about.accepted_at
-            text = "details from twitch, tag filter and payload"
-            yield HistoryStep(at=prepared, took=took, name="prepared", text=text, destination=name)
+            took = None if self.revived else prepared - delivery.accepted_at
+            text = "fetched details from twitch, applied the tag filter, made the payload"
+            yield HistoryStep(at=prepared, took=took, name="prepared", text=text, destination=destination)
         for number, attempt in enumerate(self.attempts, 1):
             yield HistoryStep(
                 at=attempt.started_at,
                 took=attempt.duration,
                 name="attempt",
                 text=f"attempt {number}: {attempt.explanation or attempt.reason}",
-                destination=name,
+                destination=destination,
             )
         if self.revived:
-            text = f"sent again as {about.id} by an operator" if self.resent else "requeued by an operator"
-            yield HistoryStep(at=about.accepted_at, took=None, name="again", text=text, destination=name)
+            text = f"resent as {delivery.id} by an operator" if self.resent else "requeued by an operator"
+            yield HistoryStep(at=delivery.accepted_at, took=None, name="again", text=text, destination=destination)
         if self.finished_at is not None:
             took = None if self.revived else self.finished_at - received_at
-            ended = {State.DELIVERED: "in all", State.FILTERED: f"not wanted: {about.reason}"}
-            text = ended.get(about.state, about.reason)
-            yield HistoryStep(at=self.finished_at, took=took, name=about.state.value, text=text, destination=name)
+            reasons = {State.DELIVERED: "total time", State.FILTERED: f"filtered out: {delivery.reason}"}
+            yield HistoryStep(
+                at=self.finished_at,
+                took=took,
+                name=delivery.state.value,
+                text=reasons.get(delivery.state, delivery.reason),
+                destination=destination,
+            )
 
 
 @frozen(kw_only=True)
 class EventHistory:
     """
-    An event and what became of it: its deliveries, in the order in which they were wanted.
+    An event and its deliveries, in the order in which they were accepted.
+
+    :ivar title: of the broadcast, as Twitch had it when a delivery was prepared first; empty until then.
+    :ivar category: likewise.
     """
 
     event: Event
     deliveries: tuple[DeliveryHistory, ...]
+    title: str = ""
+    category: str = ""
 
     @property
-    def kept_at(self) -> float:
+    def stored_at(self) -> float:
         """
-        When it was kept, as far as an operator's second tries let that be known.
+        When it was stored, unless an operator has requeued every delivery since.
         """
-        kept = [each.delivery.accepted_at for each in self.deliveries if not each.revived]
-        return min(kept, default=self.event.received_at)
+        accepted = [each.delivery.accepted_at for each in self.deliveries if not each.revived]
+        return min(accepted, default=self.event.received_at)
 
     def steps(self) -> Sequence[HistoryStep]:
         """
-        Everything that happened, in the order of time.
+        List everything that happened, in the order of time.
         """
         event = self.event
-        source = "found by asking twitch who is live" if event.recovered else "told by twitch"
+        source = "found by asking twitch who is live" if event.recovered else "message from twitch"
         count = sum(not each.resent for each in self.deliveries)
-        whom = f"accepted for {counted(count, 'destination')}, with its keys against duplicates"
-        began = parse_rfc3339(event.started_at)
-        since = None if began is None else event.received_at - began
-        told = [
-            HistoryStep(at=event.received_at, took=since, name="received", text=f"{source}; since the broadcast began"),
-            HistoryStep(at=self.kept_at, took=self.kept_at - event.received_at, name="kept", text=whom),
+        started = parse_rfc3339(event.started_at)
+        since = None if started is None else event.received_at - started
+        steps = [
+            HistoryStep(
+                at=event.received_at,
+                took=since,
+                name="received",
+                text=f"{source}; the time is that since the broadcast started",
+            ),
+            HistoryStep(
+                at=self.stored_at,
+                took=self.stored_at - event.received_at,
+                name="kept",
+                text=f"stored with its deduplication keys, for {counted(count, 'destination')}",
+            ),
         ]
         later = [step for each in self.deliveries for step in each.steps(event.received_at)]
-        return [*told, *sorted(later, key=lambda step: step.at)]
+        return [*steps, *sorted(later, key=lambda step: step.at)]
 
 
 @frozen(kw_only=True)

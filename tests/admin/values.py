@@ -70,6 +70,8 @@ def story(name: str = "e1", state: State = State.DELIVERED, **changes: Any) -> E
     tried = attempt(ok=state is State.DELIVERED, started_at=news.received_at + 0.5)
     return EventHistory(
         event=news,
+        title="Pottery",
+        category="Art",
         deliveries=(
             DeliveryHistory(
                 delivery=evolve(delivery, state=state, attempts=1, body=body, reason=tried.reason),

@@ -109,7 +109,7 @@ class EventTests(SynchronousTestCase):
                 "seconds": 0.0,
                 "step": "kept",
                 "destination": None,
-                "text": "accepted for 5 destinations, with its keys against duplicates",
+                "text": "stored with its deduplication keys, for 5 destinations",
             },
         )
 

@@ -79,8 +79,8 @@ class StoryTests(SynchronousTestCase):
                 (1032.0, 32.0, "delivered", "a"),
             ],
         )
-        self.assertIn("accepted for 3 destinations", self.told().steps()[1].text)
-        self.assertIn("not wanted: no tag", self.told().steps()[2].text)
+        self.assertIn("for 3 destinations", self.told().steps()[1].text)
+        self.assertIn("filtered out: no tag", self.told().steps()[2].text)
 
     def test_the_receivers_own_words(self) -> None:
         """
@@ -134,7 +134,7 @@ class StoryTests(SynchronousTestCase):
         assert done is not None
         writes.resend(self.connection, done, 5000.0)
         told = self.told().steps()
-        self.assertIn("accepted for 1 destination,", told[1].text)
+        self.assertIn("for 1 destination", told[1].text)
         self.assertEqual(
             [step.name for step in told], ["received", "kept", "prepared", "attempt", "delivered", "again"]
         )

@@ -22,7 +22,6 @@ from itsjustintv.journal.history import (
     Place,
 )
 from itsjustintv.journal.sqlite import ids
-from itsjustintv.journal.sqlite.reads import event as get_event
 from itsjustintv.journal.sqlite.reads import to_attempt, to_delivery, to_event
 from itsjustintv.model import State
 
@@ -86,7 +85,7 @@ def events(
     found: list[EventHistory] = []
     for count, row in enumerate(looked, 1):
         if row["fits"] and (not streamer or _is_of(row, streamer)):
-            found.append(EventHistory(event=to_event(row), deliveries=_of_event(connection, row["id"])))
+            found.append(_event_history(row, _of_event(connection, row["id"])))
         if len(found) == limit or count == most:
             return found, (row["received_at"], row["id"])
     return found, None
@@ -107,7 +106,7 @@ def event(connection: Connection, event_id: str) -> EventHistory | None:
     One event, or ``None``.
     """
     row = connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone()
-    return None if row is None else EventHistory(event=to_event(row), deliveries=_of_event(connection, event_id))
+    return None if row is None else _event_history(row, _of_event(connection, event_id))
 
 
 def delivery(connection: Connection, delivery_id: str, *, whole: bool = False) -> EventHistory | None:
@@ -120,7 +119,8 @@ def delivery(connection: Connection, delivery_id: str, *, whole: bool = False) -
     if row is None:
         return None
     history = _history(connection, row, _ALL if whole else _MOST_ATTEMPTS)
-    return EventHistory(event=get_event(connection, row["event_id"]), deliveries=(history,))
+    [about] = connection.execute("SELECT * FROM events WHERE id = ?", (row["event_id"],))
+    return _event_history(about, (history,))
 
 
 def whole_event(connection: Connection, name: str, *, prefix: bool = False) -> EventHistory | None:
@@ -134,17 +134,14 @@ def whole_event(connection: Connection, name: str, *, prefix: bool = False) -> E
     if prefix:
         name = ids.find_event(connection, name) or name
     row = connection.execute(
-        "SELECT id FROM events WHERE id = :name OR message_id = :name"
-        " UNION SELECT event_id FROM deliveries WHERE id = :name",
+        "SELECT * FROM events WHERE id IN (SELECT id FROM events WHERE id = :name OR message_id = :name"
+        " UNION SELECT event_id FROM deliveries WHERE id = :name)",
         {"name": name},
     ).fetchone()
     if row is None:
         return None
     rows = connection.execute("SELECT * FROM deliveries WHERE event_id = ? ORDER BY rowid", (row["id"],)).fetchall()
-    return EventHistory(
-        event=get_event(connection, row["id"]),
-        deliveries=_mark_resent(_history(connection, each, _ALL) for each in rows),
-    )
+    return _event_history(row, _mark_resent(_history(connection, each, _ALL) for each in rows))
 
 
 def deliveries(
@@ -212,6 +209,10 @@ def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
     if State.ACCEPTED in states:
         return ">", False, ("next_attempt_at", "id")
     return "<", True, ("finished_at", "rowid") if states else ("rowid",)
+
+
+def _event_history(row: Row, deliveries: tuple[DeliveryHistory, ...]) -> EventHistory:
+    return EventHistory(event=to_event(row), title=row["title"], category=row["category"], deliveries=deliveries)
 
 
 def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryHistory, ...]:

@@ -141,8 +141,18 @@ class SQLiteJournal(Service):
     def unprepared(self, now: float, limit: int) -> Deferred[Sequence[tuple[Event, Delivery]]]:
         return self._read(lambda connection: reads.unprepared(connection, now, limit))
 
-    def prepare(self, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> Deferred[bool]:
-        return self._write(lambda connection: writes.prepare(connection, delivery_id, body, picture, now))
+    def prepare(  # noqa: PLR0917 - as IDeliveryJournal has it
+        self,
+        delivery_id: str,
+        body: bytes,
+        picture: bytes | None,
+        now: float,
+        title: str = "",
+        category: str = "",
+    ) -> Deferred[bool]:
+        return self._write(
+            lambda connection: writes.prepare(connection, delivery_id, body, picture, now, title, category)
+        )
 
     def hold(self, delivery_id: str, until: float, reason: str) -> Deferred[None]:
         return self._write(lambda connection: writes.hold(connection, delivery_id, until, reason))

@@ -138,7 +138,15 @@ def count_wanted(connection: Connection, number: int) -> None:
     connection.execute("UPDATE numbers SET value = value + ? WHERE name = 'wanted'", (number,))
 
 
-def prepare(connection: Connection, delivery_id: str, body: bytes, picture: bytes | None, now: float) -> bool:
+def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
+    connection: Connection,
+    delivery_id: str,
+    body: bytes,
+    picture: bytes | None,
+    now: float,
+    title: str = "",
+    category: str = "",
+) -> bool:
     """
     Give an accepted delivery its payload and make it pending, due at ``now``.
 
@@ -146,11 +154,16 @@ def prepare(connection: Connection, delivery_id: str, body: bytes, picture: byte
     """
     prepared = connection.execute(
         "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = ''"
-        " WHERE id = ? AND state = 'accepted'",
+        " WHERE id = ? AND state = 'accepted' RETURNING event_id",
         (body, now, delivery_id),
-    ).rowcount
+    ).fetchall()
     if prepared and picture is not None:
         connection.execute("INSERT INTO pictures (delivery_id, data) VALUES (?, ?)", (delivery_id, picture))
+    if prepared and (title or category):
+        connection.execute(
+            "UPDATE events SET title = ?, category = ? WHERE id = ? AND title = '' AND category = ''",
+            (title, category, prepared[0]["event_id"]),
+        )
     return bool(prepared)
 
 

@@ -4,6 +4,7 @@ Opening the file.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.sqlite import database, reads
+from itsjustintv.journal.sqlite import database, history_reads, reads
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import create, explain, lock
 from itsjustintv.journal.sqlite.migrations import STEPS, migrate
@@ -263,6 +264,48 @@ class MigrateTests(SynchronousTestCase):
         migrate(old, self.path)
         [(_, delivery)] = reads.unprepared(old, 1000.0, 10)
         self.assertEqual((delivery.id, delivery.accepted_at, delivery.trace), ("e1-1", 1000.0, ""))
+
+    def test_titles_are_taken_from_the_payloads_of_before(self) -> None:
+        """
+        In a journal of version 4 an event gets title and category of its first payload that has them, as they were
+        shown; a delivery without a payload, or with another program's, gives none and stays as it is.
+        """
+        old = sqlite3.connect(self.path.with_name("old.db"), isolation_level=None)
+        self.addCleanup(old.close)
+        old.row_factory = sqlite3.Row
+        migrate(old, self.path, STEPS[:4])
+        payload = {"timestamp": "2026-01-02T03:04:06Z", "stream": {"title": "Töpfern \U0001f3fa", "game_name": "Art"}}
+        bodies = {
+            "e1": [
+                b"",
+                b"not JSON",
+                json.dumps(payload, ensure_ascii=False).encode(),
+                b'{"stream": {"title": "late"}}',
+            ],
+            "e2": [b'{"title": "of the original program"}', b'{"stream": 7}', b"[]"],
+            "e3": [b'{"stream": {"title": null, "game_name": "Chess"}}'],
+            "e4": [],
+        }
+        for name, all_of_it in bodies.items():
+            old.execute(
+                "INSERT INTO events VALUES (?, ?, '7', '42', 'tanuki', 'Tanuki', 'live', '', 1000, 0)", (name, name)
+            )
+            old.executemany(
+                "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state,"
+                " body, finished_at) VALUES (?, ?, 'tanuki', ?, 1000, 1000, 'cancelled', ?, 1001)",
+                [(f"{name}-{number}", name, f"d{number}", body) for number, body in enumerate(all_of_it, 1)],
+            )
+        migrate(old, self.path)
+        found = {name: history_reads.event(old, name) for name in bodies}
+        self.assertEqual(
+            {name: (each.title, each.category) for name, each in found.items() if each is not None},
+            {"e1": ("Töpfern \U0001f3fa", "Art"), "e2": ("", ""), "e3": ("", "Chess"), "e4": ("", "")},
+        )
+        self.assertEqual(
+            {name: [one.delivery.body for one in each.deliveries] for name, each in found.items() if each is not None},
+            bodies,
+        )
+        self.assertEqual(old.execute("PRAGMA integrity_check").fetchone()[0], "ok")
 
     def test_a_step_that_fails_leaves_the_version_before_it(self) -> None:
         """

@@ -10,7 +10,7 @@ from sqlite3 import Connection, IntegrityError
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.journal.sqlite import dedup_keys, reads, writes
+from itsjustintv.journal.sqlite import dedup_keys, history_reads, reads, writes
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import UNDELIVERED, Due, Outcome, State
 from tests.journal.sqlite.values import accept
@@ -167,6 +167,25 @@ class PrepareTests(OperationsCase):
             ),
         )
         self.assertEqual(reads.unprepared(self.connection, 9999.0, 9), [])
+
+    def test_title_and_category_are_the_events(self) -> None:
+        """
+        The first delivery whose title or category is known gives them to its event; one that has ended gives none.
+        """
+        self.accept("e1", "a", "b", "c", "d")
+        writes.settle(self.connection, "e1-1", State.FILTERED, "no tag", 1000.0)
+        found = []
+        for name, title, category in (
+            ("e1-1", "no", ""),
+            ("e1-2", "", ""),
+            ("e1-3", "Pottery", ""),
+            ("e1-4", "x", "y"),
+        ):
+            writes.prepare(self.connection, name, b"{}", None, 1001.0, title, category)
+            history = history_reads.event(self.connection, "e1")
+            assert history is not None
+            found.append((history.title, history.category))
+        self.assertEqual(found, [("", ""), ("", ""), ("Art", ""), ("Art", "")])
 
     def test_only_once(self) -> None:
         """
