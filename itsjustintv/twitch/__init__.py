@@ -1,3 +1,3 @@
 """
-Everything that is Twitch: its webhooks coming in, its API going out.
+All that is Twitch: EventSub's messages in, requests to Helix out, and what is found out with them.
 """

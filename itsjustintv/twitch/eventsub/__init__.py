@@ -1,3 +1,3 @@
 """
-EventSub: messages in by a transport, subscriptions kept as the configuration has them.
+EventSub: messages arrive by a transport, subscriptions are reconciled with the configuration.
 """

@@ -191,7 +191,7 @@ class _Run:
 
     async def _alike(self, topic: Topic) -> list[Subscription]:
         """
-        List the subscriptions for a topic, whoever created them.
+        List the subscriptions for a topic, whichever program created them.
         """
         listing = await self._api.list(topic.broadcaster_id)
         return [each for each in listing.subscriptions if each.topic == topic]

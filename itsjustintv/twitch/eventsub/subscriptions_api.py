@@ -90,7 +90,7 @@ class Subscription:
 @frozen(kw_only=True)
 class Listing:
     """
-    All subscriptions of the application, whoever created them, oldest first.
+    All subscriptions of the application, whichever program created them, oldest first.
 
     :ivar total: Twitch's count; it may be some seconds behind.
     :ivar total_cost: their cost together.
