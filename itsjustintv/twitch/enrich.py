@@ -20,10 +20,10 @@ from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
 
-__all__ = ["Count", "FindPicture", "LiveStatusEnricher", "TotalFollowers", "TwitchEnricher"]
+__all__ = ["CountMissing", "FindPicture", "LiveStatusEnricher", "TotalFollowers", "TwitchEnricher"]
 
 #: Counts a detail that is missing: which one, and one word for the reason.
-Count = Callable[[str, str], None]
+CountMissing = Callable[[str, str], None]
 #: Finds the followers of a user id.
 TotalFollowers = Callable[[str], Coroutine[Deferred[Any], Any, int]]
 #: Finds the picture of a user id at an address.
@@ -51,7 +51,7 @@ class TwitchEnricher:
     _clock: IReactorTime
     _timeout: Callable[[], float]
     _image: Callable[[], str]
-    _count: Count
+    _count: CountMissing
 
     log = Logger()
 

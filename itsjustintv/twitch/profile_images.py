@@ -28,7 +28,7 @@ from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, una
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
-from itsjustintv.twitch.api.oauth import InThread, Settings
+from itsjustintv.twitch.api.oauth import InThread, TwitchSettings
 
 __all__ = ["ProfileImages"]
 
@@ -57,7 +57,7 @@ class ProfileImages(MultiService):
     """
 
     _agent: IAgent
-    _settings: Settings
+    _settings: TwitchSettings
     _cache: Callable[[], Cache]
     _clock: IReactorTime
     _in_thread: InThread

@@ -18,7 +18,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.support.http_client import Response, exchange
 from itsjustintv.telemetry.tracing import ApiCall, OnCall, requesters
-from itsjustintv.twitch.api.oauth import AppToken, Settings
+from itsjustintv.twitch.api.oauth import AppToken, TwitchSettings
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
 __all__ = ["Helix", "Params"]
@@ -52,7 +52,7 @@ class Helix:
     """
 
     _http: HTTPClient
-    _settings: Settings
+    _settings: TwitchSettings
     _token: AppToken
     _bucket: RateBucket
     _clock: IReactorTime
@@ -158,7 +158,7 @@ class _Request:
     A request, which may be sent more than once.
     """
 
-    _settings: Settings
+    _settings: TwitchSettings
     _http: HTTPClient
     _clock: IReactorTime
     method: str

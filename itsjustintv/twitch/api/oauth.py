@@ -30,10 +30,10 @@ from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
 
-__all__ = ["AppToken", "InThread", "Settings", "as_original"]
+__all__ = ["AppToken", "InThread", "TwitchSettings", "as_original"]
 
 #: The current ``[twitch]``.
-Settings = Callable[[], Twitch]
+TwitchSettings = Callable[[], Twitch]
 #: Runs a function with its arguments where it may block.
 InThread = Callable[..., Deferred[Any]]
 
@@ -157,7 +157,7 @@ class AppToken:
     """
 
     _http: HTTPClient
-    _settings: Settings
+    _settings: TwitchSettings
     _clock: IReactorTime
     _in_thread: InThread
     _hide: Callable[[Sequence[str]], object] = lambda _: None

@@ -21,12 +21,12 @@ from itsjustintv.support.counts import Counted
 from itsjustintv.support.log_throttle import LogThrottle
 from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revocation, open_message
 
-__all__ = ["Count", "OnRevocation", "Secrets", "TwitchResource"]
+__all__ = ["CountMessage", "OnRevocation", "Secrets", "TwitchResource"]
 
 #: The secrets that Twitch may sign with now.
 Secrets = Callable[[], Sequence[bytes]]
 #: Counts a message by its outcome, one word.
-Count = Callable[[str], None]
+CountMessage = Callable[[str], None]
 #: Called with a revocation. Returns at once.
 OnRevocation = Callable[[Revocation], None]
 
@@ -102,7 +102,7 @@ class TwitchResource:
     _on_revocation: OnRevocation
     _clock: IReactorTime
     _new_id: Callable[[], str]
-    _count: Count = lambda _: None
+    _count: CountMessage = lambda _: None
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
     _refusals: LogThrottle = field(init=False, default=Factory(lambda self: LogThrottle(self._clock), takes_self=True))
 
