@@ -213,10 +213,10 @@ class AppToken:
 
     def rejected(self, value: str) -> bool:
         """
-        Take note that Helix answered 401 to a token.
+        Note that Helix answered 401 to a token.
 
-        :return: whether :meth:`get` has another one to offer. ``False`` when the last one was rejected within a minute,
-            too: then it is not the token that is wrong, and one must not be made for every request.
+        :return: whether the request can be repeated with another token from :meth:`get`. ``False`` when a token was
+            rejected less than a minute ago: then the token is not the cause, and not every request must get a new one.
         """
         if self._token is None or self._token.value != value:
             return True

@@ -214,7 +214,7 @@ class TwitchResource:
 
 def _uncancelled(working: Deferred[_Response]) -> Deferred[_Response]:
     """
-    A Deferred whose cancellation does not cancel the work: Klein cancels when the peer hangs up.
+    A Deferred whose cancellation, when the peer hangs up, does not cancel the work.
     """
     response: Deferred[_Response] = Deferred()
     working.addCallback(response.callback)

@@ -18,7 +18,7 @@ from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import Asked, Reply, World, run
 
 
-class PaceTests(SynchronousTestCase):
+class BatchIntervalTests(SynchronousTestCase):
     """
     When there is more to spend than must be.
     """

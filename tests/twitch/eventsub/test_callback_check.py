@@ -41,7 +41,7 @@ from tests.delivery.test_zoo import Authority
 URL = "https://hooks.example.org/twitch"
 
 
-class DoubtsTests(SynchronousTestCase):
+class UrlWarningsTests(SynchronousTestCase):
     """
     What the address alone tells.
     """
