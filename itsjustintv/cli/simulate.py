@@ -117,11 +117,11 @@ def simulate(  # noqa: PLR0917 - click names them
             for name in names:
                 simulated.twitch.world.add_streamer(name, name.title(), title="A simulated broadcast", game="Art")
             if write is not None and webhook is not None:
-                _write(write, simulated.told, names, webhook, webhook_secret)
+                _write(write, simulated.settings, names, webhook, webhook_secret)
             if as_json:
-                write_json(simulated.told, indent=None)
+                write_json(simulated.settings, indent=None)
             else:
-                _explain(simulated.told, names, write)
+                _explain(simulated.settings, names, write)
             if every is not None:
                 numbers = iter(range(1 << 62))
                 repeating = LoopingCall(lambda: announce(simulated, next(numbers)))

@@ -1,3 +1,3 @@
 """
-A faithful Twitch on loopback, and a receiver, for demonstrations, tests and benchmarks. The daemon never imports it.
+A simulated Twitch and a receiver on loopback, for demonstrations, tests and benchmarks. The daemon never imports it.
 """

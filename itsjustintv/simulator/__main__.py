@@ -1,5 +1,5 @@
 """
-``python -m itsjustintv.simulator``: a Twitch on this machine, until it is interrupted.
+``python -m itsjustintv.simulator``: runs a simulated Twitch on this machine until it is interrupted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from itsjustintv.simulator.stage import begin
 
 def main(port: int) -> None:
     """
-    Listen, print one line of JSON with what the configuration needs, and serve.
+    Listen, print one line of JSON with the settings for a configuration, and serve.
 
-    :param port: 0 for any that is free.
+    :param port: 0 for any free port.
     """
-    sys.stdout.write(json.dumps(begin(reactor, SystemRandom(), port).told) + "\n")
+    sys.stdout.write(json.dumps(begin(reactor, SystemRandom(), port).settings) + "\n")
     sys.stdout.flush()
     reactor.run()
 

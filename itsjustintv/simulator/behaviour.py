@@ -1,5 +1,5 @@
 """
-How something that is asked over HTTP may behave, and the order in which it does.
+How an HTTP endpoint of the simulator behaves, request by request; and the profile images that it draws.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Behaviour", "Script", "act", "avatar"]
 @frozen(kw_only=True)
 class Behaviour:
     """
-    One way to treat a request.
+    How to treat one request.
 
-    :ivar status: what is answered.
-    :ivar after: what is waited for before anything else happens, by this one request.
-    :ivar delay: seconds that then pass.
-    :ivar hang: never answer, until the other side gives up.
+    :ivar status: of the answer.
+    :ivar after: wait for this first.
+    :ivar delay: seconds to wait after that.
+    :ivar hang: never answer.
     :ivar drop: close the connection instead of answering.
-    :ivar lost: do what is asked, but let the answer never arrive. Only what has effects knows about it.
+    :ivar lost: have the effect, but never answer. Only Helix knows this.
     """
 
     status: int = http.OK
@@ -46,7 +46,7 @@ class Behaviour:
     @property
     def well(self) -> bool:
         """
-        Whether, after the wait, all goes as it should.
+        Whether the request succeeds.
         """
         return 200 <= self.status < 300 and not self.hang and not self.drop
 
@@ -54,10 +54,10 @@ class Behaviour:
 @define(eq=False)
 class Script:
     """
-    What each of several named things does next.
+    The next behaviour of each of several endpoints, by name.
 
-    :ivar usually: what a thing does for which nothing is planned.
-    :ivar first: what it does before that.
+    :ivar usually: the behaviour of an endpoint for which nothing is planned.
+    :ivar first: its behaviours before that.
     """
 
     usually: Behaviour = Behaviour()
@@ -67,15 +67,15 @@ class Script:
 
     def plan(self, name: str, *behaviours: Behaviour, then: Behaviour | None = None) -> None:
         """
-        Let a thing behave in one way after the other, and for ever like ``then``, or as usual. Replaces what was
-        planned.
+        Plan the next behaviours of an endpoint; afterwards it behaves like ``then``, or as usual. Replaces an earlier
+        plan.
         """
         self._planned[name] = deque(behaviours)
         self._lasting[name] = then or self.usually
 
     def next(self, name: str) -> Behaviour:
         """
-        Take the next behaviour of a thing.
+        Take the next behaviour of an endpoint.
         """
         if self.first and name not in self._planned:
             self._planned[name] = deque(self.first)
@@ -85,10 +85,10 @@ class Script:
 
 async def act(behaviour: Behaviour, request: Request, clock: IReactorTime) -> bytes:
     """
-    Behave that way towards a request.
+    Treat a request like that.
 
-    :return: the body of the answer; status and headers are already set. Does not return at all from a hang or a drop,
-        which end by cancellation when the connection does.
+    :return: the body of the answer; status and headers are set on the request. Never returns from a hang or a drop: the
+        caller is cancelled when the connection ends.
     """
     if behaviour.after is not None:
         await behaviour.after
@@ -125,7 +125,7 @@ def avatar(user_id: str) -> bytes:
 
 def _row(bits: int) -> bytes:
     """
-    One line of pixels, its right half the mirror of its left, after the byte that says it is not filtered.
+    One line of pixels, its right half the mirror image of its left, after a byte for "no filter".
     """
     half = [bits >> shift & 1 for shift in range(_CELLS // 2 + 1)]
     cells = half + half[-2::-1]

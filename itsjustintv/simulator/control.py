@@ -1,5 +1,5 @@
 """
-The simulated Twitch at the hand of a script: a small HTTP API, in JSON, for programs that are not written in Python.
+The control API of the simulated Twitch: JSON over HTTP, for scripts and for programs in other languages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itsjustintv.simulator.twitch import SimulatedTwitch
 
 __all__ = ["Control", "with_control"]
 
-# What a script may say of a behaviour; the rest needs Python.
+# The attributes of a behaviour that can be set.
 _BEHAVIOUR: Mapping[str, type | tuple[type, ...]] = {
     "status": int,
     "body": str,
@@ -33,7 +33,7 @@ _BEHAVIOUR: Mapping[str, type | tuple[type, ...]] = {
     "lost": bool,
 }
 
-# What it may set, where, and as what.
+# The settings: the part of the simulator that has each, and its type.
 _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "per_page": ("subscriptions", int),
     "total_lag": ("subscriptions", (int, float)),
@@ -56,24 +56,25 @@ class Control:
     """
     ``GET /state``, and everything else is a POST of a JSON object:
 
-    - ``/streamers``: somebody streams from now on, as :meth:`World.add_streamer` takes it; with the ``user_id`` of
-      somebody, that channel has become this.
-    - ``/change``: ``login`` has another ``title``, ``new_login``, or whatever else :meth:`World.change` takes; told to
-      ``channel.update`` unless ``announce`` is false.
-    - ``/remove``: the account of ``login`` is closed, and told to its subscriptions unless ``silently``.
-    - ``/live`` and ``/offline``: ``login`` begins or ends a broadcast; told after ``delay`` seconds unless ``announce``
-      is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`, ``type`` its kind. ``copies`` are
-      messages with ids of their own, for one beginning.
-    - ``/notify``: a message of the last broadcast of ``login`` for every enabled subscription: under ``id``, if it is
-      to be one that was there before, ``times`` times, claiming to be ``age`` seconds old, or ``forged``.
-    - ``/subscriptions``: a subscription for ``login`` with ``callback`` and ``secret``, verified unless ``status`` says
-      what it is instead; of ``type`` and ``version``, with ``cost``, ``hidden`` from the list; past every check, as if
-      it had always been there.
-    - ``/revoke``: ends the subscription ``id`` with ``status``; told unless ``silently``.
-    - ``/faults``: the endpoint ``name`` treats its next requests in ``next`` ways, and then all of them as ``then``
-      says, or well. ``*`` are all of which nothing was said.
-    - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost`` and ``conflict_names_id`` of :class:`Subscriptions`,
-      ``removed`` types with their versions; ``limit`` of the rate limit, and ``points`` that are left of it.
+    - ``/streamers``: adds a channel, with the parameters of :meth:`World.add_streamer`; a known ``user_id`` replaces
+      that channel.
+    - ``/change``: changes the channel ``login``: ``title``, ``new_login``, or another parameter of
+      :meth:`World.change`; sends ``channel.update`` unless ``announce`` is false.
+    - ``/remove``: removes the channel ``login`` and revokes its subscriptions, without messages if ``silently``.
+    - ``/live`` and ``/offline``: start or end a broadcast of ``login``, and notify after ``delay`` seconds unless
+      ``announce`` is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`, ``type`` is its kind.
+      ``copies`` is the number of messages with different ids for one start.
+    - ``/notify``: sends ``stream.online`` of the last broadcast of ``login`` to every enabled subscription: with this
+      ``id``, to repeat a message, ``times`` times, with a timestamp ``age`` seconds old, or ``forged``.
+    - ``/subscriptions``: creates a subscription for ``login`` with ``callback`` and ``secret`` without any check, and
+      sends the challenge unless it has a ``status``; optional are ``type``, ``version``, ``cost``, and ``hidden`` from
+      the list.
+    - ``/revoke``: ends the subscription ``id`` with ``status``, without a message if ``silently``.
+    - ``/faults``: the endpoint ``name`` treats its next requests as the behaviours in ``next`` say, and all further
+      ones as ``then`` says, else normally. ``*`` stands for every endpoint without a plan.
+    - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost`` and ``conflict_names_id`` of
+      :class:`SimulatedSubscriptions`, ``removed`` types with their versions; the rate limit's ``limit``, and the
+      ``points`` that are left.
     - ``/timing``: ``lag``, ``flickers`` and ``stale`` of :class:`World`; ``resend_after`` and ``timeout`` of
       :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of :class:`SimulatedTwitch`.
     """
@@ -85,14 +86,14 @@ class Control:
     @app.route("/state", methods=["GET"])
     def state(self, request: Request) -> bytes:
         """
-        What there is, and what was asked for.
+        Show the channels, the subscriptions, the requests and the messages.
         """
         twitch = self._twitch
         return send_json(
             request,
             http.OK,
             {
-                "streamers": [{"id": each.id, "login": each.login} for each in twitch.world.everybody()],
+                "streamers": [{"id": each.id, "login": each.login} for each in twitch.world.all_channels()],
                 "live": [each.channel.login for each in twitch.world.listed()],
                 "subscriptions": [each.public() for each in twitch.subscriptions],
                 "requests": twitch.requests,
@@ -108,7 +109,7 @@ class Control:
     @app.route("/<what>", methods=["POST"])
     def change(self, request: Request, what: str) -> bytes:
         """
-        Change something; an answer of 400 says what was not understood.
+        Change something; an answer of 400 says what is wrong with the request.
         """
         content: Any = request.content
         change = {
@@ -126,10 +127,10 @@ class Control:
         }.get(what)
         try:
             if change is None:
-                raise Rejection(http.NOT_FOUND, f"there is no {what}")
+                raise Rejection(http.NOT_FOUND, f"unknown command {what}")
             asked = orjson.loads(content.read() or b"{}")
             if not isinstance(asked, dict):
-                raise Rejection(http.BAD_REQUEST, "a JSON object is needed")
+                raise Rejection(http.BAD_REQUEST, "the body must be a JSON object")
             return send_json(request, http.OK, change(asked))
         except Rejection as rejection:
             return send_json(request, rejection.status, {"message": rejection.message})
@@ -150,11 +151,11 @@ class Control:
             about["tags"] = tuple(about["tags"])
         channel = self._twitch.world.change(asked["login"], **about)
         if asked.get("announce", True):
-            _alone(self._twitch.announce_change(channel))
+            _unattended(self._twitch.announce_change(channel))
         return {"id": channel.id, "login": channel.login}
 
     def _remove(self, asked: Mapping[str, Any]) -> object:
-        _alone(self._twitch.remove(asked["login"], silently=bool(asked.get("silently", False))))
+        _unattended(self._twitch.remove(asked["login"], silently=bool(asked.get("silently", False))))
         return {}
 
     def _live(self, asked: Mapping[str, Any]) -> object:
@@ -172,13 +173,13 @@ class Control:
         self._later(asked, lambda: twitch.announce_end(channel))
         return {}
 
-    def _later(self, asked: Mapping[str, Any], tell: Callable[[], Deferred[Any]]) -> None:
+    def _later(self, asked: Mapping[str, Any], send: Callable[[], Deferred[Any]]) -> None:
         if asked.get("announce", True):
             delay = float(asked.get("delay", 0.0))
             if delay:
-                self._twitch.after(delay, tell)
+                self._twitch.after(delay, send)
             else:
-                _alone(tell())
+                _unattended(send())
 
     def _notify(self, asked: Mapping[str, Any]) -> object:
         twitch = self._twitch
@@ -189,7 +190,7 @@ class Control:
             message = evolve(message, id=str(asked.get("id", message.id)))
             for number in range(int(asked.get("times", 1))):
                 age, forged = float(asked.get("age", 0.0)), bool(asked.get("forged", False))
-                _alone(twitch.eventsub.send(message, number=number, again=False, age=age, forged=forged))
+                _unattended(twitch.eventsub.send(message, number=number, again=False, age=age, forged=forged))
             found.append(message.id)
         return {"ids": found}
 
@@ -201,7 +202,7 @@ class Control:
         about = {name: asked[name] for name in ("status", "cost", "hidden") if name in asked}
         made = twitch.subscriptions.change(made.id, **about) or made
         if "status" not in asked:
-            _alone(twitch.verify(made))
+            _unattended(twitch.verify(made))
         return made.public()
 
     def _revoke(self, asked: Mapping[str, Any]) -> object:
@@ -211,7 +212,7 @@ class Control:
         if asked.get("silently", False):
             self._twitch.subscriptions.set_status(asked["id"], asked["status"])
         else:
-            _alone(self._twitch.revoke(found[0], asked["status"]))
+            _unattended(self._twitch.revoke(found[0], asked["status"]))
         return {}
 
     def _faults(self, asked: Mapping[str, Any]) -> object:
@@ -233,7 +234,7 @@ class Control:
             else:
                 where, kind = _SETTINGS[name]
                 if not isinstance(value, kind):
-                    raise TypeError(f"{name} is of another type")
+                    raise TypeError(f"{name} has the wrong type")
                 setattr(getattr(twitch, where) if where else twitch, name, value)
         return {}
 
@@ -258,15 +259,15 @@ def with_control(twitch: SimulatedTwitch) -> IResource:
     return cast("IResource", _Root(twitch))
 
 
-def _behaviour(told: Mapping[str, Any]) -> Behaviour:
-    for name, value in told.items():
+def _behaviour(given: Mapping[str, Any]) -> Behaviour:
+    for name, value in given.items():
         if not isinstance(value, _BEHAVIOUR[name]):
-            raise TypeError(f"{name} is of another type")
-    return Behaviour(**{**told, "body": str(told.get("body", "")).encode()})
+            raise TypeError(f"{name} has the wrong type")
+    return Behaviour(**{**given, "body": str(given.get("body", "")).encode()})
 
 
-def _alone(work: Deferred[Any]) -> None:
+def _unattended(work: Deferred[Any]) -> None:
     """
-    Let something go on when the answer is given.
+    Let something continue after the answer.
     """
     work.addErrback(lambda failure: failure.trap(CancelledError))

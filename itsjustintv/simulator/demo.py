@@ -1,5 +1,5 @@
 """
-``itsjustintv demo``: the real daemon at work against a simulated Twitch, in a few seconds, leaving nothing behind.
+``itsjustintv demo``: runs the real daemon against a simulated Twitch for a few seconds, and cleans up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
-from itsjustintv.simulator.demo_script import Story, Terminal, Unexpected, duration, wants_colour
+from itsjustintv.simulator.demo_script import DemoScript, Terminal, Unexpected, duration, wants_colour
 from itsjustintv.simulator.process import NotReady
 from itsjustintv.simulator.stage import Stage
 
@@ -27,47 +27,49 @@ _INTERRUPTED = 130
 
 def demo(reactor: Any, out: TextIO) -> Deferred[int]:
     """
-    Show the demonstration. Cancelled, it takes everything down and then answers as well.
+    Run the demonstration. When cancelled, it stops everything and still returns a status.
 
-    :return: what to exit with: 0 when all went as promised, 1 when it did not, 130 when it was cancelled.
+    :return: the exit status: 0 if every check passed, 1 if one failed, 130 if it was cancelled.
     """
     return Deferred.fromCoroutine(_demo(reactor, Terminal(out, wants_colour(out, os.environ))))
 
 
 async def _demo(reactor: Any, terminal: Terminal) -> int:
     began = reactor.seconds()
-    terminal.line("A Twitch, three receivers and the real daemon, all on this machine. Nothing leaves it.")
+    terminal.line(
+        "This demo runs a simulated Twitch, three webhook receivers and the real daemon, all on this machine."
+    )
     with TemporaryDirectory(prefix="itsjustintv-demo-") as directory:
         random = SystemRandom()
         stage = Stage(reactor, Path(directory), random, os.environ)
-        story = Story(reactor, stage, terminal, random)
+        script = DemoScript(reactor, stage, terminal, random)
         try:
             stage.open()
-            await story.tell()
+            await script.play()
         except CancelledError:
-            terminal.bad("Interrupted: taking everything down.")
+            terminal.bad("Interrupted; stopping the daemon and the simulator.")
             return _INTERRUPTED
         except NotReady as problem:
-            terminal.bad(f"Not as promised: {problem}")
+            terminal.bad(f"The demo failed: {problem}")
             return 1
         except Unexpected as problem:
-            terminal.bad(f"Not as promised: {problem}")
-            terminal.line("The daemon said:")
-            terminal.block(story.daemon.output if story.daemon else "")
+            terminal.bad(f"The demo failed: {problem}")
+            terminal.line("Output of the daemon:")
+            terminal.block(script.daemon.output if script.daemon else "")
             return 1
         finally:
             await stage.close(grace=5.0)
     terminal.line()
-    terminal.good(f"All as promised, in {duration(reactor.seconds() - began)}.")
+    terminal.good(f"The demo succeeded in {duration(reactor.seconds() - began)}.")
     return 0
 
 
 def run_demo() -> int:
     """
-    Run the demonstration in a reactor of its own, once in a process.
+    Run the demonstration in a new reactor; possible once in a process.
 
-    :return: what to exit with.
-    :raises BrokenPipeError: nobody reads on, as when the output goes to ``head``; everything has been taken down.
+    :return: the exit status.
+    :raises BrokenPipeError: the reader of the output is gone, ``head`` for instance; everything has been stopped.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
@@ -82,7 +84,7 @@ def _run(reactor: Any, out: TextIO) -> int:
         over: Deferred[None] = Deferred()
 
         def ended(result: int | Failure) -> None:
-            # Nothing is said of a failure before the reactor has ended: where it would be said may be what failed.
+            # A failure is raised after the reactor has stopped: the output itself may be what failed.
             endings.append(result)
             over.callback(None)
             with suppress(ReactorNotRunning):
@@ -92,7 +94,7 @@ def _run(reactor: Any, out: TextIO) -> int:
             showing.cancel()
             return over
 
-        # A signal stops the reactor, which waits for what this answers with.
+        # A signal stops the reactor, which waits for the Deferred that this returns.
         reactor.addSystemEventTrigger("before", "shutdown", interrupted)
         showing.addBoth(ended)
 

@@ -1,5 +1,5 @@
 """
-What the demonstration shows: three streamers go live, and the daemon keeps its promises.
+What the demonstration shows and checks: three streamers go live, and the daemon does what the README says.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from itsjustintv.simulator.stage import Stage, Tables
 from itsjustintv.simulator.world import SimulatedStream
 from itsjustintv.support.signatures import standard_secret
 
-__all__ = ["Story", "Terminal", "Unexpected", "duration", "wants_colour"]
+__all__ = ["DemoScript", "Terminal", "Unexpected", "duration", "wants_colour"]
 
 _Result = TypeVar("_Result")
 
-#: Seconds for anything that should happen at once.
+#: Seconds to wait for anything that should happen at once.
 _SOON = 5.0
 
 _UNAVAILABLE = Behaviour(status=http.SERVICE_UNAVAILABLE)
@@ -35,13 +35,13 @@ _UNAVAILABLE = Behaviour(status=http.SERVICE_UNAVAILABLE)
 
 class Unexpected(Exception):
     """
-    The daemon did not do what was promised; the text says what.
+    A check failed: the daemon did not do what the text says.
     """
 
 
 def _brief(payload: Any) -> str:
     """
-    Write a payload for people, with the length of the image in place of the image.
+    Format a payload for people, with the length of the image instead of its data.
     """
     match payload:
         case {"image": {"data": str(data)}}:
@@ -50,11 +50,11 @@ def _brief(payload: Any) -> str:
 
 
 @define(eq=False)
-class Story:
+class DemoScript:
     """
-    Tells one story on a stage that is open.
+    The steps of the demonstration, played on an open stage.
 
-    :ivar daemon: the one it is about, once it is started.
+    :ivar daemon: the daemon, once it is started.
     """
 
     _reactor: Any
@@ -69,25 +69,25 @@ class Story:
         seconds: float = self._reactor.seconds()
         return seconds
 
-    async def tell(self) -> None:
+    async def play(self) -> None:
         """
-        Tell it from the beginning to the end.
+        Run every step.
 
-        :raises Unexpected: it took another turn.
-        :raises NotReady: the daemon did not even start.
+        :raises Unexpected: a check failed.
+        :raises NotReady: the daemon did not start.
         """
-        self.daemon = daemon = await self._set()
-        kitsune_spoke = await self._trouble()
-        tanuki, told, delivered = await self._delivered()
-        await self._filtered(daemon)
-        await self._again(tanuki, told)
-        recovered = await self._recovered(kitsune_spoke)
+        daemon = await self._start()
+        kitsune_announced_at = await self._fail()
+        tanuki, report, delivered = await self._deliver()
+        await self._filter(daemon)
+        await self._repeat(tanuki, report)
+        recovered = await self._recover(kitsune_announced_at)
         self._count()
-        await self._stopped(daemon)
+        await self._stop(daemon)
         self._summary(delivered, recovered)
 
-    async def _set(self) -> DaemonProcess:
-        self._terminal.heading("The stage")
+    async def _start(self) -> DaemonProcess:
+        self._terminal.heading("Setup")
         world = self._stage.twitch.world
         world.add_streamer(
             "tanuki",
@@ -104,19 +104,19 @@ class Story:
         world.add_streamer(
             "mujina", "Mujina", title="夜ふかし", game="Just Chatting", tags=("Japanese",), language="ja"
         )
-        self._step(f"Twitch is simulated at {self._stage.twitch_url}, the receivers at {self._stage.receiver_url}")
+        self._step(f"simulated Twitch: {self._stage.twitch_url}; receivers: {self._stage.receiver_url}")
         started = self._now()
         daemon = self._stage.start_daemon(self._configuration())
         self.daemon = daemon
         await daemon.ready()
         self._step(
-            f"`twistd -n itsjustintv --config config.toml` is healthy at {daemon.url}, as process {daemon.pid},"
-            f" after {duration(self._now() - started)}"
+            f"started the daemon with `twistd -n itsjustintv --config config.toml`: process {daemon.pid}, {daemon.url}"
         )
+        self._step(f"the daemon is healthy after {duration(self._now() - started)}")
         await self._soon(
-            Deferred.fromCoroutine(self._subscribed(daemon.url)), "the daemon did not subscribe to three streamers"
+            Deferred.fromCoroutine(self._subscribed(daemon.url)), "the daemon did not create its three subscriptions"
         )
-        self._step("it asked Twitch for 3 subscriptions by itself and answered the challenges -> all enabled")
+        self._step("the daemon created 3 EventSub subscriptions and answered their challenges -> all enabled")
         return daemon
 
     async def _subscribed(self, url: str) -> None:
@@ -139,99 +139,107 @@ class Story:
         tables["streamers.tanuki"]["additional_tags"] = ["friend"]
         return tables
 
-    async def _trouble(self) -> float:
-        self._terminal.heading("1. kitsune goes live, while its receiver is out of order")
+    async def _fail(self) -> float:
+        self._terminal.heading("1. kitsune goes live; its receiver fails")
         self._stage.receiver.script.plan("/kitsune", _UNAVAILABLE, _UNAVAILABLE)
         stream = self._stage.twitch.world.go_live("kitsune")
-        spoke = self._now()
-        await self._announced(stream, "Twitch says that kitsune went live")
+        announced_at = self._now()
+        await self._announced(stream, "Twitch sends stream.online for kitsune")
         first = await self._arrival("/kitsune", 1)
-        self._step(f"attempt 1, {duration(first.at - spoke)} after Twitch spoke -> the receiver answers {first.status}")
-        return spoke
+        self._step(
+            f"attempt 1, {duration(first.at - announced_at)} after Twitch's message -> {first.status} from the receiver"
+        )
+        return announced_at
 
-    async def _delivered(self) -> tuple[SimulatedStream, VerificationReport, float]:
-        self._terminal.heading("2. tanuki goes live, and its receiver is well")
+    async def _deliver(self) -> tuple[SimulatedStream, VerificationReport, float]:
+        self._terminal.heading("2. tanuki goes live; its receiver works")
         stream = self._stage.twitch.world.go_live("tanuki")
-        spoke = self._now()
-        report = await self._announced(stream, "Twitch says that tanuki went live")
+        announced_at = self._now()
+        report = await self._announced(stream, "Twitch sends stream.online for tanuki")
         received = await self._arrival("/tanuki", 1)
-        taken = received.at - spoke
-        self._step(f"attempt 1 -> {received.status}: delivered {duration(taken)} after Twitch spoke, kitsune or not")
-        self._step("X-Hub-Signature-256 and webhook-signature (Standard Webhooks) both hold; what was delivered:")
+        taken = received.at - announced_at
+        self._step(
+            f"attempt 1 -> {received.status}: delivered {duration(taken)} after Twitch's message, despite kitsune"
+        )
+        self._step(
+            "both signatures are valid: X-Hub-Signature-256 and webhook-signature (Standard Webhooks); the payload:"
+        )
         payload = received.payload
         self._terminal.block(_brief(payload))
-        self._check(payload.get("streamer_login") == "tanuki", "the payload does not say who went live")
+        self._check(payload.get("streamer_login") == "tanuki", "streamer_login in the payload is wrong")
         enriched = payload.get("followers_count") == 4711 and "data" in payload.get("image", {})
-        self._check(enriched, "the payload was not enriched")
+        self._check(enriched, "the payload lacks the follower count or the image")
         return stream, report, taken
 
-    async def _filtered(self, daemon: DaemonProcess) -> None:
-        self._terminal.heading('3. mujina goes live, but streams in Japanese while its filter asks for "English"')
+    async def _filter(self, daemon: DaemonProcess) -> None:
+        self._terminal.heading('3. mujina goes live without the tag "English" that its filter requires')
         stream = self._stage.twitch.world.go_live("mujina")
-        await self._announced(stream, "Twitch says that mujina went live")
+        await self._announced(stream, "Twitch sends stream.online for mujina")
         await self._soon(daemon.said("of mujina is not sent"), "the tag filter did not stop mujina")
-        self._step("filtered, says the daemon's log; nothing is sent")
+        self._step("the daemon's log says that it was filtered; nothing is sent")
 
-    async def _again(self, stream: SimulatedStream, told: VerificationReport) -> None:
-        self._terminal.heading("4. Twitch says once more that tanuki went live")
-        again = self._stage.twitch.eventsub.send(told.message, number=1, again=False)
-        self._answered(await self._soon(again, "the daemon did not answer"), "the same message, resent")
-        await self._announced(stream, "the same broadcast, in a new message")
+    async def _repeat(self, stream: SimulatedStream, report: VerificationReport) -> None:
+        self._terminal.heading("4. Twitch sends duplicates for tanuki")
+        again = self._stage.twitch.eventsub.send(report.message, number=1, again=False)
+        self._answered(await self._soon(again, "the daemon did not answer"), "the same message again")
+        await self._announced(stream, "another message for the same broadcast")
 
-    async def _recovered(self, spoke: float) -> float:
+    async def _recover(self, announced_at: float) -> float:
         self._terminal.heading("5. kitsune's receiver recovers")
         previous = await self._arrival("/kitsune", 1)
         for number in (2, 3):
             received = await self._arrival("/kitsune", number)
             same = received.headers["webhook-id"] == previous.headers["webhook-id"]
-            self._check(same, "an attempt has another webhook-id than the one before")
+            self._check(same, "webhook-id changed between two attempts")
             self._step(
-                f"attempt {number}, {duration(received.at - previous.at)} later, signed afresh -> {received.status}"
+                f"attempt {number}, {duration(received.at - previous.at)} later, signed anew -> {received.status}"
             )
             previous = received
-        self._step(f"delivered {duration(previous.at - spoke)} after Twitch spoke")
-        return previous.at - spoke
+        self._step(f"delivered {duration(previous.at - announced_at)} after Twitch's message")
+        return previous.at - announced_at
 
     def _count(self) -> None:
-        self._terminal.heading("6. Who was called how often")
+        self._terminal.heading("6. Requests that each receiver got")
         for path, wanted in (("/tanuki", 1), ("/kitsune", 3), ("/mujina", 0)):
             count = len(self._stage.receiver.at(path))
-            self._check(count == wanted, f"the receiver at {path} was called {count} times instead of {wanted}")
-        self._step("tanuki's receiver once, although Twitch sent three messages; mujina's never")
+            self._check(count == wanted, f"the receiver at {path} got {count} requests instead of {wanted}")
+        self._step("tanuki: 1, although Twitch sent three messages; kitsune: 3 attempts; mujina: 0")
 
-    async def _stopped(self, daemon: DaemonProcess) -> None:
-        self._terminal.heading("7. The end")
+    async def _stop(self, daemon: DaemonProcess) -> None:
+        self._terminal.heading("7. The daemon stops")
         asked = self._now()
         status = await daemon.stop(_SOON)
-        self._check(status == 0, f"the daemon ended with status {status}")
-        self._step(f"the daemon is asked to stop, and ends with status 0 after {self._since(asked)}")
+        self._check(status == 0, f"the daemon exited with status {status}")
+        self._step(f"SIGTERM -> the daemon exits with status 0 after {self._since(asked)}")
 
     def _summary(self, delivered: float, recovered: float) -> None:
         self._terminal.line()
         rows: Sequence[Sequence[str]] = (
-            ("streamer", "receiver", "attempts", "outcome", "after"),
-            ("tanuki", "is well", "1", "delivered, once for 3 messages", duration(delivered)),
+            ("streamer", "receiver", "attempts", "outcome", "time"),
+            ("tanuki", "works", "1", "delivered once for 3 messages", duration(delivered)),
             ("kitsune", "fails twice", "3", "delivered", duration(recovered)),
-            ("mujina", "is not called", "0", "filtered by its tags", "-"),
+            ("mujina", "gets nothing", "0", "filtered by tag", "-"),
         )
         self._terminal.table(rows)
 
     async def _announced(self, stream: SimulatedStream, what: str) -> VerificationReport:
-        reports = await self._soon(self._stage.twitch.announce(stream), "the daemon did not answer Twitch")
-        self._check(len(reports) == 1, f"there are {len(reports)} subscriptions for {stream.channel.login}")
+        reports = await self._soon(
+            self._stage.twitch.announce(stream), "the daemon did not answer the EventSub message"
+        )
+        self._check(len(reports) == 1, f"{stream.channel.login} has {len(reports)} enabled subscriptions instead of 1")
         self._answered(reports[0], what)
         return reports[0]
 
     def _answered(self, report: VerificationReport, what: str) -> None:
         answer = report.tries[0]
         said = answer.body.decode("utf-8", "replace")
-        self._check(answer.status == http.OK, f"{what}: answered {answer.status or answer.problem} {said}")
-        self._step(f"{what} -> answered 200 {said} in {duration(answer.duration)}")
+        self._check(answer.status == http.OK, f"{what}: the daemon answered {answer.status or answer.problem} {said}")
+        self._step(f"{what} -> the daemon answers 200 {said} in {duration(answer.duration)}")
 
     async def _arrival(self, path: str, number: int) -> Received:
-        what = f"delivery {number} did not come to {path}"
+        what = f"attempt {number} did not reach {path}"
         received = await self._soon(self._stage.receiver.delivery(path, number), what)
-        self._check(not received.problem, f"delivery {number} to {path} is not to be believed: {received.problem}")
+        self._check(not received.problem, f"attempt {number} to {path} has an invalid signature: {received.problem}")
         return received
 
     async def _soon(self, waiting: Deferred[_Result], otherwise: str) -> _Result:
@@ -263,7 +271,7 @@ def wants_colour(out: TextIO, environment: Mapping[str, str]) -> bool:
 
 def duration(seconds: float) -> str:
     """
-    Write a duration so that it can be taken in at a glance.
+    Format a duration with three digits or so.
     """
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
@@ -271,44 +279,38 @@ def duration(seconds: float) -> str:
 @define(eq=False)
 class Terminal:
     """
-    Headings, steps and tables; readable without colour.
+    Writes headings, steps and tables; colour is never the only sign.
     """
 
     _out: TextIO
     _colour: bool = False
 
     def line(self, text: str = "") -> None:
-        """
-        Write a line as it is.
-        """
         self._out.write(text + "\n")
         self._out.flush()
 
     def heading(self, text: str) -> None:
-        """
-        Begin a part.
-        """
         self.line()
         self.line(self._painted(_BOLD, text))
 
     def step(self, at: float, text: str) -> None:
         """
-        Tell of something that went as it should.
+        Write a step that succeeded.
 
-        :param at: seconds since the beginning.
+        :param at: seconds since the demo began.
         """
         self.line(f"  {self._painted(_DIM, f'{at:5.2f} s')}  {text}")
 
     def block(self, text: str) -> None:
         """
-        Show something as it is, set in.
+        Write a text indented.
         """
         for each in text.splitlines():
             self.line(f"           {self._painted(_DIM, each)}")
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """
-        Show rows under the first of them.
+        Write rows; the first is the header.
         """
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for number, row in enumerate(rows):
@@ -316,15 +318,9 @@ class Terminal:
             self.line(f"  {text if number else self._painted(_DIM, text)}")
 
     def good(self, text: str) -> None:
-        """
-        Tell that all is well.
-        """
         self.line(self._painted(_GREEN, text))
 
     def bad(self, text: str) -> None:
-        """
-        Tell that something is wrong.
-        """
         self.line(self._painted(_RED, text))
 
     def _painted(self, colour: str, text: str) -> str:

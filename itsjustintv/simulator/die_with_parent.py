@@ -19,15 +19,15 @@ _PR_SET_PDEATHSIG = 1
 
 def main(parent: int, command: list[str]) -> None:
     """
-    Become the command. Does not return.
+    Replace this process by the command. Does not return.
 
-    :param parent: the process whose death is to be that of the command.
+    :param parent: the id of the process that the command must not outlive.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # It may have died before the kernel was asked.
+        # The parent may have died before the call.
         if os.getppid() != parent:
-            sys.exit("the parent is gone")
+            sys.exit("the parent process has already exited")
     os.execv(command[0], command)  # noqa: S606 - the command is ours
 
 

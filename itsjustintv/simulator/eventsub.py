@@ -1,5 +1,5 @@
 """
-EventSub messages: signed, sent over HTTP, and sent again while nobody acknowledges them.
+EventSub messages: signed, sent over HTTP, and resent until they are acknowledged.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _REMEMBERED = 1000
 @frozen(kw_only=True)
 class Message:
     """
-    One message. Sent again, it keeps its id and its body (dev.twitch.tv, "EventSub": delivery is at least once, and the
-    id tells a message that came before).
+    One message. When it is resent it keeps its id and its body (dev.twitch.tv, "EventSub": delivery is at least once,
+    and a duplicate has the same id).
 
-    :ivar id: opaque; that it looks like a UUID is not promised.
+    :ivar id: opaque; Twitch does not promise a UUID.
     :ivar type: ``notification``, ``webhook_callback_verification`` or ``revocation``.
     :ivar subscription: as it was when the message was made.
     """
@@ -64,7 +64,7 @@ class Message:
 @frozen
 class VerificationReport:
     """
-    What became of a message.
+    The result of sending a message.
 
     :ivar tries: every POST of it, in order.
     """
@@ -75,14 +75,14 @@ class VerificationReport:
     @property
     def acknowledged(self) -> bool:
         """
-        Whether the last try was answered with 2xx, whichever (dev.twitch.tv, "Handling webhook events").
+        Whether the last try was answered with any 2xx (dev.twitch.tv, "Handling webhook events").
         """
         return self.tries[-1].ok
 
 
 def stream_online(stream: SimulatedStream) -> dict[str, str]:
     """
-    Describe a broadcast as ``stream.online`` does (dev.twitch.tv, EventSub reference).
+    The ``event`` of a ``stream.online`` notification (dev.twitch.tv, EventSub reference).
     """
     return {
         "id": stream.id,
@@ -96,8 +96,8 @@ def stream_online(stream: SimulatedStream) -> dict[str, str]:
 
 def stream_offline(channel: SimulatedChannel) -> dict[str, str]:
     """
-    Describe the end of a broadcast as ``stream.offline`` does: neither which one nor when (dev.twitch.tv, EventSub
-    reference).
+    The ``event`` of a ``stream.offline`` notification, which names neither the broadcast nor the time (dev.twitch.tv,
+    EventSub reference).
     """
     return {
         "broadcaster_user_id": channel.id,
@@ -108,7 +108,7 @@ def stream_offline(channel: SimulatedChannel) -> dict[str, str]:
 
 def channel_update(channel: SimulatedChannel) -> dict[str, object]:
     """
-    Describe a channel as ``channel.update`` does, in its version 2 (dev.twitch.tv, EventSub reference).
+    The ``event`` of a ``channel.update`` notification, version 2 (dev.twitch.tv, EventSub reference).
     """
     return {
         **stream_offline(channel),
@@ -123,13 +123,13 @@ def channel_update(channel: SimulatedChannel) -> dict[str, object]:
 @define(eq=False)
 class EventSub:
     """
-    Writes messages and sends them.
+    Makes messages and sends them.
 
     :ivar resend_after: seconds to wait before each further try of a message.
     :ivar timeout: seconds Twitch waits for an answer; the documents speak of a few, and Twitch's own command line tool
         waits for ten.
-    :ivar sent: the last tries, in order: id and type of the message, number of the try, status of the answer, if there
-        was one.
+    :ivar sent: the last tries, in order: id and type of the message, number of the try, status of the answer or
+        ``None``.
     """
 
     _agent: IAgent
@@ -138,20 +138,20 @@ class EventSub:
     resend_after: Sequence[float] = RESEND_AFTER
     timeout: float = 10.0
     sent: deque[tuple[str, str, int, int | None]] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
-    _under_way: set[Deferred[VerificationReport]] = field(factory=set, init=False)
+    _sending: set[Deferred[VerificationReport]] = field(factory=set, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def notification(self, subscription: SimulatedSubscription, event: Mapping[str, object]) -> Message:
         """
-        Write a notification, with an id of its own.
+        Make a notification with a new id.
         """
         return self._message("notification", subscription, {"event": event})
 
     def challenge(self, subscription: SimulatedSubscription) -> tuple[Message, bytes]:
         """
-        Write a verification (dev.twitch.tv, "Handling webhook events").
+        Make a challenge (dev.twitch.tv, "Handling webhook events").
 
-        :return: the message, and the only right answer to it.
+        :return: the message, and the answer that it requires.
         """
         challenge = f"{self._random.getrandbits(160):040x}"
         message = self._message("webhook_callback_verification", subscription, {"challenge": challenge})
@@ -159,8 +159,8 @@ class EventSub:
 
     def revocation(self, subscription: SimulatedSubscription) -> Message:
         """
-        Write the last message of a subscription; its status says why, and there is no event (dev.twitch.tv, "Handling
-        webhook events").
+        Make the last message of a subscription, with the reason as its status and without an event (dev.twitch.tv,
+        "Handling webhook events").
         """
         return self._message("revocation", subscription, {})
 
@@ -168,18 +168,18 @@ class EventSub:
         self, message: Message, *, number: int = 0, again: bool = True, age: float = 0.0, forged: bool = False
     ) -> Deferred[VerificationReport]:
         """
-        Send a message until it is acknowledged or the tries are used up.
+        Send a message until it is acknowledged or no tries are left.
 
-        Each try has a timestamp, and so a signature, of its own: the header is the moment of sending (dev.twitch.tv,
-        Handling webhook events).
+        Each try has its own timestamp, the moment of sending, and so its own signature (dev.twitch.tv, "Handling
+        webhook events").
 
-        :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``; 0 for what is new, and observed to be
-            counted up from there.
-        :param again: whether there is more than one try.
-        :param age: seconds that the message claims to have been sent before; receivers are told to refuse more than ten
-            minutes (dev.twitch.tv, "EventSub").
-        :param forged: whether somebody else signs it.
-        :return: fails with ``CancelledError`` when the whole thing is stopped, and at once if that has been.
+        :param number: of the first try, for ``Twitch-Eventsub-Message-Retry``: 0 for a new message; observed to be
+            counted up.
+        :param again: whether to resend a message that is not acknowledged.
+        :param age: seconds by which the timestamp is too old; receivers should reject more than ten minutes
+            (dev.twitch.tv, "EventSub").
+        :param forged: whether to sign it with another secret.
+        :return: fails with ``CancelledError`` when the simulator stops, or has stopped.
         """
         if self._stopped:
             return fail(CancelledError())
@@ -187,20 +187,20 @@ class EventSub:
             forger = evolve(message.subscription, secret=message.subscription.secret[::-1] + "?")
             message = evolve(message, subscription=forger)
         sending = Deferred.fromCoroutine(self._send(message, number, self.resend_after if again else (), age))
-        self._under_way.add(sending)
+        self._sending.add(sending)
 
         def ended(result: VerificationReport) -> VerificationReport:
-            self._under_way.discard(sending)
+            self._sending.discard(sending)
             return result
 
         return sending.addBoth(ended)
 
     def stop(self) -> None:
         """
-        Give up on everything that is under way, and send nothing more; the Deferreds fail with ``CancelledError``.
+        Cancel every message that is being sent, and send nothing more.
         """
         self._stopped = True
-        for sending in list(self._under_way):
+        for sending in list(self._sending):
             sending.cancel()
 
     async def _send(self, message: Message, number: int, waits: Sequence[float], age: float) -> VerificationReport:
@@ -248,14 +248,14 @@ class EventSub:
 @frozen(kw_only=True)
 class Posted:
     """
-    How a POST ended.
+    The result of a POST.
 
-    :ivar status: of the answer, or ``None`` when there was none.
-    :ivar problem: why there was none, in a few words.
+    :ivar status: of the answer, or ``None`` if there was none.
+    :ivar problem: why there was no answer.
     :ivar duration: seconds from the first byte sent to the last one read.
-    :ivar measured: whether the answer announced its length, instead of coming in chunks.
-    :ivar retry_after: what the answer's ``Retry-After`` says; empty when there is none.
-    :ivar request_id: likewise ``X-Request-Id``.
+    :ivar measured: whether the answer had a ``Content-Length`` instead of chunks.
+    :ivar retry_after: the ``Retry-After`` of the answer, or empty.
+    :ivar request_id: the ``X-Request-Id`` of the answer, or empty.
     """
 
     status: int | None
@@ -278,7 +278,7 @@ class Posted:
 @frozen
 class _Bytes:
     """
-    A body that is written at once, in no need of a reactor's turn.
+    A body that is written at once, without a turn of the reactor.
     """
 
     _body: bytes
@@ -302,9 +302,9 @@ async def post(
     agent: IAgent, clock: IReactorTime, url: str, headers: Mapping[str, str], body: bytes, *, timeout: float
 ) -> Posted:
     """
-    POST a body. Redirects are not followed.
+    POST a body, without following redirects.
 
-    :param timeout: seconds for everything.
+    :param timeout: seconds for the whole exchange.
     """
     started = clock.seconds()
     try:
@@ -313,7 +313,7 @@ async def post(
         return Posted(status=None, duration=clock.seconds() - started, problem=f"no answer within {timeout:g} s")
     except CancelledError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever kept the answer away is what the caller wants to know
+    except Exception as error:  # noqa: BLE001 - the caller wants any reason for the lack of an answer
         return Posted(status=None, duration=clock.seconds() - started, problem=cause(error))
     return Posted(
         status=response.code,

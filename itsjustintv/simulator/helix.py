@@ -1,5 +1,5 @@
 """
-The simulated ``https://api.twitch.tv/helix``.
+The simulated Helix API, ``https://api.twitch.tv/helix``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, World
 
 __all__ = ["SimulatedHelix", "channels", "followers", "streams", "users"]
 
-#: What an endpoint does once the request has come through the door: a status and the answer.
+#: What an endpoint does with an authorized request: a status and the answer.
 _Answer = Callable[[Request], tuple[int, Any]]
 
 
 @define(eq=False)
 class SimulatedHelix:
     """
-    Answers Helix requests. In the script its endpoints are called by path: ``users``, ``eventsub/subscriptions``.
+    Answers Helix requests. The script names its endpoints by path: ``users``, ``eventsub/subscriptions``.
 
-    A fault comes before anything else, then the token, then the rate limit, as from an edge in front of the API. An
-    error is an object of ``error``, ``status`` and ``message`` (dev.twitch.tv, API reference); a 5xx may be anything
-    (github.com/twitchdev, issues 451), which a fault can be told to be.
+    Planned faults come first, then the check of the token, then the rate limit. An error is an object of ``error``,
+    ``status`` and ``message`` (dev.twitch.tv, API reference); a 5xx can be anything (github.com/twitchdev, issues 451).
     """
 
     _clock: IReactorTime
@@ -127,7 +126,7 @@ class SimulatedHelix:
         behaviour: Behaviour = self._script.next(name)
         body = await act(behaviour, request, self._clock)
         if not behaviour.well:
-            return body or self._error(request, behaviour.status, "the simulator was asked to fail")
+            return body or self._error(request, behaviour.status, "the simulator was told to fail")
         try:
             self._admit(request)
             status, found = answer(request)
@@ -142,8 +141,8 @@ class SimulatedHelix:
 
     def _admit(self, request: Request) -> None:
         """
-        Ask for a token and the client id it is for (dev.twitch.tv, "Authentication"), and for a point (API guide, "Rate
-        limits"). The words are those that libraries know.
+        Check the token and the client id that it belongs to (dev.twitch.tv, "Authentication"), and take a point (API
+        guide, "Rate limits"). The messages are those that client libraries look for.
 
         :raises Rejection: 401 or 429.
         """
@@ -164,21 +163,21 @@ class SimulatedHelix:
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests")
 
     def _error(self, request: Request, status: int, message: str, more: Mapping[str, str] = {}) -> bytes:
-        told = {"error": HTTPStatus(status).phrase, "status": status, "message": message, **more}
-        return send_json(request, status, told)
+        answer = {"error": HTTPStatus(status).phrase, "status": status, "message": message, **more}
+        return send_json(request, status, answer)
 
 
-_AT_ONCE = 100
+_MAX_IDS = 100
 
 
 def users(world: World, query: Query, origin: str) -> dict[str, Any]:
     """
-    Get Users: by id, by login, or both; whom nobody knows is left out.
+    Get Users: by id, by login, or both; unknown ones are left out.
 
-    :param origin: where the profile images are.
+    :param origin: scheme, host and port of the profile images.
     """
     ids, logins = query.all("id"), query.all("login")
-    if not 1 <= len(ids) + len(logins) <= _AT_ONCE:
+    if not 1 <= len(ids) + len(logins) <= _MAX_IDS:
         raise Rejection(http.BAD_REQUEST, "The ids and logins must be 1 to 100 together")
     return {
         "data": [
@@ -201,19 +200,19 @@ def users(world: World, query: Query, origin: str) -> dict[str, Any]:
 
 def channels(world: World, query: Query) -> dict[str, Any]:
     """
-    Get Channel Information, which is there whether somebody is live or not.
+    Get Channel Information, for live and offline channels.
     """
-    return {"data": [_channel(each) for each in world.channels(ids=_wanted(query, "broadcaster_id"))]}
+    return {"data": [_channel(each) for each in world.channels(ids=_required(query, "broadcaster_id"))]}
 
 
 def streams(world: World, query: Query) -> dict[str, Any]:
     """
-    Get Streams: who is live among those asked for, or among all; who is not is left out. Without ``first`` a page has
-    20, however many were asked for.
+    Get Streams: the broadcasts of the given channels, or of all; offline ones are left out. Without ``first`` a page
+    has 20, however many channels are given.
     """
     ids, logins = query.all("user_id"), {each.lower() for each in query.all("user_login")}
     games, languages = query.all("game_id"), query.all("language")
-    if any(len(each) > _AT_ONCE for each in (ids, logins, games, languages)):
+    if any(len(each) > _MAX_IDS for each in (ids, logins, games, languages)):
         raise Rejection(http.BAD_REQUEST, "Of each there must be 100 at the most")
     found = [
         each
@@ -228,19 +227,19 @@ def streams(world: World, query: Query) -> dict[str, Any]:
 
 def followers(world: World, query: Query) -> dict[str, Any]:
     """
-    Get Channel Followers: without a moderator's token, how many but not who. That an app access token will do is what
-    pyTwitchAPI documents; the reference asks for a user's. Whether somebody follows is nobody else's business.
+    Get Channel Followers: the total alone, since the token is not a moderator's. That an app access token suffices is
+    documented by pyTwitchAPI; the reference requires a user's.
     """
     if query.one("user_id"):
         raise Rejection(http.UNAUTHORIZED, "The user_id query parameter requires a user access token")
-    (wanted, *_) = _wanted(query, "broadcaster_id")
+    (broadcaster_id, *_) = _required(query, "broadcaster_id")
     query.first()
-    return {"total": sum(each.followers for each in world.channels(ids=[wanted])), "data": [], "pagination": {}}
+    return {"total": sum(each.followers for each in world.channels(ids=[broadcaster_id])), "data": [], "pagination": {}}
 
 
-def _wanted(query: Query, name: str) -> Sequence[str]:
+def _required(query: Query, name: str) -> Sequence[str]:
     values = query.all(name)
-    if not 1 <= len(values) <= _AT_ONCE:
+    if not 1 <= len(values) <= _MAX_IDS:
         raise Rejection(http.BAD_REQUEST, f'The parameter "{name}" must be given 1 to 100 times')
     return values
 

@@ -1,5 +1,5 @@
 """
-Listening on 127.0.0.1, and letting go of everything afterwards.
+Listening on 127.0.0.1, with every connection closed at the end; and helpers for Deferreds.
 """
 
 from __future__ import annotations
@@ -36,22 +36,19 @@ class Listening:
 
     @property
     def port(self) -> int:
-        """
-        The port's number.
-        """
         number: int = self._port.getHost().port  # type: ignore[attr-defined]
         return number
 
     @property
     def url(self) -> str:
         """
-        The address, without a slash at its end.
+        The URL, without a trailing slash.
         """
         return f"http://127.0.0.1:{self.port}"
 
     async def finish(self, clock: IReactorTime, patience: float = 1.0) -> None:
         """
-        Listen no more, and close every connection once what was said has been sent, or after so many seconds.
+        Stop listening, and close every connection when its data has been sent, or after so many seconds.
         """
         await maybeDeferred(self._port.stopListening)
         for connection in list(self._connections.protocols):
@@ -63,7 +60,7 @@ class Listening:
 
     async def stop(self) -> None:
         """
-        Listen no more, and close every connection.
+        Stop listening, and abort every connection.
         """
         await maybeDeferred(self._port.stopListening)
         for connection in list(self._connections.protocols):
@@ -72,9 +69,9 @@ class Listening:
 
 def listen(reactor: Any, resource: IResource, port: int = 0, interface: str = "127.0.0.1") -> Listening:
     """
-    Serve a resource, on this machine only unless another address is given.
+    Serve a resource, on loopback unless another address is given.
 
-    :param port: 0 for any that is free.
+    :param port: 0 for any free port.
     """
     connections = WrappingFactory(Site(resource, reactor=reactor))
     return Listening(reactor.listenTCP(port, connections, interface=interface), connections)
@@ -82,11 +79,10 @@ def listen(reactor: Any, resource: IResource, port: int = 0, interface: str = "1
 
 def free_port() -> int:
     """
-    Find a port of this machine that nobody listens on, for a process that must be told one.
+    Find a free port for a process that must be given a number.
 
-    A socket that is bound to it, and does not listen, stays behind for a while. So nobody who asks for any port is
-    given this one, while a server that asks for it gets it: servers allow an address to be used again (socket(7),
-    ``SO_REUSEADDR``).
+    A socket stays bound to it for a while, without listening. So the kernel gives the port to no one who asks for any
+    port, while a server that asks for this one gets it: servers set ``SO_REUSEADDR`` (socket(7)).
     """
     reservation = socket.socket()
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,7 +99,7 @@ _Result = TypeVar("_Result")
 
 def all_of(waiting: Iterable[Deferred[_Result]]) -> Deferred[list[_Result]]:
     """
-    Wait for all; fails as the first one that does, and not with a ``FirstError`` in which a cancellation would hide.
+    Wait for all. Fails as the first one that fails, not with a ``FirstError`` that would hide a cancellation.
     """
 
     def unwrap(failure: Failure) -> Failure:
@@ -116,10 +112,8 @@ def all_of(waiting: Iterable[Deferred[_Result]]) -> Deferred[list[_Result]]:
 
 def cancelling(exchange: Coroutine[Any, Any, _Result]) -> Deferred[_Result]:
     """
-    Begin an exchange whose cancellation is a ``CancelledError``.
-
-    A request of :class:`twisted.web.client.Agent` that is cancelled fails as if the network had, with one of several
-    exceptions, which its caller would take for an answer.
+    Start an HTTP exchange that fails with ``CancelledError`` when it is cancelled. A cancelled request of
+    :class:`twisted.web.client.Agent` fails with one of several network errors instead.
     """
     inner = Deferred.fromCoroutine(exchange)
 

@@ -1,5 +1,5 @@
 """
-The simulated ``https://id.twitch.tv/oauth2``.
+The simulated token server, ``https://id.twitch.tv/oauth2``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["OAuth", "Tokens"]
 @define(eq=False)
 class Tokens:
     """
-    One application's credentials and the app access tokens it holds.
+    The credentials of one application, and its app access tokens.
 
-    :ivar lifetime: seconds a new token lives; Twitch's are good for about two months (dev.twitch.tv, "Client
+    :ivar lifetime: seconds until a new token expires; at Twitch about two months (dev.twitch.tv, "Client
         credentials grant flow", has this number).
     """
 
@@ -46,7 +46,7 @@ class Tokens:
 
     def remaining(self, token: str) -> float:
         """
-        Seconds a token has left; not above 0 when it is not, or no longer, valid.
+        Seconds until a token expires; 0 or less if it is not valid.
         """
         return self._expiry.get(token, 0.0) - self._clock.seconds()
 
@@ -62,8 +62,7 @@ class Tokens:
 
     def forget(self) -> None:
         """
-        Invalidate every token. What does so at Twitch is not documented; that a token may become invalid at any time is
-        (dev.twitch.tv, "Validating tokens").
+        Invalidate every token, which Twitch may do at any time (dev.twitch.tv, "Validating tokens").
         """
         self._expiry.clear()
 
@@ -71,8 +70,8 @@ class Tokens:
 @define(eq=False)
 class OAuth:
     """
-    Issues, validates and revokes tokens. Its endpoints are called ``token``, ``validate`` and ``revoke`` in the script.
-    The documents have the statuses of errors; the words are those that libraries have in their tests, where they do.
+    Issues, validates and revokes tokens. The script names its endpoints ``token``, ``validate`` and ``revoke``. The
+    status of an error is documented; the message is the one in the tests of client libraries, where they have one.
     """
 
     _clock: IReactorTime
@@ -91,7 +90,7 @@ class OAuth:
     @app.route("/validate", methods=["GET"])
     async def validate(self, request: Request) -> bytes:
         """
-        Tell what a token is good for (dev.twitch.tv, "Validating tokens").
+        Answer about a token (dev.twitch.tv, "Validating tokens").
         """
         return await self._answer(request, "validate", self._validate)
 
@@ -108,8 +107,8 @@ class OAuth:
         if not behaviour.well:
             return body
         try:
-            told = answer(request)
-            return b"" if told is None else send_json(request, http.OK, told)
+            result = answer(request)
+            return b"" if result is None else send_json(request, http.OK, result)
         except Rejection as rejection:
             return send_json(request, rejection.status, {"status": rejection.status, "message": rejection.message})
 

@@ -1,5 +1,5 @@
 """
-The real daemon, in a process of its own.
+The real daemon in a process.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from itsjustintv.simulator.loopback import cancelling
 __all__ = ["DaemonProcess", "NotReady", "environment"]
 
 _POLL = 0.05
-# Seconds for one answer; a daemon that is busy starting may owe it.
+# Seconds for one answer: a daemon that is starting may accept a connection and not answer yet.
 _PATIENCE = 2.0
 
 
 class NotReady(Exception):
     """
-    The daemon ended, or did not get ready in time; the text ends with what it said.
+    The daemon exited, or was not ready in time; the text ends with its output.
     """
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """
-    What a daemon gets of our own environment: nothing that would configure it, and the way to this checkout, if it is
-    one, since twistd looks for plugins on the import path only.
+    The environment of a daemon: the inherited one without the variables that configure it, and with this checkout on
+    the import path, if it is one, since twistd looks for plugins there.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("ITSJUSTINTV_")}
     root = Path(itsjustintv.__file__).parent.parent
@@ -52,20 +52,20 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def twistd() -> Path:
     """
-    Find the twistd that belongs to this Python.
+    The path of the twistd that belongs to this Python.
 
-    :raises NotReady: there is none.
+    :raises NotReady: it is not installed.
     """
     script = Path(sys.executable).with_name("twistd")
     if not script.exists():
-        raise NotReady(f"there is no twistd beside {sys.executable}")
+        raise NotReady(f"cannot find twistd next to {sys.executable}")
     return script
 
 
 @define(eq=False)
 class _Watching(ProcessProtocol):
     """
-    Collects what a process says, and notices its end.
+    Collects the output of a process, and its exit status.
     """
 
     ended: Deferred[int] = field(factory=Deferred, init=False)
@@ -85,13 +85,13 @@ class _Watching(ProcessProtocol):
 @define(eq=False)
 class DaemonProcess:
     """
-    ``twistd -n --pidfile= itsjustintv --config FILE``, and whatever becomes of it. It can be started once.
+    ``twistd -n --pidfile= itsjustintv --config FILE``. It can be started once.
 
-    It is killed when this process dies, on Linux even when this process is killed.
+    On Linux it is killed when this process dies, even of SIGKILL.
 
-    :ivar url: where the configuration lets it listen.
-    :ivar wrapper: a command, by its whole path, that runs twistd for us.
-    :ivar command: another command that starts the daemon, by its whole path.
+    :ivar url: where it listens, by its configuration.
+    :ivar wrapper: the absolute path and arguments of a program that runs twistd, such as strace.
+    :ivar command: replaces the twistd command; an absolute path first.
     """
 
     _reactor: Any
@@ -109,7 +109,7 @@ class DaemonProcess:
     @property
     def pid(self) -> int | None:
         """
-        The process, while there is one.
+        The process id while the process runs.
         """
         pid: int | None = None if self._transport is None or self._status is not None else self._transport.pid
         return pid
@@ -117,20 +117,20 @@ class DaemonProcess:
     @property
     def output(self) -> str:
         """
-        Everything it said so far.
+        Its standard output and standard error so far.
         """
         return self._watching.output.decode("utf-8", "replace")
 
     @property
     def status(self) -> int | None:
         """
-        How it ended: its exit status, or minus the number of the signal it died of; ``None`` while it has not.
+        Its exit status, or minus the number of the signal that ended it; ``None`` while it runs.
         """
         return self._status
 
     def start(self) -> None:
         """
-        Start the process, in the directory given, with no standard input.
+        Start the process in its directory, with a closed standard input.
         """
         command = self._command or [
             str(twistd()),
@@ -141,11 +141,11 @@ class DaemonProcess:
             "--config",
             str(self._config),
         ]
-        tether = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
+        wrapper = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._watching,
             sys.executable,
-            [*tether, *self._wrapper, *command],
+            [*wrapper, *self._wrapper, *command],
             env=dict(self._environment),
             path=str(self._directory),
             childFDs={0: "w", 1: "r", 2: "r"},
@@ -162,16 +162,16 @@ class DaemonProcess:
         """
         Wait until it answers ``GET /health`` with 200.
 
-        :raises NotReady: it ended, or the seconds ran out.
+        :raises NotReady: it exited, or was not ready within so many seconds.
         """
         try:
             await Deferred.fromCoroutine(self._healthy()).addTimeout(timeout, self._reactor)
         except defer.TimeoutError:
-            raise NotReady(f"the daemon was not ready within {timeout:g} s. It said:\n{self.output}") from None
+            raise NotReady(f"the daemon was not ready within {timeout:g} s; its output:\n{self.output}") from None
 
     def said(self, text: str) -> Deferred[None]:
         """
-        Wait until its output holds a text.
+        Wait until its output contains a text.
         """
         heard: Deferred[None] = Deferred(lambda _: self._watching.heard.remove(listen))
         wanted = text.encode()
@@ -187,7 +187,7 @@ class DaemonProcess:
 
     def send_signal(self, number: int) -> None:
         """
-        Send it a signal, if it is still there.
+        Send a signal if the process runs.
         """
         if self.pid is not None:
             with suppress(ProcessExitedAlready):
@@ -195,23 +195,23 @@ class DaemonProcess:
 
     def ended(self) -> Deferred[int]:
         """
-        Wait for its end; answers as :attr:`status` does.
+        Wait until it exits; the result is that of :attr:`status`.
         """
         waiting: Deferred[int] = Deferred()
 
-        def tell(status: int) -> int:
+        def pass_on(status: int) -> int:
             if not waiting.called:
                 waiting.callback(status)
             return status
 
-        self._watching.ended.addCallback(tell)
+        self._watching.ended.addCallback(pass_on)
         return waiting
 
     async def stop(self, grace: float = 25.0) -> int | None:
         """
-        Ask it to end, and kill it when it has not after some seconds.
+        Send SIGTERM, and SIGKILL if it has not exited after some seconds.
 
-        :return: as :attr:`status`; ``None`` when it never started.
+        :return: as :attr:`status`; ``None`` if it never started.
         """
         if self._transport is None:
             return None
@@ -223,7 +223,7 @@ class DaemonProcess:
 
     async def kill(self) -> int:
         """
-        Kill it, as a power cut would.
+        Send SIGKILL, and wait.
         """
         self.send_signal(signal.SIGKILL)
         return await self.ended()
@@ -232,7 +232,9 @@ class DaemonProcess:
         agent = Agent(self._reactor)
         while True:
             if self._status is not None:
-                raise NotReady(f"the daemon ended with status {self._status} at its start. It said:\n{self.output}")
+                raise NotReady(
+                    f"the daemon exited with status {self._status} during its start; its output:\n{self.output}"
+                )
             try:
                 if await cancelling(self._answers(agent)).addTimeout(_PATIENCE, self._reactor):
                     return

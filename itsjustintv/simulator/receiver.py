@@ -1,5 +1,5 @@
 """
-Somebody who is told when a streamer goes live, and does with it as a test or a demonstration wants.
+A webhook receiver: verifies, records and answers deliveries as a test or the demonstration scripts it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from itsjustintv.support.signatures import SIGNERS, hub, is_standard, standard
 
 __all__ = ["Expectation", "Received", "Receiver"]
 
-#: Seconds a Standard Webhooks timestamp may be off.
+#: Seconds by which a Standard Webhooks timestamp may differ from the clock.
 _TOLERANCE = 300.0
 
 
@@ -31,8 +31,8 @@ class Expectation:
     """
     How deliveries to one path must be signed.
 
-    :ivar signature: ``hub``, ``standard`` or ``both``; or ``any``, for whatever there is, but at least one.
-    :ivar header: of the original's signature.
+    :ivar signature: ``hub``, ``standard`` or ``both``; or ``any``: at least one, and every one that is present.
+    :ivar header: of the hub signature.
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
     """
 
@@ -43,18 +43,18 @@ class Expectation:
 
     def problem(self, headers: Mapping[str, str], body: bytes, now: float) -> str:
         """
-        Why a delivery is not to be believed, or nothing.
+        Why the signature of a delivery is invalid; empty if it is valid.
 
         :param headers: by lower-case name.
         """
         wanted = self.there(headers) if self.signature == "any" else [each.name for each in SIGNERS[self.signature]]
         if not wanted:
-            return f"neither {self.header} nor webhook-signature is there"
+            return f"neither {self.header} nor webhook-signature is present"
         return next(filter(None, (_VERIFIERS[kind](self, headers, body, now) for kind in wanted)), "")
 
     def there(self, headers: Mapping[str, str]) -> Sequence[str]:
         """
-        The kinds of signatures that a delivery has and that this secret can verify: ``hub``, ``standard``.
+        The signatures that are present and that this secret can verify: ``hub``, ``standard``.
         """
         standards = "webhook-signature" in headers and is_standard(self.secret)
         return [*(["hub"] if self.header.lower() in headers else []), *(["standard"] if standards else [])]
@@ -71,7 +71,7 @@ def _standard_problem(expected: Expectation, headers: Mapping[str, str], body: b
     if not (message_id and timestamp and given):
         return "a webhook-* header is missing"
     if not timestamp.isdecimal() or abs(int(timestamp) - now) > _TOLERANCE:
-        return "webhook-timestamp is not the present"
+        return "webhook-timestamp is too far from the current time"
     signature = standard(expected.secret, message_id, int(timestamp), body).encode()
     right = any(hmac.compare_digest(each.encode(), signature) for each in given.split(" "))
     return "" if right else "webhook-signature is wrong"
@@ -89,9 +89,9 @@ class Received:
     One delivery.
 
     :ivar headers: by lower-case name.
-    :ivar at: when it had been read.
-    :ivar problem: why its signature is not to be believed; empty when it is, or when none is expected.
-    :ivar status: what it is answered; 0 when it is left without an answer.
+    :ivar at: when its body was complete.
+    :ivar problem: why its signature is invalid; empty if it is valid, or if none is expected.
+    :ivar status: of the answer; 0 if there is none.
     """
 
     path: str
@@ -104,9 +104,9 @@ class Received:
     @property
     def payload(self) -> Any:
         """
-        The body, as JSON.
+        The body, parsed as JSON.
 
-        :raises ValueError: it is none.
+        :raises ValueError: it is not JSON.
         """
         return orjson.loads(self.body)
 
@@ -114,13 +114,13 @@ class Received:
 @define(eq=False)
 class Receiver:
     """
-    Takes deliveries to any path and remembers all of them.
+    Takes deliveries to any path, and records them.
 
-    :ivar script: how each path behaves; one that nothing is said of answers 200.
-    :ivar expectations: by path; a delivery whose signature does not hold is answered 401.
-    :ivar usually: how deliveries to all other paths must be signed, if at all.
-    :ivar answered: is told of each delivery once it is answered, or left without an answer.
-    :ivar received: all deliveries, oldest first; none if :attr:`answered` is told of them.
+    :ivar script: how each path behaves; 200 unless something is planned.
+    :ivar expectations: by path; a delivery with an invalid signature is answered 401.
+    :ivar usually: the expectation for all other paths, if any.
+    :ivar answered: is called with each delivery when its request has ended.
+    :ivar received: all deliveries, oldest first; empty if :attr:`answered` is set.
     """
 
     _clock: IReactorTime
@@ -134,9 +134,6 @@ class Receiver:
     app: ClassVar[Klein] = Klein()
 
     def resource(self) -> IResource:
-        """
-        What to serve.
-        """
         return cast("IResource", self.app.resource())
 
     def at(self, path: str) -> list[Received]:
@@ -147,7 +144,7 @@ class Receiver:
 
     def delivery(self, path: str, number: int = 1) -> Deferred[Received]:
         """
-        Wait for a delivery to a path: the first, the second, ... since the beginning.
+        Wait for a delivery to a path, by its number since the start, from 1.
         """
         if len(there := self.at(path)) >= number:
             arrived: Deferred[Received] = Deferred()
@@ -176,8 +173,8 @@ class Receiver:
         if self.answered is None:
             self._record(received)
         else:
-            tell = self.answered
-            request.notifyFinish().addBoth(lambda _: tell(received))
+            answered = self.answered
+            request.notifyFinish().addBoth(lambda _: answered(received))
         return await act(behaviour, request, self._clock)
 
     def _record(self, received: Received) -> None:

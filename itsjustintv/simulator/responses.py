@@ -1,5 +1,5 @@
 """
-How Twitch's API answers, and how it says no.
+Answers of the simulated APIs: JSON, errors, pages, and the rate limit.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Rejection(Exception):
     A request that is answered with an error.
 
     :ivar status: the HTTP status.
-    :ivar message: what Twitch says about it.
-    :ivar more: what else the answer tells.
+    :ivar message: Twitch's text.
+    :ivar more: further fields of the answer.
     """
 
     def __init__(self, status: int, message: str, more: Mapping[str, str] = {}) -> None:
@@ -39,14 +39,14 @@ class Rejection(Exception):
 @frozen
 class Query:
     """
-    The parameters of a request; Twitch repeats one that has several values (dev.twitch.tv, API guide).
+    The parameters of a request; one with several values is repeated (dev.twitch.tv, API guide).
     """
 
     _args: dict[bytes, list[bytes]]
 
     def all(self, name: str) -> list[str]:
         """
-        Every value of a parameter that is not empty, in the order given.
+        The values of a parameter that are not empty, in the order given.
         """
         return [value.decode("utf-8", "replace") for value in self._args.get(name.encode(), []) if value]
 
@@ -58,9 +58,9 @@ class Query:
 
     def first(self) -> int:
         """
-        How many items a page may have: 20 unless it is said (dev.twitch.tv, API reference, "Get Streams").
+        The size of a page: 20 unless it is given (dev.twitch.tv, API reference, "Get Streams").
 
-        :raises Rejection: not a number from 1 to 100.
+        :raises Rejection: it is not a number from 1 to 100.
         """
         text = self.one("first", "20")
         if not text.isdecimal() or not 1 <= int(text) <= 100:
@@ -74,9 +74,9 @@ def page(items: Sequence[_Item], size: int, after: str) -> tuple[Sequence[_Item]
     """
     Cut one page out of a list (dev.twitch.tv, API guide, "Pagination").
 
-    :param after: the cursor that came with the page before; empty for the first one.
-    :return: the items, and ``pagination``: empty at the end.
-    :raises Rejection: the cursor is none of ours.
+    :param after: the cursor of the previous page; empty for the first page.
+    :return: the items, and ``pagination``: empty on the last page.
+    :raises Rejection: the cursor is invalid.
     """
     try:
         start = int(urlsafe_b64decode(after)) if after else 0
@@ -124,7 +124,7 @@ class Bucket:
 
     def take(self) -> bool:
         """
-        Take one point, if there is one.
+        Take one point, if one is left.
         """
         self._refill()
         if self._points < 1:
@@ -136,14 +136,14 @@ class Bucket:
 
     def empty(self, left: float = 0.0) -> None:
         """
-        Take all points, or all but some, as another program under the same client id would.
+        Take all points but some, as another program with the same client id would.
         """
         self._refill()
         self._points = min(left, self._points)
 
     def headers(self) -> dict[str, str]:
         """
-        What Helix says about it, with every answer; ``Ratelimit-Reset`` is the second at which it is full again.
+        The headers of every Helix answer; ``Ratelimit-Reset`` is the second at which the bucket will be full.
         """
         self._refill()
         missing = self.limit - self._points

@@ -1,5 +1,5 @@
 """
-Everything that is needed to see the real daemon at work: a Twitch, a receiver, a folder, and the daemon.
+A stage for the real daemon: a simulated Twitch, a receiver, a folder, and daemon processes; and a Twitch alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Tables = Mapping[str, Mapping[str, object]]
 
 def toml(tables: Tables) -> str:
     """
-    Write tables of texts, numbers, booleans and lists of them.
+    Format tables of texts, numbers, booleans and lists of them as TOML.
     """
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
@@ -36,7 +36,7 @@ def toml(tables: Tables) -> str:
 
 
 def _value(value: object) -> str:
-    # What JSON writes is TOML too, but for surrogate pairs, and one control character that JSON does not escape.
+    # JSON is TOML too, except for surrogate pairs and one control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
@@ -49,10 +49,10 @@ class _Open:
 @define(eq=False)
 class Stage:
     """
-    Simulator and receiver listen between :meth:`open` and :meth:`close`; daemons come and go between the two.
+    Simulator and receiver listen from :meth:`open` to :meth:`close`; daemons are started in between.
 
-    :ivar directory: where the configuration is written and the daemon runs; empty at first, and not removed.
-    :ivar webhook_secret: what EventSub messages are signed with.
+    :ivar directory: an empty folder for the configuration and the data of the daemon; not removed.
+    :ivar webhook_secret: signs the EventSub messages.
     """
 
     _reactor: Any
@@ -72,7 +72,7 @@ class Stage:
 
     def open(self) -> None:
         """
-        Let simulator and receiver listen.
+        Start to listen.
         """
         self._open = _Open(
             listen(self._reactor, self.twitch.resource()),
@@ -82,25 +82,25 @@ class Stage:
     @property
     def twitch_url(self) -> str:
         """
-        Where the simulator listens.
+        The URL of the simulator, without a trailing slash.
         """
         return self._listening.twitch.url
 
     @property
     def receiver_url(self) -> str:
         """
-        Where the receiver listens.
+        The URL of the receiver, without a trailing slash.
         """
         return self._listening.receiver.url
 
     def start_daemon(self, tables: Tables) -> DaemonProcess:
         """
-        Write a configuration for these surroundings and start a daemon with it.
+        Write a configuration for this stage, and start a daemon with it.
 
-        :param tables: what the configuration says beside server and credentials, or in their place.
+        :param tables: added to the configuration; wins over the tables for server and credentials.
         """
         port = free_port()
-        surroundings: dict[str, dict[str, object]] = {
+        defaults: dict[str, dict[str, object]] = {
             "server": {"listen_addr": "127.0.0.1", "port": port},
             "twitch": {
                 "client_id": self.twitch.client_id,
@@ -110,7 +110,7 @@ class Stage:
                 "auth_url": f"{self.twitch_url}/oauth2",
             },
         }
-        whole = {name: {**surroundings.get(name, {}), **tables.get(name, {})} for name in {**surroundings, **tables}}
+        whole = {name: {**defaults.get(name, {}), **tables.get(name, {})} for name in {**defaults, **tables}}
         config = self.directory / "config.toml"
         config.write_text(toml(whole), encoding="utf-8")
         config.chmod(0o600)
@@ -122,9 +122,9 @@ class Stage:
 
     async def close(self, grace: float = 25.0) -> None:
         """
-        Leave no process and no port behind.
+        Stop every daemon, and close every port.
 
-        :param grace: seconds for each daemon that still runs.
+        :param grace: seconds for each daemon to exit.
         """
         self.twitch.stop()
         for daemon in self._daemons:
@@ -144,16 +144,16 @@ class Stage:
 @frozen
 class StandaloneTwitch:
     """
-    A Twitch that listens on this machine.
+    A simulated Twitch that listens on this machine, without a daemon.
     """
 
     twitch: SimulatedTwitch
     listening: Listening
 
     @property
-    def told(self) -> Mapping[str, str]:
+    def settings(self) -> Mapping[str, str]:
         """
-        Where it is and with which credentials: what a configuration needs, and ``control_url``.
+        The URLs and credentials for a configuration, and ``control_url``.
         """
         return {
             "api_url": f"{self.listening.url}/helix",
@@ -173,10 +173,10 @@ class StandaloneTwitch:
 
 def begin(reactor: Any, random: Random, port: int) -> StandaloneTwitch:
     """
-    Let a Twitch listen.
+    Start a simulated Twitch with its control API.
 
-    :param port: 0 for any that is free.
-    :raises twisted.internet.error.CannotListenError: somebody else listens there.
+    :param port: 0 for any free port.
+    :raises twisted.internet.error.CannotListenError: the port is taken.
     """
     twitch = SimulatedTwitch(reactor, Agent(reactor), random)
     return StandaloneTwitch(twitch, listen(reactor, with_control(twitch), port))

@@ -1,5 +1,5 @@
 """
-The EventSub subscriptions of one application, as the Subscriptions API keeps them.
+The EventSub subscriptions of one application, as the Subscriptions API of Twitch manages them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _FILTERS = ("status", "type", "user_id", "subscription_id", "conduit_id")
 @frozen(kw_only=True)
 class SimulatedSubscription:
     """
-    One subscription. It does not expire; one that has ended stays listed for ten days at least (dev.twitch.tv,
-    "Managing Event Subscriptions"), here for good.
+    One subscription. It does not expire; one that has ended stays in the list, at Twitch for at least ten days
+    (dev.twitch.tv, "Managing Event Subscriptions").
 
-    :ivar secret: what its messages are signed with; never shown ("Handling webhook events").
-    :ivar cost: 1 for types that name a user who need not agree, 0 for one who has ("Managing Event Subscriptions").
-    :ivar hidden: whether the list leaves it out though it counts (github.com/twitchdev, issues 1094).
+    :ivar secret: signs its messages; never shown ("Handling webhook events").
+    :ivar cost: 0 if the user has authorized the application, else 1 ("Managing Event Subscriptions").
+    :ivar hidden: whether the list leaves it out although it counts (github.com/twitchdev, issues 1094).
     """
 
     id: str
@@ -69,22 +69,21 @@ class SimulatedSubscription:
     @property
     def broadcaster_id(self) -> str:
         """
-        Whose events it is about.
+        The user id of the channel whose events it sends.
         """
         return self.condition["broadcaster_user_id"]
 
     @property
     def counted(self) -> int:
         """
-        What it adds to the total cost: only what is enabled or may become so counts. Of what is pending nothing is
-        documented, but the totals in the answer to a creation have it.
+        Its share of the total cost: 0 unless it is enabled or pending. That pending ones count is not documented, but
+        the totals in the answer to a creation include them.
         """
         return self.cost if self.status in (ENABLED, PENDING) else 0
 
     def public(self) -> dict[str, object]:
         """
-        What everybody may see of it, in messages and in the list (dev.twitch.tv, "EventSub Reference",
-        "SimulatedSubscription").
+        Its public fields, in messages and in the list (dev.twitch.tv, "EventSub Reference", "Subscription").
         """
         return {
             "id": self.id,
@@ -100,8 +99,8 @@ class SimulatedSubscription:
 
 def only_https(callback: str) -> bool:
     """
-    Accept what the real Twitch accepts: https on the standard port (dev.twitch.tv, "Handling webhook events"). Nobody
-    is asked yet: a host that cannot be reached fails at its challenge.
+    Accept the callbacks that Twitch accepts: https on the standard port (dev.twitch.tv, "Handling webhook events"). An
+    unreachable host fails later, at its challenge.
     """
     parts = urlsplit(callback)
     return parts.scheme == "https" and bool(parts.hostname) and parts.port in (None, 443)
@@ -109,7 +108,7 @@ def only_https(callback: str) -> bool:
 
 def loopback_too(callback: str) -> bool:
     """
-    Accept plain http to this machine as well.
+    Accept plain http to loopback as well.
     """
     parts = urlsplit(callback)
     return only_https(callback) or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost"))
@@ -118,17 +117,17 @@ def loopback_too(callback: str) -> bool:
 @define(eq=False)
 class SimulatedSubscriptions:
     """
-    Keeps subscriptions and checks new ones (dev.twitch.tv, API reference, "Create EventSub Subscription").
+    Stores subscriptions and validates new ones (dev.twitch.tv, API reference, "Create EventSub Subscription").
 
-    :ivar per_page: how many one page of the list has; 100 have been seen, nothing is promised ("Get EventSub
+    :ivar per_page: the size of a page of the list; 100 were observed, none is documented ("Get EventSub
         Subscriptions").
-    :ivar total_lag: seconds by which the totals are behind ("Get EventSub Subscriptions": ``total`` may take some time
-        to follow).
-    :ivar max_total_cost: what all may cost together (dev.twitch.tv, "Managing Event Subscriptions", "Subscription
+    :ivar total_lag: seconds until a change shows in the totals ("Get EventSub Subscriptions": ``total`` may take some
+        time to follow).
+    :ivar max_total_cost: the limit of the total cost (dev.twitch.tv, "Managing Event Subscriptions", "Subscription
         limits").
-    :ivar conflict_names_id: whether a 409 tells the id of what there is already, as the reference has it since 2026 and
-        answers that were seen before then have not.
-    :ivar removed: types and versions that are no longer offered, which is a 410 ("Create EventSub Subscription").
+    :ivar conflict_names_id: whether a 409 has the id of the existing subscription, as in the reference since 2026;
+        answers observed before had not.
+    :ivar removed: types and versions that are answered 410 ("Create EventSub Subscription").
     """
 
     _clock: IReactorTime
@@ -140,16 +139,16 @@ class SimulatedSubscriptions:
     max_total_cost: int = 10_000
     conflict_names_id: bool = True
     removed: set[tuple[str, str]] = field(factory=set)
-    _kept: dict[str, SimulatedSubscription] = field(factory=dict, init=False)
+    _subscriptions: dict[str, SimulatedSubscription] = field(factory=dict, init=False)
     _alike: dict[tuple[str, str], dict[str, None]] = field(factory=dict, init=False)
     _total_cost: int = field(default=0, init=False)
     _totals: deque[tuple[float, int, int]] = field(factory=deque, init=False)
 
     def create(self, body: bytes) -> SimulatedSubscription:
         """
-        Keep what a POST asks for; its callback is still to be verified.
+        Create the pending subscription that a POST asks for.
 
-        :raises Rejection: 400, 409 or 429, as Twitch would.
+        :raises Rejection: 400, 409, 410 or 429, as Twitch would.
         """
         try:
             asked = orjson.loads(body)
@@ -170,17 +169,16 @@ class SimulatedSubscriptions:
                 more = {"id": each.id} if self.conflict_names_id else {}
                 raise Rejection(http.CONFLICT, "subscription already exists", more)
         if len(alike) >= _MAX_ALIKE:
-            # The words are those that libraries look for; in the reference there is only the status.
+            # Client libraries look for this message; the reference has only the status.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "maximum subscriptions with type and condition exceeded")
         if self._total_cost >= self.max_total_cost:
-            # The reference has no line for it; that nothing can be created at the limit is what the documentation of
-            # twitch4j tells of EventSub.
+            # Not in the reference; documented by twitch4j.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "cost exceeded")
         return self.add(kind, version, broadcaster, callback, secret)
 
     def add(self, kind: str, version: str, broadcaster_id: str, callback: str, secret: str) -> SimulatedSubscription:
         """
-        Keep a subscription without asking whether it is allowed.
+        Create a pending subscription without any check.
         """
         subscription = SimulatedSubscription(
             id=str(UUID(int=self._random.getrandbits(128), version=4)),
@@ -197,13 +195,13 @@ class SimulatedSubscriptions:
 
     def delete(self, subscription_id: str) -> None:
         """
-        Forget a subscription.
+        Delete a subscription.
 
         :raises Rejection: 400 or 404 (dev.twitch.tv, API reference, "Delete EventSub Subscription").
         """
         if not subscription_id:
             raise Rejection(http.BAD_REQUEST, 'The parameter "id" is required')
-        gone = self._kept.pop(subscription_id, None)
+        gone = self._subscriptions.pop(subscription_id, None)
         if gone is None:
             raise Rejection(http.NOT_FOUND, "subscription not found")
         del self._alike[gone.type, gone.broadcaster_id][subscription_id]
@@ -211,22 +209,22 @@ class SimulatedSubscriptions:
 
     def list(self, query: Query) -> dict[str, object]:
         """
-        Answer the list, oldest first, or as much of it as one page has; ``first`` is not supported (dev.twitch.tv, API
+        One page of the list, oldest first; ``first`` is not supported (dev.twitch.tv, API
         reference, "Get EventSub Subscriptions").
 
-        :raises Rejection: two filters at once.
+        :raises Rejection: there is more than one filter.
         """
         filters = [(name, value) for name in _FILTERS if (value := query.one(name))]
         if len(filters) > 1:
             raise Rejection(http.BAD_REQUEST, "The filters are mutually exclusive")
-        shown = (each for each in self._kept.values() if not each.hidden)
+        shown = (each for each in self._subscriptions.values() if not each.hidden)
         chosen = [each for each in shown if all(_fits(each, *one) for one in filters)]
         data, pagination = page(chosen, self.per_page, query.one("after"))
         return {**self.answer(data), "pagination": pagination}
 
     def answer(self, subscriptions: Iterable[SimulatedSubscription]) -> dict[str, object]:
         """
-        Show subscriptions, and what all of them cost.
+        The answer about some subscriptions, with the totals of all.
         """
         total, total_cost = self._known_totals()
         return {
@@ -238,15 +236,15 @@ class SimulatedSubscriptions:
 
     def set_status(self, subscription_id: str, status: str) -> SimulatedSubscription | None:
         """
-        Change a subscription's status, unless it has been deleted meanwhile.
+        Change the status of a subscription; ``None`` if it does not exist.
         """
         return self.change(subscription_id, status=status)
 
     def change(self, subscription_id: str, **changes: Any) -> SimulatedSubscription | None:
         """
-        Change anything of a subscription but what it is about, unless it has been deleted meanwhile.
+        Change fields of a subscription, but not its type and condition; ``None`` if it does not exist.
         """
-        subscription = self._kept.get(subscription_id)
+        subscription = self._subscriptions.get(subscription_id)
         if subscription is None:
             return None
         changed = evolve(subscription, **changes)
@@ -256,50 +254,50 @@ class SimulatedSubscriptions:
 
     def enabled(self, kind: str, broadcaster_id: str) -> Sequence[SimulatedSubscription]:
         """
-        The subscriptions that want to hear of something.
+        The enabled subscriptions for a type and a channel.
         """
         return [each for each in self._like(kind, broadcaster_id) if each.status == ENABLED]
 
     def _put(self, subscription: SimulatedSubscription) -> None:
-        self._kept[subscription.id] = subscription
+        self._subscriptions[subscription.id] = subscription
         self._alike.setdefault((subscription.type, subscription.broadcaster_id), {})[subscription.id] = None
         self._count(subscription.counted)
 
     def _count(self, cost: int) -> None:
         """
-        Remember the totals of every moment that somebody may still be told of.
+        Record the totals, for as long as a delayed answer may need them.
         """
         self._total_cost += cost
-        self._totals.append((self._clock.seconds(), len(self._kept), self._total_cost))
+        self._totals.append((self._clock.seconds(), len(self._subscriptions), self._total_cost))
         self._known_totals()
 
     def _known_totals(self) -> tuple[int, int]:
         if self.total_lag <= 0:
             self._totals.clear()
-            return len(self._kept), self._total_cost
+            return len(self._subscriptions), self._total_cost
         until = self._clock.seconds() - self.total_lag
         while len(self._totals) > 1 and self._totals[1][0] <= until:
             self._totals.popleft()
         if not self._totals:
-            return len(self._kept), self._total_cost
+            return len(self._subscriptions), self._total_cost
         at, total, cost = self._totals[0]
         return (total, cost) if at <= until else (0, 0)
 
     def _like(self, kind: str, broadcaster_id: str) -> Sequence[SimulatedSubscription]:
-        return [self._kept[each] for each in self._alike.get((kind, broadcaster_id), ())]
+        return [self._subscriptions[each] for each in self._alike.get((kind, broadcaster_id), ())]
 
     def enabled_for(self, callback: str) -> set[str]:
         """
-        Whose going live is told to a callback.
+        The user ids for which a callback has an enabled ``stream.online`` subscription.
         """
         return {
             each.broadcaster_id
-            for each in self._kept.values()
+            for each in self._subscriptions.values()
             if (each.status, each.type, each.callback) == (ENABLED, "stream.online", callback)
         }
 
     def __iter__(self) -> Any:
-        return iter(list(self._kept.values()))
+        return iter(list(self._subscriptions.values()))
 
     def _transport(self, transport: Any) -> tuple[str, str]:
         match transport:
@@ -308,7 +306,7 @@ class SimulatedSubscriptions:
             case _:
                 raise Rejection(http.BAD_REQUEST, "The transport must be a webhook with a callback and a secret")
         if not self._callback_is_allowed(callback):
-            # These words have been seen; in the reference there is only the status.
+            # This message was observed; the reference has only the status.
             message = "callback must provide valid https callback with standard port in creation request"
             raise Rejection(http.BAD_REQUEST, message)
         if not (secret.isascii() and 10 <= len(secret) <= 100):
@@ -322,6 +320,6 @@ def _fits(subscription: SimulatedSubscription, name: str, value: str) -> bool:
         "type": subscription.type,
         "user_id": subscription.broadcaster_id,
         "subscription_id": subscription.id,
-        # There are no conduits here.
+        # Conduits are not simulated.
         "conduit_id": None,
     }[name] == value

@@ -1,5 +1,5 @@
 """
-A whole Twitch, as far as a program that wants to know who goes live can see it.
+A simulated Twitch: the token server, Helix and EventSub, with faults that a test can plan.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ __all__ = ["SimulatedTwitch"]
 @define(eq=False)
 class SimulatedTwitch:
     """
-    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub goes out through an agent.
+    OAuth at ``/oauth2``, Helix at ``/helix``, profile images at ``/images``; EventSub messages are sent with an agent.
 
-    :ivar world: who streams.
+    :ivar world: the channels and their broadcasts.
     :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``revoke``, ``users``, ``channels``,
         ``streams``, ``channels/followers``, ``eventsub/subscriptions``, ``images``.
-    :ivar challenge_after: seconds from a creation to its challenge; nothing is promised, more than a minute was seen
-        (pyTwitchAPI, issue 111). Below 0, the challenge is on its way before the creation is answered.
-    :ivar challenge_again: whether a challenge that is not answered with 2xx is sent again as a notification would be;
-        nothing is documented (dev.twitch.tv, "Handling webhook events").
-    :ivar patience: how many messages in a row a callback may fail to acknowledge, however often each is sent, before
-        its subscription ends. "Handling webhook events" says "too many"; what twitch4j reports is one, the worst case.
-    :ivar requests: method and path of everything that was asked for, in order.
+    :ivar challenge_after: seconds from the creation of a subscription to its challenge; at Twitch more than a minute
+        was observed (pyTwitchAPI, issue 111). Below 0, the challenge is sent before the creation is answered.
+    :ivar challenge_again: whether a challenge that is not answered with 2xx is resent like a notification; not
+        documented (dev.twitch.tv, "Handling webhook events").
+    :ivar patience: after this many messages in a row without an acknowledgement, all tries of one counting once, a
+        subscription is revoked. "Handling webhook events" says "too many"; twitch4j reports one, the worst case.
+    :ivar requests: method and path of every request, in order.
     """
 
     _clock: IReactorTime
@@ -91,22 +91,22 @@ class SimulatedTwitch:
 
     def resource(self) -> IResource:
         """
-        Everything this Twitch serves.
+        The root resource.
         """
         return cast("IResource", self.app.resource())
 
     def subscribe(self, login: str, callback: str, secret: str) -> Deferred[VerificationReport]:
         """
-        Let an application that has not asked for it hear when somebody goes live, once its callback is verified.
+        Subscribe a callback to ``stream.online`` of a channel without an API call; it still has to be verified.
         """
         broadcaster = self.world.channel(login).id
         return self.verify(self.subscriptions.add("stream.online", "1", broadcaster, callback, secret))
 
     def verify(self, subscription: SimulatedSubscription) -> Deferred[VerificationReport]:
         """
-        Challenge a callback. The subscription is enabled if the answer is 200 and exactly the challenge (dev.twitch.tv,
-        "Handling webhook events", "Responding to a challenge request"), and of announced length, since deployments
-        whose answers came in chunks have failed (github.com/twitchdev, issues 369).
+        Send a challenge. The subscription is enabled if the answer is 200 with exactly the challenge as body
+        (dev.twitch.tv, "Handling webhook events", "Responding to a challenge request") and a ``Content-Length``:
+        chunked answers have failed (github.com/twitchdev, issues 369).
         """
         message, challenge = self.eventsub.challenge(subscription)
 
@@ -120,70 +120,70 @@ class SimulatedTwitch:
 
     def announce(self, stream: SimulatedStream) -> Deferred[list[VerificationReport]]:
         """
-        Tell every enabled subscription of a broadcast; fires when each has acknowledged it, or never will. One that
-        does not, again and again, ends with a revocation, see ``patience``.
+        Send ``stream.online`` to every enabled subscription. Fires when each message is acknowledged or given up; a
+        subscription that fails too often is revoked, see ``patience``.
         """
-        return self._tell("stream.online", stream.channel, stream_online(stream))
+        return self._send("stream.online", stream.channel, stream_online(stream))
 
     def announce_end(self, channel: SimulatedChannel) -> Deferred[list[VerificationReport]]:
         """
-        Tell of the end of a broadcast.
+        Send ``stream.offline``.
         """
-        return self._tell("stream.offline", channel, stream_offline(channel))
+        return self._send("stream.offline", channel, stream_offline(channel))
 
     def announce_change(self, channel: SimulatedChannel) -> Deferred[list[VerificationReport]]:
         """
-        Tell what a channel has become, which is told of somebody who is not live as well.
+        Send ``channel.update``, also for an offline channel.
         """
-        return self._tell("channel.update", channel, channel_update(channel))
+        return self._send("channel.update", channel, channel_update(channel))
 
     def remove(self, login: str, *, silently: bool = False) -> Deferred[list[VerificationReport]]:
         """
-        Close somebody's account, and end the subscriptions to it (dev.twitch.tv, "Handling webhook events":
+        Remove a channel, and revoke the subscriptions to it (dev.twitch.tv, "Handling webhook events":
         ``user_removed``).
 
-        :param silently: without a word; there is no promise of one.
+        :param silently: send no revocation; Twitch does not promise one.
         """
         channel = self.world.remove(login)
-        theirs = [each for each in self.subscriptions if each.broadcaster_id == channel.id and each.counted]
+        affected = [each for each in self.subscriptions if each.broadcaster_id == channel.id and each.counted]
         if silently:
-            for each in theirs:
+            for each in affected:
                 self.subscriptions.set_status(each.id, USER_REMOVED)
             return all_of([])
-        return all_of(self.revoke(each, USER_REMOVED) for each in theirs)
+        return all_of(self.revoke(each, USER_REMOVED) for each in affected)
 
     def revoke(self, subscription: SimulatedSubscription, status: str) -> Deferred[VerificationReport]:
         """
-        End a subscription and say so, once; nothing more is sent for it (dev.twitch.tv, "Handling webhook events",
+        Revoke a subscription, with one message (dev.twitch.tv, "Handling webhook events",
         "Revoking your subscription").
 
-        :param status: why, such as ``user_removed``.
+        :param status: the reason, such as ``user_removed``.
         """
         ended = self.subscriptions.set_status(subscription.id, status) or subscription
         return self.eventsub.send(self.eventsub.revocation(ended), again=False)
 
-    def after(self, delay: float, tell: Callable[[], Deferred[Any]]) -> None:
+    def after(self, delay: float, send: Callable[[], Deferred[Any]]) -> None:
         """
-        Tell something later, and let nobody wait for it: Twitch promises no order (dev.twitch.tv, "EventSub").
+        Send something later, without waiting for it: Twitch promises no order (dev.twitch.tv, "EventSub").
         """
 
         def begin() -> None:
             self._planned.discard(call)
-            tell().addErrback(lambda failure: failure.trap(CancelledError))
+            send().addErrback(lambda failure: failure.trap(CancelledError))
 
         call = self._clock.callLater(delay, begin)
         self._planned.add(call)
 
     def stop(self) -> None:
         """
-        Send nothing more, whatever is still asked for.
+        Cancel every message, and send nothing more.
         """
         for call in self._planned:
             call.cancel()
         self._planned.clear()
         self.eventsub.stop()
 
-    def _tell(
+    def _send(
         self, kind: str, channel: SimulatedChannel, event: Mapping[str, object]
     ) -> Deferred[list[VerificationReport]]:
         wanted = self.subscriptions.enabled(kind, channel.id)
@@ -208,15 +208,15 @@ class SimulatedTwitch:
 
     @app.route("/oauth2", branch=True)
     def _serve_oauth(self, request: Request) -> IResource:
-        return self._noted(request, self._oauth.app)
+        return self._record(request, self._oauth.app)
 
     @app.route("/helix", branch=True)
     def _serve_helix(self, request: Request) -> IResource:
-        return self._noted(request, self._helix.app)
+        return self._record(request, self._helix.app)
 
     @app.route("/images/<user_id>.png")
     async def _serve_image(self, request: Request, user_id: str) -> bytes:
-        self._note(request)
+        self._note_request(request)
         behaviour = self.faults.next("images")
         body = await act(behaviour, request, self._clock)
         if not behaviour.well:
@@ -227,9 +227,9 @@ class SimulatedTwitch:
         request.setHeader("content-type", "image/png")
         return avatar(user_id)
 
-    def _noted(self, request: Request, app: Klein) -> IResource:
-        self._note(request)
+    def _record(self, request: Request, app: Klein) -> IResource:
+        self._note_request(request)
         return cast("IResource", app.resource())
 
-    def _note(self, request: Request) -> None:
+    def _note_request(self, request: Request) -> None:
         self.requests.append(f"{request.method.decode()} {request.path.decode()}")

@@ -1,8 +1,8 @@
 """
-Who streams on the simulated Twitch, and who is live.
+The channels of the simulated Twitch, and their broadcasts.
 
-What Get Streams does when a broadcast is young is not documented; it is imitated as reported in github.com/twitchdev,
-issues 558: for up to a minute its answers vary from one to the next while caches fill.
+It is not documented how soon Get Streams lists a new broadcast. The simulator follows github.com/twitchdev, issues 558:
+for up to a minute the answers vary while caches fill.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["SimulatedChannel", "SimulatedStream", "World", "rfc3339"]
 
 def rfc3339(seconds: float) -> str:
     """
-    Write a time as Twitch does in headers and subscriptions: UTC, nine digits of a second (dev.twitch.tv, "Handling
+    Format a time as in headers and subscriptions: UTC, nanoseconds (dev.twitch.tv, "Handling
     webhook events": RFC 3339, with nanoseconds in its examples).
     """
     whole, fraction = divmod(seconds, 1)
@@ -30,7 +30,7 @@ def rfc3339(seconds: float) -> str:
 @frozen(kw_only=True)
 class SimulatedChannel:
     """
-    A streamer. A login can change, an id never does (dev.twitch.tv, API reference, "Get Users").
+    A channel. Its login can change, its id never does (dev.twitch.tv, API reference, "Get Users").
     """
 
     id: str
@@ -53,7 +53,7 @@ class SimulatedStream:
     One broadcast.
 
     :ivar started_at: RFC 3339, whole seconds.
-    :ivar listed_at: when Get Streams begins to list it, seconds since the epoch.
+    :ivar listed_at: when Get Streams starts to list it, in seconds since the epoch.
     :ivar type: ``live``, or ``rerun``, ``premiere``, ...
     """
 
@@ -67,11 +67,11 @@ class SimulatedStream:
 @define(eq=False)
 class World:
     """
-    The streamers and their broadcasts.
+    The channels and their broadcasts.
 
-    :ivar lag: seconds from a broadcast's start until Get Streams lists it; on the real Twitch up to a minute.
-    :ivar flickers: whether until then it is listed now and then.
-    :ivar stale: whether until then the one before it is listed.
+    :ivar lag: seconds from the start of a broadcast until Get Streams lists it; at Twitch up to a minute.
+    :ivar flickers: whether until then it is listed in half of the answers.
+    :ivar stale: whether until then the previous broadcast is listed.
     """
 
     _clock: IReactorTime
@@ -100,10 +100,10 @@ class World:
         description: str = "",
     ) -> SimulatedChannel:
         """
-        Let somebody stream from now on.
+        Add a channel.
 
         :param name: the display name; the login unless given.
-        :param user_id: drawn unless given.
+        :param user_id: random unless given.
         """
         channel = SimulatedChannel(
             id=user_id or str(self._random.randrange(10**7, 10**9)),
@@ -124,10 +124,10 @@ class World:
 
     def change(self, login: str, /, **about: Any) -> SimulatedChannel:
         """
-        Change what there is to know of somebody: ``title``, ``tags``, another ``login``, ...
+        Change a channel: ``title``, ``tags``, ``login``, ...
 
-        :raises LookupError: nobody is called that.
-        :raises TypeError: there is no such thing to know.
+        :raises LookupError: no channel has this login.
+        :raises TypeError: a channel has no such attribute.
         """
         channel = evolve(self.channel(login), **about)
         self._channels[channel.id] = channel
@@ -138,9 +138,9 @@ class World:
 
     def remove(self, login: str) -> SimulatedChannel:
         """
-        Close somebody's account: Get Users does not know it any more.
+        Remove a channel; Get Users then leaves it out.
 
-        :raises LookupError: nobody is called that.
+        :raises LookupError: no channel has this login.
         """
         channel = self._channels.pop(self.channel(login).id)
         self._live.pop(channel.id, None)
@@ -150,21 +150,21 @@ class World:
         self, login: str, *, lag: float | None = None, ago: float = 0.0, again: bool = False, kind: str = "live"
     ) -> SimulatedStream:
         """
-        Begin a broadcast; one that was still running ends.
+        Start a broadcast; one that is live ends.
 
-        :param lag: seconds, instead of the usual ones.
-        :param ago: seconds that it has been on already.
-        :param again: whether it is the last one that goes on, with the id and the beginning that it had, as after a
-            short break (github.com/twitchdev, issues 230).
+        :param lag: seconds, instead of :attr:`lag`.
+        :param ago: seconds since it started.
+        :param again: whether the last broadcast continues with its id and start, as after a short break
+            (github.com/twitchdev, issues 230).
         :param kind: the type of a new broadcast.
-        :raises LookupError: nobody is called that, or has had no broadcast yet.
+        :raises LookupError: no channel has this login, or it has no broadcast to continue.
         """
         channel = self.channel(login)
         now = self._clock.seconds() - ago
         listed_at = now + (self.lag if lag is None else lag)
         if again:
             if channel.id not in self._last:
-                raise LookupError(f"{login} has had no broadcast that could go on")
+                raise LookupError(f"{login} has no broadcast to continue")
             stream = evolve(self._last[channel.id], listed_at=listed_at)
         else:
             stream = SimulatedStream(
@@ -181,51 +181,48 @@ class World:
 
     def last(self, login: str) -> SimulatedStream:
         """
-        The broadcast that is on, or was the last one.
+        The current or the last broadcast.
 
-        :raises LookupError: nobody is called that, or has had no broadcast yet.
+        :raises LookupError: no channel has this login, or it never was live.
         """
         stream = self._last.get(self.channel(login).id)
         if stream is None:
-            raise LookupError(f"{login} has had no broadcast yet")
+            raise LookupError(f"{login} has not been live yet")
         return stream
 
     def go_offline(self, login: str) -> None:
         """
-        End the broadcast, if there is one.
+        End the broadcast, if the channel is live.
         """
         self._live.pop(self.channel(login).id, None)
 
     def channel(self, login: str) -> SimulatedChannel:
         """
-        Find somebody by login.
+        Find a channel by login.
 
-        :raises LookupError: nobody is called that.
+        :raises LookupError: no channel has this login.
         """
         for channel in self._channels.values():
             if channel.login == login.lower():
                 return channel
-        raise LookupError(f"there is no streamer called {login}")
+        raise LookupError(f"unknown streamer {login}")
 
-    def everybody(self) -> Sequence[SimulatedChannel]:
-        """
-        All who stream.
-        """
+    def all_channels(self) -> Sequence[SimulatedChannel]:
         return list(self._channels.values())
 
     def channels(self, *, ids: Iterable[str] = (), logins: Iterable[str] = ()) -> Sequence[SimulatedChannel]:
         """
-        Everybody among these ids and logins who exists, once each.
+        The channels with these ids and logins, each once.
         """
-        called = {login.lower() for login in logins}
+        wanted = {login.lower() for login in logins}
         found = dict.fromkeys(each for each in ids if each in self._channels)
-        if called:
-            found.update((each.id, None) for each in self._channels.values() if each.login in called)
+        if wanted:
+            found.update((each.id, None) for each in self._channels.values() if each.login in wanted)
         return [self._channels[each] for each in found]
 
     def listed(self) -> Sequence[SimulatedStream]:
         """
-        The broadcasts that Get Streams knows of by now, oldest first.
+        The broadcasts that Get Streams lists now, oldest first.
         """
         found = (self._as_listed(stream) for stream in self._live.values())
         return [stream for stream in found if stream is not None]
@@ -238,6 +235,6 @@ class World:
 
 def _whole(seconds: float) -> str:
     """
-    Write a time as Helix does: UTC, whole seconds.
+    Format a time as Helix does: UTC, whole seconds.
     """
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

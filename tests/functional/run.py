@@ -114,11 +114,11 @@ class Background:
         """
         Start it.
         """
-        tether = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
+        wrapper = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._listening,
             sys.executable,
-            [*tether, *self._command],
+            [*wrapper, *self._command],
             env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             path=str(self._folder),
             childFDs={0: "w", 1: "r", 2: "r"},

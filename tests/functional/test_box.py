@@ -104,7 +104,7 @@ class ReceiveTests(BoxCase):
                 "received before",
                 "X-Hub-Signature-256 is wrong",
                 "2 bytes, not a JSON object",
-                "neither X-Hub-Signature-256 nor webhook-signature is there",
+                "neither X-Hub-Signature-256 nor webhook-signature is present",
                 "4 received, 2 rejected",
             ):
                 self.assertIn(text, terminal.seen)

@@ -66,7 +66,7 @@ class DemoTests(TestCase):
         self.pretend("#!/bin/sh\necho out of order\nexit 3\n")
         out = StringIO()
         self.assertEqual(await demo(reactor, out), 1)
-        self.assertRegex(out.getvalue(), "Not as promised: the daemon ended with status 3 .*\nout of order")
+        self.assertRegex(out.getvalue(), "The demo failed: the daemon exited with status 3 .*\nout of order")
 
     async def test_a_daemon_that_does_something_else_is_reported(self) -> None:
         """
@@ -76,8 +76,8 @@ class DemoTests(TestCase):
         self.patch(demo_script, "_SOON", 0.5)
         out = StringIO()
         self.assertEqual(await demo(reactor, out), 1)
-        self.assertRegex(out.getvalue(), "Not as promised: the daemon did not subscribe to three streamers")
-        self.assertRegex(out.getvalue(), 'The daemon said:\n *127.0.0.1 .* "GET /health')
+        self.assertRegex(out.getvalue(), "The demo failed: the daemon did not create its three subscriptions")
+        self.assertRegex(out.getvalue(), 'Output of the daemon:\n *127.0.0.1 .* "GET /health')
 
     async def test_an_interruption_takes_everything_down(self) -> None:
         """
@@ -135,7 +135,7 @@ class CommandTests(TestCase):
         """
         Three streamers go live, and the status is 0 in less than 15 seconds; nothing is left of it.
         """
-        _, watching, temporary = self.start(r"All as promised, in ([0-9.]+) s\.")
+        _, watching, temporary = self.start(r"The demo succeeded in ([0-9.]+) s\.")
         match = await watching.seen
         self.assertLess(float(match[1]), 15)
         self.assertEqual((await watching.ended).exitCode, 0)
@@ -147,7 +147,7 @@ class CommandTests(TestCase):
         When its output goes to ``head``, with or without the errors, it takes everything down and says no more.
         """
         for unread in ((1,), (1, 2)):
-            running, watching, temporary = self.start(r"The stage")
+            running, watching, temporary = self.start(r"Setup")
             await watching.seen
             for stream in unread:
                 running.closeChildFD(stream)
@@ -160,12 +160,14 @@ class CommandTests(TestCase):
         After Ctrl-C, or a polite kill, the daemon, the ports and the folder are gone.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
-            running, watching, temporary = self.start(r"(?s)(\d+), the receivers.*:(\d+), as process (\d+).*attempt 1")
+            running, watching, temporary = self.start(
+                r"(?s)(\d+); receivers: .*: process (\d+), http://127.0.0.1:(\d+).*attempt 1"
+            )
             match = await watching.seen
             running.signalProcess(number)
             self.assertEqual((await watching.ended).exitCode, 130, watching.output)
-            for port in match[1], match[2]:
+            for port in match[1], match[3]:
                 with socket.socket() as probe:
                     self.assertNotEqual(probe.connect_ex(("127.0.0.1", int(port))), 0)
-            self.assertFalse(Path(f"/proc/{match[3]}").exists())
+            self.assertFalse(Path(f"/proc/{match[2]}").exists())
             self.assertEqual(list(temporary.iterdir()), [])
