@@ -39,9 +39,10 @@ from itsjustintv.logs.observer import log_through
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock, boot_id, uptime
+from itsjustintv.support.file_thread_pool import FileThreadPool
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.support.services import FileThreadPool, RootService
+from itsjustintv.support.services import RootService
 from itsjustintv.support.systemd import SystemdNotifier, find_systemd, watchdog_interval
 from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics

@@ -17,7 +17,7 @@ from itsjustintv.journal.interfaces import IJournal
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps
 from itsjustintv.support.clocks import SteadyClock, WallClock
-from itsjustintv.support.services import FileThreadPool
+from itsjustintv.support.file_thread_pool import FileThreadPool
 from itsjustintv.telemetry.event_spans import EventSpans
 from itsjustintv.telemetry.metrics import Metrics
 from itsjustintv.telemetry.tracing import Tracer

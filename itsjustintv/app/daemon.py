@@ -21,7 +21,7 @@ from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts, vitals
 from itsjustintv.config.removal_grace import RemovalGrace
 from itsjustintv.config.sections import Config, callback_url
-from itsjustintv.support.file_watch import Hangup
+from itsjustintv.support.file_watch import SighupHandler
 from itsjustintv.support.services import StartWhenReady
 from itsjustintv.support.systemd import SystemdNotifier
 
@@ -87,8 +87,8 @@ class Daemon:
         )
 
         def restart_when_ready(_old: Config, _new: Config) -> None:
-            examined.again()
-            subscribed.again()
+            examined.refresh()
+            subscribed.refresh()
 
         # The callback may be another one, or be served by another TLS mode.
         context.config_service.add_listener(restart_when_ready)
@@ -121,7 +121,7 @@ class Daemon:
             "configuration": context.config_service,
             "callback_check": examined,
             "subscriptions": subscribed,
-            "hangup": Hangup(context.reactor, lambda: self._hang_up(systemd)),
+            "hangup": SighupHandler(context.reactor, lambda: self._hang_up(systemd)),
             # READY=1 when all of that has started, STOPPING=1 before any of it stops.
             "systemd": systemd,
         }

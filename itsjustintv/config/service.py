@@ -23,7 +23,7 @@ from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
-from itsjustintv.support.interfaces import Watcher
+from itsjustintv.support.file_watch import Watcher
 
 __all__ = ["ConfigService", "Decided", "Listener", "Preparer", "ReloadReport", "ReloadStatus"]
 

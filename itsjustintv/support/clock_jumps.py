@@ -1,5 +1,5 @@
 """
-The clock on the wall, when it is set while the daemon runs.
+Notices that the machine's clock was set while the daemon runs.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from itsjustintv.support.periodic_service import PeriodicService
 
 __all__ = ["ClockJumps"]
 
-# Where something sets the clock again and again, so many lines are written in so many seconds.
+# At most so many lines in so many seconds, should something set the clock repeatedly.
 _LINES = 5
-_WITHIN = 600.0
+_WINDOW = 600.0
 
 
 @define(eq=False)
 class ClockJumps(MultiService):
     """
-    Notices that the clock of the machine was set, and passes it on. Waits and ages go by the steady clock and are not
-    affected.
+    Compares the machine's clock with the steady clock, and reports when it was set. Waits and ages go by the steady
+    clock and are not affected.
 
-    :ivar note: writes down by how many seconds the clock is ahead of the steady one.
-    :ivar least: seconds; a clock that is moved by less is being kept right.
-    :ivar count: how often it was set.
+    :ivar record: stores by how many seconds the clock is ahead of the steady one.
+    :ivar least: seconds; a smaller step is a correction, such as NTP makes.
+    :ivar count: how often the clock was set.
     """
 
     _steady: SteadyClock
     _clock: IReactorTime
-    _note: Callable[[float], Deferred[None]]
+    _record: Callable[[float], Deferred[None]]
     _every: float = 1.0
     _least: float = 1.0
     count: int = field(default=0, init=False)
     _ahead: float = field(default=0.0, init=False)
-    _noted: float = field(default=0.0, init=False)
+    _recorded: float = field(default=0.0, init=False)
     _listeners: list[Callable[[], Any]] = field(factory=list, init=False)
-    _said: deque[float] = field(factory=lambda: deque(maxlen=_LINES), init=False)
+    _logged_at: deque[float] = field(factory=lambda: deque(maxlen=_LINES), init=False)
     _steps: int = field(default=0, init=False)
-    _moved: float = field(default=0.0, init=False)
+    _moved_by: float = field(default=0.0, init=False)
 
     log = Logger()
 
@@ -58,13 +58,13 @@ class ClockJumps(MultiService):
     @property
     def ahead(self) -> float:
         """
-        By how many seconds the clock was set forward in all, as last looked; negative if back.
+        By how many seconds the clock was set forward in all, as of the last look; negative if back.
         """
         return self._ahead
 
     def subscribe(self, listener: Callable[[], Any]) -> None:
         """
-        Call something after each time that the clock was set.
+        Call a function each time the clock was set.
         """
         self._listeners.append(listener)
 
@@ -80,40 +80,42 @@ class ClockJumps(MultiService):
             self._ahead = ahead
             self.count += 1
             self._steps += 1
-            self._moved += by
+            self._moved_by += by
             for listener in self._listeners:
                 try:
                     listener()
-                except Exception:  # noqa: BLE001 - the others must hear of it all the same
-                    self.log.failure("{listener} has not followed the clock; restart the daemon", listener=listener)
-        self._say()
-        if self._noted != self._ahead:
+                except Exception:  # noqa: BLE001 - the others must be called all the same
+                    self.log.failure(
+                        "{listener} could not follow the clock change; restart the daemon", listener=listener
+                    )
+        self._log_steps()
+        if self._recorded != self._ahead:
             ahead = self._ahead
-            await self._note(ahead)
-            self._noted = ahead
+            await self._record(ahead)
+            self._recorded = ahead
 
-    def _say(self) -> None:
+    def _log_steps(self) -> None:
         """
-        Say what was not said yet, several steps in one line if there were many lines.
+        Log the steps that were not logged yet, as one line if there were many.
         """
         now = self._clock.seconds()
-        if not self._steps or (len(self._said) == _LINES and now < self._said[0] + _WITHIN):
+        if not self._steps or (len(self._logged_at) == _LINES and now < self._logged_at[0] + _WINDOW):
             return
-        self._said.append(now)
-        steps, by = self._steps, self._moved
-        self._steps, self._moved = 0, 0.0
+        self._logged_at.append(now)
+        steps, by = self._steps, self._moved_by
+        self._steps, self._moved_by = 0, 0.0
         direction = "forward" if by > 0 else "back"
         if steps == 1:
             self.log.warn(
-                "the clock of this machine was set {direction} by {by}: nothing waits longer or expires because of"
-                " that; if it was not meant, check what sets it (timedatectl, chronyc tracking)",
+                "the clock of this machine was set {direction} by {by}: waits and expiry are not affected. If this"
+                " was not intended, check what sets it (timedatectl, chronyc tracking)",
                 direction=direction,
                 by=Seconds(round(abs(by), 1)),
             )
         else:
             self.log.warn(
-                "the clock of this machine was set {count} times in a short while, {direction} by {by} in all:"
-                " something sets it again and again; check what (timedatectl, chronyc tracking)",
+                "the clock of this machine was set {count} times in a short while, {direction} by {by} in all;"
+                " check what sets it repeatedly (timedatectl, chronyc tracking)",
                 count=steps,
                 direction=direction,
                 by=Seconds(round(abs(by), 1)),

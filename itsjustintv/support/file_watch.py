@@ -1,5 +1,5 @@
 """
-Noticing that files have changed, however they are replaced, and that somebody sends SIGHUP.
+Notices that files have changed, however they were replaced, and that SIGHUP was sent.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
@@ -25,7 +25,7 @@ from twisted.python.filepath import FilePath
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.regular_files import is_descriptor, read
 
-__all__ = ["FileWatch", "Hangup", "PollInterval", "steps"]
+__all__ = ["FileWatch", "SighupHandler", "WatchIntervals", "Watcher", "directory_entries"]
 
 # So many files are watched for writers; the configuration is the first.
 _MOST_WRITTEN = 16
@@ -38,30 +38,31 @@ _LARGEST = 16 * 1024 * 1024
 
 
 @frozen(kw_only=True)
-class PollInterval:
+class WatchIntervals:
     """
-    How fast, in seconds.
+    Intervals in seconds.
 
-    :ivar quiet: so long nothing may happen before a change is told: one save is many events.
-    :ivar patience: a change is told after so long, even if events do not cease.
-    :ivar glance: between two looks at the files while the kernel tells of changes; on some file systems, such as NFS,
-        it does not tell of those made elsewhere.
-    :ivar poll: between two looks while it does not.
-    :ivar written: so long a file that is being written is left alone, from what was written last, even if it is not
-        closed.
+    :ivar settle: a change is reported when there were no events for so long: one save is many events.
+    :ivar longest: a change is reported after so long even if the events go on.
+    :ivar check: between two reads of the files while inotify works; on some file systems, such as NFS, it does not
+        report changes made on another machine.
+    :ivar poll: between two reads while it does not work.
+    :ivar writing: a file that was written to and not closed is not read for so long after the last write.
     """
 
-    quiet: float = 0.3
-    patience: float = 2.0
-    glance: float = 30.0
+    settle: float = 0.3
+    longest: float = 2.0
+    check: float = 30.0
     poll: float = 2.0
-    written: float = 600.0
+    writing: float = 600.0
 
 
-def steps(path: Path) -> set[tuple[Path, str]]:
+def directory_entries(path: Path) -> set[tuple[Path, str]]:
     """
-    List the entries of directories that decide what an absolute path leads to: the file's own, and that of each
-    directory and symbolic link on the way. Each directory is named without links.
+    List the directory entries that an absolute path is resolved by: the file's own, and that of each directory and
+    symbolic link on the way.
+
+    :return: pairs of a directory, with links resolved, and a name in it.
     """
     found: set[tuple[Path, str]] = set()
     here, ahead, links = Path(path.anchor), list(path.parts[1:]), 0
@@ -87,155 +88,161 @@ def steps(path: Path) -> set[tuple[Path, str]]:
     return found
 
 
-def _look(files: Iterable[Path]) -> dict[Path, bytes | int]:
+def _read_contents(files: Iterable[Path]) -> dict[Path, bytes | int]:
     """
-    Tell the contents of files apart. A file that was touched, or replaced by its like, is the same.
+    Read what two checks compare: the hash of each file, or the error number if it cannot be read. A file that was
+    touched, or replaced by an equal one, has not changed.
     """
-    seen: dict[Path, bytes | int] = {}
+    contents: dict[Path, bytes | int] = {}
     for path in files:
         try:
-            seen[path] = sha256(read(path, _LARGEST)).digest()
+            contents[path] = sha256(read(path, _LARGEST)).digest()
         except OSError as error:
-            seen[path] = error.errno or 0
-    return seen
+            contents[path] = error.errno or 0
+    return contents
 
 
 def _inotify(reactor: Any) -> Any:
     """
-    Ask the kernel for notifications.
+    Open inotify.
 
-    :raises Exception: of whatever kind when there are none: Twisted has several.
+    :raises Exception: of several kinds, Twisted's among them, when it is not available.
     """
     from twisted.internet.inotify import INotify  # noqa: PLC0415 - cannot be imported where there is no inotify
 
-    class Notices(INotify):
+    class Reader(INotify):
         """
-        Goes on when something watched is deleted, where Twisted closes everything: that a file which was deleted and
-        is being written anew is closed must be heard.
+        Goes on when something watched is deleted, where Twisted's closes everything: the closing of a file that was
+        deleted and is written anew must be reported.
         """
 
         closing = False
 
         def close(self) -> None:
-            """
-            Hear nothing more.
-            """
             self.closing = True
             self.loseConnection()
 
         def loseConnection(self) -> None:
-            """
-            Do it when we ask for it.
-            """
             if self.closing:
                 super().loseConnection()
 
-    return Notices(reactor)
+    return Reader(reactor)
+
+
+class Watcher(Protocol):
+    """
+    Reports that files have changed.
+    """
+
+    def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], object]) -> None:
+        """
+        Start watching.
+
+        :param files: returns the absolute paths; called again after every change.
+        :param changed: called some time after one of them may have changed, and once at the start, for what has changed
+            since the caller read them.
+        """
+
+    def refresh(self) -> None:
+        """
+        Call ``files`` again, since it returns other paths now.
+        """
+
+    def stop(self) -> None:
+        """
+        Stop watching.
+        """
 
 
 @define(eq=False)
-class FileWatch:
+class FileWatch(Watcher):
     """
-    Tells when files have changed: saved in place, replaced by a rename, through a symbolic link that was switched (as
-    Kubernetes does), or with a directory that was deleted and made anew.
+    Reports that files may have changed: saved in place, replaced by a rename, through a symbolic link that was switched
+    (as Kubernetes does), or with a directory that was deleted and made anew. What has changed, the caller must compare.
 
-    Linux tells of changes, and a file that is being written in place is left alone until it is closed. Elsewhere, and
-    where nothing is told, the files are read every few seconds. What is told is that something may have changed:
-    whoever hears of it must compare.
+    With inotify, a file that is being written in place is not reported until it is closed. Without it, the files are
+    read every few seconds.
 
     :ivar in_thread: runs what may block.
-    :ivar notifier: opens the kernel's notifications.
+    :ivar notifier: opens inotify.
     """
 
     _reactor: Any
     _in_thread: Callable[..., Deferred[Any]]
-    _pace: PollInterval = PollInterval()
+    _intervals: WatchIntervals = WatchIntervals()
     _notifier: Callable[[Any], Any] = _inotify
     _files: Callable[[], Iterable[Path]] = field(default=tuple, init=False)
     _changed: Callable[[], object] = field(default=lambda: None, init=False)
     _running: bool = field(default=False, init=False)
-    _notices: Any = field(default=None, init=False)
+    _inotify_reader: Any = field(default=None, init=False)
     _entries: set[tuple[Path, str]] = field(factory=set, init=False)
     _writing: dict[Path, float] = field(factory=dict, init=False)
     _replaced: int = field(default=0, init=False)
-    _awaited: Path | None = field(default=None, init=False)
-    _told: IDelayedCall | None = field(default=None, init=False)
-    _since: float = field(default=0.0, init=False)
-    _next_look: IDelayedCall | None = field(default=None, init=False)
-    _seen: dict[Path, bytes | int] | None = field(default=None, init=False)
-    _deaf: bool = field(default=False, init=False)
-    _complained: bool = field(default=False, init=False)
+    _postponed: Path | None = field(default=None, init=False)
+    _report_call: IDelayedCall | None = field(default=None, init=False)
+    _first_change: float = field(default=0.0, init=False)
+    _check_call: IDelayedCall | None = field(default=None, init=False)
+    _last_contents: dict[Path, bytes | int] | None = field(default=None, init=False)
+    _polling: bool = field(default=False, init=False)
+    _warned: bool = field(default=False, init=False)
 
     log = Logger()
 
     def start(self, files: Callable[[], Iterable[Path]], changed: Callable[[], object]) -> None:
-        """
-        Begin to look after files.
-
-        :param files: answers with the absolute paths; asked again after every change.
-        :param changed: called some time after one of them may have changed, and once in the beginning, for what changed
-            since they were read for the first time.
-        """
-        self._files, self._changed, self._running, self._seen = files, changed, True, None
-        self._arm()
-        self._look_later(0.0)
+        self._files, self._changed, self._running, self._last_contents = files, changed, True, None
+        self._start_inotify()
+        self._check_later(0.0)
 
     def refresh(self) -> None:
-        """
-        Take note that ``files`` has another answer now.
-        """
-        if self._running and not self._covers():
-            if self._notices is not None:
-                # That a file is closed is told only once.
-                self._notices.doRead()
-            self._arm()
-            # What is told in between is forgotten by that.
-            self._stir()
+        if self._running and not self._covers_all():
+            if self._inotify_reader is not None:
+                # That a file was closed is reported only once.
+                self._inotify_reader.doRead()
+            self._start_inotify()
+            # Events that came in between are lost by that.
+            self._note_change()
 
     def stop(self) -> None:
-        """
-        Look no more, and close what is open.
-        """
         self._running = False
-        for call in (self._told, self._next_look):
+        for call in (self._report_call, self._check_call):
             if call is not None:
                 call.cancel()
-        self._told = self._next_look = None
-        self._disarm()
+        self._report_call = self._check_call = None
+        self._stop_inotify()
 
-    # What the kernel tells
+    # Events of inotify
 
-    def _arm(self) -> None:
+    def _start_inotify(self) -> None:
         """
-        Ask for notifications afresh. Each time, rather than repair what there is: of a directory that was deleted,
-        moved or unmounted nothing more is heard.
+        Open inotify and watch everything. It is done anew each time rather than repaired: a directory that was deleted,
+        moved or unmounted reports nothing more.
         """
-        self._disarm()
-        was_deaf, self._deaf = self._deaf, False
+        self._stop_inotify()
+        was_polling, self._polling = self._polling, False
         try:
-            self._notices = self._notifier(self._reactor)
+            self._inotify_reader = self._notifier(self._reactor)
         except Exception as error:  # noqa: BLE001 - Twisted's own, ImportError or OSError
-            self._go_deaf(str(error))
+            self._fall_back_to_polling(str(error))
         else:
-            self._notices.startReading()
-            # A link may be switched between finding out where it leads and watching that.
-            while not self._covers():
-                self._listen(self._everything() - self._entries)
-            self._listen_for_writers()
-        if self._deaf and not was_deaf and self._next_look is not None:
-            self._next_look.reset(self._pace.poll)
+            self._inotify_reader.startReading()
+            # A link may be switched after it was read and before its target is watched.
+            while not self._covers_all():
+                self._watch_directories(self._all_entries() - self._entries)
+            self._watch_files()
+        if self._polling and not was_polling and self._check_call is not None:
+            self._check_call.reset(self._intervals.poll)
 
-    def _covers(self) -> bool:
-        return self._deaf or self._everything() <= self._entries
+    def _covers_all(self) -> bool:
+        return self._polling or self._all_entries() <= self._entries
 
-    def _everything(self) -> set[tuple[Path, str]]:
-        return set().union(*(steps(path) for path in self._watched()))
+    def _all_entries(self) -> set[tuple[Path, str]]:
+        return set().union(*(directory_entries(path) for path in self._watched()))
 
     def _watched(self) -> Iterable[Path]:
         # What was read from a descriptor cannot be read again.
         return (path for path in self._files() if not is_descriptor(path))
 
-    def _listen(self, entries: set[tuple[Path, str]]) -> None:
+    def _watch_directories(self, entries: set[tuple[Path, str]]) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
 
         mask = (
@@ -250,31 +257,31 @@ class FileWatch:
         self._entries |= entries
         for directory in {directory for directory, _ in entries}:
             try:
-                self._notices.watch(FilePath(bytes(directory)), mask, callbacks=[self._heard])
+                self._inotify_reader.watch(FilePath(bytes(directory)), mask, callbacks=[self._on_event])
             except Exception as error:  # noqa: BLE001 - Twisted's own, which does not say why
                 if directory.is_dir():
-                    self._go_deaf(str(error))
-                # Otherwise the directory above will tell when it comes into being.
+                    self._fall_back_to_polling(str(error))
+                # Otherwise the directory above reports when it is created.
 
-    def _listen_for_writers(self) -> None:
+    def _watch_files(self) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
 
-        # The files themselves: their directories may be full of others that are written all the time.
-        for path in islice(self._watched(), _MOST_WRITTEN) if self._notices is not None else ():
+        # The files themselves: their directories may hold others that are written to all the time.
+        for path in islice(self._watched(), _MOST_WRITTEN) if self._inotify_reader is not None else ():
             # What does not exist is noticed when it is created.
             with suppress(Exception):
-                self._notices.watch(
+                self._inotify_reader.watch(
                     FilePath(bytes(path.resolve())),
                     inotify.IN_MODIFY | inotify.IN_CLOSE_WRITE,
-                    callbacks=[partial(self._heard_writer, self._replaced)],
+                    callbacks=[partial(self._on_write, self._replaced)],
                 )
 
-    def _heard_writer(self, replaced: int, _: object, path: FilePath[bytes], mask: int) -> None:
+    def _on_write(self, replaced: int, _: object, path: FilePath[bytes], mask: int) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
 
         where = Path(os.fsdecode(path.path))
         if replaced != self._replaced:
-            # It writes into a file that has no name any more, or another.
+            # The file that is written to has another name by now, or none.
             return
         if mask & inotify.IN_CLOSE_WRITE:
             self._writing.pop(where, None)
@@ -283,18 +290,18 @@ class FileWatch:
 
     def _being_written(self) -> Path | None:
         """
-        A file that may be half of what it is going to be.
+        Find a file that may be incomplete.
         """
-        since = self._reactor.seconds() - self._pace.written
+        since = self._reactor.seconds() - self._intervals.writing
         return next((path for path, at in self._writing.items() if at > since), None)
 
-    def _disarm(self) -> None:
-        notices, self._notices = self._notices, None
+    def _stop_inotify(self) -> None:
+        reader, self._inotify_reader = self._inotify_reader, None
         self._entries = set()
-        if notices is not None:
-            notices.close()
+        if reader is not None:
+            reader.close()
 
-    def _heard(self, _: object, path: FilePath[bytes], mask: int) -> None:
+    def _on_event(self, _: object, path: FilePath[bytes], mask: int) -> None:
         from twisted.internet import inotify  # noqa: PLC0415 - as above
 
         where = Path(os.fsdecode(path.path))
@@ -305,82 +312,87 @@ class FileWatch:
             if mask & inotify.IN_CLOSE_WRITE:
                 self._writing.pop(where, None)
             elif not mask & inotify.IN_ATTRIB:
-                # Another file is there now, whoever goes on writing into the old one.
+                # Another file has its place; what is still written goes to the old one.
                 self._writing.clear()
                 self._replaced += 1
-            self._stir()
+            self._note_change()
 
-    def _stir(self) -> None:
+    def _note_change(self) -> None:
         """
-        Tell of a change when there has been quiet for a while.
+        Report a change once there are no more events.
         """
         if not self._running:
             return
         now = self._reactor.seconds()
-        if self._told is None:
-            self._since = now
-            self._told = self._reactor.callLater(self._pace.quiet, self._tell)
+        if self._report_call is None:
+            self._first_change = now
+            self._report_call = self._reactor.callLater(self._intervals.settle, self._report)
         else:
-            self._told.reset(max(0.0, min(self._pace.quiet, self._since + self._pace.patience - now)))
-
-    def _tell(self) -> None:
-        self._told = None
-        if (path := self._being_written()) is not None:
-            # Its closing is told; a look finds out if that never comes.
-            self._seen = None
-            if path != self._awaited:
-                self._awaited = path
-                self.log.info(
-                    "{path} is being written: it is read when it is closed, or {delay} after the last change",
-                    path=str(path),
-                    delay=Seconds(self._pace.written),
-                )
-            return
-        self._awaited = None
-        # Before the files are read, so that nothing can change unseen in between.
-        self._arm()
-        self._changed()
-
-    def _go_deaf(self, reason: str) -> None:
-        self._deaf = True
-        if not self._complained:
-            self._complained = True
-            self.log.warn(
-                "the system does not tell of changes to files ({reason}); looking every {seconds} instead",
-                reason=reason,
-                seconds=Seconds(self._pace.poll),
+            self._report_call.reset(
+                max(0.0, min(self._intervals.settle, self._first_change + self._intervals.longest - now))
             )
 
-    # What can be seen
+    def _report(self) -> None:
+        self._report_call = None
+        if (path := self._being_written()) is not None:
+            # Its closing is reported; if that never happens, a check finds out.
+            self._last_contents = None
+            if path != self._postponed:
+                self._postponed = path
+                self.log.info(
+                    "{path} is being written; it will be read when it is closed, or {delay} after the last change",
+                    path=str(path),
+                    delay=Seconds(self._intervals.writing),
+                )
+            return
+        self._postponed = None
+        # Before the files are read, so that nothing can change unseen in between.
+        self._start_inotify()
+        self._changed()
 
-    def _look_later(self, seconds: float) -> None:
-        def look() -> None:
-            self._next_look = None
-            Deferred.fromCoroutine(self._look())
+    def _fall_back_to_polling(self, reason: str) -> None:
+        self._polling = True
+        if not self._warned:
+            self._warned = True
+            self.log.warn(
+                "inotify is not available: {reason}; checking files every {seconds} instead",
+                reason=reason,
+                seconds=Seconds(self._intervals.poll),
+            )
+
+    # Reads without an event
+
+    def _check_later(self, seconds: float) -> None:
+        def check() -> None:
+            self._check_call = None
+            Deferred.fromCoroutine(self._check())
 
         if self._running:
-            self._next_look = self._reactor.callLater(seconds, look)
+            self._check_call = self._reactor.callLater(seconds, check)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """
-        Look whether something has changed unheard. Never raises: the looking must go on.
+        Check whether something has changed without an event. Never raises: the checks must go on.
         """
         try:
-            seen = await self._in_thread(_look, list(self._watched()))
-        except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
-            self.log.failure("cannot look at the configuration's files, will try again")
+            contents = await self._in_thread(_read_contents, list(self._watched()))
+        except Exception:  # noqa: BLE001 - the next check may succeed
+            self.log.failure("cannot check the watched files; retrying in {delay}", delay=Seconds(self._interval()))
         else:
-            if self._seen != seen and self._being_written() is None:
-                self._seen = seen
-                self._stir()
-        self._look_later(self._pace.poll if self._deaf else self._pace.glance)
+            if self._last_contents != contents and self._being_written() is None:
+                self._last_contents = contents
+                self._note_change()
+        self._check_later(self._interval())
+
+    def _interval(self) -> float:
+        return self._intervals.poll if self._polling else self._intervals.check
 
 
 def _is_being_written(path: Path) -> bool:
     """
-    Whether an entry that has just appeared is a new file: then its closing will be told, and until then it is
-    incomplete. Directories and links, symbolic or hard, appear complete. Writing sets both times of a file to the same;
-    a link, or the removal of the file's other name, sets but one.
+    Whether an entry that has just appeared is a new file: it is incomplete until its closing is reported. Directories
+    and links, symbolic or hard, are complete at once. Writing sets both times of a file to the same; a link, or the
+    removal of the file's other name, sets only one of them.
     """
     try:
         about = path.lstat()
@@ -390,11 +402,9 @@ def _is_being_written(path: Path) -> bool:
 
 
 @define(eq=False)
-class Hangup(Service):
+class SighupHandler(Service):
     """
-    Calls a function on SIGHUP, in the reactor's thread, where the system knows that signal.
-
-    :ivar call: what to do.
+    Calls a function on SIGHUP, in the reactor's thread, where the system has that signal.
     """
 
     _reactor: Any
@@ -402,14 +412,14 @@ class Hangup(Service):
 
     def startService(self) -> None:
         """
-        Listen for the signal from now on, and for good: once the daemon stops it is ignored, where the system's own
-        handler would kill the process in the middle of that.
+        Handle the signal from now on, also after the service was stopped: then it is ignored, where the default handler
+        would kill the process in the middle of its stop.
         """
         super().startService()
         number = getattr(signal, "SIGHUP", None)
         if number is not None:
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._asked))
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._received))
 
-    def _asked(self) -> None:
+    def _received(self) -> None:
         if self.running:
             self._call()

@@ -16,9 +16,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.sections import TLS
+from itsjustintv.support.file_thread_pool import FileThreadPool
+from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.http_agents import AUTHORITY, make_agent
-from itsjustintv.support.interfaces import Watcher
-from itsjustintv.support.services import FileThreadPool, OrderedServices
+from itsjustintv.support.services import OrderedServices
 from itsjustintv.tls.acme.challenges import CHALLENGES, Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
-from itsjustintv.support.interfaces import Watcher
+from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.regular_files import read
 from itsjustintv.tls.certificate import Bundle, CertificateMetrics
 from itsjustintv.tls.sni import ContextMap, make_context

@@ -16,9 +16,10 @@ from twisted.web.resource import Resource
 from itsjustintv.config.sections import Server
 from itsjustintv.config.tls import needs_http
 from itsjustintv.errors import CertificateError
+from itsjustintv.support.file_thread_pool import FileThreadPool
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.support.files import is_locked
-from itsjustintv.support.services import FileThreadPool, OrderedServices
+from itsjustintv.support.services import OrderedServices
 from itsjustintv.tls.modes import ModeFactory
 from itsjustintv.tls.renewal_requests import RenewalResult, Request, RequestFiles
 from itsjustintv.tls.service import TLSService

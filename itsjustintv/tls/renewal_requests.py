@@ -21,8 +21,8 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import CertificateError
 from itsjustintv.model import rfc3339
+from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.files import make_private, replace
-from itsjustintv.support.interfaces import Watcher
 from itsjustintv.support.regular_files import Unsuitable, read
 from itsjustintv.tls.acme.http import explained
 from itsjustintv.tls.acme.order import IssuedCertificate

@@ -100,7 +100,7 @@ class JumpsTests(SynchronousTestCase):
             self.look()
         self.assertEqual((self.jumps.count, self.told, len(self.notes.ahead), len(self.lines)), (600, 600, 600, 5))
         self.look()
-        self.assertIn("was set 595 times in a short while, back by 14 min 53 s in all:", self.lines[-1])
+        self.assertIn("was set 595 times in a short while, back by 14 min 53 s in all;", self.lines[-1])
         self.assertEqual(len(self.lines), 6)
 
     def test_a_journal_that_is_away(self) -> None:

@@ -19,10 +19,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.file_watch import FileWatch, Hangup, PollInterval, steps
+from itsjustintv.support.file_watch import FileWatch, SighupHandler, WatchIntervals, directory_entries
 from itsjustintv.tls.renewal_requests import Request, RequestFiles
 
-PACE = PollInterval()
+INTERVALS = WatchIntervals()
 
 
 class WatchTestCase(SynchronousTestCase):
@@ -49,7 +49,7 @@ class WatchTestCase(SynchronousTestCase):
         """
         A watch that has told for the first time.
         """
-        watch = FileWatch(self.reactor, self.in_thread, PACE, **options)
+        watch = FileWatch(self.reactor, self.in_thread, INTERVALS, **options)
         watch.start(lambda: self.files, lambda: self.told.append(self.reactor.seconds()))
         self.addCleanup(watch.stop)
         self.reactor.advance(0)
@@ -70,7 +70,7 @@ class WatchTestCase(SynchronousTestCase):
         Hear everything, and let the time of quiet pass.
         """
         self.hear()
-        self.reactor.advance(PACE.quiet)
+        self.reactor.advance(INTERVALS.settle)
 
     def assert_tells(self, change: Callable[[], object]) -> None:
         """
@@ -105,10 +105,10 @@ class SpecialFileTests(WatchTestCase):
         os.mkfifo(self.file)
         self.settle()
         self.told.clear()
-        self.reactor.advance(PACE.glance)
+        self.reactor.advance(INTERVALS.check)
         self.settle()
         self.assertEqual(len(self.told), 1)
-        self.reactor.advance(PACE.glance)
+        self.reactor.advance(INTERVALS.check)
         self.settle()
         self.assertEqual(len(self.told), 1)
         watch.stop()
@@ -123,7 +123,7 @@ class SpecialFileTests(WatchTestCase):
             asked.extend(args[0])
             return execute(work, *args)
 
-        watch = FileWatch(self.reactor, remember, PACE)
+        watch = FileWatch(self.reactor, remember, INTERVALS)
         watch.start(lambda: [Path("/dev/stdin"), self.file], lambda: None)
         self.addCleanup(watch.stop)
         self.reactor.advance(0)
@@ -187,10 +187,10 @@ class NoticeTests(WatchTestCase):
                         file.write("half")
                         file.flush()
                         self.settle()
-                        self.reactor.pump([PACE.glance, PACE.quiet] * 4)
+                        self.reactor.pump([INTERVALS.check, INTERVALS.settle] * 4)
                     other.write_text(f"two {again}")
                     self.settle()
-                    self.reactor.pump([PACE.glance, PACE.quiet])
+                    self.reactor.pump([INTERVALS.check, INTERVALS.settle])
                     self.assertEqual(self.told, [])
                 self.settle()
                 self.assertEqual(len(self.told), 1)
@@ -204,9 +204,9 @@ class NoticeTests(WatchTestCase):
             file.write("two")
             file.flush()
             self.settle()
-            self.reactor.pump([PACE.glance] * 19)
+            self.reactor.pump([INTERVALS.check] * 19)
             self.assertEqual(self.told, [])
-            self.reactor.pump([PACE.glance, PACE.glance, PACE.quiet])
+            self.reactor.pump([INTERVALS.check, INTERVALS.check, INTERVALS.settle])
             self.assertEqual(len(self.told), 1)
 
     def test_a_writer_of_a_file_that_was_replaced(self) -> None:
@@ -442,10 +442,10 @@ class NoticeTests(WatchTestCase):
         for _ in range(5):
             self.file.write_text("again")
             self.hear()
-            self.reactor.advance(PACE.quiet / 2)
-        self.reactor.advance(PACE.quiet)
+            self.reactor.advance(INTERVALS.settle / 2)
+        self.reactor.advance(INTERVALS.settle)
         self.assertEqual(len(self.told), 1)
-        self.assertLess(self.told[0] - start, PACE.patience)
+        self.assertLess(self.told[0] - start, INTERVALS.longest)
 
     def test_a_storm_without_end(self) -> None:
         """
@@ -481,8 +481,8 @@ class NoticeTests(WatchTestCase):
         self.file.write_text("two")
         for reader in list(self.reactor.getReaders()):
             os.read(reader.fileno(), 65536)
-        self.reactor.advance(PACE.glance)
-        self.reactor.advance(PACE.quiet)
+        self.reactor.advance(INTERVALS.check)
+        self.reactor.advance(INTERVALS.settle)
         self.assertEqual(len(self.told), 1)
 
     def test_a_directory_that_cannot_be_watched(self) -> None:
@@ -506,8 +506,8 @@ class NoticeTests(WatchTestCase):
             self.watch(notifier=Limited)
         self.assertEqual([event["reason"] for event in logs], ["no more watches"])
         self.file.write_text("two")
-        self.reactor.advance(PACE.poll)
-        self.reactor.advance(PACE.quiet)
+        self.reactor.advance(INTERVALS.poll)
+        self.reactor.advance(INTERVALS.settle)
         self.assertEqual(len(self.told), 1)
 
 
@@ -522,8 +522,8 @@ class PollTests(WatchTestCase):
         """
         self.told.clear()
         change()
-        self.reactor.advance(PACE.poll)
-        self.reactor.advance(PACE.quiet)
+        self.reactor.advance(INTERVALS.poll)
+        self.reactor.advance(INTERVALS.settle)
 
     def test_that_is_said_once(self) -> None:
         """
@@ -568,7 +568,7 @@ class PollTests(WatchTestCase):
         """
         self.watch(notifier=nothing)
         files, self.files = self.files, [None]  # type: ignore[list-item]
-        self.reactor.advance(PACE.poll)
+        self.reactor.advance(INTERVALS.poll)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
         self.files = files
         self.change(lambda: self.file.write_text("two"))
@@ -584,7 +584,7 @@ class PollTests(WatchTestCase):
             looks.append(Deferred())
             return looks[-1]
 
-        watch = FileWatch(self.reactor, hang, PACE, notifier=nothing)
+        watch = FileWatch(self.reactor, hang, INTERVALS, notifier=nothing)
         watch.start(lambda: self.files, lambda: self.told.append(0))
         self.reactor.advance(0)
         watch.stop()
@@ -592,7 +592,7 @@ class PollTests(WatchTestCase):
         self.assertEqual((self.told, self.reactor.getDelayedCalls()), ([], []))
 
 
-class StepsTests(SynchronousTestCase):
+class DirectoryEntriesTests(SynchronousTestCase):
     """
     What decides where a path leads.
     """
@@ -607,7 +607,7 @@ class StepsTests(SynchronousTestCase):
         (folder / "relative").symlink_to("absolute")
         above = {(parent, child.name) for child, parent in zip((folder, *folder.parents), folder.parents, strict=False)}
         self.assertEqual(
-            steps(folder / "relative" / "etc" / ".." / "etc" / "config.toml") - above,
+            directory_entries(folder / "relative" / "etc" / ".." / "etc" / "config.toml") - above,
             {
                 (folder, "relative"),
                 (folder, "absolute"),
@@ -625,12 +625,12 @@ class StepsTests(SynchronousTestCase):
         folder.mkdir(parents=True)
         (folder / "a").symlink_to("b")
         (folder / "b").symlink_to("a")
-        found = steps(folder / "a" / "config.toml")
+        found = directory_entries(folder / "a" / "config.toml")
         self.assertLessEqual({(folder, "a"), (folder, "b")}, found)
 
 
 @skipUnless(hasattr(signal, "SIGHUP"), "there is no SIGHUP here")
-class HangupTests(SynchronousTestCase):
+class SighupHandlerTests(SynchronousTestCase):
     """
     SIGHUP calls.
     """
@@ -642,7 +642,7 @@ class HangupTests(SynchronousTestCase):
         self.later: list[Callable[[], None]] = []
         self.reactor: Any = MemoryReactorClock()
         self.reactor.callFromThread = self.later.append
-        self.hangup = Hangup(self.reactor, lambda: self.calls.append("called"))
+        self.hangup = SighupHandler(self.reactor, lambda: self.calls.append("called"))
         self.hangup.startService()
 
     def test_the_signal_calls_in_the_reactors_turn(self) -> None:

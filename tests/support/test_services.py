@@ -4,26 +4,20 @@ Tests for :mod:`itsjustintv.support.services`.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import sys
-import time
-from collections.abc import Callable
 from io import StringIO
-from queue import Empty, SimpleQueue
-from threading import Event
 from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Application, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import ILogObserver, capturedLogs
+from twisted.logger import ILogObserver
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.errors import CannotServe, JournalInUse
-from itsjustintv.support.services import FileThreadPool, OrderedServices, RootService, StartWhenReady
+from itsjustintv.support.services import OrderedServices, RootService, StartWhenReady
 
 
 @define(eq=False)
@@ -75,7 +69,7 @@ class Broken(Service):
         raise self.error
 
 
-class StoreysTests(SynchronousTestCase):
+class OrderedServicesTests(SynchronousTestCase):
     """
     A house is built from the ground up and taken down from the top.
     """
@@ -121,7 +115,7 @@ class StoreysTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
-class DaemonTests(SynchronousTestCase):
+class RootServiceTests(SynchronousTestCase):
     """
     What an operator can meet at start is one line.
     """
@@ -168,85 +162,6 @@ class DaemonTests(SynchronousTestCase):
             self.daemon(Broken(ZeroDivisionError())).startService()
 
 
-class _Reactor(MemoryReactorClock):  # type: ignore[misc]
-    """
-    One that can be called from threads.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: SimpleQueue[Callable[[], object]] = SimpleQueue()
-
-    def callFromThread(self, call: Callable[..., object], *args: object, **more: object) -> None:
-        self.heard.put(lambda: call(*args, **more))
-
-    def heed(self, seconds: float) -> None:
-        """
-        Wait for a call from a thread, and make it.
-        """
-        with contextlib.suppress(Empty):
-            self.heard.get(timeout=seconds)()
-
-
-class DiskThreadsTests(SynchronousTestCase):
-    """
-    Work on files, some of which never ends.
-    """
-
-    def setUp(self) -> None:
-        self.reactor: Any = _Reactor()
-        self.disk = FileThreadPool(self.reactor, patience=10.0)
-        self.disk.startService()
-        self.hung, self.begun = Event(), Event()
-        self.addCleanup(self.hung.set)
-
-    def hang(self) -> None:
-        """
-        Wait as a thread does for a network file system that does not answer.
-        """
-        self.begun.set()
-        self.hung.wait()
-
-    def test_a_stop_does_not_wait_for_ever(self) -> None:
-        """
-        After ten seconds of a stop whoever waits for a file hears that the disk does not answer, new work fails at
-        once, the stop ends, and one line says so.
-        """
-        waiting = self.disk.run(self.hang)
-        self.begun.wait()
-        [(hurry, _, _)] = self.reactor.triggers["before"]["shutdown"]
-        hurry()
-        self.reactor.advance(9.9)
-        stopped = self.disk.stopService()
-        self.assertNoResult(waiting)
-        self.assertNoResult(stopped)
-        with capturedLogs() as events:
-            self.reactor.advance(0.1)
-        self.assertEqual(self.failureResultOf(waiting, OSError).value.errno, errno.ETIMEDOUT)
-        self.successResultOf(stopped)
-        self.failureResultOf(self.disk.run(self.hang), OSError)
-        [event] = events
-        self.assertEqual(event["count"], 1)
-
-    def test_a_stop_ends_when_the_work_has(self) -> None:
-        """
-        Nothing is abandoned that ends in time, and nothing is left to do afterwards.
-        """
-        waiting = self.disk.run(self.hang)
-        self.begun.wait()
-        [(hurry, _, _)] = self.reactor.triggers["before"]["shutdown"]
-        hurry()
-        stopped = self.disk.stopService()
-        self.assertNoResult(stopped)
-        self.hung.set()
-        end = time.monotonic() + 10
-        while not stopped.called and time.monotonic() < end:
-            self.reactor.heed(0.1)
-        self.successResultOf(waiting)
-        self.successResultOf(stopped)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-
 class LogTests(SynchronousTestCase):
     """
     The log of the application.
@@ -266,7 +181,7 @@ class LogTests(SynchronousTestCase):
         RootService(MemoryReactorClock(), self.fail).setServiceParent(MultiService())
 
 
-class AfterwardsTests(SynchronousTestCase):
+class StartWhenReadyTests(SynchronousTestCase):
     """
     What begins when what it needs is there.
     """
@@ -274,31 +189,31 @@ class AfterwardsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.story: list[str] = []
         self.needs: list[Deferred[None]] = [Deferred(), Deferred()]
-        self.afterwards = StartWhenReady(
+        self.service = StartWhenReady(
             [lambda: self.needs[0], lambda: self.needs[1]],
             lambda: self.story.append("begins"),
             lambda: self.story.append("ends"),
         )
-        self.afterwards.setName("it")
+        self.service.setName("it")
 
     def test_begins_when_everything_is_there(self) -> None:
         """
         It begins once, after the last need; and what has begun is ended at the stop.
         """
-        self.afterwards.startService()
+        self.service.startService()
         self.needs[0].callback(None)
         self.assertEqual(self.story, [])
         self.needs[1].callback(None)
         self.assertEqual(self.story, ["begins"])
-        self.successResultOf(self.afterwards.stopService())
+        self.successResultOf(self.service.stopService())
         self.assertEqual(self.story, ["begins", "ends"])
 
     def test_stopped_before_it_began(self) -> None:
         """
         A stop ends the waiting, and nothing else.
         """
-        self.afterwards.startService()
-        self.successResultOf(self.afterwards.stopService())
+        self.service.startService()
+        self.successResultOf(self.service.stopService())
         self.assertEqual(self.story, [])
         self.assertTrue(self.needs[0].called, "the wait was given up")
 
@@ -307,27 +222,27 @@ class AfterwardsTests(SynchronousTestCase):
         Whoever asks again waits for what is needed by now, also when the former was given up; what has begun, or was
         stopped, has nothing to wait for.
         """
-        self.afterwards.startService()
+        self.service.startService()
         self.needs[0].callback(None)
         first, self.needs[1] = self.needs[1], Deferred()
-        self.afterwards.again()
+        self.service.refresh()
         self.assertTrue(first.called, "the wait was given up")
         self.needs[1].cancel()
         self.needs[1] = Deferred()
-        self.afterwards.again()
+        self.service.refresh()
         self.assertEqual(self.story, [])
         self.needs[1].callback(None)
-        self.afterwards.again()
+        self.service.refresh()
         self.assertEqual(self.story, ["begins"])
-        self.successResultOf(self.afterwards.stopService())
-        self.afterwards.again()
+        self.successResultOf(self.service.stopService())
+        self.service.refresh()
         self.assertEqual(self.story, ["begins", "ends"])
 
     def test_a_defect_is_told(self) -> None:
         """
         A need that fails is a defect, which is logged with the name of what could not begin.
         """
-        self.afterwards.startService()
+        self.service.startService()
         self.needs[0].errback(RuntimeError("defect"))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.story, [])

@@ -15,7 +15,8 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.client import Agent
 
 from itsjustintv.config.sections import TLS
-from itsjustintv.support.services import FileThreadPool, RootService
+from itsjustintv.support.file_thread_pool import FileThreadPool
+from itsjustintv.support.services import RootService
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate_service import CertificateService
