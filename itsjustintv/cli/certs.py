@@ -153,9 +153,9 @@ def _days(bundle: Bundle | None, now: float) -> float | None:
 
 
 def _next(managed: ManagedCertificate, tls: TLS, now: float) -> str:
-    if managed.due(tls, now) is None and managed.span is not None:
-        return f"renewed at {rfc3339(order_moment(managed.span, managed.record))}"
-    if managed.blocked(tls):
+    if managed.due_reason(tls, now) is None and managed.validity is not None:
+        return f"renewed at {rfc3339(order_moment(managed.validity, managed.record))}"
+    if managed.is_blocked(tls):
         return "not retried before [server.tls] changes"
     if managed.record.next_attempt > now:
         return f"retried at {rfc3339(managed.record.next_attempt)}"

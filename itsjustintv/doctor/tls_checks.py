@@ -189,7 +189,7 @@ async def authority(tls: TLS, exchange: AcmeTransport) -> Finding:
     """
     url = directory_url(tls)
     try:
-        answer = await exchange.ask("GET", url)
+        answer = await exchange.request("GET", url)
         if answer.status != 200:
             raise answer.problem()
         directory = read_directory(answer)

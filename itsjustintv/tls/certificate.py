@@ -1,5 +1,5 @@
 """
-A private key, the certificate for it, and the certificates above. No network, no files.
+A private key with its certificate and chain. Knows no network and no files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KEY_TYPES: Mapping[str, Callable[[], PrivateKey]] = {
 @frozen
 class Bundle:
     """
-    What a server needs to prove its name.
+    A private key with its certificate and chain.
 
     :ivar leaf: the certificate of ``key``.
     :ivar chain: the certificates above it, as far as they were given.
@@ -96,7 +96,7 @@ class Bundle:
     @property
     def names(self) -> frozenset[str]:
         """
-        The host names it is for, in lower case, and the addresses.
+        The host names of the certificate, in lower case, and its addresses.
         """
         try:
             found = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -128,15 +128,13 @@ class Bundle:
 
     @property
     def issuer(self) -> str:
-        """
-        Who signed it.
-        """
         return self.leaf.issuer.rfc4514_string()
 
     @property
     def ari_id(self) -> str | None:
         """
-        Its name in renewal information (RFC 9773, section 4.1), or ``None`` when it does not say which key signed it.
+        The identifier for renewal information (RFC 9773, section 4.1); ``None`` if the certificate does not name the
+        key that signed it.
         """
         try:
             identifier = self.leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
@@ -151,16 +149,16 @@ class Bundle:
 
     def objects(self) -> Sequence[pem.AbstractPEMObject]:
         """
-        Write it as txacme keeps it: the key, the leaf, the chain.
+        The PEM objects in txacme's order: key, leaf, chain.
         """
         certificates = [pem.Certificate(each.public_bytes(Encoding.PEM)) for each in (self.leaf, *self.chain)]
         return [pem.Key(key_text(self.key)), *certificates]
 
     def require(self, names: Collection[str], now: float) -> None:
         """
-        See whether it can serve.
+        Check that the certificate can be served.
 
-        :raises CertificateUnusable: it is not for all of the names, or not for this time.
+        :raises CertificateUnusable: it is not for all of the names, or has expired.
         """
         missing = sorted(name for name in names if not self.covers(name))
         if missing:
@@ -170,14 +168,14 @@ class Bundle:
 
     def covers(self, name: str) -> bool:
         """
-        Whether it is for a name, be it as one of a wildcard's.
+        Whether the certificate is for a name, also by a wildcard.
         """
         return name in self.names or f"*.{name.partition('.')[2]}" in self.names
 
 
 def key_type(key: object) -> str:
     """
-    Name the kind of a key as the configuration does; empty when it has no name there.
+    The kind of a key, as the configuration names it; empty if it has no name there.
     """
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return {"secp256r1": "p256", "secp384r1": "p384"}.get(key.curve.name, "")
@@ -188,7 +186,7 @@ def key_from(text: bytes) -> PrivateKey:
     """
     Read a private key in PEM.
 
-    :raises CertificateUnusable: it is none, or of a kind that is not used here. Never quotes it.
+    :raises CertificateUnusable: it is invalid, or of a kind that is not supported. Never quotes it.
     """
     try:
         key = load_pem_private_key(text, None)
@@ -201,15 +199,14 @@ def key_from(text: bytes) -> PrivateKey:
 
 def key_text(key: PrivateKey) -> bytes:
     """
-    Write a private key in PEM.
+    Write a private key in PEM, unencrypted.
     """
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 def certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
     """
-    Ask for a certificate, in DER. It has no Common Name: one longer than 64 letters would be refused, and the names are
-    what counts.
+    Build a signing request, in DER. It has no Common Name: one longer than 64 characters would be refused.
 
     :param names: A-labels in lower case, or addresses.
     """
@@ -220,7 +217,7 @@ def certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
 
 def general_name(name: str) -> x509.DNSName | x509.IPAddress:
     """
-    Write a name, or an address, as certificates have it.
+    A name or an address as X.509 has it.
     """
     try:
         return x509.IPAddress(ip_address(name))
@@ -232,7 +229,7 @@ def certificates_from(text: bytes) -> Sequence[x509.Certificate]:
     """
     Read a chain in PEM.
 
-    :raises CertificateUnusable: there is something in it that cannot be read, or nothing at all.
+    :raises CertificateUnusable: it is invalid or empty.
     """
     try:
         return x509.load_pem_x509_certificates(text)
@@ -247,16 +244,15 @@ def _public(key: PrivateKey) -> bytes:
 @frozen(kw_only=True)
 class CertificateMetrics:
     """
-    Of one name. Moments are in seconds since the epoch; counts begin with the process, or with the name if that came
-    later.
+    Metrics of one name. Times are seconds since the epoch; counts start with the process, or with the name.
 
     :ivar not_after: when the certificate expires; ``None`` while there is none.
-    :ivar renew_at: when the next one is to be ordered, the present moment if that is overdue or under way; ``None`` if
-        it will not be by itself, as one that was refused for good or that the operator looks after.
+    :ivar renew_at: when the next one is ordered, now if that is overdue or under way; ``None`` if it is not ordered by
+        itself: after a final refusal, and with operator's files.
     :ivar problem: why the last attempt failed, in words fit for a log; empty when it did not.
-    :ivar attempted: orders that were begun.
+    :ivar attempted: orders started.
     :ivar succeeded: orders that led to a certificate.
-    :ivar failed: orders that did not. One that was given up, as at a stop, is neither.
+    :ivar failed: orders that did not. A cancelled one, as at a stop, is neither.
     """
 
     name: str

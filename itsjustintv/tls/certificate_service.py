@@ -1,8 +1,8 @@
 """
-Certificates that obtain and renew themselves: txacme's issuing service with decisions of our own.
+All certificates that are ordered: loads, serves and renews them. One process per folder orders; others follow it.
 
-It keeps txacme's constructor, timer, ``when_certs_valid`` and ``panic``. It is the only module that imports
-``txacme.service``, which draws in a dozen packages.
+The service has the constructor, timer, ``when_certs_valid`` and ``panic`` of txacme's issuing service. Only this module
+imports ``txacme.service``, which brings a dozen packages.
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ with warnings.catch_warnings():
 
 __all__ = ["CertificateService"]
 
-_EVERY = timedelta(minutes=10)
+_CHECK_INTERVAL = timedelta(minutes=10)
 # Seconds: between two looks at what another process renews, and at the least between two looks of our own.
-_FOLLOW = 60.0
-_BREATH = 1.0
+_FOLLOW_INTERVAL = 60.0
+_MIN_INTERVAL = 1.0
 # Orders at once.
-_AT_ONCE = 3
+_CONCURRENT_ORDERS = 3
 
 
 @attr.s(eq=False)
 class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme has no types
     """
-    Serves the certificates that are on disk, and sees that there always are good ones.
+    Serves the certificates on disk, and renews each in time.
 
     :ivar root: ``cert_dir``.
-    :ivar settings: as they are at this moment; :meth:`refresh` tells that they have changed.
-    :ivar serve: told of every certificate that is to be served from now on.
-    :ivar retire: told of every name that is not to be served any more.
-    :ivar random: answers with a number from 0 to 1.
-    :ivar close: lets go of open connections to the authority.
+    :ivar settings: returns the settings of the moment; :meth:`refresh` says that they have changed.
+    :ivar serve: called with every certificate that is to be served from now on.
+    :ivar retire: called with every name that is no longer served.
+    :ivar random: returns a number from 0 to 1.
+    :ivar close: closes the connections to the authority.
     """
 
     _root: Path = attr.ib(kw_only=True)
@@ -81,9 +81,9 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     _close: Callable[[], Any] = attr.ib(kw_only=True, default=lambda: None)
     _certificates: Certificates = attr.ib(init=False)
     _renewer: Renewer = attr.ib(init=False)
-    _limit: DeferredSemaphore = attr.ib(factory=lambda: DeferredSemaphore(_AT_ONCE), init=False)
+    _limit: DeferredSemaphore = attr.ib(factory=lambda: DeferredSemaphore(_CONCURRENT_ORDERS), init=False)
     _checking: Deferred[None] | None = attr.ib(default=None, init=False)
-    _again: bool = attr.ib(default=False, init=False)
+    _check_again: bool = attr.ib(default=False, init=False)
     _wake: IDelayedCall | None = attr.ib(default=None, init=False)
     _all_ready: Waiters[None] = attr.ib(factory=Waiters, init=False)
     _name_ready: dict[str, Waiters[None]] = attr.ib(factory=lambda: defaultdict(Waiters), init=False)
@@ -122,14 +122,14 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         clock: Any,
         random: Callable[[], float],
         in_thread: InThread,
-        check_interval: timedelta = _EVERY,
+        check_interval: timedelta = _CHECK_INTERVAL,
         **more: Any,
     ) -> CertificateService:
         """
-        Put one together.
+        Build the service and its store.
 
-        :param check_interval: between two checks of every certificate, at the longest.
-        :param more: ``panic``, ``retire`` and ``close``, if they are wanted.
+        :param check_interval: the longest time between two checks of all certificates.
+        :param more: ``panic``, ``retire`` and ``close``, all optional.
         """
         now = settings()
         store = CertificateStore.of(root, directory_url(now), now.domains, in_thread)
@@ -156,9 +156,9 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def privilegedStartService(self) -> None:
         """
-        See that the keys are private. Makes nothing: what root made now, the user it becomes could not use.
+        Check that the keys are private. Creates nothing: what root creates now, the user it becomes could not use.
 
-        :raises CertificatesUnsafe: others can read them.
+        :raises CertificatesUnsafe: others can read the keys.
         """
         super().privilegedStartService()
         if not self._folder_checked:
@@ -166,9 +166,9 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def startService(self) -> None:
         """
-        Begin to look after the certificates.
+        Start checking and renewing.
 
-        :raises CertificatesUnsafe: others can read the keys, or nothing can be written there.
+        :raises CertificatesUnsafe: others can read the keys, or the folder cannot be written.
         """
         if not self._folder_checked:
             self._check_folder()
@@ -176,12 +176,12 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     async def load(self) -> None:
         """
-        Do beforehand what a start would do, without blocking: whatever can fail, and reading what is on the disk.
+        Do beforehand, without blocking, what a start would do and what can fail; read the certificates.
 
         :raises CertificatesUnsafe: as :meth:`startService`.
         """
         await self._in_thread(self._check_folder)
-        await self._certificates.hold(self._settings().domains)
+        await self._certificates.set_names(self._settings().domains)
 
     def _check_folder(self) -> None:
         prepare(self._root)
@@ -190,7 +190,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def stopService(self) -> Deferred[None]:
         """
-        Give up whatever is under way, and let another process have the folder. Waits for nobody but the disk.
+        Cancel what is under way and release the folder. Waits only for the disk.
         """
         self.running = 0
         self.ready = False
@@ -214,7 +214,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
     @property
     def is_leader(self) -> bool:
         """
-        Whether it is this process that orders.
+        Whether this process is the one that orders.
         """
         return self._certificates.is_leader
 
@@ -223,7 +223,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         Fires when one name has a valid certificate; fails with ``CancelledError`` when the service stops before.
         """
         certificate = self._certificates.get(name)
-        if certificate is not None and certificate.valid(self._clock.seconds()):
+        if certificate is not None and certificate.is_valid(self._clock.seconds()):
             return succeed(None)
         return self._name_ready[name].wait()
 
@@ -235,22 +235,22 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def issue_cert(self, server_name: str) -> Deferred[None]:
         """
-        Order a certificate now, whatever is due; join the order that is under way, if there is one.
+        Order a certificate now, even if it is not due. Joins an order that is under way.
 
-        :raises CertificateError: it could not be had.
+        :raises CertificateError: the order failed.
         :raises KeyError: the name is not configured.
         """
         certificate = self._certificates.get(server_name)
         if certificate is None:
             return fail(KeyError(server_name))
-        waiter = certificate.ask()
-        self._begin(certificate)
+        waiter = certificate.request_renewal()
+        self._start(certificate)
         return waiter
 
     def refresh(self) -> None:
         """
-        Take note that the settings have changed: names that come and go, other profiles and keys, and another chance
-        for what an authority has refused. Not for another ``cert_dir``, directory or account: that is another service.
+        Follow changed settings: other names, profile or key type. What an authority refused is tried again. Another
+        ``cert_dir``, directory or account needs another service.
         """
         for certificate in self._certificates:
             certificate.unblock()
@@ -260,29 +260,29 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         """
         Why HTTPS does not work, or soon will not, for some name; ``None`` while it does.
         """
-        return self._worst(Level.CRITICAL)
+        return self._first_reason(Level.CRITICAL)
 
     def concern(self) -> str | None:
         """
-        What should be looked after, while there is time; ``None`` while all is well.
+        What needs attention, while there is time; ``None`` while all is well.
         """
-        return self._worst(Level.DEGRADED)
+        return self._first_reason(Level.DEGRADED)
 
     def statuses(self) -> Sequence[Status]:
         """
-        What an operator may want to know of every certificate.
+        The status of every certificate, for an operator.
         """
         now = self._clock.seconds()
         return [certificate.status(now) for certificate in self._certificates]
 
     def metrics(self) -> Sequence[CertificateMetrics]:
         """
-        What can be counted and measured of every certificate; nothing before they are loaded.
+        The metrics of every certificate; none before they are loaded.
         """
         now, settings = self._clock.seconds(), self._settings()
         return tuple(certificate.metrics(settings, now) for certificate in self._certificates)
 
-    def _worst(self, level: Level) -> str | None:
+    def _first_reason(self, level: Level) -> str | None:
         now = self._clock.seconds()
         if not self._certificates and self.running:
             return "the certificates are not loaded yet" if level is Level.CRITICAL else None
@@ -302,56 +302,56 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
 
     def _check_certs(self) -> Deferred[None]:
         """
-        Look what is due. Never fails, and waits for no authority.
+        Start whatever is due. Never fails, and does not wait for an authority.
         """
-        self._again = True
+        self._check_again = True
         if self._checking is None or self._checking.called:
-            # Whoever asks for a look from within one has set the flag above, and that is enough.
+            # A check that is running sees the flag set above and runs again.
             self._checking = Deferred()
             Deferred.fromCoroutine(self._check()).chainDeferred(self._checking)
         return succeed(None)
 
     async def _check(self) -> None:
         try:
-            while self._again and self.running:
-                self._again = False
-                await self._look()
+            while self._check_again and self.running:
+                self._check_again = False
+                await self._check_once()
         except Exception:  # noqa: BLE001 - whatever it was, the next look may succeed
             self.log.failure("cannot check the certificates; retrying later")
-        self._plan()
+        self._schedule_check()
 
-    async def _look(self) -> None:
+    async def _check_once(self) -> None:
         settings = self._settings()
-        await self._certificates.hold(settings.domains)
+        await self._certificates.set_names(settings.domains)
         self._notify_ready()
         now = self._clock.seconds()
         if renewal_policy.is_clock_unset(now):
-            self._say(
+            self._warn_once(
                 "clock", "the system clock says {now}: certificates are not checked until it is set", now=rfc3339(now)
             )
             return
-        if not await self._certificates.lead():
-            self._say(
+        if not await self._certificates.try_lead():
+            self._warn_once(
                 "lock",
                 "another process renews the certificates in {path}; this one only serves them",
                 path=str(self._root),
             )
-            await self._certificates.follow()
+            await self._certificates.reload_changed()
             self._notify_ready()
             return
         for certificate in self._certificates:
             certificate.fraction = settings.renew_fraction
             if certificate.unsaved and certificate.task is None:
                 await self._renewer.save(certificate)
-            if renewal_policy.is_alarm_due(certificate.span, certificate.record, now):
+            if renewal_policy.is_alarm_due(certificate.validity, certificate.record, now):
                 await self._renewer.raise_alarm(certificate, now)
         for certificate in sorted(self._certificates, key=lambda _: self._random()):
             if certificate.is_ari_due(now) or self._renewer.should_order(certificate, now):
-                self._begin(certificate)
+                self._start(certificate)
 
     # One name
 
-    def _begin(self, certificate: ManagedCertificate) -> None:
+    def _start(self, certificate: ManagedCertificate) -> None:
         if certificate.task is not None or not self.running:
             return
         task = certificate.task = self._limit.run(
@@ -363,20 +363,20 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         certificate.task = None
         error = result if isinstance(result, Failure) else None
         if error is not None:
-            certificate.ended()
+            certificate.end_order()
             if not error.check(CancelledError):
                 self.log.failure("cannot renew the certificate of {name}", error, name=certificate.name)
-        certificate.tell(error or certificate.error)
+        certificate.notify(error or certificate.error)
         if certificate.waiters:
-            self._begin(certificate)
+            self._start(certificate)
         self._notify_ready()
         self._check_certs()
 
     # When
 
-    def _plan(self) -> None:
+    def _schedule_check(self) -> None:
         """
-        Be woken when the next thing is due.
+        Schedule the next check for when something is due.
         """
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
@@ -385,24 +385,21 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         now, settings = self._clock.seconds(), self._settings()
         moment = now + self.check_interval.total_seconds()
         if not self._certificates.is_leader or renewal_policy.is_clock_unset(now):
-            moment = now + _FOLLOW
+            moment = now + _FOLLOW_INTERVAL
         else:
             idle = (certificate for certificate in self._certificates if certificate.task is None)
-            moment = min([moment, *(certificate.next_moment(settings, now) for certificate in idle)])
-        self._wake = self._clock.callLater(max(_BREATH, moment - now), self._check_certs)
+            moment = min([moment, *(certificate.next_action_at(settings, now) for certificate in idle)])
+        self._wake = self._clock.callLater(max(_MIN_INTERVAL, moment - now), self._check_certs)
 
     def _notify_ready(self) -> None:
         now = self._clock.seconds()
-        valid = {certificate.name for certificate in self._certificates if certificate.valid(now)}
+        valid = {certificate.name for certificate in self._certificates if certificate.is_valid(now)}
         for name in valid & self._name_ready.keys():
             self._name_ready[name].answer(None)
         self.ready = bool(valid) and valid == set(self._settings().domains)
         if self.ready:
             self._all_ready.answer(None)
 
-    def _say(self, what: str, text: str, **fields: object) -> None:
-        """
-        Log something once.
-        """
+    def _warn_once(self, what: str, text: str, **fields: object) -> None:
         if self._logged.is_new(text, what):
             self.log.warn(text, **fields)

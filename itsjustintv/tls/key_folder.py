@@ -1,7 +1,7 @@
 """
-A folder for private keys: nobody else reads it, nothing in it is ever half written, one process works in it.
+The folder of private keys: readable by its owner only, written atomically, used by one process at a time.
 
-Everything here blocks: it is to be called in a thread.
+Everything here blocks and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 def set_aside(path: Path) -> Path:
     """
-    Rename a file that is of no use, for somebody to look at.
+    Rename an invalid file to ``NAME.bad``, for an operator to look at.
 
     :return: its new name.
     :raises OSError: it could not be renamed.
@@ -38,7 +38,7 @@ def set_aside(path: Path) -> Path:
 
 def sweep(path: Path) -> None:
     """
-    Remove what a crash has left half written in a folder. Only whoever works in it may do so.
+    Remove temporary files that a crash has left. Only the holder of the lock may call this.
     """
     for each in path.glob(".*.tmp"):
         each.unlink(missing_ok=True)
@@ -46,17 +46,17 @@ def sweep(path: Path) -> None:
 
 def prepare(root: Path) -> None:
     """
-    See that a folder is there.
+    Create the folder unless it exists.
 
-    :raises CertificatesUnsafe: it is not, and cannot be made.
+    :raises CertificatesUnsafe: it cannot be created.
     """
     try:
         make_private(root)
     except OSError as error:
-        raise _useless(root, error) from None
+        raise _unusable(root, error) from None
 
 
-def _useless(root: Path, error: OSError) -> CertificatesUnsafe:
+def _unusable(root: Path, error: OSError) -> CertificatesUnsafe:
     return CertificatesUnsafe(
         f"cannot use server.tls.cert_dir {root}: {error.strerror}; create it, owned by the daemon's user"
     )
@@ -64,14 +64,14 @@ def _useless(root: Path, error: OSError) -> CertificatesUnsafe:
 
 def require_private(root: Path) -> None:
     """
-    See that nobody else can read what is kept below a folder.
+    Check that only its owner can read what is in the folder.
 
-    :raises CertificatesUnsafe: somebody can, with the command that mends it; or it cannot be seen.
+    :raises CertificatesUnsafe: others can, with the command to run; or the folder cannot be read.
     """
     try:
         loose = sorted(str(path) for path in _files(root) if path.stat().st_mode & _OTHERS)
     except OSError as error:
-        raise _useless(root, error) from None
+        raise _unusable(root, error) from None
     if loose:
         command = f"chmod 600 {' '.join(shlex.quote(path) for path in loose)}"
         raise CertificatesUnsafe(
@@ -88,8 +88,7 @@ def _files(root: Path) -> Iterator[Path]:
 @define(eq=False)
 class FolderLock:
     """
-    Says who orders certificates where two processes share a folder. The system frees it when the process ends, however
-    it ends.
+    Held by the process that orders, where several share a folder. The system releases it when the process ends.
     """
 
     _path: Path
@@ -97,16 +96,12 @@ class FolderLock:
 
     @property
     def held(self) -> bool:
-        """
-        Whether it is ours.
-        """
         return self._descriptor is not None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """
-        Try to take it, unless it is ours already.
+        Try to acquire the lock, unless it is held already. Returns whether it is held now.
 
-        :return: whether it is ours now.
         :raises OSError: the file cannot be opened.
         """
         if self._descriptor is not None:
@@ -125,10 +120,7 @@ class FolderLock:
         self._descriptor = descriptor
         return True
 
-    def free(self) -> None:
-        """
-        Let another process have it.
-        """
+    def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -1,5 +1,5 @@
 """
-What is known of one name's certificate at this moment.
+One configured name: its certificate, its renewal record, and who waits for its next order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ManagedCertificate", "Status"]
 @frozen(kw_only=True)
 class Status:
     """
-    What an operator may want to know of a certificate. Moments are RFC 3339, empty when there is none.
+    The status of a certificate, for an operator. Times are RFC 3339, empty for none.
     """
 
     name: str
@@ -42,18 +42,19 @@ class Status:
 @define(eq=False)
 class ManagedCertificate:
     """
-    A name, its certificate and its record.
+    A name with its certificate and its renewal record.
 
     :ivar fraction: ``server.tls.renew_fraction``, or 0.
     :ivar stamp: of the file that ``bundle`` was read from.
     :ivar unsaved: whether ``bundle`` could not be written yet.
-    :ivar task: what is being done about it.
-    :ivar forced: whether somebody wants another certificate, whatever is due.
-    :ivar waiters: who wants to know how the next order ends, or the one that is under way.
-    :ivar leaving: who is to be told how the last one ended, once that is written.
-    :ivar attempted: how many orders were begun.
-    :ivar succeeded: how many of them led to a certificate.
-    :ivar failed: how many did not.
+    :ivar task: the order, or the request for renewal information, under way.
+    :ivar forced: whether to order even if nothing is due.
+    :ivar error: why the last order failed.
+    :ivar waiters: fire with the outcome of the order under way, or of the next one.
+    :ivar finished_waiters: fire with the outcome of the last order, once that is stored.
+    :ivar attempted: orders started.
+    :ivar succeeded: orders that led to a certificate.
+    :ivar failed: orders that did not.
     """
 
     name: str
@@ -66,33 +67,27 @@ class ManagedCertificate:
     forced: bool = False
     error: Failure | None = None
     waiters: list[Deferred[None]] = field(factory=list)
-    leaving: list[Deferred[None]] = field(factory=list)
+    finished_waiters: list[Deferred[None]] = field(factory=list)
     attempted: int = 0
     succeeded: int = 0
     failed: int = 0
 
     @property
-    def span(self) -> ValidityWindow | None:
-        """
-        The life of the certificate, if there is one.
-        """
+    def validity(self) -> ValidityWindow | None:
         return (
             None
             if self.bundle is None
             else ValidityWindow(self.bundle.not_before, self.bundle.not_after, self.fraction)
         )
 
-    def valid(self, now: float) -> bool:
-        """
-        Whether it can be served.
-        """
+    def is_valid(self, now: float) -> bool:
         return self.bundle is not None and now < self.bundle.not_after
 
-    def due(self, settings: TLS, now: float) -> str | None:
+    def due_reason(self, settings: TLS, now: float) -> str | None:
         """
-        Say why a certificate must be ordered, or ``None``.
+        Why a certificate must be ordered, or ``None``.
         """
-        reason = renewal_policy.due(self.span, self.record, now)
+        reason = renewal_policy.due_reason(self.validity, self.record, now)
         if reason is not None or self.bundle is None:
             return reason
         if not self.bundle.covers(self.name):
@@ -103,92 +98,92 @@ class ManagedCertificate:
             return "server.tls.profile has changed"
         return None
 
-    def blocked(self, settings: TLS) -> bool:
+    def is_blocked(self, settings: TLS) -> bool:
         """
-        Whether an order is known to be refused with these settings.
+        Whether the authority is known to refuse an order with these settings.
         """
         return bool(self.record.blocked_by) and self.record.blocked_by == fingerprint(settings, self.name)
 
     def is_ari_due(self, now: float) -> bool:
         """
-        Whether to ask for renewal information.
+        Whether to fetch renewal information.
         """
         return (
-            renewal_policy.is_ari_due(self.span, self.record, now)
+            renewal_policy.is_ari_due(self.validity, self.record, now)
             and self.bundle is not None
             and bool(self.bundle.ari_id)
         )
 
-    def next_moment(self, settings: TLS, now: float) -> float:
+    def next_action_at(self, settings: TLS, now: float) -> float:
         """
-        When there will be something to be done.
+        When something is to be done, now at the earliest.
         """
         moments = []
-        if self.valid(now) and self.bundle is not None and self.bundle.ari_id:
+        if self.is_valid(now) and self.bundle is not None and self.bundle.ari_id:
             moments.append(self.record.ask_at)
-        orders = self.next_order(settings, now)
+        orders = self.next_order_at(settings, now)
         if orders is not None:
             moments.append(orders)
         return max(now, min(moments, default=float("inf")))
 
-    def next_order(self, settings: TLS, now: float) -> float | None:
+    def next_order_at(self, settings: TLS, now: float) -> float | None:
         """
-        When a certificate is to be ordered, which may have passed; ``None`` when not before the settings change.
+        When a certificate is to be ordered, possibly in the past; ``None`` if not before the settings change.
         """
-        if self.due(settings, now):
-            return None if self.blocked(settings) else self.record.next_attempt
-        if self.span is None:
+        if self.due_reason(settings, now):
+            return None if self.is_blocked(settings) else self.record.next_attempt
+        if self.validity is None:
             return None
-        return renewal_policy.order_moment(self.span, self.record)
+        return renewal_policy.order_moment(self.validity, self.record)
 
-    def replacing(self) -> tuple[str, str] | None:
+    def replaced(self) -> tuple[str, str] | None:
         """
-        What an order says it replaces: the certificate's name in renewal information, and the account it was for.
+        What an order replaces: the certificate's identifier for renewal information, and its account.
         """
         if self.bundle is None or self.record.serial != self.bundle.serial or not self.bundle.ari_id:
             return None
         return self.bundle.ari_id, self.record.account
 
-    def ask(self) -> Deferred[None]:
+    def request_renewal(self) -> Deferred[None]:
         """
-        Want another certificate, whatever is due.
+        Have a certificate ordered even if nothing is due.
 
-        :return: fires when it is there; to be cancelled by whoever does not want to know any more.
+        :return: fires when it is there. May be cancelled.
         """
-        waiter: Deferred[None] = Deferred(self._forget)
+        waiter: Deferred[None] = Deferred(self._forget_waiter)
         self.waiters.append(waiter)
         self.forced = True
         return waiter
 
-    def _forget(self, waiter: Deferred[None]) -> None:
-        for each in (self.waiters, self.leaving):
+    def _forget_waiter(self, waiter: Deferred[None]) -> None:
+        for each in (self.waiters, self.finished_waiters):
             if waiter in each:
                 each.remove(waiter)
 
-    def ended(self) -> None:
+    def end_order(self) -> None:
         """
-        Take note that an order has ended: whoever asks from now on wants another one.
+        Mark the order as ended: later requests want another one.
         """
-        self.leaving += self.waiters
+        self.finished_waiters += self.waiters
         self.waiters, self.forced = [], False
 
-    def tell(self, failed: Failure | None) -> None:
+    def notify(self, failed: Failure | None) -> None:
         """
-        Tell whoever is to be told how the last order ended.
+        Fire those who wait for the order that has ended.
         """
-        waiters, self.leaving = self.leaving, []
+        waiters, self.finished_waiters = self.finished_waiters, []
         for waiter in waiters:
             if failed is None:
                 waiter.callback(None)
             else:
                 waiter.errback(failed)
 
-    def take(self, issued: IssuedCertificate, now: float) -> None:
+    def install(self, issued: IssuedCertificate, now: float) -> None:
         """
-        Hold a new certificate. All failures are forgiven, except towards the authority's limit.
+        Take a new certificate. Failures are reset, except those that count for the authority's limit.
         """
         bundle = issued.bundle
-        self.ended()
+        self.end_order()
         self.bundle, self.error, self.unsaved = bundle, None, True
         self.succeeded += 1
         self.record = Record(
@@ -211,22 +206,16 @@ class ManagedCertificate:
             self.record = evolve(self.record, blocked_by="", next_attempt=0.0)
 
     def health(self, now: float) -> Health:
-        """
-        How well it is with it.
-        """
-        return renewal_policy.health(self.name, self.span, self.record, now)
+        return renewal_policy.health(self.name, self.validity, self.record, now)
 
     def status(self, now: float) -> Status:
-        """
-        What an operator may want to know.
-        """
-        health, span, record = self.health(now), self.span, self.record
+        health, validity, record = self.health(now), self.validity, self.record
         return Status(
             name=self.name,
             level=health.level.value,
             reason=health.reason,
-            expires=_text(0.0 if span is None else span.not_after),
-            renew=_text(0.0 if span is None else renewal_policy.order_moment(span, record)),
+            expires=_text(0.0 if validity is None else validity.not_after),
+            renew=_text(0.0 if validity is None else renewal_policy.order_moment(validity, record)),
             last_attempt=_text(record.last_attempt),
             next_attempt=_text(record.next_attempt if record.failures else 0.0),
             failures=record.failures,
@@ -237,10 +226,7 @@ class ManagedCertificate:
         )
 
     def metrics(self, settings: TLS, now: float) -> CertificateMetrics:
-        """
-        What can be counted and measured.
-        """
-        orders = self.next_order(settings, now)
+        orders = self.next_order_at(settings, now)
         return CertificateMetrics(
             name=self.name,
             not_after=None if self.bundle is None else self.bundle.not_after,

@@ -1,5 +1,5 @@
 """
-Serving a certificate that the operator looks after.
+The mode ``files``: serves the operator's certificate, and its replacement as soon as it is there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from itsjustintv.tls.store import InThread
 __all__ = ["FilesService", "read_pair"]
 
 # Share of a certificate's life at the end of which it is time to say so.
-_LATE = 1 / 6
+_LATE_SHARE = 1 / 6
 
 # Bytes.
-_LARGEST = 1024 * 1024
+_MAX_SIZE = 1024 * 1024
 
 
 def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
@@ -37,18 +37,18 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
 
     :param certificate: file of the leaf and its chain, in PEM.
     :param key: file of its key; it may be the same.
-    :raises CertificateUnusable: there is none in these files.
+    :raises CertificateUnusable: the files hold none.
     """
     parts = []
     for path in dict.fromkeys((key, certificate)):
         try:
-            parts.append(read(path, _LARGEST))
+            parts.append(read(path, _MAX_SIZE))
         except OSError as error:
             raise CertificateUnusable(f"cannot read {path}: {error.strerror}") from None
     try:
         bundle = Bundle.parse(b"\n".join(parts))
         bundle.require((), now)
-        # What is serving would fail in the reactor, where nobody could be told.
+        # While serving, the same error would occur in the reactor, where it reaches no caller.
         make_context(bundle)
     except CertificateUnusable as error:
         raise CertificateUnusable(
@@ -62,8 +62,7 @@ def read_pair(certificate: Path, key: Path, now: float) -> Bundle:
 @define(eq=False)
 class FilesService(Service):
     """
-    Serves one certificate, and the next one as soon as it is there. What is there but cannot be used is said, and the
-    one before goes on being served.
+    Serves one certificate and watches its files. An invalid replacement is logged, and the previous one stays.
 
     :ivar certificate: file of the leaf and its chain, in PEM.
     :ivar key: file of its key; it may be the same.
@@ -72,57 +71,54 @@ class FilesService(Service):
     _certificate: Path
     _key: Path
     _contexts: ContextMap
-    _watch: Watcher
+    _watcher: Watcher
     _clock: IReactorTime
     _in_thread: InThread
     _bundle: Bundle | None = field(default=None, init=False)
     _problem: str | None = field(default=None, init=False)
     _reloading: Deferred[None] | None = field(default=None, init=False)
-    _again: bool = field(default=False, init=False)
+    _reload_again: bool = field(default=False, init=False)
 
     log = Logger()
 
     def privilegedStartService(self) -> None:
         """
-        Load the certificate, while the process may still have the privileges for that.
+        Load the certificate while the process may still have the privileges for that.
 
-        :raises CertificateUnusable: there is none that can be served.
+        :raises CertificateUnusable: none can be served.
         """
         super().privilegedStartService()
         if self._bundle is None:
-            self._take(self._read())
+            self._serve(self._read())
 
     def startService(self) -> None:
         """
-        Load it, if that has not been done yet, and look after the files.
+        Load the certificate unless that is done, and watch its files.
 
-        :raises CertificateUnusable: there is none that can be served.
+        :raises CertificateUnusable: none can be served.
         """
         super().startService()
         if self._bundle is None:
-            self._take(self._read())
-        self._tell()
-        self._watch.start(lambda: (self._certificate, self._key), self._changed)
+            self._serve(self._read())
+        self._log_serving()
+        self._watcher.start(lambda: (self._certificate, self._key), self._files_changed)
 
     async def load(self) -> None:
         """
         Load the certificate before the start, without blocking.
 
-        :raises CertificateUnusable: there is none that can be served.
+        :raises CertificateUnusable: none can be served.
         """
-        self._take(await self._in_thread(self._read))
+        self._serve(await self._in_thread(self._read))
 
     def stopService(self) -> Deferred[None] | None:
-        """
-        Look no more.
-        """
         super().stopService()
-        self._watch.stop()
+        self._watcher.stop()
         return self._reloading
 
     def problem(self) -> str | None:
         """
-        What is wrong with the certificate that is served, or with the one that should be; ``None`` while all is well.
+        What is wrong with the certificate or its replacement; ``None`` while all is well.
         """
         if self._bundle is None:
             return "there is no certificate"
@@ -131,13 +127,13 @@ class FilesService(Service):
             return "the certificate has expired"
         if self._problem is not None:
             return self._problem
-        if left < _LATE * (self._bundle.not_after - self._bundle.not_before):
+        if left < _LATE_SHARE * (self._bundle.not_after - self._bundle.not_before):
             return f"the certificate expires in {duration(left)} and has not been replaced"
         return None
 
     def metrics(self) -> Sequence[CertificateMetrics]:
         """
-        What can be measured of the certificate, for each of its names.
+        The metrics of the certificate, for each of its names.
         """
         if self._bundle is None:
             return ()
@@ -149,7 +145,7 @@ class FilesService(Service):
     def _read(self) -> Bundle:
         return read_pair(self._certificate, self._key, self._clock.seconds())
 
-    def _take(self, bundle: Bundle) -> None:
+    def _serve(self, bundle: Bundle) -> None:
         for name in sorted(bundle.names):
             self._contexts.put(name, bundle)
         for name in self._contexts.names - bundle.names:
@@ -157,7 +153,7 @@ class FilesService(Service):
         self._contexts.set_default(min(bundle.names))
         self._bundle, self._problem = bundle, None
 
-    def _tell(self) -> None:
+    def _log_serving(self) -> None:
         assert self._bundle is not None  # noqa: S101
         self.log.info(
             "serving the certificate {path} for {names} until {until}",
@@ -166,20 +162,20 @@ class FilesService(Service):
             until=rfc3339(self._bundle.not_after),
         )
 
-    def _changed(self) -> None:
-        self._again = True
+    def _files_changed(self) -> None:
+        self._reload_again = True
         if self._reloading is None and self.running:
             self._reloading = Deferred.fromCoroutine(self._reload())
 
     async def _reload(self) -> None:
         try:
-            while self._again and self.running:
-                self._again = False
-                await self._try()
+            while self._reload_again and self.running:
+                self._reload_again = False
+                await self._reload_once()
         finally:
             self._reloading = None
 
-    async def _try(self) -> None:
+    async def _reload_once(self) -> None:
         try:
             bundle: Bundle = await self._in_thread(self._read)
         except CertificateUnusable as error:
@@ -189,7 +185,7 @@ class FilesService(Service):
             )
             return
         if self._bundle is None or bundle.leaf != self._bundle.leaf or bundle.chain != self._bundle.chain:
-            self._take(bundle)
-            self._tell()
+            self._serve(bundle)
+            self._log_serving()
         else:
             self._problem = None

@@ -1,5 +1,5 @@
 """
-The certificates that are configured, as they are on the disk, and who orders them.
+The certificates of all configured names, read from disk.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Certificates:
     """
     One :class:`~itsjustintv.tls.managed.ManagedCertificate` for each name.
 
-    :ivar lock: says whether it is this process that orders.
-    :ivar serve: told of every certificate that is read.
-    :ivar retire: told of every name that is not held any more.
-    :ivar random: answers with a number from 0 to 1.
+    :ivar lock: held by the process that orders.
+    :ivar serve: called with every certificate that is read.
+    :ivar retire: called with every name that is removed.
+    :ivar random: returns a number from 0 to 1.
     """
 
     _store: CertificateStore
@@ -47,21 +47,18 @@ class Certificates:
         return len(self._by_name)
 
     def get(self, name: str) -> ManagedCertificate | None:
-        """
-        What is held for a name.
-        """
         return self._by_name.get(name)
 
     @property
     def is_leader(self) -> bool:
         """
-        Whether it is this process that orders.
+        Whether this process is the one that orders.
         """
         return self._lock.held
 
-    async def hold(self, names: Collection[str]) -> None:
+    async def set_names(self, names: Collection[str]) -> None:
         """
-        Hold these names and no others. What is being done about a name that goes is given up.
+        Keep these names and no others. Orders of removed names are cancelled.
         """
         for name in [name for name in self._by_name if name not in names]:
             certificate = self._by_name.pop(name)
@@ -77,22 +74,22 @@ class Certificates:
                 certificate.record = evolve(certificate.record, ask_at=max(certificate.record.ask_at, asking))
                 self._by_name[name] = certificate
 
-    async def lead(self) -> bool:
+    async def try_lead(self) -> bool:
         """
-        Try to become the one that orders, unless that is so already.
+        Try to become the process that orders. Returns whether it is.
         """
         if self._lock.held:
             return True
-        if not await self._in_thread(self._lock.take):
+        if not await self._in_thread(self._lock.acquire):
             return False
-        # Whoever ordered before may have left something since the last look.
-        await self.follow()
+        # The previous leader may have stored something since the last check.
+        await self.reload_changed()
         await self._store.sweep()
         return True
 
-    async def follow(self) -> None:
+    async def reload_changed(self) -> None:
         """
-        Take and serve what another process has renewed.
+        Read and serve what another process has renewed.
         """
         for certificate in self:
             if await self._store.stamp(certificate.name) != certificate.stamp:
@@ -102,7 +99,7 @@ class Certificates:
         """
         Let another process order.
         """
-        self._lock.free()
+        self._lock.release()
 
     async def _read(self, certificate: ManagedCertificate) -> None:
         certificate.stamp = await self._store.stamp(certificate.name)

@@ -1,5 +1,5 @@
 """
-Certificates that somebody wants now: whoever orders them is asked to, which is the daemon if one runs, else ourselves.
+``certs renew``: has the daemon that uses the folder renew certificates, or orders them itself if there is none.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from itsjustintv.web.site import make_site
 __all__ = ["RenewNow"]
 
 # Seconds between two looks for an answer.
-_EVERY = 0.2
+_POLL_INTERVAL = 0.2
 
 
 @define(eq=False)
 class RenewNow:
     """
-    Asks once, and waits for the answer.
+    Submits one request, and waits for the results.
 
-    :ivar server: its TLS is that of certificates that are ordered.
-    :ivar random: answers with a number from 0 to 1.
-    :ivar say: told who does it.
-    :ivar patience: seconds for somebody to take the request.
+    :ivar server: with the settings of certificates that are ordered.
+    :ivar random: returns a number from 0 to 1.
+    :ivar report: called with what is going on, in words.
+    :ivar timeout: seconds for the request to be taken.
     """
 
     _server: Server
     _reactor: Any
     _random: Callable[[], float]
-    _say: Callable[[str], None]
-    _patience: float = 60.0
+    _report: Callable[[str], None]
+    _timeout: float = 60.0
     _disk: FileThreadPool = field(init=False)
     _files: RequestFiles = field(init=False)
     _services: OrderedServices | None = field(default=None, init=False)
@@ -65,18 +65,18 @@ class RenewNow:
 
     async def results(self, request: Request) -> Sequence[RenewalResult]:
         """
-        Have certificates ordered.
+        Renew certificates, and return the results.
 
-        :raises CertificateError: nobody does it.
-        :raises CannotServe: a port that the authority would come to cannot be had.
-        :raises OSError: there is no way to ask.
+        :raises CertificateError: the request was not taken, or not finished.
+        :raises CannotServe: a port that the authority connects to cannot be bound.
+        :raises OSError: the request cannot be written.
         """
-        self._require_ours()
+        self._require_own_folder()
         self._disk.startService()
         try:
-            await self._ask(request)
+            await self._submit(request)
             try:
-                return await self._answer(request)
+                return await self._wait_for_results(request)
             finally:
                 self._files.withdraw()
                 if self._services is not None:
@@ -84,57 +84,58 @@ class RenewNow:
         finally:
             await self._disk.stopService()
 
-    def _require_ours(self) -> None:
+    def _require_own_folder(self) -> None:
         """
-        See that what is written can be read by the daemon, and the other way round.
+        Check that the daemon can read what is written here, and the other way round.
         """
         if self._root.exists() and (owner := self._root.stat().st_uid) != os.geteuid():
             raise CertificateError(
                 f"server.tls.cert_dir {self._root} belongs to the user with id {owner}: run this command as that user"
             )
 
-    async def _ask(self, request: Request) -> None:
+    async def _submit(self, request: Request) -> None:
         try:
-            await self._disk.run(self._files.ask, request)
+            await self._disk.run(self._files.submit, request)
         except FileExistsError:
             raise CertificateError("another renewal request is pending: try again in a minute") from None
 
-    async def _answer(self, request: Request) -> Sequence[RenewalResult]:
+    async def _wait_for_results(self, request: Request) -> Sequence[RenewalResult]:
         asked_at = self._reactor.seconds()
-        told = False
+        announced = False
         while True:
-            # In this order: whoever has answered may end at once.
-            theirs = self._services is None and bool(await self._disk.run(is_locked, self._root / "lock"))
-            results = await self._disk.run(self._files.answered, request)
+            # In this order: the daemon may write the results and end at once.
+            daemon_orders = self._services is None and bool(await self._disk.run(is_locked, self._root / "lock"))
+            results = await self._disk.run(self._files.read_results, request)
             if results is not None:
                 return results
-            if theirs and not told:
-                told = True
-                self._say("asked the daemon that renews these certificates; waiting for its answer")
-            if self._services is None and not theirs:
+            if daemon_orders and not announced:
+                announced = True
+                self._report("asked the daemon that renews these certificates; waiting for its answer")
+            if self._services is None and not daemon_orders:
                 if not self._files.request.exists():
                     raise CertificateError("the daemon stopped before it had finished: try again once it runs")
-                self._say("no daemon renews these certificates: ordering from this command")
-                self._order_here(request)
-            if self._reactor.seconds() > asked_at + self._patience and self._files.withdraw():
+                self._report("no daemon renews these certificates: ordering from this command")
+                self._start_ordering(request)
+            if self._reactor.seconds() > asked_at + self._timeout and self._files.withdraw():
                 raise CertificateError("no daemon has taken the request: is it of this version? See its log")
-            await deferLater(self._reactor, _EVERY)
+            await deferLater(self._reactor, _POLL_INTERVAL)
 
-    def _order_here(self, request: Request) -> None:
+    def _start_ordering(self, request: Request) -> None:
         """
-        Do for these names what the daemon would.
+        Start, for these names, the services that the daemon would run.
         """
         server, reactor = self._server, self._reactor
         # A trial must not be an occasion to order what is due.
         tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
         if not needs_http(tls):
-            # Nobody is to be led to what is open for a moment only.
+            # No redirects to a port that is open for a moment only.
             tls = evolve(tls, http_listen="")
-        ways = ModeFactory(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
-        https = TLSService(tls, ways, reactor)
+        modes = ModeFactory(reactor, self._disk, self._random, lambda: FileWatch(reactor, self._disk.run))
+        tls_service = TLSService(tls, modes, reactor)
         self._services = OrderedServices()
         if "tls-alpn-01" in challenge_types(tls):
-            chain = make_chain(make_site(Resource(), reactor, ConnectionLimits()), https.encrypt, https.http2)
+            site = make_site(Resource(), reactor, ConnectionLimits())
+            chain = make_chain(site, tls_service.encrypt, tls_service.http2)
             Listener(lambda: tcp(server.listen_addr, server.port), chain, reactor).setServiceParent(self._services)
-        https.setServiceParent(self._services)
+        tls_service.setServiceParent(self._services)
         self._services.startService()

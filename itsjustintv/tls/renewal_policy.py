@@ -1,8 +1,8 @@
 """
-When to renew, when to try again, when to worry: pure decisions.
+When to renew, when to retry, when to warn: pure functions, and the renewal record they work on.
 
-Moments are seconds since the epoch, ``now`` is always handed in, and ``random`` answers with a number from 0 to 1.
-Only the leaf of a certificate counts: an intermediate that expires is the authority's business.
+Times are seconds since the epoch, ``now`` is always an argument, and ``random`` returns a number from 0 to 1. Only the
+leaf of a certificate counts.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ __all__ = [
     "Record",
     "ValidityWindow",
     "advised_moment",
-    "due",
-    "failed",
+    "due_reason",
     "health",
     "is_alarm_due",
     "is_ari_due",
@@ -34,6 +33,7 @@ __all__ = [
     "last_moment",
     "next_ari",
     "order_moment",
+    "record_failure",
     "renewal_moment",
     "retry_moment",
     "rotate_types",
@@ -71,9 +71,9 @@ _BEFORE_US = 1767225600.0
 @frozen
 class ValidityWindow:
     """
-    The life of a certificate.
+    The validity of a certificate.
 
-    :ivar fraction: share of it that is left when it is renewed, if the operator has decided that; else 0.
+    :ivar fraction: share of the lifetime that is left at renewal, if the operator has set one; else 0.
     """
 
     not_before: float
@@ -81,19 +81,25 @@ class ValidityWindow:
     fraction: float = 0.0
 
     @property
+    def life(self) -> float:
+        """
+        Its length in seconds.
+        """
+        return self.not_after - self.not_before
+
+    @property
     def lead(self) -> float:
         """
-        Seconds between the moment of renewal and the end.
+        Seconds between the time of renewal and the end.
         """
-        life = self.not_after - self.not_before
         if self.fraction:
-            return life * self.fraction
-        return life / 2 if life < _SHORT_LIVED else life / 3
+            return self.life * self.fraction
+        return self.life / 2 if self.life < _SHORT_LIVED else self.life / 3
 
 
 class Level(Enum):
     """
-    How well it is with a certificate.
+    The health of a certificate.
     """
 
     OK = "ok"
@@ -104,9 +110,9 @@ class Level(Enum):
 @frozen
 class Health:
     """
-    How well it is, and why.
+    The health of a certificate, with its reason.
 
-    :ivar reason: in words fit for strangers; empty while all is well.
+    :ivar reason: in words fit for the public; empty while all is well.
     """
 
     level: Level
@@ -115,80 +121,79 @@ class Health:
 
 def is_clock_unset(now: float) -> bool:
     """
-    Whether the machine has not been told the time yet: then no certificate can be judged.
+    Whether the machine's clock has not been set yet: then no certificate can be judged.
     """
     return now < _BEFORE_US
 
 
-def renewal_moment(span: ValidityWindow) -> float:
+def renewal_moment(validity: ValidityWindow) -> float:
     """
     When to renew without the authority's advice.
     """
-    return span.not_after - span.lead
+    return validity.not_after - validity.lead
 
 
-def due(span: ValidityWindow | None, record: Record, now: float) -> str | None:
+def due_reason(validity: ValidityWindow | None, record: Record, now: float) -> str | None:
     """
-    Say why a certificate must be ordered now, or ``None``.
+    Why a certificate must be ordered now, or ``None``.
 
-    The authority's advice may make it later than our own rule, but neither than the operator's nor as late as to be in
-    danger.
+    The authority's advice may be later than our own rule, but not later than the operator's, nor dangerously late.
     """
-    if span is None:
+    if validity is None:
         return "there is none"
-    if now >= span.not_after:
+    if now >= validity.not_after:
         return "it has expired"
-    if now >= last_moment(span):
+    if now >= last_moment(validity):
         return "it is about to expire"
-    if now < order_moment(span, record):
+    if now < order_moment(validity, record):
         return None
-    advised = advised_moment(span, record)
+    advised = advised_moment(validity, record)
     return "renewal is due" if advised is None or now < advised else "the authority asks for it"
 
 
-def order_moment(span: ValidityWindow, record: Record) -> float:
+def order_moment(validity: ValidityWindow, record: Record) -> float:
     """
     When to renew.
     """
-    advised, own = advised_moment(span, record), renewal_moment(span)
-    moment = own if advised is None else min(advised, own) if span.fraction else advised
-    return min(moment, last_moment(span))
+    advised, own = advised_moment(validity, record), renewal_moment(validity)
+    moment = own if advised is None else min(advised, own) if validity.fraction else advised
+    return min(moment, last_moment(validity))
 
 
-def advised_moment(span: ValidityWindow, record: Record) -> float | None:
+def advised_moment(validity: ValidityWindow, record: Record) -> float | None:
     """
-    When the authority asks for renewal, or ``None``. A certificate lives for a twentieth of its life, or a day, in any
-    case: an authority that finds every certificate overdue must not be asked for one after the other.
+    When the authority advises renewal, or ``None``. Never before a twentieth of the lifetime, or a day: an authority
+    that finds every certificate overdue must not be asked for one after the other.
     """
     if not record.renew_at:
         return None
-    return max(record.renew_at, span.not_before + min(_DAY, _EMERGENCY * (span.not_after - span.not_before)))
+    return max(record.renew_at, validity.not_before + min(_DAY, _EMERGENCY * validity.life))
 
 
-def last_moment(span: ValidityWindow) -> float:
+def last_moment(validity: ValidityWindow) -> float:
     """
-    When to renew whatever an authority advises.
+    When to renew whatever the authority advises.
     """
-    return span.not_after - _EMERGENCY * (span.not_after - span.not_before)
+    return validity.not_after - _EMERGENCY * validity.life
 
 
 def retry_moment(
     record: Record,
-    span: ValidityWindow | None,
+    validity: ValidityWindow | None,
     now: float,
     random: Callable[[], float],
     retry_after: float | None = None,
 ) -> float:
     """
-    When to try again after ``record.failures`` failures in a row, at least one. What the authority says is the least,
-    and no name fails more than five times in an hour.
+    When to retry after ``record.failures`` failures in a row, at least one. Never before the authority allows it, and
+    no name fails more than five times in an hour.
 
-    :param span: of the certificate that is being served, if it is still valid.
+    :param validity: of the certificate that is served, if it is still valid.
     :param retry_after: seconds, as the authority said, or ``None``.
     """
-    if span is not None and now < span.not_after:
+    if validity is not None and now < validity.not_after:
         waits: Sequence[float] = _WITH
-        last = max(_HOUR, min(_DAY, (span.not_after - now) / 10))
+        last = max(_HOUR, min(_DAY, (validity.not_after - now) / 10))
     else:
         waits, last = _WITHOUT, _WITHOUT[-1]
     wait = waits[record.failures - 1] if record.failures <= len(waits) else last
@@ -198,9 +203,9 @@ def retry_moment(
     return moment
 
 
-def failed(
+def record_failure(
     record: Record,
-    span: ValidityWindow | None,
+    validity: ValidityWindow | None,
     problem: str,
     now: float,
     random: Callable[[], float],
@@ -209,9 +214,9 @@ def failed(
     blocked_by: str = "",
 ) -> Record:
     """
-    Take note of a failure.
+    Record a failure.
 
-    :param blocked_by: fingerprint of the settings with which it is of no use to try again; empty if it may be.
+    :param blocked_by: fingerprint of the settings with which a retry would be refused again; empty if it may succeed.
     """
     recent = (*(each for each in record.recent_failures if each > now - _HOUR), now)
     record = evolve(
@@ -222,19 +227,19 @@ def failed(
         blocked_by=blocked_by,
         recent_failures=recent[-_FAILURES_AN_HOUR:],
     )
-    return evolve(record, next_attempt=retry_moment(record, span, now, random, retry_after))
+    return evolve(record, next_attempt=retry_moment(record, validity, now, random, retry_after))
 
 
-def is_ari_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
+def is_ari_due(validity: ValidityWindow | None, record: Record, now: float) -> bool:
     """
-    Whether to ask for renewal information: never about a certificate that has expired.
+    Whether to fetch renewal information: never about a certificate that has expired.
     """
-    return span is not None and now < span.not_after and now >= record.ask_at
+    return validity is not None and now < validity.not_after and now >= record.ask_at
 
 
 def next_ari(now: float, retry_after: float | None) -> float:
     """
-    When to ask for renewal information again.
+    When to fetch renewal information again.
     """
     shortest, longest = _ARI_WAIT
     return now + (_ARI_UNASKED if retry_after is None else min(max(retry_after, shortest), longest))
@@ -242,7 +247,7 @@ def next_ari(now: float, retry_after: float | None) -> float:
 
 def with_ari(record: Record, info: RenewalInfo, now: float, random: Callable[[], float]) -> Record:
     """
-    Take renewal information into account: a moment is drawn from its window, once for each window.
+    Apply renewal information: a time is drawn from its window, once for each window.
     """
     record = evolve(record, ask_at=next_ari(now, info.retry_after), explanation=info.explanation)
     if record.renew_at and (record.window_start, record.window_end) == (info.start, info.end):
@@ -255,52 +260,51 @@ def with_ari(record: Record, info: RenewalInfo, now: float, random: Callable[[],
     )
 
 
-def without_ari(record: Record, span: ValidityWindow, now: float, retry_after: float | None = None) -> Record:
+def without_ari(record: Record, validity: ValidityWindow, now: float, retry_after: float | None = None) -> Record:
     """
     Go on without renewal information: what was known may make the renewal earlier than our own rule, not later.
     """
     record = evolve(record, ask_at=next_ari(now, retry_after))
-    if record.renew_at <= renewal_moment(span):
+    if record.renew_at <= renewal_moment(validity):
         return record
     return evolve(record, renew_at=0.0, window_start=0.0, window_end=0.0)
 
 
 def rotate_types(types: Sequence[str], failures: int) -> Sequence[str]:
     """
-    In which order to choose among the configured types of challenges. After a failure it is the other one's turn.
+    The order in which configured challenge types are tried: after a failure the next one first.
     """
     turn = failures % len(types) if types else 0
     return (*types[turn:], *types[:turn])
 
 
-def is_alarm_due(span: ValidityWindow | None, record: Record, now: float) -> bool:
+def is_alarm_due(validity: ValidityWindow | None, record: Record, now: float) -> bool:
     """
-    Whether to raise the alarm: renewal fails with less than half the lead left, or there is no certificate at all; once
-    a day.
+    Whether to raise the alarm, once a day: renewal fails with less than half the lead left, or there is no certificate.
     """
     if not record.failures:
         return False
-    if span is not None and now < span.not_after - span.lead / 2:
+    if validity is not None and now < validity.not_after - validity.lead / 2:
         return False
     return not record.alarmed_at or now >= record.alarmed_at + _ALARM_EVERY
 
 
-def health(name: str, span: ValidityWindow | None, record: Record, now: float) -> Health:
+def health(name: str, validity: ValidityWindow | None, record: Record, now: float) -> Health:
     """
     Judge one certificate: critical without one or with less than a quarter of the lead left, degraded when it should
     have been renewed and is not.
     """
-    if span is None:
+    if validity is None:
         return Health(Level.CRITICAL, f"there is no certificate for {name} yet")
-    left = span.not_after - now
+    left = validity.not_after - now
     if left <= 0:
         return Health(Level.CRITICAL, f"the certificate for {name} has expired")
     left_over = f"the certificate for {name} expires in {duration(left)}"
-    if left < span.lead / 4:
+    if left < validity.lead / 4:
         return Health(Level.CRITICAL, left_over)
     if record.failures:
         return Health(Level.DEGRADED, f"{left_over}, and could not be renewed {record.failures} times")
-    if left < span.lead / 2:
+    if left < validity.lead / 2:
         return Health(Level.DEGRADED, f"{left_over}, and its renewal is overdue")
     return Health(Level.OK)
 
@@ -318,7 +322,7 @@ class Record:
     :ivar failures: how often in a row it could not be had.
     :ivar next_attempt: not to be tried before.
     :ivar problem: why the last attempt failed; empty when it did not.
-    :ivar blocked_by: fingerprint of the settings with which it is of no use to try again; empty when there are none.
+    :ivar blocked_by: fingerprint of the settings with which a retry would be refused again; empty if it may succeed.
     :ivar alarmed_at: when the alarm was last raised.
     :ivar recent_failures: moments of the failures of the last hour, for the authority's limit.
     """
@@ -344,17 +348,14 @@ class Record:
     recent_failures: tuple[float, ...] = ()
 
     def dump(self) -> bytes:
-        """
-        Write it.
-        """
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def load(cls, text: bytes) -> Record:
         """
-        Read what :meth:`dump` wrote, now or in another version: what is not known is passed over.
+        Read what :meth:`dump` wrote, in any version: unknown fields are ignored.
 
-        :raises ValueError: it is not that.
+        :raises ValueError: it is no record.
         """
         try:
             content: Any = orjson.loads(text)

@@ -1,5 +1,5 @@
 """
-Looking after one certificate: advice, orders, failures, and what is written of them.
+One certificate at a time: fetches renewal information, orders, stores, and records failures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, CertificateError
 from itsjustintv.model import rfc3339
 from itsjustintv.tls import renewal_policy
-from itsjustintv.tls.acme.http import explained, is_final
+from itsjustintv.tls.acme.http import explain, is_final
 from itsjustintv.tls.acme.order import OrderRunner
 from itsjustintv.tls.certificate import Bundle
 from itsjustintv.tls.managed import ManagedCertificate
@@ -31,7 +31,7 @@ _log = Logger()
 
 def alarm(failure: Failure, server_name: str) -> None:
     """
-    Say to an operator that a certificate is in danger.
+    Log that a certificate is in danger.
     """
     _log.critical(
         "the certificate of {name} is in danger: {reason}", name=server_name, reason=failure.getErrorMessage()
@@ -41,12 +41,12 @@ def alarm(failure: Failure, server_name: str) -> None:
 @define(eq=False)
 class Renewer:
     """
-    Does what is due for one name at a time.
+    Does what is due for one certificate.
 
-    :ivar settings: as they are at this moment.
-    :ivar serve: told of every certificate that is to be served from now on.
+    :ivar settings: returns the settings of the moment.
+    :ivar serve: called with every certificate that is to be served from now on.
     :ivar panic: txacme's alarm, called with a failure and a name.
-    :ivar random: answers with a number from 0 to 1.
+    :ivar random: returns a number from 0 to 1.
     """
 
     _settings: Callable[[], TLS]
@@ -61,10 +61,10 @@ class Renewer:
 
     def should_order(self, certificate: ManagedCertificate, now: float) -> bool:
         """
-        Whether a certificate is due, and to be tried for now.
+        Whether a certificate is due and may be tried for now.
         """
         settings = self._settings()
-        if certificate.due(settings, now) is None or certificate.blocked(settings):
+        if certificate.due_reason(settings, now) is None or certificate.is_blocked(settings):
             return False
         # What was refused was refused with other settings, perhaps before a restart.
         certificate.unblock()
@@ -72,10 +72,11 @@ class Renewer:
 
     async def renew_if_due(self, certificate: ManagedCertificate) -> None:
         """
-        Do what is to be done about one name. Never fails because of an authority or a disk.
+        Fetch renewal information if due, and order a certificate if due or forced. Never fails because of an authority
+        or a disk.
         """
         if certificate.is_ari_due(self._clock.seconds()):
-            await self._ask_advice(certificate)
+            await self._ask_renewal_info(certificate)
         if not certificate.forced and not self.should_order(certificate, self._clock.seconds()):
             return
         certificate.forced = False
@@ -84,7 +85,7 @@ class Renewer:
 
     async def save(self, certificate: ManagedCertificate) -> None:
         """
-        Write a certificate; if that fails it is served from memory, and the write is tried again with the next look.
+        Store a certificate. If that fails it is served from memory, and the next check tries again.
         """
         if certificate.bundle is None:
             return
@@ -100,22 +101,19 @@ class Renewer:
             return
         certificate.unsaved = False
         certificate.stamp = await self._store.stamp(certificate.name)
-        await self._remember(certificate)
+        await self._store_record(certificate)
 
     async def raise_alarm(self, certificate: ManagedCertificate, now: float) -> None:
-        """
-        Call for help.
-        """
         certificate.record = evolve(certificate.record, alarmed_at=now)
         failure = certificate.error or Failure(CertificateError(certificate.record.problem))
         maybeDeferred(self._panic, failure, certificate.name).addErrback(
             lambda broken: self.log.failure("cannot raise a certificate alarm", broken)
         )
-        await self._remember(certificate)
+        await self._store_record(certificate)
 
-    async def _ask_advice(self, certificate: ManagedCertificate) -> None:
-        span, bundle, now = certificate.span, certificate.bundle, self._clock.seconds()
-        assert span is not None and bundle is not None and bundle.ari_id is not None  # noqa: S101, PT018 - ari_due()
+    async def _ask_renewal_info(self, certificate: ManagedCertificate) -> None:
+        validity, bundle, now = certificate.validity, certificate.bundle, self._clock.seconds()
+        assert validity is not None and bundle is not None and bundle.ari_id is not None  # noqa: S101, PT018 - ari_due()
         try:
             client = await self._orders.client()
             info = await client.renewal_info(bundle.ari_id)
@@ -124,11 +122,11 @@ class Renewer:
             self.log.info(
                 "cannot fetch renewal information for {name}: {reason}", name=certificate.name, reason=str(error)
             )
-            certificate.record = renewal_policy.without_ari(certificate.record, span, now, after)
+            certificate.record = renewal_policy.without_ari(certificate.record, validity, now, after)
         else:
             before = certificate.record.renew_at
             if info is None:
-                certificate.record = renewal_policy.without_ari(certificate.record, span, now, float("inf"))
+                certificate.record = renewal_policy.without_ari(certificate.record, validity, now, float("inf"))
             else:
                 certificate.record = renewal_policy.with_ari(certificate.record, info, now, self._random)
             if certificate.record.renew_at != before and certificate.record.renew_at:
@@ -138,23 +136,23 @@ class Renewer:
                     moment=rfc3339(certificate.record.renew_at),
                     explanation=certificate.record.explanation,
                 )
-        await self._remember(certificate)
+        await self._store_record(certificate)
 
     async def _order(self, certificate: ManagedCertificate) -> None:
         settings, name = self._settings(), certificate.name
-        reason = certificate.due(settings, self._clock.seconds()) or "requested by an operator"
+        reason = certificate.due_reason(settings, self._clock.seconds()) or "requested by an operator"
         self.log.info("ordering a certificate for {name}: {reason}", name=name, reason=reason)
         try:
             issued = await self._orders.issue(
-                name, replacing=certificate.replacing(), failures=certificate.record.failures
+                name, replaced=certificate.replaced(), failures=certificate.record.failures
             )
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt has its time
-            await self._failed(certificate, settings, error)
+            await self._record_failure(certificate, settings, error)
             return
         now = self._clock.seconds()
-        certificate.take(issued, now)
+        certificate.install(issued, now)
         self._serve(name, issued.bundle)
         self.log.info(
             "received a certificate for {name}: valid until {until}, issued by {issuer}",
@@ -164,20 +162,20 @@ class Renewer:
         )
         await self.save(certificate)
         if certificate.is_ari_due(now):
-            await self._ask_advice(certificate)
+            await self._ask_renewal_info(certificate)
 
-    async def _failed(self, certificate: ManagedCertificate, settings: TLS, error: Exception) -> None:
+    async def _record_failure(self, certificate: ManagedCertificate, settings: TLS, error: Exception) -> None:
         now = self._clock.seconds()
-        certificate.ended()
+        certificate.end_order()
         certificate.error = Failure(error)
         certificate.failed += 1
         problem = error if isinstance(error, AcmeProblem) else None
         final = problem is not None and is_final(problem)
-        reason = explained(error)
-        span = certificate.span if certificate.valid(now) else None
-        certificate.record = renewal_policy.failed(
+        reason = explain(error)
+        validity = certificate.validity if certificate.is_valid(now) else None
+        certificate.record = renewal_policy.record_failure(
             certificate.record,
-            span,
+            validity,
             reason,
             now,
             self._random,
@@ -199,9 +197,9 @@ class Renewer:
                 reason=reason,
                 moment=rfc3339(certificate.record.next_attempt),
             )
-        await self._remember(certificate)
+        await self._store_record(certificate)
 
-    async def _remember(self, certificate: ManagedCertificate) -> None:
+    async def _store_record(self, certificate: ManagedCertificate) -> None:
         try:
             await self._store.remember(certificate.name, certificate.record)
         except OSError as error:

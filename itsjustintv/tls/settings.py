@@ -1,5 +1,5 @@
 """
-What follows from ``[server.tls]``.
+What follows from the settings of ``[server.tls]``.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ _DIRECTORIES = {
 
 def directory_url(tls: TLS) -> str:
     """
-    Where the authority's directory is.
+    The URL of the authority's directory.
     """
     return _DIRECTORIES.get(tls.directory, tls.directory)
 
 
 def for_trial(tls: TLS) -> TLS:
     """
-    The settings for an order whose certificate nobody will see: from Let's Encrypt's staging instead of its production;
-    from any other authority, of which no staging is known, as they are.
+    The settings for a trial order: Let's Encrypt's staging instead of its production. Of other authorities no staging
+    is known.
     """
     return evolve(tls, directory="staging") if tls.directory == "production" else tls
 
 
 def challenge_types(tls: TLS) -> tuple[str, ...]:
     """
-    The challenges that may be met, by the names that ACME has for them.
+    The configured challenge types, by their ACME names.
     """
     return ("http-01", "tls-alpn-01") if tls.challenge == "both" else (tls.challenge,)
 
 
 def default_name(tls: TLS) -> str:
     """
-    Whose certificate those get who name nobody.
+    The name whose certificate is served to clients that send none.
     """
     return tls.default_name or next(iter(tls.domains), "")
 
 
 def fingerprint(tls: TLS, name: str) -> str:
     """
-    Name everything that may decide whether an authority gives a certificate for a name, without telling it.
+    Identify everything by which an authority may decide on an order, without revealing it.
     """
     parts = (
         name,

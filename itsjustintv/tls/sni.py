@@ -1,6 +1,6 @@
 """
-Which certificate a connection is served with, decided by the name it asks for. No files: the certificates are handed
-in, and replacing one is all there is to a renewal.
+Which certificate a connection gets, by the name that the client sends (SNI). Knows no files: replacing a context is all
+there is to a renewal.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ ChallengeFor = Callable[[bytes], SSL.Context | None]
 
 class _NoChallenge(SSL.Error):
     """
-    Ends a handshake with an alert. Being an error of OpenSSL's, it is one that Twisted expects.
+    Ends a handshake with an alert. Twisted expects errors of OpenSSL, so this is one.
     """
 
 
 def make_context(bundle: Bundle) -> SSL.Context:
     """
-    Make a context that serves a certificate: TLS 1.2 and 1.3, without sessions, so that nobody who comes back is served
-    with an old one.
+    Make a context that serves a certificate: TLS 1.2 and 1.3, without sessions, so that no returning client gets an old
+    certificate.
 
     :raises CertificateUnusable: OpenSSL would not serve it, because its key is too weak for instance.
     """
@@ -59,12 +59,12 @@ def make_context(bundle: Bundle) -> SSL.Context:
 @define(eq=False)
 class ContextMap:
     """
-    The certificates that are served.
+    The TLS contexts by name.
 
-    A connection that is open keeps the context it began with; the next one gets what is there then. A context must not
-    be changed after its first connection, so each certificate gets a new one.
+    An open connection keeps its context; the next one gets the current one. A context must not be changed after its
+    first connection, so each certificate gets a new one.
 
-    :ivar challenge_for: the challenge certificates of tls-alpn-01.
+    :ivar challenge_for: returns the challenge context of tls-alpn-01 for a name, if there is one.
     """
 
     _challenge_for: ChallengeFor = lambda _: None
@@ -75,8 +75,7 @@ class ContextMap:
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        # Every connection begins with a context that has no certificate: whoever asks for a name that is not served
-        # fails there.
+        # Every connection starts with a context without a certificate, so a name that is not served fails there.
         self._initial = CertificateOptions(raiseMinimumTo=TLSVersion.TLSv1_2, contextForServerName=self._context_for)
         self._initial.getContext().set_alpn_select_callback(self._select)
 
@@ -84,7 +83,7 @@ class ContextMap:
         """
         Serve a name with a certificate from now on.
 
-        :param name: in lower case; ``*.example.org`` stands for every name of one more label.
+        :param name: in lower case; ``*.example.org`` stands for every name with one more label.
         """
         context = make_context(bundle)
         # After the switch to this context it is its own callback that is asked.
@@ -92,14 +91,11 @@ class ContextMap:
         self._contexts[name.encode("ascii")] = context
 
     def drop(self, name: str) -> None:
-        """
-        Serve a name no longer.
-        """
         self._contexts.pop(name.encode("ascii"), None)
 
     def inherit(self, other: ContextMap, names: Iterable[str]) -> None:
         """
-        Serve names for which there is nothing yet as another map has served them. Both must know the same challenges.
+        Serve names without a certificate as another map serves them. Both must share the challenge responders.
         """
         for name in names:
             key = name.encode("ascii")
@@ -109,27 +105,24 @@ class ContextMap:
 
     def set_default(self, name: str) -> None:
         """
-        Serve those who name nobody as if they had asked for this name.
+        Choose the name for clients that send none.
         """
         self._default = name.encode("ascii")
 
     @property
     def names(self) -> frozenset[str]:
         """
-        What is served.
+        The names with a certificate.
         """
         return frozenset(name.decode("ascii") for name in self._contexts)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """
-        Begin a connection.
-        """
         connection: SSL.Connection = self._initial.serverConnectionForTLS(protocol)
         return connection
 
     def _context_for(self, name: bytes | None) -> SSL.Context | None:
         """
-        Find the context of a name as a client writes it. Only looks into a table.
+        Called by OpenSSL with the name that the client sends. Only looks into a table.
         """
         wanted = _normalise(name) if name else self._default
         found = self._find(wanted)
@@ -142,9 +135,9 @@ class ContextMap:
 
     def _select(self, connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
         """
-        Choose what to speak.
+        Choose the protocol (ALPN).
 
-        :raises _NotSpoken: a validator found no challenge, or came with TLS 1.2: there OpenSSL has chosen the
+        :raises _NoChallenge: a validator found no challenge, or came with TLS 1.2: there OpenSSL has chosen the
             certificate already, and to take it away then is a use of freed memory.
         """
         if list(offered) == [ACME_TLS]:
@@ -161,14 +154,14 @@ class ContextMap:
 
 def _normalise(name: bytes) -> bytes:
     """
-    Write a name as it is in the table (RFC 6066, section 3: without a dot at the end, in any case).
+    A name as it is in the table (RFC 6066, section 3: no trailing dot, any case).
     """
     return name.lower().removesuffix(b".")
 
 
 def _protocols_behind(connection: SSL.Connection) -> Sequence[bytes]:
     """
-    What the protocol behind a connection speaks, the best first.
+    What the protocol within TLS can speak, the preferred first.
     """
     factory = connection.get_app_data().factory
     speaking = IProtocolNegotiationFactory(factory.wrappedFactory, None)

@@ -44,12 +44,12 @@ __all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority
 InThread = Callable[..., Deferred[Any]]
 
 # Bytes of a file that was written here.
-_LARGEST = 1024 * 1024
+_MAX_SIZE = 1024 * 1024
 
 
 def authority_key(directory_url: str) -> str:
     """
-    Name the folder of an authority: its host and path, made safe for a file system.
+    The name of an authority's folder: its host and path, made safe for a file system.
     """
     url = urlsplit(directory_url)
     return re.sub("[^A-Za-z0-9.-]+", "_", f"{url.netloc}{url.path}".strip("/")).lstrip(".") or "_"
@@ -59,9 +59,9 @@ def authority_key(directory_url: str) -> str:
 @attr.s(eq=False)
 class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no types
     """
-    The certificates of one authority.
+    The certificates of one authority on disk.
 
-    :ivar in_thread: reads and writes.
+    :ivar in_thread: runs a function that blocks.
     """
 
     _in_thread: InThread = attr.ib(kw_only=True)
@@ -73,9 +73,9 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
     @classmethod
     def of(cls, root: Path, directory_url: str, names: Sequence[str], in_thread: InThread) -> CertificateStore:
         """
-        Find the folder of an authority below ``cert_dir``. Touches nothing.
+        Make the store of an authority below ``cert_dir``. Touches no file.
 
-        :param names: the names that are configured; no other file is looked at.
+        :param names: the configured names; other files are ignored.
         """
         path = FilePath(str(root / "certs" / authority_key(directory_url)))
         store: CertificateStore = cls(path, in_thread=in_thread, names=tuple(names))  # type: ignore[misc, arg-type]
@@ -83,7 +83,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     def subscribe(self, listener: Callable[[str, Bundle], None]) -> None:
         """
-        Tell somebody of every certificate that is stored from now on, once it is on the disk.
+        Call a listener with every certificate that is stored from now on, once it is on disk.
         """
         self._listeners.append(listener)
 
@@ -99,7 +99,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     def store(self, server_name: str, pem_objects: Sequence[pem.AbstractPEMObject]) -> Deferred[None]:
         """
-        Keep a certificate: when this answers, it is on stable storage.
+        Store a certificate. Fires when it is on stable storage.
 
         :raises CertificateUnusable: it is not a key with its certificate; nothing is changed.
         :raises OSError: it could not be written; the old one is still there.
@@ -108,7 +108,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     def as_dict(self) -> Deferred[Mapping[str, Sequence[pem.AbstractPEMObject]]]:
         """
-        The PEM objects of every configured name; none where there is no certificate.
+        The PEM objects of every configured name; an empty list for a name without a certificate.
         """
         return self._in_thread(self._as_dict)
 
@@ -131,9 +131,9 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def look(self, name: str) -> Bundle | None:
         """
-        Read the certificate of a name, and leave the file as it is; ``None`` when there is none.
+        Read the certificate of a name and leave the file as it is; ``None`` if there is none.
 
-        :raises CertificateUnusable: it is of no use.
+        :raises CertificateUnusable: it is invalid.
         :raises OSError: it cannot be read.
         """
         text = await self._in_thread(_read, self._file(name, "pem"))
@@ -141,8 +141,8 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def load(self, name: str) -> Bundle | None:
         """
-        Read the certificate of a name; ``None`` when there is none. A file that is of no use is set aside, such that it
-        is replaced.
+        Read the certificate of a name; ``None`` if there is none. An invalid file is renamed, so that a new one is
+        ordered.
         """
         path = self._file(name, "pem")
         try:
@@ -167,14 +167,14 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def stamp(self, name: str) -> tuple[int, int, int] | None:
         """
-        Tell whether the file of a name was replaced: the answer is then another one.
+        Identify the file of a name: another stamp means that it was replaced.
         """
         stamp: tuple[int, int, int] | None = await self._in_thread(_stamp, self._file(name, "pem"))
         return stamp
 
     async def record(self, name: str) -> Record:
         """
-        Read what is remembered of a name. What cannot be read is forgotten.
+        Read the renewal record of a name. An invalid one counts as empty.
         """
         path = self._file(name, "json")
         try:
@@ -190,7 +190,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def remember(self, name: str, record: Record) -> None:
         """
-        Keep what is to be remembered of a name.
+        Store the renewal record of a name.
 
         :raises OSError: it could not be written.
         """
@@ -198,7 +198,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     async def sweep(self) -> None:
         """
-        Remove what a crash has left half written.
+        Remove temporary files that a crash has left.
         """
         await self._in_thread(key_folder.sweep, Path(self.path.path))
 
@@ -232,23 +232,23 @@ class AccountFiles:
     @classmethod
     def of(cls, root: Path, directory_url: str, in_thread: InThread) -> AccountFiles:
         """
-        Find the folder of an authority below ``cert_dir``. Touches nothing.
+        Find the account's folder below ``cert_dir``. Touches no file.
         """
         return cls(root / "acme" / authority_key(directory_url), directory_url, in_thread)
 
     async def load(self) -> Account:
         """
-        Read the account, or make its key: kept before it is used, so that a crash cannot lose an account.
+        Read the account, or make its key. The key is stored before it is used, so that a crash cannot lose an account.
 
-        :raises CertificateUnusable: the key cannot be read; only the operator may decide to do without the account.
+        :raises CertificateUnusable: the key is invalid; only the operator may decide to do without the account.
         :raises OSError: it could not be read or written.
         """
         account: Account = await self._in_thread(self._load)
         return account
 
-    async def keep(self, account: Account, terms: str, now: float) -> None:
+    async def store_account(self, account: Account, terms: str, now: float) -> None:
         """
-        Remember the URL that the authority gave.
+        Store the URL that the authority gave.
 
         :raises OSError: it could not be written.
         """
@@ -279,7 +279,7 @@ class AccountFiles:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return read(path, _LARGEST)
+        return read(path, _MAX_SIZE)
     except FileNotFoundError:
         return None
 

@@ -212,7 +212,6 @@ class Authority:
     asked: list[tuple[str, Any]] = field(factory=list)
     broken: list[str] = field(factory=list)
     chain_for: Callable[[Authority, x509.CertificateSigningRequest], bytes] | None = None
-    revoked: list[bytes] = field(factory=list)
     csrs: list[x509.CertificateSigningRequest] = field(factory=list)
     _faults: dict[str, list[Fault]] = field(factory=dict)
     _always: dict[str, Fault] = field(factory=dict)
@@ -263,7 +262,7 @@ class Authority:
             meta: dict[str, Any] = {"termsOfService": _url("terms"), "profiles": self.profiles}
             if self.bindings is not None:
                 meta["externalAccountRequired"] = True
-            found = {name: _url(name) for name in ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")}
+            found = {name: _url(name) for name in ("newNonce", "newAccount", "newOrder")}
             if self.ari is not None:
                 found["renewalInfo"] = _url("ari")
             return self._say(request, 200, {**found, "meta": meta})
@@ -393,29 +392,6 @@ class Authority:
             return self._orders[number].certificate
 
         return self._signed("certificate", request, show)
-
-    @app.route("/keyChange", methods=["POST"])
-    def key_change(self, request: IRequest) -> Any:
-        def change(account: Any, inner: Any, _: Any) -> Any:
-            header = orjson.loads(b64decode(inner["protected"]))
-            new = header["jwk"]
-            if "nonce" in header or not JWS.from_json({**inner, "header": {}}).verify(JWK.from_json(new)):
-                return self._problem(request, 400, "malformed")
-            payload = orjson.loads(b64decode(inner["payload"]))
-            if payload != {"account": account.url, "oldKey": account.jwk}:
-                return self._problem(request, 400, "malformed")
-            account.jwk = new
-            return self._say(request, 200, {})
-
-        return self._signed("keyChange", request, change)
-
-    @app.route("/revokeCert", methods=["POST"])
-    def revoke_cert(self, request: IRequest) -> Any:
-        def revoke(_account: Any, payload: Any, _: Any) -> Any:
-            self.revoked.append(b64decode(payload["certificate"]))
-            return b""
-
-        return self._signed("revokeCert", request, revoke)
 
     @app.route("/ari/<string:identifier>")
     def renewal_info(self, request: IRequest, identifier: str) -> Any:

@@ -38,7 +38,7 @@ class RenewalTests(TestCase):
         self.said: list[str] = []
         self.request = Request(id="0123456789abcdef", asked_at=reactor.seconds(), names=(NAME,))  # type: ignore[attr-defined]
         self.lock = FolderLock(self.root / "lock")
-        self.addCleanup(self.lock.free)
+        self.addCleanup(self.lock.release)
         tls = TLS(
             enabled=True,
             domains=(NAME,),
@@ -84,13 +84,13 @@ class RenewalTests(TestCase):
         """
         The answer is that of the process which holds the lock, which is said to be asked.
         """
-        self.lock.take()
+        self.lock.acquire()
         waiting = Deferred.fromCoroutine(self.results())
         answer = (RenewalResult(name=NAME, expires="2026-06-01T00:00:00Z", issuer="CN=somebody"),)
         taken = await self.taken()
         while not self.said:
             await deferLater(self.reactor, 0.01)
-        self.files.answer(taken, answer, self.request.asked_at)
+        self.files.write_results(taken, answer, self.request.asked_at)
         self.assertEqual(await waiting, answer)
         self.assertEqual(len(self.said), 1)
         self.assertIn("asked the daemon", self.said[0])
@@ -99,25 +99,25 @@ class RenewalTests(TestCase):
         """
         When the process that took the request ends without an answer, that is the answer.
         """
-        self.lock.take()
+        self.lock.acquire()
         waiting = Deferred.fromCoroutine(self.refused())
         await self.taken()
-        self.lock.free()
+        self.lock.release()
         self.assertIn("the daemon stopped before it had finished", await waiting)
 
     async def test_a_daemon_that_takes_no_request(self) -> None:
         """
         A request that nobody takes is withdrawn after a while.
         """
-        self.lock.take()
+        self.lock.acquire()
         self.assertIn("no daemon has taken the request", await self.refused(patience=0.0))
 
     async def test_somebody_else_asks(self) -> None:
         """
         Of two who ask at the same moment one is told to wait, and the other's request stays.
         """
-        self.lock.take()
-        self.files.ask(evolve(self.request, id="f" * 16))
+        self.lock.acquire()
+        self.files.submit(evolve(self.request, id="f" * 16))
         with self.assertRaises(CertificateError) as caught:
             await self.results()
         self.assertIn("try again in a minute", str(caught.exception))
@@ -155,5 +155,5 @@ class RenewalTests(TestCase):
             [result] = await self.results()
             self.assertIn("127.0.0.1", result.problem)
             self.assertEqual(len(list(self.root.glob("certs/**/*.json"))), records)
-            self.assertTrue(self.lock.take())
-            self.lock.free()
+            self.assertTrue(self.lock.acquire())
+            self.lock.release()

@@ -38,59 +38,65 @@ class RenewalTests(SynchronousTestCase):
         90 days: day 60; 64 days: day 42.7; 45 days: day 30; 160 hours: hour 80.
         """
         for days, renewed in ((90, 60), (64, 64 * 2 / 3), (45, 30), (160 / 24, 80 / 24)):
-            span = ValidityWindow(NOW, NOW + days * DAY)
-            self.assertAlmostEqual(renewal_policy.renewal_moment(span), NOW + renewed * DAY, places=3)
-            self.assertIsNone(renewal_policy.due(span, Record(), NOW + renewed * DAY - 1))
-            self.assertEqual(renewal_policy.due(span, Record(), NOW + renewed * DAY + 1), "renewal is due")
+            validity = ValidityWindow(NOW, NOW + days * DAY)
+            self.assertAlmostEqual(renewal_policy.renewal_moment(validity), NOW + renewed * DAY, places=3)
+            self.assertIsNone(renewal_policy.due_reason(validity, Record(), NOW + renewed * DAY - 1))
+            self.assertEqual(renewal_policy.due_reason(validity, Record(), NOW + renewed * DAY + 1), "renewal is due")
 
     def test_an_operator_may_decide_otherwise(self) -> None:
         """
         By a share of the life that is left.
         """
-        span = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
-        self.assertEqual(renewal_policy.renewal_moment(span), NOW + 45 * DAY)
+        validity = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
+        self.assertEqual(renewal_policy.renewal_moment(validity), NOW + 45 * DAY)
 
     def test_no_advice_is_later_than_the_operator_wants(self) -> None:
         """
         Earlier it may be; and it is said whose word it was.
         """
-        span = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
+        validity = ValidityWindow(NOW, NOW + 90 * DAY, 0.5)
         for advised, moment, reason in (
             (60, 45, "renewal is due"),
             (30, 30, "the authority asks for it"),
         ):
             record = Record(renew_at=NOW + advised * DAY)
-            self.assertEqual(renewal_policy.order_moment(span, record), NOW + moment * DAY)
-            self.assertIsNone(renewal_policy.due(span, record, NOW + moment * DAY - 1))
-            self.assertEqual(renewal_policy.due(span, record, NOW + moment * DAY), reason)
+            self.assertEqual(renewal_policy.order_moment(validity, record), NOW + moment * DAY)
+            self.assertIsNone(renewal_policy.due_reason(validity, record, NOW + moment * DAY - 1))
+            self.assertEqual(renewal_policy.due_reason(validity, record, NOW + moment * DAY), reason)
 
     @given(spans, st.floats(0.0, 3.0), st.floats(-1.0, 3.0))
-    def test_nothing_makes_an_expiring_certificate_wait(self, span: ValidityWindow, at: float, advised: float) -> None:
+    def test_nothing_makes_an_expiring_certificate_wait(
+        self, validity: ValidityWindow, at: float, advised: float
+    ) -> None:
         """
         Whatever the authority advises: in the last twentieth of its life, and after it, a certificate is due.
         """
-        life = span.not_after - span.not_before
+        life = validity.not_after - validity.not_before
         record = Record(renew_at=NOW + advised * life)
         if at >= 0.951:
-            self.assertIsNotNone(renewal_policy.due(span, record, NOW + at * life))
+            self.assertIsNotNone(renewal_policy.due_reason(validity, record, NOW + at * life))
 
     @given(spans, shares, st.floats(0.0, 0.94))
-    def test_the_authority_may_advise_earlier_and_later(self, span: ValidityWindow, advised: float, at: float) -> None:
+    def test_the_authority_may_advise_earlier_and_later(
+        self, validity: ValidityWindow, advised: float, at: float
+    ) -> None:
         """
         Until then, its moment decides, except that a certificate lives for a twentieth of its life or a day.
         """
-        life = span.not_after - span.not_before
+        life = validity.not_after - validity.not_before
         record = Record(renew_at=NOW + advised * life)
         earliest = max(record.renew_at, NOW + min(DAY, life / 20))
-        self.assertEqual(renewal_policy.due(span, record, NOW + at * life) is not None, NOW + at * life >= earliest)
+        self.assertEqual(
+            renewal_policy.due_reason(validity, record, NOW + at * life) is not None, NOW + at * life >= earliest
+        )
 
     def test_what_is_missing_or_over_is_due(self) -> None:
         """
         Always.
         """
-        self.assertEqual(renewal_policy.due(None, Record(), NOW), "there is none")
+        self.assertEqual(renewal_policy.due_reason(None, Record(), NOW), "there is none")
         self.assertEqual(
-            renewal_policy.due(ValidityWindow(NOW - DAY, NOW), Record(renew_at=NOW + DAY), NOW), "it has expired"
+            renewal_policy.due_reason(ValidityWindow(NOW - DAY, NOW), Record(renew_at=NOW + DAY), NOW), "it has expired"
         )
 
     def test_a_clock_that_was_never_set_is_noticed(self) -> None:
@@ -120,8 +126,8 @@ class RetryTests(SynchronousTestCase):
         After 1, 10 and 100 minutes; then a tenth of what is left, an hour at least and a day at most.
         """
         for left, last in ((30 * DAY, DAY), (5 * DAY, DAY / 2), (4 * HOUR, HOUR)):
-            span = ValidityWindow(NOW - 60 * DAY, NOW + left)
-            waits = [renewal_policy.retry_moment(Record(failures=n), span, NOW, middle) - NOW for n in range(1, 6)]
+            validity = ValidityWindow(NOW - 60 * DAY, NOW + left)
+            waits = [renewal_policy.retry_moment(Record(failures=n), validity, NOW, middle) - NOW for n in range(1, 6)]
             self.assertEqual(waits, [MINUTE, 10 * MINUTE, 100 * MINUTE, last, last])
 
     def test_s24_an_expired_certificate_is_none(self) -> None:
@@ -147,12 +153,12 @@ class RetryTests(SynchronousTestCase):
         Under permanent failure no hour sees a sixth, whatever the jitter, and even when the count is begun again.
         """
         now, record, moments = NOW, Record(), []
-        span = ValidityWindow(NOW - 60 * DAY, NOW + 30 * DAY) if valid else None
+        validity = ValidityWindow(NOW - 60 * DAY, NOW + 30 * DAY) if valid else None
         for number, jitter in enumerate(jitters):
             moments.append(now)
             if number == reset:
                 record = evolve(record, failures=0)
-            record = renewal_policy.failed(record, span, "no", now, lambda jitter=jitter: jitter)  # type: ignore[misc]
+            record = renewal_policy.record_failure(record, validity, "no", now, lambda jitter=jitter: jitter)  # type: ignore[misc]
             self.assertGreater(record.next_attempt, now)
             now = record.next_attempt
         for first, sixth in zip(moments, moments[5:], strict=False):
@@ -163,15 +169,15 @@ class RetryTests(SynchronousTestCase):
         """
         The authority is away for nine tenths of the lead: there is a try afterwards, before the certificate expires.
         """
-        span = ValidityWindow(NOW, NOW + days * DAY)
-        now, record = renewal_policy.renewal_moment(span), Record()
-        back = now + 0.9 * span.lead
+        validity = ValidityWindow(NOW, NOW + days * DAY)
+        now, record = renewal_policy.renewal_moment(validity), Record()
+        back = now + 0.9 * validity.lead
         for jitter in jitters:
             if now >= back:
                 break
-            record = renewal_policy.failed(record, span, "away", now, lambda jitter=jitter: jitter)  # type: ignore[misc]
+            record = renewal_policy.record_failure(record, validity, "away", now, lambda jitter=jitter: jitter)  # type: ignore[misc]
             now = record.next_attempt
-        self.assertTrue(back <= now < span.not_after)
+        self.assertTrue(back <= now < validity.not_after)
 
     def test_the_other_challenge_has_its_turn(self) -> None:
         """
@@ -218,21 +224,23 @@ class RenewalInfoTests(SynchronousTestCase):
         """
         Nor one about which it is too early to ask again.
         """
-        span = ValidityWindow(NOW - DAY, NOW)
-        self.assertFalse(renewal_policy.is_ari_due(span, Record(), NOW))
-        self.assertTrue(renewal_policy.is_ari_due(span, Record(), NOW - 1))
-        self.assertFalse(renewal_policy.is_ari_due(span, Record(ask_at=NOW), NOW - 1))
+        validity = ValidityWindow(NOW - DAY, NOW)
+        self.assertFalse(renewal_policy.is_ari_due(validity, Record(), NOW))
+        self.assertTrue(renewal_policy.is_ari_due(validity, Record(), NOW - 1))
+        self.assertFalse(renewal_policy.is_ari_due(validity, Record(ask_at=NOW), NOW - 1))
         self.assertFalse(renewal_policy.is_ari_due(None, Record(), NOW))
 
     @given(spans, st.floats(0.0, 2.0))
-    def test_s20_without_advice_it_is_never_later_than_our_own_rule(self, span: ValidityWindow, advised: float) -> None:
+    def test_s20_without_advice_it_is_never_later_than_our_own_rule(
+        self, validity: ValidityWindow, advised: float
+    ) -> None:
         """
         Once the authority cannot be asked, its former advice may hasten a renewal but not put it off.
         """
-        record = Record(renew_at=NOW + advised * (span.not_after - NOW))
-        kept = renewal_policy.without_ari(record, span, NOW)
-        self.assertIsNotNone(renewal_policy.due(span, kept, renewal_policy.renewal_moment(span) + 1))
-        if record.renew_at <= renewal_policy.renewal_moment(span):
+        record = Record(renew_at=NOW + advised * (validity.not_after - NOW))
+        kept = renewal_policy.without_ari(record, validity, NOW)
+        self.assertIsNotNone(renewal_policy.due_reason(validity, kept, renewal_policy.renewal_moment(validity) + 1))
+        if record.renew_at <= renewal_policy.renewal_moment(validity):
             self.assertEqual(kept.renew_at, record.renew_at)
 
 
@@ -245,28 +253,28 @@ class AlarmTests(SynchronousTestCase):
         """
         Not while there is more, not without a failure, and not twice within a day.
         """
-        span = ValidityWindow(NOW, NOW + 90 * DAY)
+        validity = ValidityWindow(NOW, NOW + 90 * DAY)
         half = NOW + 75 * DAY
         failing = Record(failures=3)
-        self.assertFalse(renewal_policy.is_alarm_due(span, failing, half - 1))
-        self.assertTrue(renewal_policy.is_alarm_due(span, failing, half + 1))
-        self.assertFalse(renewal_policy.is_alarm_due(span, Record(), half + 1))
+        self.assertFalse(renewal_policy.is_alarm_due(validity, failing, half - 1))
+        self.assertTrue(renewal_policy.is_alarm_due(validity, failing, half + 1))
+        self.assertFalse(renewal_policy.is_alarm_due(validity, Record(), half + 1))
         raised = evolve(failing, alarmed_at=half + 1)
-        self.assertFalse(renewal_policy.is_alarm_due(span, raised, half + DAY))
-        self.assertTrue(renewal_policy.is_alarm_due(span, raised, half + DAY + 1))
+        self.assertFalse(renewal_policy.is_alarm_due(validity, raised, half + DAY))
+        self.assertTrue(renewal_policy.is_alarm_due(validity, raised, half + DAY + 1))
         self.assertTrue(renewal_policy.is_alarm_due(None, failing, NOW))
 
     def test_health(self) -> None:
         """
         Well, failing with time left, nearly out of time, over, none.
         """
-        span = ValidityWindow(NOW, NOW + 90 * DAY)
+        validity = ValidityWindow(NOW, NOW + 90 * DAY)
         for found, record, day, level in (
-            (span, Record(), 59, Level.OK),
-            (span, Record(failures=1), 61, Level.DEGRADED),
-            (span, Record(), 76, Level.DEGRADED),
-            (span, Record(failures=9), 83, Level.CRITICAL),
-            (span, Record(), 91, Level.CRITICAL),
+            (validity, Record(), 59, Level.OK),
+            (validity, Record(failures=1), 61, Level.DEGRADED),
+            (validity, Record(), 76, Level.DEGRADED),
+            (validity, Record(failures=9), 83, Level.CRITICAL),
+            (validity, Record(), 91, Level.CRITICAL),
             (None, Record(), 0, Level.CRITICAL),
         ):
             judged = renewal_policy.health("hooks.example.test", found, record, NOW + day * DAY)

@@ -78,7 +78,7 @@ class OnRequestTests(ServiceCase):
         self.asked += 1
         now = self.authority.clock.seconds()
         request = Request(id=f"{self.asked:016x}", asked_at=now, names=names or (NAME,), trial=trial)
-        self.files.ask(request)
+        self.files.submit(request)
         self.eye.changed()
         return request
 
@@ -87,7 +87,7 @@ class OnRequestTests(ServiceCase):
         What came of it, within some minutes.
         """
         let_pass(self.authority, 300.0)
-        results = self.files.answered(request)
+        results = self.files.read_results(request)
         assert results is not None
         return list(results)
 
@@ -211,4 +211,4 @@ class OnRequestTests(ServiceCase):
         request = self.ask(trial=True)
         self.successResultOf(settle(self.authority, service.stopService(), 2.0))
         self.assertTrue(self.eye.stopped)
-        self.assertIsNone(self.files.answered(request))
+        self.assertIsNone(self.files.read_results(request))

@@ -37,7 +37,7 @@ class RequestFilesTests(SynchronousTestCase):
         """
         Ask at the time of the tests.
         """
-        self.files.ask(request)
+        self.files.submit(request)
         self.age(self.files.request)
 
     def test_what_is_asked_is_taken_once(self) -> None:
@@ -56,10 +56,10 @@ class RequestFilesTests(SynchronousTestCase):
         """
         self.ask()
         another = evolve(REQUEST, id="f" * 16)
-        self.assertRaises(FileExistsError, self.files.ask, another)
+        self.assertRaises(FileExistsError, self.files.submit, another)
         self.assertEqual([path.name for path in self.files.request.parent.iterdir()], ["request.json"])
         later = evolve(another, asked_at=NOW + 121)
-        self.files.ask(later)
+        self.files.submit(later)
         self.age(self.files.request, NOW + 121)
         self.assertEqual(self.files.take(NOW + 121), later)
 
@@ -96,7 +96,7 @@ class RequestFilesTests(SynchronousTestCase):
         A pipe, or a link to a directory or to nothing, in the place of a request or an answer is neither waited for nor
         left: it would be in the way of every later request.
         """
-        self.files.answer(REQUEST, RESULTS, NOW)
+        self.files.write_results(REQUEST, RESULTS, NOW)
         answer = next(self.files.request.parent.glob("answer-*"))
         for make in (os.mkfifo, lambda place: Path(place).symlink_to("/")):
             for path in (self.files.request, answer):
@@ -104,7 +104,7 @@ class RequestFilesTests(SynchronousTestCase):
                 make(path)
                 os.utime(path, (NOW, NOW), follow_symlinks=False)
             self.assertRaises(ValueError, self.files.take, NOW)
-            self.assertRaises(ValueError, self.files.answered, REQUEST)
+            self.assertRaises(ValueError, self.files.read_results, REQUEST)
             self.assertEqual(list(self.files.request.parent.iterdir()), [])
         self.files.request.symlink_to("nothing")
         os.utime(self.files.request, (NOW, NOW), follow_symlinks=False)
@@ -115,18 +115,18 @@ class RequestFilesTests(SynchronousTestCase):
         An answer is taken once, by the id of its request.
         """
         self.ask()
-        self.assertIsNone(self.files.answered(REQUEST))
-        self.files.answer(REQUEST, RESULTS, NOW)
-        self.assertIsNone(self.files.answered(evolve(REQUEST, id="f" * 16)))
-        self.assertEqual(self.files.answered(REQUEST), RESULTS)
-        self.assertIsNone(self.files.answered(REQUEST))
+        self.assertIsNone(self.files.read_results(REQUEST))
+        self.files.write_results(REQUEST, RESULTS, NOW)
+        self.assertIsNone(self.files.read_results(evolve(REQUEST, id="f" * 16)))
+        self.assertEqual(self.files.read_results(REQUEST), RESULTS)
+        self.assertIsNone(self.files.read_results(REQUEST))
 
     def test_answers_that_nobody_came_for_do_not_pile_up(self) -> None:
         """
         An hour later they are removed.
         """
-        self.files.answer(REQUEST, RESULTS, NOW)
+        self.files.write_results(REQUEST, RESULTS, NOW)
         left = next(self.files.request.parent.glob("answer-*"))
         self.age(left)
-        self.files.answer(evolve(REQUEST, id="f" * 16), RESULTS, NOW + 3601)
+        self.files.write_results(evolve(REQUEST, id="f" * 16), RESULTS, NOW + 3601)
         self.assertFalse(left.exists())

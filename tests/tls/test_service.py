@@ -324,7 +324,7 @@ class HttpsTests(SynchronousTestCase):
         self.assertIn(f"ordering a certificate for {NAME}: there is none", said)
         self.assertFalse(any("another process" in line for line in said), said)
         self.successResultOf(self.https.stopService())
-        self.assertTrue(FolderLock(self.folder / "acme" / "lock").take())
+        self.assertTrue(FolderLock(self.folder / "acme" / "lock").acquire())
 
     def test_one_after_the_other(self) -> None:
         """
@@ -563,7 +563,7 @@ class HttpsTests(SynchronousTestCase):
         self.successResultOf(self.https.stopService())
         self.assertFalse(any(watch.running for watch in self.watches))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertTrue(FolderLock(self.folder / "acme" / "lock").take())
+        self.assertTrue(FolderLock(self.folder / "acme" / "lock").acquire())
 
     def test_a_stop_in_the_middle(self) -> None:
         """

@@ -133,10 +133,10 @@ class StoreTests(StoreCase):
             self.result(self.store.remember(NAME, Record()))
             accounts = AccountFiles.of(self.root, PRODUCTION, at_once)
             account = self.result(accounts.load())
-            self.result(accounts.keep(account, "", 0.0))
+            self.result(accounts.store_account(account, "", 0.0))
             lock = FolderLock(self.root / "lock")
-            lock.take()
-            lock.free()
+            lock.acquire()
+            lock.release()
             found = {path: path.stat().st_mode & 0o777 for path in (self.root, *self.root.rglob("*"))}
             self.assertEqual({mode for path, mode in found.items() if path.is_file()}, {0o600})
             self.assertEqual({mode for path, mode in found.items() if path.is_dir()}, {0o700})
@@ -271,7 +271,7 @@ class AccountTests(StoreCase):
         accounts = AccountFiles.of(self.root, PRODUCTION, at_once)
         made = self.result(accounts.load())
         self.assertEqual(made.url, "")
-        self.result(accounts.keep(Account(key=made.key, url="https://ca/account/1"), "https://terms", 1.0))
+        self.result(accounts.store_account(Account(key=made.key, url="https://ca/account/1"), "https://terms", 1.0))
         found = self.result(AccountFiles.of(self.root, PRODUCTION, at_once).load())
         self.assertEqual((key_text(found.key), found.url), (key_text(made.key), "https://ca/account/1"))
 
@@ -298,13 +298,13 @@ class LockTests(StoreCase):
         The second does not get it until the first lets go.
         """
         first, second = FolderLock(self.root / "lock"), FolderLock(self.root / "lock")
-        self.assertTrue(first.take())
-        self.assertTrue(first.take())
-        self.assertFalse(second.take())
+        self.assertTrue(first.acquire())
+        self.assertTrue(first.acquire())
+        self.assertFalse(second.acquire())
         self.assertFalse(second.held)
-        first.free()
-        self.assertTrue(second.take())
-        second.free()
+        first.release()
+        self.assertTrue(second.acquire())
+        second.release()
 
     def test_s16_the_system_frees_it_with_the_process(self) -> None:
         """
@@ -313,12 +313,12 @@ class LockTests(StoreCase):
         code = (
             "import os, signal, pathlib, sys\n"
             "from itsjustintv.tls.key_folder import FolderLock\n"
-            "assert FolderLock(pathlib.Path(sys.argv[1])).take()\n"
+            "assert FolderLock(pathlib.Path(sys.argv[1])).acquire()\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"
         )
         path = (self.root / "lock").absolute()
         ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
         self.assertEqual(ended.returncode, -9)
         lock = FolderLock(path)
-        self.assertTrue(lock.take())
-        lock.free()
+        self.assertTrue(lock.acquire())
+        lock.release()

@@ -1,8 +1,7 @@
 """
-Speaking ACME (RFC 8555), with renewal information (RFC 9773) and profiles.
+An ACME client (RFC 8555), with renewal information (RFC 9773) and profiles.
 
-Nothing here decides when, how often or for whom; that is :mod:`itsjustintv.tls.renewal_policy`. Every wait ends when
-its Deferred is cancelled.
+Makes no decisions; those are in :mod:`itsjustintv.tls.renewal_policy`. Every wait ends when its Deferred is cancelled.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from attrs import define, field
 from cryptography.x509 import IPAddress
 from twisted.internet.interfaces import IReactorTime
@@ -20,7 +18,7 @@ from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.backoff import exponential
 from itsjustintv.support.durations import duration
 from itsjustintv.tls.acme.http import AcmeResponse, AcmeTransport
-from itsjustintv.tls.acme.jose import PrivateKey, eab_binding, public_jwk, sign_request, unpadded
+from itsjustintv.tls.acme.jose import PrivateKey, eab_binding, sign_request, unpadded
 from itsjustintv.tls.acme.messages import (
     AcmeChallenge,
     AcmeDirectory,
@@ -42,13 +40,13 @@ __all__ = ["AcmeClient"]
 # is a dozen requests of which each must get through: with ten tries, one order in fourteen would fail where 60 % of the
 # nonces are refused, as Pebble does for practice; with thirty, one in three hundred thousand.
 _NONCE_TRIES = 30
-_NONCES_KEPT = 8
+_MAX_NONCES = 8
 
 # Seconds of polling in all.
-_PATIENCE = 300.0
+_POLL_TIMEOUT = 300.0
 # Seconds between two looks: within these bounds as the authority says, else growing from the first to the second.
-_ASKED = (1.0, 30.0)
-_UNASKED = (0.25, 5.0)
+_RETRY_AFTER_BOUNDS = (1.0, 30.0)
+_POLL_BOUNDS = (0.25, 5.0)
 
 
 @define(eq=False)
@@ -58,8 +56,8 @@ class AcmeClient:
 
     :ivar directory_url: of the authority.
     :ivar key: of the account.
-    :ivar account_url: as the authority gave it; ``None`` until :meth:`register`, unless it was kept from then.
-    :ivar rejected_nonces: how often a nonce was not taken.
+    :ivar account_url: given by the authority; ``None`` until :meth:`register`, unless it was stored.
+    :ivar rejected_nonces: how often the authority rejected a nonce.
     """
 
     _transport: AcmeTransport
@@ -73,21 +71,21 @@ class AcmeClient:
 
     async def directory(self) -> AcmeDirectory:
         """
-        What the authority offers; asked for once.
+        Fetch the authority's directory, once.
 
-        :raises AcmeUnavailable: it gave no usable answer.
+        :raises AcmeUnavailable: it gave no valid answer.
         :raises AcmeProblem: it refused.
         """
         if self._directory is None:
-            answer = await self._transport.ask("GET", self.directory_url)
-            if answer.status != 200:
-                raise answer.problem()
-            self._directory = read_directory(answer)
+            response = await self._transport.request("GET", self.directory_url)
+            if response.status != 200:
+                raise response.problem()
+            self._directory = read_directory(response)
         return self._directory
 
     async def register(self, *, email: str = "", binding: Binding | None = None) -> str:
         """
-        Make the account, agreeing to the terms, or find the one that this key has already.
+        Register the account, agreeing to the terms, or find the one that this key has already.
 
         :return: its URL, which is used from now on.
         """
@@ -99,8 +97,8 @@ class AcmeClient:
             payload["externalAccountBinding"] = eab_binding(
                 self.key, directory.new_account, binding.kid, binding.hmac_key
             )
-        answer = await self._post(directory.new_account, payload, anonymous=True)
-        self.account_url = location(answer)
+        response = await self._post(directory.new_account, payload, anonymous=True)
+        self.account_url = location(response)
         return self.account_url
 
     async def new_order(self, names: Sequence[str], *, profile: str = "", replaces: str | None = None) -> Order:
@@ -115,106 +113,84 @@ class AcmeClient:
             payload["profile"] = profile
         if replaces is not None:
             payload["replaces"] = replaces
-        answer = await self._post((await self.directory()).new_order, payload)
-        return read_order(location(answer), answer)
+        response = await self._post((await self.directory()).new_order, payload)
+        return read_order(location(response), response)
 
     async def authorization(self, url: str) -> Authorization:
         """
-        Look at an authorization.
+        Fetch an authorization.
         """
         return read_authorization(await self._post(url, None))
 
-    async def answer(self, challenge: AcmeChallenge) -> None:
+    async def respond(self, challenge: AcmeChallenge) -> None:
         """
-        Tell the authority that it may come and see.
+        Tell the authority that the challenge can be validated.
         """
         await self._post(challenge.url, {})
 
-    async def authorized(self, url: str) -> Authorization:
+    async def wait_authorized(self, url: str) -> Authorization:
         """
         Wait until an authorization is no longer pending.
 
         :raises AcmeUnavailable: it still is after five minutes.
         """
-        answer = await self._poll(url, lambda content: content.get("status") not in ("pending", "processing"))
-        return read_authorization(answer)
+        response = await self._poll(url, lambda content: content.get("status") not in ("pending", "processing"))
+        return read_authorization(response)
 
-    async def ordered(self, url: str) -> Order:
+    async def wait_ordered(self, url: str) -> Order:
         """
-        Wait until an order does not wait for the authority.
+        Wait until an order is ready, valid or invalid.
 
-        :raises AcmeUnavailable: it still does after five minutes.
+        :raises AcmeUnavailable: it is still pending after five minutes.
         """
-        answer = await self._poll(url, lambda content: content.get("status") in ("ready", "valid", "invalid"))
-        return read_order(url, answer)
+        response = await self._poll(url, lambda content: content.get("status") in ("ready", "valid", "invalid"))
+        return read_order(url, response)
 
     async def finalize(self, order: Order, csr: bytes) -> Order:
         """
-        Hand in the request for the certificate, and wait until the authority has dealt with it.
+        Submit the signing request, and wait until the authority has processed it.
 
         :param csr: DER.
         """
         try:
-            answer = await self._post(order.finalize, {"csr": unpadded(csr)})
+            response = await self._post(order.finalize, {"csr": unpadded(csr)})
         except AcmeProblem as problem:
             if problem.kind != "orderNotReady":
                 raise
-            await self.ordered(order.url)
-            answer = await self._post(order.finalize, {"csr": unpadded(csr)})
-        done = read_order(order.url, answer)
+            await self.wait_ordered(order.url)
+            response = await self._post(order.finalize, {"csr": unpadded(csr)})
+        done = read_order(order.url, response)
         if done.status in ("valid", "invalid"):
             return done
-        await self._pause(answer, 0)
-        answer = await self._poll(order.url, lambda content: content.get("status") in ("valid", "invalid"))
-        return read_order(order.url, answer)
+        await self._pause(response, 0)
+        response = await self._poll(order.url, lambda content: content.get("status") in ("valid", "invalid"))
+        return read_order(order.url, response)
 
     async def certificate(self, url: str) -> bytes:
         """
-        Fetch a chain of certificates in PEM.
+        Fetch a certificate chain in PEM.
         """
         return (await self._post(url, None, accept="application/pem-certificate-chain")).body
 
     async def renewal_info(self, certificate_id: str) -> RenewalInfo | None:
         """
-        Ask when to renew a certificate; ``None`` when the authority does not tell such things.
+        Fetch when to renew a certificate; ``None`` if the authority does not offer that.
 
-        :raises AcmeUnavailable: what it says cannot be understood, or is a window that ends before it starts.
+        :raises AcmeUnavailable: the answer is invalid, or a window that ends before it starts.
         """
         base = (await self.directory()).renewal_info
         if base is None:
             return None
-        answer = await self._transport.ask("GET", f"{base.rstrip('/')}/{certificate_id}")
-        if answer.status != 200:
-            raise answer.problem()
-        return read_renewal_info(answer)
-
-    async def change_key(self, new: PrivateKey) -> None:
-        """
-        Give the account another key (RFC 8555, section 7.3.5).
-
-        :raises AcmeProblem: the authority refused, or does not offer that; the old key stays.
-        """
-        url = _offered((await self.directory()).key_change, "the change of an account's key")
-        payload = {"account": self.account_url, "oldKey": public_jwk(self.key)}
-        inner = orjson.loads(sign_request(new, url, payload, nonce=None, account_url=None))
-        await self._post(url, inner)
-        self.key = new
-
-    async def revoke(self, certificate: bytes, reason: int = 0) -> None:
-        """
-        Revoke a certificate of this account.
-
-        :param certificate: DER.
-        :param reason: RFC 5280, section 5.3.1; 1 is "the key is known to others".
-        """
-        url = _offered((await self.directory()).revoke_cert, "revocation")
-        await self._post(url, {"certificate": unpadded(certificate), "reason": reason})
+        response = await self._transport.request("GET", f"{base.rstrip('/')}/{certificate_id}")
+        if response.status != 200:
+            raise response.problem()
+        return read_renewal_info(response)
 
     async def _post(
         self, url: str, payload: object | None, *, anonymous: bool = False, accept: str = "application/json"
     ) -> AcmeResponse:
         """
-        Send a signed request, again with another nonce when its nonce is not taken.
+        Send a signed request; again with another nonce if the authority rejects its nonce.
 
         :param anonymous: signed with the key alone, because the account has no URL yet.
         :raises AcmeProblem: the authority refused.
@@ -223,11 +199,11 @@ class AcmeClient:
         for left in reversed(range(_NONCE_TRIES)):
             nonce = self._nonces.pop() if self._nonces else await self._fresh_nonce()
             body = sign_request(self.key, url, payload, nonce=nonce, account_url=account)
-            answer = await self._transport.ask("POST", url, body, accept)
-            self._keep_nonce(answer)
-            if answer.status < 300:
-                return answer
-            problem = answer.problem()
+            response = await self._transport.request("POST", url, body, accept)
+            self._keep_nonce(response)
+            if response.status < 300:
+                return response
+            problem = response.problem()
             if problem.kind != "badNonce" or not left:
                 raise problem
             self.rejected_nonces += 1
@@ -236,35 +212,35 @@ class AcmeClient:
         raise AssertionError("the last try either returns or raises")
 
     async def _fresh_nonce(self) -> str:
-        answer = await self._transport.ask("HEAD", (await self.directory()).new_nonce)
-        nonce = answer.header("Replay-Nonce")
+        response = await self._transport.request("HEAD", (await self.directory()).new_nonce)
+        nonce = response.header("Replay-Nonce")
         if nonce is None:
-            raise answer.problem() if answer.status >= 400 else AcmeUnavailable("the authority sent no nonce")
+            raise response.problem() if response.status >= 400 else AcmeUnavailable("the authority sent no nonce")
         return nonce
 
-    def _keep_nonce(self, answer: AcmeResponse) -> None:
-        nonce = answer.header("Replay-Nonce")
-        if nonce is not None and len(self._nonces) < _NONCES_KEPT:
+    def _keep_nonce(self, response: AcmeResponse) -> None:
+        nonce = response.header("Replay-Nonce")
+        if nonce is not None and len(self._nonces) < _MAX_NONCES:
             self._nonces.append(nonce)
 
     async def _poll(self, url: str, done: Callable[[Mapping[str, Any]], bool]) -> AcmeResponse:
-        until, looks = self._clock.seconds() + _PATIENCE, 0
+        until, polls = self._clock.seconds() + _POLL_TIMEOUT, 0
         while True:
-            answer = await self._post(url, None)
-            if done(answer.content()):
-                return answer
+            response = await self._post(url, None)
+            if done(response.content()):
+                return response
             if self._clock.seconds() >= until:
-                raise AcmeUnavailable(f"{url} was still pending after {duration(_PATIENCE)}")
-            await self._pause(answer, looks)
-            looks += 1
+                raise AcmeUnavailable(f"{url} was still pending after {duration(_POLL_TIMEOUT)}")
+            await self._pause(response, polls)
+            polls += 1
 
-    async def _pause(self, answer: AcmeResponse, looks: int) -> None:
-        asked = answer.retry_after
+    async def _pause(self, response: AcmeResponse, polls: int) -> None:
+        asked = response.retry_after
         if asked is None:
-            first, longest = _UNASKED
-            seconds = exponential(looks, first, longest)
+            first, longest = _POLL_BOUNDS
+            seconds = exponential(polls, first, longest)
         else:
-            shortest, longest = _ASKED
+            shortest, longest = _RETRY_AFTER_BOUNDS
             seconds = min(max(asked, shortest), longest)
         await deferLater(self._clock, seconds)
 
@@ -272,9 +248,3 @@ class AcmeClient:
 def _identifier(name: str) -> Mapping[str, str]:
     kind = "ip" if isinstance(general_name(name), IPAddress) else "dns"
     return {"type": kind, "value": name}
-
-
-def _offered(url: str | None, what: str) -> str:
-    if url is None:
-        raise AcmeProblem(f"the authority does not offer {what}", kind="", detail="", status=0)
-    return url

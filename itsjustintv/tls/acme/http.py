@@ -18,22 +18,22 @@ from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.causes import cause
 from itsjustintv.support.http_client import header_values, one_line, request, retry_after
 
-__all__ = ["AcmeResponse", "AcmeTransport", "explained", "is_final", "of_replacing", "problem_in"]
+__all__ = ["AcmeResponse", "AcmeTransport", "explain", "is_final", "is_replacement_error", "read_problem"]
 
 # Bytes of an answer's body at the most. A chain of certificates is some ten kilobytes.
-_LIMIT = 512 * 1024
+_MAX_BODY = 512 * 1024
 
 # Seconds; a longer wait is no date that can be written.
 _LONGEST_WAIT = 1e11
 
 # As much of the authority's own words is repeated in ours, in characters.
-_QUOTED = 400
+_MAX_QUOTED = 400
 
 
 @frozen
 class AcmeResponse:
     """
-    A whole answer.
+    A complete response.
 
     :ivar now: when it came, in seconds since the epoch.
     """
@@ -54,15 +54,15 @@ class AcmeResponse:
     @property
     def retry_after(self) -> float | None:
         """
-        How many seconds the authority wants to be left alone; it may say so as a number or as a date (RFC 9110, section
-        10.2.3). Never negative; ``None`` when it says nothing that can be understood.
+        Seconds to wait, given as a number or as a date (RFC 9110, section 10.2.3). Never negative; ``None`` when it is
+        missing or invalid.
         """
         seconds = retry_after(header_values(self.headers, b"Retry-After"), self.now)
         return seconds if seconds is not None and seconds < _LONGEST_WAIT else None
 
     def content(self) -> dict[str, Any]:
         """
-        The JSON object in it.
+        The JSON object in the body.
 
         :raises AcmeUnavailable: there is none.
         """
@@ -76,16 +76,16 @@ class AcmeResponse:
 
     def problem(self) -> AcmeProblem:
         """
-        What went wrong, whether the authority said it well or not at all.
+        The error in the response, with or without a problem document.
         """
         try:
             content = self.content()
         except AcmeUnavailable:
             content = {}
-        return problem_in(content, f"{_host(self.url)} answered {self.status}", self.status, self.retry_after)
+        return read_problem(content, f"{_host(self.url)} answered {self.status}", self.status, self.retry_after)
 
 
-def problem_in(content: Any, what: str, status: int = 0, retry_after: float | None = None) -> AcmeProblem:
+def read_problem(content: Any, what: str, status: int = 0, retry_after: float | None = None) -> AcmeProblem:
     """
     Read a problem document (RFC 7807; RFC 8555, section 6.7), with its subproblems.
 
@@ -100,7 +100,7 @@ def problem_in(content: Any, what: str, status: int = 0, retry_after: float | No
             identifier = each.get("identifier")
             name = _line(identifier.get("value")) if isinstance(identifier, dict) else ""
             details.append(f"{name}: {_line(each.get('detail'))}".removeprefix(": "))
-    detail = "; ".join(each for each in details if each)[:_QUOTED]
+    detail = "; ".join(each for each in details if each)[:_MAX_QUOTED]
     said = f"{what} ({': '.join(each for each in (kind, detail) if each)})" if kind or detail else what
     return AcmeProblem(said, kind=kind, detail=detail, status=status, retry_after=retry_after)
 
@@ -108,24 +108,24 @@ def problem_in(content: Any, what: str, status: int = 0, retry_after: float | No
 @define(eq=False)
 class AcmeTransport:
     """
-    Asks an authority.
+    Sends requests to an authority.
 
-    :ivar http: opens the connections, and decides which authority is believed.
-    :ivar timeout: seconds for one request, from the look-up of the name to the last byte.
+    :ivar http: opens the connections, and decides which authority is trusted.
+    :ivar timeout: seconds for one request, from resolving the name to the last byte.
     """
 
     _http: HTTPClient
     _clock: IReactorTime
     _timeout: float = 30.0
 
-    async def ask(
+    async def request(
         self, method: str, url: str, body: bytes | None = None, accept: str = "application/json"
     ) -> AcmeResponse:
         """
-        Ask and read the answer, whatever its status. Redirects are not followed: a signed request is for one URL.
-        Cancelling closes the connection.
+        Send one request and read the response, whatever its status. Redirects are not followed: a signed request is for
+        one URL. Cancelling closes the connection.
 
-        :raises AcmeUnavailable: there is no whole answer.
+        :raises AcmeUnavailable: there is no complete response.
         """
         headers = {"Accept": accept}
         if body is not None:
@@ -136,7 +136,7 @@ class AcmeTransport:
             method,
             url,
             timeout=self._timeout,
-            limit=_LIMIT,
+            limit=_MAX_BODY,
             known=AcmeUnavailable,
             failed=lambda reason: AcmeUnavailable(f"{_host(url)}: {reason}"),
             headers=headers,
@@ -151,15 +151,15 @@ def _host(url: str) -> str:
 
 def _line(text: Any) -> str:
     """
-    Make one line of what a stranger wrote.
+    The authority's text, on one line and bounded.
     """
     if text is None:
         return ""
-    return one_line(str(text))[:_QUOTED]
+    return one_line(str(text))[:_MAX_QUOTED]
 
 
 # What will not go away by itself, and who must do what.
-_FINAL: Mapping[str, str] = {
+_FINAL_HINTS: Mapping[str, str] = {
     "badCSR": "choose another server.tls.key_type",
     "badPublicKey": "choose another server.tls.key_type",
     "externalAccountRequired": (
@@ -173,7 +173,7 @@ _FINAL: Mapping[str, str] = {
     "userActionRequired": "do what the authority asks, then reload the configuration",
 }
 
-_PASSING: Mapping[str, str] = {
+_RETRY_HINTS: Mapping[str, str] = {
     "caa": "a CAA record of the domain does not allow this authority: change it",
     "connection": "the authority cannot reach this machine: open the port to the internet",
     "dns": "the name does not resolve to this machine: correct its A and AAAA records",
@@ -186,23 +186,22 @@ _PASSING: Mapping[str, str] = {
 
 def is_final(problem: AcmeProblem) -> bool:
     """
-    Whether the same order will be refused until somebody changes something.
+    Whether the same order will be refused until the operator changes something.
     """
-    return problem.kind in _FINAL
+    return problem.kind in _FINAL_HINTS
 
 
-def of_replacing(problem: AcmeProblem) -> bool:
+def is_replacement_error(problem: AcmeProblem) -> bool:
     """
-    Whether an order may have been refused for the certificate that it says it replaces (RFC 9773, section 5): it was
-    replaced before, or is of another account, or not known any more. Authorities differ in the type and the status that
-    they give to this, and Pebble fails.
+    Whether an order may have been refused because of the certificate it replaces (RFC 9773, section 5): it was replaced
+    before, is of another account, or unknown. Authorities differ in type and status, and Pebble fails.
     """
     return problem.status in {404, 409, 500} or problem.kind in {"malformed", "unauthorized"}
 
 
-def explained(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """
     Say why there is no certificate and, where that is known, what to do.
     """
-    hint = (_FINAL.get(error.kind) or _PASSING.get(error.kind, "")) if isinstance(error, AcmeProblem) else ""
+    hint = (_FINAL_HINTS.get(error.kind) or _RETRY_HINTS.get(error.kind, "")) if isinstance(error, AcmeProblem) else ""
     return ": ".join(each for each in (str(error) or cause(error), hint) if each)

@@ -1,5 +1,5 @@
 """
-Signing as ACME asks for it (RFC 8555, section 6.2; RFC 7515, RFC 7638). No network, no files.
+Signatures for ACME (RFC 8555, section 6.2; RFC 7515, RFC 7638). No network, no files.
 """
 
 from __future__ import annotations
@@ -20,20 +20,16 @@ __all__ = ["PrivateKey", "eab_binding", "key_authorization", "public_jwk", "sign
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-def sign_request(
-    key: PrivateKey, url: str, payload: object | None, *, nonce: str | None, account_url: str | None
-) -> bytes:
+def sign_request(key: PrivateKey, url: str, payload: object | None, *, nonce: str, account_url: str | None) -> bytes:
     """
     Write the body of a signed POST, to be sent as ``application/jose+json``.
 
     :param payload: made JSON; ``None`` is the empty payload of a POST-as-GET, which is something else than ``{}``.
-    :param nonce: from the last answer; ``None`` only for the inner signature of a key change.
-    :param account_url: names the account's key; ``None`` puts the key itself in, for a new account or a key change.
+    :param nonce: from the authority's last answer.
+    :param account_url: names the account's key; ``None`` puts the key itself in, for a new account.
     """
     algorithm = _algorithm(key)
-    header: dict[str, object] = {"alg": algorithm.name, "url": url}
-    if nonce is not None:
-        header["nonce"] = nonce
+    header: dict[str, object] = {"alg": algorithm.name, "url": url, "nonce": nonce}
     if account_url is None:
         header["jwk"] = public_jwk(key)
     else:
@@ -43,7 +39,7 @@ def sign_request(
 
 def thumbprint(key: PrivateKey) -> str:
     """
-    Name the public half of a key (RFC 7638), in base64url.
+    The thumbprint of the public key (RFC 7638), in base64url.
     """
     return unpadded(_jwk(key).public_key().thumbprint())
 
@@ -60,7 +56,7 @@ def eab_binding(key: PrivateKey, url: str, kid: str, hmac_key: bytes) -> Mapping
     Bind a new account to one that the operator has with the authority (RFC 8555, section 7.3.4).
 
     :param url: of the newAccount resource.
-    :param kid: the name the authority gave.
+    :param kid: the key id that the authority gave.
     :param hmac_key: the secret it gave, decoded.
     """
     header = {"alg": "HS256", "kid": kid, "url": url}
@@ -69,14 +65,14 @@ def eab_binding(key: PrivateKey, url: str, kid: str, hmac_key: bytes) -> Mapping
 
 def unpadded(data: bytes) -> str:
     """
-    Write bytes in base64url without padding.
+    Encode in base64url without padding.
     """
     return b64encode(data).decode("ascii")
 
 
 def public_jwk(key: PrivateKey) -> Mapping[str, object]:
     """
-    Write the public half of a key as JSON (RFC 7517).
+    The public key as JSON (RFC 7517).
     """
     public: Mapping[str, object] = _jwk(key).public_key().to_json()
     return public

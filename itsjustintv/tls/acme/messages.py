@@ -1,5 +1,5 @@
 """
-What a certificate authority says, as frozen values (RFC 8555, section 7.1; RFC 9773).
+An authority's answers as frozen values (RFC 8555, section 7.1; RFC 9773).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from attrs import field, frozen
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
-from itsjustintv.tls.acme.http import AcmeResponse, problem_in
+from itsjustintv.tls.acme.http import AcmeResponse, read_problem
 
 __all__ = [
     "AcmeChallenge",
@@ -34,15 +34,13 @@ class AcmeDirectory:
     """
     What an authority offers (RFC 8555, section 7.1.1).
 
-    :ivar renewal_info: where to ask when to renew, or ``None``.
+    :ivar renewal_info: the URL of renewal information, or ``None``.
     :ivar profiles: the names of the profiles it lists.
     """
 
     new_nonce: str
     new_account: str
     new_order: str
-    revoke_cert: str | None
-    key_change: str | None
     renewal_info: str | None
     terms: str | None
     profiles: frozenset[str]
@@ -52,7 +50,7 @@ class AcmeDirectory:
 @frozen(kw_only=True)
 class Binding:
     """
-    An account that the operator has with the authority already.
+    The operator's existing account with the authority.
 
     :ivar hmac_key: the secret, decoded.
     """
@@ -64,7 +62,7 @@ class Binding:
 @frozen
 class AcmeChallenge:
     """
-    One way to prove the control of a name.
+    A challenge that the authority offers.
     """
 
     type: str
@@ -90,7 +88,7 @@ class Authorization:
 @frozen
 class Order:
     """
-    A certificate on its way.
+    An order for a certificate.
     """
 
     url: str
@@ -116,25 +114,25 @@ class RenewalInfo:
     retry_after: float | None
 
 
-def location(answer: AcmeResponse) -> str:
+def location(response: AcmeResponse) -> str:
     """
-    Where the authority put what it made.
+    The URL of a resource that the authority created.
 
-    :raises AcmeUnavailable: it did not say.
+    :raises AcmeUnavailable: there is no Location header.
     """
-    place = answer.header("Location")
+    place = response.header("Location")
     if place is None:
         raise AcmeUnavailable("the authority sent no Location header")
-    return urljoin(answer.url, place)
+    return urljoin(response.url, place)
 
 
-def read_directory(answer: AcmeResponse) -> AcmeDirectory:
+def read_directory(response: AcmeResponse) -> AcmeDirectory:
     """
-    Read what an authority offers.
+    Read a directory.
 
-    :raises AcmeUnavailable: it is not one.
+    :raises AcmeUnavailable: it is invalid.
     """
-    content = answer.content()
+    content = response.content()
     meta = content.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     profiles = meta.get("profiles")
@@ -142,8 +140,6 @@ def read_directory(answer: AcmeResponse) -> AcmeDirectory:
         new_nonce=_text(content, "newNonce"),
         new_account=_text(content, "newAccount"),
         new_order=_text(content, "newOrder"),
-        revoke_cert=_maybe_text(content, "revokeCert"),
-        key_change=_maybe_text(content, "keyChange"),
         renewal_info=_maybe_text(content, "renewalInfo"),
         terms=_maybe_text(meta, "termsOfService"),
         profiles=frozenset(profiles) if isinstance(profiles, dict) else frozenset(),
@@ -151,14 +147,14 @@ def read_directory(answer: AcmeResponse) -> AcmeDirectory:
     )
 
 
-def read_order(url: str, answer: AcmeResponse) -> Order:
+def read_order(url: str, response: AcmeResponse) -> Order:
     """
     Read an order.
 
-    :param url: where it is.
-    :raises AcmeUnavailable: it is not one.
+    :param url: of the order.
+    :raises AcmeUnavailable: it is invalid.
     """
-    content = answer.content()
+    content = response.content()
     error = content.get("error")
     return Order(
         url=url,
@@ -166,17 +162,17 @@ def read_order(url: str, answer: AcmeResponse) -> Order:
         authorizations=tuple(each for each in _list(content, "authorizations") if isinstance(each, str)),
         finalize=_text(content, "finalize"),
         certificate=_maybe_text(content, "certificate"),
-        problem=None if error is None else problem_in(error, "the order failed"),
+        problem=None if error is None else read_problem(error, "the order failed"),
     )
 
 
-def read_authorization(answer: AcmeResponse) -> Authorization:
+def read_authorization(response: AcmeResponse) -> Authorization:
     """
     Read an authorization.
 
-    :raises AcmeUnavailable: it is not one.
+    :raises AcmeUnavailable: it is invalid.
     """
-    content = answer.content()
+    content = response.content()
     identifier = content.get("identifier")
     name = identifier.get("value", "") if isinstance(identifier, dict) else ""
     challenges, problem = [], None
@@ -184,19 +180,19 @@ def read_authorization(answer: AcmeResponse) -> Authorization:
         if not isinstance(each, dict):
             continue
         if each.get("error") is not None:
-            problem = problem_in(each["error"], f"{name} could not be validated")
+            problem = read_problem(each["error"], f"{name} could not be validated")
         if isinstance(each.get("url"), str):
             challenges.append(AcmeChallenge(str(each.get("type")), each["url"], str(each.get("token") or "")))
-    return Authorization(answer.url, str(name), _text(content, "status"), tuple(challenges), problem)
+    return Authorization(response.url, str(name), _text(content, "status"), tuple(challenges), problem)
 
 
-def read_renewal_info(answer: AcmeResponse) -> RenewalInfo:
+def read_renewal_info(response: AcmeResponse) -> RenewalInfo:
     """
     Read renewal information.
 
-    :raises AcmeUnavailable: it cannot be understood, or is a window that ends before it starts.
+    :raises AcmeUnavailable: it is invalid, or a window that ends before it starts.
     """
-    content = answer.content()
+    content = response.content()
     window = content.get("suggestedWindow")
     try:
         moments = [datetime.fromisoformat(window[key]) for key in ("start", "end")]  # type: ignore[index]
@@ -208,7 +204,7 @@ def read_renewal_info(answer: AcmeResponse) -> RenewalInfo:
     if end <= start:
         raise AcmeUnavailable("the renewal information is invalid: its window ends before it starts")
     explanation = content.get("explanationURL")
-    return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", answer.retry_after)
+    return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", response.retry_after)
 
 
 def _text(content: Mapping[str, Any], key: str) -> str:

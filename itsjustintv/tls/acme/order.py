@@ -1,5 +1,5 @@
 """
-One certificate from one authority, from the account to the chain. When to do it is decided elsewhere.
+One certificate from one authority, from the account to the chain. Does not decide when.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable, CertificateUnusable
 from itsjustintv.tls.acme.client import AcmeClient
-from itsjustintv.tls.acme.http import AcmeTransport, of_replacing
+from itsjustintv.tls.acme.http import AcmeTransport, is_replacement_error
 from itsjustintv.tls.acme.jose import key_authorization
 from itsjustintv.tls.acme.messages import Authorization, Binding, Order
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, certificates_from
@@ -30,7 +30,7 @@ __all__ = ["IssuedCertificate", "OrderRunner"]
 @frozen
 class IssuedCertificate:
     """
-    A certificate, and what is to be remembered about where it came from.
+    A new certificate, and what to record about its origin.
     """
 
     bundle: Bundle
@@ -41,10 +41,10 @@ class IssuedCertificate:
 @define(eq=False)
 class OrderRunner:
     """
-    Orders certificates for one account.
+    Runs orders for one account.
 
-    :ivar settings: as they are at this moment.
-    :ivar responders: of txacme's ``IResponder``, by the type of their challenge.
+    :ivar settings: returns the settings of the moment.
+    :ivar responders: txacme's ``IResponder``, by challenge type.
     """
 
     _settings: Callable[[], TLS]
@@ -60,17 +60,14 @@ class OrderRunner:
 
     @property
     def rejected_nonces(self) -> int:
-        """
-        How often a nonce was not taken.
-        """
         return 0 if self._client is None else self._client.rejected_nonces
 
     async def client(self) -> AcmeClient:
         """
-        What speaks for the account, which need not exist yet.
+        The client of the account, which need not be registered yet.
 
-        :raises CertificateUnusable: the account's key on disk cannot be read.
-        :raises OSError: there is no way to keep one.
+        :raises CertificateUnusable: the account's key on disk is invalid.
+        :raises OSError: it cannot be stored.
         """
         await self._registering.acquire()
         try:
@@ -84,13 +81,13 @@ class OrderRunner:
 
     async def register(self, forgotten: str | None = None) -> str:
         """
-        See that there is an account.
+        Register the account unless it is registered.
 
-        :param forgotten: the URL of the account that the authority does not know any more. Whoever finds out second
-            gets what the first has registered.
+        :param forgotten: the URL of an account that the authority no longer knows. Of several callers one registers,
+            and the others get the result.
         :return: its URL.
         :raises AcmeProblem: the authority refused.
-        :raises AcmeUnavailable: it gave no usable answer.
+        :raises AcmeUnavailable: it gave no valid answer.
         """
         client = await self.client()
         await self._registering.acquire()
@@ -100,28 +97,28 @@ class OrderRunner:
                 url = await client.register(email=self._settings().email, binding=await self._binding(client))
                 terms = (await client.directory()).terms or ""
                 self.log.info("registered account {account} with {directory}", account=url, directory=self._host)
-                await self._accounts.keep(Account(key=client.key, url=url), terms, self._clock.seconds())
+                await self._accounts.store_account(Account(key=client.key, url=url), terms, self._clock.seconds())
             return client.account_url or ""
         finally:
             self._registering.release()
 
     async def issue(
-        self, name: str, *, replacing: tuple[str, str] | None = None, failures: int = 0
+        self, name: str, *, replaced: tuple[str, str] | None = None, failures: int = 0
     ) -> IssuedCertificate:
         """
         Order a certificate and fetch it.
 
         :param name: an A-label in lower case.
-        :param replacing: what the certificate that it replaces is called in renewal information, and its account.
-        :param failures: how often this has failed, for the choice among challenges.
+        :param replaced: identifier and account of the certificate that it replaces.
+        :param failures: failed attempts so far, for the choice among challenges.
         :raises AcmeProblem: the authority refused.
-        :raises AcmeUnavailable: it gave no usable answer.
-        :raises CertificateUnusable: what it gave cannot be served.
-        :raises OSError: the account cannot be kept.
+        :raises AcmeUnavailable: it gave no valid answer.
+        :raises CertificateUnusable: the certificate cannot be served.
+        :raises OSError: the account cannot be stored.
         """
         account = await self.register()
         try:
-            return await self._issue(name, account, replacing, failures)
+            return await self._issue(name, account, replaced, failures)
         except AcmeProblem as problem:
             if problem.kind != "accountDoesNotExist":
                 raise
@@ -129,13 +126,13 @@ class OrderRunner:
         return await self._issue(name, await self.register(forgotten=account), None, failures)
 
     async def _issue(
-        self, name: str, account: str, replacing: tuple[str, str] | None, failures: int
+        self, name: str, account: str, replaced: tuple[str, str] | None, failures: int
     ) -> IssuedCertificate:
         client, settings = await self.client(), self._settings()
-        order = await self._order(client, name, account, replacing)
+        order = await self._order(client, name, account, replaced)
         for url in order.authorizations:
             await self._prove(client, url, challenge_types(settings), failures)
-        order = await client.ordered(order.url)
+        order = await client.wait_ordered(order.url)
         if order.status == "invalid":
             raise _lost(order, name)
         # A key of its own for every certificate: never the account's, never the last one.
@@ -149,7 +146,7 @@ class OrderRunner:
         bundle.require([name], self._clock.seconds())
         return IssuedCertificate(bundle, account, settings.profile)
 
-    async def _order(self, client: AcmeClient, name: str, account: str, replacing: tuple[str, str] | None) -> Order:
+    async def _order(self, client: AcmeClient, name: str, account: str, replaced: tuple[str, str] | None) -> Order:
         directory, profile = await client.directory(), self._settings().profile
         if profile and profile not in directory.profiles:
             listed = ", ".join(sorted(directory.profiles)) or "none"
@@ -160,12 +157,12 @@ class OrderRunner:
                 status=0,
             )
         replaces = None
-        if replacing is not None and directory.renewal_info is not None and replacing[1] == account:
-            replaces = replacing[0]
+        if replaced is not None and directory.renewal_info is not None and replaced[1] == account:
+            replaces = replaced[0]
         try:
             return await client.new_order([name], profile=profile, replaces=replaces)
         except AcmeProblem as problem:
-            if replaces is None or not of_replacing(problem):
+            if replaces is None or not is_replacement_error(problem):
                 raise
             reason = str(problem)
         self.log.info(
@@ -175,7 +172,7 @@ class OrderRunner:
 
     async def _prove(self, client: AcmeClient, url: str, types: Sequence[str], failures: int) -> None:
         """
-        Prove the control of a name, unless that was done recently.
+        Prove control of a name, unless the authorization is valid already.
         """
         authorization = await client.authorization(url)
         if authorization.status == "valid":
@@ -205,8 +202,8 @@ class OrderRunner:
         response = key_authorization(client.key, challenge.token)
         await maybeDeferred(responder.start_responding, authorization.name, challenge, response)
         try:
-            await client.answer(challenge)
-            return await client.authorized(authorization.url)
+            await client.respond(challenge)
+            return await client.wait_authorized(authorization.url)
         finally:
             await maybeDeferred(responder.stop_responding, authorization.name, challenge, response)
 

@@ -48,8 +48,8 @@ async def authorize(client: AcmeClient, order: Order) -> None:
     Answer the first challenge of each authorization.
     """
     for url in order.authorizations:
-        await client.answer((await client.authorization(url)).challenges[0])
-        await client.authorized(url)
+        await client.respond((await client.authorization(url)).challenges[0])
+        await client.wait_authorized(url)
 
 
 async def issue(client: AcmeClient, *names: str) -> bytes:
@@ -59,7 +59,7 @@ async def issue(client: AcmeClient, *names: str) -> bytes:
     await client.register()
     order = await client.new_order(names)
     await authorize(client, order)
-    order = await client.finalize(await client.ordered(order.url), request_for(*names))
+    order = await client.finalize(await client.wait_ordered(order.url), request_for(*names))
     assert order.certificate is not None
     return await client.certificate(order.certificate)
 
@@ -225,26 +225,6 @@ class AccountTests(ClientCase):
         self.result(self.client.register(binding=Binding(kid="kid-1", hmac_key=b"a shared secret")))
         error = self.failure(self.client.register(), AcmeProblem)
         self.assertEqual(error.kind, "externalAccountRequired")
-
-    def test_the_key_can_be_changed(self) -> None:
-        """
-        Afterwards the new key, and only it, signs for the account.
-        """
-        new = ec.generate_private_key(ec.SECP256R1())
-        account = self.result(self.client.register())
-        self.result(self.client.change_key(new))
-        self.result(self.client.new_order([NAME]))
-        self.assertEqual(self.result(client_of(self.authority, new).register()), account)
-        self.assertNotEqual(self.result(client_of(self.authority).register()), account)
-
-    def test_a_certificate_can_be_revoked(self) -> None:
-        """
-        The authority is told which.
-        """
-        chain = x509.load_pem_x509_certificates(self.result(issue(self.client, NAME)))
-        der = chain[0].public_bytes(Encoding.DER)
-        self.result(self.client.revoke(der))
-        self.assertEqual(self.authority.revoked, [der])
 
     def test_an_unknown_account_is_told_apart(self) -> None:
         """
