@@ -340,7 +340,7 @@ class AdminSources:
         if not streamer.user_id:
             if absence is not None:
                 return Subscribed.UNKNOWN_LOGIN, f"{absence}; correct the login in the configuration"
-            why = self._subscriptions.user_ids.problem() or "twitch has not been asked for the id of this login yet"
+            why = self._subscriptions.user_ids.problem() or "Twitch has not been asked for the id of this login yet"
             return Subscribed.UNKNOWN, why
         found = self._subscriptions.reconciler.state(streamer.user_id) or (Subscribed.UNKNOWN, "not looked at yet")
         return found if absence is None or found[0] is Subscribed.ENABLED else (Subscribed.BROKEN, absence)

@@ -181,7 +181,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         return
     tell(f"delivery     {about.id}")
     tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
-    found = ", recovered by asking twitch who is live" if event.recovered else ""
+    found = ", recovered by asking Twitch who is live" if event.recovered else ""
     kind = "" if event.type in ("", "live") else f", of type {event.type}"
     tell(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
     tell(f"destination  {about.destination}")

@@ -166,7 +166,7 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
     try:
         found.append(_Result("clock", await system_checks.clock(config.twitch, http, reactor)))
     except TwitchUnavailable as error:
-        advice = "check that the firewall allows connections to twitch; if twitch is down, wait"
+        advice = "check that the firewall allows connections to Twitch; if Twitch is down, wait"
         found.append(_Result("twitch", Finding(Severity.ERROR, f"cannot reach twitch: {error}; {advice}")))
     else:
         found += [each async for each in _at_twitch(reactor, settings, running)]
@@ -188,7 +188,7 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
         text = f"{problem}; check twitch.client_id and twitch.client_secret"
         yield _Result("credentials", Finding(Severity.ERROR, text))
         return
-    yield _Result("credentials", Finding(Severity.OK, "twitch issues a token for them"))
+    yield _Result("credentials", Finding(Severity.OK, "Twitch issues a token for them"))
     for each in await _subscriptions(reactor, settings, running):
         yield _Result("subscriptions", each)
 

@@ -216,7 +216,7 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
     for each in work.deleted:
         tell(f"deleted {each.id} of {view.streamer(each.broadcaster_id)}")
     for each in work.created:
-        tell(f"created {each.id} of {view.streamer(each.broadcaster_id)}; twitch verifies the callback now")
+        tell(f"created {each.id} of {view.streamer(each.broadcaster_id)}; Twitch verifies the callback now")
     for broadcaster_id, reason in work.refused.items():
         tell(f"failed {view.streamer(broadcaster_id)}: {reason}", "bad", err=True)
     current = len(view.plan.keep) + len(work.adopted)

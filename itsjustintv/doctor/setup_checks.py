@@ -50,7 +50,7 @@ class SetupChecks:
             try:
                 await self._token(twitch, Path(folder)).get()
             except TwitchRejected:
-                return "twitch rejects this client id and client secret"
+                return "Twitch rejects this client id and client secret"
             except TwitchError as error:
                 return f"cannot check them: {error}"
         return ""

@@ -179,7 +179,7 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
     answer = await exchange(http, reactor, "GET", url, what="the token endpoint", timeout=10.0, limit=_MIB)
     theirs = dated(answer.headers)
     if theirs is None:
-        return Finding(Severity.WARNING, "the clock cannot be compared: twitch sent no Date")
+        return Finding(Severity.WARNING, "the clock cannot be compared: Twitch sent no Date")
     off = reactor.seconds() - theirs
     text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} twitch's"
     if abs(off) > FAR_OFF:
@@ -205,7 +205,7 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
     without = len({each.broadcaster_id for each in create})
     if plan.wait:
         yield Finding(
-            Severity.WARNING, f"twitch is verifying {len(plan.wait)} of {wanted} subscriptions: check again in a minute"
+            Severity.WARNING, f"Twitch is verifying {len(plan.wait)} of {wanted} subscriptions: check again in a minute"
         )
     if without and running:
         first = view.streamer(create[0].broadcaster_id)
@@ -225,7 +225,7 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
         yield Finding(
             Severity.ERROR,
             f"the subscriptions would cost {listing.total_cost + without} of {listing.max_total_cost} points: ask"
-            " twitch for a higher limit, or use another client id for some streamers",
+            " Twitch for a higher limit, or use another client id for some streamers",
         )
 
 

@@ -174,7 +174,7 @@ class EventHistory:
         List everything that happened, in the order of time.
         """
         event = self.event
-        source = "found by asking twitch who is live" if event.recovered else "message from twitch"
+        source = "found by asking Twitch who is live" if event.recovered else "message from Twitch"
         count = sum(not each.resent for each in self.deliveries)
         started = parse_rfc3339(event.started_at)
         since = None if started is None else event.received_at - started

@@ -63,7 +63,7 @@ class HealthTests(StageCase):
             await self.comes_to(stage, ["logins", "subscriptions"])
             expected = [
                 "not ready",
-                "logins: some streamers are unknown to twitch",
+                "logins: some streamers are unknown to Twitch",
                 "subscriptions: some streamers have no working subscription",
             ]
             self.assertEqual(await self.says(stage, "--ready"), (1, expected))

@@ -121,7 +121,7 @@ class FlagsTests(InitCase):
             stage = self.peopled()
             ended = await self.told(stage, "--streamer", "tanuki", secret="of-another-application")
             self.assertEqual(ended.status, 1, ended)
-            self.assertIn("--client-id, --client-secret: twitch does not know", ended.err)
+            self.assertIn("--client-id, --client-secret: Twitch rejects this client id", ended.err)
             self.assertNotIn("of-another-application", ended.err)
             self.assertEqual(list(stage.folder.iterdir()), [])
 

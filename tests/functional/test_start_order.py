@@ -188,7 +188,7 @@ class AwayTests(OrderCase):
         await go()
         daemon = await stage.started()
         self.assertEqual((await health(stage))["status"], "degraded")
-        self.assertEqual((await concerns(stage))["twitch"], "twitch has not answered yet")
+        self.assertEqual((await concerns(stage))["twitch"], "Twitch has not answered yet")
         await go_live(stage, "tanuki_the_second")
         self.assertEqual((await stage.receiver.delivery("/tanuki")).payload["streamer_login"], "tanuki_the_second")
         self.assertIn("cannot look up the ids of the streamers", await concern(stage, "ids"))
@@ -212,8 +212,8 @@ class AwayTests(OrderCase):
         right = stage.twitch.client_secret
         stage.twitch.client_secret = "not the client secret of the stage"
         daemon = await stage.started()
-        reason = await concern(stage, "twitch", no_longer="twitch has not answered yet")
-        self.assertEqual(reason, "twitch rejects twitch.client_id and twitch.client_secret")
+        reason = await concern(stage, "twitch", no_longer="Twitch has not answered yet")
+        self.assertEqual(reason, "Twitch rejects twitch.client_id and twitch.client_secret")
         await concern(stage, "ids")
         for number in (1, 2):
             await go_live(stage, "tanuki")

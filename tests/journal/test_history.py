@@ -147,4 +147,4 @@ class StoryTests(SynchronousTestCase):
         self.accept("a", started_at="soon", recovered=True)
         writes.prepare(self.connection, "e1-1", b'{"title":"x"}', None, 1001.0)
         self.assertEqual(self.steps(), [(1000.0, None, "received", ""), (1000.25, 0.25, "kept", "")])
-        self.assertIn("found by asking twitch", self.told().steps()[0].text)
+        self.assertIn("found by asking Twitch", self.told().steps()[0].text)
