@@ -20,8 +20,9 @@ from twisted.web.client import ResponseNeverReceived
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import free_port
+from tests.documents import ROOT
 from tests.functional.run import run
-from tests.functional.stage import SECRET, Stage, StageCase
+from tests.functional.stage import SECRET, Stage, StageCase, tool
 
 TOKEN = "an-admin-token-of-the-stage"
 
@@ -124,6 +125,29 @@ class AdminTests(StageCase):
             everything = json.dumps([await self.ask(f"/api/v1{path}") for path in document["paths"] if "{" not in path])
             for secret in (stage.hook, '/kitsune"', TOKEN, SECRET, stage.twitch.client_secret):
                 self.assertNotIn(secret, everything)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_what_the_document_types(self) -> Deferred[None]:
+        """
+        Each curl in docs/admin.md is answered with what the API has, for the token in TOKEN.
+        """
+
+        async def scenario() -> None:
+            tool("curl")
+            stage = await self.opened("[retry]\nmax_attempts = 1\n")
+            text = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
+            lines = [line for line in text.splitlines() if line.startswith("curl ")]
+            answers = []
+            for line in lines:
+                typed = line.replace("127.0.0.1:8081", f"127.0.0.1:{self.port}")
+                ended = await run(stage.reactor, ["/bin/sh", "-c", typed], stage.folder, {**os.environ, "TOKEN": TOKEN})
+                self.assertEqual(ended.status, 0, ended)
+                answers.append(json.loads(ended.out))
+            fields = [("accounting", None), ("items", []), ("ok", True)]
+            for line, answer, (name, value) in zip(lines, answers, fields, strict=True):
+                self.assertIn(name, answer, line)
+                self.assertIn(value, (None, answer[name]), line)
 
         return Deferred.fromCoroutine(scenario())
 

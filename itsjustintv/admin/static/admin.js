@@ -1,4 +1,4 @@
-// Keeps the page up to date, and lets its buttons work without leaving it. Everything works without this as well.
+// Updates the page, and lets its buttons act without leaving it. The page works without scripts, too.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   const said = document.getElementById("said");
   if (!said) return;
 
-  // Times, as people say them.
+  // Relative times.
   const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
   const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
   const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -23,7 +23,7 @@
     }
   }
 
-  // Makes one element like another, and keeps what is the same: the focus, what is unfolded, what is being typed.
+  // Updates an element to equal another, but keeps the focus, what is unfolded, and what is being typed.
   function become(old, fresh) {
     for (const { name, value } of [...fresh.attributes]) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -51,7 +51,7 @@
     while (place) place = gone(place);
   }
 
-  // The next node of this name before one that has a key: nodes without a key are known by their order alone.
+  // The next node with this name before one with a key: nodes without a key are matched by order.
   function alike(place, name) {
     while (place && !key(place) && place.nodeName !== name) place = place.nextSibling;
     return place && !key(place) ? place : null;
@@ -65,11 +65,11 @@
 
   const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id : "");
 
-  // Looks again, at most once in a second, and never twice at the same time.
+  // Reloads at most once a second, and never twice at the same time.
   let wanted = false;
   let busy = false;
 
-  // A click needs its button to stay where it is between the press and the release.
+  // A button must not move between the press and the release of a click.
   let held = false;
   addEventListener("pointerdown", () => { held = true; }, true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { held = false; }), true);
@@ -120,12 +120,12 @@
     source.addEventListener("change", refresh);
     source.addEventListener("error", ({ target }) => {
       listening("not up to date: reconnecting");
-      // A refusal ends it: too many pages are open, or the session is over.
+      // A refused stream is not reopened by the browser: too many pages are open, or the session has ended.
       if (target.readyState === EventSource.CLOSED) setTimeout(() => target === source && (listen(), refresh()), 5000);
     });
   }
 
-  // A hidden page needs no connection, of which a browser has six for all its windows together.
+  // A hidden page closes its connection: a browser has six per site for all windows together.
   document.addEventListener("visibilitychange", () => {
     if (!stream) return;
     if (source) source.close();
@@ -133,7 +133,7 @@
     else listen();
   });
 
-  // Buttons. What was pressed last is what is spoken of.
+  // Buttons. The message is about the one pressed last.
   let pressed = 0;
 
   async function press(form) {
@@ -159,14 +159,14 @@
     refresh();
   }
 
-  // How an attempt ended, with the receiver's own words.
+  // The result of an attempt, with the receiver's response.
   function ended({ detail, response }) {
     const words = (response || "").trim();
     if (!words) return detail;
     return `${detail} \u201c${words.length > 200 ? `${words.slice(0, 200)}\u2026` : words}\u201d`;
   }
 
-  // What is sent again is sent in a moment: says how that ended, unless it takes long.
+  // After a requeue waits up to ten seconds for the attempt, and shows its result.
   async function follow(name, { id, tries }, place) {
     const before = tries.length;
     const turn = pressed;
@@ -191,7 +191,7 @@
   let hiding;
   let spoken;
 
-  // Says something about a part of the page.
+  // Shows a message about a part of the page.
   function say(words, tone, place) {
     clearTimeout(hiding);
     said.textContent = words;
@@ -201,7 +201,7 @@
     dodge();
   }
 
-  // Keeps what is said from covering what it is about, wherever that is on the screen.
+  // Keeps the message from covering the part it is about.
   function dodge() {
     if (spoken && !spoken.isConnected) spoken = document.querySelector(`[data-key="${CSS.escape(key(spoken))}"]`);
     if (!spoken) return;
@@ -219,7 +219,7 @@
     }
   });
 
-  // A picture that cannot be had makes room for a letter.
+  // A picture that cannot be loaded is hidden.
   document.addEventListener("error", (event) => {
     if (event.target.classList && event.target.classList.contains("avatar")) event.target.hidden = true;
   }, true);
