@@ -115,7 +115,7 @@ class JournalInUse(ItsJustInTVError):
 
 class OperationRefused(ItsJustInTVError):
     """
-    What an operator asked for makes no sense for this delivery; the text says why.
+    What an operator asked for is not possible in the current state; the text says why.
     """
 
 

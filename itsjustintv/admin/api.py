@@ -21,9 +21,8 @@ from twisted.web.server import Request
 from itsjustintv import __version__
 from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter, summary
 from itsjustintv.admin.responses import PROBLEM, give, give_problem, later
-from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.sources import REFUSALS, Sources, status_of
 from itsjustintv.admin.views import ProblemView
-from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.foreign_text import visible_json
 
 __all__ = ["ROOT", "ApiResource", "Schemas", "dumps", "openapi"]
@@ -122,12 +121,8 @@ class ApiResource(Resource):
             answer = await operation.act(self._sources, **values)
         except BadRequest as error:
             give_problem(request, http.BAD_REQUEST, str(error))
-        except Unknown as error:
-            give_problem(request, http.NOT_FOUND, str(error))
-        except Declined as error:
-            give_problem(request, http.CONFLICT, str(error))
-        except JournalUnavailable as error:
-            give_problem(request, http.SERVICE_UNAVAILABLE, str(error))
+        except REFUSALS as error:
+            give_problem(request, status_of(error), str(error))
         else:
             give(request, dumps(answer), b"application/json")
 

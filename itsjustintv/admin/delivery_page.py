@@ -19,7 +19,7 @@ from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, 
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.page_sections import Forms, action, badge, channel, tone_of, when
 from itsjustintv.admin.responses import HTML, give, read
-from itsjustintv.admin.sources import Declined, Sources
+from itsjustintv.admin.sources import REFUSALS, Sources, status_of
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json
@@ -52,8 +52,8 @@ class DeliveryResource(Resource):
             found = await self._sources.delivery(name)
         except JournalUnavailable as error:
             status, content = http.SERVICE_UNAVAILABLE, [_sorry(f"The journal cannot be read: {error}")]
-        except Declined as error:
-            status, content = http.CONFLICT, [_sorry(f"{error}.")]
+        except REFUSALS as error:
+            status, content = status_of(error), [_sorry(f"{error}.")]
         else:
             if found is None:
                 status, content = http.NOT_FOUND, [_sorry(f"There is no delivery {name[:100]} in the journal.")]

@@ -23,7 +23,7 @@ from itsjustintv.admin.event_views import (
     to_delivery_view,
     to_event_view,
 )
-from itsjustintv.admin.sources import Asked, Sources, Unknown
+from itsjustintv.admin.sources import Asked, NotFound, Sources
 from itsjustintv.admin.views import (
     CertificateView,
     ConfigurationView,
@@ -158,7 +158,7 @@ def read_cursor(kind: str, text: str, shape: str) -> Place:
     Read where a list goes on.
 
     :param shape: a letter for each value: ``n`` for a number, ``t`` for a text.
-    :raises Unknown: such a list never gave this cursor.
+    :raises NotFound: such a list never gave this cursor.
     """
     try:
         content = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -166,11 +166,11 @@ def read_cursor(kind: str, text: str, shape: str) -> Place:
         content = None
     kinds = {float: "n", int: "n", str: "t"}
     if not isinstance(content, list) or content[:1] != [kind]:
-        raise Unknown(_BAD_CURSOR)
+        raise NotFound(_BAD_CURSOR)
     values = tuple(content[1:])
     shaped = "".join(kinds.get(type(each), "") for each in values) == shape
     if not shaped or any(isinstance(each, int) and abs(each) >= 1 << 63 for each in values):
-        raise Unknown(_BAD_CURSOR)
+        raise NotFound(_BAD_CURSOR)
     return values
 
 
@@ -180,7 +180,7 @@ def _start(kind: str, cursor: str | None) -> int:
     """
     start = 0 if cursor is None else read_cursor(kind, cursor, "n")[0]
     if not isinstance(start, int) or start < 0:
-        raise Unknown(_BAD_CURSOR)
+        raise NotFound(_BAD_CURSOR)
     return start
 
 
@@ -308,7 +308,7 @@ async def get_event(ask: Sources, id_: _Id) -> EventView:
     """
     found = await ask.event(id_)
     if found is None:
-        raise Unknown(f"there is no event {id_}")
+        raise NotFound(f"there is no event {id_}")
     return to_event_view(found, ask.signing)
 
 
@@ -341,7 +341,7 @@ async def get_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
     found = await ask.delivery(id_)
     if found is None:
-        raise Unknown(f"there is no delivery {id_}")
+        raise NotFound(f"there is no delivery {id_}")
     return to_delivery_view(found.deliveries[0], ask.signing)
 
 
@@ -359,7 +359,7 @@ async def resend_delivery(ask: Sources, id_: _Id) -> DeliveryView:
     """
     Send a delivered event again, as a new delivery: the response is the new one. The first one stays delivered.
     """
-    return await get_delivery(ask, await ask.resend(id_))
+    return await get_delivery(ask, (await ask.resend(id_)).id)
 
 
 @operation("POST", "/deliveries/{id}/cancel")
@@ -387,7 +387,10 @@ async def test_destination(
     """
     Send a test notification, signed like a real one, and return the result. Nothing of it is stored.
     """
-    return to_attempt_view(await ask.test(name))
+    attempt = await ask.test(name)
+    if attempt is None:
+        raise NotFound(f"there is no destination {name}")
+    return to_attempt_view(attempt)
 
 
 @operation("GET", "/certificates")

@@ -33,7 +33,7 @@ from itsjustintv.admin.page_sections import (
     when,
 )
 from itsjustintv.admin.responses import HTML, give, give_problem, later, read
-from itsjustintv.admin.sources import Asked, Declined, Sources, Unknown
+from itsjustintv.admin.sources import REFUSALS, Asked, NotFound, Sources, status_of
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.history import HistoryFilter, Place
@@ -80,7 +80,7 @@ class _PageQuery:
         state, where = text(b"state"), text(b"cursor", 1000)
         try:
             after = read_cursor("events", where, "nt") if where else None
-        except Unknown:
+        except NotFound:
             after = None
         choice = Choice(
             streamer=text(b"streamer"),
@@ -217,11 +217,13 @@ class ActionResource(Resource):
             await self._sources.retry(about)
             return [foreign(about), " is requeued."]
         if what == "resend":
-            return [foreign(about), " is sent again as ", foreign(await self._sources.resend(about)), "."]
+            return [foreign(about), " is sent again as ", foreign((await self._sources.resend(about)).id), "."]
         if what == "cancel":
             await self._sources.cancel(about)
             return [foreign(about), " is cancelled."]
         attempt = await self._sources.test(about)
+        if attempt is None:
+            raise NotFound(f"there is no destination {about}")
         return [
             "The test notification to ",
             foreign(about),
@@ -235,12 +237,8 @@ class ActionResource(Resource):
         said: object
         try:
             status, said = http.OK, await doing
-        except Unknown as error:
-            status, said = http.NOT_FOUND, foreign(f"Nothing was done: {error}.")
-        except Declined as error:
-            status, said = http.CONFLICT, foreign(f"Nothing was done: {error}.")
-        except JournalUnavailable as error:
-            status, said = http.SERVICE_UNAVAILABLE, f"Nothing was done: {error}."
+        except REFUSALS as error:
+            status, said = status_of(error), foreign(f"Nothing was done: {error}.")
         body = el("main", el("p", said, role="status"), el("p", el("a", "Back to the page", href="/")), class_="login")
         give(request, page("itsjustintv", HEAD, [body]), HTML, status)
 

@@ -4,11 +4,11 @@ What the page and the API need from the daemon: functions that return data or ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.web import http
 
 from itsjustintv.admin.event_views import Signing
 from itsjustintv.admin.views import (
@@ -20,47 +20,55 @@ from itsjustintv.admin.views import (
     StatusView,
     StreamerView,
 )
+from itsjustintv.errors import AmbiguousId, DeliveryNotFound, JournalUnavailable, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
-from itsjustintv.model import Attempt, Picture
+from itsjustintv.model import Attempt, Delivery, Picture
 
-__all__ = ["Asked", "Declined", "Sources", "Unknown"]
+__all__ = ["REFUSALS", "Asked", "NotFound", "Sources", "status_of"]
 
 T = TypeVar("T")
 
-#: A coroutine that returns data of the daemon.
-Asked = Coroutine[Deferred[Any], Any, T]
+#: A coroutine or a Deferred with data of the daemon.
+Asked = Awaitable[T]
 
 
-class Unknown(Exception):
+class NotFound(Exception):
     """
-    There is no such thing; answered with 404.
+    What a request names does not exist; the text says what.
     """
 
 
-class Declined(Exception):
+#: Why a request is not answered with what it asks for; the texts are for people.
+REFUSALS = (NotFound, OperationRefused, AmbiguousId, JournalUnavailable)
+
+
+def status_of(refusal: Exception) -> int:
     """
-    Not possible in the current state; the text says why. Answered with 409.
+    The HTTP status of one of :data:`REFUSALS`.
     """
+    if isinstance(refusal, NotFound | DeliveryNotFound):
+        return http.NOT_FOUND
+    return http.SERVICE_UNAVAILABLE if isinstance(refusal, JournalUnavailable) else http.CONFLICT
 
 
 @frozen(kw_only=True)
 class Sources:
     """
-    Coroutines may raise :class:`~itsjustintv.errors.JournalUnavailable`.
+    What takes time may raise one of :data:`REFUSALS`.
 
     :ivar streamers: ``(query, limit, start)``: the matching streamers, all for an empty query, live ones first and then
         those that need attention; and how many there are in all.
     :ivar events: ``(after, limit, filters)``: newest first, and where the list goes on; a page may be empty although it
         goes on.
-    :ivar event: by its id or a unique prefix; raises :class:`Declined` for an ambiguous one. Likewise ``delivery``.
+    :ivar event: by its id or a unique prefix, or ``None``; likewise ``delivery``.
     :ivar deliveries: ``(after, limit, filters)``, likewise.
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: ``(limit, start)``: those that need attention first, and how many there are in all.
     :ivar series: the last so many seconds in numbers.
-    :ivar retry: requeues a delivery; raises :class:`Unknown` and :class:`Declined`, as do the next three.
-    :ivar resend: sends a delivered event again, as a new delivery; returns its id.
+    :ivar retry: requeues a delivery.
+    :ivar resend: sends a delivered event again, as a new delivery.
     :ivar cancel: cancels a delivery.
-    :ivar test: sends a test notification to a destination.
+    :ivar test: sends a test notification to a destination; ``None`` when there is no such destination.
     :ivar picture: the profile image of a user id.
     :ivar mark: a value that changes whenever anything shown changes.
     """
@@ -77,9 +85,9 @@ class Sources:
     configuration: Callable[[], ConfigurationView]
     rate: Callable[[], RateView]
     series: Callable[[float], Sequence[PointView]]
-    retry: Callable[[str], Asked[None]]
-    resend: Callable[[str], Asked[str]]
-    cancel: Callable[[str], Asked[None]]
-    test: Callable[[str], Asked[Attempt]]
+    retry: Callable[[str], Asked[Delivery]]
+    resend: Callable[[str], Asked[Delivery]]
+    cancel: Callable[[str], Asked[Delivery]]
+    test: Callable[[str], Asked[Attempt | None]]
     picture: Callable[[str], Asked[Picture | None]]
     mark: Callable[[], Asked[object]]

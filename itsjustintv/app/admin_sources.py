@@ -1,5 +1,5 @@
 """
-What the admin page shows: each part asked for what it knows, and told in the page's terms.
+Collects what the admin site shows from all parts, as its views.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from itertools import chain
 from typing import TypeVar
 
 from attrs import asdict, define, field
-from twisted.internet.defer import Deferred
 
 from itsjustintv import __version__
 from itsjustintv.admin.event_views import Signing, moment
 from itsjustintv.admin.recent_stats import RecentStats
-from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.sources import Sources
 from itsjustintv.admin.views import (
     AccountingView,
     CertificateView,
@@ -32,17 +31,16 @@ from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
-from itsjustintv.delivery.sample import SampleRefused, SampleSender
-from itsjustintv.errors import AmbiguousId, DeliveryNotFound, OperationRefused
-from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
-from itsjustintv.model import Attempt, Streamer, Subscribed, parse_rfc3339
+from itsjustintv.delivery.sample import SampleSender
+from itsjustintv.journal.history import EventHistory, HistoryFilter, Place
+from itsjustintv.model import Streamer, Subscribed, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
 
 _T = TypeVar("_T")
 
-# How often the journal is asked for one list of events that few fit into, at the most.
+# Limit of questions to the journal for one list of events.
 _QUESTIONS = 10
 
 _ORDER = {
@@ -57,7 +55,7 @@ _ORDER = {
 @define(eq=False)
 class AdminSources:
     """
-    Answers for every part.
+    Reads the parts of the daemon for the admin site.
     """
 
     _context: Context
@@ -67,12 +65,16 @@ class AdminSources:
     _web: WebParts
     _recent_stats: RecentStats
     _started_at: float = field(init=False)
-    _sample_sender: SampleSender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        context = self._context
-        self._started_at = context.reactor.seconds()
-        self._sample_sender = SampleSender(
+        self._started_at = self._context.reactor.seconds()
+
+    def sources(self) -> Sources:
+        """
+        Everything the admin site may read and do.
+        """
+        context, journal = self._context, self._context.journal
+        sample_sender = SampleSender(
             self._delivery.sender.send,
             self._delivery.render,
             context.routing.destination,
@@ -80,35 +82,30 @@ class AdminSources:
             context.new_event_id,
             context.wall,
         )
-
-    def sources(self) -> Sources:
-        """
-        Everything that can be asked.
-        """
         return Sources(
             status=self.status,
             streamers=self.streamers,
             events=self.events,
-            event=self.event,
-            deliveries=self.deliveries,
-            delivery=self.delivery,
+            event=journal.find_event,
+            deliveries=journal.list_deliveries,
+            delivery=journal.find_delivery,
             signing=self.signing,
             destinations=self.destinations,
             certificates=self.certificates,
             configuration=self.configuration,
             rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
             series=self._recent_stats.series,
-            retry=self.retry,
-            resend=self.resend,
-            cancel=self.cancel,
-            test=self.test,
+            retry=journal.retry,
+            resend=journal.resend,
+            cancel=journal.cancel,
+            test=sample_sender.send,
             picture=self._twitch.live_status.picture,
             mark=self.mark,
         )
 
     async def status(self) -> StatusView:
         """
-        The whole in short.
+        Summary of the daemon.
         """
         account = await self._context.journal.accounting()
         undelivered = await self._context.journal.undelivered()
@@ -132,7 +129,7 @@ class AdminSources:
 
     def streamers(self, query: str, limit: int, start: int) -> tuple[Sequence[StreamerView], int]:
         """
-        Some of the streamers, and how many there are.
+        A part of the streamers, live ones first, and how many match.
         """
         self._twitch.live_status.look()
         query = query.casefold()
@@ -151,8 +148,8 @@ class AdminSources:
         filters: HistoryFilter,
     ) -> tuple[Sequence[EventHistory], Place | None]:
         """
-        Some of the events. Where few of them are looked for the journal is asked several times, so that deliveries,
-        which are read in the same thread, get their turn in between.
+        A part of the events. When few match, the journal is asked several times instead of once for long: deliveries
+        are read in the same thread in between.
         """
         found: list[EventHistory] = []
         for _ in range(_QUESTIONS):
@@ -161,29 +158,6 @@ class AdminSources:
             if after is None or len(found) >= limit:
                 break
         return found, after
-
-    async def event(self, event_id: str) -> EventHistory | None:
-        """
-        One event, by its id or a prefix of it.
-        """
-        return await self._ask(self._context.journal.find_event(event_id))
-
-    async def deliveries(
-        self,
-        after: Place | None,
-        limit: int,
-        filters: HistoryFilter,
-    ) -> tuple[Sequence[DeliveryHistory], Place | None]:
-        """
-        Some of the deliveries.
-        """
-        return await self._context.journal.list_deliveries(after, limit, filters)
-
-    async def delivery(self, delivery_id: str) -> EventHistory | None:
-        """
-        One delivery, by its id or a prefix of it.
-        """
-        return await self._ask(self._context.journal.find_delivery(delivery_id))
 
     def signing(self, name: str) -> Signing | None:
         """
@@ -196,12 +170,12 @@ class AdminSources:
 
     async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
         """
-        Some of the destinations, and how many there are.
+        A part of the destinations, those that need attention first, and how many there are.
         """
-        waiting = {each.destination: each for each in await self._context.journal.backlogs()}
+        backlogs = {each.destination: each for each in await self._context.journal.backlogs()}
         routing, last = self._context.routing, self._recent_stats.last
         everywhere = routing.destinations()
-        ailing = {name for name in everywhere if name in waiting or ((tried := last(name)) and not tried.ok)}
+        ailing = {name for name in everywhere if name in backlogs or ((tried := last(name)) and not tried.ok)}
         names = [*(name for name in everywhere if name in ailing), *(name for name in everywhere if name not in ailing)]
         streamers = Counter(chain.from_iterable(each.destinations for each in routing.streamers()))
         return [
@@ -210,8 +184,8 @@ class AdminSources:
                 signature=everywhere[name].signature,
                 signed=bool(everywhere[name].secret),
                 streamers=streamers[name],
-                pending=waiting[name].count if name in waiting else 0,
-                next_attempt_at=moment(waiting[name].next_at) if name in waiting else None,
+                pending=backlogs[name].count if name in backlogs else 0,
+                next_attempt_at=moment(backlogs[name].next_at) if name in backlogs else None,
                 last=last(name),
             )
             for name in names[start : start + limit]
@@ -219,7 +193,7 @@ class AdminSources:
 
     def certificates(self) -> Sequence[CertificateView]:
         """
-        Every certificate.
+        All certificates.
         """
         return [
             CertificateView(
@@ -236,9 +210,9 @@ class AdminSources:
 
     def configuration(self) -> ConfigurationView:
         """
-        Where the configuration stands. Its problems and warnings quote no value.
+        State of the configuration. Its problems and warnings quote no value.
         """
-        status, loaded = self._on_the_wall(self._context.config_service.status()), self._context.config_service.loaded
+        status, loaded = self._to_wall_clock(self._context.config_service.status()), self._context.config_service.loaded
         return ConfigurationView(
             hash=status.hash,
             changed_at=moment(status.changed_at) or "",
@@ -251,41 +225,9 @@ class AdminSources:
             failed=status.failed,
         )
 
-    async def retry(self, delivery_id: str) -> None:
-        """
-        Send what has ended undelivered again.
-        """
-        await self._ask(self._context.journal.retry(delivery_id))
-
-    async def resend(self, delivery_id: str) -> str:
-        """
-        Send what was delivered again, as another delivery.
-
-        :return: its id.
-        """
-        return (await self._ask(self._context.journal.resend(delivery_id))).id
-
-    async def cancel(self, delivery_id: str) -> None:
-        """
-        End what has not ended.
-        """
-        await self._ask(self._context.journal.cancel(delivery_id))
-
-    async def test(self, name: str) -> Attempt:
-        """
-        Send a test notification.
-        """
-        try:
-            attempt = await self._sample_sender.send(name)
-        except SampleRefused as error:
-            raise Declined(str(error)) from None
-        if attempt is None:
-            raise Unknown(f"there is no destination {name}")
-        return attempt
-
     async def mark(self) -> object:
         """
-        Something that is different whenever anything else here is.
+        A value that changes whenever anything else here changes.
         """
         self._twitch.live_status.look()
         return (
@@ -297,28 +239,14 @@ class AdminSources:
             self._twitch.live_status.version,
         )
 
-    async def _ask(self, answer: Deferred[_T]) -> _T:
+    def _to_wall_clock(self, value: _T) -> _T:
         """
-        Wait for the journal's answer about something that an operator named.
-
-        :raises Unknown: it is not there.
-        :raises Declined: the name is ambiguous, or what is asked for makes no sense.
-        """
-        try:
-            return await answer
-        except DeliveryNotFound as error:
-            raise Unknown(str(error)) from None
-        except (AmbiguousId, OperationRefused) as error:
-            raise Declined(str(error)) from None
-
-    def _on_the_wall(self, value: _T) -> _T:
-        """
-        With its moments as the clock of the machine has them.
+        Convert its times to the machine's clock.
         """
         return shift_times(value, self._context.clock_jumps.ahead)
 
     def _subscriptions_view(self) -> SubscriptionsView:
-        report = self._on_the_wall(self._subscriptions.reconciler.report())
+        report = self._to_wall_clock(self._subscriptions.reconciler.report())
         return SubscriptionsView(
             wanted=report.wanted,
             enabled=report.enabled,

@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from itsjustintv.errors import ItsJustInTVError
+from itsjustintv.errors import OperationRefused
 from itsjustintv.interfaces import Render, Resolve, Send
 from itsjustintv.model import (
     Attempt,
@@ -23,13 +23,7 @@ from itsjustintv.model import (
     rfc3339,
 )
 
-__all__ = ["SampleRefused", "SampleSender"]
-
-
-class SampleRefused(ItsJustInTVError):
-    """
-    Another test notification to the same destination is under way.
-    """
+__all__ = ["SampleSender"]
 
 
 @define(eq=False)
@@ -57,13 +51,13 @@ class SampleSender:
         Send one to a destination.
 
         :return: how the only attempt ended; ``None`` when there is no such destination.
-        :raises SampleRefused: one is under way to it already.
+        :raises OperationRefused: one is under way to it already.
         """
         destination = self._resolve(name)
         if destination is None:
             return None
         if name in self._under_way:
-            raise SampleRefused(f"a test notification to {name} is already under way")
+            raise OperationRefused(f"a test notification to {name} is already under way")
         self._under_way.add(name)
         try:
             attempt = await self._send(self._delivery(name), destination)

@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
 from itsjustintv.admin.event_views import Signing
-from itsjustintv.admin.sources import Declined, Sources, Unknown
+from itsjustintv.admin.sources import Sources
 from itsjustintv.admin.views import (
     AccountingView,
     CertificateView,
@@ -26,9 +26,9 @@ from itsjustintv.admin.views import (
     SubscriptionsView,
     SubscriptionView,
 )
-from itsjustintv.errors import JournalUnavailable
+from itsjustintv.errors import DeliveryNotFound, JournalUnavailable, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
-from itsjustintv.model import Attempt, Picture, State, Subscribed
+from itsjustintv.model import Attempt, Delivery, Picture, State, Subscribed
 from tests.journal.values import attempt, deliveries, event
 
 __all__ = ["HOSTILE", "House", "story", "streamer"]
@@ -279,27 +279,29 @@ class House:
             for number in range(12)
         ]
 
-    async def retry(self, delivery_id: str) -> None:
-        self._order("retry", delivery_id)
+    async def retry(self, delivery_id: str) -> Delivery:
+        return self._order("retry", delivery_id)
 
-    async def resend(self, delivery_id: str) -> str:
-        self._order("resend", delivery_id)
-        return f"{delivery_id.rpartition('-')[0]}-2" if delivery_id == "e3-1" else delivery_id
+    async def resend(self, delivery_id: str) -> Delivery:
+        done = self._order("resend", delivery_id)
+        return evolve(done, id="e3-2") if delivery_id == "e3-1" else done
 
-    async def cancel(self, delivery_id: str) -> None:
-        self._order("cancel", delivery_id)
+    async def cancel(self, delivery_id: str) -> Delivery:
+        return self._order("cancel", delivery_id)
 
     async def test(self, name: str) -> Attempt:
         self._order("test", name)
         return attempt(ok=True)
 
-    def _order(self, what: str, about: str) -> None:
+    def _order(self, what: str, about: str) -> Delivery:
         self._ask()
         if about == "nothing":
-            raise Unknown(f"there is no delivery {about}")
+            raise DeliveryNotFound(f"there is no delivery {about}")
         if about == "busy":
-            raise Declined("busy is delivered already")
+            raise OperationRefused("busy is delivered already")
         self.orders.append((what, about))
+        [one] = deliveries(event("e"), "streamers.tanuki")
+        return evolve(one, id=about)
 
     async def picture(self, user_id: str) -> Picture | None:
         return Picture(url="", mime_type="image/png", data=b"\x89PNG") if user_id == "42" else None

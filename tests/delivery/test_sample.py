@@ -11,8 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.delivery.sample import SampleRefused, SampleSender
+from itsjustintv.delivery.sample import SampleSender
 from itsjustintv.destinations.webhook import build_payload
+from itsjustintv.errors import OperationRefused
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
 from tests.journal.values import attempt
 
@@ -94,7 +95,7 @@ class RehearsalTests(SynchronousTestCase):
         While a test is under way another one to the same destination is declined; afterwards, however it ended, not.
         """
         first = self.begin("a")
-        self.failureResultOf(self.begin("a"), SampleRefused)
+        self.failureResultOf(self.begin("a"), OperationRefused)
         self.begin("b")
         first.cancel()
         self.failureResultOf(first)
