@@ -482,7 +482,7 @@ class ConfigTests(CommandCase):
             self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
             self.assertIn("[twitch]", path.read_text())
             path.write_text("an hour's work")
-            self.assert_declined(await stage.command("config", "example", "mine.toml"), "mine.toml is already there")
+            self.assert_declined(await stage.command("config", "example", "mine.toml"), "mine.toml exists already")
             self.assertEqual(path.read_text(), "an hour's work")
 
         return Deferred.fromCoroutine(scenario())

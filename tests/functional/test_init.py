@@ -92,7 +92,7 @@ class FlagsTests(InitCase):
             checked = await stage.command("config", "validate")
             self.assertEqual(checked.status, 0, checked)
             again = await self.told(stage, "--streamer", "tanuki")
-            self.assertIn("config.toml is already there", again.err)
+            self.assertIn("config.toml exists already", again.err)
 
         return Deferred.fromCoroutine(scenario())
 
@@ -169,10 +169,10 @@ class TerminalTests(InitCase):
             await terminal.answer("Domain: ", "https://localhost\n")
             await terminal.answer("Domain: ", "localhost\n")
             await terminal.answer("proxy in front of this machine serve HTTPS? [Y/n]: ", "\n")
-            await terminal.answer("spaces between them): ", "tanuki nobody\n")
+            await terminal.answer("separated by spaces): ", "tanuki nobody\n")
             await terminal.answer("Use it anyway? [y/N]: ", "n\n")
-            await terminal.answer("spaces between them): ", "Tanuki\n")
-            await terminal.answer("goes live): ", f"{stage.hook}/live\n")
+            await terminal.answer("separated by spaces): ", "Tanuki\n")
+            await terminal.answer("receives the notifications): ", f"{stage.hook}/live\n")
             await terminal.answer("Send a test notification to it now? [y/N]: ", "y\n")
             self.assertEqual(await terminal.ended(), 0, terminal.seen)
             self.assertNotIn(stage.twitch.client_secret, terminal.seen)
@@ -194,7 +194,7 @@ class TerminalTests(InitCase):
             terminal = self.terminal(stage)
             await terminal.answer("Client id: ", "\x03")
             self.assertEqual(await terminal.ended(), 130, terminal.seen)
-            self.assertIn("interrupted: nothing was written", terminal.seen)
+            self.assertIn("interrupted; nothing was written", terminal.seen)
             self.assertEqual(list(stage.folder.iterdir()), [])
 
         return Deferred.fromCoroutine(scenario())

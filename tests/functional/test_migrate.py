@@ -71,8 +71,8 @@ class MigrateTests(OriginalCase):
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 0, ended)
             for text in (
-                "config.toml is written",
-                "has 1 announced broadcast and 1 delivery to be made",
+                "Wrote ",
+                "Imported 1 announced broadcast and 1 pending delivery",
                 "retry.max_attempts: is not set: the default is now unlimited, retry.max_age ends the retries;",
                 "403 instead of 401",
                 "redirects: are failures",
@@ -137,7 +137,7 @@ class MigrateTests(OriginalCase):
             written.write_text(written.read_text().replace('[streamers.twin]\nlogin = "TANUKI"\n', ""))
             ended = await self.migrate(stage, old)
             self.assertEqual(ended.status, 0, ended)
-            self.assertIn("1 delivery to be made", ended.out)
+            self.assertIn("1 pending delivery", ended.out)
 
         return Deferred.fromCoroutine(scenario())
 
