@@ -22,8 +22,8 @@ __all__ = ["KeyedBackoff", "RetryingTask", "exponential", "varied"]
 
 def exponential(failures: int, first: float, longest: float, factor: float = 2.0) -> float:
     """
-    The pause that follows so many earlier ones: the first, then each ``factor`` times as long as the one before it, up
-    to the longest.
+    The pause that follows so many earlier ones: the first, then each ``factor`` times as long as the last, up to the
+    longest.
 
     :param failures: from 0.
     :return: seconds.

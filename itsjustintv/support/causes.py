@@ -1,5 +1,5 @@
 """
-Why something failed, as people say it: without the numbers and class names of Python, Twisted and the operating system.
+Why something failed, in plain words: without the numbers and class names of Python, Twisted and the operating system.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 __all__ = ["cause"]
 
-# Twisted's own, by the names of their classes: they are not imported by what asks all day long how the daemon is.
+# Twisted's errors by the names of their classes, so that the health check, which runs all day, does not import them.
 _OF_TWISTED: Mapping[str, str] = {
     "ConnectionRefusedError": "connection refused",
     "TimeoutError": "no answer in time",
@@ -43,8 +43,8 @@ _OF_HTTP: Mapping[str, str] = {
     "IncompleteRead": _INCOMPLETE,
 }
 
-# How the system and Twisted begin: "[Errno 113] No route to host", "An error occurred while connecting: 113: No route".
-# And what OpenSSL puts around what it says: "[SSL: CERTIFICATE_VERIFY_FAILED] ... (_ssl.c:1006)".
+# What the system, Twisted and OpenSSL put around a message: "[Errno 113] No route to host", "An error occurred while
+# connecting: 113: No route to host", "[SSL: CERTIFICATE_VERIFY_FAILED] ... (_ssl.c:1006)".
 _AROUND = re.compile(
     r"^\[Errno -?\d+\] *|^An error occurred while connecting: (?:\d+: )?|^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$"
 )
@@ -52,10 +52,10 @@ _AROUND = re.compile(
 
 def cause(error: BaseException) -> str:
     """
-    Say in a few words why something failed. The text begins in lower case where it is not a name, and has no full stop.
+    Say in a few words why something failed. The text begins in lower case unless with a name, and has no full stop.
 
-    A file that the system names is named: ``/etc/x: permission denied``. Of the failures that Twisted's HTTP client
-    wraps in another the first counts.
+    A file is named if the system names it: ``/etc/x: permission denied``. Of the failures that Twisted's HTTP client
+    wraps, the first one counts.
     """
     if reasons := getattr(error, "reasons", None):
         return _wrapped(reasons[0].value)
@@ -75,7 +75,7 @@ def cause(error: BaseException) -> str:
 
 def _known(error: BaseException) -> str | None:
     """
-    Look up what happens most often, by the names of modules and classes.
+    Look up common errors by the names of their modules and classes.
     """
     module, name = type(error).__module__, type(error).__name__
     if module == "OpenSSL.SSL":
@@ -89,7 +89,7 @@ def _known(error: BaseException) -> str | None:
 
 def _wrapped(error: BaseException) -> str:
     """
-    What Twisted's client stumbles over in an answer is whatever Python raised there.
+    When Twisted's client cannot parse a response, the error is one of Python's own.
     """
     of_python = type(error).__module__ == "builtins" and not isinstance(error, OSError)
     return _NOT_HTTP if of_python else cause(error)
@@ -102,7 +102,7 @@ def _of_openssl(args: tuple[object, ...]) -> str:
     found = args[0] if args and isinstance(args[0], list) else []
     reasons = ", ".join(str(each[-1]) for each in found if isinstance(each, tuple) and each)
     if "certificate verify failed" in reasons:
-        # OpenSSL knows which, and tells it to a callback only.
+        # OpenSSL tells which of these only to a callback.
         return "its certificate cannot be verified: no known authority, not valid now, or this machine's clock is wrong"
     return f"TLS failed: {reasons}" if reasons else "TLS failed"
 

@@ -1,5 +1,5 @@
 """
-Two clocks: one that passes evenly, for waits and ages, and that on the wall, for what others date.
+Two clocks: a steady one, for waits and ages, and the machine's, for moments that others have named.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEAST_SHIFT = 1.0
 def uptime() -> float:
     """
     Seconds since the machine started, those in which it was suspended included where the system counts them (Linux:
-    clock_gettime(2), ``CLOCK_BOOTTIME``). Nobody can set this clock.
+    clock_gettime(2), ``CLOCK_BOOTTIME``). This clock cannot be set.
     """
     boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

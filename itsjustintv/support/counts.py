@@ -1,5 +1,5 @@
 """
-Numbers of things, as people read them.
+Numbers of things, written for people.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Counted(int):
 
     def __new__(cls, number: int, noun: str) -> Counted:
         """
-        Take the number, and what is counted in the singular.
+        :param noun: in the singular.
         """
         made = super().__new__(cls, number)
         made._noun = noun

@@ -1,5 +1,5 @@
 """
-Small files for nobody but us, replaced as a whole.
+Small private files, replaced atomically.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["is_locked", "make_private", "replace", "sync_directory"]
 
 def replace(path: Path, content: bytes, modified_at: float | None = None) -> None:
     """
-    Write a file of mode 0600 such that whoever reads it, even after a crash, finds the old content or the new one, and
-    after the return the new one. Creates its directory. Blocks: to be called in a thread.
+    Write a file of mode 0600 atomically and durably: a reader finds the old content or the new one, even after a crash,
+    and after the return the new one. Creates its directory. Blocks.
 
-    :param modified_at: the file's time, if it matters.
-    :raises OSError: nothing was changed, unless only the last step failed, which makes the change last. A device, a
+    :param modified_at: the file's modification time, unless it is now.
+    :raises OSError: nothing was changed, unless only the last step failed, which makes the change durable. A device, a
         pipe or a directory is not replaced.
     """
     make_private(path.parent)
@@ -42,10 +42,10 @@ def replace(path: Path, content: bytes, modified_at: float | None = None) -> Non
 
 def make_private(folder: Path) -> None:
     """
-    Make a folder of mode 0700, and those above it that are missing: ``mkdir(parents=True)`` would leave these to the
-    umask. What is there keeps its mode. Blocks.
+    Make a folder of mode 0700, and so its missing parents, whose mode ``mkdir(parents=True)`` would take from the
+    umask. Folders that exist keep their mode. Blocks.
 
-    :raises OSError: when it cannot be made, or something else has its name.
+    :raises OSError: it cannot be made, or something else has its name.
     """
     missing = [above for above in folder.parents if not above.exists()]
     for each in (*reversed(missing), folder):
@@ -54,9 +54,7 @@ def make_private(folder: Path) -> None:
 
 def sync_directory(directory: Path) -> None:
     """
-    Put the names in a directory on stable storage: a rename lasts only then. Blocks.
-
-    :raises OSError: when that failed.
+    Put the names in a directory on stable storage: only then a rename is durable. Blocks.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -67,11 +65,10 @@ def sync_directory(directory: Path) -> None:
 
 def is_locked(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:
     """
-    Whether some process holds a lock with ``flock``: without trying to take it, which could be in the way of a daemon
-    that starts.
+    Whether a process holds a lock with ``flock``. It is not tried, since that could keep a daemon from starting.
 
-    :param locks: what the system tells of locks (proc_locks(5)).
-    :return: ``None`` when the system does not tell.
+    :param locks: the list of the system's locks (proc_locks(5)).
+    :return: ``None`` when the system does not say.
     """
     try:
         lines = locks.read_text(encoding="ascii").splitlines()

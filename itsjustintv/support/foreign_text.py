@@ -1,9 +1,9 @@
 """
-Text that others have written, shown so that what steers a terminal or hides text in it can be seen.
+Shows text from outside so that nothing in it can control a terminal or be invisible.
 
 Escaped are: control characters (C0, C1, U+007F), the controls of bidirectional text (Unicode Standard Annex 9), line
 and paragraph separators, whatever has no glyph of its own (``Default_Ignorable_Code_Point`` of the Unicode Character
-Database), and lone surrogates. What words and emoji are written with stays: a joiner inside an emoji or after a letter
+Database), and lone surrogates. What words and emoji need stays: a joiner inside an emoji or after a letter
 of a script that joins, one variation selector after a character that has variations, and the tags of the three flags
 that are written with tags.
 """
@@ -57,18 +57,17 @@ _EACH_IN_JSON = re.compile(f"{_SOUND}|\n|([{_HIDDEN}])")
 
 def visible(text: str) -> str:
     r"""
-    Write a text as one line, with what cannot be seen as escapes of Python: ``\n``, ``\x1b``, ``\u202e``,
+    Write a text as one line, with invisible characters as Python's escapes: ``\n``, ``\x1b``, ``\u202e``,
     ``\U000e0041``.
 
-    :return: a text that UTF-8 can encode, and that splits into no lines.
+    :return: a text without line ends that UTF-8 can encode.
     """
     return _EACH.sub(_escaped, text) if _ANY_HIDDEN.search(text) else text
 
 
 def visible_json(document: str) -> str:
     r"""
-    Write a JSON document that means the same, with what cannot be seen in its strings as ``\uXXXX`` (RFC 8259, section
-    7).
+    Write an equal JSON document, with invisible characters in its strings as ``\uXXXX`` (RFC 8259, section 7).
 
     :param document: as a serializer wrote it, which escapes characters below U+0020 in strings itself.
     """
@@ -91,8 +90,7 @@ _LONGEST = 200
 
 def quote(text: str) -> str:
     """
-    The first 200 characters of a text in quotation marks, as one line with what cannot be seen as escapes; empty for an
-    empty text.
+    Quote the first 200 characters of a text, as one line with invisible characters as escapes; empty for an empty text.
     """
     line = " ".join(text[: 2 * _LONGEST].split())
     return f"'{visible(line[:_LONGEST])}{'...' if len(line) > _LONGEST else ''}'" if line else ""

@@ -1,5 +1,5 @@
 """
-Answers of other servers, bounded in time and size.
+HTTP requests to other servers, bounded in time and size.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = [
     "one_line",
     "read_beginning",
     "read_body",
+    "request",
     "retry_after",
     "unavailable",
 ]
@@ -47,7 +48,7 @@ T = TypeVar("T")
 
 class BodyTooLong(Exception):
     """
-    A body is longer than what is read of it.
+    A body is longer than its limit.
     """
 
 
@@ -59,12 +60,11 @@ async def bounded(
     failed: Callable[[str], Exception],
 ) -> T:
     """
-    Give a request and the reading of its answer a limited time, and what can go wrong with them one name.
+    Limit the time of some work, and turn its errors into one kind.
 
     :param timeout: seconds.
-    :param known: an error that stays what it is.
-    :param failed: makes an error of what went wrong otherwise.
-    :raises Exception: of these two kinds.
+    :param known: errors that are raised as they are.
+    :param failed: makes the error for any other cause.
     """
     working = Deferred.fromCoroutine(work)
     deadline = clock.callLater(timeout, working.cancel)
@@ -73,11 +73,11 @@ async def bounded(
     except known:
         raise
     except Exception as error:
-        # What a cancelled request fails with depends on how far it got.
+        # The error of a cancelled request depends on how far it got.
         if not deadline.active():
             raise failed(f"no answer within {duration(timeout)}") from None
         first = _first(error)
-        # Twisted's client wraps the cancelling of whoever waits for us.
+        # Twisted's client wraps a cancellation from outside.
         if isinstance(first, CancelledError):
             raise first from None
         raise failed(one_line(cause(error))) from error
@@ -88,14 +88,14 @@ async def bounded(
 
 def one_line(text: str) -> str:
     """
-    Make one line of what others wrote: line ends and blanks as one blank, and what steers or hides as its code.
+    Write a foreign text as one line: white space as one blank, and control and invisible characters as escapes.
     """
     return visible(" ".join(text.split()))
 
 
 def _first(error: BaseException) -> BaseException:
     """
-    Take an error out of the lists of failures in which Twisted's HTTP client wraps it.
+    Unwrap an error from the lists of failures of Twisted's HTTP client.
     """
     reasons = getattr(error, "reasons", None)
     return _first(reasons[0].value) if reasons else error
@@ -103,12 +103,10 @@ def _first(error: BaseException) -> BaseException:
 
 def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
     """
-    Read a body that is ``limit`` bytes long at the most. Never holds more; a longer one is cut off together with its
-    connection. Cancelling closes the connection too.
+    Read a body of at most ``limit`` bytes. When it is longer, or on cancellation, the connection is aborted. The
+    response must not be one that treq buffers.
 
-    The response must not be one that treq buffers.
-
-    :return: fails with :class:`BodyTooLong`, or with what broke the body off.
+    :return: fails with :class:`BodyTooLong`, or with the error that ended the body early.
     """
     reader = _BodyReader(limit, cut=False)
     response.deliverBody(reader)
@@ -117,9 +115,9 @@ def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
 
 def read_beginning(response: IResponse, limit: int) -> Deferred[bytes]:
     """
-    Read the first ``limit`` bytes of a body, and close the connection when there is more. Cancelling closes it too.
+    Read the first ``limit`` bytes of a body. When it is longer, or on cancellation, the connection is closed.
 
-    :return: never fails: whatever ends the body, also cancelling, it fires with what has come.
+    :return: never fails: it fires with what was received, also when it is cancelled.
     """
     reader = _BodyReader(limit, cut=True)
     response.deliverBody(reader)
@@ -130,7 +128,7 @@ class _BodyReader(Protocol):
     """
     Collects a body up to a limit.
 
-    :param cut: whether the beginning of a body is an answer too.
+    :param cut: whether the beginning of a body is enough.
     """
 
     def __init__(self, limit: int, *, cut: bool) -> None:
@@ -154,7 +152,7 @@ class _BodyReader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Answer with the body, or with what broke it off. A body without a length ends with its connection.
+        Finish with the body, or with the error that ended it early. A body without a length ends with its connection.
         """
         if self.ended.called:
             return
@@ -172,16 +170,16 @@ class _BodyReader(Protocol):
             self.connectionLost()
 
 
-# As much of Twitch's own words is repeated in ours, in characters.
+# Characters of Twitch's message that are repeated in ours.
 _QUOTED = 200
 
 
 @frozen
 class Response:
     """
-    A whole answer.
+    A complete response.
 
-    :ivar hide: secrets that the request held, and that an error page might quote.
+    :ivar hide: secrets in the request, which an error page might quote.
     """
 
     status: int
@@ -192,7 +190,7 @@ class Response:
     @property
     def message(self) -> str:
         """
-        What Twitch says about an error, as one line without secrets; empty when it says nothing. 5xx may come as HTML.
+        Twitch's message about an error, as one line without secrets; empty when there is none. 5xx may come as HTML.
         """
         try:
             content = orjson.loads(self.body)
@@ -201,14 +199,14 @@ class Response:
         message = content.get("message") if isinstance(content, dict) else None
         if not isinstance(message, str):
             return ""
-        # More is looked at than is shown, so that nothing is cut before it is found. Pieces of a secret are left, since
+        # More is searched than is shown, so that no secret is cut before it is found. Parts of a secret stay, since
         # Twitch quotes it whole or not at all: "invalid client secret" is readable, whatever words a secret holds.
         hidden = QuotedSecrets((), self.hide).hide(message[: 4 * _QUOTED].encode("utf-8", "replace"))
         return one_line(hidden.decode("utf-8", "replace"))[:_QUOTED]
 
     def number(self, header: str) -> int | None:
         """
-        Read a header that is a whole number, not negative.
+        The value of a header that is a natural number.
         """
         values = self.headers.getRawHeaders(header) or [""]
         return int(values[-1]) if values[-1].isascii() and values[-1].isdecimal() else None

@@ -1,5 +1,5 @@
 """
-What becomes of a URL on the wire: where the connection goes, the name in it, and the target of the request.
+What a URL becomes on the wire: the address to connect to, the server's name, and the request target.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUERY = _PATH + "?"
 @frozen
 class HttpUrl:
     """
-    An ``http`` or ``https`` URL, taken apart as a client needs it.
+    An ``http`` or ``https`` URL in the parts that a client needs.
 
     :ivar host: a name or an address in lower case, without the brackets of IPv6.
     :ivar target: the request target in origin form (RFC 9112, section 3.2.1): a path, never empty, and the query. Dot
@@ -45,9 +45,9 @@ class HttpUrl:
     @classmethod
     def parse(cls, text: str) -> HttpUrl:
         """
-        Take a URL apart. A fragment is never sent, and is left out.
+        Parse a URL. A fragment is never sent, and is left out.
 
-        :raises ValueError: it is neither ``http`` nor ``https``, has no host, a user name, or a port that is none.
+        :raises ValueError: it is neither ``http`` nor ``https``, has no host, has a user name, or an invalid port.
         """
         found = _PARTS.fullmatch(text)
         authority = _AUTHORITY.fullmatch(found[2]) if found else None

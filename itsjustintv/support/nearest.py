@@ -1,5 +1,5 @@
 """
-Names that an unknown one may stand for.
+Known names that an unknown one is probably a misspelling of.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ __all__ = ["EMPTY", "did_you_mean", "nearest"]
 #: How an empty name is quoted, which a variable of a shell that is not set leaves.
 EMPTY = '""'
 
-# Fewer letters are a part of too much.
+# Names of so few letters are part of too many others.
 _SHORT = 3
 
-# What is so much less like it than the best was not meant.
+# Names that are so much less similar than the best one are left out.
 _LESS = 0.1
 
-# All there is to choose from, if that is no more.
+# All known names are listed if there are no more than these.
 _FEW = 5
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """
-    Find what is like a name, whatever the case: with few other letters, a part of it, or what it is a part of.
+    Find similar names in any case: with a few other letters, a part of the name, or a name that it is a part of.
 
-    :return: the best first; perhaps none.
+    :return: the most similar first.
     """
     lowered = {each.lower(): each for each in known}
     wanted = name.lower()
@@ -46,8 +46,8 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
-    The end of a message about a name that is not known: ``; did you mean tanuki?``, or what there is, if that is
-    little; empty when nothing can be said.
+    The end of a message about an unknown name: ``; did you mean tanuki?``, or the known names if there are few; empty
+    otherwise.
     """
     names = list(dict.fromkeys(known))
     if near := nearest(name, names):

@@ -1,7 +1,7 @@
 r"""
-Secrets that others quote back, taken out of what they said, in the notations that error pages and logs of others use.
+Masks secrets that other servers quote in their error pages, in any notation that such pages use.
 
-Looked through are, in any order and up to four deep: percent-encoding (RFC 3986, in either case of its digits, and
+Decoded are, in any order and up to four deep: percent-encoding (RFC 3986, in either case of its digits, and
 ``%uXXXX``), references of HTML, escapes of JSON, JavaScript and C (``\/``, ``\u0026``, ``\x26``, ``\046``), ``+`` for a
 blank, base64 in both of its alphabets (RFC 4648) at any alignment and broken into lines, and hexadecimal digits. Case
 does not matter.
@@ -19,18 +19,18 @@ from attrs import define, field
 
 __all__ = ["SHORTEST", "QuotedSecrets"]
 
-#: As many characters in a row of a secret are hidden, wherever it was cut.
+#: A part of a secret is hidden if it has so many characters.
 SHORTEST = 6
 
 _MASK = b"[redacted]"
 
-# Below this many characters something is looked for between other characters than letters and digits only.
+# Shorter words are hidden only between characters that are not letters or digits.
 _LONG = 8
 
 _DEEPEST = 4
 _DEEPEST_ENCODED = 2
 
-# So many bytes are looked through for one text; who answers in a way that takes more is not quoted at all.
+# Bytes that are searched for one text; a text that takes more is masked as a whole.
 _MOST = 512 * 1024
 
 _ESCAPE = re.compile(
@@ -50,16 +50,16 @@ _Span = tuple[int, int]
 
 class _TooMuch(Exception):
     """
-    There is more to look through than is worth it.
+    A text takes more work than it is worth.
     """
 
 
 @define
 class _View:
     """
-    A text as it reads once some of its escapes are resolved.
+    A text with some of its escapes decoded.
 
-    :ivar begins: of each byte the place in the text before, where what it stands for begins; ``ends``, where that ends.
+    :ivar begins: for each byte, the position in the original text where its escape begins; ``ends``, where that ends.
     """
 
     text: bytes
@@ -68,14 +68,11 @@ class _View:
 
     @classmethod
     def of(cls, text: bytes) -> _View:
-        """
-        The text as it is.
-        """
         return cls(text, array("L", range(len(text))), array("L", range(1, len(text) + 1)))
 
     def replaced(self, pattern: re.Pattern[bytes], means: Iterable[bytes]) -> _View:
         """
-        The text with something else where a pattern matches, each in turn.
+        The text with each match of a pattern replaced.
         """
         parts: list[bytes] = []
         begins, ends = array("L"), array("L")
@@ -91,7 +88,7 @@ class _View:
 
     def span(self, begin: int, end: int) -> _Span:
         """
-        Where a part of this view, which is not empty, stands in the text.
+        The position in the original text of a part of this view that is not empty.
         """
         return self.begins[begin], self.ends[end - 1]
 
@@ -99,10 +96,10 @@ class _View:
 @define(eq=False)
 class QuotedSecrets:
     """
-    Takes some secrets out of texts of others.
+    Masks secrets in foreign texts.
 
-    :ivar secrets: of these any :data:`SHORTEST` characters in a row are hidden.
-    :ivar wholes: these are hidden as a whole, wherever they stand.
+    :ivar secrets: any :data:`SHORTEST` consecutive characters of these are masked.
+    :ivar wholes: these are masked only as a whole, anywhere.
     :ivar words: likewise, but short ones only where they are a word.
     """
 
@@ -135,9 +132,9 @@ class QuotedSecrets:
 
     def hide(self, text: bytes) -> bytes:
         """
-        Put a mask in the place of each.
+        Mask all secrets in a text.
 
-        :param text: in UTF-8, or whatever it is. The time it takes grows with its length; some KiB are meant.
+        :param text: in any encoding, a few KiB: the time grows with the length.
         """
         self._left = _MOST
         try:
@@ -191,7 +188,7 @@ class QuotedSecrets:
 
 def _views(text: bytes) -> Iterator[_View]:
     """
-    The text, and as it reads with its escapes resolved, once, twice, and so on.
+    The text, and the text with its escapes decoded once, twice, and so on.
     """
     view = _View.of(text)
     for _ in range(_DEEPEST):
@@ -210,7 +207,7 @@ def _without_blanks(view: _View) -> _View:
 
 def _meaning(escape: bytes) -> bytes:
     """
-    What an escape stands for, in UTF-8; a byte that is given by its number is that byte.
+    Decode an escape, to UTF-8 or to the byte that it names by number.
     """
     if escape[:1] == b"&":
         return unescape(escape.decode()).encode("utf-8", "replace")
@@ -230,7 +227,7 @@ def _character(digits: str) -> bytes:
 
 def _forms(secret: str) -> set[bytes]:
     """
-    A secret as it may stand in a view: as it is, and with escapes of its own resolved.
+    The forms of a secret in a view: as it is, and with its own escapes decoded.
     """
     return {_folded(view.text) for view in _views(secret.encode("utf-8", "backslashreplace"))} - {b""}
 

@@ -1,5 +1,5 @@
 """
-Files at paths that an operator names: opened without waiting, regular files only, read up to a size.
+Reads files that an operator names: only regular ones, without waiting, up to a size.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ _KINDS = (
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/(?P<number>\d{1,9})|stdin)|/proc/self/fd/(?P<process_number>\d{1,9})")
 _MIB = 1024 * 1024
 
-# Read at once. So much memory is taken whatever the file's size, and each thread that reads keeps some of it.
+# Bytes per read. So much memory is taken whatever the file's size, and each thread that reads keeps some of it.
 _PART = 16 * 1024
 
-# What was read of the process's own descriptors, by path: there is nothing more to read the second time.
+# What was read from the process's own descriptors, by path: they can be read only once.
 _streams: dict[str, bytes] = {}
 
 
 class Unsuitable(OSError):
     """
-    A path names something that cannot be used as a file: not a regular file, or too large. ``strerror`` is a clause
-    that follows "cannot be read:".
+    A path names no regular file, or one that is too large. ``strerror`` is a clause that follows "cannot be read:".
     """
 
     def __init__(self, number: int, reason: str, path: Path) -> None:
@@ -47,8 +46,8 @@ def require_regular(path: Path) -> None:
     """
     Check that a path, which may be a symbolic link, names a regular file or nothing. Blocks.
 
-    :raises Unsuitable: it names something else: what replaces a file would replace a device too.
-    :raises OSError: the system does not say what it names.
+    :raises Unsuitable: it names something else, such as a device, which must not be replaced by a file.
+    :raises OSError: that cannot be found out.
     """
     try:
         _check(path.stat().st_mode, path)
@@ -58,12 +57,12 @@ def require_regular(path: Path) -> None:
 
 def read(path: Path, limit: int) -> bytes:
     """
-    Read a regular file, which a symbolic link may lead to. Anything else is not even opened, since opening alone may
-    wait for another process or make a device do something. Blocks, for as long as the file system does.
+    Read a regular file; the path may be a symbolic link. Anything else is not even opened, since opening alone may wait
+    for another process or make a device do something. Blocks as long as the file system does.
 
     :param limit: in bytes.
     :raises Unsuitable: it is not a regular file, or it is larger than that.
-    :raises OSError: it is not there, or cannot be read.
+    :raises OSError: it does not exist, or cannot be read.
     :raises ValueError: the path holds a NUL character.
     """
     _check(path.stat().st_mode, path)
@@ -84,16 +83,16 @@ def read(path: Path, limit: int) -> bytes:
 
 def is_descriptor(path: Path) -> bool:
     """
-    Whether a path names an open descriptor of this process, as ``/dev/stdin`` and ``<(...)`` in a shell do. What is
-    behind it can be read once only.
+    Whether a path names an open descriptor of this process, as ``/dev/stdin`` and a shell's ``<(...)`` do. It can be
+    read only once.
     """
     return _DESCRIPTOR.fullmatch(str(path)) is not None
 
 
 def read_once(path: Path, limit: int) -> bytes:
     """
-    Read a regular file, or at the first call all that comes from a descriptor of this process; later calls answer with
-    the same bytes. Waits until the other end of a pipe is closed: not to be called in a daemon that runs.
+    Read a regular file, or at the first call everything from a descriptor of this process; later calls return the same
+    bytes. Waits until the other end of a pipe is closed, so it must not be called in a running daemon.
 
     :raises OSError: as :func:`read` does.
     """
@@ -106,9 +105,9 @@ def read_once(path: Path, limit: int) -> bytes:
 
 def read_again(path: Path, limit: int) -> bytes:
     """
-    Read a regular file, or repeat what :func:`read_once` got from a descriptor. Never waits for a descriptor.
+    Read a regular file, or return what :func:`read_once` got from a descriptor. Never waits for a descriptor.
 
-    :raises Unsuitable: also when nothing was read from that descriptor before.
+    :raises Unsuitable: also when that descriptor was never read.
     :raises OSError: as :func:`read` does.
     """
     if not is_descriptor(path):

@@ -1,8 +1,8 @@
 """
-The head of an answer, read before Twisted's client is given it.
+Reads the head of a response before Twisted's client gets it.
 
-What that client cannot read it throws away together with the status, and says so with the name of an exception. Here
-the status line is the receiver's word, whatever comes after it, and what was wrong has a name of its own.
+When Twisted's client cannot parse a head, the status is lost with it, and the error is the name of an exception. Here
+the status of a broken response is known, and its fault has a name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attrs import define, field
 
 __all__ = ["LIMIT", "LINE_LIMIT", "BrokenAnswer", "Fault", "Head"]
 
-#: Bytes that may come in answer to one request before its head is complete, interim answers included.
+#: Bytes that may be received before the head of a response is complete, interim responses included.
 LIMIT = 256 * 1024
 
 #: Bytes of one line; what Twisted takes.
@@ -36,7 +36,7 @@ _ALERT = b"\x15\x03"
 
 class Fault(Enum):
     """
-    What is wrong with an answer.
+    What is wrong with a response.
     """
 
     NOT_HTTP = auto()
@@ -58,9 +58,9 @@ _OF_INTERIM = {Fault.INCOMPLETE: Fault.INTERIM_ONLY, Fault.LARGE: Fault.ENDLESS_
 
 class BrokenAnswer(Exception):
     """
-    An answer whose head never came to a good end.
+    The head of a response is broken or incomplete.
 
-    :ivar status: of its status line, or of the last interim answer; ``None`` when there was none.
+    :ivar status: of its status line, or of the last interim response; ``None`` when there was none.
     """
 
     def __init__(self, fault: Fault, status: int | None = None) -> None:
@@ -71,7 +71,7 @@ class BrokenAnswer(Exception):
     @property
     def final(self) -> bool:
         """
-        Whether the status is that of a final answer (RFC 9110, section 15.2).
+        Whether the status is that of a final response (RFC 9110, section 15.2).
         """
         return self.status is not None and not 100 <= self.status < 200
 
@@ -79,7 +79,7 @@ class BrokenAnswer(Exception):
 @define(eq=False)
 class Head:
     """
-    Collects the head of one answer, with as much of its body as came with it.
+    Collects the head of one response, with as much of its body as came with it.
     """
 
     _buffer: bytearray = field(factory=bytearray, init=False)
@@ -91,10 +91,10 @@ class Head:
 
     def feed(self, data: bytes) -> bytes | None:
         """
-        Take what came.
+        Read the next bytes.
 
-        :return: the whole head of a final answer and what came after it, for whoever reads it; ``None`` before that.
-        :raises BrokenAnswer: it is none.
+        :return: the complete head of a final response and what came after it; ``None`` before that.
+        :raises BrokenAnswer: it is not a head that can be read.
         """
         self._buffer += data
         self._received += len(data)
@@ -120,13 +120,13 @@ class Head:
     @property
     def empty(self) -> bool:
         """
-        Whether not a byte has come.
+        Whether nothing was received.
         """
         return not self._received
 
     def cut(self) -> BrokenAnswer | None:
         """
-        What it means that no more comes; ``None`` when no line has come either.
+        The error when nothing more comes; ``None`` when not even a line was received.
         """
         if self._status is None and self._interim is None:
             return None
@@ -142,7 +142,7 @@ class Head:
 
     def _begins(self) -> None:
         """
-        Tell other protocols by their first bytes; none of them need ever send a line.
+        Recognize other protocols by their first bytes: they may never send a line.
         """
         start = bytes(self._buffer[:_FRAME])
         if b"HTTP/".startswith(start[:5]):
@@ -165,7 +165,7 @@ class Head:
             raise BrokenAnswer(Fault.SWITCHED, self._status)
 
     def _read_field(self, line: bytes) -> None:
-        # A field over several lines is read by nobody, unless it says where the body ends (RFC 9112, section 5.2).
+        # The further lines of a field are not read, unless the field says where the body ends (RFC 9112, section 5.2).
         if line[:1] in b" \t" and self._fields and self._fields[-1][0] not in _FRAMING:
             return
         name, colon, value = line.partition(b":")
@@ -175,9 +175,9 @@ class Head:
 
     def _ends(self) -> bool:
         """
-        Take note of the end of a head.
+        Handle the end of a head.
 
-        :return: whether it is the final one.
+        :return: whether it is that of a final response.
         """
         if self._is_final():
             if not self._framed():
@@ -195,7 +195,7 @@ class Head:
 
     def _framed(self) -> bool:
         """
-        Whether the end of the body is said in one way only (RFC 9112, section 6.3).
+        Whether the length of the body is unambiguous (RFC 9112, section 6.3).
         """
         if codings := [value.lower() for name, value in self._fields if name == _FRAMING[0]]:
             return codings == [b"chunked"]
