@@ -187,7 +187,7 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
         return Finding(Severity.ERROR, f"{text}: {ADVICE}; {limit}")
     if abs(off) > _CLOCK_TOLERANCE:
         return Finding(Severity.WARNING, f"{text}: {ADVICE}")
-    return Finding(Severity.OK, "the clock agrees with twitch's")
+    return Finding(Severity.OK, "the clock agrees with Twitch's")
 
 
 def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None) -> Iterator[Finding]:

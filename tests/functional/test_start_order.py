@@ -257,7 +257,7 @@ class RenamedTests(OrderCase):
         await go_live(stage, "tanuki_the_second")
         self.assertEqual((await stage.receiver.delivery("/tanuki")).payload["streamer_login"], "tanuki_the_second")
         await go_live(stage, "tanuki")
-        await daemon.said("nobody asked for tanuki")
+        await daemon.said("tanuki is not configured")
         self.assertEqual((await stage.settled(stage.reactor)).wanted, 1)
         warnings = [line for line in daemon.output.splitlines() if "changed its login to tanuki_the_second" in line]
         self.assertEqual(len(warnings), 1, daemon.output)

@@ -244,7 +244,7 @@ class AppTokenTests(SynchronousTestCase):
         with capturedLogs() as logs:
             self.assertEqual(self.get(), "token-1")
         warnings = [event["log_format"].split(":")[0] for event in logs if event["log_level"] is LogLevel.warn]
-        self.assertEqual(warnings, ["the token file {path} cannot be used", "cannot write the token file {path}"])
+        self.assertEqual(warnings, ["invalid token file {path}", "cannot write the token file {path}"])
         self.assertEqual(list(self.path.parent.glob(".*")), [])
 
     def test_a_rejected_token_is_dropped_once(self) -> None:
