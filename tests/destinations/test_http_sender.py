@@ -31,11 +31,13 @@ from twisted.web.server import Request
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from itsjustintv import __version__
+from itsjustintv import __version__, destinations
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.destinations.webhook import embed_picture
-from itsjustintv.model import Attempt, Delivery, Destination, State
+from itsjustintv.interfaces import IDestination
+from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result, State
+from itsjustintv.support.http_client import Response as WholeResponse
 
 NOW = 1_700_000_000.25
 SECRET = "whsec_" + b64encode(b"k" * 32).decode()
@@ -625,3 +627,48 @@ class BodyTests(SenderTestCase):
         producer.stopProducing()
         self.assertEqual(consumer.value(), WHAT.body)
         self.assertEqual(producer.length, len(WHAT.body))
+
+
+@implementer(IDestination)
+@define
+class Chat:
+    """
+    A kind of destination that is nothing like a webhook.
+    """
+
+    destination: Destination
+
+    def render(self, notice: Notice) -> bytes:
+        return b""
+
+    def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
+        url = f"{self.destination.url}/messages"
+        return OutgoingRequest(method="PATCH", url=url, headers=[("X-Now", str(now))], body=delivery.body.upper())
+
+    def interpret(self, response: WholeResponse, now: float) -> Result:
+        if response.body == b"no such channel":
+            return Result("gone", "the channel is gone.", final=True)
+        return Result("busy", "it is busy.", retry_after=3.0)
+
+
+class KindTests(SenderTestCase):
+    """
+    The sender knows no kind of destination.
+    """
+
+    def test_another_kind(self) -> None:
+        """
+        A row in the table is enough for a destination with another method, address, body and meaning of its answers.
+        """
+        self.patch(destinations, "KINDS", {"chat": Chat})
+        where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
+        self.receiver.status, self.receiver.answer = 200, b"slow down"
+        attempt = self.send(destination=where)
+        request = self.receiver.requests[-1]
+        self.assertEqual((request.method, request.uri), (b"PATCH", b"/c/messages"))
+        self.assertEqual((self.header("x-now"), self.header("content-type")), (str(NOW), None))
+        self.assertEqual(self.receiver.bodies[-1], WHAT.body.upper())
+        self.assertEqual((attempt.ok, attempt.reason, attempt.retry_after, attempt.final), (False, "busy", 3.0, False))
+        self.receiver.answer = b"no such channel"
+        attempt = self.send(destination=where)
+        self.assertEqual((attempt.reason, attempt.detail, attempt.final), ("gone", "the channel is gone.", True))
