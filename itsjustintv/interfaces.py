@@ -1,7 +1,7 @@
 """
-The points of the daemon that are meant to be replaced.
+The seams of the daemon: what may be replaced, and the functions by which an event is handed from part to part.
 
-A docstring here is the contract; an implementation may stay silent.
+A docstring here is the contract; an implementation needs none.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
     "Submit",
 ]
 
-# The hand-offs of an event: each part is given the next one as a function.
+# The hand-offs of an event: each part is given the next one as a function. This is their order.
 
 #: Stores an event; fails with :class:`~itsjustintv.errors.JournalUnavailable` when it could not be stored.
 Accept = Callable[[Event], Deferred[Acceptance]]
@@ -228,10 +228,10 @@ class IEnricher(Interface):
 
 class IOutcomeSink(Interface):
     """
-    Somebody who wants to know what became of deliveries.
+    Is notified of what became of deliveries.
     """
 
     def record(outcome: Outcome) -> None:
         """
-        Take note. Returns at once and never raises.
+        Note an outcome. Returns at once and never raises.
         """

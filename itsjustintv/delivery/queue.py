@@ -244,7 +244,7 @@ class DeliveryQueue(Service):
             due = lane.take(now)
             self._begin(lane, due, submitted if submitted is not None and submitted.id == due.id else None)
         if lane.paused_until <= now and (limit := lane.room):
-            self._reading(self._read_lane(lane, lane.begin_reading(), limit))
+            self._track(self._read_lane(lane, lane.begin_reading(), limit))
         if lane.head(now) is None:
             self._wake(lane, lane.next_at())
             return
@@ -324,7 +324,7 @@ class DeliveryQueue(Service):
             lane.forget()
         self._serve_lanes(*self._lanes.values())
 
-    def _reading(self, reading: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+    def _track(self, reading: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
         begun = Deferred.fromCoroutine(reading)
         self._readings.add(begun)
         begun.addBoth(lambda _: self._readings.discard(begun))

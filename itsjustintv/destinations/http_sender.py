@@ -32,7 +32,7 @@ __all__ = ["BeginSpan", "HttpSender"]
 #: Begins a span within a trace, both as a ``traceparent`` (W3C Trace Context); empty for none.
 BeginSpan = Callable[[str], str]
 
-# As much of an answer is read, in bytes, and as much of it is kept.
+# Bytes of an answer that are read, and that are stored.
 _READ = 64 * 1024
 _KEPT = 2 * 1024
 

@@ -20,14 +20,14 @@ from tests.journal.values import attempt
 TANUKI = Streamer(key="tanuki", user_id="42", login="tanuki_live", destinations=("streamers.tanuki",))
 
 
-class RehearsalTests(SynchronousTestCase):
+class SampleTests(SynchronousTestCase):
     """
     A test of a destination.
     """
 
     def setUp(self) -> None:
         self.sent: list[tuple[Delivery, Destination, Deferred[Attempt]]] = []
-        self.rehearsal = SampleSender(
+        self.sample = SampleSender(
             self.send, lambda notice, _: build_payload(notice), self.resolve, lambda: [TANUKI], lambda: "abc", Clock()
         )
 
@@ -48,7 +48,7 @@ class RehearsalTests(SynchronousTestCase):
         """
         Begin a test.
         """
-        return Deferred.fromCoroutine(self.rehearsal.send(name))
+        return Deferred.fromCoroutine(self.sample.send(name))
 
     def test_a_notification_that_says_what_it_is(self) -> None:
         """

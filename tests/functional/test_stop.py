@@ -21,10 +21,10 @@ IMPATIENT = """
 import sys
 from functools import partial
 from twisted.scripts.twistd import run
-from itsjustintv.assembly import deliveries
-from itsjustintv.delivery.queue import Limits
+from itsjustintv.app import delivery
+from itsjustintv.delivery.queue import QueueLimits
 
-deliveries.DeliveryQueue = partial(deliveries.DeliveryQueue, limits=Limits(stop=0.5))
+delivery.DeliveryQueue = partial(delivery.DeliveryQueue, limits=QueueLimits(stop=0.5))
 del sys.argv[0]
 run()
 """
