@@ -149,7 +149,7 @@ class Event:
 
     def with_trace(self, trace: str) -> Event:
         """
-        The same event in a trace. Written out, since it is made for every message and ``evolve`` takes four times as long.
+        The same event in a trace. Written out: it is made for every message, and ``evolve`` takes four times as long.
         """
         return Event(
             id=self.id,
