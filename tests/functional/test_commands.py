@@ -108,7 +108,7 @@ class DeliveriesTests(CommandCase):
             shown = self.assert_done(await stage.command("deliveries", "show", short))
             self.assertIn(f"delivery     {delivery}", shown)
             self.assertIn("state        dead", shown)
-            self.assertEqual(shown.count(r"answered: the plough is broken\x1b[2J"), 2)
+            self.assertEqual(shown.count(r"response: the plough is broken\x1b[2J"), 2)
             self.assertIn('"streamer_login": "tanuki"', shown)
 
             stage.receiver.script.plan("/tanuki")
@@ -139,7 +139,7 @@ class DeliveriesTests(CommandCase):
             await stage.until(lambda: stage.accounting().pending == 3)
             second = stage.journal.list()[1].id
             told = self.assert_done(await stage.command("deliveries", "cancel", second))
-            self.assertEqual(told, f"{second} is cancelled\n")
+            self.assertEqual(told, f"cancelled {second}\n")
             gate.callback(None)
             account = await stage.settled(stage.reactor)
             self.assertEqual((account.delivered, account.cancelled, account.imbalance), (2, 1, 0))
@@ -201,7 +201,7 @@ class DeliveriesTests(CommandCase):
             self.assertEqual((await stage.settled(stage.reactor)).delivered, 1)
             self.assertEqual(len(stage.receiver.received), 1)
             told = self.assert_done(await stage.command("deliveries", "resend", delivery.id))
-            self.assertEqual(told, f"{delivery.id} is sent again as {delivery.event_id}-2\n")
+            self.assertEqual(told, f"resending {delivery.id} as {delivery.event_id}-2\n")
             again = await stage.receiver.delivery("/tanuki", 2)
             self.assertEqual(again.payload["id"], stage.receiver.at("/tanuki")[0].payload["id"])
             account = await stage.settled(stage.reactor)
