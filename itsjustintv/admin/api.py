@@ -20,7 +20,7 @@ from twisted.web.server import Request
 
 from itsjustintv import __version__
 from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter, summary
-from itsjustintv.admin.responses import PROBLEM, give, give_problem, later
+from itsjustintv.admin.responses import PROBLEM, give, give_not_allowed, give_problem, later
 from itsjustintv.admin.sources import REFUSALS, Sources, status_of
 from itsjustintv.admin.views import ProblemView
 from itsjustintv.support.foreign_text import visible_json
@@ -106,13 +106,11 @@ class ApiResource(Resource):
         for operation, given in found:
             if operation.method == wanted:
                 return later(request, self._answer(request, operation, given))
-        request.setHeader(b"Allow", ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
-        return give_problem(request, http.NOT_ALLOWED, "use a method that the header Allow lists")
+        return give_not_allowed(request, ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
 
     def _describe(self, request: Request) -> int:
         if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "use a method that the header Allow lists")
+            return give_not_allowed(request, b"GET, HEAD")
         return give(request, self._document, b"application/json")
 
     async def _answer(self, request: Request, operation: Operation, given: Mapping[str, str]) -> None:

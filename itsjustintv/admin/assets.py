@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.html import Markup, el
-from itsjustintv.admin.responses import give, give_problem, later
+from itsjustintv.admin.responses import give, give_not_allowed, give_problem, later
 from itsjustintv.admin.sources import Sources
 
 __all__ = ["ASSETS", "HEAD", "Asset", "AvatarResource"]
@@ -39,8 +39,7 @@ class Asset(Resource):
 
     def render(self, request: Request) -> int:
         if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "use GET to read a file")
+            return give_not_allowed(request, b"GET, HEAD")
         request.setHeader(b"Cache-Control", _YEAR)
         return give(request, self._data, self._type)
 
@@ -81,8 +80,7 @@ class AvatarResource(Resource):
         if found is None:
             return give_problem(request, http.NOT_FOUND, "no such picture")
         if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return give_problem(request, http.NOT_ALLOWED, "use GET to read a picture")
+            return give_not_allowed(request, b"GET, HEAD")
         return later(request, self._answer(request, found[1].decode("ascii")))
 
     async def _answer(self, request: Request, user_id: str) -> None:

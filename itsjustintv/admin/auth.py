@@ -21,7 +21,7 @@ from twisted.web.server import Request
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.hosts import Authority, authority, origin
 from itsjustintv.admin.html import el, page
-from itsjustintv.admin.responses import TOO_MANY_REQUESTS, give, give_problem, redirect
+from itsjustintv.admin.responses import TOO_MANY_REQUESTS, give, give_not_allowed, redirect
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import duration
 from itsjustintv.support.log_throttle import LogThrottle
@@ -261,8 +261,7 @@ class LoginResource(Resource):
             known = self._access.open or self._access.has_session(request)
             return redirect(request, b"/") if known else self._show(request, "")
         if request.method != b"POST":
-            request.setHeader(b"Allow", b"GET, HEAD, POST")
-            return give_problem(request, http.NOT_ALLOWED, "use GET to show the form and POST to send it")
+            return give_not_allowed(request, b"GET, HEAD, POST")
         try:
             known = self._access.check_token(request, form(request).get("token", "").strip().encode("utf-8"))
         except TooManyGuesses as error:
@@ -319,8 +318,7 @@ class LogoutResource(Resource):
 
     def render(self, request: Request) -> int:
         if request.method != b"POST":
-            request.setHeader(b"Allow", b"POST")
-            return give_problem(request, http.NOT_ALLOWED, "use POST to log out")
+            return give_not_allowed(request, b"POST")
         request.addCookie(COOKIE, b"", path=b"/", max_age=b"0", httpOnly=True, sameSite="strict")
         return redirect(request, b"/login")
 

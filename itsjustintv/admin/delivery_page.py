@@ -60,7 +60,8 @@ class DeliveryResource(Resource):
             else:
                 event = to_event_view(found, self._sources.signing)
                 [story] = found.deliveries
-                content = _content(event, event.deliveries[0], Forms(self._access.form_proof()), requeued=story.revived)
+                begun = "Sent again" if story.resent else "Requeued" if story.revived else "Accepted"
+                content = _content(event, event.deliveries[0], Forms(self._access.form_proof()), begun=begun)
         body = [
             el("a", "Skip to the content", href="#main", class_="skip"),
             el("header", el("p", el("a", "itsjustintv", href="/"), class_="home")),
@@ -74,12 +75,15 @@ def _sorry(words: str) -> Markup:
     return el("section", el("h1", "Delivery"), el("p", foreign(words)))
 
 
-def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bool) -> Sequence[Markup | None]:
+def _content(event: EventView, each: DeliveryView, forms: Forms, *, begun: str) -> Sequence[Markup | None]:
+    """
+    :param begun: what the time ``accepted_at`` of the delivery is.
+    """
     facts = (
         ("State", [badge(tone_of(each.state), each.state.value), " ", foreign(each.reason)]),
         ("Destination", foreign(each.destination)),
         ("Event", [channel(event.login, event.name), f" {event.deed} ", when(event.received_at)]),
-        ("Requeued" if requeued else "Accepted", when(each.accepted_at)),
+        (begun, when(each.accepted_at)),
         ("Prepared", when(each.prepared_at, "not yet")),
         ("Finished", when(each.finished_at, "not yet")),
         ("Next attempt", when(each.next_attempt_at, "none")),
@@ -105,9 +109,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bo
             "section",
             el("h2", "Payload"),
             el("p", "The body of every request above, without the bytes of the picture.", class_="quiet"),
-            _preformatted(
-                visible_json(orjson.dumps(each.payload, option=orjson.OPT_INDENT_2).decode()).split("\n"), "Payload"
-            )
+            _preformatted(_json_lines(each.payload), "Payload")
             if each.payload is not None
             else el("p", "No payload: it was not built yet, or is not JSON.", class_="quiet"),
             id="payload",
@@ -116,7 +118,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms, *, requeued: bo
     )
 
 
-def _written(payload: object) -> Sequence[str]:
+def _json_lines(payload: object) -> Sequence[str]:
     return visible_json(orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()).split("\n")
 
 

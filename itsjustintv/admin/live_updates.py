@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from itsjustintv.admin.responses import give_problem
+from itsjustintv.admin.responses import give_not_allowed, give_problem
 from itsjustintv.admin.sources import Asked
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.periodic_service import PeriodicService
@@ -178,8 +178,7 @@ class EventsResource(Resource):
         Open a stream. ``Last-Event-ID`` or ``since`` is the version that the client has.
         """
         if request.method != b"GET":
-            request.setHeader(b"Allow", b"GET")
-            return give_problem(request, http.NOT_ALLOWED, "use GET to read the stream")
+            return give_not_allowed(request, b"GET")
         client = self._client(request)
         if self._pulse.is_full(client):
             request.setHeader(b"Retry-After", b"10")

@@ -32,7 +32,7 @@ from itsjustintv.admin.page_sections import (
     waiting,
     when,
 )
-from itsjustintv.admin.responses import HTML, give, give_problem, later, read
+from itsjustintv.admin.responses import HTML, give, give_not_allowed, give_problem, later, read
 from itsjustintv.admin.sources import REFUSALS, Asked, NotFound, Sources, status_of
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 from itsjustintv.errors import JournalUnavailable
@@ -203,8 +203,7 @@ class ActionResource(Resource):
     def render(self, request: Request) -> int:
         what = request.path.rpartition(b"/")[2].decode("latin-1")
         if request.method != b"POST":
-            request.setHeader(b"Allow", b"POST")
-            return give_problem(request, http.NOT_ALLOWED, "use POST for actions")
+            return give_not_allowed(request, b"POST")
         fields = form(request)
         if not self._access.is_form_proof(fields.get("proof", "")):
             return give_problem(

@@ -23,6 +23,7 @@ __all__ = [
     "TOO_MANY_REQUESTS",
     "give",
     "give_json",
+    "give_not_allowed",
     "give_problem",
     "give_too_early",
     "harden",
@@ -105,6 +106,16 @@ def give_problem(request: Request, status: int, detail: str) -> int:
     )
 
 
+def give_not_allowed(request: Request, allowed: bytes) -> int:
+    """
+    Send 405.
+
+    :param allowed: the methods of this path, as in ``Allow``.
+    """
+    request.setHeader(b"Allow", allowed)
+    return give_problem(request, http.NOT_ALLOWED, f"this path allows only {allowed.decode('ascii')}")
+
+
 def give_too_early(request: Request, wait: int) -> int:
     """
     Send 429: tokens of this client are not checked now.
@@ -159,6 +170,5 @@ def read(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], 
     :return: what ``render`` has to return.
     """
     if request.method not in (b"GET", b"HEAD"):
-        request.setHeader(b"Allow", b"GET, HEAD")
-        return give_problem(request, http.NOT_ALLOWED, "use GET to read the page")
+        return give_not_allowed(request, b"GET, HEAD")
     return later(request, answer(request))

@@ -359,6 +359,8 @@ class JournalContract:
         again = await self.journal.resend("e1-1")
         self.assertEqual((again.id, again.state, again.body, again.attempts), ("e1-2", State.PENDING, b"payload", 0))
         await self.assert_refused(OperationRefused, self.journal.resend("e1-1"), "as e1-2")
+        found = [await self.journal.find_delivery(each) for each in ("e1-1", "e1-2")]
+        self.assertEqual([each.deliveries[0].resent for each in found], [False, True])
         account = await self.journal.accounting()
         self.assertEqual((account.wanted, account.imbalance), (2, 0))
         for ask in (self.journal.retry, self.journal.resend, self.journal.cancel):

@@ -118,7 +118,12 @@ def delivery(connection: Connection, delivery_id: str, *, whole: bool = False) -
     row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     if row is None:
         return None
-    history = _history(connection, row, _ALL if whole else _MOST_ATTEMPTS)
+    [earlier] = connection.execute(
+        "SELECT count(*) FROM deliveries WHERE event_id = ? AND destination = ?"
+        " AND rowid < (SELECT rowid FROM deliveries WHERE id = ?)",
+        (row["event_id"], row["destination"], delivery_id),
+    ).fetchone()
+    history = evolve(_history(connection, row, _ALL if whole else _MOST_ATTEMPTS), resent=earlier > 0)
     [about] = connection.execute("SELECT * FROM events WHERE id = ?", (row["event_id"],))
     return _event_history(about, (history,))
 
