@@ -326,7 +326,7 @@ class NameTests(TestCase):
         http = HTTPClient(make_agent(resolving, TWITCH))
         await exchange(http, resolving, "GET", url, what="twitch", timeout=5.0, limit=100, params=[("c", "d")])
         agent = make_agent(resolving, AUTHORITY)
-        await AcmeTransport(HTTPClient(agent), resolving).ask("GET", url)
+        await AcmeTransport(HTTPClient(agent), resolving).request("GET", url)
         await readBody(await make_agent(resolving, DELIVERIES).request(b"POST", url.encode()))
         lines = [head.split(b"\r\n")[0] for head in heard]
         self.assertEqual(lines, [b"GET /?a=b&c=d HTTP/1.1", b"GET /?a=b HTTP/1.1", b"POST /?a=b HTTP/1.1"])
