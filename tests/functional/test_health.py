@@ -69,7 +69,7 @@ class HealthTests(StageCase):
             self.assertEqual(await self.says(stage, "--ready"), (1, expected))
             # Not even a file that cannot be used keeps the command from finding the daemon.
             path.write_text(path.read_text().replace("user_id", "usr_id"))
-            await daemon.said("Nothing was changed")
+            await daemon.said("nothing was changed")
             self.assertEqual(await self.ready(stage), ["logins", "subscriptions", "configuration"])
             self.assertEqual(await self.says(stage, "--live"), (0, ["alive"]))
             status, lines = await self.says(stage)

@@ -115,7 +115,7 @@ class FollowTests(StageCase):
         stage.add_streamer("kitsune", 'tag_fliter = ["English"]')
         stage.settings = '[retry]\nconcurrency = "many"\n'
         stage.configure()
-        await daemon.said("Nothing was changed")
+        await daemon.said("nothing was changed")
         await daemon.said("retry.concurrency: must be a whole number")
         await daemon.said("streamers.kitsune.tag_fliter: unknown key; did you mean tag_filter?")
 

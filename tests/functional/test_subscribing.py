@@ -254,7 +254,7 @@ class FollowTests(SubscribingCase):
         stage.streamers.clear()
         stage.add_streamer("mujina", 'tag_fliter = ["English"]')
         stage.configure()
-        await daemon.said("Nothing was changed")
+        await daemon.said("nothing was changed")
         await go_live(stage, "tanuki")
         await stage.receiver.delivery("/tanuki")
         stage.streamers = usable

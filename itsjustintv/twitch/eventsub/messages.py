@@ -89,7 +89,15 @@ class Other:
 Message = Challenge | Notification | Revocation | Other
 
 
-def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float, event_id: str) -> Message:
+def open_message(
+    headers: Headers,
+    body: bytes,
+    secrets: Sequence[bytes],
+    now: float,
+    event_id: str,
+    *,
+    received_at: float | None = None,
+) -> Message:
     """
     Authenticate and read a message.
 
@@ -101,6 +109,7 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
         anyone can sign with an empty secret.
     :param now: seconds since the epoch.
     :param event_id: the id of the event, if the message has one.
+    :param received_at: when the event was received, if that is measured by another clock than ``now``.
     :raises Forged: no secret matches the signature, or one of the headers it needs is missing or repeated.
     :raises Stale: sent more than :data:`WINDOW` seconds before or after ``now``.
     :raises Unreadable: authentic, but not what EventSub documents.
@@ -138,7 +147,11 @@ def open_message(headers: Headers, body: bytes, secrets: Sequence[bytes], now: f
         return Other(name)
     occurrence = event_type.parse(JSONFields.required(content.value("event"), "the event"))
     # Latin-1 keeps every byte of a header that promises no alphabet.
-    return Notification(event_type.event(occurrence, event_id, message_id.decode("latin-1"), now))
+    return Notification(
+        event_type.event(
+            occurrence, event_id, message_id.decode("latin-1"), now if received_at is None else received_at
+        )
+    )
 
 
 def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -131,11 +131,16 @@ class TwitchResource:
         return response.write(request)
 
     def _open(self, request: IRequest, request_id: str) -> _Response | Deferred[_Response]:
-        now = self._wall()
-        message = open_message(request.requestHeaders, request.content.read(), self._secrets(), now, request_id)
+        message = open_message(
+            request.requestHeaders,
+            request.content.read(),
+            self._secrets(),
+            self._wall(),
+            request_id,
+            received_at=self._clock.seconds(),
+        )
         if isinstance(message, Notification):
-            event = evolve(message.event, received_at=self._clock.seconds())
-            return _uncancelled(Deferred.fromCoroutine(self._accept_event(event)))
+            return _uncancelled(Deferred.fromCoroutine(self._accept_event(message.event)))
         if isinstance(message, Challenge):
             self._count("challenge")
             self.log.info(
