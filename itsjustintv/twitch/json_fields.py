@@ -55,9 +55,6 @@ class JSONFields:
         return JSONFields.of(self._content.get(name))
 
     def text(self, name: str) -> str:
-        """
-        Read a text.
-        """
         value = self._content.get(name)
         return value if isinstance(value, str) else ""
 

@@ -201,9 +201,6 @@ def _moment(timestamp: bytes) -> float:
 
 
 def _parse(body: bytes) -> Any:
-    """
-    Read JSON.
-    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

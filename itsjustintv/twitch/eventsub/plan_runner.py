@@ -75,7 +75,7 @@ class _Step:
 @define(eq=False)
 class PlanRunner:
     """
-    Deletes and creates subscriptions.
+    Deletes and creates subscriptions, each topic's in order and many topics at a time.
     """
 
     _api: SubscriptionsAPI

@@ -36,10 +36,6 @@ _RETRY_AFTER = b"5"
 
 @frozen
 class _Response:
-    """
-    A whole response.
-    """
-
     status: int
     body: bytes
     content_type: bytes = b"application/json"
