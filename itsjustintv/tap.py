@@ -52,10 +52,10 @@ __all__ = ["Options", "config_path", "log_observer", "makeService"]
 
 _log = Logger()
 
-#: Threads of the reactor, which look up names. A name server that does not answer holds one for half a minute.
+#: Threads of the reactor for name resolution. A name server that does not answer blocks one for half a minute.
 _NAME_THREADS = 64
 
-#: New objects after which the garbage collector looks at them.
+#: New objects after which the garbage collector runs.
 _OBJECTS = 20_000
 
 
@@ -72,7 +72,7 @@ def config_path(given: str | None) -> Path:
 
 class Options(usage.Options):
     """
-    The only option is the configuration; everything else is in it, or in the environment.
+    The only option is the configuration file; all else is in that or in the environment.
     """
 
     synopsis = "[--config FILE]"
@@ -90,18 +90,18 @@ class Options(usage.Options):
         Load and check the configuration.
 
         :raises SystemExit: listing every problem. A ``UsageError`` would print twistd's whole usage before it, and one
-            raised later, from :func:`makeService`, would be a traceback.
+            raised later, in :func:`makeService`, would be a traceback.
         """
         self.path = path = config_path(self["config"])
-        # twistd goes there later.
+        # twistd changes to this directory later.
         here = Path(_rundir(sys.argv[1:]) if self.parent is None else self.parent.get("rundir") or ".").absolute()
         try:
             self.loaded = load(path, os.environ, here=here)
         except ConfigError as error:
             problems = "\n".join(f"  {visible(line)}" for line in error.lines())
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
-        # Whatever is said from here on waits for the log, which begins later.
-        _note(self.loaded.config)
+        # What is logged from here on is buffered until the log opens.
+        _apply_to_log(self.loaded.config)
         sys.excepthook = _uncaught
         if self.parent is not None:
             self.log = log_through(log_observer, self.parent, _later)
@@ -109,24 +109,23 @@ class Options(usage.Options):
 
 def _rundir(arguments: Sequence[str]) -> str:
     """
-    Find twistd's option in its arguments: what it loads with ``-y`` is not handed its options.
+    Find twistd's ``--rundir`` in its arguments: a file loaded with ``-y`` does not get its options.
     """
     from twisted.scripts._twistd_unix import ServerOptions  # noqa: PLC0415 - seldom needed
 
     twistd = ServerOptions()
     try:
         given, _ = getopt(arguments, twistd.shortOpt, twistd.longOpt)
-    except GetoptError:  # another program's
+    except GetoptError:  # arguments of another program
         return "."
     return next((value for name, value in reversed(given) if name in ("-d", "--rundir")), ".")
 
 
 def log_observer(out: IO[bytes] | None = None) -> ILogObserver:
     """
-    Make the log, as ``[logging]`` says at the moment: in colour on a terminal, unless ``NO_COLOR`` is set
-    (no-color.org).
+    Make the log as ``[logging]`` is configured now: in colour on a terminal, unless ``NO_COLOR`` is set (no-color.org).
 
-    :param out: where to write; otherwise standard output as it is now.
+    :param out: where to write; otherwise the current standard output.
     """
     out = sys.stdout.buffer if out is None else out
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -136,7 +135,7 @@ def log_observer(out: IO[bytes] | None = None) -> ILogObserver:
 
 def _uncaught(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
     """
-    Tell of what ends the process before there is a log, or beside it, without secrets.
+    Print the exception that ends the process to standard error, without secrets.
     """
     text = REDACTOR.redact("".join(format_exception(kind, error, where)))
     print(*map(visible, text.splitlines()), sep="\n", file=sys.__stderr__)
@@ -160,13 +159,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     from itsjustintv.app.daemon import Daemon  # noqa: PLC0415 - imports Klein
 
     steady = SteadyClock(time.time, uptime, boot_id())
-    # Whoever asks the reactor for a timer wants to wait so long, whatever becomes of the time of the machine.
+    # Timers must not depend on the machine's clock, which can be set.
     reactor.seconds = steady.seconds
     try:
         daemon = Daemon.of(_make_context(options, reactor, steady), os.environ)
     except CertificateUnusable as error:
         raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
-    daemon.follow_configuration(_note)
+    daemon.follow_configuration(_apply_to_log)
     systemd = SystemdNotifier(
         find_systemd(os.environ),
         watchdog_interval(os.environ, os.getpid()),
@@ -184,9 +183,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
 def _tune_garbage_collector() -> None:
     """
-    Have the garbage collector pass over what there is after the start. Nearly all of it stays until the end, and to
-    walk through it again and again is a fifteenth of a busy daemon's time. What comes later hardly ever needs the
-    collector, which therefore looks at it less often.
+    Exclude all objects that exist after the start from garbage collection. Nearly all of them stay until the end, and
+    scanning them takes a fifteenth of a busy daemon's time. Later objects hardly ever form cycles, so they are scanned
+    less often.
     """
     gc.collect()
     gc.freeze()
@@ -231,9 +230,9 @@ def _make_context(options: Options, reactor: Any, steady: SteadyClock) -> Contex
     )
 
 
-def _note(config: Config) -> None:
+def _apply_to_log(config: Config) -> None:
     """
-    Take account of a configuration before anybody can log anything of it.
+    Apply a configuration to the log, and hide its secrets there, before any part can log them.
     """
     WANTED.follow(config.logging)
     REDACTOR.learn(secrets(config, os.environ))

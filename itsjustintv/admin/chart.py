@@ -33,9 +33,9 @@ def chart(points: Sequence[PointView]) -> Markup:
     undelivered = sum(each.undelivered for each in points)
     hours = round(sum(each.seconds for each in points) / 3600) or 1
     last = next((each for each in reversed(points) if each.median is not None), None)
-    speed = "nothing was delivered"
+    speed = "none"
     if last is not None and last.median is not None and last.slow is not None:
-        speed = f"{duration(last.median)} lately, the slowest {duration(last.slow)}"
+        speed = f"median {duration(last.median)}, 95% within {duration(last.slow)} lately"
     ended = f", {undelivered:,} ended undelivered" if undelivered else ""
     slowest = max((max(each.slow or 0.0, each.median or 0.0) for each in points), default=0.0)
     return el(
@@ -58,7 +58,7 @@ def chart(points: Sequence[PointView]) -> Markup:
                 kind="bad",
                 value=lambda each: each.failed,
             ),
-            _latencies(f"From acceptance to delivery: {speed}", points, hours, slowest),
+            _latencies(f"Acceptance to delivery: {speed}", points, hours, slowest),
             class_="charts",
         ),
         _table(points),
@@ -119,13 +119,13 @@ def _latencies(caption: str, points: Sequence[PointView], hours: int, slowest: f
 
     return _figure(
         caption,
-        legend="wide: the median; narrow: the slowest twentieth",
-        label=f"How long deliveries took in {_lately(hours)}, at most {duration(slowest)}",
+        legend="wide: median; narrow: 95th percentile",
+        label=f"Time from acceptance to delivery in {_lately(hours)}: at most {duration(slowest)}",
         scale=[_power(each) for each in (high, (low + high) // 2, low)],
         points=points,
         kind="accent",
         reaches=lambda each: [(0.0, share(each.median), 1.0), (share(each.median), share(each.slow), 0.3)],
-        words=lambda each: f"{duration(each.median or 0.0)}, the slowest {duration(each.slow or 0.0)}",
+        words=lambda each: f"median {duration(each.median or 0.0)}, 95% within {duration(each.slow or 0.0)}",
         hours=hours,
     )
 
@@ -222,13 +222,13 @@ def _table(points: Sequence[PointView]) -> Markup | None:
     ]
     if not rows:
         return None
-    heads = ("From, UTC", "Delivered", "Failed attempts", "Undelivered", "Median", "Slowest twentieth")
+    heads = ("From, UTC", "Delivered", "Failed attempts", "Undelivered", "Median", "95th percentile")
     return el(
         "details",
         el("summary", "As a table"),
         el(
             "table",
-            el("caption", "In steps of five minutes; those in which nothing happened are left out"),
+            el("caption", "In steps of five minutes; empty ones are left out"),
             el("thead", el("tr", [el("th", each, scope="col") for each in heads])),
             el("tbody", rows),
         ),

@@ -126,11 +126,11 @@ class Daemon:
             "systemd": systemd,
         }
 
-    def follow_configuration(self, noted: Callable[[Config], None]) -> None:
+    def follow_configuration(self, first: Callable[[Config], None]) -> None:
         """
         Hand every new configuration to each part.
 
-        :param noted: called first.
+        :param first: called with it before any part.
         """
         service = self.context.config_service
         service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
@@ -139,7 +139,7 @@ class Daemon:
         service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
 
         def follow(old: Config, new: Config) -> None:
-            noted(new)
+            first(new)
             self._reconfigure(old, new)
 
         service.add_listener(follow)
@@ -208,10 +208,10 @@ class Daemon:
     @property
     def _removal_graces(self) -> Mapping[str, RemovalGrace]:
         return {
-            "removed_destinations": self.delivery.destinations,
-            "removed_streamers": self.delivery.streamers,
-            "removed_channels": self.subscriptions.channels,
-            "removed_logins": self.subscriptions.logins,
+            "removed_destinations": self.delivery.removed_destinations,
+            "removed_streamers": self.delivery.removed_streamers,
+            "removed_channels": self.subscriptions.removed_channels,
+            "removed_logins": self.subscriptions.removed_logins,
         }
 
     def _when_served(self, config: Config | None = None) -> Deferred[None]:

@@ -30,12 +30,12 @@ class DeliveryParts:
     """
     The parts between an accepted event and the outcome of each of its deliveries.
 
-    :ivar destinations: when deliveries to destinations that were removed from the configuration end; likewise
-        ``streamers``.
+    :ivar removed_destinations: when deliveries to destinations that were removed from the configuration end.
+    :ivar removed_streamers: when deliveries of streamers that were removed end.
     """
 
-    destinations: RemovalGrace
-    streamers: RemovalGrace
+    removed_destinations: RemovalGrace
+    removed_streamers: RemovalGrace
     output: OutputFile
     render: Render
     sender: HttpSender
@@ -61,14 +61,14 @@ class DeliveryParts:
             context.tracer.begin_span,
             context.wall.seconds,
         )
-        destinations = RemovalGrace(
+        removed_destinations = RemovalGrace(
             DESTINATIONS,
             journal,
             reactor,
             lambda name: routing.destination(name) is None,
             lambda: config().reload.grace,
         )
-        streamers = RemovalGrace(
+        removed_streamers = RemovalGrace(
             STREAMERS, journal, reactor, lambda key: not routing.is_configured(key, ""), lambda: config().reload.grace
         )
 
@@ -80,7 +80,7 @@ class DeliveryParts:
         def orphaned(delivery: Delivery) -> float | None:
             if routing.is_configured(delivery.streamer, delivery.broadcaster_id):
                 return None
-            return streamers.ends(delivery.streamer)
+            return removed_streamers.ends(delivery.streamer)
 
         def adopt() -> Deferred[None]:
             owners = journal.owners(lambda name: routing.destination(name) is not None)
@@ -94,8 +94,8 @@ class DeliveryParts:
             sinks,
             reactor,
             context.random,
-            grace_end=destinations.ends,
-            forget=destinations.forget,
+            grace_end=removed_destinations.ends,
+            forget=removed_destinations.forget,
             orphaned=orphaned,
             adopt=adopt,
         )
@@ -112,12 +112,12 @@ class DeliveryParts:
             lambda: OnError(config().filter.on_error),
             lambda: config().retry.max_age,
             context.event_spans.stored,
-            streamers.ends,
+            removed_streamers.ends,
             wall=context.wall.seconds,
         )
         return cls(
-            destinations,
-            streamers,
+            removed_destinations,
+            removed_streamers,
             output,
             render,
             sender,

@@ -64,7 +64,7 @@ class TelemetryParts:
         cls,
         context: Context,
         twitch: TwitchParts,
-        deliveries: DeliveryParts,
+        delivery: DeliveryParts,
         subscriptions: SubscriptionParts,
         *,
         web: WebParts,
@@ -86,7 +86,7 @@ class TelemetryParts:
         )
         metrics.expect(context.routing.destinations())
         _observe_journal(context, collection)
-        _observe_deliveries(context, deliveries)
+        _observe_deliveries(context, delivery)
         _observe_twitch(context, twitch, subscriptions)
         _observe_daemon(context, web, service)
         return cls(service, MetricsResource(collection.text))
@@ -116,11 +116,11 @@ def _observe_journal(context: Context, collection: Collection) -> None:
                 yield (state.value,), getattr(collection.census.accounting, state.value)
 
     def pending() -> _Values:
-        waiting = {} if collection.census is None else collection.census.pending
+        by_destination = {} if collection.census is None else collection.census.pending
         shown = _shown(context)
-        yield from (((name,), waiting.get(name, 0)) for name in shown)
+        yield from (((name,), by_destination.get(name, 0)) for name in shown)
         # Destinations that were removed, and those beyond the limit that have deliveries pending.
-        yield from (((name,), count) for name, count in waiting.items() if name not in shown)
+        yield from (((name,), count) for name, count in by_destination.items() if name not in shown)
 
     def oldest() -> float | None:
         census = collection.census
@@ -149,8 +149,8 @@ def _shown(context: Context) -> Mapping[str, None]:
     return dict.fromkeys(islice(context.routing.destinations(), catalogue.DESTINATIONS))
 
 
-def _observe_deliveries(context: Context, deliveries: DeliveryParts) -> None:
-    registry, queue = context.metrics.registry, deliveries.queue
+def _observe_deliveries(context: Context, delivery: DeliveryParts) -> None:
+    registry, queue = context.metrics.registry, delivery.queue
 
     def states() -> _Values:
         known = context.routing.destinations()
@@ -192,7 +192,7 @@ def _wall(context: Context, at: float | None) -> float | None:
 
 
 def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) -> None:
-    registry, status, traffic = context.metrics.registry, context.config_service.status, web.connections
+    registry, status, connections = context.metrics.registry, context.config_service.status, web.connections
     started_at = context.reactor.seconds()
 
     def expiries() -> _Values:
@@ -206,9 +206,9 @@ def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) 
             yield (each.name, "failed"), each.failed
 
     def refused() -> _Values:
-        yield ("too_many_connections",), traffic.rejected
-        yield ("slow",), traffic.timed_out
-        for number, count in list(traffic.refused.items()):
+        yield ("too_many_connections",), connections.rejected
+        yield ("slow",), connections.timed_out
+        for number, count in list(connections.refused.items()):
             yield (str(number),), count
 
     def problems() -> Iterator[tuple[Labels, float]]:
@@ -218,7 +218,7 @@ def _observe_daemon(context: Context, web: WebParts, service: TelemetryService) 
     registry.observe(catalogue.CERTIFICATE_EXPIRY, expiries)
     registry.observe(catalogue.CERTIFICATE_ORDERS, orders)
     registry.observe(catalogue.HTTP_REFUSED, refused)
-    registry.observe_one(catalogue.HTTP_CONNECTIONS, lambda: len(traffic.open))
+    registry.observe_one(catalogue.HTTP_CONNECTIONS, lambda: len(connections.open))
     registry.observe(catalogue.RELOADS, lambda: ((("applied",), status().applied), (("failed",), status().failed)))
     registry.observe_one(catalogue.RELOAD_SUCCESSFUL, lambda: float(not status().problems))
     registry.observe_one(catalogue.RELOAD_SUCCESS, lambda: _wall(context, status().succeeded_at))

@@ -109,13 +109,13 @@ class SubscriptionParts:
     """
     The subscriptions, and what they need to know.
 
-    :ivar channels: the grace periods of removed channels, whose subscriptions are kept meanwhile.
-    :ivar logins: those of removed logins, whose user ids are kept meanwhile.
+    :ivar removed_channels: the grace periods of removed channels, whose subscriptions are kept meanwhile.
+    :ivar removed_logins: those of removed logins, whose user ids are kept meanwhile.
     """
 
     unknown_users: UnknownLogins
-    channels: RemovalGrace
-    logins: RemovalGrace
+    removed_channels: RemovalGrace
+    removed_logins: RemovalGrace
     catch_up: CatchUpService
     user_ids: UserIds
     reconciler: SubscriptionReconciler
@@ -135,14 +135,14 @@ class SubscriptionParts:
             lambda: CatchUpSettings.of(config()),
             wall=twitch.time.now,
         )
-        channels = RemovalGrace(
+        removed_channels = RemovalGrace(
             CHANNELS,
             journal,
             reactor,
             lambda user_id: user_id not in routing.keys_by_user_id(),
             lambda: config().reload.grace,
         )
-        logins = RemovalGrace(
+        removed_logins = RemovalGrace(
             LOGINS,
             journal,
             reactor,
@@ -152,10 +152,12 @@ class SubscriptionParts:
 
         def on_ids(ids: Mapping[str, str]) -> None:
             routing.set_user_ids(ids)
-            channels.refresh()
+            removed_channels.refresh()
             reconciler.reconcile("the id of a streamer has changed")
 
-        user_ids = UserIds(twitch.lookups, journal, reactor, routing.logins, on_ids, routing.user_ids, ends=logins.ends)
+        user_ids = UserIds(
+            twitch.lookups, journal, reactor, routing.logins, on_ids, routing.user_ids, ends=removed_logins.ends
+        )
         unknown_users = UnknownLogins(user_ids, routing.streamers)
         reconciler = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
@@ -166,15 +168,15 @@ class SubscriptionParts:
             context.random,
             catch_up.ask,
             user_ids.all_known,
-            channels.ends,
+            removed_channels.ends,
             unknown_users.logins,
             lambda: twitch.time.problem() is not None,
             wall=twitch.time.now,
         )
         return cls(
             unknown_users=unknown_users,
-            channels=channels,
-            logins=logins,
+            removed_channels=removed_channels,
+            removed_logins=removed_logins,
             catch_up=catch_up,
             user_ids=user_ids,
             reconciler=reconciler,
