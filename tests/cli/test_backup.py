@@ -56,7 +56,7 @@ class BackupTests(SynchronousTestCase):
         self.assertIn(f"Copied {self.path} to {self.file} and verified the copy.", made.stdout)
         again = self.run_command("backup", relative)
         self.assertEqual(again.exit_code, 1)
-        self.assertIn("is already there, and is left as it is", again.stderr)
+        self.assertIn("exists already and was not changed", again.stderr)
         tried = self.run_command("restore", relative, "--dry-run")
         self.assertEqual(tried.exit_code, 0, tried.output)
         self.assertIn(f"{self.file} can be restored to {self.path}.", tried.stdout)

@@ -38,7 +38,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> int:
     :raises sqlite3.Error: the source cannot be read.
     """
     if not replace and os.path.lexists(target):
-        raise JournalUnavailable(f"{target} is already there, and is left as it is: name another file")
+        raise JournalUnavailable(f"{target} exists already and was not changed: name another file")
     with copied(source, target) as (temporary, version):
         with _writing(target):
             if replace:
@@ -61,7 +61,7 @@ def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
     :raises sqlite3.Error: the source cannot be read.
     """
     if not source.exists():
-        raise JournalUnavailable(f"there is no journal at {source}: is storage.path right, did itsjustintv run?")
+        raise JournalUnavailable(f"there is no journal at {source}: check storage.path, or start itsjustintv once")
     with closing(read_only(source)) as reading:
         version = check(reading, source)
         if not version:
@@ -113,7 +113,7 @@ def _place(temporary: Path, target: Path) -> None:
         # Fails if something has appeared there.
         os.link(temporary, target)
     except FileExistsError:
-        raise JournalUnavailable(f"{target} is already there, and is left as it is: name another file") from None
+        raise JournalUnavailable(f"{target} exists already and was not changed: name another file") from None
     except OSError:
         # Some file systems know no links.
         temporary.replace(target)

@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from itsjustintv.errors import AmbiguousId, JournalUnavailable
 from itsjustintv.journal.interfaces import Committed
+from itsjustintv.journal.operation_thread import Batch, BatchOperation, Operation
 from itsjustintv.journal.sqlite.database import concerns_storage, explain
 from itsjustintv.journal.sqlite.file_presence import Absent, FilePresence
-from itsjustintv.journal.sqlite.threads import Batch, BatchOperation, Operation
 
 __all__ = ["Connect", "Reader", "TimedBatch", "Writer"]
 
@@ -52,7 +52,7 @@ class Writer:
         transaction fails, all of them fail with :class:`JournalUnavailable` and nothing is stored.
 
         :param operations: each may be performed again after a rollback. Neighbours of one class of
-            :class:`~itsjustintv.journal.sqlite.threads.BatchOperation` share their statements.
+            :class:`~itsjustintv.journal.operation_thread.BatchOperation` share their statements.
         """
         try:
             results = self._commit(operations)

@@ -1,5 +1,5 @@
 """
-The file: how it is opened, who may open it, and what its errors mean to an operator.
+The database file: opening, locking and upgrading it, and its errors in an operator's words.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 #: Seconds to wait for another process that is writing.
 BUSY_TIMEOUT = 5.0
 
-#: Primary result codes (sqlite.org, "Result and Error Codes") that say: this statement is wrong, the storage is not.
+#: Primary result codes (sqlite.org, "Result and Error Codes") of errors of a statement, not of the storage.
 _STATEMENT = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CONSTRAINT,
@@ -52,15 +52,14 @@ _MEANING = {
     sqlite3.SQLITE_READONLY: "{path} cannot be written: make the file and its directory writable for this user",
     sqlite3.SQLITE_BUSY: "another process has been writing to {path} for too long: end it",
     sqlite3.SQLITE_LOCKED: "another process has been writing to {path} for too long: end it",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged: restore it from a backup, or move it away to begin anew",
+    sqlite3.SQLITE_CORRUPT: "{path} is damaged: restore it from a backup, or move it away to start a new one",
     sqlite3.SQLITE_NOTADB: "{path} is not a journal of itsjustintv: set storage.path to another file",
     sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened: it must exist, and this user must own it and its directory",
     sqlite3.SQLITE_IOERR: "reading or writing {path} failed ({name}): check the disk",
 }
 
 
-#: Codes that SQLite has for a disk without room, too: for the index of its log, and for what only fails when it is
-#: synced or truncated.
+#: Codes that SQLite also has for a full disk: for the index of its log, and where a sync or truncation fails.
 _MAYBE_FULL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -71,7 +70,7 @@ def _primary(error: BaseException) -> int | None:
 
 def concerns_storage(error: BaseException) -> bool:
     """
-    Whether an error says something about the file, and not about the statement that met it.
+    Whether an error is one of the file, not of the statement.
     """
     code = _primary(error)
     return code is not None and code not in _STATEMENT
@@ -79,7 +78,7 @@ def concerns_storage(error: BaseException) -> bool:
 
 def explain(path: Path, error: BaseException) -> str:
     """
-    Say in one sentence what went wrong with the file and what to do about it.
+    Describe a failure of the file in one sentence, with what to do.
     """
     code = _primary(error)
     if code in _MAYBE_FULL or isinstance(error, OSError):
@@ -98,7 +97,7 @@ def explain(path: Path, error: BaseException) -> str:
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """
-    Turn what SQLite and the system raise into one sentence for an operator.
+    Turn errors of SQLite and the system into one sentence for an operator.
 
     :raises JournalUnavailable: instead.
     """
@@ -110,11 +109,11 @@ def explained(path: Path) -> Iterator[None]:
 
 def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIMEOUT) -> Connection:
     """
-    Open a database that exists. A commit through this connection is on stable storage when it returns.
+    Open a database that exists. A commit is on stable storage when it returns.
 
     :param busy_timeout: seconds to wait for another process that is writing.
-    :raises sqlite3.Error: when it cannot be opened.
-    :raises OSError: when it is not a regular file, or the system does not say what it is.
+    :raises sqlite3.Error: it cannot be opened.
+    :raises OSError: it is not a regular file, or cannot be examined.
     """
     require_regular(path)
     connection = sqlite3.connect(
@@ -122,20 +121,20 @@ def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIM
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,
-        # Each is used by one thread at a time; one of the daemon's is closed by another than opened it.
+        # Each is used by one thread at a time, but one of the daemon's is closed by another thread.
         check_same_thread=False,
     )
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        # A commit touches pages all over the file, since ids and keys are random: what does not fit into the cache is
-        # read again for each of them (16 MiB), and what is copied from the log seldom is copied less often (16 MiB).
+        # A commit touches pages all over the file: what does not fit into the cache (16 MiB) is read again for each,
+        # and a log that is copied seldom (16 MiB) copies a page less often.
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        # The index of the keys, see keys.py.
+        # The index of the keys, see dedup_keys.py.
         connection.execute("PRAGMA temp_store = MEMORY")
-        # The log of a burst is not kept on the disk for ever.
+        # The log of a burst does not stay that large for ever.
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
         connection.close()
@@ -145,9 +144,9 @@ def connect(path: Path, *, writable: bool = True, busy_timeout: float = BUSY_TIM
 
 def create(path: Path) -> Connection:
     """
-    Open the database, creating it and its directory when they are missing, and bring it to the newest version.
+    Open the database and upgrade it to the newest version; create it and its folder when they are missing.
 
-    :raises JournalUnavailable: when this cannot be done, naming path and cause.
+    :raises JournalUnavailable: it cannot be used, naming path and cause.
     """
     with explained(path):
         make_private(path.parent)
@@ -160,11 +159,12 @@ def create(path: Path) -> Connection:
         except FileExistsError:
             if not path.stat().st_size:
                 _log.warn(
-                    "{path} was empty, the journal begins anew: if it had been in use, restore a backup", path=str(path)
+                    "{path} is empty: a new journal was created there; if it was in use before, restore a backup",
+                    path=str(path),
                 )
         connection = connect(path)
         try:
-            _keep_old(connection, path)
+            _back_up_old(connection, path)
             migrate(connection, path)
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise JournalUnavailable(f"{path} is on a filesystem without shared memory: put it on a local disk")
@@ -176,8 +176,8 @@ def create(path: Path) -> Connection:
 
 def _require_no_orphan(path: Path) -> None:
     """
-    See that no log is beside a database that is not there, since SQLite would remove it and it may have all that was
-    accepted; nor beside one that it does not belong to, since SQLite would apply it.
+    Refuse a log without its database, which SQLite would remove although it may have everything that was accepted; and
+    a log next to another database, to which SQLite would apply it.
     """
     log = companion(path, "-wal")
     if not (log.exists() and log.stat().st_size):
@@ -196,13 +196,13 @@ def _require_no_orphan(path: Path) -> None:
         return
     raise JournalUnavailable(
         f"{path} is missing or empty, but {log} is not and may have all that was accepted: put the file back that"
-        f" belongs to it, restore a backup, or move {log} away to begin anew"
+        f" belongs to it, restore a backup, or move {log} away to start a new journal"
     )
 
 
-def _keep_old(connection: Connection, path: Path) -> None:
+def _back_up_old(connection: Connection, path: Path) -> None:
     """
-    Keep a copy of a journal that is about to be upgraded, and say so.
+    Copy a journal that is about to be upgraded, and log it.
     """
     version = check(connection, path)
     if not 0 < version < len(STEPS):
@@ -212,9 +212,9 @@ def _keep_old(connection: Connection, path: Path) -> None:
         copy(path, kept, replace=True)
     except (JournalUnavailable, sqlite3.Error, OSError) as error:
         reason = str(error) if isinstance(error, JournalUnavailable) else explain(path, error)
-        raise JournalUnavailable(f"{path} is not upgraded, because no copy of it can be kept: {reason}") from error
+        raise JournalUnavailable(f"{path} cannot be upgraded, since no copy of it can be made: {reason}") from error
     _log.info(
-        "the journal {path} is upgraded from version {old} to version {new}; {kept} is a copy of what it was",
+        "upgrading the journal {path} from version {old} to version {new}; {kept} is a copy of the old one",
         path=str(path),
         old=version,
         new=len(STEPS),
@@ -224,18 +224,18 @@ def _keep_old(connection: Connection, path: Path) -> None:
 
 def lock_file(path: Path) -> Path:
     """
-    Where the lock of a database is.
+    The path of a database's lock.
     """
     return companion(path, ".lock")
 
 
 def lock(path: Path) -> int:
     """
-    Become the only daemon on this database. The lock ends with the process, however that ends.
+    Lock a database for this daemon. The lock ends with the process, however that ends.
 
-    :return: the descriptor that holds the lock; closing it gives the lock up.
-    :raises JournalInUse: when another process holds it.
-    :raises JournalUnavailable: when the lock file cannot be used.
+    :return: the descriptor that holds the lock; closing it releases the lock.
+    :raises JournalInUse: another process holds it.
+    :raises JournalUnavailable: the lock file cannot be used.
     """
     with explained(path):
         make_private(path.parent)

@@ -1,5 +1,5 @@
 """
-The journal as the rest of the daemon sees it.
+The journal of the daemon as a service: threads, loops, and what the log says of them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from itsjustintv.journal.history import (
 )
 from itsjustintv.journal.interfaces import Committed, IJournal
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
+from itsjustintv.journal.operation_thread import Operation, OperationThread
 from itsjustintv.journal.sqlite import history_reads, ids, operations, reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import Reader, TimedBatch, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
-from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
 from itsjustintv.support.clocks import SteadyClock, shift_times
 from itsjustintv.support.counts import Counted
@@ -46,25 +46,27 @@ __all__ = ["SQLiteJournal"]
 
 _T = TypeVar("_T")
 
-# Seconds that a stop waits for a disk, twice at the most: attempts may have 20 s before, and systemd gives 30 s.
-_PATIENCE = 4.0
+# Seconds that a stop waits for the disk, at most twice: attempts may have 20 s before that, and systemd gives 30 s.
+_CLOSE_TIMEOUT = 4.0
 
 
 @implementer(IJournal)
 @define(eq=False)
 class SQLiteJournal(Service):
     """
-    Keeps the durable state in an SQLite database.
+    Stores the durable state in an SQLite database.
 
-    :ivar path: the file; ``.lock``, ``-wal`` and ``-shm`` are beside it.
-    :ivar legacy: the original program's state, taken over when the journal is new.
-    :ivar keep: seconds for which what has ended can still be looked at and replayed.
+    :ivar path: the file; ``.lock``, ``-wal`` and ``-shm`` are next to it.
+    :ivar legacy: the original program's state, imported when the journal is new.
+    :ivar keep: seconds for which what has ended can still be shown and requeued.
     :ivar purge_every: seconds between removals of what is older.
     :ivar probe_every: seconds between attempts to write while the last one failed.
-    :ivar look_every: seconds between looks whether the files are still at their paths.
+    :ivar look_every: seconds between checks whether the files are still at their paths.
+    :ivar at_once: rows that one removal takes at most.
+    :ivar limit: operations that may wait for each thread.
     :ivar connect: opens the database for a thread.
-    :ivar committed: told of every transaction, in the thread of the writer.
-    :ivar steady: what ``clock`` goes by, which may differ from the clock on the wall.
+    :ivar committed: called for every transaction, in the thread of the writer.
+    :ivar steady: what ``clock`` goes by, which may differ from the machine's clock.
     """
 
     _path: Path
@@ -94,10 +96,10 @@ class SQLiteJournal(Service):
 
     def startService(self) -> None:
         """
-        Open the database, creating or upgrading it as needed.
+        Open the database; create or upgrade it as needed.
 
-        :raises JournalInUse: when another process has it.
-        :raises JournalUnavailable: when it cannot be used, naming path and cause.
+        :raises JournalInUse: another process has it.
+        :raises JournalUnavailable: it cannot be used, naming path and cause.
         """
         self._lock = lock(self._path)
         try:
@@ -126,7 +128,7 @@ class SQLiteJournal(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Wait for everything that was asked so far, and close the database.
+        Wait for everything that was asked before, and close the database.
         """
         super().stopService()
         return Deferred.fromCoroutine(self._close())
@@ -198,7 +200,7 @@ class SQLiteJournal(Service):
         return self._read(reads.undelivered)
 
     def changed(self) -> Deferred[bool]:
-        return self._read(reads.signals).addCallback(self._heard)
+        return self._read(reads.signals).addCallback(self._compare_signals)
 
     def problem(self) -> str | None:
         if not self.running or self._writer is None:
@@ -286,8 +288,7 @@ class SQLiteJournal(Service):
 
     def _prepare(self) -> None:
         with explained(self._path):
-            # It stays open to the end: SQLite removes the log when the last connection is closed, and while this one is
-            # there only others can.
+            # It stays open until the end: SQLite removes the log when the last connection is closed.
             self._anchor = create(self._path)
             if self._steady is not None:
                 self._resume(self._anchor, self._steady)
@@ -302,8 +303,8 @@ class SQLiteJournal(Service):
             by = timeline.resume(connection, clock)
         if by:
             self.log.warn(
-                "the clock of this machine was set {direction} by {by} since the journal was opened last: every time in"
-                " the journal was moved with it, so that nothing waits or expires because of that",
+                "the clock of this machine was set {direction} by {by} since the journal was last opened; all its times"
+                " were shifted, so nothing waits or expires because of that",
                 direction="forward" if by > 0 else "back",
                 by=Seconds(round(abs(by), 1)),
             )
@@ -315,9 +316,10 @@ class SQLiteJournal(Service):
         if report is None or report == Imported():
             return
         for problem in report.problems:
-            self.log.warn("of the original program's files, {reason}", reason=problem)
+            self.log.warn("importing the original program's state: {reason}", reason=problem)
         self.log.info(
-            "took over from the original program: {keys}, {pending} to be made, {cancelled} without a destination",
+            "imported from the original program: {keys}, {pending} to send, {cancelled} cancelled without a"
+            " destination",
             keys=Counted(report.keys, "announced broadcast"),
             pending=Counted(report.pending, "delivery"),
             cancelled=report.cancelled,
@@ -334,13 +336,13 @@ class SQLiteJournal(Service):
             return fail(JournalUnavailable("the journal is closed"))
         return thread.submit(operation)
 
-    def _heard(self, signals: int) -> bool:
+    def _compare_signals(self, signals: int) -> bool:
         before, self._signals = self._signals, signals
         return signals != before
 
     def _report(self) -> None:
         """
-        Tell the log when writing stops working, and when it works again.
+        Log when writing begins to fail, and when it works again.
         """
         problem = None if self._writer is None else self._writer.problem
         if problem == self._reported:
@@ -349,20 +351,21 @@ class SQLiteJournal(Service):
             self.log.info("the journal can be written again")
         else:
             self.log.error(
-                "the journal cannot be written, notifications are refused until it can: {reason}", reason=problem
+                "cannot write the journal: {reason}; notifications are answered 503 until it can be written",
+                reason=problem,
             )
         self._reported = problem
 
     async def _probe(self) -> None:
         """
-        See whether writing works again, or a quiet journal would never heal.
+        Try to write while the last write failed: without events nothing else would find out that it works again.
         """
         if self._reported is not None:
             await self._write(writes.probe)
 
     async def _look(self) -> None:
         """
-        See whether a file was deleted or replaced, or a quiet journal would not notice.
+        Check whether a file was deleted or replaced: without events nothing else would find out.
         """
         if self._presence is None or self._reported is not None:
             return
@@ -375,7 +378,7 @@ class SQLiteJournal(Service):
 
     async def _purge(self) -> None:
         """
-        Remove what is too old, a little at a time, so that others are served in between.
+        Remove what is too old, a few rows at a time, so that other operations are performed in between.
         """
         more = True
         while more:
@@ -386,37 +389,37 @@ class SQLiteJournal(Service):
     async def _close(self) -> None:
         for loop in self._loops:
             loop.stopService()
-        # All refuse what is new from now on, and then each is waited for.
-        steps = [thread.stop() for thread in (self._reading, self._writing) if thread is not None]
+        # Both refuse new operations from now on; then each is waited for.
+        stopped = [thread.stop() for thread in (self._reading, self._writing) if thread is not None]
         try:
-            for ended in steps:
-                await ended.addTimeout(_PATIENCE, self._clock)
-            if self._abandon():
+            for each in stopped:
+                await each.addTimeout(_CLOSE_TIMEOUT, self._clock)
+            if self._keep_open():
                 return
-            await self._let_go().addTimeout(_PATIENCE, self._clock)
+            await self._close_anchor().addTimeout(_CLOSE_TIMEOUT, self._clock)
         except TimeoutError:
-            # Nothing is closed that a thread may still use; the end of the process lets go of it.
+            # A thread may still use what is open; it is closed when the process ends.
             self.log.warn(
-                "the journal was not closed within {seconds}: its disk does not answer; what was acknowledged is on it",
-                seconds=Seconds(_PATIENCE),
+                "the journal was not closed within {seconds}: its disk does not answer; acknowledged events are on it",
+                seconds=Seconds(_CLOSE_TIMEOUT),
             )
             return
         self._release()
 
-    def _abandon(self) -> bool:
+    def _keep_open(self) -> bool:
         """
-        Leave the last connection open to the end of the process, if the files are not its own any more: to close it
-        would change or remove those at their paths.
+        Leave the last connection open until the process ends, if other files are at its paths: closing it would change
+        or remove them.
         """
         if self._presence is None or self._anchor is None or self._presence.problem() is None:
             return False
-        # Not even the end of the interpreter closes what is still referred to.
+        # Even at its exit the interpreter closes nothing that has a reference.
         pythonapi.Py_IncRef(py_object(self._anchor))
         return True
 
-    def _let_go(self) -> Deferred[None]:
+    def _close_anchor(self) -> Deferred[None]:
         """
-        Close the last connection, which brings the log into the database and may take a while.
+        Close the last connection in a thread: that copies the log into the database, which may take a while.
         """
         done: Deferred[None] = Deferred()
         anchor, self._anchor = self._anchor, None

@@ -38,7 +38,7 @@ def check(connection: Connection, path: Path, steps: Sequence[str] = STEPS) -> i
     if version > len(steps):
         raise JournalUnavailable(
             f"{path} was written by a newer itsjustintv (version {version} of the journal, this one knows"
-            f" {len(steps)}): install that version again, or restore the file as it was before it"
+            f" {len(steps)}): install that version again, or restore an older file"
         )
     return version
 

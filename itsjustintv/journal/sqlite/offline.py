@@ -71,7 +71,7 @@ class SQLiteOfflineJournal:
                 return found
             if len(text) < SHORTEST_ID:
                 raise DeliveryNotFound(
-                    f"there is no delivery {text or EMPTY}; of an id at least {SHORTEST_ID} characters are needed"
+                    f"there is no delivery {text or EMPTY}; type at least {SHORTEST_ID} characters of its id"
                 )
             suggestion = did_you_mean(text, ids.find_similar(connection, "deliveries", text))
             raise DeliveryNotFound(f"there is no delivery {text}{suggestion}")
@@ -174,7 +174,7 @@ class SQLiteOfflineJournal:
         with explained(self._path):
             if not self._path.exists():
                 raise JournalUnavailable(
-                    f"there is no journal at {self._path}: is storage.path right, did itsjustintv run?"
+                    f"there is no journal at {self._path}: check storage.path, or start itsjustintv once"
                 )
             connection = connect(self._path, writable=writable)
             try:

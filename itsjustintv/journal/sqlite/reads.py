@@ -1,8 +1,7 @@
 """
-Everything that is asked of the journal, as plain functions of a connection.
+Every question of the daemon to the journal, as functions of a connection.
 
-None reads more rows than it answers with, however full the journal is. The states are literals where a partial
-index depends on them.
+None reads more rows than it returns, unless it says so. States are literals where a partial index depends on them.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def seen(connection: Connection, now: float) -> Sequence[tuple[str, float]]:
 
 def unprepared(connection: Connection, now: float, limit: int) -> Sequence[tuple[Event, Delivery]]:
     """
-    Accepted deliveries whose moment has come, those that wait longest first.
+    Accepted deliveries that are due, those that wait longest first.
     """
     rows = connection.execute(
         "SELECT * FROM deliveries WHERE state = 'accepted' AND next_attempt_at <= ?"
@@ -127,7 +126,7 @@ def unprepared(connection: Connection, now: float, limit: int) -> Sequence[tuple
 
 def destinations(connection: Connection) -> Sequence[str]:
     """
-    Every destination with at least one pending delivery; one step through the index for each.
+    Every destination with at least one pending delivery; one index lookup for each.
     """
     rows = connection.execute(
         "WITH RECURSIVE found (name) AS ("
@@ -142,9 +141,9 @@ def destinations(connection: Connection) -> Sequence[str]:
 
 def next_due(connection: Connection, counts: Callable[[str], bool] = lambda _: True) -> float | None:
     """
-    When the first delivery that has not ended was, or will be, due; one step through the indexes for each destination.
+    When the first delivery that has not ended was or will be due; one index lookup for each destination.
 
-    :param counts: whether the pending deliveries to a destination do.
+    :param counts: whether the pending deliveries of a destination do.
     """
     times = [
         connection.execute("SELECT min(next_attempt_at) AS at FROM deliveries WHERE state = 'accepted'").fetchone()[
@@ -210,9 +209,8 @@ def accounting(connection: Connection) -> Accounting:
 
 def census(connection: Connection) -> Census:
     """
-    Look at everything that has not ended. It walks through an index with as many entries as there are, and reads one
-    row for each destination: that of the first id, since ids sort by time. It is not the oldest if an operator has sent
-    it again.
+    Count everything that has not ended. Reads an index with as many entries, and one row for each destination: that of
+    the first id, since ids sort by time. It is not the oldest if an operator has requeued it.
     """
     pending = connection.execute(
         "SELECT waiting.destination, count, accepted_at FROM"
@@ -228,7 +226,7 @@ def census(connection: Connection) -> Census:
         accounting=accounting(connection),
         pending={row["destination"]: row["count"] for row in pending},
         oldest_at=min(oldest, default=None),
-        dead=_held(connection, State.DEAD),
+        dead=_count_state(connection, State.DEAD),
         undelivered=undelivered(connection),
         newest_at=connection.execute("SELECT max(received_at) AS newest FROM events").fetchone()["newest"],
     )
@@ -238,12 +236,12 @@ def undelivered(connection: Connection) -> int:
     """
     Count the dead and the expired deliveries in the journal.
     """
-    return sum(_held(connection, state) for state in UNDELIVERED)
+    return sum(_count_state(connection, state) for state in UNDELIVERED)
 
 
-def _held(connection: Connection, state: State) -> int:
-    held: int = connection.execute("SELECT held FROM states WHERE state = ?", (state.value,)).fetchone()["held"]
-    return held
+def _count_state(connection: Connection, state: State) -> int:
+    count: int = connection.execute("SELECT held FROM states WHERE state = ?", (state.value,)).fetchone()["held"]
+    return count
 
 
 def signals(connection: Connection) -> int:
@@ -256,7 +254,7 @@ def signals(connection: Connection) -> int:
 
 def recall(connection: Connection, kind: str, key: str) -> tuple[int, float] | None:
     """
-    A small number and when it was kept, or ``None``.
+    A small number and when it was stored, or ``None``.
     """
     row = connection.execute("SELECT value, at FROM known WHERE kind = ? AND key = ?", (kind, key)).fetchone()
     return None if row is None else (row["value"], row["at"])
@@ -264,7 +262,7 @@ def recall(connection: Connection, kind: str, key: str) -> tuple[int, float] | N
 
 def recall_all(connection: Connection, kind: str) -> Mapping[str, tuple[int, float]]:
     """
-    Every small number of a kind and when it was kept, by key.
+    Every small number of a kind and when it was stored, by key.
     """
     rows = connection.execute("SELECT key, value, at FROM known WHERE kind = ?", (kind,))
     return {row["key"]: (row["value"], row["at"]) for row in rows}
@@ -272,7 +270,7 @@ def recall_all(connection: Connection, kind: str) -> Mapping[str, tuple[int, flo
 
 def is_new(connection: Connection) -> bool:
     """
-    Whether nothing was ever kept here, and no other program's files were taken over.
+    Whether nothing was ever stored here, nor imported from the original program.
     """
     rows = connection.execute("SELECT sum(value) AS total FROM numbers WHERE name IN ('wanted', 'imported')")
     empty: bool = rows.fetchone()["total"] == 0
@@ -330,8 +328,8 @@ def streamers_ever(connection: Connection) -> Sequence[str]:
 
 def owners(connection: Connection, configured: Callable[[str], bool]) -> Mapping[str, Owner]:
     """
-    Whose the destinations are that are not configured and have deliveries that have not ended, by their names; without
-    those that are about several channels.
+    Whose the destinations are that are not configured and have deliveries that have not ended, by name; without those
+    whose deliveries are about several channels.
     """
     unprepared = connection.execute("SELECT DISTINCT destination FROM deliveries WHERE state = 'accepted'")
     names = {*destinations(connection), *(row["destination"] for row in unprepared)}
@@ -375,7 +373,7 @@ def ended(
     connection: Connection, states: Sequence[State], destination: str | None, streamer: str | None
 ) -> Sequence[str]:
     """
-    The ids of all deliveries in final states, those that ended first in front.
+    The ids of all deliveries in final states, those that ended first in front; reads all of them.
 
     :param destination: to this one only; likewise the next.
     """

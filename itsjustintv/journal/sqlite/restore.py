@@ -61,9 +61,7 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
             _belong(path.parent, lock_file(path))
         with _explained(source):
             if path.exists() and source.samefile(path):
-                raise JournalUnavailable(
-                    f"{source} is the journal itself: name a file that itsjustintv backup has written"
-                )
+                raise JournalUnavailable(f"{source} is the journal itself: name a file that itsjustintv backup wrote")
         with _explained(source), copied(source, path) as (temporary, _):
             with explained(path):
                 _belong(path.parent, temporary)
@@ -92,13 +90,13 @@ def _explained(source: Path) -> Iterator[None]:
     try:
         with explained(source):
             if not source.exists():
-                raise JournalUnavailable(f"there is no file {source}: name one that itsjustintv backup has written")
+                raise JournalUnavailable(f"there is no file {source}: name one that itsjustintv backup wrote")
             yield
     except JournalUnavailable as error:
         raise JournalUnavailable(
             str(error)
-            .replace("set storage.path to another file", "name one that itsjustintv backup has written")
-            .replace("restore it from a backup, or move it away to begin anew", "name an older backup")
+            .replace("set storage.path to another file", "name one that itsjustintv backup wrote")
+            .replace("restore it from a backup, or move it away to start a new one", "name an older backup")
         ) from error
 
 

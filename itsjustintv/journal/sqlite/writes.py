@@ -1,7 +1,5 @@
 """
-Everything that changes the journal, as plain functions of a connection that is inside a transaction.
-
-None of them commits: whoever calls them decides what belongs together.
+Every change of the journal, as functions of a connection that is inside a transaction. None of them commits.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from sqlite3 import Connection
 from attrs import evolve, frozen
 
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
+from itsjustintv.journal.operation_thread import BatchOperation, NotBatchable
 from itsjustintv.journal.sqlite import dedup_keys
 from itsjustintv.journal.sqlite.reads import get, is_new
-from itsjustintv.journal.sqlite.threads import BatchOperation, NotBatchable
 from itsjustintv.model import Attempt, Delivery, Event, State
 
 __all__ = [
@@ -79,7 +77,7 @@ class AcceptEvent(BatchOperation[bool]):
 
 def insert_events(connection: Connection, events: Iterable[Event]) -> None:
     """
-    Add events.
+    Insert events.
     """
     connection.executemany(
         "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
@@ -104,9 +102,9 @@ def insert_events(connection: Connection, events: Iterable[Event]) -> None:
 
 def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], finished_at: float | None = None) -> None:
     """
-    Add deliveries.
+    Insert deliveries.
 
-    :param finished_at: when they ended, for those that have.
+    :param finished_at: when they ended, if they have.
     """
     connection.executemany(
         "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
@@ -133,7 +131,7 @@ def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], fi
 
 def count_wanted(connection: Connection, number: int) -> None:
     """
-    Note that so many more deliveries are wanted; to be said by whoever adds them, which does not say it itself.
+    Count deliveries that are accepted. Separate from their insertion, since the two are compared.
     """
     connection.execute("UPDATE numbers SET value = value + ? WHERE name = 'wanted'", (number,))
 
@@ -169,7 +167,7 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
 
 def hold(connection: Connection, delivery_id: str, until: float, reason: str) -> None:
     """
-    Leave an accepted delivery as it is until a later moment.
+    Leave an accepted delivery as it is until a later time.
     """
     connection.execute(
         "UPDATE deliveries SET next_attempt_at = ?, reason = ? WHERE id = ? AND state = 'accepted'",
@@ -187,10 +185,10 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
     next_attempt_at: float | None = None,
 ) -> Delivery:
     """
-    Record what became of a delivery. What has ended stays as it ended, unless it was in fact delivered; the attempt is
-    counted and kept all the same.
+    Record an attempt, or the end of a delivery. One that has ended stays as it is, unless it was in fact delivered; the
+    attempt is counted and stored in any case.
 
-    :return: the delivery as it now stands.
+    :return: the delivery as it now is.
     :raises LookupError: when there is no such delivery.
     """
     delivery = get(connection, delivery_id)
@@ -198,7 +196,7 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
         raise LookupError(f"there is no delivery {delivery_id}")
     if attempt is not None:
         delivery = evolve(delivery, attempts=delivery.attempts + 1)
-        _keep_attempt(connection, delivery, attempt, now)
+        _insert_attempt(connection, delivery, attempt, now)
     if delivery.state.final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
         return delivery
     if next_attempt_at is None:
@@ -210,7 +208,7 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
     return evolve(delivery, state=state, reason=reason, next_attempt_at=next_attempt_at)
 
 
-def _keep_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
+def _insert_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
     sequence = connection.execute(
         "INSERT INTO attempts (delivery_id, number, at, ok, reason, detail, started_at, duration, status, response,"
         " retry_after, final) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -236,12 +234,11 @@ def _keep_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, 
 
 def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     """
-    Send an ended delivery on its way again, due at once. Attempts and age count from the beginning, or it would end
-    again for the reason for which it ended before.
+    Requeue a delivery that has ended, due at once. Attempts and age start again, or it would end for the same reason.
 
-    :return: the delivery as it now stands: pending, or accepted when it never had a payload.
+    :return: the delivery as it now is: pending, or accepted when it never had a payload.
     """
-    revived = evolve(
+    requeued = evolve(
         delivery,
         state=State.PENDING if delivery.body else State.ACCEPTED,
         reason="",
@@ -252,18 +249,17 @@ def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     connection.execute(
         "UPDATE deliveries SET state = ?, reason = '', attempts = 0, accepted_at = ?, next_attempt_at = ?,"
         " finished_at = NULL WHERE id = ?",
-        (revived.state.value, now, now, delivery.id),
+        (requeued.state.value, now, now, delivery.id),
     )
     _signal(connection)
-    return revived
+    return requeued
 
 
 def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     """
-    Want a delivered delivery once again, as a further one of the same event to the same destination: what was delivered
-    stays delivered, whatever becomes of this one. It is due at once; its attempts and its age count from now.
+    Insert a copy of a delivery, due at once. What was delivered stays delivered, whatever becomes of the copy.
 
-    :return: the new delivery; its payload is that of the first, without the picture's bytes, which are not kept.
+    :return: the new delivery: with the same payload, but without the bytes of the picture, which are no longer stored.
     """
     numbers = [
         int(number)
@@ -289,7 +285,7 @@ def cancel(connection: Connection, delivery: Delivery, reason: str, now: float) 
     """
     End a delivery that has not ended.
 
-    :return: the delivery as it now stands.
+    :return: the delivery as it now is.
     """
     connection.execute(
         "UPDATE deliveries SET state = 'cancelled', reason = ?, finished_at = ? WHERE id = ?",
@@ -329,27 +325,27 @@ def import_legacy(connection: Connection, legacy: LegacyFiles, now: float) -> Im
 
 def nothing(_: Connection) -> None:
     """
-    See whether a transaction can be made.
+    Do nothing, to find out whether a transaction succeeds.
     """
 
 
 def probe(connection: Connection) -> None:
     """
-    Write something small, to see whether writing works.
+    Write a small change, to find out whether that succeeds.
     """
     connection.execute("UPDATE numbers SET value = value + 1 WHERE name = 'probes'")
 
 
 def remember(connection: Connection, kind: str, key: str, value: int, now: float) -> None:
     """
-    Keep a small number.
+    Store a small number.
     """
     remember_all(connection, kind, {key: value}, now)
 
 
 def remember_all(connection: Connection, kind: str, values: Mapping[str, int], now: float) -> None:
     """
-    Keep small numbers, by key.
+    Store small numbers, by key.
     """
     connection.executemany(
         "INSERT INTO known (kind, key, value, at) VALUES (?, ?, ?, ?)"
@@ -360,17 +356,17 @@ def remember_all(connection: Connection, kind: str, values: Mapping[str, int], n
 
 def forget(connection: Connection, kind: str, keys: Sequence[str]) -> None:
     """
-    Keep small numbers no longer.
+    Remove small numbers.
     """
     connection.executemany("DELETE FROM known WHERE kind = ? AND key = ?", ((kind, key) for key in keys))
 
 
 def purge(connection: Connection, before: float, now: float, limit: int) -> bool:
     """
-    Remove deliveries that ended before a moment, with their attempts, events from before it that have no deliveries
+    Remove deliveries that ended before a time, with their attempts, events received before it that have no deliveries
     left, and keys that have expired; at most ``limit`` of each. What is removed stays counted.
 
-    :return: whether there may be more of the same.
+    :return: whether there may be more to remove.
     """
     deliveries = connection.execute(
         "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.journal.operation_thread import NotBatchable
 from itsjustintv.journal.sqlite import dedup_keys, reads
 from itsjustintv.journal.sqlite.connections import Writer
 from itsjustintv.journal.sqlite.database import connect, create
-from itsjustintv.journal.sqlite.threads import NotBatchable
 from itsjustintv.journal.sqlite.writes import AcceptEvent
 from tests.journal.values import deliveries, event
 

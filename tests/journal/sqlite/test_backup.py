@@ -99,11 +99,11 @@ class CopyTests(CopyTestCase):
         What is there already stays, a link that leads nowhere too.
         """
         self.target.write_text("precious")
-        self.refused("is already there, and is left as it is")
+        self.refused("exists already and was not changed")
         self.assertEqual(self.target.read_text(), "precious")
         self.target.unlink()
         self.target.symlink_to("nowhere")
-        self.refused("is already there, and is left as it is")
+        self.refused("exists already and was not changed")
 
     def test_a_folder_that_is_not_there(self) -> None:
         """
@@ -237,9 +237,9 @@ class RestoreTests(CopyTestCase):
         before = self.beside() | {"journal.db.lock"}
         for source, reason in (
             (self.folder / "none", "there is no file"),
-            (other, "is a database of another program: name one that itsjustintv backup has written"),
+            (other, "is a database of another program: name one that itsjustintv backup wrote"),
             (newer, "was written by a newer itsjustintv"),
-            (text, "is not a journal of itsjustintv: name one that itsjustintv backup has written"),
+            (text, "is not a journal of itsjustintv: name one that itsjustintv backup wrote"),
             (pipe, "it is a named pipe, use a regular file"),
             (self.path, "is the journal itself"),
         ):
@@ -356,7 +356,7 @@ class UpgradeTests(CopyTestCase):
         self.patch(backup, "room_for", lambda path, size: room_for(path, 1 << 60))
         error = self.assertRaises(JournalUnavailable, create, self.path)
         self.assertIn(
-            f"{self.path} is not upgraded, because no copy of it can be kept: the disk that holds", str(error)
+            f"{self.path} cannot be upgraded, since no copy of it can be made: the disk that holds", str(error)
         )
         self.assertFalse(read_contents(self.path).is_outdated)
 

@@ -146,7 +146,7 @@ class CreateTests(SynchronousTestCase):
             create(self.path).close()
         self.assertEqual(
             [each["log_format"] for each in events],
-            ["{path} was empty, the journal begins anew: if it had been in use, restore a backup"],
+            ["{path} is empty: a new journal was created there; if it was in use before, restore a backup"],
         )
 
     def test_a_log_without_its_database(self) -> None:

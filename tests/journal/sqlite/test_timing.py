@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.operation_thread import Operation
 from itsjustintv.journal.sqlite.connections import TimedBatch
-from itsjustintv.journal.sqlite.threads import Operation
 
 
 class Answers:

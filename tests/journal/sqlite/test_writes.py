@@ -185,7 +185,7 @@ class PrepareTests(OperationsCase):
             history = history_reads.event(self.connection, "e1")
             assert history is not None
             found.append((history.title, history.category))
-        self.assertEqual(found, [("", ""), ("", ""), ("Art", ""), ("Art", "")])
+        self.assertEqual(found, [("", ""), ("", ""), ("Pottery", ""), ("Pottery", "")])
 
     def test_only_once(self) -> None:
         """

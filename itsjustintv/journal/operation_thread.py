@@ -1,5 +1,5 @@
 """
-A thread of its own for a connection, and the way of an answer back to the reactor.
+A thread for one connection of a journal, whatever its database: operations go in, answers come back to the reactor.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from sqlite3 import Connection
 from threading import Thread
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -23,8 +22,8 @@ __all__ = ["Batch", "BatchOperation", "NotBatchable", "Operation", "OperationThr
 
 _T = TypeVar("_T")
 
-#: Something to do with a connection; answers with a value that may leave the thread.
-Operation = Callable[[Connection], _T]
+#: Does something with the connection of its database, and returns a value that may leave the thread.
+Operation = Callable[[Any], _T]
 
 
 class NotBatchable(Exception):
@@ -39,14 +38,14 @@ class BatchOperation(ABC, Generic[_T]):
     """
 
     @abstractmethod
-    def __call__(self, connection: Connection) -> _T:
+    def __call__(self, connection: Any) -> _T:
         """
         Perform this one alone.
         """
 
     @classmethod
     @abstractmethod
-    def perform_all(cls, connection: Connection, operations: Sequence[Self]) -> Sequence[_T]:
+    def perform_all(cls, connection: Any, operations: Sequence[Self]) -> Sequence[_T]:
         """
         Perform many, with one result for each.
 
@@ -56,7 +55,7 @@ class BatchOperation(ABC, Generic[_T]):
 
 class Batch(Protocol):
     """
-    What is done in the thread.
+    The work of the thread, and its connection.
     """
 
     def perform(self, operations: Sequence[Operation[Any]]) -> Sequence[object]:
@@ -66,12 +65,12 @@ class Batch(Protocol):
 
     def close(self) -> None:
         """
-        Let go of the connection; nothing more will be performed.
+        Close the connection. Called last.
         """
 
 
 @frozen(eq=False)
-class _Asked:
+class _Submitted:
     operation: Operation[Any]
     answer: Deferred[Any]
 
@@ -79,24 +78,24 @@ class _Asked:
 @define(eq=False)
 class OperationThread:
     """
-    Performs operations in a thread of their own: whatever has queued while the last batch was performed is the next
-    one. What is asked in one turn of the reactor queues together, and all answers of a batch return to it together.
+    Performs operations in a thread of their own. What queued while one batch was performed is the next batch. The
+    operations of one reactor iteration queue together, and the answers of a batch return to the reactor together.
 
-    The reactor's pool of threads would be the wrong place: there, a disk that hangs holds up the resolver of names.
+    It is no thread of the reactor's pool: a disk that hangs would hold up name lookups there.
 
-    :ivar batch: what to do with the operations.
+    :ivar batch: performs the operations.
     :ivar answered: called in the reactor after each batch.
-    :ivar limit: how many operations may be under way; more are refused at once, so that a disk that hangs does not
-        fill the memory.
+    :ivar limit: operations that may be under way; more are refused at once, so that a disk that hangs does not fill the
+        memory.
     """
 
     _reactor: IReactorFromThreads
     _batch: Batch
     _answered: Callable[[], None] = lambda: None
     _limit: int = 10_000
-    _gathered: list[_Asked] = field(factory=list, init=False)
-    _queue: SimpleQueue[Sequence[_Asked] | None] = field(factory=SimpleQueue, init=False)
-    _under_way: set[_Asked] = field(factory=set, init=False)
+    _gathered: list[_Submitted] = field(factory=list, init=False)
+    _queue: SimpleQueue[Sequence[_Submitted] | None] = field(factory=SimpleQueue, init=False)
+    _under_way: set[_Submitted] = field(factory=set, init=False)
     _open: bool = field(default=True, init=False)
     _died: str | None = field(default=None, init=False)
     _ended: Deferred[None] = field(factory=Deferred, init=False)
@@ -106,7 +105,7 @@ class OperationThread:
 
     def start(self, name: str) -> None:
         """
-        Start the thread. It does not keep the process alive.
+        Start the thread, as a daemon thread.
         """
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -114,38 +113,40 @@ class OperationThread:
     @property
     def died(self) -> str | None:
         """
-        Why the thread ended although nobody asked it to, or ``None``.
+        Why the thread ended before :meth:`stop`, or ``None``.
         """
         return self._died
 
     def submit(self, operation: Operation[_T]) -> Deferred[_T]:
         """
-        Have an operation performed, in the order in which they are submitted. Cancelling the Deferred abandons the
-        answer, never the operation.
+        Queue an operation; they are performed in order. Cancelling the Deferred abandons the answer, never the
+        operation.
 
-        :return: what the operation answers with. Fails with :class:`JournalUnavailable` when the thread is stopping or
-            too many operations wait, otherwise as the batch says.
+        :return: what the operation returns. Fails with :class:`JournalUnavailable` when the thread is stopping or too
+            many operations wait, otherwise as the batch says.
         """
         answer: Deferred[_T] = Deferred()
         if not self._open:
             answer.errback(JournalUnavailable(self._died or "the journal is closed"))
         elif len(self._under_way) >= self._limit:
             answer.errback(
-                JournalUnavailable(f"{self._limit} operations already wait for the journal: is the disk slow?")
+                JournalUnavailable(
+                    f"{self._limit} operations already wait for the journal: check whether its disk is slow"
+                )
             )
         else:
-            asked = _Asked(operation, answer)
-            self._under_way.add(asked)
+            submitted = _Submitted(operation, answer)
+            self._under_way.add(submitted)
             if not self._gathered:
-                # Once this turn is over. Handed over one by one, the first would be a batch of its own, and while the
-                # thread began with it the rest would wait for the interpreter.
+                # At the end of this iteration. Handed over one by one, the first would be a batch of its own, and the
+                # rest would wait for the interpreter lock meanwhile.
                 self._reactor.callFromThread(self._hand_over)
-            self._gathered.append(asked)
+            self._gathered.append(submitted)
         return answer
 
     def stop(self) -> Deferred[None]:
         """
-        Accept nothing more, perform what was submitted and let go of the connection.
+        Refuse new operations, perform those submitted and close the connection.
 
         :return: fires when the thread has ended.
         """
@@ -162,50 +163,50 @@ class OperationThread:
         try:
             running = True
             while running:
-                asked, running = self._take()
-                if asked:
-                    results = self._batch.perform([one.operation for one in asked])
-                    self._reactor.callFromThread(self._answer, asked, results)
+                batch, running = self._take()
+                if batch:
+                    results = self._batch.perform([each.operation for each in batch])
+                    self._reactor.callFromThread(self._answer, batch, results)
             self._batch.close()
-        except BaseException:  # noqa: BLE001 - if it died unheard, everybody would wait for it for ever
+        except BaseException:  # noqa: BLE001 - otherwise every caller would wait for ever
             self._reactor.callFromThread(self._fail, Failure())
         self._reactor.callFromThread(self._end)
 
-    def _take(self) -> tuple[Sequence[_Asked], bool]:
+    def _take(self) -> tuple[Sequence[_Submitted], bool]:
         """
-        Wait for something to do.
+        Wait for operations.
 
-        :return: all there is, and whether there will be more.
+        :return: all that queue, and whether there may be more.
         """
-        asked: list[_Asked] = []
+        batch: list[_Submitted] = []
         given = self._queue.get()
         try:
             while given is not None:
-                asked += given
+                batch += given
                 given = self._queue.get_nowait()
         except Empty:
-            return asked, True
-        return asked, False
+            return batch, True
+        return batch, False
 
-    def _answer(self, asked: Sequence[_Asked], results: Sequence[object]) -> None:
-        self._under_way.difference_update(asked)
+    def _answer(self, batch: Sequence[_Submitted], results: Sequence[object]) -> None:
+        self._under_way.difference_update(batch)
         self._answered()
-        for one, result in zip(asked, results, strict=True):
+        for each, result in zip(batch, results, strict=True):
             if isinstance(result, Failure):
-                one.answer.errback(result)
+                each.answer.errback(result)
             else:
-                one.answer.callback(result)
+                each.answer.callback(result)
 
     def _fail(self, failure: Failure) -> None:
         """
-        Let nobody wait for a thread that is no more. That is a defect, which only a new process mends.
+        Fail every operation that waits: the thread ended because of a defect, and only a restart helps.
         """
         self._open = False
-        self._died = "a thread of the journal has ended, restart itsjustintv"
-        self.log.failure("a thread of the journal has ended, restart itsjustintv", failure)
+        self._died = "a thread of the journal ended: this is a defect; restart itsjustintv"
+        self.log.failure("a thread of the journal ended: this is a defect; restart itsjustintv", failure)
         left, self._under_way = self._under_way, set()
-        for one in left:
-            one.answer.errback(JournalUnavailable(self._died))
+        for each in left:
+            each.answer.errback(JournalUnavailable(self._died))
 
     def _end(self) -> None:
         self._thread.join()

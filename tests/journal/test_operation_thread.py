@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.journal.sqlite.threads`.
+Tests for :mod:`itsjustintv.journal.operation_thread`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.errors import JournalUnavailable
+from itsjustintv.journal.operation_thread import Operation, OperationThread
 from itsjustintv.journal.sqlite.journal import SQLiteJournal
-from itsjustintv.journal.sqlite.threads import Operation, OperationThread
 from tests.journal.sqlite.test_journal import JournalCase
 
 
