@@ -55,5 +55,5 @@ class SpecialFileTests(StageCase):
         await daemon.ready()
         await daemon.said("cannot be read again; restart the daemon to change the configuration")
         daemon.send_signal(signal.SIGHUP)
-        await daemon.said("(SIGHUP), it is usable and has not changed")
+        await daemon.said("(SIGHUP): valid and unchanged")
         self.assertNotIn("cannot use the configuration", daemon.output)
