@@ -19,7 +19,13 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from itsjustintv.destinations import open_destination
-from itsjustintv.destinations.response import classify_broken, classify_failure, classify_timeout, find_broken
+from itsjustintv.destinations.response import (
+    classify_broken,
+    classify_failure,
+    classify_status,
+    classify_timeout,
+    find_broken,
+)
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_client import Response, one_line, read_beginning
@@ -112,15 +118,24 @@ class HttpSender:
                 deadline.cancel()
         late = timeout if exchange.expired else None
         answer = exchange.answer()
-        by_status = None if answer is None else adapter.interpret(answer, self._wall())
+        meaning = None if answer is None else self._interpret(adapter, answer, destination)
         if exchange.broken is not None:
-            exchange.result = classify_broken(exchange.broken, destination.name, late, by_status)
-        elif by_status is not None:
-            exchange.result = by_status
+            exchange.result = classify_broken(exchange.broken, destination.name, late, meaning)
+        elif meaning is not None:
+            exchange.result = meaning
         elif late is not None:
             # A look-up that is cancelled fails as if the name did not exist, so the deadline has the last word.
             exchange.result = classify_timeout(late, destination.name)
         return self._record(exchange, destination, started_at)
+
+    def _interpret(self, adapter: IDestination, answer: Response, destination: Destination) -> Result:
+        try:
+            return adapter.interpret(answer, self._wall())
+        except Exception:  # noqa: BLE001 - an attempt without an outcome would be made again and again
+            self.log.failure(
+                "cannot interpret the answer of {destination}; its status counts", destination=destination.name
+            )
+            return classify_status(answer.status, destination.name)
 
     async def _exchange(
         self, exchange: _Exchange, adapter: IDestination, delivery: Delivery, destination: Destination

@@ -669,6 +669,17 @@ class KindTests(SenderTestCase):
         self.assertEqual((self.header("x-now"), self.header("content-type")), (str(NOW), None))
         self.assertEqual(self.receiver.bodies[-1], WHAT.body.upper())
         self.assertEqual((attempt.ok, attempt.reason, attempt.retry_after, attempt.final), (False, "busy", 3.0, False))
-        self.receiver.answer = b"no such channel"
+        self.patch(Chat, "interpret", lambda *_: 1 // 0)
+        attempt = self.send(destination=where)
+        self.assertEqual((attempt.ok, attempt.reason), (True, "delivered"), "by its status, after a defect")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_another_kind_says_what_is_final(self) -> None:
+        """
+        An answer that a kind calls final ends the delivery, whatever its status.
+        """
+        self.patch(destinations, "KINDS", {"chat": Chat})
+        where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
+        self.receiver.status, self.receiver.answer = 200, b"no such channel"
         attempt = self.send(destination=where)
         self.assertEqual((attempt.reason, attempt.detail, attempt.final), ("gone", "the channel is gone.", True))
