@@ -260,7 +260,7 @@ class AdminSources:
         )
 
     def _matches(self, streamer: Streamer, query: str) -> bool:
-        name = self._twitch.live_status.name(streamer.user_id)
+        name = self._twitch.live_status.display_name(streamer.user_id)
         return any(query in text.casefold() for text in (streamer.key, streamer.login, streamer.user_id, name))
 
     def _state(self, streamer: Streamer) -> tuple[Subscribed, str]:

@@ -132,7 +132,7 @@ class LiveStatus(Service):
         since = self._clock.seconds() - _LIST_DELAY
         return self._streams.keys() | {each for each, started in self._started.items() if started.at > since}
 
-    def name(self, user_id: str) -> str:
+    def display_name(self, user_id: str) -> str:
         """
         The display name of a streamer; empty while it is not known.
         """

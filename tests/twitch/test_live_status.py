@@ -111,9 +111,8 @@ class LookTests(LiveStatusCase):
             ),
         )
         self.assertEqual(self.live_status.presence("2"), Presence(live=False, name="U2"))
-        self.assertEqual(
-            (self.live_status.live(), self.live_status.name("2"), self.live_status.name("3")), ({"1"}, "U2", "")
-        )
+        names = (self.live_status.display_name("2"), self.live_status.display_name("3"))
+        self.assertEqual((self.live_status.live(), *names), ({"1"}, "U2", ""))
 
     def test_looks_are_answered_from_memory(self) -> None:
         """
