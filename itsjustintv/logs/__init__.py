@@ -1,8 +1,8 @@
 """
-The log: one line an event, with the secrets taken out.
+The log: one line per event, without secrets.
 
-It is used as ``[logging]`` says by ``twistd itsjustintv`` and by ``itsjustintv run``; with
-``twistd --logger=itsjustintv.logs.json_logger`` it is JSON whatever the configuration says.
+``twistd itsjustintv`` and ``itsjustintv run`` log as ``[logging]`` says; ``twistd
+--logger=itsjustintv.logs.json_logger`` always logs JSON.
 """
 
 from itsjustintv.logs.observer import WANTED, Log, Wanted, json_logger, logger

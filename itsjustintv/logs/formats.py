@@ -1,5 +1,5 @@
 """
-An event of the log as a line: of JSON for programs, or of text for people.
+Log events as lines: JSON for programs, text for people.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from itsjustintv.support.foreign_text import visible, visible_json
 
 __all__ = ["JSONLines", "Lines", "TextLines", "fields", "message"]
 
-# Ours, or left in events by twisted.python.log.
+# Names with a meaning of their own here, or left in events by twisted.python.log.
 _NOT_FIELDS = frozenset({"time", "level", "logger", "message", "traceback", "system", "isError", "format", "why"})
 
-# What is plain enough to be a field.
+# The types of values that become fields.
 _FIELDS = (str, int, float, type(None))
 
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -30,29 +30,26 @@ _COLOURS = {"warn": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m", "
 
 class Lines(Protocol):
     """
-    A form of the log.
+    A format of the log.
     """
 
     def __call__(self, event: LogEvent) -> bytes:
         """
-        Write an event as one line, or more when it has a traceback, each with its end. May fail on an event that is not
-        like those of :mod:`twisted.logger`.
+        Format an event as one line, or several if it has a traceback, each with a newline. May raise for an event that
+        does not have the keys of :mod:`twisted.logger`.
         """
 
 
 @frozen
 class JSONLines:
     """
-    One JSON object an event: ``time`` (RFC 3339, UTC, milliseconds), ``level``, ``logger``, ``message``, then the
-    event's own fields that are plain values, and ``traceback`` if there was a failure.
+    One JSON object per event: ``time`` (RFC 3339, UTC, milliseconds), ``level``, ``logger``, ``message``, then the
+    event's plain fields, and ``traceback`` if there was a failure.
     """
 
     _redactor: Redactor
 
     def __call__(self, event: LogEvent) -> bytes:
-        """
-        Write an event as one line.
-        """
         failure: Failure | None = event.get("log_failure")
         line: dict[str, object] = {
             "time": rfc3339(event["log_time"], "milliseconds"),
@@ -64,7 +61,7 @@ class JSONLines:
             line[name] = value if isinstance(value, str) else _value(value)
         if failure is not None:
             line["traceback"] = failure.getTraceback()
-        # One look at everything is cheaper than a look at each, and nearly always enough.
+        # Redacting everything at once is cheaper than value by value, and nearly always changes nothing.
         everything = "\n".join([*line, *[value for value in line.values() if isinstance(value, str)]])
         if self._text(everything) != everything:
             line = {
@@ -74,7 +71,7 @@ class JSONLines:
 
     def _text(self, text: str) -> str:
         """
-        Take out secrets, and what UTF-8 cannot say.
+        Remove secrets, and characters that UTF-8 cannot encode.
         """
         return self._redactor.redact(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -82,8 +79,8 @@ class JSONLines:
 @frozen
 class TextLines:
     """
-    Time, level and message, and below them the traceback, indented. What steers or hides is written as its code, so
-    that no streamer's title begins a line of its own or steers a terminal.
+    Time, level and message, and below them the traceback, indented. Control characters are escaped, so that a
+    streamer's title can neither start a line nor control a terminal.
 
     :ivar colour: whether to write levels in colour.
     """
@@ -92,9 +89,6 @@ class TextLines:
     _colour: bool = False
 
     def __call__(self, event: LogEvent) -> bytes:
-        """
-        Write an event as one line, and its traceback as more.
-        """
         failure: Failure | None = event.get("log_failure")
         level = event["log_level"].name
         time, name = rfc3339(event["log_time"], "milliseconds"), f"{level:<8}"
@@ -103,7 +97,7 @@ class TextLines:
             time, name = f"{_FAINT}{time}{_PLAIN}", f"{colour}{name}{_PLAIN}" if colour else name
         lines = [f"{time} {name} {self._text(message(event))}"]
         if failure is not None:
-            # All at once: a secret may span lines.
+            # The whole traceback: a secret may span lines.
             traceback = self._redactor.redact(failure.getTraceback())
             lines += [f"    {visible(line)}" for line in traceback.splitlines()]
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
@@ -114,13 +108,13 @@ class TextLines:
 
 def message(event: LogEvent) -> str:
     """
-    Put an event into words; one without words is told by its failure.
+    Format the message of an event; one without a format has the message of its failure.
 
-    Twisted's way knows formats that call what they name and never fails, and takes ten times as long.
+    ``formatEvent`` supports more formats and never fails, but takes ten times as long: it is the fallback.
     """
     try:
         text: str = event["log_format"].format_map(event)
-    except Exception:  # noqa: BLE001 - Twisted's way has an answer to whatever went wrong
+    except Exception:  # noqa: BLE001 - formatEvent handles any error
         text = formatEvent(event)
     failure: Failure | None = event.get("log_failure")
     return failure.getErrorMessage() if failure is not None and not text else text
@@ -128,7 +122,7 @@ def message(event: LogEvent) -> str:
 
 def fields(event: LogEvent) -> list[tuple[str, object]]:
     """
-    What else an event tells: its own fields that are plain values.
+    The fields of an event that are plain values.
     """
     return [
         (name, value)
@@ -139,10 +133,10 @@ def fields(event: LogEvent) -> list[tuple[str, object]]:
 
 def _value(value: object) -> object:
     """
-    Make a plain value fit for JSON.
+    Convert a plain value for JSON.
     """
     if isinstance(value, float):
-        # What writes itself otherwise in a sentence is a number here.
+        # A subclass that formats itself for a sentence is a number here.
         return float(value) if isfinite(value) else float.__repr__(value)
     if isinstance(value, int) and value.bit_length() > 63:
         return hex(value)

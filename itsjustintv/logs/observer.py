@@ -1,5 +1,5 @@
 """
-What the log of the process is at the moment, and the observer that writes it.
+The observer that writes the log of the process: which events, in which format, and to where.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["WANTED", "Bridge", "Log", "Redacted", "Wanted", "bridge", "json_logg
 
 _LOST = b'{"level":"error","logger":"itsjustintv.logs","message":"an event could not be written to the log"}\n'
 
-# So many loggers are remembered with their levels.
+# The number of loggers whose levels are cached.
 _LOGGERS = 1000
 
 
 @define(eq=False)
 class Wanted:
     """
-    Which events are written at the moment, and in which form: ``[logging]``.
+    The current ``[logging]``: which events are written, and in which format.
     """
 
     _settings: Logging = field(factory=Logging, init=False)
@@ -44,16 +44,13 @@ class Wanted:
 
     def text(self, terminal: bool) -> bool:
         """
-        Whether people are to read it, not programs.
+        Whether to write text instead of JSON.
 
-        :param terminal: whether it is written to one.
+        :param terminal: whether the log goes to a terminal.
         """
         return self._settings.format == "text" or (terminal and self._settings.format == "auto")
 
     def follow(self, settings: Logging) -> None:
-        """
-        Go by other settings from now on.
-        """
         self._settings = settings
         self._level = LogLevel.levelWithName(settings.level)
         pairs = (each.split("=") for each in settings.levels)
@@ -62,16 +59,16 @@ class Wanted:
 
     def wants(self, level: Any, namespace: str) -> bool:
         """
-        Whether an event is written: its level is that of its logger, of the nearest logger above it that has one, or of
-        all, or a worse one.
+        Whether an event is written: its level is at least that of its logger, of the nearest parent logger with a
+        level, or the general one.
         """
         written = self._found.get(namespace)
         if written is None:
-            # There are as many loggers as there are classes and modules, unless somebody makes up names.
+            # There are as many loggers as classes and modules, unless names are generated.
             if len(self._found) >= _LOGGERS:
                 self._found.clear()
             least = self._least(namespace)
-            # Twisted compares levels at ten times the cost of finding them here.
+            # Comparing levels in Twisted takes ten times as long as this lookup.
             written = self._found[namespace] = frozenset(each for each in LogLevel.iterconstants() if each >= least)
         return level in written
 
@@ -83,15 +80,15 @@ class Wanted:
         return self._level
 
 
-#: What is wanted of the log of the process; see :data:`~itsjustintv.logs.redaction.REDACTOR`.
+#: The settings of the log of the process; see :data:`~itsjustintv.logs.redaction.REDACTOR`.
 WANTED = Wanted()
 
 
 def json_logger(out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, wanted: Wanted = WANTED) -> ILogObserver:
     """
-    Make an observer that writes JSON, whatever ``logging.format`` says, for ``twistd --logger``.
+    Make an observer that always writes JSON, for ``twistd --logger``.
 
-    :param out: where to write; standard output as it is now, before the log itself takes its place.
+    :param out: where to write; the current standard output unless given.
     """
     bridge()
     form = JSONLines(redactor)
@@ -107,10 +104,10 @@ def logger(
     terminal: bool = False,
 ) -> ILogObserver:
     """
-    Make an observer that writes as ``[logging]`` says at the moment.
+    Make an observer that follows ``[logging]``.
 
     :param colour: whether text may be in colour.
-    :param terminal: whether it is read as it is written.
+    :param terminal: whether ``out`` is a terminal.
     """
     bridge()
     programs, people = JSONLines(redactor), TextLines(redactor, colour)
@@ -119,8 +116,7 @@ def logger(
 
 def quieter(event: LogEvent) -> LogEvent:
     """
-    Take what Twisted says of its own ports, factories and start for what it is to an operator: something to look at
-    when all else fails.
+    Lower what Twisted logs about its ports, factories and start from info to debug.
     """
     if event["log_level"] is LogLevel.info:
         namespace = event["log_namespace"]
@@ -133,9 +129,9 @@ def quieter(event: LogEvent) -> LogEvent:
 @define(eq=False)
 class Log:
     """
-    Writes each event that is wanted, at once. Never raises.
+    Writes each event at once. Never raises.
 
-    :ivar form: the form of the moment.
+    :ivar form: returns the current format.
     """
 
     _out: IO[bytes]
@@ -143,36 +139,32 @@ class Log:
     _wanted: Wanted
 
     def __call__(self, event: LogEvent) -> None:
-        """
-        Write one event.
-        """
         try:
             event = quieter(event)
             if not self._wanted.wants(event["log_level"], event["log_namespace"]):
                 return
             line = self._form()(event)
-        except Exception:  # noqa: BLE001 - an event that cannot be told must not take the program down
+        except Exception:  # noqa: BLE001 - an event that cannot be formatted must not end the program
             line = _LOST
         try:
             self._out.write(line)
             self._out.flush()
         except (OSError, ValueError):
-            # There is nobody left to tell.
-            pass
+            pass  # the log was the only way to report it
 
 
 class Bridge(logging.Handler):
     """
-    Hands records on as events of :mod:`twisted.logger`, under the logger's own name.
+    Forwards records of :mod:`logging` as events of :mod:`twisted.logger`, with the same logger name.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         """
-        Hand one on. A record that cannot be put into words is told of by its format.
+        Forward a record. One that cannot be formatted becomes an event with its bare format.
         """
         try:
             text = record.getMessage()
-        except Exception:  # noqa: BLE001 - a library's mistake in a line of the log is nobody else's
+        except Exception:  # noqa: BLE001 - a wrong log call in a library must not raise here
             text = str(record.msg)
         failure = None
         if record.exc_info and record.exc_info[1] is not None:
@@ -184,10 +176,10 @@ class Bridge(logging.Handler):
 
 def bridge(root: logging.Logger | None = None) -> None:
     """
-    Take over what is logged in this process with :mod:`logging`; once is enough. Which of it is written is for
-    ``[logging]`` to say.
+    Forward everything that is logged with :mod:`logging` in this process. Idempotent. ``[logging]`` says what is
+    written.
 
-    :param root: the logger above all others, unless given.
+    :param root: the root logger unless given.
     """
     root = logging.getLogger() if root is None else root
     if not any(isinstance(each, Bridge) for each in root.handlers):
@@ -210,7 +202,7 @@ def _level(number: int) -> Any:
 #: Makes an observer that writes to a file.
 Make = Callable[[IO[bytes]], ILogObserver]
 
-# Of syslog (RFC 5424, section 6.2.1).
+# Priorities of syslog (RFC 5424, section 6.2.1).
 _PRIORITIES = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
 
 
@@ -218,12 +210,12 @@ def log_through(
     make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
 ) -> Callable[[], ILogObserver] | None:
     """
-    Let ``twistd``, which is about to run us, write its log through us. Where to is its own decision. ``twist`` keeps a
-    form of its own, from which only the secrets are taken out: it does not tell whether anybody asked for that.
+    Let ``twistd`` write its log with our observer, to where its options say. ``twist`` keeps its own format, without
+    the secrets: its options do not tell whether it was chosen.
 
-    :param command_line: its options. ``twist`` reads them after this.
-    :param later: has something done by the reactor, from a signal.
-    :return: for ``twistd``, what makes the observer that the application is to have, if it is to have one.
+    :param command_line: the options of ``twistd`` or ``twist``, which ``twist`` reads after this call.
+    :param later: calls a function in the reactor; safe in a signal handler.
+    :return: a factory for the observer of the application under ``twistd``, or ``None``.
     """
     if "fileLogObserverFactory" in command_line:  # twist
         bridge()
@@ -237,7 +229,7 @@ def _twistd(
     make: Make, command_line: MutableMapping[str, Any], later: Callable[[Callable[[], Any]], Any]
 ) -> ILogObserver:
     """
-    Log where ``twistd`` would (``twisted.scripts._twistd_unix.UnixAppLogger``).
+    Make an observer that logs where ``twistd`` would (``twisted.scripts._twistd_unix.UnixAppLogger``).
     """
     if command_line.get("syslog"):
         from twisted.python.syslog import SyslogObserver  # noqa: PLC0415 - not every system has one
@@ -253,7 +245,7 @@ def _twistd(
     name = command_line.get("logfile")
     foreground = command_line.get("nodaemon")
     if name == "-" and not foreground:
-        raise SystemExit("itsjustintv: in the background there is no standard output to log to: correct --logfile")
+        raise SystemExit("itsjustintv: cannot log to standard output in the background; correct --logfile")
     if foreground and name in ("-", "", None):
         return make(sys.stdout.buffer)
     file = LogFile.fromFullPath(name or "twistd.log", defaultMode=0o600)
@@ -266,9 +258,9 @@ def _twistd(
 @frozen
 class Redacted:
     """
-    Somebody else's observer, which gets to see no secret.
+    Wraps an observer that must not see secrets.
 
-    :ivar wanted: what it gets to see at all, unless it knows that itself.
+    :ivar wanted: filters the events; ``None`` if the observer filters by itself.
     """
 
     _observer: ILogObserver
@@ -277,7 +269,7 @@ class Redacted:
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Hand an event on, put into words that are free of secrets and steer no terminal: the traceback is one of them.
+        Forward an event as a formatted text, traceback included, without secrets and control characters.
         """
         if self._wanted is not None:
             event = quieter(event)

@@ -1,5 +1,5 @@
 """
-Secrets, and texts without them.
+Removes secrets from texts.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ __all__ = ["REDACTOR", "Redactor"]
 
 _MASK = "[redacted]"
 
-# Below this many characters a secret is part of too many innocent words to be taken out of them.
+# A shorter secret would be found in too many ordinary words.
 _SHORTEST = 6
 
-# So many secrets are looked for one by one in less time than all at once.
+# Up to this number, searching secret by secret is faster than the index.
 _FEW = 16
 
-# What is written the same in an address (RFC 3986, section 2.3), and in a page and a text in quotes.
+# Characters that are never escaped in a URL (RFC 3986, section 2.3); in HTML and quoted text.
 _UNRESERVED = re.compile("[A-Za-z0-9_.~-]*")
 _UNESCAPED = re.compile("[ !#$%(-;=?-\\[\\]-~]*")
 
 _ENCODED = re.compile("%[0-9A-F]{2}")
 
-# Letters from one place of a text that is looked at to the next.
+# Characters between two places of a text that are looked up.
 _STEP = 4
 
 
 @define(eq=False)
 class Redactor:
     """
-    Knows the secrets, and takes them out of texts, in a time that does not grow with their number.
+    Replaces secrets in texts, in a time that does not depend on their number.
 
-    A secret stays known after it was replaced: what was signed with it may still fail, and be logged.
+    A secret stays known after it was rotated: what was signed with it may still fail, and be logged.
     """
 
     _secrets: set[str] = field(factory=set, repr=False, init=False)
@@ -47,8 +47,8 @@ class Redactor:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """
-        Add secrets, as they are and as they look inside an address, a page or a text in quotes. Those shorter than six
-        characters are not taken.
+        Add secrets, with their escaped forms in URLs, HTML and quoted text. Those shorter than six characters are
+        ignored.
         """
         for secret in secrets:
             if len(secret) < _SHORTEST or secret in self._secrets:
@@ -60,7 +60,7 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """
-        Replace every known secret; those that overlap, all of it by one mask.
+        Replace every known secret; overlapping ones by one mask.
         """
         if len(self._known) <= _FEW and not any(secret in text for secret in self._known):
             return text
@@ -76,7 +76,7 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    # There are thousands, and these look the same everywhere.
+    # The usual case, for thousands of secrets: no form differs.
     if _UNRESERVED.fullmatch(secret):
         return {secret}
     encoded = quote(secret, safe="", errors="backslashreplace")
@@ -89,10 +89,10 @@ def _forms(secret: str) -> set[str]:
 @define(eq=False)
 class _Finder:
     """
-    Finds texts that are not shorter than a number of letters in other texts.
+    Finds known texts of a minimum length in other texts.
 
-    Each is known by groups of ``size`` letters near its end, where addresses differ: as many groups, one letter apart,
-    as there are letters from one look at a text to the next. So one of them is looked at, wherever it stands.
+    The index has ``_STEP`` groups of ``size`` characters near the end of each known text, where URLs differ, one
+    character apart. A search looks up every ``_STEP``-th group of a text, so it meets one of them wherever the text is.
     """
 
     size: int
@@ -101,21 +101,18 @@ class _Finder:
     @property
     def shortest(self) -> int:
         """
-        How many letters there must be.
+        The minimum length of a known text.
         """
         return self.size + _STEP - 1
 
     def add(self, wanted: str) -> None:
-        """
-        Find this one too.
-        """
         first = len(wanted) - self.shortest
         for offset in range(first, first + _STEP):
             self._groups.setdefault(wanted[offset : offset + self.size], []).append((offset, wanted))
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """
-        Say where they are in a text: the beginning of each and its end.
+        Find all known texts: the start and end of each.
         """
         if not self._groups:
             return []

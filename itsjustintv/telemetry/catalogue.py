@@ -1,9 +1,8 @@
 """
-Every metric there is: its name, unit, meaning and labels. ``docs/telemetry.md`` lists the same, held to it by a test.
+Every metric: its name, unit, meaning and labels. ``docs/telemetry.md`` has the same list; a test compares them.
 
-A name is for ever: alerts and dashboards are written with it. What is counted begins with the process; what is said of
-the journal's deliveries does not. A moment is in seconds since the epoch, so that ``time() - x`` is an age whenever it
-is asked.
+Names never change: alerts and dashboards use them. Counters start with the process, except for those read from the
+journal. A moment is in seconds since the epoch, so that ``time() - x`` is an age.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from itsjustintv.telemetry.instruments import Family, Kind
 
 __all__ = ["ALL", "DESTINATIONS"]
 
-#: So many destinations are told apart; the others are added up under one name. A crowd then costs no more than this.
+#: The number of destinations with labels of their own; the others share one label.
 DESTINATIONS = 1000
 
 _MESSAGES = (
@@ -69,26 +68,26 @@ _PROMPT = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _PATIENT = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
 _DISK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-# What comes in
+# Incoming
 
 MESSAGES = _counter(
     "messages",
     "{message}",
-    "Messages at the callback by what became of them; forged, stale and unreadable ones were refused.",
+    "Messages at the callback by outcome; forged, stale and unreadable ones were rejected.",
     "outcome",
     expected=_each(*_MESSAGES),
 )
 RECOVERED = _counter(
     "recovered",
     "{event}",
-    "Broadcasts that no message told of, found by asking Twitch, by what became of them.",
+    "Broadcasts without an EventSub message, found by asking Twitch, by outcome.",
     "verdict",
     expected=_each("accepted", "duplicate", "ignored", "unavailable"),
 )
 HTTP_REFUSED = _counter(
     "http.refused",
     "{request}",
-    "Requests and connections turned away before anything was read of them.",
+    "Requests and connections rejected before a request was read.",
     "reason",
     expected=_each("too_many_connections", "slow", "400", "411", "413"),
 )
@@ -100,20 +99,18 @@ LAST_EVENT_AGE = _gauge(
 # The journal
 
 COMMIT_DURATION = _histogram(
-    "journal.commit.duration", "Time that a transaction of the journal took, the wait for the disk included.", _DISK
+    "journal.commit.duration", "Time of a journal transaction, including the wait for the disk.", _DISK
 )
 COMMITTED = _counter("journal.operations", "{operation}", "Operations committed to the journal, many at a time.")
 DELIVERIES = _gauge(
     "deliveries",
     "{delivery}",
-    "Deliveries ever wanted, by where they stand now; what was removed from the journal counts on.",
+    "All deliveries by current state, including those that were removed from the journal.",
     "state",
     expected=_each(*(state.value for state in State)),
 )
-WANTED = _gauge("deliveries.wanted", "{delivery}", "Deliveries ever wanted, counted apart from what became of them.")
-IMBALANCE = _gauge(
-    "accounting.imbalance", "{delivery}", "Deliveries wanted that are in no state; anything but 0 is a defect."
-)
+WANTED = _gauge("deliveries.wanted", "{delivery}", "All deliveries, counted independently of their state.")
+IMBALANCE = _gauge("accounting.imbalance", "{delivery}", "Deliveries without a state; any value but 0 is a bug.")
 PENDING = _gauge(
     "pending",
     "{delivery}",
@@ -125,12 +122,12 @@ OLDEST_AGE = _gauge("oldest_pending.age", "s", "Time since the oldest delivery t
 DEAD_LETTERS = _gauge("dead_letters", "{delivery}", "Deliveries that were given up and can be sent again.")
 UNDELIVERED = _gauge("undelivered", "{delivery}", "Deliveries that ended as dead or expired and can be sent again.")
 
-# What goes out
+# Outgoing
 
 ATTEMPTS = _counter(
     "attempts",
     "{attempt}",
-    "Attempts to deliver, by destination and by whether the receiver took it.",
+    "Delivery attempts by destination and outcome.",
     "destination",
     "outcome",
     limit=2 * DESTINATIONS,
@@ -138,19 +135,19 @@ ATTEMPTS = _counter(
 ATTEMPT_FAILURES = _counter(
     "attempt.failures",
     "{attempt}",
-    "Attempts that failed, by reason.",
+    "Failed delivery attempts by reason.",
     "reason",
     expected=_each(*_FAILURES, "error"),
     limit=len(_FAILURES) + 1,
 )
 ATTEMPT_DURATION = _histogram(
-    "attempt.duration", "Time of an attempt, from the look-up of the name to the last byte.", _QUICK
+    "attempt.duration", "Time of an attempt, from the DNS lookup to the last byte of the answer.", _QUICK
 )
 ATTEMPTS_UNDER_WAY = _gauge("attempts.under_way", "{attempt}", "Attempts that are being made or recorded.")
 ENDED = _counter(
     "deliveries.ended",
     "{delivery}",
-    "Deliveries that ended, by how.",
+    "Deliveries that ended, by final state.",
     "state",
     expected=_each(*(state.value for state in State if state.final)),
 )
@@ -158,12 +155,12 @@ TO_FIRST_ATTEMPT = _histogram(
     "event_to_first_attempt", "Time from the acceptance of an event to the first attempt to deliver it.", _PROMPT
 )
 TO_DELIVERED = _histogram(
-    "event_to_delivered", "Time from the acceptance of an event to its delivery, whatever it took.", _PATIENT
+    "event_to_delivered", "Time from the acceptance of an event to its delivery, including retries.", _PATIENT
 )
 DESTINATION_STATE = _gauge(
     "destination.state",
     "",
-    "1 for the state a destination is in: failing since its last attempt did, paused as it asked, else healthy.",
+    "1 for the state of a destination: failing after a failed attempt, paused if it asked for a pause, else healthy.",
     "destination",
     "state",
     limit=3 * DESTINATIONS,
@@ -174,19 +171,19 @@ DESTINATION_STATE = _gauge(
 HELIX_CALLS = _counter(
     "helix.calls",
     "{call}",
-    "Requests to Helix, by endpoint and by how they were answered.",
+    "Requests to Helix by endpoint and outcome.",
     "endpoint",
     "outcome",
     expected=tuple(product(_ENDPOINTS, _HELIX)),
     limit=2 * len(_ENDPOINTS) * len(_HELIX),
 )
-HELIX_DURATION = _histogram("helix.call.duration", "Time of a request to Helix, its answer included.", _QUICK)
-HELIX_POINTS = _gauge("helix.points", "{point}", "Points of Helix's rate limit that are left, at the least.")
-HELIX_LIMIT = _gauge("helix.points.limit", "{point}", "Points that Helix's rate limit gives for a minute.")
+HELIX_DURATION = _histogram("helix.call.duration", "Time of a request to Helix, including its answer.", _QUICK)
+HELIX_POINTS = _gauge("helix.points", "{point}", "Points left of Helix's rate limit; a lower bound.")
+HELIX_LIMIT = _gauge("helix.points.limit", "{point}", "Points per minute of Helix's rate limit.")
 GAPS = _counter(
     "enrichment.gaps",
     "{lookup}",
-    "What an announcement had to do without, and why.",
+    "Details that an announcement lacks, by detail and reason.",
     "what",
     "reason",
     expected=tuple(_GAPS),
@@ -194,13 +191,13 @@ GAPS = _counter(
 SUBSCRIPTIONS = _gauge(
     "subscriptions",
     "{streamer}",
-    "Streamers wanted, and of these: those whose events arrive, whose subscription is being verified, that have none,"
-    " and whose login Twitch does not know.",
+    "Configured streamers (wanted), and of these: with an enabled, a pending or no working subscription, and with an"
+    " unknown login.",
     "state",
     expected=_each("wanted", "enabled", "pending", "broken", "unknown"),
 )
 SUBSCRIPTIONS_CHECKED = _gauge(
-    "subscriptions.checked.timestamp", "s", "When the subscriptions were last looked at, since the epoch."
+    "subscriptions.checked.timestamp", "s", "When the subscriptions were last checked, since the epoch."
 )
 TOKEN_EXPIRY = _gauge("token.expiry.timestamp", "s", "When the token for Helix expires, since the epoch.")
 
@@ -219,37 +216,37 @@ RELOADS = _counter(
     "outcome",
     expected=_each("applied", "failed"),
 )
-RELOAD_SUCCESSFUL = _gauge(
-    "config.last_reload.successful", "", "Whether the configuration on the disk is the one in use: 1, or 0 if not."
-)
+RELOAD_SUCCESSFUL = _gauge("config.last_reload.successful", "", "1 if the configuration on disk is in use, else 0.")
 RELOAD_SUCCESS = _gauge(
-    "config.last_reload.success.timestamp", "s", "When the configuration was last found to be usable, since the epoch."
+    "config.last_reload.success.timestamp",
+    "s",
+    "When the configuration was last loaded without an error, since the epoch.",
 )
-PROBLEM = _gauge("problem", "", "Whether a check of /health finds something wrong: 1, or 0 while all is well.", "check")
-BUILD = _gauge("build_info", "", "1, for the version that runs.", "version")
-STARTED = _gauge("start.timestamp", "s", "When the daemon was started, since the epoch.")
+PROBLEM = _gauge("problem", "", "1 if a check of /health finds a problem, else 0.", "check")
+BUILD = _gauge("build_info", "", "1, with the version as a label.", "version")
+STARTED = _gauge("start.timestamp", "s", "When the daemon started, since the epoch.")
 CLOCK_AHEAD = _gauge(
     "clock.ahead",
     "s",
-    "By how much this machine's clock is ahead of Twitch's, negative if behind, as Twitch last said.",
+    "Difference between this machine's clock and Twitch's; negative if this clock is behind.",
 )
 CLOCK_SET = _counter(
-    "clock.sets", "{set}", "How often the clock of this machine was set, by a second or more, since the daemon started."
+    "clock.sets", "{set}", "Steps of this machine's clock by a second or more since the daemon started."
 )
 SPANS = _counter(
     "telemetry.spans",
     "{span}",
-    "Spans by what became of them: sent, refused by the collector, or dropped because too many waited.",
+    "Spans by outcome: sent, failed at the collector, or dropped because the queue was full.",
     "outcome",
     expected=_each("sent", "failed", "dropped"),
 )
 TRACES = _counter(
     "telemetry.traces",
     "{trace}",
-    "Events by whether their trace is recorded, not sampled, or passed over since too many spans wait.",
+    "Events by trace decision: recorded, not sampled, or passed over because the queue is half full.",
     "decision",
     expected=_each("recorded", "not_sampled", "passed_over"),
 )
 
-#: All of them, by name.
+#: Every metric by name.
 ALL = {family.name: family for family in list(globals().values()) if isinstance(family, Family)}

@@ -1,5 +1,5 @@
 """
-Everything that can be read, brought together when somebody asks.
+One reading of every metric, shared by all who ask at the same time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from itsjustintv.telemetry.prometheus import render
 
 __all__ = ["Collection", "InThread"]
 
-#: Runs a function with its arguments away from the reactor.
+#: Runs a function with its arguments in a thread.
 InThread = Callable[..., Deferred[Any]]
 
-# Seconds for which what the journal said is used again, and for which it is waited for at the most.
+# Seconds for which an answer of the journal is reused, and the longest wait for one.
 _FRESH = 1.0
 _PATIENCE = 2.0
 
@@ -33,10 +33,10 @@ _PATIENCE = 2.0
 @define(eq=False)
 class Collection:
     """
-    Reads the instruments, after a look into the journal. Whoever asks while that is being done shares the answer.
+    Reads the instruments after a query of the journal. Concurrent calls share the answer.
 
-    :ivar ask: looks at everything in the journal that has not ended.
-    :ivar census: what it said last; ``None`` before the first time.
+    :ivar ask: queries the journal for everything that has not ended.
+    :ivar census: its last answer; ``None`` before the first.
     """
 
     _registry: Registry
@@ -52,20 +52,20 @@ class Collection:
 
     async def read(self) -> Sequence[Reading]:
         """
-        Read everything as it is now; what the journal does not say in time, as it was.
+        Read everything; if the journal does not answer in time, with its previous answer.
         """
         await self._look()
         return self.current()
 
     def current(self) -> Sequence[Reading]:
         """
-        Read everything at once, as it is now; what the journal says, as it was at the last look.
+        Read everything without waiting, with the previous answer of the journal.
         """
         return self._registry.read()
 
     def text(self) -> Deferred[bytes]:
         """
-        Everything as Prometheus reads it.
+        Every metric in the text format of Prometheus.
         """
         return self._rendering.join("metrics", self._render)
 
@@ -77,7 +77,7 @@ class Collection:
         now = self._clock.seconds()
         if now - self._asked_at < _FRESH and now >= self._asked_at:
             return
-        with suppress(DeferredTimeout):  # what was known before will do
+        with suppress(DeferredTimeout):  # the previous answer is used
             await self._counting.join("census", self._count).addTimeout(_PATIENCE, self._clock)
 
     async def _count(self) -> None:
@@ -86,6 +86,8 @@ class Collection:
         except (JournalUnavailable, CancelledError):
             return
         except Exception:  # noqa: BLE001 - metrics of everything else are read all the same
-            self.log.failure("the journal could not be counted for the metrics, will try again")
+            self.log.failure(
+                "cannot count the deliveries for the metrics; the previous counts are exposed until the next reading"
+            )
             return
         self._asked_at = self._clock.seconds()

@@ -1,10 +1,9 @@
 """
-An event followed through the parts, each of which does its work as it would without: receive, journal, enrich with
-each call to Helix, and every attempt to deliver.
+The spans of one event: receive, journal, enrich with each request to Helix, and every delivery attempt. The parts that
+do the work know nothing of it.
 
-Names and attributes are those of OpenTelemetry's semantic conventions (opentelemetry.io, "Semantic conventions", HTTP
-and messaging) where there are any, else they begin with ``itsjustintv``. No URL is among them, since a webhook's may be
-a secret.
+Names and attributes follow OpenTelemetry's semantic conventions (opentelemetry.io, "Semantic conventions", HTTP
+and messaging) where they exist, else they start with ``itsjustintv``. No URL is an attribute: a webhook's is a secret.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class EventSpans:
 
     def accepting(self, accept: Accept) -> Accept:
         """
-        Give events a trace on their way to ``accept``.
+        Wrap ``accept``, to start the trace of each event.
         """
 
         def followed(event: Event) -> Deferred[Acceptance]:
@@ -63,7 +62,7 @@ class EventSpans:
 
     def stored(self, event: Event, asked_at: float) -> None:
         """
-        Take note that the journal has answered about an event.
+        End the span of the commit of an event to the journal.
         """
         context = self._tracer.begin_span(event.trace)
         if context:
@@ -78,7 +77,7 @@ class EventSpans:
 
     def called(self, call: ApiCall) -> None:
         """
-        Take note of a request to Helix, in the trace of each event for which it was made.
+        Add a span for a request to Helix to the trace of each event for which it was made.
         """
         attributes: dict[str, Attribute] = {
             "http.request.method": call.method,
@@ -111,7 +110,7 @@ class EventSpans:
 
     def record(self, outcome: Outcome) -> None:
         """
-        Take note of an attempt that has ended and is kept.
+        End the span of an attempt that is recorded in the journal.
         """
         attempt = outcome.attempt
         if attempt is None or not attempt.trace:
@@ -143,7 +142,7 @@ class EventSpans:
 
     def enriched(self, event: Event, streamer: Streamer, context: str, begun_at: float, found: Enrichment) -> None:
         """
-        Take note of what was found out about an event.
+        End the span of the enrichment of an event.
         """
         attributes: dict[str, Attribute] = {
             "itsjustintv.streamer": streamer.key,
@@ -159,7 +158,7 @@ class EventSpans:
             "itsjustintv.streamer": event.broadcaster_login or event.broadcaster_id,
             "itsjustintv.verdict": "unavailable" if verdict is None else verdict.name.lower(),
         }
-        error = "" if verdict is not None else "the journal could not keep it"
+        error = "" if verdict is not None else "the journal could not store it"
         if event.recovered:
             self._end("catch up", SpanKind.INTERNAL, event.trace, "", event.received_at, attributes, error)
             return
@@ -201,7 +200,7 @@ class EventSpans:
 @define(eq=False)
 class TracedEnricher:
     """
-    An enricher whose work is seen in the trace of the event, with each call that is made for it.
+    Wraps an enricher, to put its work and its requests to Helix into the trace of the event.
     """
 
     _enricher: IEnricher
@@ -210,9 +209,6 @@ class TracedEnricher:
     _clock: IReactorTime
 
     def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
-        """
-        Have it enriched.
-        """
         context = self._tracer.begin_span(event.trace)
         if not context:
             return self._enricher.enrich(event, streamer)

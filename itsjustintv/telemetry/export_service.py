@@ -1,5 +1,5 @@
 """
-When telemetry is sent: from the start to the last moment of a stop, while it is enabled.
+The service that sends spans and metrics to the collector while telemetry is enabled, and the rest at a stop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itsjustintv.telemetry.tracing import Spans, Tracer
 
 __all__ = ["OpenCollector", "Sender", "TelemetryService"]
 
-# Seconds that a stop waits for what is still to be sent.
+# Seconds that a stop waits for the rest to be sent.
 _LAST = 2.0
 
 
@@ -31,17 +31,17 @@ class Sender(Spans, Protocol):
 
     def put_metrics(self, readings: tuple[Reading, ...], started_at: float, now: float) -> None:
         """
-        Send metrics soon.
+        Queue metrics.
         """
 
     def close(self) -> None:
         """
-        Send what waits, and let go of everything. Blocks.
+        Send what is queued, and release everything. Blocks.
         """
 
 
-#: Makes ready to send, and is given whom to tell of what was sent: which signal, how many of it, and why not. Blocks
-#: for a moment.
+#: Opens a sender. It calls its second argument for everything sent or failed: the signal, the number, and the reason of
+#: a failure, or an empty text. Blocks briefly.
 OpenCollector = Callable[[Settings, Callable[[str, int, str], None]], Sender]
 
 
@@ -55,10 +55,10 @@ class TelemetryService(Service):
     """
     Sends spans as they come and metrics once a minute, or as ``OTEL_METRIC_EXPORT_INTERVAL`` says.
 
-    :param settings: as they are at this moment; :meth:`refresh` tells that they may have changed.
-    :param sent: counts spans by what became of them.
-    :param open_collector: makes ready to send.
-    :param ahead: by how many seconds the clock of the machine is ahead of the reactor's.
+    :param settings: returns the current settings; call :meth:`refresh` when they may have changed.
+    :param sent: counts spans by outcome.
+    :param open_collector: opens a sender.
+    :param ahead: seconds by which the clock of the machine is ahead of the reactor's.
     """
 
     log = Logger()
@@ -90,41 +90,41 @@ class TelemetryService(Service):
 
     def startService(self) -> None:
         """
-        Begin to send, if that is enabled. It takes a quarter of a second, and then no event goes unseen.
+        Start to send, if enabled. Importing the SDK takes a quarter of a second; no event is missed afterwards.
         """
         super().startService()
         self._current = self._settings()
         if self._current.wanted:
             try:
-                self._use(self._open_collector(self._current, self._told), self._current)
-            except Exception as error:  # noqa: BLE001 - nothing is worth less than an event
+                self._use(self._open_collector(self._current, self._on_sent), self._current)
+            except Exception as error:  # noqa: BLE001 - the daemon runs without telemetry
                 self._unusable(error)
 
     def stopService(self) -> Deferred[None]:
         """
-        Send what there is, for two seconds at the most.
+        Send the rest, for two seconds at most.
         """
         super().stopService()
         return Deferred.fromCoroutine(self._finish())
 
     def problem(self) -> str | None:
         """
-        Why nothing arrives, or ``None``.
+        Why nothing arrives at the collector, or ``None``.
         """
         return next(iter(self._trouble.values()), None)
 
     def refresh(self) -> None:
         """
-        Follow the settings.
+        Apply changed settings.
         """
         settings = self._settings()
         if not self.running or settings == self._current:
             return
         self._current = settings
-        self._close(self._let_go())
+        self._close(self._detach())
         self._trouble.clear()
         if settings.wanted:
-            opening = self._in_thread(self._open_collector, settings, self._told)
+            opening = self._in_thread(self._open_collector, settings, self._on_sent)
             opening.addCallbacks(self._use, self._unusable, (settings,))
 
     def _use(self, sender: Sender, settings: Settings) -> None:
@@ -137,17 +137,17 @@ class TelemetryService(Service):
             self._reactor, interval, "read the metrics", lambda: self._send_metrics(sender), now=False
         )
         self._loop.startService()
-        self.log.info("traces and metrics are sent to the collector at {place}", place=settings.place())
+        self.log.info("sending traces and metrics to the collector at {place}", place=settings.place())
 
     def _unusable(self, error: Any) -> None:
         cause = getattr(error, "value", error)
-        self._trouble["settings"] = f"telemetry cannot be sent: {cause}"
+        self._trouble["settings"] = f"cannot send telemetry: {cause}"
         self.log.error(
-            "no telemetry can be sent, the daemon goes on without: {reason}",
+            "cannot send telemetry: {reason}; the daemon runs without it",
             reason=f"install itsjustintv[grpc] ({cause})" if isinstance(cause, ImportError) else str(cause),
         )
 
-    def _let_go(self) -> Sender | None:
+    def _detach(self) -> Sender | None:
         sender, self._sender, self._tracer.collector = self._sender, None, None
         if self._loop is not None:
             self._loop.stopService()
@@ -162,7 +162,7 @@ class TelemetryService(Service):
         sender.put_metrics(tuple(readings), self._started_at + ahead, self._reactor.seconds() + ahead)
 
     async def _finish(self) -> None:
-        sender = self._let_go()
+        sender = self._detach()
         if sender is None:
             return
         self._put(sender, self._collection.current())
@@ -174,7 +174,7 @@ class TelemetryService(Service):
 
     def _close(self, sender: Sender | None) -> Deferred[None]:
         """
-        Close what is no longer used, in a thread that keeps nobody: not the reactor, and not the end of the process.
+        Close a sender in a daemon thread, which holds up neither the reactor nor the exit of the process.
         """
         if sender is None:
             return succeed(None)
@@ -193,9 +193,9 @@ class TelemetryService(Service):
         Thread(target=close, name="telemetry-close", daemon=True).start()
         return closed
 
-    def _told(self, signal: str, count: int, reason: str) -> None:
+    def _on_sent(self, signal: str, count: int, reason: str) -> None:
         """
-        Hear, in a thread, of something that was sent.
+        Hand a result of the sender to the reactor. Called in a thread.
         """
         self._reactor.callFromThread(self._note, signal, count, reason)
 
@@ -205,12 +205,12 @@ class TelemetryService(Service):
         place = self._current.place()
         if reason and signal not in self._trouble:
             self.log.warn(
-                "the collector at {place} takes no {signal}, they are dropped until it does: {reason}",
+                "the collector at {place} does not accept {signal}: {reason}; {signal} are dropped until it does",
                 place=place,
                 signal=signal,
                 reason=reason,
             )
-            self._trouble[signal] = f"the collector at {place} takes no {signal}"
+            self._trouble[signal] = f"the collector at {place} does not accept {signal}"
         elif not reason and signal in self._trouble:
             del self._trouble[signal]
-            self.log.info("the collector at {place} takes {signal} again", place=place, signal=signal)
+            self.log.info("the collector at {place} accepts {signal} again", place=place, signal=signal)

@@ -1,8 +1,8 @@
 """
-What is counted and measured as it happens, and what is looked at when somebody asks.
+Counters, histograms and gauges, and the registry that reads them.
 
-To count is to add to a number in memory, a fraction of a microsecond: an instrument of OpenTelemetry's takes fifty
-times as long, and several are on the way of each message. Whoever reads gets values that no longer change.
+Counting adds to a number in memory, in a fraction of a microsecond: an instrument of the OpenTelemetry SDK takes fifty
+times as long, and each message passes several. A reading is a copy.
 """
 
 from __future__ import annotations
@@ -35,14 +35,11 @@ __all__ = [
 
 class Instrument(Protocol):
     """
-    Something that can be read.
+    A metric that can be read.
     """
 
     @property
-    def family(self) -> Family:
-        """
-        What it is.
-        """
+    def family(self) -> Family: ...
 
     def read(self) -> Iterable[tuple[Labels, Value]]:
         """
@@ -53,7 +50,7 @@ class Instrument(Protocol):
 @define(eq=False)
 class Counter:
     """
-    Counts upwards since the start of the process.
+    Counts up from the start of the process.
     """
 
     family: Family
@@ -64,21 +61,15 @@ class Counter:
         return dict.fromkeys(self.family.expected, 0.0)
 
     def add(self, *labels: str) -> None:
-        """
-        Count one more.
-        """
         self.add_many(1, *labels)
 
     def add_many(self, amount: float, *labels: str) -> None:
-        """
-        Count so many more.
-        """
         known = labels if labels in self._values else self._room(labels)
         self._values[known] = self._values.get(known, 0.0) + amount
 
     def expect(self, labels: Iterable[Labels]) -> None:
         """
-        Have sets of labels there before anything happens.
+        Expose these sets of labels with 0.
         """
         for each in labels:
             self._values.setdefault(self._room(each), 0.0)
@@ -96,7 +87,7 @@ class Counter:
 @define(eq=False)
 class Histogram:
     """
-    Counts by size. Everything with the same labels must come from one thread.
+    Counts values by size. All values with the same labels must come from one thread.
     """
 
     family: Family
@@ -113,7 +104,7 @@ class Histogram:
 
     def record(self, value: float, *labels: str) -> None:
         """
-        Add one value. What comes out negative, since a clock was set back, counts as nothing.
+        Add one value. A negative one, from a clock that was set back, counts as 0.
         """
         value = max(value, 0.0)
         counts = self._counts.get(labels)
@@ -139,10 +130,10 @@ class Histogram:
 @define(eq=False)
 class Observed:
     """
-    A value that somebody else has, asked for when this is read.
+    A value that is asked for when it is read.
 
-    :ivar observe: answers at once, for each set of labels. Beyond the family's limit what it says of the others is
-        added up.
+    :ivar observe: returns the value for each set of labels, without blocking. Values beyond the family's limit are
+        summed.
     """
 
     family: Family
@@ -161,7 +152,7 @@ class Observed:
 
 def _room(family: Family, taken: Mapping[Labels, object], labels: Labels) -> Labels:
     """
-    Where something is counted: by itself, while there is room for it.
+    The labels to count under: its own ones, or :data:`OTHER` beyond the limit.
     """
     return labels if labels in taken or len(taken) < family.limit else (OTHER, *labels[1:])
 
@@ -169,7 +160,7 @@ def _room(family: Family, taken: Mapping[Labels, object], labels: Labels) -> Lab
 @define(eq=False)
 class Registry:
     """
-    Every instrument there is.
+    Every instrument.
     """
 
     _instruments: dict[str, Instrument] = field(factory=dict, init=False)
@@ -178,30 +169,24 @@ class Registry:
     log = Logger()
 
     def counter(self, family: Family) -> Counter:
-        """
-        Make the counter of a family.
-        """
         counter = Counter(family)
         self._add(counter)
         return counter
 
     def histogram(self, family: Family) -> Histogram:
-        """
-        Make the histogram of a family.
-        """
         histogram = Histogram(family)
         self._add(histogram)
         return histogram
 
     def observe(self, family: Family, observe: Callable[[], Iterable[tuple[Labels, float]]]) -> None:
         """
-        Have a family looked at whenever everything is read: a gauge, or what somebody else counts.
+        Add a family whose values are asked for at each reading.
         """
         self._add(Observed(family, observe))
 
     def observe_one(self, family: Family, observe: Callable[[], float | None]) -> None:
         """
-        Have a family without labels looked at; there is nothing to be seen of it while the answer is ``None``.
+        Add a family without labels whose value is asked for at each reading; ``None`` leaves it out.
         """
 
         def values() -> Iterable[tuple[Labels, float]]:
@@ -212,34 +197,34 @@ class Registry:
 
     def read(self) -> tuple[Reading, ...]:
         """
-        Read everything, in the order of the names. A look that fails is logged once, and hides nothing else.
+        Read everything, sorted by name. An instrument that raises is logged once and left out.
         """
         readings = []
         for name, instrument in sorted(self._instruments.items()):
             try:
                 readings.append(Reading(instrument.family, tuple(instrument.read())))
-            except Exception:  # noqa: BLE001 - one part's defect must not hide the others
+            except Exception:  # noqa: BLE001 - a bug in one must not hide the others
                 if self._logged.is_new(subject=name):
-                    self.log.failure("the metric {name} cannot be read; the others can", name=name)
+                    self.log.failure("cannot read the metric {name}; the others are exposed without it", name=name)
         return tuple(readings)
 
     def _add(self, instrument: Instrument) -> None:
         name = instrument.family.name
         if name in self._instruments:
-            raise ValueError(f"there is a metric {name} already")
+            raise ValueError(f"duplicate metric {name}")
         self._instruments[name] = instrument
 
 
-#: The values of a family's labels, in its order.
+#: The values of a family's labels, in order.
 Labels = tuple[str, ...]
 
-#: Stands for every first label beyond a family's limit.
+#: Replaces the first label beyond a family's limit.
 OTHER = "_other"
 
 
 class Kind(Enum):
     """
-    What its values mean.
+    The types of metrics.
     """
 
     COUNTER = "counter"
@@ -247,23 +232,23 @@ class Kind(Enum):
     HISTOGRAM = "histogram"
 
 
-#: What units are called at the end of a Prometheus name (OpenTelemetry, "Prometheus and OpenMetrics compatibility").
-#: Those in braces only say what is counted.
+#: The suffixes of units in a Prometheus name (OpenTelemetry, "Prometheus and OpenMetrics compatibility"). Units in
+#: braces have none.
 _SUFFIXES = {"s": "_seconds", "By": "_bytes"}
 
 
 @frozen(kw_only=True)
 class Family:
     """
-    A metric, whatever its labels.
+    A metric with all its labels.
 
-    :ivar name: as OpenTelemetry has it, with dots.
-    :ivar unit: in UCUM: ``s``, ``By``, ``{delivery}``; empty for a number without one.
+    :ivar name: the OpenTelemetry name, with dots.
+    :ivar unit: in UCUM: ``s``, ``By``, ``{delivery}``; empty for a plain number.
     :ivar help: one sentence.
     :ivar labels: their names.
-    :ivar expected: the sets of labels that are there before anything happens, with 0.
-    :ivar limit: so many sets of labels at the most. Beyond that the first label of a new one is :data:`OTHER`.
-    :ivar bounds: of a histogram: the inclusive upper end of each bucket but the last, which has none.
+    :ivar expected: the sets of labels that are exposed from the start, with 0.
+    :ivar limit: the largest number of sets of labels; the first label of further ones is :data:`OTHER`.
+    :ivar bounds: of a histogram: the inclusive upper bound of each bucket but the last.
     """
 
     name: str
@@ -287,7 +272,7 @@ class HistogramValue:
     """
     A histogram at one moment.
 
-    :ivar counts: of each bucket by itself, the last one being for what is beyond all bounds.
+    :ivar counts: of each bucket, not cumulative; the last one is for values beyond all bounds.
     """
 
     counts: tuple[int, ...]

@@ -1,5 +1,5 @@
 """
-What is counted as it happens: by the parts, which are handed a method of this each and know nothing else of it.
+What is counted as it happens. Each part of the daemon is handed one method of :class:`Metrics` as a callable.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Metrics"]
 @implementer(IOutcomeSink)
 class Metrics:
     """
-    The instruments of everything that happens.
+    The counters and histograms.
 
-    :ivar registry: reads them; what is only looked at is added to it by whoever puts the daemon together.
+    :ivar registry: reads them; ``app.telemetry`` adds the gauges.
     :ivar failing: the destinations whose last attempt failed.
     """
 
@@ -49,19 +49,19 @@ class Metrics:
 
     def expect(self, destinations: Iterable[str]) -> None:
         """
-        Have these destinations in what is exposed before anything is sent to them.
+        Expose these destinations with 0 before the first attempt.
         """
         self._attempts.expect((each, outcome) for each in destinations for outcome in ("delivered", "failed"))
 
     def message(self, outcome: str) -> None:
         """
-        Count a message at the callback by what became of it.
+        Count a message at the callback.
         """
         self._messages.add(outcome)
 
     def recovering(self, accept: Accept) -> Accept:
         """
-        Count events that no message told of on their way to ``accept``, by what becomes of them.
+        Wrap ``accept``, to count recovered events by outcome.
         """
 
         def counted(event: Event) -> Deferred[Acceptance]:
@@ -75,27 +75,27 @@ class Metrics:
 
     def committed(self, operations: int, seconds: float) -> None:
         """
-        Take note of a transaction of the journal. Called in its thread, and nowhere else.
+        Count a transaction of the journal. Called in the journal's writer thread only.
         """
         self._operations.add_many(operations)
         self._commits.record(seconds)
 
     def called(self, call: ApiCall) -> None:
         """
-        Take note of a request to Helix.
+        Count a request to Helix.
         """
         self._calls.add(f"{call.method} {call.path}", _answer(call.status))
         self._call_durations.record(call.duration)
 
     def gap(self, what: str, reason: str) -> None:
         """
-        Count something that an announcement had to do without.
+        Count a detail that an announcement lacks.
         """
         self._gaps.add(what, reason)
 
     def record(self, outcome: Outcome) -> None:
         """
-        Take note of a step in a delivery's life.
+        Count an outcome of a delivery.
         """
         delivery, attempt = outcome.delivery, outcome.attempt
         if attempt is not None:

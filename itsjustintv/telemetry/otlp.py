@@ -1,9 +1,8 @@
 """
-The way to OpenTelemetry's collector. It is the only module that imports the SDK, and is itself imported only where
-something is to be sent: that takes a fifth of a second and twenty megabytes.
+Sends spans and metrics to an OpenTelemetry collector. The only module that imports the SDK, and itself imported only
+when telemetry is enabled: the import takes a fifth of a second and twenty megabytes.
 
-Spans and metrics leave in threads of their own. Whatever the collector does, the reactor waits for nothing, and no more
-is kept than a queue of bounded length.
+Spans and metrics are sent in threads of their own, from queues of bounded length. The reactor never waits.
 """
 
 from __future__ import annotations
@@ -50,19 +49,19 @@ from itsjustintv.telemetry.tracing import Traceparent, parse
 
 __all__ = ["Collector", "OnSent", "metrics_data", "open_collector"]
 
-#: Is told of everything that was sent or could not be: which signal, how many of it, and why not; empty if it was.
-#: Called in threads.
+#: Called in threads for everything sent or failed: the signal, the number, and the reason of a failure, or an empty
+#: text.
 OnSent = Callable[[str, int, str], None]
 
-# The share of a processor that the making of messages may take. Beyond that spans wait, and then no more traces are
-# begun: what is measured must not be changed by being measured.
+# The share of a processor that encoding spans may take. Beyond it spans wait, and then no new traces are recorded:
+# measuring must not slow down what is measured.
 _SHARE = 0.03
 
-# So many times longer it rests at the most, however busy the process is.
+# The largest factor by which a pause grows when the process is busy.
 _CROWDED = 5.0
 
-#: Spans that may wait, unless the environment says otherwise: four times what is usual, for a crowd that goes live at
-#: once. They take two kilobytes each.
+#: The default length of the queue of spans: four times the SDK's, for many streamers that go live at once. A span takes
+#: two kilobytes.
 _CAPACITY = 8192
 
 _KINDS = {
@@ -74,49 +73,45 @@ _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.
 _SCOPE = InstrumentationScope("itsjustintv", __version__)
 _NANO = 1_000_000_000
 
-# Characters of a reason at the most.
+# The longest reason, in characters.
 _QUOTED = 300
 
 
-class _LastWords(logging.Handler):
+class _LastMessage(logging.Handler):
     """
-    Keeps what the SDK has logged last, instead of letting it log again and again what is the same. The answers of
-    collectors are quoted in it.
+    Stores the last log message of the SDK, which would otherwise log the same at every attempt. It quotes the answers
+    of collectors.
     """
 
     text = ""
     quoted = QuotedSecrets(())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """
-        Keep it.
-        """
-        # More is looked at than is kept, so that no secret is cut before it is found.
+        # Redact more than is stored, so that no secret is cut before it is found.
         said = record.getMessage()[: 4 * _QUOTED].encode("utf-8", "replace")
         self.text = one_line(self.quoted.hide(said).decode("utf-8", "replace"))[:_QUOTED]
 
     def take(self) -> str:
         """
-        What was kept, once.
+        Return the message, and forget it.
         """
         text, self.text = self.text, ""
-        return text or "it gave no answer"
+        return text or "no answer"
 
 
-def _last_words() -> _LastWords:
+def _last_message() -> _LastMessage:
     logger = logging.getLogger("opentelemetry")
-    found = next((each for each in logger.handlers if isinstance(each, _LastWords)), None)
+    found = next((each for each in logger.handlers if isinstance(each, _LastMessage)), None)
     if found is None:
-        found = _LastWords()
+        found = _LastMessage()
         logger.addHandler(found)
         logger.propagate = False
     return found
 
 
-class _Waiting(ReadableSpan):
+class _QueuedSpan(ReadableSpan):
     """
-    A span in the queue of the batch processor, which only looks at whether it is sampled. It is put into the terms of
-    the SDK when it is sent.
+    A span in the queue of the batch processor, which reads only the sampled flag. It is converted when it is sent.
     """
 
     def __init__(self, span: tracing.Span) -> None:
@@ -124,11 +119,11 @@ class _Waiting(ReadableSpan):
         self.span = span
 
 
-class _Spans(SpanExporter):
+class _PacedExporter(SpanExporter):
     """
-    Sends spans, with breaks. Lives in the thread of the batch processor, but for ``taken``, which is read by others.
+    Sends spans with pauses. Runs in the thread of the batch processor, except for ``taken``, which others read.
 
-    :ivar taken: how many have been taken out of the queue so far.
+    :ivar taken: the number of spans taken out of the queue so far.
     """
 
     def __init__(self, exporter: SpanExporter, resource: Resource, on_sent: OnSent) -> None:
@@ -137,27 +132,24 @@ class _Spans(SpanExporter):
         self.hurry = Event()
         self._exporter = exporter
         self._on_sent = on_sent
-        self._words = _last_words()
+        self._message = _last_message()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """
-        Send a batch, and rest in proportion to the work; the longer, the more the process has to do besides.
+        Send a batch, and pause in proportion to the work: longer when the process is busy.
         """
         self.taken += len(spans)
         began_at, begun = perf_counter(), thread_time()
         readable = [_readable(each.span, self._resource) for each in spans if _is_ours(each)]
-        # What is nothing but work takes longer than its work when others want the processor, or the interpreter.
+        # Computing takes longer than its processor time when other threads or processes compete.
         crowded = (perf_counter() - began_at) / max(thread_time() - begun, 1e-6)
         result = self._exporter.export(readable)
         sent = result is SpanExportResult.SUCCESS
-        self._on_sent("spans", len(spans), "" if sent else self._words.take())
+        self._on_sent("spans", len(spans), "" if sent else self._message.take())
         self.hurry.wait((thread_time() - begun) * (1 / _SHARE - 1) * min(max(crowded, 1.0), _CROWDED))
         return result
 
     def shutdown(self) -> None:
-        """
-        Send nothing more.
-        """
         self._exporter.shutdown()
 
 
@@ -166,13 +158,13 @@ class Collector:
     """
     Sends spans and metrics.
 
-    :ivar capacity: spans that may wait.
+    :ivar capacity: the length of the queue of spans.
     """
 
     _sampler: Sampler
     _resource: Resource
     _capacity: int
-    _spans: _Spans | None
+    _spans: _PacedExporter | None
     _processor: BatchSpanProcessor | None
     _metrics: MetricExporter | None
     _on_sent: OnSent
@@ -187,14 +179,13 @@ class Collector:
 
     def samples(self, number: int) -> bool:
         """
-        Decide as ``OTEL_TRACES_SAMPLER`` says. The ids of traces are not random enough for it, since they begin with
-        the time.
+        Decide by ``OTEL_TRACES_SAMPLER``. Takes random bits, since trace ids start with the time.
         """
         return self._spans is not None and self._sampler.should_sample(None, number, "").decision.is_sampled()
 
     def has_room(self) -> bool:
         """
-        Whether the queue is less than half full: the other half is for traces that have begun.
+        Whether the queue is less than half full: the other half is for traces that have started.
         """
         return self._waiting < self._capacity // 2
 
@@ -207,12 +198,12 @@ class Collector:
         if self._processor is None or self._waiting >= self._capacity:
             return False
         self._put += 1
-        self._processor.on_end(_Waiting(span))
+        self._processor.on_end(_QueuedSpan(span))
         return True
 
     def put_metrics(self, readings: Sequence[Reading], started_at: float, now: float) -> None:
         """
-        Send metrics, unless the ones before are still under way: these say more than those that would wait.
+        Queue metrics, unless the previous ones are still being sent: later ones are newer.
         """
         if not self._sending:
             self._sending = True
@@ -220,7 +211,7 @@ class Collector:
 
     def close(self) -> None:
         """
-        Send what waits, once, and let go of everything. Blocks for as long as the collector takes.
+        Send what is queued, and release everything. Blocks until the collector has answered.
         """
         self._readings.put(None)
         if self._spans is not None and self._processor is not None:
@@ -233,16 +224,16 @@ class Collector:
         return self._put - (0 if self._spans is None else self._spans.taken)
 
     def _send_metrics(self) -> None:
-        words = _last_words()
-        while (given := self._readings.get()) is not None:
+        message = _last_message()
+        while (queued := self._readings.get()) is not None:
             try:
                 if self._metrics is not None:
-                    readings, started_at, now = given
+                    readings, started_at, now = queued
                     data = metrics_data(readings, self._resource, _SCOPE, started_at, now)
                     sent = self._metrics.export(data) is MetricExportResult.SUCCESS
-                    self._on_sent("metrics", 1, "" if sent else words.take())
+                    self._on_sent("metrics", 1, "" if sent else message.take())
             except Exception:  # noqa: BLE001 - the next ones are tried
-                self._on_sent("metrics", 1, "an unexpected error of the exporter")
+                self._on_sent("metrics", 1, "unexpected error in the exporter")
             finally:
                 self._sending = False
         if self._metrics is not None:
@@ -251,17 +242,17 @@ class Collector:
 
 def open_collector(settings: Settings, on_sent: OnSent) -> Collector:
     """
-    Make ready to send. Asks nothing of the collector yet. Starts threads, so it belongs after a fork.
+    Open a collector, without a request yet. Starts threads, so call it after a fork.
 
-    :raises ImportError: gRPC is asked for and not installed.
-    :raises ValueError: a variable of the environment cannot be used.
+    :raises ImportError: gRPC is configured and not installed.
+    :raises ValueError: an environment variable is invalid.
     """
-    # The scheme of a header with credentials is no secret.
-    _last_words().quoted = QuotedSecrets([unquote(each).rpartition(" ")[2] for each in settings.secrets])
+    # Only the credentials in a header are secret, not their scheme.
+    _last_message().quoted = QuotedSecrets([unquote(each).rpartition(" ")[2] for each in settings.secrets])
     provider = TracerProvider(shutdown_on_exit=False)
     resource = Resource.create(dict(settings.attributes())).merge(OTELResourceDetector().detect())
     capacity = _capacity(settings)
-    spans = _Spans(_span_exporter(settings), resource, on_sent) if settings.exports("traces") else None
+    spans = _PacedExporter(_span_exporter(settings), resource, on_sent) if settings.exports("traces") else None
     return Collector(
         provider.sampler,
         resource,
@@ -304,8 +295,8 @@ def _metric_exporter(settings: Settings) -> MetricExporter:
     return OTLPMetricExporter(target)
 
 
-def _is_ours(span: ReadableSpan) -> TypeGuard[_Waiting]:
-    return isinstance(span, _Waiting)
+def _is_ours(span: ReadableSpan) -> TypeGuard[_QueuedSpan]:
+    return isinstance(span, _QueuedSpan)
 
 
 def _readable(span: tracing.Span, resource: Resource) -> ReadableSpan:
@@ -337,10 +328,10 @@ def metrics_data(
     readings: Sequence[Reading], resource: Resource, scope: InstrumentationScope, started_at: float, now: float
 ) -> MetricsData:
     """
-    Put everything together that was read.
+    Convert a reading for the SDK.
 
-    :param started_at: when counting began, in seconds since the epoch.
-    :param now: when it was read.
+    :param started_at: when counting started, in seconds since the epoch.
+    :param now: the time of the reading.
     """
     begun, moment = int(started_at * _NANO), int(now * _NANO)
     metrics = [
@@ -367,7 +358,7 @@ def _data(reading: Reading, begun: int, moment: int) -> DataT:
                     sum=value.sum,
                     bucket_counts=value.counts,
                     explicit_bounds=family.bounds,
-                    # Neither is known, and neither is required.
+                    # Unknown, and not required.
                     min=None,  # type: ignore[arg-type]
                     max=None,  # type: ignore[arg-type]
                 )

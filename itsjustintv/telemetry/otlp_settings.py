@@ -1,5 +1,5 @@
 """
-What is sent where.
+The settings of OTLP: what is sent to which collector.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _GRPC, _HTTP = "grpc", "http/protobuf"
 @frozen(kw_only=True)
 class Settings:
     """
-    ``[telemetry]``, and the variables ``OTEL_*``, which win over it as every variable of the environment does
-    (opentelemetry.io, "Environment Variable Specification"). What the SDK reads by itself is not repeated here.
+    ``[telemetry]`` and the variables ``OTEL_*``, which win (opentelemetry.io, "Environment Variable Specification").
+    Variables that the SDK reads by itself are not repeated here.
 
-    :ivar endpoint: of the collector, without the path of a signal; empty for the one that OpenTelemetry takes.
-    :ivar service_version: empty for our own.
-    :ivar secrets: what collectors are given and may quote in their answers.
+    :ivar endpoint: of the collector, without the path of a signal; empty for the default of OpenTelemetry.
+    :ivar service_version: empty for the version of the daemon.
+    :ivar secrets: credentials that a collector may quote in its answers.
     """
 
     enabled: bool = False
@@ -38,21 +38,21 @@ class Settings:
     @property
     def wanted(self) -> bool:
         """
-        Whether anything is to be sent.
+        Whether telemetry is enabled.
         """
         return self.enabled and self.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
 
     def exports(self, signal: str) -> bool:
         """
-        Whether ``traces`` or ``metrics`` are to be sent.
+        Whether a signal, ``traces`` or ``metrics``, is sent.
         """
         return self.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").strip().lower() != "none"
 
     def uses_grpc(self, signal: str) -> bool:
         """
-        Whether they are sent by gRPC, and not by HTTP.
+        Whether a signal is sent by gRPC instead of HTTP.
 
-        :raises ValueError: when neither is asked for.
+        :raises ValueError: the protocol is neither.
         """
         protocol = self._of("PROTOCOL", signal) or _HTTP
         if protocol not in (_GRPC, _HTTP):
@@ -61,7 +61,7 @@ class Settings:
 
     def target(self, signal: str) -> str | None:
         """
-        The address for a signal, or ``None`` to leave it to the environment, and to OpenTelemetry if that says nothing.
+        The URL for a signal; ``None`` to leave it to the environment and the default of the SDK.
         """
         if self._of("ENDPOINT", signal) or not self.endpoint:
             return None
@@ -75,20 +75,20 @@ class Settings:
 
     def place(self) -> str:
         """
-        Where that is, for the log: without what may be a secret.
+        Host and port of the collector for the log, without credentials.
         """
         url = self._of("ENDPOINT", "traces") or self.endpoint or "http://localhost:4318"
         return urlsplit(url).netloc.rpartition("@")[2] or url
 
     def attributes(self) -> Mapping[str, str]:
         """
-        What the daemon is called, for those who collect from many.
+        The resource attributes that name the daemon.
         """
         return {"service.name": self.service_name, "service.version": self.service_version or __version__}
 
     def seconds(self, variable: str, default: float) -> float:
         """
-        Read a variable of milliseconds.
+        Read a variable in milliseconds; the default if it is invalid.
         """
         try:
             value = float(self.environ.get(variable, "")) / 1000.0

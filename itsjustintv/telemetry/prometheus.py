@@ -1,5 +1,5 @@
 """
-Metrics as text for Prometheus (prometheus.io, "Exposition formats", text format 0.0.4).
+The text format of Prometheus, and the resource ``/metrics`` (prometheus.io, "Exposition formats", text format 0.0.4).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 def render(readings: Iterable[Reading]) -> bytes:
     """
-    Write everything down. Takes about two microseconds a line: for a crowd it belongs into a thread.
+    Format readings. Takes about two microseconds per line: call it in a thread for many streamers.
     """
     return "".join(line for reading in readings for line in _lines(reading)).encode("utf-8")
 
@@ -72,9 +72,9 @@ def _number(value: float) -> str:
 
 class MetricsResource(Resource):
     """
-    Answers with every metric.
+    Serves every metric.
 
-    :param text: writes them down.
+    :param text: returns them formatted.
     """
 
     isLeaf = True
@@ -85,15 +85,12 @@ class MetricsResource(Resource):
         self._text = text
 
     def render_GET(self, request: Request) -> int:
-        """
-        Answer when everything has been read.
-        """
         answering = self._text()
         request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addCallbacks(self._give, self._failed, (request,), errbackArgs=(request,))
+        answering.addCallbacks(self._write, self._failed, (request,), errbackArgs=(request,))
         return NOT_DONE_YET
 
-    def _give(self, text: bytes, request: Request) -> None:
+    def _write(self, text: bytes, request: Request) -> None:
         request.setHeader(b"Content-Type", CONTENT_TYPE)
         request.setHeader(b"Content-Length", b"%d" % len(text))
         request.write(b"" if request.method == b"HEAD" else text)
@@ -102,6 +99,6 @@ class MetricsResource(Resource):
     def _failed(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError):
             return
-        self.log.failure("the metrics could not be read", failure)
+        self.log.failure("cannot read the metrics; answered /metrics with 500", failure)
         request.setResponseCode(http.INTERNAL_SERVER_ERROR)
         request.finish()

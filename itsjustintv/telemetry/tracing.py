@@ -1,8 +1,9 @@
 """
-Traces: which event is followed, and the spans of what is done for it.
+Traces and spans: which events are traced, and what is done for each. Knows nothing of OpenTelemetry, and costs next to
+nothing while no collector is set.
 
-Nothing here knows of OpenTelemetry, and while nobody collects spans nothing here costs anything. A trace is begun at
-the door and never adopted from a request: whoever sends one would decide what is recorded of us.
+A trace starts with the incoming message. A ``traceparent`` in a request is ignored: its sender would decide what the
+daemon records.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Attribute = str | int | float | bool | tuple[str, ...]
 
 class SpanKind(Enum):
     """
-    Where a span stands between us and others (OpenTelemetry, "SpanKind").
+    Whether a span is internal, or a request received or sent (OpenTelemetry, "SpanKind").
     """
 
     INTERNAL = "internal"
@@ -49,14 +50,14 @@ class SpanKind(Enum):
     CLIENT = "client"
 
 
-@define(eq=False, kw_only=True)  # not frozen, which takes thrice as long to make
+@define(eq=False, kw_only=True)  # not frozen: that takes three times as long to create
 class Span:
     """
-    Something that was done for an event, and is over.
+    A step in the handling of an event that has ended.
 
-    :ivar name: says what kind of thing; there are few.
-    :ivar context: its own ``traceparent``.
-    :ivar parent: that of what it is a part of; empty for the first span of a trace.
+    :ivar name: one of a few.
+    :ivar context: its ``traceparent``.
+    :ivar parent: the ``traceparent`` of its parent; empty for the first span of a trace.
     :ivar started_at: seconds since the epoch.
     :ivar ended_at: seconds since the epoch.
     :ivar attributes: by the names of OpenTelemetry's conventions where there are any. No secrets.
@@ -75,7 +76,7 @@ class Span:
 
 class Spans(Protocol):
     """
-    Whoever collects them.
+    A collector of spans.
     """
 
     def samples(self, number: int) -> bool:
@@ -87,30 +88,30 @@ class Spans(Protocol):
 
     def has_room(self) -> bool:
         """
-        Whether another trace would not be too much.
+        Whether there is room for another trace.
         """
 
     def put(self, span: Span) -> bool:
         """
-        Take a span, at once.
+        Take a span without blocking.
 
-        :return: ``False`` if there was no room for it.
+        :return: ``False`` if the queue is full.
         """
 
 
 @define(eq=False)
 class Tracer:
     """
-    Begins traces and spans, and hands on those that have ended.
+    Starts traces and spans, and hands ended spans to the collector.
 
-    A trace is recorded as a whole or not at all. When spans come faster than they are sent no new trace is begun, so
-    that those under way have room to be finished. An event without a trace costs next to nothing.
+    A trace is recorded completely or not at all. When spans come faster than they are sent, no new trace is recorded,
+    so that the started ones have room. An event without a trace costs next to nothing.
 
-    :ivar bits: answers with so many random bits.
-    :ivar traces: counts events by what was decided.
-    :ivar spans: counts those that had to be dropped.
-    :ivar ahead: by how many seconds the clock of the machine is ahead of that of the spans.
-    :ivar collector: takes the spans; ``None`` while nobody does.
+    :ivar bits: returns so many random bits.
+    :ivar traces: counts events by decision.
+    :ivar spans: counts dropped spans.
+    :ivar ahead: seconds by which the clock of the machine is ahead of that of the spans.
+    :ivar collector: takes the spans; ``None`` while telemetry is off.
     """
 
     _bits: Callable[[int], int]
@@ -121,9 +122,9 @@ class Tracer:
 
     def begin(self, event_id: str) -> str:
         """
-        Begin the trace of an event, which has the same id.
+        Start the trace of an event. Its id is that of the event.
 
-        :return: the ``traceparent`` of its first span; empty when it is not recorded.
+        :return: the ``traceparent`` of its first span; empty if it is not recorded.
         """
         if self.collector is None:
             return ""
@@ -138,9 +139,9 @@ class Tracer:
 
     def begin_span(self, parent: str) -> str:
         """
-        Begin a span of a trace that has begun, be it before a restart.
+        Start a span of a trace that has started, perhaps before a restart.
 
-        :return: its ``traceparent``; empty while nobody collects, or if there is no such trace.
+        :return: its ``traceparent``; empty without a collector or a trace.
         """
         if not parent or self.collector is None or not is_one(parent):
             return ""
@@ -148,7 +149,7 @@ class Tracer:
 
     def end(self, span: Span) -> None:
         """
-        Hand on a span that has ended.
+        Hand a span that has ended to the collector.
         """
         if self.collector is None:
             return
@@ -169,7 +170,7 @@ _FORM = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])", re.ASCII)
 @frozen
 class Traceparent:
     """
-    What it says.
+    A parsed ``traceparent`` (W3C Trace Context).
 
     :ivar sampled: whether the trace is recorded.
     """
@@ -181,16 +182,17 @@ class Traceparent:
 
 def write(trace_id: int, span_id: int, *, sampled: bool) -> str:
     """
-    Write it down.
+    Format a ``traceparent``.
 
-    :param trace_id: 128 bits, not all of them 0; of ``span_id`` 64.
+    :param trace_id: 128 bits, not all 0.
+    :param span_id: 64 bits, not all 0.
     """
     return f"00-{trace_id:032x}-{span_id:016x}-0{sampled:d}"
 
 
 def parse(text: str) -> Traceparent | None:
     """
-    Read what :func:`write` wrote; ``None`` if it is something else.
+    Parse what :func:`write` returns; ``None`` for anything else.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -201,22 +203,22 @@ def parse(text: str) -> Traceparent | None:
 
 def is_one(text: str) -> bool:
     """
-    Whether a text has the form of one: quicker than to read it.
+    Whether a text has the form of a ``traceparent``; faster than :func:`parse`.
     """
     return _FORM.fullmatch(text) is not None
 
 
 def of_event(event_id: str) -> str | None:
     """
-    Name the first span of a recorded trace by the id of its event, which is as long as that of a trace: so whoever
-    reads one in the log finds the other. ``None`` for an id of another form.
+    The ``traceparent`` of the first span of an event, with the event id as trace id: the id in the log finds the trace.
+    ``None`` for an id of another form.
     """
     return f"00-{event_id}-{event_id[16:]}-01" if _EVENT.fullmatch(event_id) else None
 
 
 def child(parent: str, span_id: int) -> str:
     """
-    Name another span of the same trace.
+    The ``traceparent`` of another span of the same trace.
     """
     return f"{parent[:36]}{span_id:016x}{parent[52:]}"
 
@@ -226,8 +228,8 @@ _REQUESTERS: ContextVar[tuple[str, ...]] = ContextVar("requesters", default=())
 
 def requesters() -> tuple[str, ...]:
     """
-    The spans for which something is being asked at this moment, each as a ``traceparent``. What is begun with
-    ``Deferred.fromCoroutine`` keeps those of whoever began it; what the reactor calls later has none.
+    The spans on whose behalf the current code runs, each as a ``traceparent``. A coroutine started with
+    ``Deferred.fromCoroutine`` inherits those of its caller; calls from the reactor have none.
     """
     return _REQUESTERS.get()
 
@@ -235,7 +237,7 @@ def requesters() -> tuple[str, ...]:
 @contextmanager
 def on_behalf_of(spans: Iterable[str]) -> Iterator[None]:
     """
-    Begin something for these spans.
+    Run the block on behalf of these spans.
     """
     token = _REQUESTERS.set(tuple(spans))
     try:
@@ -247,12 +249,12 @@ def on_behalf_of(spans: Iterable[str]) -> Iterator[None]:
 @frozen(kw_only=True)
 class ApiCall:
     """
-    One request, and how it ended.
+    One request to Helix and its result.
 
-    :ivar path: without anything that changes from call to call.
+    :ivar path: the template, without parameters.
     :ivar started_at: seconds since the epoch.
     :ivar duration: seconds.
-    :ivar status: of the answer, or ``None`` when there was none.
+    :ivar status: of the answer, or ``None`` if there was none.
     :ivar requesters: the spans for which it was made.
     """
 
@@ -264,5 +266,5 @@ class ApiCall:
     requesters: tuple[str, ...] = ()
 
 
-#: Is told of every call. Returns at once, never raises.
+#: Called with every request. Returns at once, never raises.
 OnCall = Callable[[ApiCall], None]

@@ -91,7 +91,7 @@ async def until(reactor: Any, condition: Callable[[], T], patience: float = 30.0
     end = reactor.seconds() + patience
     while not (answer := condition()):
         if reactor.seconds() > end:
-            raise AssertionError(f"waited {patience:g} s in vain, the answer is still {answer!r}")
+            raise AssertionError(f"the condition was not met within {patience:g} s; its last value is {answer!r}")
         await deferLater(reactor, 0.02)
     return answer
 

@@ -182,11 +182,11 @@ class TraceTests(TelemetryCase):
             stage.configure()
             await stage.until(lambda: collector.metrics)
             collector.status = 401
-            await daemon.said("takes no metrics, they are dropped until it does")
+            await daemon.said("does not accept metrics: ")
             stage.settings = ""
             stage.configure()
             await stage.until(lambda: daemon.output.count("configuration reloaded") == 2)
-            self.assertEqual(daemon.output.count("takes no metrics"), 1)
+            self.assertEqual(daemon.output.count("does not accept metrics"), 1)
 
         return Deferred.fromCoroutine(scenario())
 

@@ -114,7 +114,7 @@ class AcceptingTests(FollowingCase):
         accepting = self.accept(event(), fail(JournalUnavailable("full")))
         self.failureResultOf(accepting, JournalUnavailable)
         self.assertEqual(self.span().attributes["http.response.status_code"], 503)
-        self.assertEqual(self.span().error, "the journal could not keep it")
+        self.assertEqual(self.span().error, "the journal could not store it")
 
     def test_an_event_that_was_asked_for(self) -> None:
         """

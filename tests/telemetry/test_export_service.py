@@ -217,8 +217,8 @@ class ServiceTests(SynchronousTestCase):
         ):
             self.refusal = refusal
             self.service.startService()
-            self.assertEqual(self.lines.pop(), f"no telemetry can be sent, the daemon goes on without: {reason}")
-            self.assertEqual(self.service.problem(), f"telemetry cannot be sent: {refusal}")
+            self.assertEqual(self.lines.pop(), f"cannot send telemetry: {reason}; the daemon runs without it")
+            self.assertEqual(self.service.problem(), f"cannot send telemetry: {refusal}")
             self.successResultOf(self.service.stopService())
 
     def test_follows_the_configuration(self) -> None:
@@ -264,7 +264,7 @@ class ServiceTests(SynchronousTestCase):
         self.service.refresh()
         self.refusal = ValueError("no")
         self.opening.pop()()
-        self.assertEqual(self.service.problem(), "telemetry cannot be sent: no")
+        self.assertEqual(self.service.problem(), "cannot send telemetry: no")
         self.refusal, self.settings = None, ON
         self.service.refresh()
         self.opening.pop()()
@@ -274,6 +274,7 @@ class ServiceTests(SynchronousTestCase):
         """
         A collector that takes nothing is told of once for each signal, and so is that it does again; spans are counted.
         """
+        place = "the collector at collector.example:4318"
         self.service.startService()
         [sender] = self.senders
         self.lines.clear()
@@ -286,12 +287,12 @@ class ServiceTests(SynchronousTestCase):
             sender.told(signal, count, reason)
             self.heard()
             if reason:
-                self.assertEqual(self.service.problem(), "the collector at collector.example:4318 takes no spans")
+                self.assertEqual(self.service.problem(), f"{place} does not accept spans")
         self.assertEqual(
             self.lines,
             [
-                "the collector at collector.example:4318 takes no spans, they are dropped until it does: no answer",
-                "the collector at collector.example:4318 takes spans again",
+                f"{place} does not accept spans: no answer; spans are dropped until it does",
+                f"{place} accepts spans again",
             ],
         )
         self.assertIsNone(self.service.problem())

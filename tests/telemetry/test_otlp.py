@@ -260,7 +260,7 @@ class CollectorTests(TestCase):
         collector = self.opened()
         collector.put_metrics((None,), 900.0, 1000.0)  # type: ignore[arg-type]
         await self.until(lambda: self.told)
-        self.assertEqual(self.told, [("metrics", 1, "an unexpected error of the exporter")])
+        self.assertEqual(self.told, [("metrics", 1, "unexpected error in the exporter")])
         await self.until(lambda: not collector._sending)
         collector.put_metrics((), 900.0, 1000.0)
         await self.until(lambda: len(self.told) == 2)
