@@ -113,7 +113,7 @@ class DeliveriesTests(CommandCase):
 
             stage.receiver.script.plan("/tanuki")
             told = self.assert_done(await stage.command("deliveries", "retry", short))
-            self.assertEqual(told, f"{delivery} is pending again\n")
+            self.assertEqual(told, f"requeued {delivery}: pending\n")
             again = await stage.receiver.delivery("/tanuki", 3)
             self.assertEqual(again.payload["id"], stage.receiver.at("/tanuki")[0].payload["id"])
             account = await stage.settled(stage.reactor)
@@ -260,7 +260,7 @@ class ExplainTests(CommandCase):
             steps = [each["step"] for each in told["steps"]]
             self.assertEqual(steps, ["received", "kept", "prepared", "attempt", "attempt", "delivered"])
             told = self.assert_done(await stage.command("explain", "TANUKI"))
-            for text in ("as streamers.tanuki", "enabled", event_id[:8], "nothing: it is as it should be"):
+            for text in ("as streamers.tanuki", "enabled", event_id[:8], "nothing: the subscription works"):
                 self.assertIn(text, told)
             await stage.take_twitch_away()
             told = self.assert_done(await stage.command("explain", "tanuki"))

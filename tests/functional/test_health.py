@@ -77,6 +77,6 @@ class HealthTests(StageCase):
             await daemon.stop()
             status, lines = await self.says(stage)
             self.assertEqual(status, 1)
-            self.assertIn("nothing answers", lines[0])
+            self.assertIn("does not answer", lines[0])
 
         return Deferred.fromCoroutine(scenario())
