@@ -1,5 +1,5 @@
 """
-Whether the values of a configuration can be worked with. Their types are already right here.
+The rules for values, and between values, of a configuration whose types are right.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ _EXACT = frozenset(keys[-1] for keys in SECRETS) | {"client_id", "eab_kid"}
 
 def check_values(config: Config) -> Iterator[ConfigProblem]:
     """
-    Find every value that breaks a rule of its own.
+    Check each value by its rule.
     """
     yield from _apply(_RULES, config)
     for name, entry in config.streamers.items():
@@ -129,9 +129,9 @@ def check_values(config: Config) -> Iterator[ConfigProblem]:
 
 def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigProblem]:
     """
-    Find what one value asks of another, and what is missing.
+    Check the rules between values, and that required values are given.
 
-    :param wrong: keys that hold something which could not be read.
+    :param wrong: keys whose values could not be read.
     """
     for key in ("client_id", "client_secret", "webhook_secret"):
         if not getattr(config.twitch, key):
@@ -141,7 +141,7 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigP
     yield from check_tls(config.server)
     yield from check_admin(config.admin, config.server)
     if config.server.proxy_protocol and not config.server.trusted_proxies:
-        message = "needs server.trusted_proxies: only a trusted proxy may send the header"
+        message = "requires server.trusted_proxies: only a trusted proxy may send the header"
         yield ConfigProblem("server.proxy_protocol", message, ("server.trusted_proxies",))
     if config.retry.max_delay < config.retry.initial_delay:
         yield ConfigProblem("retry.max_delay", "must not be below retry.initial_delay", ("retry.initial_delay",))
@@ -155,7 +155,7 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigP
 
 def value_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
-    Find what is doubtful about single values, also of a configuration that cannot be used.
+    Find probable mistakes in single values, also in an invalid configuration.
 
     :param state: knows where values come from.
     """
@@ -167,25 +167,25 @@ def value_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]
 
 def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
-    Find what is allowed and yet seldom meant.
+    Find everything that is valid but probably wrong.
 
     :param state: knows where values come from.
     """
     yield from value_warnings(config, state)
     yield from tls_warnings(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
-        yield ConfigProblem("server.trusted_proxies", "trusts every caller: each can claim any client address")
+        yield ConfigProblem("server.trusted_proxies", "trusts every client: each can claim any address")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
         yield ConfigProblem(
             "catch_up.max_age",
-            "counts as no more than cache.ttl: a broadcast is not remembered for longer, and would be announced twice",
+            "is limited to cache.ttl: after that a broadcast is forgotten, and would be announced twice",
         )
 
 
 def _accidents(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     """
-    Find what got into texts by accident. Of secrets and ids, which do not look right or wrong by themselves, more is
-    said. Most texts are in order, so keys are written out for findings only.
+    Find probable mistakes in strings. Secrets and ids get more checks, since a mistake in them cannot be seen. Most
+    strings are fine, so keys are formatted for problems only.
     """
     for keys in _KEYS:
         yield from _accident(keys, state.get(keys), state)
@@ -224,7 +224,7 @@ def _accident(keys: Keys, value: object, state: ParseState) -> Iterator[ConfigPr
         sentences = [*rule(value)]
         if keys == _CLIENT_SECRET and not sentences and not value.isascii():
             odd = described(dict.fromkeys(c for c in value if not c.isascii()))
-            sentences = [f"holds {odd}, and Twitch gives letters and digits of ASCII only: copy it again"]
+            sentences = [f"holds {odd}, but Twitch issues ASCII letters and digits only: copy it again"]
         for sentence in sentences:
             path = dotted(keys)
             file = state.files.get(path)
@@ -241,7 +241,7 @@ def _addresses(config: Config) -> Iterator[ConfigProblem]:
         if service := chat_service(url):
             yield ConfigProblem(dotted(keys), service.advice)
         if _LEFT_OPEN.search(after_host(url)):
-            yield ConfigProblem(dotted(keys), "holds a placeholder after its host: put the real value there")
+            yield ConfigProblem(dotted(keys), "holds a placeholder after its host: replace it with the real value")
 
 
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[ConfigProblem]:
@@ -278,7 +278,7 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
         elif not config.global_webhook.enabled:
             yield ConfigProblem(
                 above,
-                "has nowhere to send to: give it a target_webhook_url, or enable global_webhook",
+                "has no destination: set its target_webhook_url, or enable global_webhook",
                 (f"{above}.target_webhook_url", "global_webhook.enabled"),
             )
         told = {above}
@@ -286,12 +286,12 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
             first = seen.setdefault((key, value), above) if value else above
             if first not in told:
                 told.add(first)
-                yield ConfigProblem(f"{above}.{key}", f"is the same broadcaster as {first}; one entry is enough")
+                yield ConfigProblem(f"{above}.{key}", f"is the same broadcaster as {first}; keep one entry")
 
 
 def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
     """
-    Find what must be changed before the page can be served.
+    Check the rules between the keys of ``[admin]``.
     """
     place = host_and_port(admin.listen)
     if not admin.enabled or place is None:
@@ -299,13 +299,14 @@ def check_admin(admin: Admin, server: Server) -> Iterator[ConfigProblem]:
     if not admin.token and not is_loopback(place[0]):
         yield ConfigProblem(
             "admin.token",
-            "must be given when admin.listen is not a loopback address such as 127.0.0.1, or everyone who reaches the"
-            " port could cancel deliveries; openssl rand -hex 32 makes one",
+            "must be given unless admin.listen is a loopback address such as 127.0.0.1: otherwise"
+            " anyone who reaches the"
+            " port could cancel deliveries; create one with openssl rand -hex 32",
             ("admin.enabled", "admin.listen", "admin.token_file"),
         )
     if place == (server.listen_addr, server.port):
         yield ConfigProblem(
             "admin.listen",
-            "must not be where Twitch is listened to: use a port of its own",
+            "must not be the address of server.port: use another port",
             ("server.listen_addr", "server.port"),
         )

@@ -1,5 +1,5 @@
 """
-What one configuration has that another has not, in words fit for a log.
+The difference between two configurations, without secrets, for the log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from itsjustintv.support.durations import duration
 
 __all__ = ["Changes", "changes", "fingerprint"]
 
-# So many streamers are named in one line.
+# Streamers that are named in one line.
 _NAMED = 20
 
 
@@ -30,11 +30,11 @@ class Changes:
     """
     The difference between two configurations. True if there is one.
 
-    :ivar keys: what became of each key outside ``streamers``, as ``server.port: 8080 -> 9090``. A secret, and an
-        address, which often holds one, is only said to have changed.
-    :ivar added: the keys of the streamers that are new.
-    :ivar removed: the keys of the streamers that are gone.
-    :ivar changed: the keys of the streamers that differ, with the names of what differs about each.
+    :ivar keys: the changed keys outside ``streamers``, as ``server.port: 8080 -> 9090``; of a secret, and of a URL,
+        which may hold one, only that it changed.
+    :ivar added: keys of the new streamers.
+    :ivar removed: keys of the removed streamers.
+    :ivar changed: keys of the changed streamers, each with the names of what changed.
     """
 
     keys: tuple[str, ...] = ()
@@ -48,13 +48,13 @@ class Changes:
     @property
     def count(self) -> int:
         """
-        How many keys and streamers differ.
+        The number of changed keys and streamers.
         """
         return len(self.keys) + len(self.added) + len(self.removed) + len(self.changed)
 
     def lines(self) -> Iterator[str]:
         """
-        Tell all of it; of thousands of streamers, how many and the first few.
+        Format the changes; of many streamers, the number and the first few.
         """
         yield from self.keys
         altered = [f"{dotted((key,))} ({', '.join(names)})" for key, names in self.changed]
@@ -71,7 +71,7 @@ class Changes:
 
 def changes(old: Config, new: Config) -> Changes:
     """
-    Compare two configurations. What a file of secrets holds is part of them.
+    Compare two configurations, including the content of secret files.
     """
     keys = []
     for leaf in leaves():
@@ -92,12 +92,11 @@ def changes(old: Config, new: Config) -> Changes:
 
 def fingerprint(config: Config, base: Path = Path()) -> str:
     """
-    Tell configurations apart by sixteen hexadecimal digits, the same on every machine that has the same configuration,
-    wherever its data is.
+    Hash a configuration to sixteen hexadecimal digits, equal on all machines with the same configuration.
 
-    It is keyed with the secrets: a plain hash would let whoever sees it try guesses at them.
+    The hash is keyed with the secrets, since a plain hash would allow guessing them.
 
-    :param base: where its relative paths start.
+    :param base: the base of relative paths.
     """
     content = json.dumps(relative_paths(attrs.asdict(config), base), sort_keys=True).encode("ascii")
     key = json.dumps([config.twitch.client_secret, config.twitch.webhook_secret]).encode("ascii")
@@ -127,7 +126,7 @@ def _change(leaf: Leaf, before: object, after: object) -> str:
 
 def _length(seconds: float) -> str:
     """
-    Write a duration that the operator has written: to the last digit, or two that differ would read the same.
+    Format a duration exactly, so that two different ones never look the same.
     """
     smallest = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
     return duration(seconds) if seconds % smallest == 0 else f"{seconds:g} s"
@@ -135,7 +134,7 @@ def _length(seconds: float) -> str:
 
 def _shown(value: object) -> str:
     """
-    Write a value as TOML would, near enough.
+    Format a value roughly as TOML would.
     """
     whole = isinstance(value, float) and value.is_integer()
     return json.dumps(int(value) if whole else value, ensure_ascii=False)  # type: ignore[call-overload]

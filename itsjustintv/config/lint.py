@@ -1,8 +1,6 @@
 """
-What got into a value by accident: quotes that a tool kept, blanks and line ends, invisible characters, and
-placeholders. Such a value is valid, and then every signature fails.
-
-Nothing here quotes more of a value than the characters in question.
+Finds probable mistakes in valid values: quotes that a tool kept, blanks and line ends, invisible characters,
+placeholders. No sentence quotes more of a value than these characters, since it may be a secret.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _NAMES = {
     "\r": "carriage return",
     "\N{NO-BREAK SPACE}": "no-break space",
     "\N{ZERO WIDTH NO-BREAK SPACE}": "byte order mark",
-    "\N{REPLACEMENT CHARACTER}": "replacement character: what stood there was lost when it was saved",
+    "\N{REPLACEMENT CHARACTER}": "replacement character: the original character was lost on saving",
 }
 # Quotation marks, straight and typeset.
 _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e"
@@ -59,68 +57,68 @@ _COMMENT = re.compile(r"\s#")
 
 def mistakes(value: str) -> Iterator[str]:
     """
-    Find what cannot be meant, a sentence each, without a subject: ``ends with a newline (U+000A), ...``.
+    Find probable mistakes. Each is a sentence without a subject: ``ends with a newline (U+000A), ...``.
     """
     yield from edge_mistakes(value)
     _, inner, _ = _split(value)
     bare = inner[len(_quote(inner)) : len(inner) - len(_quote(inner[::-1]))]
     odd = [] if _plain(bare) else [c for c in dict.fromkeys(bare) if is_invisible(c) or c in _TYPESET]
     if odd:
-        yield f"holds {described(odd)}: type it anew, or copy it from where it is shown"
+        yield f"holds {described(odd)}: type it again, or copy it from its source"
     _, bare, _ = _split(bare)
     if _PLACEHOLDER.fullmatch(bare):
-        yield "is a placeholder: put the real value there"
+        yield "is a placeholder: replace it with the real value"
     elif _VARIABLE.fullmatch(bare):
-        yield "is the name of a variable that was not replaced by its value"
+        yield "is a variable that was not expanded"
     elif _ASSIGNMENT.fullmatch(bare):
-        yield "begins with a name and =, as a line of a file for the environment does: leave only what comes after it"
+        yield "begins with a name and =, like a line of an environment file: keep only what follows it"
     elif _COMMENT.search(bare):
-        yield "holds a # after a blank, as before a comment, which would count as part of it: remove it"
+        yield "holds a # after a blank, like a comment, but comments are part of the value here: remove it"
 
 
 def edge_mistakes(value: str) -> Iterator[str]:
     """
-    Find blanks, line ends, unseen characters and quotes at the ends.
+    Find blanks, line ends, invisible characters and quotes at both ends.
     """
     if _plain(value) and value[:1] not in _EDGES and value[-1:] not in _EDGES:
         return
     begin, inner, end = _split(value)
     if not inner:
-        yield "holds nothing but blanks" if value else "is empty"
+        yield "holds only blanks" if value else "is empty"
         return
     for where, what in (("begins", begin), ("ends", end)):
         if what:
             times = f" {len(what)} times" if len(what) > 1 and len(set(what)) == 1 else ""
-            yield f"{where} with {described(dict.fromkeys(what))}{times}, which counts as part of it: remove it"
+            yield f"{where} with {described(dict.fromkeys(what))}{times}, which is part of the value: remove it"
     first, last = _quote(inner), _quote(inner[::-1])
     if not inner.strip(_QUOTES):
-        yield "holds nothing but quotes"
+        yield "holds only quotes"
     elif first and last:
-        yield f"stands in quotes ({described_one(first)}), which count as part of it: remove them"
+        yield f"is in quotes ({described_one(first)}), which are part of the value: remove them"
     elif first or last:
         where = "begins" if first else "ends"
-        yield f"{where} with a quote ({described_one(first or last)}), which counts as part of it: remove it"
+        yield f"{where} with a quote ({described_one(first or last)}), which is part of the value: remove it"
 
 
 def path_mistakes(value: str) -> Iterator[str]:
     """
-    Find what a path cannot be meant to hold.
+    Find probable mistakes in a path.
     """
     yield from edge_mistakes(value)
     if found := _HOME.search(value):
-        yield f"holds {found[0][0]}, which is taken as it is, not replaced as a shell does: write the whole path"
+        yield f"holds {found[0][0]}, which is not expanded as in a shell: write the full path"
 
 
 def trimmed(value: str) -> str:
     """
-    Take blanks, unseen characters and quotes from the ends.
+    Remove blanks, invisible characters and quotes from both ends.
     """
     return _split(_split(value)[1].strip(_QUOTES))[1]
 
 
 def _split(value: str) -> tuple[str, str, str]:
     """
-    Take the blanks, and what looks like them or like nothing, from both ends.
+    Split blanks and invisible characters from both ends.
     """
     if _plain(value) and not value.startswith(" ") and not value.endswith(" "):
         return "", value, ""
@@ -132,7 +130,7 @@ def _split(value: str) -> tuple[str, str, str]:
 
 def _plain(value: str) -> bool:
     """
-    Whether there is nothing to look for. A configuration may have thousands of values.
+    Whether a value needs no closer look. A configuration may have thousands.
     """
     return value.isascii() and value.isprintable()
 
@@ -146,17 +144,17 @@ def _quote(text: str) -> str:
 
 def is_invisible(character: str) -> bool:
     """
-    Whether a character cannot be seen, or not be told from a space. A space itself can be meant.
+    Whether a character is invisible or looks like a space. A space itself is not.
     """
-    return character != " " and (category(character) in _UNSEEN or character in _BLANK)
+    return character != " " and (category(character) in _INVISIBLE or character in _BLANK)
 
 
-_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 
 
 def unexpected(value: str, allowed: Iterable[str]) -> str:
     """
-    Name the characters that are not among those that are allowed; empty if all are.
+    Describe the characters that are not allowed; empty if all are.
     """
     known = frozenset(allowed)
     return "" if known.issuperset(value) else described(dict.fromkeys(c for c in value if c not in known))
@@ -164,17 +162,17 @@ def unexpected(value: str, allowed: Iterable[str]) -> str:
 
 def described_one(character: str) -> str:
     """
-    Name a character so that it can be found: as it is if it is printable ASCII, else by its number and name.
+    Describe a character: itself if it is printable ASCII, else its number and name.
     """
     if character.isascii() and character.isprintable() and character != " ":
         return character
-    text = _NAMES.get(character) or name(character, "").lower() or "no printable character"
+    text = _NAMES.get(character) or name(character, "").lower() or "unprintable character"
     return f"U+{ord(character):04X} ({text})"
 
 
 def described(characters: Iterable[str]) -> str:
     """
-    Name some characters, the first three of them.
+    Describe up to three characters.
     """
     names = [_article(each) for each in characters]
     return " and ".join([*names[:3], *(["others"] if len(names) > 3 else [])])

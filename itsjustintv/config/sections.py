@@ -1,5 +1,5 @@
 """
-The configuration as frozen values, one class a table. Every default is the documented one; durations are seconds.
+The configuration as frozen values, one class per table, with the documented defaults. Durations are seconds.
 """
 
 from __future__ import annotations
@@ -37,21 +37,19 @@ class TLS:
     """
     ``[server.tls]``.
 
-    :ivar mode: ``acme`` orders certificates, ``files`` serves that of the operator.
-    :ivar domains: as DNS has them, see :func:`~itsjustintv.config.hosts.dns_name`.
-    :ivar cert_file: the certificate, and after it those of the authorities that lead to it, in PEM.
-    :ivar directory: ``production`` and ``staging`` are Let's Encrypt's; anything else is the URL of an ACME directory.
+    :ivar mode: ``acme`` orders certificates, ``files`` uses that of the operator.
+    :ivar domains: normalized, see :func:`~itsjustintv.config.hosts.dns_name`.
+    :ivar cert_file: the certificate followed by its chain, in PEM.
+    :ivar directory: ``production`` and ``staging`` of Let's Encrypt, or the URL of an ACME directory.
     :ivar challenge: ``http-01``, ``tls-alpn-01`` or ``both``.
-    :ivar http_listen: ``host:port`` at which http-01 is answered, and everybody else is sent on to https; empty for
-        nowhere.
-    :ivar profile: kind of certificate, by the authority's name for it; empty for what it gives unasked.
+    :ivar http_listen: ``host:port`` that answers http-01 and redirects all other requests to https; empty for none.
+    :ivar profile: certificate profile of the authority; empty for its default.
     :ivar key_type: ``p256``, ``p384``, ``rsa2048`` or ``rsa3072``.
-    :ivar ca_bundle: file of the certificates by which the directory is believed; empty for the system's.
-    :ivar eab_hmac: the secret of an account that the operator has with the authority, in base64url.
-    :ivar renew_fraction: share of its life that a certificate has left when it is renewed; 0 if the operator leaves
-        that to us.
-    :ivar default_name: whose certificate those get who name nobody; empty for the first of ``domains``.
-    :ivar http2: whether HTTP/2 is spoken with those who prefer it, beside HTTP/1.1.
+    :ivar ca_bundle: file of CA certificates that verify the directory; empty for the system's.
+    :ivar eab_hmac: secret of an existing account at the authority, in base64url.
+    :ivar renew_fraction: fraction of the lifetime that is left at renewal; 0 for the default.
+    :ivar default_name: domain whose certificate clients without SNI get; empty for the first of ``domains``.
+    :ivar http2: whether HTTP/2 is offered in addition to HTTP/1.1.
     """
 
     enabled: bool = False
@@ -81,8 +79,8 @@ class Server:
     """
     ``[server]``: where Twitch reaches the daemon.
 
-    :ivar trusted_proxies: networks of proxies that are believed when they say on whose behalf they call.
-    :ivar proxy_protocol: whether they introduce every connection with the PROXY protocol.
+    :ivar trusted_proxies: networks of proxies whose headers with the client address are trusted.
+    :ivar proxy_protocol: whether these proxies send a PROXY protocol header on every connection.
     """
 
     listen_addr: str = "0.0.0.0"
@@ -96,7 +94,7 @@ class Server:
 @frozen(kw_only=True)
 class Twitch:
     """
-    ``[twitch]``. The ``*_file`` variants of secrets are resolved while loading: after that, the secret itself is here.
+    ``[twitch]``. Loading replaces the ``*_file`` variants of secrets: afterwards the secret itself is here.
     """
 
     client_id: str = ""
@@ -115,12 +113,12 @@ class Retry:
     """
     ``[retry]``.
 
-    :ivar max_attempts: counts the first one; 0 for as many as ``max_age`` leaves time for.
-    :ivar jitter: share of a delay by which it may vary, 0 to 1.
-    :ivar max_age: seconds after which news is no longer worth telling.
-    :ivar concurrency: attempts under way at once, for each destination.
-    :ivar timeout: seconds for one attempt, from the look-up of the name to the last byte.
-    :ivar state_file: the original's queue, imported once.
+    :ivar max_attempts: the first included; 0 for no limit but ``max_age``.
+    :ivar jitter: fraction of a delay by which it may vary, 0 to 1.
+    :ivar max_age: seconds after which a delivery expires.
+    :ivar concurrency: simultaneous attempts per destination.
+    :ivar timeout: seconds for one attempt, from the DNS look-up to the last byte.
+    :ivar state_file: queue of the original, imported once.
     """
 
     max_attempts: int = 0
@@ -139,7 +137,7 @@ class Reload:
     """
     ``[reload]``.
 
-    :ivar grace: seconds after which what waits for something that is not configured any more ends.
+    :ivar grace: seconds after which the deliveries of a removed streamer or destination are cancelled.
     """
 
     grace: float = 600.0
@@ -148,7 +146,7 @@ class Reload:
 @frozen(kw_only=True)
 class Output:
     """
-    ``[output]``: the last outcomes as a JSON file.
+    ``[output]``: the latest results as a JSON file.
     """
 
     enabled: bool = True
@@ -161,8 +159,8 @@ class Telemetry:
     """
     ``[telemetry]``.
 
-    :ivar endpoint: of the collector, without the path of a signal; empty for the one that OpenTelemetry takes.
-    :ivar service_version: empty for our own.
+    :ivar endpoint: of the collector, without the path of a signal; empty for the default of OpenTelemetry.
+    :ivar service_version: empty for the real one.
     """
 
     enabled: bool = False
@@ -174,10 +172,10 @@ class Telemetry:
 @frozen(kw_only=True)
 class Admin:
     """
-    ``[admin]``: the page that shows what the daemon does, and its API.
+    ``[admin]``: the admin page and its API.
 
     :ivar listen: ``host:port``.
-    :ivar token: what opens it; needed by everybody who is not on this machine.
+    :ivar token: gives access; required unless ``listen`` is a loopback address.
     """
 
     enabled: bool = False
@@ -191,8 +189,8 @@ class Cache:
     """
     ``[cache]``.
 
-    :ivar ttl: seconds for which a broadcast, once announced, is not announced again.
-    :ivar image_ttl: seconds for which a profile image is kept.
+    :ivar ttl: seconds during which a broadcast is not announced again.
+    :ivar image_ttl: seconds after which a profile image is fetched again.
     """
 
     ttl: float = 7200.0
@@ -206,9 +204,9 @@ class Logging:
     """
     ``[logging]``.
 
-    :ivar level: ``debug``, ``info``, ``warn``, ``error`` or ``critical``: what is not less than this is written.
+    :ivar level: ``debug``, ``info``, ``warn``, ``error`` or ``critical``: the lowest that is logged.
     :ivar format: ``json`` for programs, ``text`` for people; ``auto`` is text on a terminal and JSON elsewhere.
-    :ivar levels: other levels for loggers and those below them, as ``LOGGER=LEVEL``.
+    :ivar levels: other levels for loggers and their children, as ``LOGGER=LEVEL``.
     """
 
     level: str = "info"
@@ -219,9 +217,9 @@ class Logging:
 @frozen(kw_only=True)
 class Storage:
     """
-    ``[storage]``: the journal, and where relative paths start.
+    ``[storage]``: the journal, and the base of relative paths.
 
-    :ivar base: an absolute folder; empty for the place that the configuration's own gives, see
+    :ivar base: an absolute folder; empty for the one that follows from the path of the configuration, see
         :func:`~itsjustintv.config.locations.base_for`.
     """
 
@@ -234,7 +232,7 @@ class Enrich:
     """
     ``[enrich]``.
 
-    :ivar timeout: seconds a notification waits for Twitch's answers at the most.
+    :ivar timeout: seconds that a notification waits for details from Twitch.
     """
 
     timeout: float = 3.0
@@ -243,9 +241,9 @@ class Enrich:
 @frozen(kw_only=True)
 class CatchUp:
     """
-    ``[catch_up]``: broadcasts that Twitch told nobody of, because nobody was there to listen.
+    ``[catch_up]``: broadcasts that were missed while the daemon was down or had no subscription.
 
-    :ivar max_age: seconds since its start after which a broadcast is not announced any more.
+    :ivar max_age: seconds since its start after which a broadcast is not announced.
     """
 
     enabled: bool = True
@@ -257,8 +255,8 @@ class Filter:
     """
     ``[filter]``.
 
-    :ivar on_error: ``send`` or ``hold``, when a tag filter cannot be decided because the tags could not be fetched.
-    :ivar types: of broadcasts that are announced, where a streamer has none of his own; empty, or ``all``, for all.
+    :ivar on_error: ``send`` or ``hold`` if the tags for a tag filter cannot be fetched.
+    :ivar types: of broadcasts that are announced, for streamers without their own; empty, or ``all``, for all.
     """
 
     on_error: str = "send"
@@ -268,7 +266,7 @@ class Filter:
 @frozen(kw_only=True)
 class GlobalWebhook:
     """
-    ``[global_webhook]``: for every streamer without a webhook of its own.
+    ``[global_webhook]``: the destination of every streamer without its own.
     """
 
     enabled: bool = False
@@ -302,9 +300,7 @@ class StreamerEntry:
 @frozen(kw_only=True)
 class Config:
     """
-    Everything an operator decides.
-
-    :ivar image: ``embed`` puts the profile image's bytes into the payload, ``url`` only its address.
+    :ivar image: ``embed`` for the bytes of the profile image in the payload, ``url`` for its URL only.
     """
 
     image: str = "embed"
@@ -330,7 +326,7 @@ _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})
 
 def callback_url(config: Config) -> str:
     """
-    The callback of our EventSub subscriptions: ``twitch.incoming_webhook_url`` as it is, else ``/twitch`` at
+    The callback of the EventSub subscriptions: ``twitch.incoming_webhook_url`` as it is, else ``/twitch`` at
     ``server.external_domain``, else at the first of ``server.tls.domains``, else at ``server.listen_addr`` in plain
     http, which only a simulator accepts.
     """

@@ -1,5 +1,5 @@
 """
-Whether HTTPS can be served with what ``[server.tls]`` says: rules for its keys, and what one key asks of another.
+The rules of ``[server.tls]``: for single keys, and between keys.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _HTTP_01 = ("http-01", "both")
 _HTTPS_PORT = 443
 
 _IN_NAMES = "abcdefghijklmnopqrstuvwxyz0123456789-."
-_NO_NAMES = (
-    ("has https:// or the like before it", re.compile("://")),
-    ("has a path after it", re.compile("/")),
+_WRONG_NAMES = (
+    ("begins with a scheme such as https://", re.compile("://")),
+    ("has a path", re.compile("/")),
     ("is an email address", re.compile("@")),
-    ("has a port after it", re.compile(r"\A[^:]+:[0-9]*\Z")),
-    ("has an underscore, and no authority gives a certificate for that", re.compile("_")),
+    ("has a port", re.compile(r"\A[^:]+:[0-9]*\Z")),
+    ("has an underscore, for which no authority issues a certificate", re.compile("_")),
 )
 _LOCAL_PART = re.compile(r"[!-~]+")
 _NOT_IN_CONTACT = frozenset('@,:;?<>()"\\')
@@ -42,7 +42,7 @@ _TXACME = (
 
 def not_txacme(rule: Rule) -> Rule:
     """
-    Tell those who come with an endpoint of txacme where the same is said here.
+    Reject an endpoint string of txacme, and name the keys that replace it.
     """
 
     def check(value: str) -> Iterable[str]:
@@ -55,16 +55,14 @@ def not_txacme(rule: Rule) -> Rule:
 
 def http_address(tls: TLS) -> tuple[str, int] | None:
     """
-    Where plain http is listened for beside https: for an authority that looks for http-01, and for everybody who is to
-    be sent on. ``None`` for nowhere.
+    Where plain HTTP is served for http-01 and redirects; ``None`` for nowhere.
     """
     return host_and_port(tls.http_listen) if tls.enabled else None
 
 
 def needs_http(tls: TLS) -> bool:
     """
-    Whether certificates may depend on plain http beside https. Otherwise it only leads people to https, and can be done
-    without.
+    Whether certificates depend on plain HTTP. Otherwise it only redirects to HTTPS.
     """
     return tls.enabled and tls.mode == "acme" and tls.challenge in _HTTP_01
 
@@ -73,37 +71,37 @@ def _domains(names: tuple[str, ...]) -> Iterator[str]:
     wildcards = [number for number, name in enumerate(names, 1) if "*" in name]
     if wildcards:
         yield (
-            f"must not hold a wildcard, as {_numbers(wildcards)}: an authority gives those for the challenge dns-01"
-            " only, which is not supported; list each name"
+            f"must not hold a wildcard ({_numbers(wildcards)}): wildcards require the challenge dns-01, which"
+            " is not supported; list each name"
         )
     for number, name in enumerate(names, 1):
         if number not in wildcards and not is_name(name) and not is_address(name):
-            yield f"must be host names such as hooks.example.org: number {number} {_no_name(name)}"
+            yield f"must be host names such as hooks.example.org: number {number} {_wrong_name(name)}"
     first: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if first.setdefault(name, number) != number:
-            yield f"must hold each name once: {_numbers([first[name], number])} are the same; leave one of them out"
+            yield f"must hold each name once: {_numbers([first[name], number])} are the same; remove one"
 
 
-def _no_name(name: str) -> str:
+def _wrong_name(name: str) -> str:
     """
-    Say why a domain is none, without a subject.
+    Say why a text is not a domain, without a subject.
     """
     for sentence in edge_mistakes(name):
         return sentence
-    for sentence, wrong in _NO_NAMES:
+    for sentence, wrong in _WRONG_NAMES:
         if wrong.search(name):
             return sentence
     if odd := unexpected(name, _IN_NAMES):
         return f"holds {odd}"
-    return "is no name of letters, digits and inner hyphens, in parts of 63 characters at most"
+    return "is not a name of letters, digits and inner hyphens, in parts of at most 63 characters"
 
 
 def _directory(value: str) -> Iterator[str]:
     if value in ("production", "staging"):
         return
     if "://" not in value:
-        yield 'must be "production" or "staging", which are those of Let\'s Encrypt, or the URL of an ACME directory'
+        yield 'must be "production" or "staging" of Let\'s Encrypt, or the URL of an ACME directory'
         return
     faults = list(host_url(value))
     if faults:
@@ -112,8 +110,8 @@ def _directory(value: str) -> Iterator[str]:
     url = urlsplit(value)
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield (
-            "must begin with https://, unless the authority is on this machine: others on the way could obtain"
-            " certificates in your name"
+            "must begin with https://, unless the authority is on this machine: otherwise an attacker on the path could"
+            " obtain certificates for your names"
         )
 
 
@@ -126,16 +124,16 @@ def _email(value: str) -> Iterator[str]:
         yield "must be one address such as ops@example.org"
         return
     if not _LOCAL_PART.fullmatch(name) or not _NOT_IN_CONTACT.isdisjoint(name):
-        yield "must be one address such as ops@example.org, in ASCII, without blanks and without the name of its owner"
+        yield "must be one address such as ops@example.org, in ASCII, without blanks and without a display name"
     yield from public_name(host)
 
 
 def _eab_hmac(value: str) -> Iterator[str]:
     match = _BASE64URL.fullmatch(value)
     if not match:
-        yield "must be the base64url text that the authority shows beside the key id: letters, digits, - and _"
+        yield "must be the base64url text that the authority shows with the key id: letters, digits, - and _"
     elif len(match[1]) % 4 == 1:
-        yield "must be the whole base64url text that the authority shows beside the key id: a part of it is missing"
+        yield "must be the full base64url text that the authority shows with the key id: a part is missing"
 
 
 #: By the names of the keys of ``[server.tls]``.
@@ -160,105 +158,103 @@ TLS_RULES: Mapping[str, Rule] = {
 
 def check_tls(server: Server) -> Iterator[ConfigProblem]:
     """
-    Find what one key of ``[server.tls]`` asks of another, while HTTPS is to be served.
+    Check the rules between the keys of ``[server.tls]``, if it is enabled.
     """
     tls = server.tls
     if not tls.enabled:
         return
     if not tls.domains:
-        yield _finding("domains", "must name at least one domain when TLS is enabled", "enabled")
+        yield _problem("domains", "must name at least one domain when TLS is enabled", "enabled")
     elif tls.default_name and tls.default_name not in tls.domains:
-        yield _finding("default_name", "must be one of server.tls.domains: add it there, or leave this out", "domains")
+        yield _problem("default_name", "must be one of server.tls.domains: add it there, or remove this", "domains")
     if tls.mode == "files":
         for key in ("cert_file", "key_file"):
             if not getattr(tls, key):
                 message = (
-                    'must name a file in PEM, since mode is "files"; set mode = "acme" to have certificates ordered'
+                    'must name a PEM file, since mode is "files"; set mode = "acme" to order certificates automatically'
                 )
-                yield _finding(key, message, "mode")
+                yield _problem(key, message, "mode")
     elif tls.mode == "acme":
-        yield from _ordering(server)
-    yield from _beside(server)
+        yield from _check_acme(server)
+    yield from _check_http_listen(server)
 
 
 def tls_warnings(server: Server) -> Iterator[ConfigProblem]:
     """
-    Find what is allowed in ``[server.tls]`` and yet seldom meant.
+    Find what is valid in ``[server.tls]`` but probably wrong.
     """
     tls = server.tls
     if not tls.enabled or tls.mode != "acme":
         return
     if tls.challenge == "tls-alpn-01" and server.port != _HTTPS_PORT:
-        yield _finding(
+        yield _problem(
             "challenge",
-            "authorities look for tls-alpn-01 at port 443 only: set server.port to 443, have port 443 passed on to it,"
+            "requires port 443, where authorities verify tls-alpn-01: set server.port to 443, forward port 443 to it,"
             ' or set challenge = "http-01"',
         )
     for key in ("cert_file", "key_file"):
         if getattr(tls, key):
-            yield _finding(
-                key, 'is not used, since mode is "acme": set mode = "files" to serve a certificate of your own'
-            )
+            yield _problem(key, 'is not used, since mode is "acme": set mode = "files" to use your own certificate')
 
 
-def _ordering(server: Server) -> Iterator[ConfigProblem]:
+def _check_acme(server: Server) -> Iterator[ConfigProblem]:
     tls = server.tls
     if not tls.agree_to_terms:
-        yield _finding(
+        yield _problem(
             "agree_to_terms",
-            "must be true: if you agree to the terms of service of the authority, add this line below [server.tls]:"
+            "must be true: if you agree to the terms of service of the authority, add this line to [server.tls]:"
             " agree_to_terms = true (or set ITSJUSTINTV_SERVER_TLS_AGREE_TO_TERMS=true)",
             "enabled",
             "mode",
         )
     addresses = [number for number, name in enumerate(tls.domains, 1) if is_address(name)]
     if addresses and tls.profile != "shortlived":
-        yield _finding(
+        yield _problem(
             "domains",
-            f"must not hold an address, as {_numbers(addresses)}: certificates for those are given with"
-            ' profile = "shortlived" only; add this line below [server.tls], or use a name',
+            f"must not hold an address ({_numbers(addresses)}): those require"
+            ' profile = "shortlived"; add this line to [server.tls], or use a name',
             "mode",
             "profile",
         )
     if needs_http(tls) and not tls.http_listen:
-        yield _finding(
+        yield _problem(
             "http_listen",
-            "must say where http-01 is answered: leave it out, which stands for 0.0.0.0:80, or set"
-            ' challenge = "tls-alpn-01", which needs no port but that of https',
+            "must not be empty for http-01: remove it, which means 0.0.0.0:80, or set"
+            ' challenge = "tls-alpn-01", which needs only the port of HTTPS',
             "mode",
             "challenge",
         )
     yield from _external_account(tls)
 
 
-def _beside(server: Server) -> Iterator[ConfigProblem]:
+def _check_http_listen(server: Server) -> Iterator[ConfigProblem]:
     place = http_address(server.tls)
     if place is not None and place[1] == server.port and _overlap(place[0], server.listen_addr):
-        nowhere = "" if needs_http(server.tls) else ', or to "" to do without'
+        nowhere = "" if needs_http(server.tls) else ', or to "" for none'
         yield ConfigProblem(
             "server.tls.http_listen",
-            "must not be where HTTPS is served: set server.port to another port, such as 443, or http_listen to one to"
-            f" which port 80 is passed on{nowhere}",
+            "must not be the address of HTTPS: set server.port to another port, such as 443, or http_listen to one to"
+            f" which you forward port 80{nowhere}",
             ("server.port", "server.listen_addr", "server.tls.mode", "server.tls.challenge"),
         )
 
 
 def _external_account(tls: TLS) -> Iterator[ConfigProblem]:
     if tls.eab_kid and not tls.eab_hmac:
-        yield _finding(
+        yield _problem(
             "eab_hmac",
-            "must be given with eab_kid, here or as a file with eab_hmac_file: the authority shows both",
+            "must be given with eab_kid, here or in eab_hmac_file: the authority shows both",
             "eab_kid",
             "eab_hmac_file",
         )
     if tls.eab_hmac and not tls.eab_kid:
-        message = "must be given with eab_hmac: it is the key id that the authority shows beside the secret"
-        yield _finding("eab_kid", message, "eab_hmac", "eab_hmac_file")
+        message = "must be given with eab_hmac: it is the key id that the authority shows with the secret"
+        yield _problem("eab_kid", message, "eab_hmac", "eab_hmac_file")
 
 
 def _overlap(one: str, other: str) -> bool:
     """
-    Whether two addresses on the same port get in each other's way. On Linux ``::`` takes IPv4 as well.
+    Whether two addresses conflict on the same port. On Linux ``::`` includes IPv4.
     """
     hosts = {"0.0.0.0" if not host else host.lower() for host in (one, other)}  # noqa: S104 - it is compared
     hosts = {str(ip_address(host)) if is_address(host) else host for host in hosts}
@@ -267,12 +263,12 @@ def _overlap(one: str, other: str) -> bool:
     return "0.0.0.0" in hosts and not any(":" in host for host in hosts)  # noqa: S104
 
 
-def _finding(key: str, message: str, *involves: str) -> ConfigProblem:
+def _problem(key: str, message: str, *involves: str) -> ConfigProblem:
     return ConfigProblem(f"server.tls.{key}", message, tuple(f"server.tls.{other}" for other in involves))
 
 
 def _numbers(numbers: list[int]) -> str:
     """
-    Name entries of a list without quoting them.
+    Name entries of a list by their numbers, without quoting them.
     """
     return " and ".join(f"number {number}" for number in numbers)

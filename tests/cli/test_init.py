@@ -83,7 +83,7 @@ class InitTests(SynchronousTestCase):
         So is a secret that cannot be meant as it is.
         """
         result = self.init("--client-secret", "'a-secret'")
-        self.assertIn("Warning: twitch.client_secret: stands in quotes (')", result.stderr)
+        self.assertIn("Warning: twitch.client_secret: is in quotes (')", result.stderr)
 
     def test_what_cannot_be(self) -> None:
         """

@@ -21,9 +21,9 @@ from .test_load import REQUIRED, document
 
 #: What a sound secret becomes, and what is said of it.
 ACCIDENTS: Mapping[str, str] = {
-    '"{}"': 'stands in quotes (")',
-    "'{}'": "stands in quotes (')",
-    "\u201c{}\u201d": "stands in quotes (U+201C (left double quotation mark))",
+    '"{}"': 'is in quotes (")',
+    "'{}'": "is in quotes (')",
+    "\u201c{}\u201d": "is in quotes (U+201C (left double quotation mark))",
     '"{}': 'begins with a quote (")',
     "{}'": "ends with a quote (')",
     " {}": "begins with a space (U+0020)",
@@ -40,8 +40,8 @@ ACCIDENTS: Mapping[str, str] = {
     "ab\u2013{}": "holds U+2013 (en dash)",
     "ab\ufffd{}": "holds U+FFFD (replacement character",
     "ab\x00{}": "holds U+0000 (NUL)",
-    "${{{}}}": "is the name of a variable",
-    "{{{{ {} }}}}": "is the name of a variable",
+    "${{{}}}": "is a variable that was not expanded",
+    "{{{{ {} }}}}": "is a variable that was not expanded",
     "<{}>": "is a placeholder",
     "CLIENT_SECRET={}": "begins with a name and =",
     "export CLIENT_SECRET={}": "begins with a name and =",
@@ -99,7 +99,7 @@ class AccidentTests(SynchronousTestCase):
         What stands in examples is not a secret.
         """
         for text in PLACEHOLDERS:
-            self.assertRegex(" ".join(mistakes(text)), "is a placeholder|is the name of a variable", text)
+            self.assertRegex(" ".join(mistakes(text)), "is a placeholder|is a variable that was not expanded", text)
 
     def test_what_can_be_meant(self) -> None:
         """
@@ -159,7 +159,7 @@ class SourceTests(SynchronousTestCase):
             if keys[-1] in ("eab_hmac", "token"):
                 continue
             path, secret = dotted(keys), f'"{SOUND}"'
-            sentence = 'stands in quotes ("), which count as part of it: remove them'
+            sentence = 'is in quotes ("), which are part of the value: remove them'
             self.assertEqual([Problem(path, sentence)], warned(self.tables(keys, secret)))
             file = self.folder / "secret"
             file.write_text(f"{secret}\n", encoding="utf-8")
@@ -195,7 +195,7 @@ class SourceTests(SynchronousTestCase):
             (b"a secret\r\n\r\n", "a secret\r\n", "ends with a carriage return (U+000D) and a newline (U+000A)"),
             (b"a secret \n", "a secret ", "ends with a space (U+0020)"),
             (b"\xef\xbb\xbfa secret\n", "\ufeffa secret", "begins with U+FEFF (byte order mark)"),
-            (b" \n", " ", "holds nothing but blanks"),
+            (b" \n", " ", "holds only blanks"),
         ):
             (self.folder / "secret").write_bytes(content)
             loaded = parse(self.tables(("twitch", "client_secret_file"), "secret"), {}, base=self.folder)
@@ -211,7 +211,7 @@ class SourceTests(SynchronousTestCase):
         """
         with self.assertRaises(ConfigError) as caught:
             parse(self.tables(("twitch", "client_secret_file"), '"secret"'), {}, base=self.folder)
-        self.assertIn('No such file or directory; its name stands in quotes (")', str(caught.exception))
+        self.assertIn('No such file or directory; its name is in quotes (")', str(caught.exception))
         with self.assertRaises(ConfigError) as caught:
             read(self.folder / "config.toml ")
         self.assertIn("does not exist; its name ends with a space (U+0020)", str(caught.exception))
@@ -223,7 +223,7 @@ class SourceTests(SynchronousTestCase):
         for path, character in (("~/a.db", "~"), ("~bot/a.db", "~"), ("$HOME/a.db", "$"), ("data/${NAME}.db", "$")):
             [warning] = warned(f'{_GLOBAL}[storage]\npath = "{path}"')
             self.assertEqual("storage.path", warning.path)
-            self.assertTrue(warning.message.startswith(f"holds {character}, which is taken as it is"), warning)
+            self.assertTrue(warning.message.startswith(f"holds {character}, which is not expanded"), warning)
             with self.assertRaises(ConfigError) as caught:
                 parse(self.tables(("twitch", "client_secret_file"), path), {}, base=self.folder)
             self.assertIn(f"No such file or directory; its name holds {character}, which", str(caught.exception))
@@ -234,7 +234,7 @@ class SourceTests(SynchronousTestCase):
         A letter of another alphabet in the client's secret, which looks like one of ASCII, is warned of.
         """
         sentence = (
-            "holds U+0430 (cyrillic small letter a), and Twitch gives letters and digits of ASCII only: copy it again"
+            "holds U+0430 (cyrillic small letter a), but Twitch issues ASCII letters and digits only: copy it again"
         )
         secret = f"{SOUND}\N{CYRILLIC SMALL LETTER A}"
         expected = [Problem("twitch.client_secret", sentence)]
@@ -254,17 +254,17 @@ class SourceTests(SynchronousTestCase):
         Quotes around what is no secret are warned of as well, and named where nothing but the value in them is right.
         """
         [warning] = warned(REQUIRED, {"ITSJUSTINTV_STORAGE_PATH": '"data/a.db"'})
-        self.assertEqual(("ITSJUSTINTV_STORAGE_PATH", True), (warning.path, "stands in quotes" in warning.message))
+        self.assertEqual(("ITSJUSTINTV_STORAGE_PATH", True), (warning.path, "is in quotes" in warning.message))
         [warning] = warned(document({"streamers": {"a": {"login": "a", "tag_filter": ["b", "c "]}}}) + _GLOBAL)
         self.assertEqual("streamers.a.tag_filter", warning.path)
         self.assertTrue(warning.message.startswith("number 2 ends with a space"), warning)
         for variable, value, rule in (
-            ("ITSJUSTINTV_SERVER_PORT", '"8080"', "must be a whole number: it stands in quotes"),
+            ("ITSJUSTINTV_SERVER_PORT", '"8080"', "must be a whole number: it is in quotes"),
             ("ITSJUSTINTV_SERVER_PORT", "8080 ", "must be a whole number: it ends with a space"),
-            ("ITSJUSTINTV_OUTPUT_ENABLED", "'true'", "must be true or false (or 1 or 0): it stands in quotes"),
+            ("ITSJUSTINTV_OUTPUT_ENABLED", "'true'", "must be true or false (or 1 or 0): it is in quotes"),
             ("ITSJUSTINTV_RETRY_MAX_AGE", '"1h"', "must be a duration without quotes around it"),
-            ("ITSJUSTINTV_TWITCH_API_URL", '"https://a/"', "must hold the URL alone: it stands in quotes"),
-            ("ITSJUSTINTV_IMAGE", '"url"', 'must be "embed" or "url": it stands in quotes'),
+            ("ITSJUSTINTV_TWITCH_API_URL", '"https://a/"', "must hold the URL alone: it is in quotes"),
+            ("ITSJUSTINTV_IMAGE", '"url"', 'must be "embed" or "url": it is in quotes'),
             ("ITSJUSTINTV_IMAGE", "URL", 'must be "embed" or "url": write "url"'),
             (
                 "ITSJUSTINTV_GLOBAL_WEBHOOK_TARGET_WEBHOOK_HASHING",
@@ -274,7 +274,7 @@ class SourceTests(SynchronousTestCase):
             (
                 "ITSJUSTINTV_TWITCH_CLIENT_SECRET_FILE",
                 "'s'",
-                "cannot read \"'s'\": No such file or directory; its name stands",
+                "cannot read \"'s'\": No such file or directory; its name is in quotes",
             ),
         ):
             with self.assertRaises(ConfigError) as caught:

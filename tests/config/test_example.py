@@ -116,7 +116,7 @@ class CopiesTests(SynchronousTestCase):
         environ |= dict(line.split("=", 1) for line in lines)
         told = {(each.path, each.message) for each in parse("", environ).warnings}
         names = ("CLIENT_ID", "CLIENT_SECRET", "WEBHOOK_SECRET")
-        wanted = "is a placeholder: put the real value there"
+        wanted = "is a placeholder: replace it with the real value"
         self.assertEqual({(f"ITSJUSTINTV_TWITCH_{name}", wanted) for name in names}, told)
 
 

@@ -311,7 +311,7 @@ class ReloadTests(ReloadTestCase):
         """
         self.path.write_text(self.path.read_text() + '[catch_up]\nmax_age = "3h"\n')
         said = self.logged(self.reload)
-        self.assertTrue(any(line.startswith("warn: catch_up.max_age: counts as no more") for line in said))
+        self.assertTrue(any(line.startswith("warn: catch_up.max_age: is limited to cache.ttl") for line in said))
         self.path.write_text(self.path.read_text() + STREAMER)
         said = self.logged(self.reload)
         self.assertFalse(any(line.startswith("warn") for line in said), said)

@@ -32,7 +32,7 @@ _FILES: Mapping[str, object] = {
 _EVERYWHERE = "0.0.0.0"  # noqa: S104
 _AGREE = (
     "server.tls.agree_to_terms: must be true: if you agree to the terms of service of the authority, add this line"
-    " below [server.tls]: agree_to_terms = true (or set ITSJUSTINTV_SERVER_TLS_AGREE_TO_TERMS=true)"
+    " to [server.tls]: agree_to_terms = true (or set ITSJUSTINTV_SERVER_TLS_AGREE_TO_TERMS=true)"
 )
 
 
@@ -115,14 +115,14 @@ class CheckTests(SynchronousTestCase):
             ("tls.cert_file", 'mode is "files"', {**_FILES, "cert_file": ""}),
             ("tls.key_file", 'mode is "files"', {**_FILES, "key_file": ""}),
             ("tls.agree_to_terms", "agree_to_terms = true", {**_ENOUGH, "agree_to_terms": False}),
-            ("tls.domains", "number 2: certificates", {**_ENOUGH, "domains": ["a", "192.0.2.1"]}),
+            ("tls.domains", "(number 2): those", {**_ENOUGH, "domains": ["a", "192.0.2.1"]}),
             ("tls.domains", 'profile = "shortlived"', {**_ENOUGH, "domains": ["[::1]"], "profile": "classic"}),
             ("tls.eab_hmac", "eab_hmac_file", {**_ENOUGH, "eab_kid": "kid"}),
             ("tls.eab_kid", "key id", {**_ENOUGH, "eab_hmac": "c2VjcmV0"}),
             ("tls.default_name", "server.tls.domains", {**_ENOUGH, "default_name": "b.example.org"}),
             ("tls.default_name", "server.tls.domains", {**_FILES, "default_name": "b.example.org"}),
             ("tls.http_listen", 'challenge = "tls-alpn-01"', {**_ENOUGH, "http_listen": ""}),
-            ("tls.http_listen", "leave it out", {**_ENOUGH, "challenge": "both", "http_listen": ""}),
+            ("tls.http_listen", "remove it", {**_ENOUGH, "challenge": "both", "http_listen": ""}),
         ):
             self.only(path, words, tls)
 
@@ -140,15 +140,15 @@ class CheckTests(SynchronousTestCase):
         What no certificate can be ordered for is told by its number, with the reason.
         """
         for words, domains in (
-            ("as number 2: an authority", ["a.example.org", "*.example.org"]),
+            ("(number 2): wildcards", ["a.example.org", "*.example.org"]),
             ("number 1 and number 2", ["*.a.example", "*.b.example"]),
             ("dns-01", ["*"]),
-            ("number 2 has https://", ["a.example.org", "https://a.example.org/"]),
+            ("number 2 begins with a scheme", ["a.example.org", "https://a.example.org/"]),
             ("number 1 is empty", [""]),
             ("number 1 has a port", ["a:80", "a"]),
             ("number 2 has an underscore", ["a", "a_b.example.org"]),
             ("number 1 holds U+2603 (snowman) and U+200D (zero width joiner)", ["☃\u200d.example"]),
-            ("number 1 is no name", ["192.0.2.256"]),
+            ("number 1 is not a name", ["192.0.2.256"]),
             ("number 1 holds : and %", ["fe80::1%eth0"]),
             ("number 1 and number 2 are the same", ["a.example.org", "A.Example.org"]),
             ("number 1 and number 3 are the same", ["a.example.org", "b.example.org", "a.example.org."]),
@@ -231,7 +231,7 @@ class CheckTests(SynchronousTestCase):
         ):
             self.assertEqual([], _told({**_ENOUGH, "http_listen": http_listen}, {"listen_addr": listen_addr}))
         for more in ({**_ENOUGH, "challenge": "tls-alpn-01"}, _FILES):
-            self.only("tls.http_listen", 'or to "" to do without', {**more, "http_listen": "0.0.0.0:443"})
+            self.only("tls.http_listen", 'or to "" for none', {**more, "http_listen": "0.0.0.0:443"})
             self.only("tls.http_listen", "set server.port", more, {"port": 80})
             self.assertEqual([], _told({**more, "http_listen": ""}, {"port": 80}))
         for challenge in ("http-01", "both"):

@@ -99,7 +99,7 @@ class UrlTests(SynchronousTestCase):
             "https://h.example/100%": "must have two hexadecimal digits after each %",
             "https://h.example/%zz": "must have two hexadecimal digits after each %",
             "https://h.example\\a": "must be written with /, not with a backslash",
-            '"https://h.example/"': 'must hold the URL alone: it stands in quotes (")',
+            '"https://h.example/"': 'must hold the URL alone: it is in quotes (")',
             " https://h.example/": "must hold the URL alone: it begins with a space (U+0020)",
             "https://h.example/\r": "must hold the URL alone: it ends with a carriage return (U+000D)",
             "\ufeffhttps://h.example/": "must hold the URL alone: it begins with U+FEFF (byte order mark)",

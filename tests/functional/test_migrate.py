@@ -75,7 +75,7 @@ class MigrateTests(OriginalCase):
                 "Imported 1 announced broadcast and 1 pending delivery",
                 "retry.max_attempts: is not set: the default is now unlimited, retry.max_age ends the retries;",
                 "403 instead of 401",
-                "redirects: are failures",
+                "redirects: count as failures",
             ):
                 self.assertIn(text, ended.out)
             self.assertEqual(ended.out.splitlines()[-1], "Next: itsjustintv run")
