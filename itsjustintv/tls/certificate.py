@@ -36,7 +36,7 @@ __all__ = [
     "key_type",
 ]
 
-#: How to make a key, by the name of its kind. RSA takes a while.
+#: Key types by their configured name. Making an RSA key takes long enough for a thread.
 KEY_TYPES: Mapping[str, Callable[[], PrivateKey]] = {
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),

@@ -51,10 +51,9 @@ with warnings.catch_warnings():
 __all__ = ["CertificateService"]
 
 _CHECK_INTERVAL = timedelta(minutes=10)
-# Seconds: between two looks at what another process renews, and at the least between two looks of our own.
+# Seconds: between checks of what another process renews, and the least between our own checks.
 _FOLLOW_INTERVAL = 60.0
 _MIN_INTERVAL = 1.0
-# Orders at once.
 _CONCURRENT_ORDERS = 3
 
 
@@ -152,8 +151,6 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         )
         return made
 
-    # The service
-
     def privilegedStartService(self) -> None:
         """
         Check that the keys are private. Creates nothing: what root creates now, the user it becomes could not use.
@@ -208,8 +205,6 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         await DeferredList([*tasks, timer, *([self._checking] if self._checking else [])], consumeErrors=True)
         maybeDeferred(self._close).addErrback(lambda _: None)
         self._certificates.close()
-
-    # What others ask
 
     @property
     def is_leader(self) -> bool:
@@ -289,7 +284,7 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
         healths = (certificate.health(now) for certificate in self._certificates)
         return next((health.reason for health in healths if health.level is level), None)
 
-    # What txacme's service asks of itself
+    # Hooks of txacme's service
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.seconds(), UTC)
@@ -349,8 +344,6 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             if certificate.is_ari_due(now) or self._renewer.should_order(certificate, now):
                 self._start(certificate)
 
-    # One name
-
     def _start(self, certificate: ManagedCertificate) -> None:
         if certificate.task is not None or not self.running:
             return
@@ -371,8 +364,6 @@ class CertificateService(AcmeIssuingService):  # type: ignore[misc]  # txacme ha
             self._start(certificate)
         self._notify_ready()
         self._check_certs()
-
-    # When
 
     def _schedule_check(self) -> None:
         """

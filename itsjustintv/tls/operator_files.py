@@ -24,7 +24,7 @@ from itsjustintv.tls.store import InThread
 
 __all__ = ["FilesService", "read_pair"]
 
-# Share of a certificate's life at the end of which it is time to say so.
+# Share of the lifetime left from which on health is degraded.
 _LATE_SHARE = 1 / 6
 
 # Bytes.

@@ -16,7 +16,7 @@ from itsjustintv.tls.store import CertificateStore, InThread
 
 __all__ = ["Certificates"]
 
-# Seconds after the start within which no authority is asked about a certificate that is there.
+# Bounds, in seconds after the start, of a random delay before renewal information is fetched.
 _SETTLING = (60.0, 600.0)
 
 

@@ -31,7 +31,7 @@ from itsjustintv.web.site import make_site
 
 __all__ = ["RenewNow"]
 
-# Seconds between two looks for an answer.
+# Seconds.
 _POLL_INTERVAL = 0.2
 
 
@@ -125,7 +125,7 @@ class RenewNow:
         Start, for these names, the services that the daemon would run.
         """
         server, reactor = self._server, self._reactor
-        # A trial must not be an occasion to order what is due.
+        # A trial must not order what is due.
         tls = evolve(server.tls, domains=() if request.trial else request.names, default_name="")
         if not needs_http(tls):
             # No redirects to a port that is open for a moment only.

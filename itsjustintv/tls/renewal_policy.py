@@ -48,17 +48,17 @@ _DAY = 86400.0
 # Certificates that live shorter than this are renewed at half their life, others when a third is left, as Let's
 # Encrypt advises.
 _SHORT_LIVED = 10 * _DAY
-# Share of a life at the end of which nothing that an authority suggests counts any more.
+# Share of the lifetime left from which on the authority's advice is ignored.
 _EMERGENCY = 1 / 20
 
 _WITHOUT = tuple(minutes * _MINUTE for minutes in (1, 5, 15, 30, 60, 120, 240, 360))
 _WITH = tuple(minutes * _MINUTE for minutes in (1, 10, 100))
 _JITTER = 0.1
 
-# Let's Encrypt takes five failed validations of a name in an hour.
+# Let's Encrypt allows five failed validations of a name in an hour.
 _FAILURES_AN_HOUR = 5
 
-# Bounds of a wait for renewal information, and what it is when the authority does not say (RFC 9773, section 4.3).
+# Bounds of the wait for renewal information, and its default (RFC 9773, section 4.3).
 _ARI_WAIT = (_MINUTE, _DAY)
 _ARI_UNASKED = 6 * _HOUR
 

@@ -301,7 +301,7 @@ class RenewalRequests(Service):
 
     async def _renewed_result(self, name: str, asked_at: float) -> RenewalResult:
         status = self._status(name)
-        # What was due anyway may have been ordered meanwhile.
+        # A renewal that was due may have happened since the request.
         if status is None or status.failures or status.last_attempt < rfc3339(asked_at):
             await self._certificates.issue_cert(name)
             status = self._status(name)

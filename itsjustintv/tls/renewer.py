@@ -66,7 +66,7 @@ class Renewer:
         settings = self._settings()
         if certificate.due_reason(settings, now) is None or certificate.is_blocked(settings):
             return False
-        # What was refused was refused with other settings, perhaps before a restart.
+        # A refusal with other settings, perhaps before a restart, no longer counts.
         certificate.unblock()
         return now >= certificate.record.next_attempt
 

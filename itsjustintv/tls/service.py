@@ -232,7 +232,7 @@ class _CurrentFactory(FactoryWrapper):
 
 def _http_description(tls: TLS) -> str:
     """
-    Describe where to listen for plain HTTP beside HTTPS, as an endpoint; empty for nowhere.
+    Describe where to listen for plain HTTP, as an endpoint; empty for nowhere.
     """
     place = http_address(tls)
     return "" if place is None else tcp(*place)

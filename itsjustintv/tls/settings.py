@@ -12,7 +12,7 @@ from itsjustintv.config.sections import TLS
 
 __all__ = ["challenge_types", "default_name", "directory_url", "fingerprint", "for_trial"]
 
-# Authorities that have a name, both of Let's Encrypt.
+# Names for Let's Encrypt's directories.
 _DIRECTORIES = {
     "production": "https://acme-v02.api.letsencrypt.org/directory",
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",

@@ -20,10 +20,10 @@ from itsjustintv.tls.certificate import Bundle
 
 __all__ = ["ACME_TLS", "ContextMap", "make_context"]
 
-#: What an authority's validator says it speaks (RFC 8737, section 4).
+#: The protocol of a validator (RFC 8737, section 4).
 ACME_TLS = b"acme-tls/1"
 
-#: Answers with the challenge of a name (lower case), while there is one.
+#: Returns the challenge context of a name in lower case, if there is one.
 ChallengeFor = Callable[[bytes], SSL.Context | None]
 
 
@@ -86,7 +86,7 @@ class ContextMap:
         :param name: in lower case; ``*.example.org`` stands for every name with one more label.
         """
         context = make_context(bundle)
-        # After the switch to this context it is its own callback that is asked.
+        # After the switch to this context OpenSSL calls its callback.
         context.set_alpn_select_callback(self._select)
         self._contexts[name.encode("ascii")] = context
 

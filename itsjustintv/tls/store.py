@@ -87,7 +87,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
         """
         self._listeners.append(listener)
 
-    # As txacme has it
+    # txacme's interface
 
     def get(self, server_name: str) -> Deferred[Sequence[pem.AbstractPEMObject]]:
         """
@@ -127,7 +127,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
                 found[name] = []
         return found
 
-    # What it can do beside
+    # Ours
 
     async def look(self, name: str) -> Bundle | None:
         """
@@ -203,7 +203,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
         await self._in_thread(key_folder.sweep, Path(self.path.path))
 
     def _file(self, name: str, ending: str) -> Path:
-        # child() refuses names that lead elsewhere.
+        # child() refuses names outside the folder.
         return Path(self.path.child(f"{name}.{ending}").path)
 
 

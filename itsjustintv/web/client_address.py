@@ -117,7 +117,7 @@ def _address(text: str) -> _Address | None:
         host = ip_address(text)
     except ValueError:
         return None
-    # A socket that listens on both kinds shows IPv4 like this.
+    # IPv4 on a dual-stack socket.
     mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
     return host if mapped is None else mapped
 

@@ -29,7 +29,7 @@ class BaseConnection(ABC):
     registry: ConnectionRegistry
     client_addresses: ClientAddresses
     network: str
-    # What aborts a connection is in no interface that TCP's and TLS's transports share.
+    # abortConnection is in no interface that TCP and TLS transports share.
     transport: Any
     _expires_at = inf
     _closing = False

@@ -130,7 +130,7 @@ class _Version(Protocol):
         self._channel.connectionLost(reason)
 
 
-# A proxy that asks for itself, as the standard has it (PROXY protocol, section 2.1), and as Twisted's parser wants it.
+# The header of a proxy's own request: as specified (PROXY protocol, section 2.1), and as Twisted's parser expects it.
 _UNKNOWN = b"PROXY UNKNOWN\r\n"
 _UNDERSTOOD = b"PROXY UNKNOWN \r\n"
 

@@ -31,7 +31,7 @@ class RejectedConnection(Protocol):
     A connection that is one too many. Within TLS a factory cannot reject by building no protocol.
     """
 
-    # What aborts a connection is in no interface that TCP's and TLS's transports share.
+    # abortConnection is in no interface that TCP and TLS transports share.
     transport: Any
 
     def connectionMade(self) -> None:
@@ -76,7 +76,7 @@ class HTTP1Connection(BaseConnection, http.HTTPChannel):
         try:
             super().dataReceived(data)
         except ValueError:
-            # int() takes no more than some thousand digits, and Content-Length may have more.
+            # int() accepts a few thousand digits, and Content-Length may have more.
             self._respondToBadRequestAndDisconnect()
         if self._buffer:
             self._start_request()
@@ -211,12 +211,12 @@ _MAX_LINES = 100
 _LINE = re.compile(rb"POST (/[!-~]*) HTTP/1\.1")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 
-#: What a head may say about its connection or the framing of its body, beside Content-Length.
+#: Headers about connection or framing, which the fast path leaves to Twisted.
 _EXCLUDED = frozenset(
     {b"Connection", b"Cookie", b"Expect", b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"Upgrade"}
 )
 
-#: Names as they were written, and as Twisted has them. Strangers may invent names, so not all are kept.
+#: Header names as they were sent, and as Twisted spells them. Bounded, since clients may invent names.
 _NAME_CACHE: dict[bytes, bytes] = {}
 _NAME_CACHE_SIZE = 1000
 
@@ -241,7 +241,7 @@ def parse_single_read(data: bytes) -> SingleReadRequest | None:
     head, end, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     line = _LINE.fullmatch(first)
-    # Neither a line end that only one of two readers takes for one, nor a byte that no head may have.
+    # No line end that another parser may not see as one, and no NUL.
     clean = head.count(b"\r") == head.count(b"\n") == len(lines) and b"\x00" not in head
     if line is None or not end or not clean or len(head) > _MAX_HEAD or len(lines) > _MAX_LINES:
         return None
@@ -256,7 +256,7 @@ def parse_single_read(data: bytes) -> SingleReadRequest | None:
     if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]) or int(lengths[0]) != len(body):
         return None
     headers = Headers()
-    # Its own methods would check and write each name again.
+    # Its methods would check and spell each name again.
     headers._rawHeaders = values  # noqa: SLF001
     return SingleReadRequest(line[1], headers, body)
 

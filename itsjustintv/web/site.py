@@ -71,7 +71,7 @@ class RootResource(Resource):
         resource = self._resources.get(request.path)
         if resource is not None:
             answer: bytes | int = resource.render(request)
-            # Twisted logs a body in answer to HEAD, which a container's health check asks for all day long.
+            # Twisted logs a body in answer to HEAD, which container health checks send.
             return b"" if request.method == b"HEAD" and isinstance(answer, bytes) else answer
         if request.path == b"/":
             body = _BANNER
@@ -176,7 +176,7 @@ class LimitedSite(server.Site):
     """
 
     _log: ClassVar[Logger] = Logger()
-    # Without the wrapper that would switch to an HTTP/2 that knows no limits.
+    # Without Twisted's wrapper, whose HTTP/2 has no limits.
     protocol = HTTP1Connection  # type: ignore[assignment]
     requestFactory = LimitedRequest
     # The listener logs where it listens; the factory has nothing to add.
@@ -185,7 +185,7 @@ class LimitedSite(server.Site):
     def __init__(
         self, resource: IResource, clock: IReactorTime, limits: ConnectionLimits, client_addresses: ClientAddresses
     ) -> None:
-        # Twisted runs the e-mail package over Content-Type unless told not to, for a third of a request's time.
+        # By default Twisted parses Content-Type with the e-mail package, for a third of a request's time.
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.registry = ConnectionRegistry(limits, clock)
         self._client_addresses = client_addresses

@@ -36,15 +36,15 @@ from itsjustintv.tls.certificate import general_name
 
 __all__ = ["AcmeClient"]
 
-# How often a request is sent at the most, when its nonce is not taken. Each refusal brings the next nonce, and an order
-# is a dozen requests of which each must get through: with ten tries, one order in fourteen would fail where 60 % of the
-# nonces are refused, as Pebble does for practice; with thirty, one in three hundred thousand.
+# Attempts per request while its nonces are rejected; each rejection brings the next nonce. An order needs a dozen
+# requests: where 60 % of the nonces are rejected, as Pebble does to test clients, one order in fourteen fails with ten
+# attempts, and one in three hundred thousand with thirty.
 _NONCE_TRIES = 30
 _MAX_NONCES = 8
 
-# Seconds of polling in all.
+# Seconds.
 _POLL_TIMEOUT = 300.0
-# Seconds between two looks: within these bounds as the authority says, else growing from the first to the second.
+# Seconds between polls: as the authority says within the first bounds, else growing from the first to the second bound.
 _RETRY_AFTER_BOUNDS = (1.0, 30.0)
 _POLL_BOUNDS = (0.25, 5.0)
 
@@ -207,7 +207,7 @@ class AcmeClient:
             if problem.kind != "badNonce" or not left:
                 raise problem
             self.rejected_nonces += 1
-            # What else was kept is as old.
+            # The other stored nonces are as old.
             del self._nonces[:-1]
         raise AssertionError("the last try either returns or raises")
 

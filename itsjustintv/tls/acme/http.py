@@ -20,13 +20,13 @@ from itsjustintv.support.http_client import header_values, one_line, request, re
 
 __all__ = ["AcmeResponse", "AcmeTransport", "explain", "is_final", "is_replacement_error", "read_problem"]
 
-# Bytes of an answer's body at the most. A chain of certificates is some ten kilobytes.
+# Bytes of a response body. A certificate chain has some ten kilobytes.
 _MAX_BODY = 512 * 1024
 
 # Seconds; a longer wait is no date that can be written.
 _LONGEST_WAIT = 1e11
 
-# As much of the authority's own words is repeated in ours, in characters.
+# Characters of the authority's own text in our messages.
 _MAX_QUOTED = 400
 
 
@@ -158,7 +158,7 @@ def _line(text: Any) -> str:
     return one_line(str(text))[:_MAX_QUOTED]
 
 
-# What will not go away by itself, and who must do what.
+# Hints by problem type, for refusals that are final until the operator acts.
 _FINAL_HINTS: Mapping[str, str] = {
     "badCSR": "choose another server.tls.key_type",
     "badPublicKey": "choose another server.tls.key_type",
@@ -180,7 +180,7 @@ _RETRY_HINTS: Mapping[str, str] = {
     "incorrectResponse": "another server answers for this name: make it resolve to this machine",
     "rateLimited": "there is nothing to do but wait",
     "tls": "the authority reached another server: port 443 of the name must lead directly to this one",
-    "unauthorized": "another server answers for this name: its A and AAAA records must lead to this machine only",
+    "unauthorized": "another server answers for this name: its A and AAAA records must point to this machine only",
 }
 
 

@@ -16,7 +16,7 @@ from josepy.jwk import JWK, JWKEC, JWKRSA
 
 __all__ = ["PrivateKey", "eab_binding", "key_authorization", "public_jwk", "sign_request", "thumbprint", "unpadded"]
 
-#: Keys that can sign, and be certified.
+#: Keys of accounts and certificates.
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 

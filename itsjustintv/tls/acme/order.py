@@ -135,7 +135,7 @@ class OrderRunner:
         order = await client.wait_ordered(order.url)
         if order.status == "invalid":
             raise _lost(order, name)
-        # A key of its own for every certificate: never the account's, never the last one.
+        # A new key for every certificate: never the account's, never the previous one.
         key = await self._in_thread(KEY_TYPES[settings.key_type])
         if order.status != "valid":
             order = await client.finalize(order, certificate_request(key, [name]))

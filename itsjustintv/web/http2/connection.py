@@ -29,7 +29,7 @@ __all__ = ["HTTP2Connection"]
 
 # Bytes from which on a part of a body pays for its frame.
 _USEFUL_PART = 512
-# What a reset stream costs and a whole request restores, beside the cost of its frames. A long head costs more: with
+# What a reset stream costs and a whole request restores, besides the cost of its frames. A long head costs more: with
 # header compression a few bytes may stand for all of it.
 _RESET_COST = 10
 _REQUEST_CREDIT = 5
@@ -98,8 +98,6 @@ class HTTP2Connection(BaseConnection, Protocol):
 
     def stopProducing(self) -> None: ...
 
-    # One of many connections
-
     @property
     def deadline(self) -> float:
         """
@@ -130,7 +128,7 @@ class HTTP2Connection(BaseConnection, Protocol):
         else:
             self._close(ErrorCodes.NO_ERROR)
 
-    # What streams ask of it
+    # For its streams
 
     def send_head(self, stream: HTTP2Stream, fields: Sequence[Field]) -> None:
         """
@@ -151,14 +149,14 @@ class HTTP2Connection(BaseConnection, Protocol):
         waiting = len(stream.unsent)
         sent = self._h2.send_body(stream.number, stream.unsent)
         if stream.answered and (len(stream.unsent) < waiting or stream.due == inf):
-            # Only to take something of an answer gives more time for the rest.
+            # More time for the rest only when the peer has read something.
             stream.due = self.registry.clock.seconds() + self.registry.limits.idle
         if sent and stream.is_sent:
             self._h2.finish(stream.number)
             if stream.is_received:
                 self._remove_stream(stream)
             else:
-                # What is sent all the same is thrown away: some listen only when they have said everything.
+                # The rest of the request is discarded: some clients read only when they have sent everything.
                 stream.due = self.registry.clock.seconds() + self.registry.limits.request
         self._send()
 
@@ -170,7 +168,7 @@ class HTTP2Connection(BaseConnection, Protocol):
         gone = Failure(ConnectionLost("the request has ended its connection"))
         self.registry.clock.callLater(0, stream.connection_lost, gone)
 
-    # What the peer says
+    # Receiving
 
     def _receive_frames(self, frames: Iterable[bytes]) -> None:
         try:
@@ -184,7 +182,7 @@ class HTTP2Connection(BaseConnection, Protocol):
     def _receive_frame(self, frame: bytes) -> None:
         self._budget.spend(1)
         if self._frames.is_goaway(frame):
-            # After it h2 would say nothing more, and there may be answers that are waited for (RFC 9113, section 6.8).
+            # After it h2 would send nothing more, and answers may be pending (RFC 9113, section 6.8).
             self._peer_leaving = True
             self._close_if_done()
         else:
@@ -196,11 +194,11 @@ class HTTP2Connection(BaseConnection, Protocol):
         try:
             received = self._h2.receive_data(frame)
         except ProtocolError:
-            # That and why it ends the connection is said by h2.
+            # h2 has told the peer why.
             self._reject_connection(None)
             return
         if not received and frame[3] == HEADERS:
-            # It was read all the same, for a stream that is over.
+            # A head for a stream that is over; decoding it was work all the same.
             self._budget.spend(_RESET_COST)
         for event in received:
             handler = self._HANDLERS.get(type(event))
@@ -294,7 +292,7 @@ class HTTP2Connection(BaseConnection, Protocol):
         events.RemoteSettingsChanged: _window_opened,
     }
 
-    # What is said to the peer
+    # Rejecting and closing
 
     def _reject_request(self, stream: HTTP2Stream, status: int) -> None:
         """

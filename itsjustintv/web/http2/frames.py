@@ -99,7 +99,7 @@ class FrameSplitter:
 HEAD = 16 * 1024
 FRAME = 16 * 1024
 
-# Bytes of the table that either side keeps of the other's headers.
+# Bytes of a header table.
 _TABLE = 4096
 _KNOWN = frozenset(SettingCodes)
 
@@ -111,9 +111,9 @@ class _Settings(Settings):
 
     def __setitem__(self, key: SettingCodes | int, value: int) -> None:
         if key == SettingCodes.HEADER_TABLE_SIZE:
-            # It may allow a table of any size, and each answer leaves something in it.
+            # The peer may allow a table of any size, and each answer adds to it.
             value = min(value, _TABLE)
-        # To be told the same size twice, hpack forgets that it has to tell the peer of it.
+        # Set to the same size twice, hpack forgets to announce it.
         if key in _KNOWN and self.get(key) != value:
             super().__setitem__(key, value)
 
@@ -125,7 +125,7 @@ class BoundedH2Connection(H2Connection):
     :param streams: requests that may be open at once.
     """
 
-    #: By default it remembers of 65,536 streams how they were closed.
+    #: By default h2 remembers how 65,536 streams were closed.
     MAX_CLOSED_STREAMS = 512
 
     def __init__(self, streams: int) -> None:
@@ -138,7 +138,7 @@ class BoundedH2Connection(H2Connection):
                 SettingCodes.MAX_HEADER_LIST_SIZE: HEAD,
             },
         )
-        # Otherwise it would hold only once the peer has agreed to it.
+        # Otherwise it would apply only once the peer has acknowledged it.
         self.decoder.max_header_list_size = HEAD
 
     def limit_table_updates(self) -> None:

@@ -26,7 +26,7 @@ Field = tuple[bytes, bytes]
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[!-~]+")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
-# What each field costs beside its bytes (RFC 9113, section 6.5.2).
+# The size of a field besides its bytes (RFC 9113, section 6.5.2).
 _FIELD = 32
 
 
@@ -69,7 +69,7 @@ class HTTP2Stream:
     :ivar discarded: bytes of the request that came after the answer.
     """
 
-    #: Requests look for it, and find the channel's own.
+    #: Twisted's request looks for it.
     transport = None
 
     def __init__(self, number: int, connection: _Connection, due: float, buffered: int) -> None:
@@ -97,7 +97,7 @@ class HTTP2Stream:
         """
         return self.answered and not self.unsent
 
-    # What arrives
+    # Receiving
 
     @property
     def declared_length(self) -> int:
@@ -181,7 +181,7 @@ class HTTP2Stream:
         if not self.answered:
             self._request.connectionLost(reason)
 
-    # What a request asks of its channel
+    # Twisted's channel interface
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:  # noqa: ARG002
         named = [(name.lower(), value) for name, values in headers.getAllRawHeaders() for value in values]
