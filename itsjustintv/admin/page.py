@@ -1,5 +1,5 @@
 """
-``/``: the page, put together from its sections, and ``/actions/...``: what its buttons do without scripts.
+``/``: the page, composed of its sections, and ``/actions/...``: what its buttons do without scripts.
 """
 
 from __future__ import annotations
@@ -30,11 +30,19 @@ from itsjustintv.admin.page_sections import (
     timeline,
     undelivered,
     waiting,
-    when,
 )
 from itsjustintv.admin.responses import HTML, give, give_not_allowed, give_problem, later, read
 from itsjustintv.admin.sources import REFUSALS, Asked, NotFound, Sources, status_of
-from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
+from itsjustintv.admin.status_sections import (
+    alarm,
+    certificates,
+    configuration,
+    daemon,
+    defect,
+    health_badge,
+    tiles,
+    twitch,
+)
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
@@ -44,7 +52,6 @@ __all__ = ["ACTIONS", "ActionResource", "PageResource"]
 #: Actions of buttons where scripts are off.
 ACTIONS = ("retry", "resend", "cancel", "test")
 
-_TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 _HOURS = 6
 
 # Entries shown of each list.
@@ -114,7 +121,7 @@ class PageResource(Resource):
             state, content = await self._content(_PageQuery.of(request.args or {}))
         except JournalUnavailable as error:
             status, state = http.SERVICE_UNAVAILABLE, badge("bad", "unhealthy")
-            content = [_alarm([f"The journal cannot be read: {error}"], grave=True)]
+            content = [alarm([f"The journal cannot be read: {error}"], grave=True)]
         body = [
             el("a", "Skip to the content", href="#main", class_="skip"),
             el(
@@ -146,12 +153,12 @@ class PageResource(Resource):
         lost, _ = await ask.deliveries(None, _FEW, HistoryFilter(states=UNDELIVERED))
         everywhere, total = await ask.destinations(_OFFERED, 0)
         found, count = ask.streamers(asked.query, _CARDS, 0)
-        return _health(status), [
-            _alarm([f"{each.check}: {each.reason}" for each in status.reasons], grave=status.status == "unhealthy")
+        return health_badge(status), [
+            alarm([f"{each.check}: {each.reason}" for each in status.reasons], grave=status.status == "unhealthy")
             if status.reasons
             else None,
-            _defect(status.accounting.imbalance) if status.accounting.imbalance else None,
-            _tiles(status),
+            defect(status.accounting.imbalance) if status.accounting.imbalance else None,
+            tiles(status),
             undelivered([to_delivery_view(each) for each in lost], status.undelivered, forms),
             waiting(
                 [to_delivery_view(each) for each in pending],
@@ -178,10 +185,10 @@ class PageResource(Resource):
                 el(
                     "div",
                     destinations(everywhere[:_CARDS], total, forms),
-                    _certificates(ask.certificates()),
-                    _configuration(ask.configuration()),
-                    _twitch(ask.rate(), status),
-                    _daemon(status),
+                    certificates(ask.certificates()),
+                    configuration(ask.configuration()),
+                    twitch(ask.rate(), status),
+                    daemon(status),
                 ),
                 class_="columns",
             ),
@@ -242,162 +249,5 @@ class ActionResource(Resource):
         give(request, page("itsjustintv", HEAD, [body]), HTML, status)
 
 
-def _health(status: StatusView) -> Markup:
-    """
-    The health as a badge, which is not green while anything is undelivered.
-    """
-    if status.status == "healthy" and status.undelivered:
-        return badge("warn", f"healthy, {status.undelivered:,} undelivered")
-    return badge(_TONES[status.status], status.status)
-
-
 def _log_out() -> Markup:
     return el("form", el("button", "Log out", type="submit"), method="post", action="/logout", class_="leave")
-
-
-def _alarm(reasons: Sequence[str], *, grave: bool) -> Markup:
-    tone = "alarm bad" if grave else "alarm warn"
-    return el("div", el("ul", [el("li", foreign(each)) for each in reasons]), class_=tone, role="alert", id="alarm")
-
-
-def _defect(imbalance: int) -> Markup:
-    words = f"{imbalance:,} deliveries are unaccounted for. This is a defect of itsjustintv: please report it."
-    return el("div", el("p", words), class_="alarm bad", role="alert", id="defect")
-
-
-def _tiles(status: StatusView) -> Markup:
-    account, subscriptions = status.accounting, status.subscriptions
-    ever = account.dead + account.expired
-    in_progress = account.pending + account.accepted
-    tiles = (
-        ("Live now", f"{status.live:,}", f"of {status.streamers:,}", "#streamers", ""),
-        ("Subscribed", f"{subscriptions.enabled:,}", f"of {status.streamers:,}", "#streamers",
-         "bad" if subscriptions.broken else ""),
-        ("Delivered", f"{account.delivered:,}", "", "#timeline", ""),
-        ("In progress", f"{in_progress:,}", "", "#waiting" if account.pending else "/?state=accepted#timeline",
-         "warn" if in_progress else ""),
-        ("Undelivered", f"{status.undelivered:,}", f"of {ever:,} in total" if ever != status.undelivered else "",
-         "#undelivered" if status.undelivered else "/?state=undelivered#timeline",
-         "bad" if status.undelivered else ""),
-    )  # fmt: skip
-    return el(
-        "ul",
-        [
-            el(
-                "li",
-                el(
-                    "a",
-                    el("span", name, class_="quiet"),
-                    el("span", number, el("small", f" {more}"), class_=f"number {tone}"),
-                    href=link,
-                ),
-            )
-            for name, number, more, link, tone in tiles
-        ],
-        class_="tiles",
-        aria_label="Summary",
-    )
-
-
-def _facts(facts: Sequence[tuple[str, object]]) -> Markup:
-    return el("dl", [el("div", el("dt", name), el("dd", value)) for name, value in facts])
-
-
-def _certificates(found: Sequence[CertificateView]) -> Markup | None:
-    if not found:
-        return None
-    rows = [
-        el(
-            "li",
-            el("p", el("strong", each.name, class_="to"), class_="name"),
-            el(
-                "p",
-                "expires ",
-                when(each.expires_at, "no certificate yet"),
-                " · renewal ",
-                when(each.renew_at, "by the operator"),
-                class_="quiet",
-            ),
-            el("p", foreign(each.problem), class_="bad") if each.problem else None,
-            data_key=f"certificate-{each.name}",
-        )
-        for each in found
-    ]
-    return section("certificates", "Certificates", "", el("ul", rows, class_="rows"), api="/certificates")
-
-
-def _configuration(found: ConfigurationView) -> Markup:
-    troubles = [("bad", each) for each in found.problems] + [
-        ("warn", each) for each in (*found.refused, *found.warnings)
-    ]
-    return section(
-        "configuration",
-        "Configuration",
-        "",
-        el("ul", [el("li", foreign(words), class_=tone) for tone, words in troubles], class_="troubles")
-        if troubles
-        else None,
-        _facts(
-            (
-                ("State", badge("bad", "the file is invalid") if found.problems else badge("good", "in use")),
-                ("In use since", when(found.changed_at)),
-                ("Reloads", f"{found.applied:,} applied, {found.failed:,} failed"),
-                ("Hash", el("code", found.hash)),
-            )
-        ),
-        api="/configuration",
-    )
-
-
-def _twitch(rate: RateView, status: StatusView) -> Markup:
-    subscriptions = status.subscriptions
-    label = f"{rate.points:,} of {rate.limit:,} points"
-    return section(
-        "twitch",
-        "Twitch",
-        "",
-        el("p", foreign(subscriptions.problem), class_="bad") if subscriptions.problem else None,
-        _facts(
-            (
-                (
-                    "Rate limit",
-                    [
-                        el("meter", label, min=0, max=rate.limit, value=rate.points, aria_label="Rate limit"),
-                        f" {label}",
-                    ],
-                ),
-                (
-                    "Subscriptions",
-                    [
-                        f"{subscriptions.enabled:,} enabled, {subscriptions.pending:,} pending verification",
-                        f", {subscriptions.broken:,} broken",
-                    ],
-                ),
-                (
-                    "Cost",
-                    f"{subscriptions.total_cost:,} of {subscriptions.max_total_cost:,}"
-                    if subscriptions.max_total_cost
-                    else "not known yet",
-                ),
-                ("Checked", when(subscriptions.checked_at)),
-            )
-        ),
-        api="/rate",
-    )
-
-
-def _daemon(status: StatusView) -> Markup:
-    return section(
-        "daemon",
-        "Daemon",
-        "",
-        _facts(
-            (
-                ("Version", status.version),
-                ("Started", when(status.started_at)),
-                ("Attempts in progress", f"{status.under_way:,}"),
-                ("Filtered, cancelled", f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}"),
-            )
-        ),
-        api="/status",
-    )
