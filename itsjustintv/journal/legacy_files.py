@@ -1,6 +1,6 @@
 """
-The files of the original program, ``cache.json`` and ``retry_state.json``, taken over when a journal is new: its users
-lose no announcement and hear none twice when they switch.
+The original program's files ``cache.json`` and ``retry_state.json``, read and written. A new journal imports
+them, so that users who switch miss no announcement and get none twice. Knows no database.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 #: Names the destination for a streamer's key and the URL the original used; ``None`` when nothing fits.
 DestinationFor = Callable[[str, str], str | None]
 
-#: Nothing the original wrote comes near this many bytes.
+#: Bytes; the original's files are far smaller.
 _LARGEST = 64 * 1024 * 1024
 
 _NO_DESTINATION = "taken over from the original program, but no destination is configured for it"
@@ -46,7 +46,7 @@ _NO_DESTINATION = "taken over from the original program, but no destination is c
 @frozen(kw_only=True)
 class Imported:
     """
-    What was taken over.
+    What was imported.
 
     :ivar keys: broadcasts that were announced and are still remembered.
     :ivar pending: deliveries that will be made.
@@ -130,7 +130,7 @@ class _Queued:
 @define
 class _Reading:
     """
-    Reads what the original wrote, and notes what cannot be read.
+    Reads the files, and collects what cannot be read.
     """
 
     _now: float

@@ -1,5 +1,5 @@
 """
-A copy of a journal in one file: consistent while it is in use, verified, and there as a whole or not at all.
+Copies a journal into one file: consistent while it is in use, verified, and complete or not there.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _BUSY_TIMEOUT = 5.0
 
 def copy(source: Path, target: Path, *, replace: bool = False) -> int:
     """
-    Copy a journal, of whatever version that is known, into a file of mode 0600 that needs no other beside it. Blocks.
+    Copy a journal of any known version into a single file of mode 0600. Blocks.
 
-    :param replace: whether the target may be there already.
+    :param replace: whether the target may exist.
     :return: the version.
-    :raises JournalUnavailable: the source is not a journal or is damaged, the target is there or cannot be written; the
-        target is as it was.
+    :raises JournalUnavailable: the source is not a journal or is damaged, the target exists or cannot be written; the
+        target is unchanged.
     :raises sqlite3.Error: the source cannot be read.
     """
     if not replace and os.path.lexists(target):
@@ -53,10 +53,10 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> int:
 @contextmanager
 def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
     """
-    Make a verified copy beside where it belongs, under another name, on stable storage. It is removed at the end unless
+    Make a verified copy on stable storage, next to the target under a temporary name. It is removed at the end unless
     it was renamed.
 
-    :return: its path, and its version.
+    :return: its path and version.
     :raises JournalUnavailable: as :func:`copy`.
     :raises sqlite3.Error: the source cannot be read.
     """
@@ -73,14 +73,14 @@ def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
             if missing is not None:
                 raise JournalUnavailable(missing)
             descriptor, name = mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")  # mode 0600
-            # Says that it is in use, see _sweep.
+            # Marks it as in use, see _sweep.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         temporary = Path(name)
         try:
             with _writing(target), closing(sqlite3.connect(temporary, isolation_level=None)) as writing:
                 writing.execute("PRAGMA journal_mode = OFF")
                 reading.backup(writing)
-                # Another one than WAL, so that nothing has to be beside it.
+                # Not WAL, so that the copy needs no other file.
                 writing.execute("PRAGMA journal_mode = DELETE")
                 found = [row[0] for row in writing.execute("PRAGMA integrity_check(1)")]
             if found != ["ok"]:
@@ -110,23 +110,23 @@ def read_only(path: Path) -> Connection:
 
 def _place(temporary: Path, target: Path) -> None:
     try:
-        # Fails if something has appeared there.
+        # Fails if a file has appeared there.
         os.link(temporary, target)
     except FileExistsError:
         raise JournalUnavailable(f"{target} exists already and was not changed: name another file") from None
     except OSError:
-        # Some file systems know no links.
+        # Some file systems have no links.
         temporary.replace(target)
 
 
 def _sweep(target: Path) -> None:
     """
-    Remove what was left half written when a process was killed.
+    Remove incomplete copies of processes that were killed.
     """
     for left in target.parent.glob(f".{escape(target.name)}.*.tmp"):
         try:
             descriptor = os.open(left, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # it is another user's, or not a file: not ours to remove
+        except OSError:  # another user's, or not a file
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +139,7 @@ def _sweep(target: Path) -> None:
 
 def _remove(database: Path) -> None:
     """
-    Remove a database, and what SQLite leaves beside it when the disk is full.
+    Remove a database, and the files that SQLite leaves next to it when the disk is full.
     """
     for ending in ("", *COMPANIONS):
         companion(database, ending).unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class Writer:
         self._presence.require()
         connection.execute("COMMIT")
         # A file may have gone in the meantime, and nothing may be acknowledged that only a deleted file has.
-        self._presence.require_kept()
+        self._presence.require_durable()
         return results
 
     def _open(self) -> Connection:

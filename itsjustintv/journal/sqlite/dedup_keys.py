@@ -1,9 +1,9 @@
 """
-Deduplication keys: on the disk they are added at the end, in memory they are looked up.
+Deduplication keys: appended on disk, looked up in memory.
 
-Keys are random. In an index on the disk each would stand on a page of its own, and a commit writes whole pages: an
-event would cost three more of them. So the connection that adds keys has their index in a temporary table, which is
-filled from the disk when it is first needed and takes part in the transactions. It is as large as what has not expired.
+Keys are random. In an index on disk each would be on a page of its own, and a commit writes whole pages: an event
+would cost three more. So the connection that adds keys has their index in a temporary table, which is filled from disk
+when it is first needed and takes part in the transactions. It has every key that has not expired.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlite3 import Connection
 
 __all__ = ["add", "claim", "known", "purge"]
 
-_KEEP = "INSERT INTO keys (key, expires_at) VALUES (?, ?)"
+_APPEND = "INSERT INTO keys (key, expires_at) VALUES (?, ?)"
 
 _INDEX = (
     "INSERT INTO temp.known_keys (key, expires_at) VALUES (?, ?)"
@@ -23,20 +23,20 @@ _INDEX = (
 
 def add(connection: Connection, keys: Iterable[tuple[str, float]]) -> None:
     """
-    Add keys with their expiry, whether they are there or not.
+    Add keys with their expiry, whether they exist or not.
     """
     pairs = list(keys)
     _load(connection)
     connection.executemany(_INDEX, pairs)
-    connection.executemany(_KEEP, pairs)
+    connection.executemany(_APPEND, pairs)
 
 
 def claim(connection: Connection, keys: Sequence[tuple[str, float]], now: float) -> bool:
     """
-    Add keys with their expiry, none of which is there or has not expired at ``now``.
+    Add keys with their expiry, if none of them exists unexpired at ``now``.
 
-    :return: ``False`` when there is one like that, or when a key was given twice. Then some may have been added: the
-        caller has to take that back.
+    :return: ``False`` when one does, or when a key was given twice. Then some may have been added: the caller must roll
+        back.
     """
     _load(connection)
     added = connection.executemany(
@@ -44,13 +44,13 @@ def claim(connection: Connection, keys: Sequence[tuple[str, float]], now: float)
     ).rowcount
     if added < len(keys):
         return False
-    connection.executemany(_KEEP, keys)
+    connection.executemany(_APPEND, keys)
     return True
 
 
 def known(connection: Connection, keys: Iterable[str], now: float) -> bool:
     """
-    Whether one of some keys is there and has not expired at ``now``.
+    Whether one of these keys exists and has not expired at ``now``.
     """
     _load(connection)
     found = (
@@ -81,7 +81,7 @@ def purge(connection: Connection, now: float, limit: int) -> int:
 
 def _load(connection: Connection) -> None:
     """
-    Fill the index of a connection that has none yet.
+    Fill the index, if this connection has none yet.
     """
     if connection.execute("SELECT 1 FROM temp.sqlite_schema WHERE name = 'known_keys'").fetchone() is not None:
         return

@@ -1,6 +1,6 @@
 """
-Whether a disk has room. SQLite says so for some of its files only: for the others it reports an input/output error, or
-that a file cannot be opened.
+Finds out whether a disk is full. SQLite reports that for some of its files only; for others it reports an input/output
+error, or that a file cannot be opened.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["lacking", "room_for"]
 
-# Bytes: more than any file of the journal grows by at once while the daemon starts.
+# Bytes: more than any file of the journal grows at once while the daemon starts.
 _PROBE = 64 * 1024
 
 _MEANING = {
@@ -24,9 +24,8 @@ _MEANING = {
 
 def lacking(path: Path, error: BaseException | None = None) -> str | None:
     """
-    Say that there is no room for a file, if that is so, and what to do. Tries it, unless an error says it already.
-
-    :param error: what the system said.
+    Say that the disk of a file is full, if it is, and what to do. Writes a temporary file to find out, unless the error
+    tells already.
     """
     number = error.errno if isinstance(error, OSError) else _try(path.parent)
     meaning = _MEANING.get(number or 0)
@@ -35,9 +34,9 @@ def lacking(path: Path, error: BaseException | None = None) -> str | None:
 
 def room_for(path: Path, size: int) -> str | None:
     """
-    Say that a file of so many bytes has no room, if that is so, and what to do.
+    Say that a file of so many bytes does not fit on its disk, if so, and what to do.
 
-    :raises OSError: the folder is not there.
+    :raises OSError: the folder does not exist.
     """
     free = shutil.disk_usage(path.parent).free
     if free >= size:

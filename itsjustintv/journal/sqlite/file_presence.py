@@ -1,6 +1,6 @@
 """
-Whether the files of an open journal are still the ones at its path: what is written to a file that was deleted or moved
-away is gone with the process.
+Checks that the files of an open journal are still those at its path: what is written to a file that was deleted or
+moved away is lost when the process ends.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from itsjustintv.errors import JournalUnavailable
 
 __all__ = ["COMPANIONS", "Absent", "FilePresence", "companion", "identity", "logged"]
 
-#: What SQLite has beside a database in use: the log of what is committed and not yet in the database, and its index.
+#: Files that SQLite has next to a database in use: the log of what is committed but not yet copied, and its index.
 COMPANIONS = ("-wal", "-shm")
 
-# What the header of a database says while a log belongs to it (sqlite.org, "Database File Format", offset 18). A copy
-# that itsjustintv backup or VACUUM INTO has made says otherwise.
+# The header of a database in WAL mode (sqlite.org, "Database File Format", offset 18). A copy made by itsjustintv
+# backup or VACUUM INTO has another one.
 _LOGGED = b"\x02\x02"
 
 # The first bytes of a log (sqlite.org, "The WAL File Format").
@@ -35,18 +35,18 @@ class Absent(JournalUnavailable):
 
 def companion(path: Path, ending: str) -> Path:
     """
-    Name a file beside the database; when its path is a symbolic link, beside what that leads to, as SQLite does.
+    Name a file next to the database; if its path is a symbolic link, next to the link's target, as SQLite does.
     """
-    # Unlike Path.is_symlink this raises nothing where this user may not look.
+    # Unlike Path.is_symlink this raises nothing where this user lacks permission.
     real = path.resolve() if os.path.islink(path) else path  # noqa: PTH114
     return real.with_name(f"{real.name}{ending}")
 
 
 def identity(path: Path) -> tuple[int, int]:
     """
-    Which file a path stands for at the moment.
+    The device and inode of the file at a path.
 
-    :raises OSError: when there is none.
+    :raises OSError: there is none.
     """
     status = path.stat()
     return status.st_dev, status.st_ino
@@ -62,9 +62,9 @@ def logged(descriptor: int) -> bool:
 @define(eq=False)
 class FilePresence:
     """
-    The files of a journal as they were when it was opened. Everything here blocks as long as a ``stat`` does.
+    The files of a journal as they were when it was opened. Every method blocks as long as a ``stat`` does.
 
-    :ivar saved: what became of what only a log that was deleted had, for the operator; empty while nothing did.
+    :ivar saved: a text for the operator after :meth:`save` succeeded; otherwise empty.
     """
 
     _path: Path
@@ -81,17 +81,16 @@ class FilePresence:
     @classmethod
     def of(cls, path: Path, endings: Sequence[str] = ()) -> FilePresence:
         """
-        Take note of a database and of files beside it. A connection must be open that keeps them from being removed in
-        good order.
+        Record a database and files next to it. A connection must be open, so that SQLite itself does not remove them.
 
-        :raises OSError: one of them is not there.
+        :raises OSError: one of them does not exist.
         """
         files = [path, *(companion(path, ending) for ending in endings)]
         log = companion(path, "-wal")
-        # SQLite locks the database and the index, so closing another descriptor of the log lets go of nothing.
+        # SQLite locks the database and the index, so closing another descriptor of the log releases no lock.
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC) if log in files else None
-        # To close a descriptor of the database gives up the locks that SQLite has on it: it stays open as long as they
-        # are needed.
+        # Closing a descriptor of the database releases the locks that SQLite has on it: it stays open while they are
+        # needed.
         database = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if descriptor is not None else None
         presence = cls(path, {each: identity(each) for each in files}, descriptor, database)
         presence._database = _stamp(path)
@@ -99,7 +98,7 @@ class FilePresence:
 
     def close(self) -> None:
         """
-        Let go of the files; to be called after the last connection is closed.
+        Close the descriptors; to be called after the last connection is closed.
         """
         descriptors, self._log, self._open = (self._log, self._open), None, None
         for descriptor in descriptors:
@@ -108,7 +107,7 @@ class FilePresence:
 
     def problem(self) -> str | None:
         """
-        Say which file is not at its path any more, and what to do about it.
+        Name a file that is no longer at its path, and what to do.
         """
         for path, known in self._names:
             try:
@@ -123,32 +122,32 @@ class FilePresence:
 
     def require(self) -> None:
         """
-        Make sure that what is written now is written to the files at their paths.
+        Check that a write would go to the files at their paths.
 
-        :raises Absent: it would not be.
+        :raises Absent: it would not.
         """
         problem = self.problem()
         if problem is not None:
             raise Absent(problem)
         self.saved = ""
 
-    def require_kept(self) -> None:
+    def require_durable(self) -> None:
         """
-        Make sure that what was just committed would survive the process.
+        Check that what was just committed survives the process.
 
-        :raises Absent: it would not.
+        :raises Absent: it does not.
         """
         self.require()
         start = b"" if self._log is None else os.pread(self._log, 4, 0)
-        # One without a byte has nothing to lose.
+        # An empty log has nothing to lose.
         if start and start not in _MAGIC:
             raise Absent(f"{companion(self._path, '-wal')} was emptied while in use: restart itsjustintv")
         self._database = _stamp(self._path)
 
     def save(self, connection: Connection) -> None:
         """
-        Bring what only a deleted log has into the database, where a restart finds it, unless something else may have
-        been written to that database.
+        Copy what only a deleted log has into the database, where a restart finds it, unless another process may have
+        written to that database.
 
         :param connection: one that has the deleted log open, and no transaction.
         """
@@ -163,7 +162,7 @@ class FilePresence:
         try:
             if identity(self._path) != self._files[self._path] or _stamp(self._path) != self._database:
                 return False
-            # Another process may have begun a log of its own, which says otherwise.
+            # If it is not empty, another process has started a log of its own.
             return log.stat().st_size == 0
         except FileNotFoundError:
             return self._path.exists()

@@ -1,8 +1,8 @@
 """
-What an operator asks of the journal, as plain functions of a connection.
+Every question of an operator to the journal, as functions of a connection.
 
-They run in the thread that the deliveries read with, so none reads many more rows than it answers with: a list with
-filters looks at a limited number of rows, and then says where it goes on, however little it has found.
+They run in the thread that reads for the deliveries, so none reads many more rows than it returns: a filtered list
+reads a limited number of rows, and then returns the place where it goes on, however little it has found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from itsjustintv.model import State
 
 __all__ = ["backlogs", "deliveries", "delivery", "event", "events", "version", "whole_event"]
 
-# Rows that a list with filters looks at, at the most; each event is several.
+# Rows that a filtered list reads at most; each event is several.
 _MOST_ROWS = 5_000
 _MOST_EVENTS = 1_000
 
@@ -43,7 +43,7 @@ _WITHOUT_BODY = (
 
 def version(connection: Connection) -> Sequence[object]:
     """
-    Something that is different whenever any of the lists is. It costs a few look-ups.
+    A value that differs whenever any of the lists does. Costs a few lookups.
     """
     states = connection.execute("SELECT state, held, removed FROM states ORDER BY state").fetchall()
     [last] = connection.execute("SELECT max(sequence) FROM attempts").fetchone()
@@ -73,12 +73,12 @@ def events(
         where = "event_id = events.id AND (:destination IS NULL OR destination = :destination)"
         if states:
             where += f" AND state IN ({', '.join(repr(state.value) for state in states)})"
-        fits = f"EXISTS (SELECT 1 FROM deliveries WHERE {where})"  # noqa: S608 - our own words
+        fits = f"EXISTS (SELECT 1 FROM deliveries WHERE {where})"  # noqa: S608 - no user input
     if streamer:
         keys = "(SELECT group_concat(streamer, char(10)) FROM deliveries WHERE event_id = events.id)"
     at, last = after or (inf, "")
     looked = connection.execute(
-        f"SELECT *, {fits} AS fits, {keys} AS keys FROM events"  # noqa: S608 - our own words
+        f"SELECT *, {fits} AS fits, {keys} AS keys FROM events"  # noqa: S608 - no user input
         " WHERE (received_at, id) < (:at, :last) ORDER BY received_at DESC, id DESC LIMIT :most",
         {"at": at, "last": last, "destination": destination or None, "most": most},
     ).fetchall()
@@ -93,7 +93,7 @@ def events(
 
 def _is_of(row: Row, streamer: str) -> bool:
     """
-    Whether an event is one of a streamer's.
+    Whether an event belongs to a streamer.
 
     :param streamer: in lower case.
     """
@@ -169,7 +169,7 @@ def deliveries(
     places = ", ".join("?" * len(names))
     beyond = "" if after is None else f" AND ({columns}) {condition} ({places})"
     # One part for each state, merged: an index holds the order of each.
-    parts = [f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {_is(state)}{beyond}" for state in states or (None,)]  # noqa: S608 - our own words
+    parts = [f"SELECT {_WITHOUT_BODY} FROM deliveries WHERE {_is(state)}{beyond}" for state in states or (None,)]  # noqa: S608 - no user input
     direction = " DESC" if descends else ""
     looked = connection.execute(
         f"{' UNION ALL '.join(parts)} ORDER BY {', '.join(name + direction for name in names)} LIMIT ?",
@@ -207,7 +207,7 @@ def _is(state: State | None) -> str:
 
 def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:
     """
-    How a list goes on, whether it descends, and by which columns: each the order of an index.
+    The comparison with the place, whether the list descends, and its columns: each is the order of an index.
     """
     if State.PENDING in states:
         return ">", False, ("destination", "next_attempt_at", "id")

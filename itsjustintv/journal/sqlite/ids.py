@@ -1,5 +1,5 @@
 """
-Ids as people type them: whole, or the beginning of one.
+Finds events and deliveries by ids as people type them: whole, or a prefix.
 
 An event's id begins with its time, so that events of one moment share a long prefix; a delivery's is the event's with
 a number, ``<event id>-<n>``, and may be cut before the number: ``019b7c9f-1``.
@@ -31,11 +31,11 @@ def find_delivery(connection: Connection, text: str) -> str | None:
     """
     if connection.execute("SELECT 1 FROM deliveries WHERE id = ?", (text,)).fetchone():
         return text
-    found = set(_beginning(connection, "deliveries", text))
+    found = set(_with_prefix(connection, "deliveries", text))
     if cut := _CUT.match(text):
-        # Exact, unless so many events begin so that one delivery could not be meant anyway.
+        # Exact, unless so many events have this prefix that it is ambiguous anyway.
         found.update(
-            each for each in _beginning(connection, "deliveries", cut[1], most=1000) if each.endswith(f"-{cut[2]}")
+            each for each in _with_prefix(connection, "deliveries", cut[1], most=1000) if each.endswith(f"-{cut[2]}")
         )
     return _only(text, found)
 
@@ -49,7 +49,7 @@ def find_event(connection: Connection, text: str) -> str | None:
     """
     if connection.execute("SELECT 1 FROM events WHERE id = ?", (text,)).fetchone():
         return text
-    found = _only(text, set(_beginning(connection, "events", text)))
+    found = _only(text, set(_with_prefix(connection, "events", text)))
     if found is None and (delivery := find_delivery(connection, text)) is not None:
         found = connection.execute("SELECT event_id FROM deliveries WHERE id = ?", (delivery,)).fetchone()["event_id"]
     return found
@@ -57,43 +57,45 @@ def find_event(connection: Connection, text: str) -> str | None:
 
 def find_similar(connection: Connection, table: str, text: str) -> Sequence[str]:
     """
-    The ids beside where an unknown one would stand that share enough with it to have been meant.
+    The existing ids next to an unknown one that share at least :data:`SHORTEST_ID` characters with it.
 
     :param table: ``events`` or ``deliveries``.
     """
-    beside = [each for each in _beside(connection, table, text) if _common(each, text) >= SHORTEST_ID]
-    return sorted(beside, key=lambda each: -_common(each, text))[:1]
+    beside = [each for each in _neighbours(connection, table, text) if _common_length(each, text) >= SHORTEST_ID]
+    return sorted(beside, key=lambda each: -_common_length(each, text))[:1]
 
 
 def distinct_length(connection: Connection, event_ids: Iterable[str]) -> int:
     """
-    How much of these events' ids tells each of them from every other event in the journal, and is no less than
+    How many characters of these events' ids tell each of them from every other event in the journal, at least
     :data:`SHORTEST_ID`.
     """
-    needed = [_common(each, other) + 1 for each in set(event_ids) for other in _beside(connection, "events", each)]
+    needed = [
+        _common_length(each, other) + 1 for each in set(event_ids) for other in _neighbours(connection, "events", each)
+    ]
     return max((SHORTEST_ID, *needed))
 
 
-def _beginning(connection: Connection, table: str, prefix: str, most: int = _CANDIDATES) -> Sequence[str]:
+def _with_prefix(connection: Connection, table: str, prefix: str, most: int = _CANDIDATES) -> Sequence[str]:
     if len(prefix) < SHORTEST_ID:
         return ()
     rows = connection.execute(
-        f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - our own words
+        f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",  # noqa: S608 - no user input
         (prefix, f"{prefix}\U0010ffff", most),
     )
     return [row["id"] for row in rows]
 
 
-def _beside(connection: Connection, table: str, text: str) -> Sequence[str]:
+def _neighbours(connection: Connection, table: str, text: str) -> Sequence[str]:
     rows = connection.execute(
-        f"SELECT max(id) AS id FROM {table} WHERE id < :text UNION ALL"  # noqa: S608 - our own words
+        f"SELECT max(id) AS id FROM {table} WHERE id < :text UNION ALL"  # noqa: S608 - no user input
         f" SELECT min(id) FROM {table} WHERE id > :text",
         {"text": text},
     )
     return [row["id"] for row in rows if row["id"] is not None]
 
 
-def _common(one: str, other: str) -> int:
+def _common_length(one: str, other: str) -> int:
     """
     How many characters two texts begin with together.
     """

@@ -1,5 +1,5 @@
 """
-The versions of the database, and the way from each to the next.
+The versions of the database, and the step from each to the next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itsjustintv.errors import JournalUnavailable
 
 __all__ = ["APPLICATION_ID", "STEPS", "check", "migrate"]
 
-#: What SQLite keeps in the header of our files, so that another program's database is not taken for ours.
+#: Stored by SQLite in the file's header, so that another program's database is not mistaken for a journal.
 APPLICATION_ID = 0x696A6974
 
 #: The step at position ``n`` is the SQL that leads from version ``n`` to ``n + 1``. Released steps never change.
@@ -25,10 +25,10 @@ STEPS: tuple[str, ...] = tuple(
 
 def check(connection: Connection, path: Path, steps: Sequence[str] = STEPS) -> int:
     """
-    Make sure that a database is ours and not from the future.
+    Check that a database is a journal of a known version.
 
-    :return: its version; 0 is an empty database.
-    :raises JournalUnavailable: when it is not.
+    :return: its version; 0 for an empty database.
+    :raises JournalUnavailable: it is not.
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -45,10 +45,10 @@ def check(connection: Connection, path: Path, steps: Sequence[str] = STEPS) -> i
 
 def migrate(connection: Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
     """
-    Bring a database to the newest version, each step all or nothing.
+    Upgrade a database to the newest version, each step all or nothing.
 
-    :raises JournalUnavailable: when it is not ours to change.
-    :raises sqlite3.Error: when a step failed; the database is at the version before it.
+    :raises JournalUnavailable: it is not a journal, or of a newer version.
+    :raises sqlite3.Error: a step failed; the database is at the version before it.
     """
     for version in range(check(connection, path, steps), len(steps)):
         try:

@@ -1,5 +1,5 @@
 """
-Putting a copy of a journal in the place of the journal.
+Puts a backup in the place of the journal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["read_contents", "restore"]
 
 def read_contents(path: Path) -> BackupContents:
     """
-    Look into a copy. Blocks.
+    Read what a backup holds. Blocks.
 
     :raises JournalUnavailable: it is not a journal of a known version, or cannot be read.
     """
@@ -41,12 +41,12 @@ def read_contents(path: Path) -> BackupContents:
 
 def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
     """
-    Put a copy in the place of a journal. What is there is kept under other names. Blocks.
+    Put a backup in the place of a journal. What is there stays under other names. Blocks.
 
     :param stamp: what tells these names apart.
     :return: the names.
     :raises JournalInUse: a daemon runs.
-    :raises JournalUnavailable: the source cannot be used, or the journal not be written; it is as it was.
+    :raises JournalUnavailable: the source cannot be used, or the journal not be written; the journal is unchanged.
     """
     with explained(path):
         if path.is_symlink():
@@ -54,25 +54,25 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
         missing = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
         make_private(path.parent)
         if missing:
-            _belong(missing[-1].parent, *missing)
+            _give_to_owner(missing[-1].parent, *missing)
     held = lock(path)
     try:
         with explained(path):
-            _belong(path.parent, lock_file(path))
+            _give_to_owner(path.parent, lock_file(path))
         with _explained(source):
             if path.exists() and source.samefile(path):
                 raise JournalUnavailable(f"{source} is the journal itself: name a file that itsjustintv backup wrote")
         with _explained(source), copied(source, path) as (temporary, _):
             with explained(path):
-                _belong(path.parent, temporary)
+                _give_to_owner(path.parent, temporary)
                 aside = []
                 for ending in ("", *COMPANIONS, "-journal"):
                     file = companion(path, ending)
                     if os.path.lexists(file):
-                        aside.append(_keep(file, companion(path, f".{stamp}{ending}")))
-                # SQLite would roll the copy back with it; only an upgrade that was killed leaves one.
+                        aside.append(_link_aside(file, companion(path, f".{stamp}{ending}")))
+                # SQLite would roll the copy back with this file, which an upgrade leaves that was killed.
                 companion(path, "-journal").unlink(missing_ok=True)
-                # There is a journal at every moment, or the daemon would begin one anew. It refuses an old log.
+                # There is a journal at every moment, or a daemon would create a new one. It refuses an old log.
                 temporary.replace(path)
                 for ending in COMPANIONS:
                     companion(path, ending).unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
 @contextmanager
 def _explained(source: Path) -> Iterator[None]:
     """
-    Name a fault of the copy, as :func:`~itsjustintv.journal.sqlite.database.explained` names one of the journal.
+    Describe a failure of the backup, as :func:`~itsjustintv.journal.sqlite.database.explained` does of the journal.
     """
     try:
         with explained(source):
@@ -100,9 +100,9 @@ def _explained(source: Path) -> Iterator[None]:
         ) from error
 
 
-def _keep(file: Path, aside: Path) -> Path:
+def _link_aside(file: Path, aside: Path) -> Path:
     """
-    Give a file another name; it keeps its own too, where the file system knows links.
+    Give a file another name; it has its own too, where the file system has links.
     """
     try:
         os.link(file, aside, follow_symlinks=False)
@@ -111,9 +111,9 @@ def _keep(file: Path, aside: Path) -> Path:
     return aside
 
 
-def _belong(folder: Path, *files: Path) -> None:
+def _give_to_owner(folder: Path, *files: Path) -> None:
     """
-    Let files belong to whom their folder belongs, if this is root.
+    Give files to the owner of their folder, if this is root.
     """
     if os.geteuid() == 0:
         about = folder.stat()

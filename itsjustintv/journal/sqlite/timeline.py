@@ -1,7 +1,7 @@
 """
-The time in the journal: seconds since the epoch by the daemon's steady clock, which begins with the wall clock at every
-start. What was written before is brought to it then, so that due times, ages and expiries are what they were, whatever
-has been done to the wall clock in between or while the last daemon ran.
+The times in the journal: seconds since the epoch by the daemon's steady clock, which is set by the machine's clock at
+every start. All stored times are shifted to it then, so that due times, ages and expiries stay what they were, whatever
+was done to the machine's clock since.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _SHIFTS = (
 )
 
 
-#: The small numbers that are themselves moments, whole seconds since the epoch, by their kind.
+#: The kinds of small numbers that are times themselves, in whole seconds since the epoch.
 TIME_KINDS = ("absent_destination", "absent_streamer", "absent_channel")
 
 
 def resume(connection: Connection, clock: SteadyClock) -> float:
     """
-    Bring every moment in the journal to a clock that has just begun, all or nothing, and write down where it began.
+    Shift every time in the journal to a clock that has just started, all or nothing, and store its origin.
 
-    :param connection: in a transaction, of nobody but the daemon.
-    :return: the seconds by which they were moved; 0 if they were right.
+    :param connection: of the daemon, in a transaction.
+    :return: the seconds by which they were shifted; 0 if they were right.
     """
     by = _correction(connection, clock)
     if abs(by) < _LEAST:
@@ -61,20 +61,20 @@ def resume(connection: Connection, clock: SteadyClock) -> float:
 
 def note(connection: Connection, seconds: float, now: float) -> None:
     """
-    Write down by how much the wall clock is ahead of the daemon's, for the case that the machine starts anew.
+    Store by how many seconds the machine's clock is ahead of the daemon's, for a restart of the machine.
     """
     remember_all(connection, _KIND, {_AHEAD: round(seconds * _MICRO)}, now)
 
 
 def clock_ahead(connection: Connection, clock: SteadyClock) -> float:
     """
-    By how many seconds the wall clock is ahead of the moments in the journal.
+    By how many seconds the machine's clock is ahead of the times in the journal.
 
-    :param clock: one that has just begun.
+    :param clock: one that has just started.
     """
     noted = recall_all(connection, _KIND)
     if clock.boot and clock.boot in noted:
-        # The same machine without a restart: its uptime leads from one clock to the other.
+        # The machine was not restarted: its uptime relates one clock to the other.
         return clock.origin - noted[clock.boot][0] / _MICRO
     return noted[_AHEAD][0] / _MICRO if _AHEAD in noted else 0.0
 
@@ -86,15 +86,15 @@ def _correction(connection: Connection, clock: SteadyClock) -> float:
         and connection.execute("SELECT 1 FROM known WHERE kind = ? AND key = ?", (_KIND, clock.boot)).fetchone()
     ):
         return by
-    # How long the machine was off, only the wall clock can tell; but nothing has happened after now, though the clock
-    # of a machine without a battery may show that at its start.
+    # Only the machine's clock can tell how long the machine was off; but nothing can have happened after now, though
+    # the clock of a machine without a battery may claim that at its start.
     latest = _latest(connection)
     return by if latest is None else min(by, clock.seconds() - latest)
 
 
 def _latest(connection: Connection) -> float | None:
     """
-    The last moment that is known to have passed; one step through an index for each.
+    The latest time of something that happened; one index lookup for each table.
     """
     rows = (
         connection.execute(query).fetchone()
