@@ -1,3 +1,3 @@
 """
-Tests of :mod:`itsjustintv.certs`.
+Tests of :mod:`itsjustintv.tls`.
 """
