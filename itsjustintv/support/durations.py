@@ -1,5 +1,5 @@
 """
-Durations, as people read them.
+Durations, written for people.
 """
 
 from __future__ import annotations

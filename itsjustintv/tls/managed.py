@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
+from itsjustintv.support.waiters import Waiters
 from itsjustintv.tls import renewal_policy
 from itsjustintv.tls.acme.order import IssuedCertificate
 from itsjustintv.tls.certificate import Bundle, CertificateMetrics, key_type
@@ -66,8 +67,8 @@ class ManagedCertificate:
     task: Deferred[None] | None = None
     forced: bool = False
     error: Failure | None = None
-    waiters: list[Deferred[None]] = field(factory=list)
-    finished_waiters: list[Deferred[None]] = field(factory=list)
+    waiters: Waiters[None] = field(factory=Waiters)
+    finished_waiters: list[Waiters[None]] = field(factory=list)
     attempted: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -150,33 +151,23 @@ class ManagedCertificate:
 
         :return: fires when it is there. May be cancelled.
         """
-        waiter: Deferred[None] = Deferred(self._forget_waiter)
-        self.waiters.append(waiter)
         self.forced = True
-        return waiter
-
-    def _forget_waiter(self, waiter: Deferred[None]) -> None:
-        for each in (self.waiters, self.finished_waiters):
-            if waiter in each:
-                each.remove(waiter)
+        return self.waiters.wait()
 
     def end_order(self) -> None:
         """
         Mark the order as ended: later requests want another one.
         """
-        self.finished_waiters += self.waiters
-        self.waiters, self.forced = [], False
+        self.finished_waiters.append(self.waiters)
+        self.waiters, self.forced = Waiters(), False
 
     def notify(self, failed: Failure | None) -> None:
         """
         Fire those who wait for the order that has ended.
         """
-        waiters, self.finished_waiters = self.finished_waiters, []
-        for waiter in waiters:
-            if failed is None:
-                waiter.callback(None)
-            else:
-                waiter.errback(failed)
+        finished, self.finished_waiters = self.finished_waiters, []
+        for waiters in finished:
+            waiters.answer(failed)
 
     def install(self, issued: IssuedCertificate, now: float) -> None:
         """
