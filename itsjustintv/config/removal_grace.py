@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IKeyValues
+from itsjustintv.support.durations import Seconds
 
 __all__ = ["CHANNELS", "DESTINATIONS", "LOGINS", "STREAMERS", "RemovalGrace"]
 
@@ -130,8 +131,8 @@ class RemovalGrace(Service):
                 pass
             except Exception:  # noqa: BLE001 - a defect here must not end what waits
                 self.log.failure(
-                    "cannot store when names were removed from the configuration; retrying in {delay} s",
-                    delay=round(_RETRY),
+                    "cannot store when names were removed from the configuration; retrying in {delay}",
+                    delay=Seconds(_RETRY),
                 )
             else:
                 continue

@@ -289,7 +289,7 @@ class NoticeTests(WatchTestCase):
         self.watch()
         for number in range(3):
             request = Request(id=f"{number:016x}", asked_at=time.time(), names=("hooks.example.test",))
-            self.assert_tells(lambda request=request: requests.ask(request))  # type: ignore[misc]
+            self.assert_tells(lambda request=request: requests.submit(request))  # type: ignore[misc]
             self.assertEqual(requests.take(time.time()), request)
             self.settle()
 
