@@ -14,16 +14,16 @@ ACME = TLS(enabled=True, domains=("a.example.org",), agree_to_terms=True)
 FILES = evolve(ACME, mode="files", cert_file="one.pem", key_file="one.key")
 
 
-class IdentityTests(SynchronousTestCase):
+class ModeKeyTests(SynchronousTestCase):
     """
-    What takes another way of serving, and what the present one follows.
+    What takes another mode, and what the present one follows.
     """
 
-    def test_what_takes_another_way(self) -> None:
+    def test_what_takes_another_mode(self) -> None:
         """
         Whether there is TLS, whose certificates they are, and where they are kept or come from.
         """
-        ways = [
+        modes = [
             TLS(),
             FILES,
             evolve(FILES, cert_file="two.pem"),
@@ -33,7 +33,7 @@ class IdentityTests(SynchronousTestCase):
             evolve(ACME, directory="staging"),
             evolve(ACME, ca_bundle="root.pem"),
         ]
-        self.assertEqual(len({mode_key(each) for each in ways}), len(ways))
+        self.assertEqual(len({mode_key(each) for each in modes}), len(modes))
 
     def test_what_is_followed(self) -> None:
         """

@@ -12,7 +12,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.web.factories import AlpnFactory
+from itsjustintv.web.client_address import ClientAddresses
+from itsjustintv.web.factories import AlpnFactory, make_chain
 from tests.web.test_http1 import Server, post
 
 ADDRESS = IPv4Address("TCP", "192.0.2.1", 4711)
@@ -29,6 +30,53 @@ class Agreed(StringTransport):
     def __init__(self, agreed: bytes | None) -> None:
         super().__init__()
         self.negotiatedProtocol = agreed
+
+
+class ChainTests(SynchronousTestCase):
+    """
+    What a connection passes between the socket and the site.
+    """
+
+    def setUp(self) -> None:
+        self.server = Server()
+        self.plain: Any = None
+        self.encrypted: Any = None
+        self.expects_header = True
+        self.chain = make_chain(
+            self.server.site,
+            self.choose,
+            lambda: False,
+            ClientAddresses(lambda: ("192.0.2.1",)),
+            lambda: self.expects_header,
+        )
+
+    def choose(self, plain: Any, encrypted: Any) -> Any:
+        """
+        Serve in plain HTTP, and note both factories.
+        """
+        self.plain, self.encrypted = plain, encrypted
+        return plain
+
+    def test_tls_is_put_before_alpn_and_plain_http_before_the_site(self) -> None:
+        """
+        The step of TLS is given the site itself, and one that negotiates the version, as HTTP/2 is configured.
+        """
+        self.assertIs(self.plain, self.server.site)
+        self.assertIsInstance(self.encrypted, AlpnFactory)
+        self.assertEqual(self.encrypted.acceptableProtocols(), [b"http/1.1"])
+
+    def test_the_header_of_a_proxy_comes_first(self) -> None:
+        """
+        A trusted proxy states the client before TLS would begin, if that is configured.
+        """
+        for expects_header in (True, False):
+            self.expects_header = expects_header
+            transport = StringTransport()
+            protocol = self.chain.buildProtocol(ADDRESS)
+            assert protocol is not None
+            protocol.makeConnection(transport)
+            protocol.dataReceived(b"PROXY TCP4 198.51.100.7 192.0.2.1 1 2\r\n" * expects_header + post(b"hello"))
+            self.assertTrue(transport.value().startswith(b"HTTP/1.1 200 OK"), transport.value())
 
 
 class VersionTests(SynchronousTestCase):

@@ -51,7 +51,7 @@ class Caller(Protocol):
 
 class ListenerTests(TestCase):
     """
-    A door that moves.
+    A listener that moves.
     """
 
     timeout = 20
@@ -139,7 +139,7 @@ class ListenerTests(TestCase):
 
     async def test_open_connections_go_on(self) -> None:
         """
-        Whoever is connected when the door moves is still served.
+        Whoever is connected when the listener moves is still served.
         """
         network = await self.call(self.number())
         self.assertEqual(await network.ask(b"before"), b"before")

@@ -53,22 +53,22 @@ class ProxyProtocolTests(SynchronousTestCase):
         self.clock = Clock()
         client_addresses = ClientAddresses(lambda: ("10.0.0.1",))
         self.site = make_site(Who(), self.clock, ConnectionLimits(), client_addresses)
-        self.door = ProxyProtocol(self.site, client_addresses, lambda: self.enabled)
-        self.door.doStart()
-        self.addCleanup(self.door.doStop)
+        self.factory = ProxyProtocol(self.site, client_addresses, lambda: self.enabled)
+        self.factory.doStart()
+        self.addCleanup(self.factory.doStop)
 
     def test_ports_go_by_the_name_of_what_is_inside(self) -> None:
         """
         In the lines that Twisted writes about them.
         """
-        self.assertEqual(ILoggingContext(self.door).logPrefix(), "http")
+        self.assertEqual(ILoggingContext(self.factory).logPrefix(), "http")
 
     def connect(self, peer: str = "10.0.0.1") -> tuple[Callable[[bytes], None], StringTransport]:
         """
         Open a connection.
         """
         address = IPv4Address("TCP", peer, 1)
-        protocol, transport = self.door.buildProtocol(address), StringTransport(peerAddress=address)
+        protocol, transport = self.factory.buildProtocol(address), StringTransport(peerAddress=address)
         assert protocol is not None
         protocol.makeConnection(transport)
         return protocol.dataReceived, transport
@@ -142,4 +142,4 @@ class ProxyProtocolTests(SynchronousTestCase):
         """
         It goes by the name of what is inside.
         """
-        self.assertEqual(self.door.logPrefix(), "http")
+        self.assertEqual(self.factory.logPrefix(), "http")

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from txacme.interfaces import IResponder
 
-from itsjustintv.tls.acme.challenges import ChallengeResource, Http01Responder, TlsAlpn01Responder
+from itsjustintv.tls.acme.challenges import CHALLENGES, ChallengeResource, Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.messages import AcmeChallenge
 
 NAME = "hooks.example.test"
@@ -28,19 +28,20 @@ class ResponderTests(SynchronousTestCase):
 
     def test_s41_they_are_responders_of_txacme(self) -> None:
         """
-        Each says which challenge it is for.
+        Each row of the table is a class that says which challenge it is for.
         """
-        http, tls = Http01Responder(Clock()), TlsAlpn01Responder(Clock())
-        self.assertTrue(IResponder.providedBy(http))
-        self.assertTrue(IResponder.providedBy(tls))
-        self.assertEqual((http.challenge_type, tls.challenge_type), ("http-01", "tls-alpn-01"))
+        self.assertEqual(list(CHALLENGES), ["http-01", "tls-alpn-01"])
+        for challenge_type, responder in CHALLENGES.items():
+            made = responder(Clock())
+            self.assertTrue(IResponder.providedBy(made))
+            self.assertEqual(made.challenge_type, challenge_type)
 
     def test_stopping_what_never_began_is_no_error(self) -> None:
         """
         Cleaning up may come at any time.
         """
-        for responder in (Http01Responder(Clock()), TlsAlpn01Responder(Clock())):
-            self.successResultOf(responder.stop_responding(NAME, CHALLENGE, "x"))
+        for responder in CHALLENGES.values():
+            self.successResultOf(responder(Clock()).stop_responding(NAME, CHALLENGE, "x"))
 
     def test_secrets_are_not_shown(self) -> None:
         """
