@@ -95,9 +95,6 @@ class LiveUpdates(Service):
             request.finish()
 
     def stopService(self) -> None:
-        """
-        End all of it.
-        """
         super().stopService()
         self.dismiss()
         self._loop.stopService()
@@ -108,9 +105,6 @@ class LiveUpdates(Service):
             self._loop.stopService()
 
     async def _compare(self) -> None:
-        """
-        Look once.
-        """
         mark: object
         try:
             mark = await self._mark()

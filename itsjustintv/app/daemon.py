@@ -16,7 +16,7 @@ from itsjustintv.app.admin import AdminParts
 from itsjustintv.app.admin_sources import AdminSources
 from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
-from itsjustintv.app.telemetry import TelemetryParts, traced_accept, traced_enricher
+from itsjustintv.app.telemetry import TelemetryParts, counted_recovery, traced_accept, traced_enricher
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts, vitals
 from itsjustintv.config.removal_grace import RemovalGrace
@@ -54,7 +54,7 @@ class Daemon:
         twitch = TwitchParts.of(context)
         delivery = DeliveryParts.of(context, traced_enricher(context, twitch.enricher), (recent_stats,))
         accept = traced_accept(context, delivery.pipeline.accept)
-        subscriptions = SubscriptionParts.of(context, twitch, context.metrics.recovering(accept))
+        subscriptions = SubscriptionParts.of(context, twitch, counted_recovery(context, accept))
         web = WebParts.of(context, twitch, delivery, subscriptions, accept=accept)
         telemetry = TelemetryParts.of(context, twitch, delivery, subscriptions, web=web, environ=environ)
         sources = AdminSources(context, twitch, delivery, subscriptions, web, recent_stats).sources()

@@ -27,7 +27,7 @@ from itsjustintv.telemetry.instruments import OTHER, Labels
 from itsjustintv.telemetry.otlp_settings import Settings
 from itsjustintv.telemetry.prometheus import MetricsResource
 
-__all__ = ["TelemetryParts", "traced_accept", "traced_enricher"]
+__all__ = ["TelemetryParts", "counted_recovery", "traced_accept", "traced_enricher"]
 
 _STATES = ("healthy", "failing", "paused")
 
@@ -39,6 +39,13 @@ def traced_accept(context: Context, accept: Accept) -> Accept:
     Begin a trace for each event on its way to ``accept``.
     """
     return context.event_spans.accepting(accept)
+
+
+def counted_recovery(context: Context, accept: Accept) -> Accept:
+    """
+    Count the events that the catch-up recovers, by what ``accept`` answers.
+    """
+    return context.metrics.recovering(accept)
 
 
 def traced_enricher(context: Context, enricher: IEnricher) -> IEnricher:
