@@ -36,7 +36,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, CallbackWarning, url_warnings
-from tests.delivery.test_zoo import Authority
+from tests.destinations.test_hostile_receivers import Authority
 
 URL = "https://hooks.example.org/twitch"
 
