@@ -18,6 +18,7 @@ from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.interfaces import IJournalStorage
+from itsjustintv.journal.storage import open_storage
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_client import exchange
@@ -49,8 +50,9 @@ def folders(config: Config) -> Mapping[Path, str]:
     List the folders that the daemon writes to, each with the first key that names it.
     """
     found: dict[Path, str] = {}
+    journal = open_storage(config.storage).file()
     for key, path in (
-        ("storage.path", Path(config.storage.path).parent),
+        *([] if journal is None else [("storage.path", journal.parent)]),
         ("twitch.token_file", Path(config.twitch.token_file).parent),
         ("cache.image_dir", Path(config.cache.image_dir)),
         *([("output.file_path", Path(config.output.file_path).parent)] if config.output.enabled else []),
@@ -68,11 +70,13 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
     """
     for folder, key in folders(config).items():
         yield _folder(folder, key)
-    journal_folder = Path(config.storage.path).absolute().parent
-    if is_visible(journal_folder) and journal_folder.is_dir():
-        yield _space(journal_folder)
-        yield _fsync(journal_folder, timer)
-    secrets = (("twitch.token_file", Path(config.twitch.token_file)), ("storage.path", Path(config.storage.path)))
+    secrets = [("twitch.token_file", Path(config.twitch.token_file))]
+    if (journal := open_storage(config.storage).file()) is not None:
+        secrets.append(("storage.path", journal))
+        folder = journal.absolute().parent
+        if is_visible(folder) and folder.is_dir():
+            yield _space(folder)
+            yield _fsync(folder, timer)
     for problem in readable_by_others(path, config):
         yield Finding(Severity.WARNING, f"{problem.path} {problem.message}")
     for key, file in secrets:

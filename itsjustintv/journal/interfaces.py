@@ -321,6 +321,11 @@ class IJournalStorage(Interface):
         Whether there is a journal.
         """
 
+    def file() -> Path | None:
+        """
+        The file on this machine that holds the journal; ``None`` when another machine has it. Does not block.
+        """
+
     def is_in_use() -> bool | None:
         """
         Whether a daemon runs with it; ``None`` when that cannot be found out.

@@ -50,6 +50,9 @@ class SQLiteStorage:
         with explained(self.path):
             return self.path.exists()
 
+    def file(self) -> Path | None:
+        return self.path
+
     def is_in_use(self) -> bool | None:
         return is_locked(lock_file(self.path))
 
