@@ -202,13 +202,10 @@ class KeyedBackoff:
 
     def retain(self, keys: Iterable[str]) -> None:
         """
-        Forget all other keys.
+        Forget the attempts for all other keys.
         """
         kept = set(keys)
         self._made = {each: made for each, made in self._made.items() if each in kept}
 
     def clear(self) -> None:
-        """
-        Forget all keys.
-        """
         self._made.clear()

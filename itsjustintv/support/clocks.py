@@ -112,9 +112,6 @@ class WallClock:
         return call
 
     def getDelayedCalls(self) -> Any:
-        """
-        Those of the reactor.
-        """
         return self._reactor.getDelayedCalls()
 
 
