@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.web.http2.flow_limit import AbuseBudget
 
 
-class PatienceTests(SynchronousTestCase):
+class AbuseBudgetTests(SynchronousTestCase):
     """
     How much of it there is.
     """
@@ -18,36 +18,36 @@ class PatienceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.patience = AbuseBudget(self.clock)
+        self.budget = AbuseBudget(self.clock)
 
     def test_is_worn_out_in_the_end(self) -> None:
         """
         And there again after a while.
         """
-        self.patience.spend(1000)
-        self.assertFalse(self.patience.exhausted)
-        self.patience.spend(1)
-        self.assertTrue(self.patience.exhausted)
+        self.budget.spend(1000)
+        self.assertFalse(self.budget.exhausted)
+        self.budget.spend(1)
+        self.assertTrue(self.budget.exhausted)
         self.clock.advance(0.5)
-        self.patience.spend(49)
-        self.assertFalse(self.patience.exhausted)
+        self.budget.spend(49)
+        self.assertFalse(self.budget.exhausted)
 
     def test_is_not_gathered_without_end(self) -> None:
         """
         Neither by a quiet day nor by good deeds.
         """
         self.clock.advance(86_400)
-        self.patience.spend(0)
-        self.patience.restore(5000)
-        self.patience.spend(1001)
-        self.assertTrue(self.patience.exhausted)
+        self.budget.spend(0)
+        self.budget.restore(5000)
+        self.budget.spend(1001)
+        self.assertTrue(self.budget.exhausted)
 
     def test_a_clock_that_is_set_back_costs_none(self) -> None:
         """
         Nor does it give any.
         """
         self.clock.rightNow -= 900
-        self.patience.spend(1000)
-        self.assertFalse(self.patience.exhausted)
-        self.patience.spend(1)
-        self.assertTrue(self.patience.exhausted)
+        self.budget.spend(1000)
+        self.assertFalse(self.budget.exhausted)
+        self.budget.spend(1)
+        self.assertTrue(self.budget.exhausted)
