@@ -52,3 +52,14 @@ class WorkflowTests(SynchronousTestCase):
             for name in re.findall(r"\bscripts/\w+", path.read_text(encoding="utf-8")):
                 script = ROOT / Path(name)
                 self.assertTrue(script.exists() and script.stat().st_mode & 0o100, name)
+
+    def test_the_longest_tests_exist(self) -> None:
+        """
+        Every module that scripts/test puts first, or leaves out when it has to be quick, is there.
+        """
+        lists = re.findall(
+            r"(?s)^\w+=\(([\w/\s]+)\)$", (ROOT / "scripts" / "test").read_text(encoding="utf-8"), re.MULTILINE
+        )
+        names = " ".join(lists).split()
+        self.assertIn("functional/test_crash", names)
+        self.assertEqual([name for name in names if not (ROOT / "tests" / f"{name}.py").exists()], [])
