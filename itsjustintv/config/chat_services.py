@@ -1,5 +1,5 @@
 """
-Services whose incoming webhooks take a message in a form of their own, by their addresses.
+Recognizes URLs of chat services, whose incoming webhooks reject the JSON payload.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ __all__ = ["CHAT_SERVICES", "ChatService", "chat_service"]
 @frozen
 class ChatService:
     """
-    A service, and what its addresses look like.
+    A service, and the pattern of its URLs.
 
-    :ivar name: as its users know it.
     :ivar hosts: matches the whole host name, in lower case.
     :ivar path: matches the beginning of the path.
-    :ivar takes: what it takes in place of our JSON.
-    :ivar certain: whether everything at such an address takes nothing else.
+    :ivar takes: what it accepts instead of the JSON payload.
+    :ivar certain: whether no URL of this form accepts anything else.
     """
 
     name: str
@@ -33,15 +32,16 @@ class ChatService:
     @property
     def advice(self) -> str:
         """
-        One sentence, without a subject, that says what to do.
+        What to do, as a sentence without a subject.
         """
         if not self.certain:
             return (
-                f"leads to {self.name}: made for a chat, it takes {self.takes} and refuses every delivery; unless it"
-                " was made for the JSON of docs/payload.md, send to a bridge that translates it"
+                f"is a URL of {self.name}: it probably accepts only {self.takes} and rejects every"
+                " delivery; unless it was"
+                " made for the JSON of docs/payload.md, use a bridge that translates it"
             )
         return (
-            f"leads to {self.name}, which takes {self.takes} and refuses every delivery: send to a bridge that"
+            f"is a URL of {self.name}, which accepts {self.takes} and rejects every delivery: use a bridge that"
             " translates the JSON of docs/payload.md"
         )
 
@@ -53,25 +53,27 @@ def _service(name: str, hosts: str, path: str, takes: str, *, certain: bool = Tr
     return ChatService(name, re.compile(hosts), re.compile(path), takes, certain)
 
 
-#: Each service that is known, the most specific address first.
+#: The known services, the most specific URL first.
 CHAT_SERVICES: Sequence[ChatService] = (
     _service(
         "Discord",
         r"(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com",
         r"/api/(?:v\d+/)?webhooks/[^/]+/[^/]+/(?:slack|github)(?:/|$)",
-        "there messages of Slack or events of GitHub only",
+        "only messages of Slack or events of GitHub at this path",
     ),
     _service(
         "Discord",
         r"(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com",
         r"/api/(?:v\d+/)?webhooks(?:/|$)",
-        "messages of its own form",
+        "only its own message format",
     ),
     _service("a workflow of Slack", r"hooks\.slack(?:-gov)?\.com", r"/(?:triggers|workflows)/", "only its variables"),
-    _service("Slack", r"hooks\.slack(?:-gov)?\.com", r"/", "messages of its own form"),
-    _service("Slack", r"(?:[\w-]+\.)*slack(?:-gov)?\.com", r"/api/", "messages of its own form, with a token"),
-    _service("Microsoft Teams", r"(?:[\w-]+\.)*webhook\.office(?:365)?\.(?:com|us)", r"/", "messages of its own form"),
-    _service("Microsoft Teams", r"outlook\.office(?:365)?\.(?:com|us)", r"/webhook", "messages of its own form"),
+    _service("Slack", r"hooks\.slack(?:-gov)?\.com", r"/", "only its own message format"),
+    _service("Slack", r"(?:[\w-]+\.)*slack(?:-gov)?\.com", r"/api/", "only its own message format, with a token"),
+    _service(
+        "Microsoft Teams", r"(?:[\w-]+\.)*webhook\.office(?:365)?\.(?:com|us)", r"/", "only its own message format"
+    ),
+    _service("Microsoft Teams", r"outlook\.office(?:365)?\.(?:com|us)", r"/webhook", "only its own message format"),
     _service(
         "a Power Automate workflow of Microsoft, as Teams has them",
         r"(?:[\w-]+\.)+(?:logic\.azure\.(?:com|us|cn)|logic\.azure-apihub\.net|powerplatform\.com)",
@@ -79,14 +81,14 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "messages with adaptive cards",
         certain=False,
     ),
-    _service("Google Chat", r"chat\.googleapis\.com", r"/v1/spaces/", "messages of its own form"),
-    _service("Telegram", r"api\.telegram\.org", r"/(?:bot|file/bot)", "the parameters of its methods"),
+    _service("Google Chat", r"chat\.googleapis\.com", r"/v1/spaces/", "only its own message format"),
+    _service("Telegram", r"api\.telegram\.org", r"/(?:bot|file/bot)", "only the parameters of its methods"),
 )
 
 
 def chat_service(url: str) -> ChatService | None:
     """
-    Find the service that a webhook's address belongs to; ``None`` for every other receiver.
+    Find the service of a webhook URL; ``None`` for every other receiver.
     """
     found = _URL.match(url)
     if found is None:

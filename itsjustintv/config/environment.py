@@ -1,5 +1,5 @@
 """
-The environment's share of the configuration: every key but those of streamers, as ``ITSJUSTINTV_SECTION_KEY``.
+Reads keys from the environment: all outside ``streamers``, as ``ITSJUSTINTV_SECTION_KEY``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMES = {"ITSJUSTINTV_TLS_ENABLED": _LEAVES["ITSJUSTINTV_SERVER_TLS_ENABLED"], 
 
 _PREFIX = "ITSJUSTINTV_"
 _SUFFIXES = [name.removeprefix(_PREFIX) for name in _NAMES]
-# Empty, they are hardly meant so: what Twitch or an authority gave, and the secrets, and where these are.
+# Variables of ids, secrets and secret files: empty, they are probably a mistake.
 _NEEDED = [
     variable
     for variable, leaf in _LEAVES.items()
@@ -39,9 +39,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 def apply_environment(state: ParseState, environ: Mapping[str, str]) -> None:
     """
-    Put the values of the environment over those of the file. A variable that is set to nothing counts as not set. A
-    secret and the file to read it from are two ways to say one thing: either in the environment displaces both of the
-    configuration file.
+    Override the values of the file. An empty variable counts as not set. A secret, or the file to read it from,
+    replaces both keys of the configuration file.
     """
     given = {variable: leaf for variable, leaf in _NAMES.items() if environ.get(variable)}
     for leaf in given.values():
@@ -60,11 +59,11 @@ def apply_environment(state: ParseState, environ: Mapping[str, str]) -> None:
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
     """
-    Warn of variables that look like ours and set nothing.
+    Warn of ``ITSJUSTINTV_`` variables that set nothing.
     """
     for variable in _NEEDED:
         if environ.get(variable) == "":
-            yield Problem(variable, "is set to nothing, which counts as not set")
+            yield Problem(variable, "is empty, which counts as not set")
     for name in sorted(environ):
         plain = _plain(name)
         if not plain.startswith(_PREFIX) or name in _NAMES or name in _ELSEWHERE:
@@ -73,17 +72,17 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
             yield _misnamed(name, plain)
             continue
         if name.startswith(f"{_PREFIX}STREAMERS"):
-            yield Problem(name, "is ignored: streamers are configured in the file only")
+            yield Problem(name, "is ignored: streamers can be configured in the file only")
             continue
-        # The prefix, which all of them share, would make everything look alike.
+        # Without the prefix, which would make all names similar.
         near = get_close_matches(name.removeprefix(_PREFIX), _SUFFIXES, n=1)
         hint = f"; did you mean {_PREFIX}{near[0]}?" if near else ""
-        yield Problem(name, f"is ignored: no key has this name{hint}")
+        yield Problem(name, f"is ignored: there is no such key{hint}")
 
 
 def _plain(name: str) -> str:
     """
-    Write a name as those of variables are: in capitals, and without anything but letters, digits and underscores.
+    Normalize a name to capitals, digits and underscores.
     """
     bare = re.sub(r"\A(?:export|set)\s+", "", name.strip(), flags=re.IGNORECASE)
     return re.sub("[^A-Z0-9_]", "", bare.upper().replace("-", "_").replace(".", "_"))
@@ -102,8 +101,7 @@ def _misnamed(name: str, plain: str) -> Problem:
 
 def _value(leaf: Leaf, text: str) -> object:
     """
-    Turn a variable's text into what TOML would have given. A text that is no plain number stays one, since it may be a
-    duration.
+    Convert a variable to the type that TOML would have. A text that is not a number may be a duration.
     """
     try:
         text.encode("utf-8")
@@ -126,7 +124,7 @@ def _value(leaf: Leaf, text: str) -> object:
 
 def _because(text: str, allowed: Container[str] | None = None) -> str:
     """
-    Name what got around a value that would be right without it.
+    Describe the mistake at the edges of a value that is right without it.
     """
     inner = trimmed(text).lower()
     right = inner in allowed if allowed is not None else _WHOLE.fullmatch(inner)

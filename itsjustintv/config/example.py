@@ -18,7 +18,7 @@ __all__ = ["Value", "example", "fill_in", "toml", "write_example", "write_new"]
 
 def example() -> str:
     """
-    The example's text: every key with its default and one line of why.
+    The text of the example: every key with its default and a comment.
     """
     return files("itsjustintv.config").joinpath("example.toml").read_text(encoding="utf-8")
 
@@ -32,10 +32,10 @@ def write_example(path: Path) -> None:
 
 def write_new(path: Path, text: str) -> None:
     """
-    Write a new configuration that only its owner can read, since there are secrets in it, or will be.
+    Write a new configuration with mode 0600, since it holds secrets.
 
-    :raises FileExistsError: rather than overwrite anything.
-    :raises OSError: when the file cannot be written.
+    :raises FileExistsError: the file exists.
+    :raises OSError: it cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -59,11 +59,10 @@ def toml(value: Value) -> str:
 
 def fill_in(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, Mapping[str, Value]]) -> str:
     """
-    Put values in the place of the example's, whether a key is commented out there or not, and leave every comment where
-    it is.
+    Replace values in the example, whether their key is commented out or not. Comments stay.
 
-    :param streamers: their tables by name; they come at the end.
-    :raises KeyError: the example does not know a key.
+    :param streamers: their tables by name, appended at the end.
+    :raises KeyError: the example has no such key.
     """
     waiting, table = dict(values), ""
     lines = []

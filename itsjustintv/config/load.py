@@ -1,5 +1,5 @@
 """
-From a file and the environment to a :class:`~itsjustintv.config.sections.Config`, or to everything that is wrong.
+Loads the configuration from a file and the environment, or reports every error in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from itsjustintv.support.regular_files import is_descriptor, read_again, read_on
 
 __all__ = ["FileReader", "Loaded", "Reread", "load", "parse", "parse_for", "read", "reread"]
 
-#: Answers with what is in a file, up to a number of bytes; see :mod:`~itsjustintv.support.regular_files`.
+#: Returns the content of a file, up to a number of bytes; see :mod:`~itsjustintv.support.regular_files`.
 FileReader = Callable[[Path, int], bytes]
 
 # Bytes; a thousand streamers take a third of one MiB.
@@ -34,10 +34,10 @@ _LARGEST = 16 * 1024 * 1024
 @frozen
 class Loaded:
     """
-    A configuration that can be used.
+    A valid configuration.
 
-    :ivar warnings: what is allowed and yet seldom meant.
-    :ivar base: where its relative paths start; they are absolute already.
+    :ivar warnings: of what is valid but probably wrong.
+    :ivar base: the base of its relative paths, which are absolute already.
     """
 
     config: Config
@@ -57,10 +57,10 @@ def load(
 
     :param path: of the TOML file.
     :param environ: wins over the file.
-    :param base: where relative paths start; otherwise where :func:`~itsjustintv.config.locations.base_folder` says.
+    :param base: the base of relative paths; by default that of :func:`~itsjustintv.config.locations.base_folder`.
     :param here: the current directory of the daemon.
     :param read_file: reads the configuration and the files with secrets.
-    :raises ConfigError: listing everything that is wrong.
+    :raises ConfigError: with every error.
     """
     text = read(path, read_file)
     if base is None:
@@ -79,10 +79,10 @@ def parse_for(  # noqa: PLR0917 - as load
     """
     Check the text of a configuration that is, or will be, at a path.
 
-    :param here: the current directory of the daemon; ``None`` to look for nothing there.
-    :param name: what to call the text when it is not TOML, unless by the path.
+    :param here: the current directory of the daemon; ``None`` to ignore it.
+    :param name: names the text in an error about TOML; the path by default.
     :param read_file: reads the files with secrets.
-    :raises ConfigError: listing everything that is wrong.
+    :raises ConfigError: with every error.
     """
     state = _parsed(text, environ, name or str(path))
     base, warnings = base_folder(state, path, here)
@@ -93,7 +93,7 @@ def read(path: Path, read_file: FileReader = read_once) -> str:
     """
     Read the text of a configuration.
 
-    :raises ConfigError: it is not there, cannot be read, or is no text.
+    :raises ConfigError: it does not exist, cannot be read, or is not UTF-8.
     """
     try:
         text = read_file(path, _LARGEST).decode("utf-8-sig")
@@ -119,10 +119,10 @@ def parse(
     """
     Check the text of a configuration.
 
-    :param base: where relative paths start.
-    :param name: what to call the text when it is not TOML.
+    :param base: the base of relative paths.
+    :param name: names the text in an error about TOML.
     :param read_file: reads the files with secrets.
-    :raises ConfigError: listing everything that is wrong.
+    :raises ConfigError: with every error.
     """
     return _checked(_parsed(text, environ, name), environ, base, (), read_file)
 
@@ -134,7 +134,7 @@ def _parsed(text: str, environ: Mapping[str, str], name: str) -> ParseState:
         problems = (Problem(name, f"is not TOML: {error}"), *_of_environment(environ))
         raise ConfigError(problems, tuple(unknown_variables(environ))) from None
     except RecursionError:
-        raise _unusable(name, "is not TOML that can be read: it is nested too deeply") from None
+        raise _unusable(name, "cannot be parsed: it is nested too deeply") from None
     resolve_unknown_keys(state)
     apply_environment(state, environ)
     return state
@@ -142,7 +142,7 @@ def _parsed(text: str, environ: Mapping[str, str], name: str) -> ParseState:
 
 def _of_environment(environ: Mapping[str, str]) -> tuple[Problem, ...]:
     """
-    Find what is wrong with the environment alone, when nothing is known of the file.
+    Check the environment alone, when the file cannot be parsed.
     """
     state = ParseState({})
     apply_environment(state, environ)
@@ -159,7 +159,7 @@ def _checked(
 ) -> Loaded:
     read_secret_files(state, base, read_file)
     config = resolve_paths(structure(state), base)
-    # What rests on a value is judged once that is known to be right.
+    # The rules between values apply only to values that are valid themselves.
     state.judge(check_values(config))
     state.judge(check_rules(config, state.wrong))
     if state.findings:
@@ -176,18 +176,19 @@ def _unusable(name: object, message: str) -> ConfigError:
 
 
 _JOURNAL = Problem(
-    "storage.path", "cannot change while the daemon runs, and stays what it was; restart the daemon to move the journal"
+    "storage.path",
+    "cannot change while the daemon runs and keeps its old value; restart the daemon to move the journal",
 )
 
 _BASE = Problem(
-    "storage.base", "cannot change while the daemon runs, and stays what it was; restart the daemon to move its files"
+    "storage.base", "cannot change while the daemon runs and keeps its old value; restart the daemon to move its files"
 )
 
 
 @frozen
 class Reread:
     """
-    A configuration as it is on disk, but for what is refused, and what is different about it.
+    The configuration on disk, without the changes that are refused, and how it differs from the current one.
     """
 
     loaded: Loaded
@@ -198,9 +199,9 @@ class Reread:
 
 def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> Reread:
     """
-    Read, check and compare; with thousands of streamers each of these takes its time.
+    Read, check and compare the configuration. Slow with thousands of streamers: call it in a thread.
 
-    :raises ConfigError: listing everything that is wrong.
+    :raises ConfigError: with every error.
     """
     loaded = load(path, environ, base, read_file=read_again)
     refused: list[Problem] = []

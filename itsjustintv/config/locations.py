@@ -1,5 +1,5 @@
 """
-Where the configuration is, and where the relative paths in it start, whatever directory a command is typed in.
+Finds the configuration file, and resolves the relative paths in it, independent of the current directory.
 """
 
 from __future__ import annotations
@@ -36,20 +36,18 @@ INSTALLED = Path("/etc/itsjustintv/itsjustintv.toml")
 #: The help of ``--config``: what :func:`find_config` does.
 SEARCH_ORDER = f"Configuration file; otherwise ITSJUSTINTV_CONFIG, config.toml here, or {INSTALLED}."
 
-#: Where the data of a configuration below /etc is: what the unit of systemd has as its StateDirectory.
+#: The base of relative paths for a configuration below /etc: the StateDirectory of the systemd unit.
 STATE = Path("/var/lib/itsjustintv")
 
-#: Below these are no files, but what a shell makes of ``<(...)``.
+#: No files are below these, but what a shell makes of ``<(...)``.
 _PIPES = (Path("/dev"), Path("/proc"))
 
 
 @frozen
 class FoundConfig:
     """
-    Where the configuration is.
-
-    :ivar path: absolute.
-    :ivar note: what to say of it, because another one might have been meant; empty if none could be.
+    :ivar path: of the configuration, absolute.
+    :ivar note: names it for the user if another file might have been meant, else empty.
     """
 
     path: Path
@@ -61,7 +59,7 @@ def find_config(
 ) -> FoundConfig:
     """
     Find the configuration: the one given, else the one that ``ITSJUSTINTV_CONFIG`` names, else ``config.toml`` here,
-    else the installed one. When there is none at all, it would be ``config.toml`` here.
+    else the installed one; without any, ``config.toml`` here.
 
     :param here: the current directory.
     """
@@ -69,9 +67,9 @@ def find_config(
     if named := given or environ.get("ITSJUSTINTV_CONFIG"):
         return FoundConfig(here / named)
     path = here / "config.toml"
-    if not _there(installed):
+    if not _may_exist(installed):
         return FoundConfig(path)
-    if _there(path):
+    if _may_exist(path):
         return FoundConfig(path, f"itsjustintv: the configuration is {path}, not {installed}")
     return FoundConfig(installed, f"itsjustintv: the configuration is {installed}")
 
@@ -85,15 +83,15 @@ def is_path(key: str) -> bool:
 
 def base_folder(state: ParseState, path: Path, here: Path | None) -> tuple[Path, tuple[Problem, ...]]:
     """
-    Find out where relative paths start: where ``storage.base`` says, else at :data:`STATE` for a configuration below
-    ``/etc``, else at the folder of the configuration.
+    Find the base of relative paths: ``storage.base``, else :data:`STATE` for a configuration below ``/etc``, else the
+    folder of the configuration.
 
-    In earlier versions they started at the current directory. Data that was left there and is not at the right place is
-    used where it is: a journal must never be begun anew beside the one that has deliveries to make.
+    Earlier versions used the current directory. Data that exists there, and not in the right folder, is used from
+    there: a second, empty journal would lose the pending deliveries of the first.
 
     :param path: of the configuration.
-    :param here: the current directory of the daemon; ``None`` to look for nothing there.
-    :return: the folder, and what to warn of.
+    :param here: the current directory of the daemon; ``None`` to ignore it.
+    :return: the folder, and warnings.
     """
     path = Path(os.path.normpath(path.absolute()))
     said = state.get(("storage", "base"))
@@ -107,18 +105,18 @@ def base_folder(state: ParseState, path: Path, here: Path | None) -> tuple[Path,
     here = here.absolute()
     for name in _relative(state):
         ours, theirs = base / name, here / name
-        if _there(ours):
-            # A journal in both places may mean that the one in use is the wrong one.
-            twice = name == (state.get(("storage", "path")) or Storage().path) and _there(theirs)
+        if _may_exist(ours):
+            # With a journal in both places, the one in use may be the wrong one.
+            twice = name == (state.get(("storage", "path")) or Storage().path) and _may_exist(theirs)
             return base, (_twice(ours, theirs, here),) if twice else ()
-        if _there(theirs):
+        if _may_exist(theirs):
             return here, (_left_behind(ours, theirs, here),)
     return base, ()
 
 
 def resolve_paths(config: Config, base: Path) -> Config:
     """
-    Let every relative path in a configuration start at a folder.
+    Make every relative path in a configuration absolute.
     """
     placed: Config = _located(config, base)
     streamers = {
@@ -168,9 +166,9 @@ def _relative(state: ParseState) -> Iterator[str]:
             yield name
 
 
-def _there(path: Path) -> bool:
+def _may_exist(path: Path) -> bool:
     """
-    Whether something is there; also when that is not for this user to know.
+    Whether a path exists, or may exist where this user cannot look.
     """
     try:
         path.stat()
@@ -184,14 +182,14 @@ def _there(path: Path) -> bool:
 def _left_behind(ours: Path, theirs: Path, here: Path) -> Problem:
     return Problem(
         "storage.base",
-        f"is not set: {theirs} is there and {ours} is not, so relative paths start at the current directory, as they"
-        f' did in earlier versions. Set storage.base = "{here}", or stop the daemon and move the files',
+        f"is not set: {theirs} exists and {ours} does not, so relative paths refer to the current directory, as in"
+        f' earlier versions. Set storage.base = "{here}", or stop the daemon and move the files',
     )
 
 
 def _twice(ours: Path, theirs: Path, here: Path) -> Problem:
     return Problem(
         "storage.base",
-        f"is not set: {ours} is the journal. There is another one, {theirs}, which earlier versions used when started"
-        f' there: if that is the right one, set storage.base = "{here}"',
+        f"is not set: the journal is {ours}, but {theirs}, which earlier versions used, exists too:"
+        f' if that is the right one, set storage.base = "{here}"',
     )

@@ -1,5 +1,5 @@
 """
-Tables into sections: the types, and no unknown key.
+Turns TOML tables into the sections: checks types and finds unknown keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from itsjustintv.config.values import parse_duration
 _ROUNDS = 8
 
 
-#: Where, what, and the key that was meant where this is a misspelt one.
+#: The key, the message, and the known key if this is a misspelt one.
 _Fault = tuple[Keys, str, Keys | None]
 
 _UNKNOWN = "unknown key"
@@ -42,8 +42,8 @@ _LARGEST = 2**63 - 1
 
 def resolve_unknown_keys(state: ParseState) -> None:
     """
-    Find the unknown keys, all of them. Where one is a misspelt one, what it holds is judged as if it were
-    spelt right; the others are left out.
+    Report all unknown keys. The value of a misspelt key moves to the right key, so that it is checked too; other
+    unknown keys are dropped.
     """
     for _ in range(_ROUNDS):
         found = [(keys, message, known) for keys, message, known in _faults(state) if message.startswith(_UNKNOWN)]
@@ -62,7 +62,7 @@ def resolve_unknown_keys(state: ParseState) -> None:
 
 def _adopt(state: ParseState, known: Keys, value: object, place: str) -> None:
     """
-    Add what a misspelt table holds to the one that is spelt right, which says the same of what both hold.
+    Merge a misspelt table into the right one, whose values win.
     """
     table = state.get(known)
     if not isinstance(table, dict) or not isinstance(value, dict):
@@ -77,8 +77,7 @@ def _adopt(state: ParseState, known: Keys, value: object, place: str) -> None:
 
 def structure(state: ParseState) -> Config:
     """
-    Make the sections. Values of the wrong type are found, all of them, and left out, so that what is right can still be
-    judged.
+    Make the sections. All values of the wrong type are reported and dropped, so that the rest can still be checked.
     """
     try:
         return _CONVERTER.structure(state.tables, Config)
@@ -86,7 +85,7 @@ def structure(state: ParseState) -> Config:
         faults = list(_findings(error, ()))
     for keys, message, _ in faults:
         if dotted(keys) in state.guessed:
-            # It was not meant for that key, or is wrong there as well. That it is misspelt is told already.
+            # A misspelt key, which is reported already: its value may have been meant for another key.
             state.unknowable.add(dotted(keys))
         else:
             state.findings.append(ConfigProblem(dotted(keys), message))
@@ -104,7 +103,7 @@ def _faults(state: ParseState) -> list[_Fault]:
 
 def _findings(error: BaseException, above: Keys) -> Iterator[_Fault]:
     """
-    List what is wrong.
+    Flatten the errors of cattrs.
     """
     if isinstance(error, BaseValidationError):
         for each in error.exceptions:
@@ -122,7 +121,7 @@ def _findings(error: BaseException, above: Keys) -> Iterator[_Fault]:
 
 def _step(error: BaseException) -> Keys:
     """
-    How cattrs says where in the table an exception belongs.
+    Read from the notes of cattrs where in the table an exception belongs.
     """
     notes = getattr(error, "__notes__", None)
     if not notes:
@@ -138,13 +137,13 @@ def _nearest(key: str, names: list[str]) -> str | None:
     return next(iter(get_close_matches(key, names, n=1)), None)
 
 
-def _text(value: object, _: object) -> str:
+def _string(value: object, _: object) -> str:
     if not isinstance(value, str):
         raise TypeError("must be a text in quotes")
     return value
 
 
-def _texts(value: object, _: object) -> tuple[str, ...]:
+def _strings(value: object, _: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError("must be a list of texts in quotes, in square brackets")
     wrong = [str(number) for number, item in enumerate(value, 1) if not isinstance(item, str)]
@@ -186,9 +185,9 @@ def _table(hook: _Hook) -> _Hook:
 
 def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
-    for kind, hook in ((str, _text), (bool, _truth), (int, _whole), (float, _factor)):
+    for kind, hook in ((str, _string), (bool, _truth), (int, _whole), (float, _factor)):
         converter.register_structure_hook(kind, hook)
-    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
 
     def section(cls: type) -> _Hook:
         durations: dict[str, Any] = {

@@ -1,5 +1,5 @@
 """
-A configuration on its way from text to :class:`~itsjustintv.config.sections.Config`, with all that was found wrong.
+The state of loading a configuration: its tables, where each value comes from, and the problems so far.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["ConfigProblem", "ParseState"]
 @frozen
 class ConfigProblem:
     """
-    Something wrong with a key.
+    A problem with a key.
 
     :ivar path: of the key, dotted.
-    :ivar message: what is allowed. It never quotes the value, which may be a secret in the wrong place.
-    :ivar involves: the other keys on which the verdict rests.
+    :ivar message: what is allowed. It never quotes the value, which may be a misplaced secret.
+    :ivar involves: other keys on which the problem depends.
     """
 
     path: str
@@ -34,14 +34,14 @@ class ConfigProblem:
 @define(eq=False)
 class ParseState:
     """
-    What the file, the environment and the files of secrets have contributed so far.
+    The values from the file, the environment and the secret files so far.
 
-    :ivar tables: as TOML has them; changed in place.
-    :ivar findings: what is wrong so far, in the order of its discovery.
-    :ivar sources: for a value that is not from its own place in the file, where the operator finds it.
-    :ivar files: for a secret that was read from a file, the name of that.
+    :ivar tables: as parsed from TOML; changed in place.
+    :ivar findings: the problems so far, in order of discovery.
+    :ivar sources: for a value from elsewhere than its own key, where the operator finds it.
+    :ivar files: for a secret that was read from a file, the name of the file.
     :ivar guessed: keys that are misspelt in the file.
-    :ivar unknowable: keys on which no verdict can rest: what they were meant to be is not known.
+    :ivar unknowable: keys whose intended value is unknown, so that nothing can be checked against them.
     """
 
     tables: dict[str, Any]
@@ -53,7 +53,7 @@ class ParseState:
 
     def get(self, keys: Keys) -> object:
         """
-        The value, or ``None`` when there is none.
+        The value, or ``None``.
         """
         table: Any = self.tables
         for key in keys:
@@ -62,8 +62,8 @@ class ParseState:
 
     def put(self, keys: Keys, value: object, source: str) -> None:
         """
-        Set a value that comes from elsewhere. Where the file has something other than a table on the way, nothing is
-        set: that is an error of its own.
+        Set a value from elsewhere. If the file has a value where a table belongs, nothing is set: that is an error of
+        its own.
         """
         table: Any = self.tables
         for key in keys[:-1]:
@@ -74,7 +74,7 @@ class ParseState:
 
     def drop(self, keys: Keys) -> None:
         """
-        Forget a value, if there is one.
+        Remove a value, if there is one.
         """
         table = self.get(keys[:-1])
         if isinstance(table, dict):
@@ -83,14 +83,14 @@ class ParseState:
     @property
     def wrong(self) -> set[str]:
         """
-        The keys on which no further verdict can rest.
+        The keys that must not be used in further checks.
         """
         return {path for finding in self.findings for path in (finding.path, *finding.involves)} | self.unknowable
 
     def judge(self, findings: Iterable[ConfigProblem]) -> None:
         """
-        Add findings about values, except those that rest on a key which is already known to be wrong: a key of the
-        wrong type is reported as that, not also as missing.
+        Add problems, except those that depend on a key that is already wrong: a key of the wrong type is not also
+        reported as missing.
         """
         wrong = self.wrong
         for finding in findings:
@@ -99,20 +99,19 @@ class ParseState:
 
     def problem(self, finding: ConfigProblem) -> Problem:
         """
-        Put a finding into the operator's terms.
+        Name the place of a problem as the operator finds it.
         """
         return Problem(self.place(finding.path), finding.message)
 
     def problems(self) -> tuple[Problem, ...]:
         """
-        Everything that was found, each once.
+        All problems, each once.
         """
         return tuple(dict.fromkeys(map(self.problem, self.findings)))
 
     def place(self, path: str) -> str:
         """
-        Where the operator finds a key: a variable where its value came from one, and as it stands in the file where it
-        is misspelt, or is in a table that is.
+        Where the operator finds a key: the variable that its value came from, or the misspelt key in the file.
         """
         above, below = path, ""
         while above not in self.sources and "." in above:

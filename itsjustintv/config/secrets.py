@@ -1,5 +1,5 @@
 """
-Secrets kept in files of their own: what ``client_secret_file`` names is what ``client_secret`` will be.
+The secrets of the configuration: where they are, the files that hold them, and what must not be logged.
 """
 
 from __future__ import annotations
@@ -48,17 +48,16 @@ _OTHERS |= {file: secret for secret, file in _OTHERS.items()}
 
 def counterpart(keys: Keys) -> Keys | None:
     """
-    The other way to give the same secret: the file for the secret, the secret for the file. ``None`` when there is
-    none.
+    The key of the file for the key of a secret, and the reverse; ``None`` for other keys.
     """
     return _OTHERS.get(keys)
 
 
 def secret_keys(streamers: Iterable[str]) -> Iterator[Keys]:
     """
-    List where secrets are.
+    List the keys of all secrets.
 
-    :param streamers: the keys of their tables.
+    :param streamers: the names of their tables.
     """
     yield from SECRETS
     yield from (("streamers", name, "target_webhook_secret") for name in streamers)
@@ -66,14 +65,14 @@ def secret_keys(streamers: Iterable[str]) -> Iterator[Keys]:
 
 def secret_files(config: Config) -> Iterable[str]:
     """
-    Name the files from which the secrets of a configuration were read.
+    List the files from which the secrets were read.
     """
     return named_files(config).values()
 
 
 def named_files(config: Config) -> Mapping[str, str]:
     """
-    The files from which the secrets of a configuration were read, by the keys that name them.
+    List the files from which the secrets were read, by key.
     """
     found: dict[str, str] = {}
     for *above, last in secret_keys(config.streamers):
@@ -85,9 +84,9 @@ def named_files(config: Config) -> Mapping[str, str]:
 
 def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, int], bytes] = read_once) -> None:
     """
-    Read the files and put what they hold where the secrets belong, without the one newline at the end that editors add.
+    Read the secret files, without the one newline that editors add at the end.
 
-    :param base: where relative paths start.
+    :param base: the base of relative paths.
     :param read_file: reads a file, up to a number of bytes.
     """
     streamers = state.get(("streamers",))
@@ -138,16 +137,16 @@ def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str
     return secret
 
 
-# Characters of a path below which it says nothing: /webhook, /notify.
-_TELLING = 12
+# Characters of a path below which it is no secret: /webhook, /notify.
+_SECRET_LENGTH = 12
 
 
 def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
-    Everything in a configuration that must not appear in a log. A webhook's address is one of them, and so is what
-    comes after its host, unless it is too short to be a secret.
+    List everything that must not appear in a log. This includes webhook URLs, and what follows the host in them
+    unless it is too short to be a secret.
 
-    :param environ: has what is given to collectors of telemetry.
+    :param environ: may hold secrets for telemetry.
     """
     yield from (config.twitch.client_secret, config.twitch.webhook_secret, config.server.tls.eab_hmac)
     yield config.admin.token
@@ -159,34 +158,34 @@ def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
 
 def telemetry_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
-    The secrets among them that collectors of telemetry are sent.
+    List the secrets that are sent to telemetry collectors.
     """
     endpoints = [config.telemetry.endpoint]
     for name, value in environ.items():
         if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
             values = [pair.partition("=")[2].strip() for pair in value.split(",")]
-            # They are written as in an address, and sent as they are meant.
+            # The values are percent-encoded, and sent decoded.
             yield from (*values, *map(unquote, values))
         elif name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT"):
             endpoints.append(value.strip())
     for url in endpoints:
         place, _, query = url.partition("?")
         yield query
-        # The place itself is in the log; a name with a password before it is not.
+        # The host is in the log, a password before it is not.
         yield place.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
 
 
 def _target(url: str, secret: str) -> Iterator[str]:
     yield from (url, secret)
     path = after_host(url)
-    yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _TELLING)
+    yield from (part for part in (path, *path.split("?", 1)) if len(part) >= _SECRET_LENGTH)
 
 
 def readable_by_others(path: Path, config: Config) -> Iterator[Problem]:
     """
-    Look at the permissions. Their group may read the files: that is how a daemon with a user of its own gets to them.
+    Find files with secrets that other users can read. The group may, since that gives the daemon's user access.
 
-    :param path: of the configuration; there are secrets in it, and be it in the addresses of webhooks.
+    :param path: of the configuration, which holds secrets, at least in webhook URLs.
     """
     files = {"the configuration": path}
     files |= {key: Path(name) for key, name in named_files(config).items()}
@@ -195,7 +194,7 @@ def readable_by_others(path: Path, config: Config) -> Iterator[Problem]:
         files["server.tls.key_file"] = Path(tls.key_file)
     for key, file in files.items():
         if is_descriptor(file):
-            # Not a name that chmod could be told.
+            # chmod cannot change it.
             continue
         try:
             status = file.stat()
@@ -203,6 +202,6 @@ def readable_by_others(path: Path, config: Config) -> Iterator[Problem]:
             continue
         if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
             what = "read" if status.st_mode & stat.S_IROTH else "changed"
-            # Who looks may not be who reads it: a group that may read a file must not lose that.
+            # The group must keep its right to read the file, if another user owns it.
             mode = "600" if status.st_uid == os.geteuid() else "o="
-            yield Problem(f"{key} {file}", f"can be {what} by others: chmod {mode} {quote(str(file))}")
+            yield Problem(f"{key} {file}", f"can be {what} by other users: chmod {mode} {quote(str(file))}")

@@ -75,7 +75,7 @@ class InitTests(SynchronousTestCase):
         """
         result = self.init("--webhook", "https://hooks.slack.com/services/T/B/q7Z")
         self.assertEqual(result.exit_code, 0, result.output)
-        self.assertIn("Warning: global_webhook.url: leads to Slack, which takes messages", result.stderr)
+        self.assertIn("Warning: global_webhook.url: is a URL of Slack, which accepts only its own", result.stderr)
         self.assertNotIn("q7Z", result.output)
 
     def test_a_secret_in_quotes(self) -> None:

@@ -395,7 +395,7 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertNotIn("by others", self.validated(CONFIG.format(path="x.db")).stderr)
         self.path.chmod(0o644)
         result = CliRunner().invoke(main, ["config", "validate", "-c", str(self.path)])
-        words = f"Warning: the configuration {self.path} can be read by others: chmod 600 {self.path}\n"
+        words = f"Warning: the configuration {self.path} can be read by other users: chmod 600 {self.path}\n"
         self.assertIn(words, result.stderr)
         self.assertEqual(result.exit_code, 0)
 
@@ -406,7 +406,7 @@ class ConfigurationTests(SynchronousTestCase):
         text = CONFIG.format(path="x.db").replace('webhook_secret = "', "webhook_secret = \"'")
         text += '[streamers.chat]\nlogin = "chat"\ntarget_webhook_url = "https://discord.com/api/webhooks/1/q7Z"\n'
         result = self.validated(text)
-        self.assertIn("Warning: streamers.chat.target_webhook_url: leads to Discord", result.stderr)
+        self.assertIn("Warning: streamers.chat.target_webhook_url: is a URL of Discord", result.stderr)
         self.assertIn("Warning: twitch.webhook_secret: begins with a quote", result.stderr)
         self.assertNotIn("q7Z", result.output)
         self.assertEqual(result.exit_code, 0)

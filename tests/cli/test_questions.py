@@ -75,7 +75,7 @@ class InterviewTests(SynchronousTestCase):
         """
         chat = evolve(GIVEN, streamers=("tanuki",), webhook="https://discord.com/api/webhooks/1/a", https=False)
         _, values, _, shown = self.hold(chat, "y\nn\nhttps://receiver.example.org/live\nn\n")
-        self.assertIn("leads to Discord, which takes messages of its own form", shown)
+        self.assertIn("is a URL of Discord, which accepts only its own message format", shown)
         self.assertEqual(values["global_webhook", "url"], "https://receiver.example.org/live")
 
     def test_nobody_to_ask(self) -> None:

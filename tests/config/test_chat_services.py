@@ -91,7 +91,7 @@ class ChatServiceTests(SynchronousTestCase):
             ["global_webhook.url", "streamers.a.target_webhook_url"], [warning.path for warning in warnings]
         )
         for warning in warnings:
-            self.assertIn("leads to Discord, which takes messages of its own form", warning.message)
+            self.assertIn("is a URL of Discord, which accepts only its own message format", warning.message)
             self.assertIn("send to a bridge", warning.message)
             self.assertNotIn("q7Z", str(warning))
 

@@ -63,7 +63,7 @@ class ExposedTests(SynchronousTestCase):
         }
         self.assertEqual([f"{key} {self.folder / name}" for key, name in keys.items()], self.told())
         [first, *_] = readable_by_others(self.folder / "config.toml", self.config)
-        self.assertEqual(f"can be read by others: chmod 600 {self.folder / 'config.toml'}", first.message)
+        self.assertEqual(f"can be read by other users: chmod 600 {self.folder / 'config.toml'}", first.message)
 
     def test_the_key_of_a_certificate(self) -> None:
         """
@@ -74,7 +74,8 @@ class ExposedTests(SynchronousTestCase):
         tls = TLS(enabled=True, mode="files", key_file=str(key))
         [problem] = readable_by_others(self.folder / "config.toml", Config(server=Server(tls=tls)))
         self.assertEqual(
-            f"server.tls.key_file {key} can be read by others: chmod 600 '{key}'", f"{problem.path} {problem.message}"
+            f"server.tls.key_file {key} can be read by other users: chmod 600 '{key}'",
+            f"{problem.path} {problem.message}",
         )
         self.assertEqual(
             [], list(readable_by_others(self.folder / "config.toml", Config(server=Server(tls=TLS(enabled=True)))))

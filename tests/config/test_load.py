@@ -357,7 +357,7 @@ class EnvironmentTests(SynchronousTestCase):
             known = leaf.type in (str, tuple[str, ...])
             self.assertTrue(told or known, leaf.variable)
             warned = [problem.message for problem in _warnings({leaf.variable: ""})]
-            empty = ["is set to nothing, which counts as not set"] * _needed(leaf)
+            empty = ["is empty, which counts as not set"] * _needed(leaf)
             self.assertEqual(empty, warned, leaf.variable)
 
     def test_original_name_of_tls(self) -> None:
@@ -420,12 +420,12 @@ class EnvironmentTests(SynchronousTestCase):
         }
         self.assertEqual(
             [
-                ("ITSJUSTINTV_", "is ignored: no key has this name"),
+                ("ITSJUSTINTV_", "is ignored: there is no such key"),
                 (
                     "ITSJUSTINTV_SERVER_PROT",
-                    "is ignored: no key has this name; did you mean ITSJUSTINTV_SERVER_PORT?",
+                    "is ignored: there is no such key; did you mean ITSJUSTINTV_SERVER_PORT?",
                 ),
-                ("ITSJUSTINTV_STREAMERS_FOO_LOGIN", "is ignored: streamers are configured in the file only"),
+                ("ITSJUSTINTV_STREAMERS_FOO_LOGIN", "is ignored: streamers can be configured in the file only"),
             ],
             [(problem.path, problem.message) for problem in _warnings(environ)],
         )

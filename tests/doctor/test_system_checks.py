@@ -164,7 +164,7 @@ class DiskTests(SynchronousTestCase):
         self.path.chmod(0o644)
         self.assertEqual(
             worst(self.found()),
-            (WARNING, f"the configuration {self.path} can be read by others: chmod 600 {self.path}"),
+            (WARNING, f"the configuration {self.path} can be read by other users: chmod 600 {self.path}"),
         )
         self.path.chmod(0o600)
         self.data.mkdir()
