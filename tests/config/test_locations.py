@@ -209,7 +209,7 @@ class BaseTests(PlaceCase):
         loaded = self.loaded()
         self.assertEqual(loaded.base, self.folder)
         [warning] = [each for each in loaded.warnings if each.path == "storage.base"]
-        self.assertIn(f"but {self.elsewhere}/data/itsjustintv.db, which earlier versions used, exists too", warning.message)
+        self.assertIn(f"but {self.elsewhere}/data/itsjustintv.db, which earlier", warning.message)
 
     def test_secrets_that_were_left_behind(self) -> None:
         """
