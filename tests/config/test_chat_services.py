@@ -92,7 +92,7 @@ class ChatServiceTests(SynchronousTestCase):
         )
         for warning in warnings:
             self.assertIn("is a URL of Discord, which accepts only its own message format", warning.message)
-            self.assertIn("send to a bridge", warning.message)
+            self.assertIn("use a bridge", warning.message)
             self.assertNotIn("q7Z", str(warning))
 
     def test_what_is_not_sent_to(self) -> None:
