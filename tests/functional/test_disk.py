@@ -148,7 +148,7 @@ class DiskCase(StageCase):
         """
         self.assertEqual(await daemon.stop(), 0, daemon.output)
         self.assertEqual(sorted(each.path for each in stage.receiver.received), ["/kitsune", "/tanuki"])
-        self.assertIn("the journal cannot be written", daemon.output)
+        self.assertIn("cannot write the journal: ", daemon.output)
         self.assertEqual(daemon.output.count("the journal can be written again"), 1, daemon.output)
         self.assertNotIn("Traceback", daemon.output)
 

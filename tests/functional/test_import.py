@@ -268,7 +268,7 @@ class BrokenTests(OriginalCase):
         warnings = (
             "cache.json is not JSON",
             "retry_state.json is not JSON",
-            "tokens.json cannot be used: it is not JSON",
+            "tokens.json: it is not JSON",
         )
         return Deferred.fromCoroutine(self.starts(contents, *warnings))
 
@@ -280,7 +280,7 @@ class BrokenTests(OriginalCase):
         warnings = (
             "cache.json is not what",
             "retry_state.json is not what",
-            "tokens.json cannot be used: access_token",
+            "tokens.json: access_token",
         )
         return Deferred.fromCoroutine(self.starts(contents, *warnings))
 
