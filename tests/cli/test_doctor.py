@@ -21,6 +21,7 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import TLS, Config, Server, Storage
 from itsjustintv.doctor import system_checks
 from itsjustintv.doctor.findings import Finding, Severity
+from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.simulator.loopback import free_port
 from tests.cli.test_health import Counter, said
 from tests.tls.authority import DAY
@@ -173,6 +174,6 @@ class SubscriptionsTests(SynchronousTestCase):
         [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
         self.assertEqual(found.severity, Severity.WARNING)
         self.assertTrue(found.text.startswith("not checked: the journal"), found.text)
-        [found] = system_checks.journal(path, time, running=True)
+        [found] = system_checks.journal(SQLiteStorage(path), time, running=True)
         self.assertEqual(found.severity, Severity.ERROR)
         self.assertNotIn("free", found.text)

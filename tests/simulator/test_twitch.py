@@ -299,7 +299,7 @@ class EventSubTests(SynchronousTestCase):
             revoking = self.twitch.revoke(subscription, "user_removed")
             self.agent.flush()
             self.assertTrue(self.successResultOf(revoking).acknowledged)
-            self.twitch.subscriptions._kept.clear()
+            self.twitch.subscriptions._subscriptions.clear()
         told = Answer(0, {}, self.callback.requests[1][1]).json["subscription"]["status"]
         self.assertEqual(told, "user_removed")
 
