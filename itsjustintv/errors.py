@@ -22,7 +22,7 @@ The exceptions of itsjustintv. Each says by its class what to do next.
     |   `-- CertificatesUnsafe   private keys can be read by others, or not kept: do not start
     `-- TwitchError          a call to Twitch gave no usable answer
         |-- TwitchUnavailable    worth another try later
-        `-- TwitchRejected       the same call will be rejected again until somebody changes something
+        `-- TwitchRejected       the same call will be rejected again until the configuration changes
 """
 
 from __future__ import annotations

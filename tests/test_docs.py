@@ -29,6 +29,7 @@ from itsjustintv.model import Delivery, Outcome, State
 from tests.documents import ROOT, Document, documents
 
 PACKAGE = ROOT / "itsjustintv"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 #: What a logger is called, and its methods for what an operator must be able to look up.
 LOGGERS = frozenset({"log", "_log"})
@@ -223,6 +224,27 @@ class LinkTests(SynchronousTestCase):
                 names = (span.rstrip("/"), f"{span}.py")
                 if places and not any(any(place.glob(name)) for place in places for name in names):
                     missing.append(f"{document}: {span}")
+        self.assertEqual(missing, [])
+
+
+class ArchitectureTests(SynchronousTestCase):
+    """
+    The tree in docs/architecture.md.
+    """
+
+    def test_every_module_is_in_the_tree(self) -> None:
+        """
+        The row of each folder names all of its modules.
+        """
+        rows = dict(
+            re.findall(r"^\| (?:`([\w/]+)/`|\(root\)) \| .* \| (.*) \|$", ARCHITECTURE.read_text("utf-8"), re.M)
+        )
+        missing = []
+        for path in sorted(PACKAGE.rglob("*.py")):
+            folder = path.parent.relative_to(PACKAGE).as_posix().removeprefix(".")
+            row = rows.get(folder, rows.get(folder.rpartition("/")[0], ""))
+            if not path.stem.startswith("__") and f"`{path.stem}`" not in row:
+                missing.append(path.relative_to(PACKAGE).as_posix())
         self.assertEqual(missing, [])
 
 
