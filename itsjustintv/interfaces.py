@@ -189,7 +189,7 @@ class IKeyValues(Interface):
 class IDestination(Interface):
     """
     One configured destination: what is sent to it, and what its answers mean. Does no I/O. There is a class for each
-    kind, in :data:`itsjustintv.destinations.KINDS`.
+    kind, in :data:`itsjustintv.destinations.kinds.KINDS`.
     """
 
     def render(notice: Notice) -> bytes:

@@ -205,7 +205,7 @@ class Destination:
     """
     Where notices are sent, as configured now.
 
-    :ivar kind: a key of :data:`itsjustintv.destinations.KINDS`.
+    :ivar kind: a key of :data:`itsjustintv.destinations.kinds.KINDS`.
     :ivar name: what logs and the journal call it; the URL may itself be a secret and is never logged.
     :ivar header: name of the header of the original's signature.
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.

@@ -28,9 +28,9 @@ from twisted.python import usage
 from itsjustintv.app.context import Context, EventIds
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import SEARCH_ORDER, find_config
+from itsjustintv.config.reload import ConfigService
 from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
-from itsjustintv.config.service import ConfigService
 from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.journal.legacy_files import LegacyFiles
 from itsjustintv.journal.storage import open_storage

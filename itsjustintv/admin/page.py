@@ -15,6 +15,16 @@ from twisted.web.server import Request
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.auth import Access, form
 from itsjustintv.admin.chart import chart
+from itsjustintv.admin.daemon_sections import (
+    alarm,
+    certificates,
+    configuration,
+    daemon,
+    defect,
+    health_badge,
+    tiles,
+    twitch,
+)
 from itsjustintv.admin.endpoints import STATES, read_cursor, write_cursor
 from itsjustintv.admin.event_views import to_delivery_view, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
@@ -33,16 +43,6 @@ from itsjustintv.admin.page_sections import (
 )
 from itsjustintv.admin.responses import HTML, give, give_not_allowed, give_problem, later, read
 from itsjustintv.admin.sources import REFUSALS, Asked, NotFound, Sources, status_of
-from itsjustintv.admin.status_sections import (
-    alarm,
-    certificates,
-    configuration,
-    daemon,
-    defect,
-    health_badge,
-    tiles,
-    twitch,
-)
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from itsjustintv.config.reload import ConfigService
 from itsjustintv.config.sections import Config
-from itsjustintv.config.service import ConfigService
 from itsjustintv.journal.interfaces import IJournal
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps

@@ -15,8 +15,8 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.delivery.stall_check import StallCheck
-from itsjustintv.destinations import open_destination
 from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render
 from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline

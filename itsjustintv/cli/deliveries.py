@@ -27,7 +27,7 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.cli.names import NearChoice, destination_named, streamer_named
-from itsjustintv.cli.suspensions import Suspension, Suspensions
+from itsjustintv.cli.suspended_deliveries import Suspension, Suspensions
 from itsjustintv.config.load import Loaded
 from itsjustintv.journal.history import shorten_id
 from itsjustintv.journal.interfaces import IOfflineJournal

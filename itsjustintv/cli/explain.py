@@ -25,7 +25,7 @@ from itsjustintv.cli.console import (
 )
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.subscriptions import explained
-from itsjustintv.cli.suspensions import Suspensions
+from itsjustintv.cli.suspended_deliveries import Suspensions
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import JournalUnavailable, TwitchError

@@ -15,7 +15,7 @@ from itsjustintv.cli.console import in_reactor, load_config, tell
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import IKeyValues
-from itsjustintv.journal.offline import OfflineKeyValues
+from itsjustintv.journal.offline_key_values import OfflineKeyValues
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.http_agents import TWITCH, make_agent

@@ -18,7 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from itsjustintv.destinations import open_destination
+from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.response import (
     classify_broken,
     classify_failure,

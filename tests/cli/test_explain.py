@@ -15,7 +15,7 @@ from itsjustintv.cli.main import main
 from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.journal.sqlite import writes
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import State
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.main import main
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import State
 
 CONFIG = (

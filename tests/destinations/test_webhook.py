@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
 import itsjustintv
-from itsjustintv.destinations import KINDS, open_destination
+from itsjustintv.destinations.kinds import KINDS, open_destination
 from itsjustintv.destinations.webhook import Webhook, build_payload, embed_picture
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Delivery, Destination, Enrichment, Event, Notice, Picture, StreamDetails, Streamer

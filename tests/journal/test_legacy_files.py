@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite import dedup_keys, reads, writes
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Destination, State, broadcast_key
 from tests.journal.sqlite.values import accept
 from tests.journal.values import deliveries, event

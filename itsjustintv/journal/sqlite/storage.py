@@ -19,7 +19,7 @@ from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import create, explained, lock, lock_file
 from itsjustintv.journal.sqlite.journal import SQLiteJournal
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.journal.sqlite.restore import read_contents, restore
 from itsjustintv.journal.sqlite.writes import import_legacy
 from itsjustintv.support.clocks import SteadyClock

@@ -17,7 +17,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.file_presence import companion
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from tests.journal.sqlite.test_journal import JournalCase
 
 #: Opens a journal, reads it, and goes.

@@ -24,7 +24,7 @@ from itsjustintv.journal.interfaces import IJournal
 from itsjustintv.journal.legacy_files import LegacyFiles
 from itsjustintv.journal.sqlite.database import connect
 from itsjustintv.journal.sqlite.journal import SQLiteJournal
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import Due, Owner, State
 from tests.journal.values import attempt, deliveries, event
 

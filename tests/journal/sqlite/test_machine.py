@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.errors import OperationRefused
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Due, Event, State
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.config import removal_grace
 from itsjustintv.journal.sqlite import reads, timeline, writes
 from itsjustintv.journal.sqlite.database import connect, create
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, State
 from itsjustintv.support.clocks import SteadyClock, boot_id, uptime
 from tests.journal.sqlite.values import accept

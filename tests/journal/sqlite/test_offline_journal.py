@@ -14,7 +14,7 @@ from itsjustintv.errors import JournalUnavailable, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.database import create
-from itsjustintv.journal.sqlite.offline import SQLiteOfflineJournal
+from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import State
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event

@@ -1,5 +1,5 @@
 """
-Tests for :mod:`itsjustintv.config.service`.
+Tests for :mod:`itsjustintv.config.reload`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import load
+from itsjustintv.config.reload import ConfigService, Decided, ReloadReport
 from itsjustintv.config.sections import Config
-from itsjustintv.config.service import ConfigService, Decided, ReloadReport
 from itsjustintv.errors import ConfigError, Problem
 
 NOW = 1_700_000_000.0
