@@ -164,7 +164,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     try:
         daemon = Daemon.of(_make_context(options, reactor, steady), os.environ)
     except CertificateUnusable as error:
-        raise SystemExit(f"itsjustintv: https cannot be served: {error}") from None
+        raise SystemExit(f"itsjustintv: cannot serve HTTPS: {error}") from None
     daemon.follow_configuration(_apply_to_log)
     systemd = SystemdNotifier(
         find_systemd(os.environ),

@@ -174,11 +174,11 @@ def ready(
         "ready",
         "not ready",
         (
-            ProbeCheck("journal", "nothing can be kept", context.journal.problem),
+            ProbeCheck("journal", "the journal cannot be used", context.journal.problem),
             ProbeCheck("intake", "nothing is prepared", deliveries.pipeline.problem),
             ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
             ProbeCheck("backlog", "deliveries are long overdue", deliveries.stall_check.problem),
-            ProbeCheck("twitch", "Twitch cannot be asked", twitch_problem),
+            ProbeCheck("twitch", "Twitch is unavailable", twitch_problem),
             ProbeCheck("logins", "some streamers are unknown to Twitch", subscriptions.unknown_users.problem),
             ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
             ProbeCheck("certificates", "a certificate is missing or about to expire", tls.critical),

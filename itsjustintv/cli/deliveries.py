@@ -154,7 +154,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
             )
     if account.imbalance:
         raise click.ClickException(
-            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for; this is a bug, report it"
+            f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for: this is a defect, report it"
         )
 
 

@@ -167,7 +167,7 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
         found.append(_Result("clock", await system_checks.clock(config.twitch, http, reactor)))
     except TwitchUnavailable as error:
         advice = "check that the firewall allows connections to Twitch; if Twitch is down, wait"
-        found.append(_Result("twitch", Finding(Severity.ERROR, f"cannot reach twitch: {error}; {advice}")))
+        found.append(_Result("twitch", Finding(Severity.ERROR, f"cannot reach Twitch: {error}; {advice}")))
     else:
         found += [each async for each in _at_twitch(reactor, settings, running)]
     url = callback_url(config)

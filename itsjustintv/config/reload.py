@@ -283,7 +283,7 @@ class ConfigService(Service):
             return ReloadReport(reason, self._clock.seconds(), problems=error.problems), nothing
         except Exception:  # noqa: BLE001 - a bug in the reading must not stop the daemon
             self.log.failure("cannot read the configuration {path}; the current one stays in use", path=str(self._path))
-            problem = Problem(str(self._path), "could not be read because of a bug; see the log")
+            problem = Problem(str(self._path), "could not be read because of a defect; see the log")
             return ReloadReport(reason, self._clock.seconds(), problems=(problem,)), nothing
         return ReloadReport(reason, self._clock.seconds(), found.changes, refused=found.refused), found
 
@@ -299,7 +299,7 @@ class ConfigService(Service):
                 problems += error.problems
             except Exception:  # noqa: BLE001 - a bug in one part must not leave the others half prepared
                 self.log.failure("cannot prepare the new configuration; the current one stays in use")
-                problems.append(Problem(str(self._path), "could not be applied because of a bug; see the log"))
+                problems.append(Problem(str(self._path), "could not be applied because of a defect; see the log"))
         return evolve(report, changes=_SAME, problems=tuple(problems)) if problems else report
 
     def _update_status(self, report: ReloadReport, new_hash: str) -> None:

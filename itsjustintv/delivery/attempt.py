@@ -171,7 +171,7 @@ _MESSAGES = {
         "delivery of {event_id} ({streamer}) to {destination} failed, attempt {attempt}: {detail} Retrying in {delay}"
     ),
     State.DEAD: (
-        "gave up on {event_id} of {streamer} to {destination} after {tries}: {detail} To requeue it:"
+        "delivery of {event_id} ({streamer}) to {destination} is dead after {tries}: {detail} To requeue it:"
         " itsjustintv deliveries retry {delivery}"
     ),
     State.EXPIRED: (
@@ -199,7 +199,7 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         level = LogLevel.debug
     log.emit(
         level,
-        _MESSAGES.get(after.state, "{event_id} of {streamer} to {destination}: {state}"),
+        _MESSAGES.get(after.state, "delivery of {event_id} ({streamer}) to {destination} ended as {state}"),
         event_id=after.event_id,
         delivery=after.id,
         streamer=after.streamer,

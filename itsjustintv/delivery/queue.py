@@ -412,7 +412,7 @@ class DeliveryQueue(Service):
     async def _finish(self, attempts: Sequence[Deferred[Due | None]]) -> None:
         def abandon() -> None:
             self.log.warn(
-                "{count} cancelled: no answer before the stop; made again at the next start",
+                "{count} interrupted by the stop: no answer yet; repeated after the next start",
                 count=Counted(len(self._attempting), "attempt"),
             )
             for attempt in attempts:

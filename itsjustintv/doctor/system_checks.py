@@ -105,7 +105,7 @@ def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"the disk of the journal has {free // _MIB} MiB free"
     if free < _NO_SPACE:
-        return Finding(Severity.ERROR, f"{text}: free some space, or notifications will be refused")
+        return Finding(Severity.ERROR, f"{text}: free some space; when it is full, notifications are answered 503")
     return Finding(Severity.WARNING, f"{text}: free some space") if free < _LOW_SPACE else Finding(Severity.OK, text)
 
 
@@ -151,7 +151,7 @@ def journal(storage: IJournalStorage, now: Callable[[], float], running: bool | 
         yield Finding(
             Severity.ERROR,
             f"{count(account.imbalance, 'delivery', ('is', 'are'))} unaccounted for, of {account.wanted}: this is a"
-            " bug, report it",
+            " defect, report it",
         )
     else:
         yield Finding(Severity.OK, f"all {account.wanted} deliveries are accounted for")
@@ -185,9 +185,9 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
     if theirs is None:
         return Finding(Severity.WARNING, "the clock cannot be compared: Twitch sent no Date")
     off = reactor.seconds() - theirs
-    text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} twitch's"
+    text = f"the clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} Twitch's"
     if abs(off) > FAR_OFF:
-        limit = f"messages that appear older than {duration(WINDOW)}, or from the future, are refused"
+        limit = f"messages that appear older than {duration(WINDOW)}, or from the future, are rejected"
         return Finding(Severity.ERROR, f"{text}: {ADVICE}; {limit}")
     if abs(off) > _CLOCK_TOLERANCE:
         return Finding(Severity.WARNING, f"{text}: {ADVICE}")

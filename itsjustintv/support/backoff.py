@@ -127,7 +127,7 @@ class RetryingTask:
         else:
             if self._failures:
                 self.log.info(
-                    "managed to {what} after {count}", what=self._what, count=Counted(self._failures, "failure")
+                    "can {what} again, after {count}", what=self._what, count=Counted(self._failures, "failure")
                 )
             self._failures, self._reason = 0, None
             return None

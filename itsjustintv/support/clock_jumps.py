@@ -85,9 +85,7 @@ class ClockJumps(MultiService):
                 try:
                     listener()
                 except Exception:  # noqa: BLE001 - the others must be called all the same
-                    self.log.failure(
-                        "{listener} could not follow the clock change; restart the daemon", listener=listener
-                    )
+                    self.log.failure("{listener} did not apply the clock change; restart the daemon", listener=listener)
         self._log_steps()
         if self._recorded != self._ahead:
             ahead = self._ahead

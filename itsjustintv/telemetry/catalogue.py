@@ -110,7 +110,7 @@ DELIVERIES = _gauge(
     expected=_each(*(state.value for state in State)),
 )
 WANTED = _gauge("deliveries.wanted", "{delivery}", "All deliveries, counted independently of their state.")
-IMBALANCE = _gauge("accounting.imbalance", "{delivery}", "Deliveries without a state; any value but 0 is a bug.")
+IMBALANCE = _gauge("accounting.imbalance", "{delivery}", "Deliveries without a state; any value but 0 is a defect.")
 PENDING = _gauge(
     "pending",
     "{delivery}",

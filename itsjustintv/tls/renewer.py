@@ -34,7 +34,9 @@ def alarm(failure: Failure, server_name: str) -> None:
     Log that a certificate is in danger.
     """
     _log.critical(
-        "the certificate of {name} is in danger: {reason}", name=server_name, reason=failure.getErrorMessage()
+        "the certificate of {name} may expire before it is renewed: {reason}",
+        name=server_name,
+        reason=failure.getErrorMessage(),
     )
 
 
@@ -93,8 +95,8 @@ class Renewer:
             await self._store.store(certificate.name, certificate.bundle.objects())
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
-                "cannot write the certificate of {name}: {reason}; it is served from memory and lost at a "
-                "restart, retrying the write",
+                "cannot write the certificate of {name}: {reason}; it is served from memory until a"
+                " restart; retrying the write",
                 name=certificate.name,
                 reason=error.strerror or str(error),
             )
@@ -186,7 +188,8 @@ class Renewer:
             self.log.failure("cannot obtain a certificate for {name}", certificate.error, name=certificate.name)
         elif final:
             self.log.error(
-                "cannot obtain a certificate for {name}: {reason}; not retrying until [server.tls] changes",
+                "cannot obtain a certificate for {name}: {reason}; not retrying: correct [server.tls], or run"
+                " itsjustintv certs renew",
                 name=certificate.name,
                 reason=reason,
             )

@@ -85,7 +85,7 @@ class TwitchEnricher:
                 self._note(found, name, "missing", "Twitch does not know it")
         if found.problems:
             self.log.warn(
-                "cannot fetch all details of {event_id} of {streamer}: {reason}; sending without them",
+                "cannot fetch all details of {event_id} of {streamer}: {reason}; continuing without them",
                 event_id=event.id,
                 streamer=streamer.key,
                 reason="; ".join(found.problems),

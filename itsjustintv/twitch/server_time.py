@@ -122,5 +122,5 @@ def _direction(ahead: float) -> str:
 
 def _consequence(ahead: float) -> str:
     if abs(ahead) > WINDOW:
-        return "every message from Twitch is refused"
-    return f"beyond {duration(WINDOW)} messages from Twitch are refused, and receivers may refuse deliveries sooner"
+        return "every message from Twitch is rejected"
+    return f"beyond {duration(WINDOW)} messages from Twitch are rejected, and receivers may reject deliveries sooner"

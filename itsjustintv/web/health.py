@@ -74,7 +74,7 @@ class _CheckingResource(Resource):
             return check()
         except Exception:  # noqa: BLE001 - a broken check must not hide the others, and is not a sign of health
             self.log.failure("health check {check} raised an exception", check=name)
-            return "the check itself failed; see the log"
+            return "the check raised an exception; see the log"
 
 
 class HealthResource(_CheckingResource):

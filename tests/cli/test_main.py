@@ -347,7 +347,7 @@ class DeliveriesTests(SynchronousTestCase):
         writes.settle(self.connection, "e2-1", State.DELIVERED, "", 1002.0, attempt(ok=True))
         result = self.run_command("retry", "e2-1")
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("itsjustintv deliveries resend e2-1 sends it again", result.stderr)
+        self.assertIn("itsjustintv deliveries resend e2-1 resends it", result.stderr)
         result = self.run_command("resend", "e2-1")
         self.assertEqual((result.exit_code, result.stdout), (0, "resending e2-1 as e2-2\n"))
         self.assertEqual(self.states()["e2-2"], "pending")

@@ -212,7 +212,7 @@ class DeliveryTests(QueueTestCase):
             self.advance(86400, 30)
         self.assertEqual(len(self.receivers.sent), 3)
         self.assertEqual(self.state("a"), (State.DEAD, "exhausted"))
-        (line,) = [event for event in logs if event["log_level"] is LogLevel.warn and "gave up" in event["log_format"]]
+        (line,) = [event for event in logs if event["log_level"] is LogLevel.warn and "is dead" in event["log_format"]]
         self.assertIn("itsjustintv deliveries retry {delivery}", line["log_format"])
         self.assertEqual((line["delivery"], line["destination"], line["reason"]), ("a", "home", "http_503"))
 

@@ -130,7 +130,7 @@ class ClockTests(StageCase):
         stage, clock = self.begin()
         clock.set(-30 * DAY)
         daemon = await self.started(stage, clock)
-        await daemon.said("this machine's clock is 30 days behind Twitch's: every message from Twitch is refused")
+        await daemon.said("this machine's clock is 30 days behind Twitch's: every message from Twitch is rejected")
         self.assertEqual(await self.tell(stage), 403)
         await daemon.said("from now (limit 10 min): check this machine's clock")
         clock.set(0.0)

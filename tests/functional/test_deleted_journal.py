@@ -39,7 +39,7 @@ class DeletedJournalTests(StageCase):
         response = await Agent(stage.reactor).request(b"GET", f"{stage.url}/health".encode())
         self.assertEqual(response.code, 503)
         self.assertIn("journal", (await readBody(response)).decode())
-        await daemon.said("was deleted or moved away while in use: restart itsjustintv; all that was accepted is in")
+        await daemon.said("was deleted or moved away while in use: restart itsjustintv; all accepted events are in")
         await daemon.kill()
 
         stage.settings = ""

@@ -334,7 +334,7 @@ class LogTests(SecretsCase):
         daemon = stage.daemon(command=[sys.executable, *command], env={**about, **form})
         await self.everything(stage, daemon)
         # It was not silent because it said nothing.
-        for word in ("gave up on", "the signature does not match", "the collector", "[redacted]", "debug"):
+        for word in ("is dead after", "the signature does not match", "the collector", "[redacted]", "debug"):
             self.assertIn(word, daemon.output)
         self.assert_kept(stage, daemon.output, "the log")
         return daemon.output

@@ -245,7 +245,7 @@ class SystemdTests(TestCase):
                 # Twitch is not there, which is an error.
                 self.assertEqual((ended.status, ended.err.count("Error: ")), (1, 1), ended)
                 told = ended.out.splitlines()
-                self.assertIn("error: daemon: not ready: twitch: Twitch cannot be asked; see its log", told)
+                self.assertIn("error: daemon: not ready: twitch: Twitch is unavailable; see its log", told)
                 self.assertIn("ok: journal: all 0 deliveries are accounted for", told)
                 for place in (
                     "disk: storage.path: the folder /var/lib/itsjustintv/data ",

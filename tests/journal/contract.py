@@ -351,7 +351,7 @@ class JournalContract:
         self.assertEqual((await self.journal.cancel("e1-1")).state, State.CANCELLED)
         await self.assert_refused(OperationRefused, self.journal.cancel("e1-1"), "cancelled already")
         self.assertEqual((await self.journal.retry("e1-1")).state, State.ACCEPTED)
-        await self.assert_refused(OperationRefused, self.journal.retry("e1-1"), "without being requeued")
+        await self.assert_refused(OperationRefused, self.journal.retry("e1-1"), "need not be requeued")
         await self.assert_refused(OperationRefused, self.journal.resend("e1-1"), "accepted already")
         await self.prepare("e1-1", b"payload")
         await self.settle("e1-1", State.DELIVERED)

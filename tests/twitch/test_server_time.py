@@ -90,7 +90,7 @@ class TwitchTimeTests(SynchronousTestCase):
         """
         self.answer(30 * DAY)
         self.answer(30 * DAY)
-        told = "this machine's clock is 30 days behind Twitch's: every message from Twitch is refused; set it"
+        told = "this machine's clock is 30 days behind Twitch's: every message from Twitch is rejected; set it"
         [(level, line)] = self.lines
         self.assertEqual(level, "error")
         self.assertTrue(line.startswith(told), line)
@@ -110,4 +110,4 @@ class TwitchTimeTests(SynchronousTestCase):
         self.time.look()
         [(level, line)] = self.lines
         self.assertEqual(level, "warn")
-        self.assertIn("5 min ahead of Twitch's: beyond 10 min messages from Twitch are refused", line)
+        self.assertIn("5 min ahead of Twitch's: beyond 10 min messages from Twitch are rejected", line)

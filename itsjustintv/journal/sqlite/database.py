@@ -190,13 +190,13 @@ def _require_no_orphan(path: Path) -> None:
             os.close(descriptor)
         if not belongs:
             raise JournalUnavailable(
-                f"{log} does not belong to {path}, which was copied there beside it, and would destroy it: move {log}"
-                " away, or use itsjustintv restore"
+                f"{log} belongs to another journal than {path} and would damage it: move {log} away, or use"
+                " itsjustintv restore"
             )
         return
     raise JournalUnavailable(
-        f"{path} is missing or empty, but {log} is not and may have all that was accepted: put the file back that"
-        f" belongs to it, restore a backup, or move {log} away to start a new journal"
+        f"{path} is missing or empty, but {log} exists and may hold accepted events: put back the file that belongs to"
+        f" it, restore a backup, or move {log} away to start a new journal"
     )
 
 
@@ -212,7 +212,7 @@ def _back_up_old(connection: Connection, path: Path) -> None:
         copy(path, kept, replace=True)
     except (JournalUnavailable, sqlite3.Error, OSError) as error:
         reason = str(error) if isinstance(error, JournalUnavailable) else explain(path, error)
-        raise JournalUnavailable(f"{path} cannot be upgraded, since no copy of it can be made: {reason}") from error
+        raise JournalUnavailable(f"cannot copy {path} before its upgrade: {reason}") from error
     _log.info(
         "upgrading the journal {path} from version {old} to version {new}; {kept} is a copy of the old one",
         path=str(path),

@@ -156,7 +156,7 @@ class FilePresence:
             return
         busy, frames, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         if not busy and frames == copied:
-            self.saved = f"; all that was accepted is in {self._path}"
+            self.saved = f"; all accepted events are in {self._path}"
 
     def _may_save(self, log: Path) -> bool:
         try:

@@ -34,11 +34,9 @@ def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
     """
     delivery = find(connection, delivery_id)
     if delivery.state is State.DELIVERED:
-        raise OperationRefused(
-            f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} sends it again"
-        )
+        raise OperationRefused(f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} resends it")
     if not delivery.state.final:
-        raise OperationRefused(f"{delivery_id} is {delivery.state.value}: it is sent without being requeued")
+        raise OperationRefused(f"{delivery_id} is {delivery.state.value}: it is in progress and need not be requeued")
     return writes.retry(connection, delivery, now)
 
 
@@ -69,9 +67,9 @@ def resend(connection: Connection, delivery_id: str, now: float) -> Delivery:
             f"{delivery_id} is {delivery.state.value}: itsjustintv deliveries retry {delivery_id} requeues it"
         )
     if not delivery.body:
-        raise OperationRefused(f"{delivery_id} has no payload that could be sent again")
+        raise OperationRefused(f"{delivery_id} cannot be resent: it has no payload")
     if other := reads.find_unfinished(connection, delivery.event_id, delivery.destination):
-        raise OperationRefused(f"{delivery_id} is being sent again already, as {other}")
+        raise OperationRefused(f"{delivery_id} is being resent already, as {other}")
     return writes.resend(connection, delivery, now)
 
 

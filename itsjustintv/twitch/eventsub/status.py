@@ -230,8 +230,7 @@ class SubscriptionStatus:
                 causes.setdefault(reason, []).append(done.streamer(broadcaster_id))
         for reason, streamers in causes.items():
             self.log.error(
-                "Twitch refused to create or delete the subscriptions of {streamers}: {reason}; retrying with growing"
-                " pauses",
+                "Twitch rejected changes to the subscriptions of {streamers}: {reason}; retrying with growing pauses",
                 streamers=", ".join(streamers[:_FEW]) + (" and others" if len(streamers) > _FEW else ""),
                 reason=reason,
             )

@@ -166,14 +166,14 @@ class TwitchResource:
             result = await self._accept(event)
         except JournalUnavailable as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
-                "could not store {event_id} of {streamer}: {reason}; Twitch will redeliver",
+                "cannot store {event_id} of {streamer}: {reason}; Twitch will redeliver",
                 reason=str(error),
                 **fields,
             )
             self._count("unavailable")
             return _UNAVAILABLE
         except Exception:  # noqa: BLE001 - Twitch redelivers after a 500
-            self.log.failure("could not accept {event_id} of {streamer}; Twitch will redeliver", **fields)
+            self.log.failure("cannot accept {event_id} of {streamer}; Twitch will redeliver", **fields)
             self._count("failed")
             return _FAILED
         outcome, sentence, response = _RESULTS[result]
@@ -205,7 +205,7 @@ class TwitchResource:
         """
         if count := self._refusals.count("stale" if isinstance(refusal, Stale) else str(refusal)):
             self.log.warn(
-                "refused {count}, the last from {client}: {reason}",
+                "rejected {count}, the last from {client}: {reason}",
                 count=Counted(count, "message"),
                 client=client,
                 reason=str(refusal),

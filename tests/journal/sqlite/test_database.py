@@ -175,7 +175,7 @@ class CreateTests(SynchronousTestCase):
         connection.execute("UPDATE numbers SET value = 1 WHERE name = 'probes'")
         backup.replace(self.path)
         before = self.path.read_bytes()
-        self.assert_refused("-wal does not belong to")
+        self.assert_refused("-wal belongs to another journal than")
         self.assertEqual(self.path.read_bytes(), before)
 
     def test_what_is_not_a_regular_file(self) -> None:

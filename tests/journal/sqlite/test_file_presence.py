@@ -166,7 +166,7 @@ class PresenceTests(JournalCase):
         self.beside("-shm").unlink()
         self.assertEqual(kept(self.path), set())
         error = await self.assertFailure(self.accept("e4"), JournalUnavailable)
-        self.assertTrue(str(error).endswith(f"; all that was accepted is in {self.path}"), error)
+        self.assertTrue(str(error).endswith(f"; all accepted events are in {self.path}"), error)
         self.assertEqual(kept(self.path), {"e1", "e2", "e3"})
 
     async def test_a_quiet_journal(self) -> None:
