@@ -135,7 +135,7 @@ class Event:
     )
 
     @property
-    def deed(self) -> str:
+    def action(self) -> str:
         """
         What a log says that the streamer did. A message without a type counts as ``live``.
         """

@@ -65,7 +65,7 @@ class Routing:
         self._ids = {**self._ids, **ids}
         self._replace(self._routes.with_ids(ids))
 
-    def adopt(self, owners: Mapping[str, Owner]) -> None:
+    def set_owners(self, owners: Mapping[str, Owner]) -> None:
         """
         Set which channels the destinations belong to that are not configured, as the journal has it: after a restart
         nothing else shows that a table was renamed.

@@ -119,7 +119,7 @@ class RoutingTests(SynchronousTestCase):
             (Owner("43", "kitsune", {"kitsune"}), False),
         ):
             routing = Routing.of(self.config)
-            routing.adopt({"streamers.an old name": owner, "global_webhook": owner})
+            routing.set_owners({"streamers.an old name": owner, "global_webhook": owner})
             destination = routing.destination("streamers.an old name")
             self.assertEqual(destination and destination.url, "https://b.example/" if found else None)
             self.assertIsNone(routing.destination("global_webhook"))

@@ -192,9 +192,6 @@ class Access:
         return self._clock.seconds() < int(ends_at)  # a number, since the signature is valid
 
     def make_session(self) -> bytes:
-        """
-        Make a session cookie.
-        """
         ends_at = b"%d" % (self._clock.seconds() + SESSION)
         return ends_at + b"." + self._signed(b"session " + ends_at)
 
@@ -350,9 +347,6 @@ class Guesses:
         return max(0, min(ceil(early), ceil(self._burst * self._pause)))
 
     def wrong(self, client: str) -> None:
-        """
-        Count a wrong token.
-        """
         now = self._clock.seconds()
         until = max(now, min(self._until.pop(client, now), now + self._burst * self._pause))
         self._until[client] = until + self._pause

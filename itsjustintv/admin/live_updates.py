@@ -82,7 +82,7 @@ class LiveUpdates(Service):
         request.notifyFinish().addBoth(lambda _: self._remove(request))
         request.write(b"retry: 2000\n\n")
         if known != self.version:
-            self._tell(request)
+            self._notify(request)
         if not self._loop.running:
             self._loop.startService()
 
@@ -116,13 +116,13 @@ class LiveUpdates(Service):
             self._count += 1
             self._silent = 0
             for request in list(self._listeners):
-                self._tell(request)
+                self._notify(request)
         elif self._silent >= _SILENT:
             self._silent = 0
             for request in list(self._listeners):
                 request.write(b": nothing new\n\n")
 
-    def _tell(self, request: Request) -> None:
+    def _notify(self, request: Request) -> None:
         request.write(f"id: {self.version}\nevent: change\ndata: {self.version}\n\n".encode("ascii"))
 
 
@@ -159,12 +159,12 @@ class EventsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, pulse: LiveUpdates, client: Callable[[Request], str]) -> None:
+    def __init__(self, live_updates: LiveUpdates, client: Callable[[Request], str]) -> None:
         """
         :param client: names the client of a request.
         """
         super().__init__()
-        self._pulse = pulse
+        self._live_updates = live_updates
         self._client = client
 
     def render(self, request: Request) -> int:
@@ -174,7 +174,7 @@ class EventsResource(Resource):
         if request.method != b"GET":
             return give_not_allowed(request, b"GET")
         client = self._client(request)
-        if self._pulse.is_full(client):
+        if self._live_updates.is_full(client):
             request.setHeader(b"Retry-After", b"10")
             return give_problem(request, http.SERVICE_UNAVAILABLE, "too many pages are open")
         since: list[bytes] = (request.args or {}).get(b"since", [b""])
@@ -182,5 +182,5 @@ class EventsResource(Resource):
         request.setHeader(b"Content-Type", b"text/event-stream")
         # Otherwise nginx buffers events.
         request.setHeader(b"X-Accel-Buffering", b"no")
-        self._pulse.add(request, known, client)
+        self._live_updates.add(request, known, client)
         return NOT_DONE_YET

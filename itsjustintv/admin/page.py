@@ -105,17 +105,17 @@ class PageResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, sources: Sources, access: Access, pulse: LiveUpdates) -> None:
+    def __init__(self, sources: Sources, access: Access, live_updates: LiveUpdates) -> None:
         super().__init__()
         self._sources = sources
         self._access = access
-        self._pulse = pulse
+        self._live_updates = live_updates
 
     def render(self, request: Request) -> int:
         return read(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
-        version = self._pulse.version
+        version = self._live_updates.version
         status = http.OK
         try:
             state, content = await self._content(_PageQuery.of(request.args or {}))

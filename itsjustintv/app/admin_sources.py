@@ -104,9 +104,6 @@ class AdminSources:
         )
 
     async def status(self) -> StatusView:
-        """
-        Summary of the daemon.
-        """
         account = await self._context.journal.accounting()
         undelivered = await self._context.journal.undelivered()
         failed, degraded = self._web.health.reasons()
@@ -131,7 +128,7 @@ class AdminSources:
         """
         A part of the streamers, live ones first, and how many match.
         """
-        self._twitch.live_status.look()
+        self._twitch.live_status.refresh_if_old()
         query = query.casefold()
         live = self._twitch.live_status.live()
         ranked: tuple[list[Streamer], ...] = ([], [], [], [])
@@ -192,9 +189,6 @@ class AdminSources:
         ], len(names)
 
     def certificates(self) -> Sequence[CertificateView]:
-        """
-        All certificates.
-        """
         return [
             CertificateView(
                 name=each.name,
@@ -229,7 +223,7 @@ class AdminSources:
         """
         A value that changes whenever anything else here changes.
         """
-        self._twitch.live_status.look()
+        self._twitch.live_status.refresh_if_old()
         return (
             await self._context.journal.history_version(),
             self._web.health.reasons(),

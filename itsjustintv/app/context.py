@@ -57,9 +57,6 @@ class Context:
     event_spans: EventSpans
 
     def config(self) -> Config:
-        """
-        The current configuration.
-        """
         return self.config_service.config
 
 

@@ -18,7 +18,7 @@ from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.telemetry import TelemetryParts, counted_recovery, traced_accept, traced_enricher
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
-from itsjustintv.app.web import WebParts, vitals
+from itsjustintv.app.web import WebParts, vital_checks
 from itsjustintv.config.removal_grace import RemovalGrace
 from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.support.file_watch import SighupHandler
@@ -82,7 +82,7 @@ class Daemon:
         # Twitch verifies a callback at once, so it must be served before.
         subscribed = StartWhenReady(
             (subscriptions.user_ids.whenReady, self._when_served),
-            self._begin_to_subscribe,
+            self._start_subscribing,
             subscriptions.reconciler.stopService,
         )
 
@@ -92,7 +92,7 @@ class Daemon:
 
         # The callback may be another one, or be served by another TLS mode.
         context.config_service.add_listener(restart_when_ready)
-        context.clock_jumps.subscribe(self._check_again_after_clock_jump)
+        context.clock_jumps.add_listener(self._check_again_after_clock_jump)
         return {
             # Storage, time and threads, which everything else uses.
             "journal": context.journal,
@@ -121,7 +121,7 @@ class Daemon:
             "configuration": context.config_service,
             "callback_check": examined,
             "subscriptions": subscribed,
-            "hangup": SighupHandler(context.reactor, lambda: self._hang_up(systemd)),
+            "hangup": SighupHandler(context.reactor, lambda: self._reload_on_sighup(systemd)),
             # READY=1 when all of that has started, STOPPING=1 before any of it stops.
             "systemd": systemd,
         }
@@ -150,7 +150,7 @@ class Daemon:
         """
         return (
             ("http", self.web.listener.problem),
-            *((each.name, each.check) for each in vitals(self.context, self.delivery)),
+            *((each.name, each.check) for each in vital_checks(self.context, self.delivery)),
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
@@ -184,11 +184,11 @@ class Daemon:
         self.subscriptions.callback_check.check()
         self.subscriptions.reconciler.reconcile("the callback has changed")
 
-    def _begin_to_subscribe(self) -> None:
+    def _start_subscribing(self) -> None:
         self.subscriptions.reconciler.startService()
         self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
 
-    def _hang_up(self, systemd: SystemdNotifier) -> None:
+    def _reload_on_sighup(self, systemd: SystemdNotifier) -> None:
         systemd.reloading(self.context.config_service.request("SIGHUP"))
         self.subscriptions.user_ids.refresh()
         self.subscriptions.reconciler.reconcile("SIGHUP")
@@ -200,7 +200,7 @@ class Daemon:
         Check again what was judged by the wrong time: the age of messages, and with it who went live while they were
         refused; subscriptions; certificates.
         """
-        self.twitch.time.look()
+        self.twitch.time.log_change()
         self.subscriptions.catch_up.ask(self.context.routing.keys_by_user_id())
         self.subscriptions.reconciler.reconcile("the clock was set")
         self.web.https.refresh()

@@ -82,9 +82,9 @@ class DeliveryParts:
                 return None
             return removed_streamers.ends(delivery.streamer)
 
-        def adopt() -> Deferred[None]:
+        def find_owners() -> Deferred[None]:
             owners = journal.owners(lambda name: routing.destination(name) is not None)
-            return owners.addCallback(routing.adopt)
+            return owners.addCallback(routing.set_owners)
 
         queue = DeliveryQueue(
             journal,
@@ -97,7 +97,7 @@ class DeliveryParts:
             grace_end=removed_destinations.ends,
             forget=removed_destinations.forget,
             orphaned=orphaned,
-            adopt=adopt,
+            find_owners=find_owners,
         )
         pipeline = Pipeline(
             reactor,

@@ -26,7 +26,7 @@ from itsjustintv.web.health import HealthResource, ProbeCheck, ProbeResource
 from itsjustintv.web.listener import Listener, tcp
 from itsjustintv.web.site import HandlerResource, RootResource, make_site
 
-__all__ = ["WebParts", "alive", "ready", "vitals"]
+__all__ = ["WebParts", "make_livez", "make_readyz", "vital_checks"]
 
 
 @frozen
@@ -75,14 +75,16 @@ class WebParts:
             {
                 b"/twitch": HandlerResource(events.receive),
                 b"/health": health,
-                b"/livez": alive(context, deliveries),
-                b"/readyz": ready(context, twitch, deliveries, subscriptions, https),
+                b"/livez": make_livez(context, deliveries),
+                b"/readyz": make_readyz(context, twitch, deliveries, subscriptions, https),
             }
         )
         client_addresses = ClientAddresses(lambda: config().server.trusted_proxies)
         site = make_site(root, reactor, ConnectionLimits(), client_addresses)
         site.registry.wall = context.wall.seconds
-        chain = make_chain(site, https.encrypt, https.http2, client_addresses, lambda: config().server.proxy_protocol)
+        chain = make_chain(
+            site, https.encrypt, https.offers_http2, client_addresses, lambda: config().server.proxy_protocol
+        )
         return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.registry)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
@@ -142,7 +144,7 @@ def _description(config: Config) -> str:
     return tcp(config.server.listen_addr, config.server.port)
 
 
-def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
+def vital_checks(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
     """
     What ``/livez`` and the supervisor check: only a restart helps when one of these fails.
     """
@@ -153,14 +155,14 @@ def vitals(context: Context, deliveries: DeliveryParts) -> Sequence[ProbeCheck]:
     )
 
 
-def alive(context: Context, deliveries: DeliveryParts) -> ProbeResource:
+def make_livez(context: Context, deliveries: DeliveryParts) -> ProbeResource:
     """
     ``/livez``. That the reactor runs is proved by any answer.
     """
-    return ProbeResource("alive", "dead", vitals(context, deliveries))
+    return ProbeResource("alive", "dead", vital_checks(context, deliveries))
 
 
-def ready(
+def make_readyz(
     context: Context, twitch: TwitchParts, deliveries: DeliveryParts, subscriptions: SubscriptionParts, tls: TLSService
 ) -> ProbeResource:
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import config_option, errors, examples, load_config, tell, utc
+from itsjustintv.cli.console import config_option, echo, errors, examples, load_config, utc
 from itsjustintv.journal.history import BackupContents
 from itsjustintv.journal.storage import open_storage
 
@@ -30,8 +30,8 @@ def backup(config: str | None, file: Path) -> None:
     storage, target = open_storage(load_config(config).config.storage), file.absolute()
     with errors():
         found = storage.back_up(target)
-    tell(f"Copied {storage} to {target} and verified the copy.", "good")
-    tell(f"Deliveries in it: {found.deliveries}; unfinished: {found.unfinished}.")
+    echo(f"Copied {storage} to {target} and verified the copy.", "good")
+    echo(f"Deliveries in it: {found.deliveries}; unfinished: {found.unfinished}.")
 
 
 @click.command(
@@ -50,24 +50,24 @@ def restore(config: str | None, file: Path, dry_run: bool) -> None:
     with errors():
         found = storage.read_backup(source)
         aside = [] if dry_run else storage.restore(source, stamp)
-    tell(f"{source} can be restored to {storage}." if dry_run else f"Restored {storage} from {source}.", "good")
+    echo(f"{source} can be restored to {storage}." if dry_run else f"Restored {storage} from {source}.", "good")
     for each in aside:
-        tell(f"  Previous file: {each}")
+        echo(f"  Previous file: {each}")
     _report(found)
     if not dry_run:
-        tell("Next: start the daemon.")
+        echo("Next: start the daemon.")
 
 
 def _report(found: BackupContents) -> None:
     """
     Explain the effects of a restored journal.
     """
-    tell(
+    echo(
         f"Unfinished deliveries: {found.unfinished}. They are sent at the next start, with the same"
         " ids, unless they are"
         " older than retry.max_age. Those delivered after the backup are sent again."
     )
     since = "" if found.newest is None else f" Its newest event is from {utc(found.newest)} UTC."
-    tell(f"Events accepted after the backup are lost. A broadcast that is still live may be announced again.{since}")
+    echo(f"Events accepted after the backup are lost. A broadcast that is still live may be announced again.{since}")
     if found.is_outdated:
-        tell("The backup has an older schema: the daemon upgrades it at the next start.")
+        echo("The backup has an older schema: the daemon upgrades it at the next start.")

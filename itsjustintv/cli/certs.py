@@ -20,12 +20,12 @@ from twisted.logger import globalLogBeginner
 
 from itsjustintv.cli.console import (
     config_option,
+    echo,
     examples,
     in_reactor,
     json_option,
     load_config,
     table,
-    tell,
     write_json,
 )
 from itsjustintv.config.hosts import dns_name
@@ -208,7 +208,7 @@ def list_certificates(config: str | None, as_json: bool) -> None:
     for each in found:
         if each.problem:
             when = f" ({each.last_attempt})" if each.last_attempt else ""
-            tell(f"{each.name}{when}: {each.problem}", "bad")
+            echo(f"{each.name}{when}: {each.problem}", "bad")
 
 
 @certs.command(epilog=examples("certs check", "certs check --json"))
@@ -235,7 +235,7 @@ def check(config: str | None, as_json: bool) -> None:
         write_json({"findings": [{"verdict": each.severity.verdict, "text": each.text} for each in found]})
     else:
         for each in found:
-            tell(str(each), TONES[each.severity])
+            echo(str(each), TONES[each.severity])
     errors = sum(each.severity is Severity.ERROR for each in found)
     if errors:
         raise click.ClickException(f"{count(errors, 'error')} found")
@@ -267,7 +267,7 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
 
     def say(text: str) -> None:
         if not as_json:
-            tell(text, err=True)
+            echo(text, err=True)
 
     def work(reactor: Any) -> Coroutine[Deferred[Any], Any, Sequence[RenewalResult]]:
         # The results have what the parts log; without an observer, errors would also go to standard error.
@@ -281,9 +281,9 @@ def renew(config: str | None, as_json: bool, staging: bool, names: tuple[str, ..
         where = f" at {directory_url(for_trial(server.tls))}, as a test; nothing was replaced" if staging else ""
         for each in results:
             if each.problem:
-                tell(f"{each.name}: cannot obtain a certificate{where}: {each.problem}", "bad")
+                echo(f"{each.name}: cannot obtain a certificate{where}: {each.problem}", "bad")
             else:
-                tell(
+                echo(
                     f"{each.name}: new certificate, valid until {each.expires}, issued by {each.issuer}{where}", "good"
                 )
     if failed := sum(bool(each.problem) for each in results):

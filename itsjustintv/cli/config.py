@@ -11,11 +11,11 @@ import click
 from itsjustintv.cli.console import (
     config_option,
     config_path,
+    echo,
     errors,
     examples,
     json_option,
     load_config,
-    tell,
     write_json,
 )
 from itsjustintv.config.secrets import readable_by_others
@@ -51,9 +51,9 @@ def validate(config: str | None, as_json: bool) -> None:
         write_json({"path": str(config_path(config)), "streamers": streamers, "warnings": warnings})
         return
     for warning in warnings:
-        tell(f"Warning: {warning}", "doubtful", err=True)
-    tell(f"Configuration file '{config_path(config)}' is valid")
-    tell(f"Found {count(streamers, 'configured streamer')}")
+        echo(f"Warning: {warning}", "doubtful", err=True)
+    echo(f"Configuration file '{config_path(config)}' is valid")
+    echo(f"Found {count(streamers, 'configured streamer')}")
 
 
 @config_group.command(epilog=examples("config example", "config example config.toml"))
@@ -69,4 +69,4 @@ def example(path: str) -> None:
             write_example(Path(path))
         except FileExistsError:
             raise click.ClickException(f"{path} exists already and was not changed") from None
-    tell(f"Example configuration written to: {path}")
+    echo(f"Example configuration written to: {path}")

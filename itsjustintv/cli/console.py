@@ -32,7 +32,7 @@ from itsjustintv.support.foreign_text import visible, visible_json
 __all__ = [
     "Advance",
     "Interrupted",
-    "Listed",
+    "ListedError",
     "checked_by",
     "colour_in",
     "complete_destination",
@@ -40,6 +40,7 @@ __all__ = [
     "config_argument",
     "config_option",
     "config_path",
+    "echo",
     "errors",
     "examples",
     "in_reactor",
@@ -48,7 +49,6 @@ __all__ = [
     "new_config_path",
     "progress",
     "table",
-    "tell",
     "utc",
     "verbose",
     "write_json",
@@ -98,7 +98,7 @@ class Interrupted(click.ClickException):
     exit_code = 130
 
 
-class Listed(click.ClickException):
+class ListedError(click.ClickException):
     """
     Several errors, each on its own line.
     """
@@ -138,7 +138,7 @@ def errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise Listed("invalid configuration:", error.lines()) from None
+        raise ListedError("invalid configuration:", error.lines()) from None
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -158,7 +158,7 @@ def config_path(given: str | None) -> Path:
     place = find_config(given or root.params.get("config"), os.environ)
     note = f"Loaded configuration from: {place.path}" if root.meta.get(_VERBOSE) else place.note
     if note and root.meta.setdefault(_NOTED, place) is place:
-        tell(note, err=True)
+        echo(note, err=True)
     return place.path
 
 
@@ -260,7 +260,7 @@ def colour_in(environ: Mapping[str, str]) -> bool | None:
     return False if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" else None
 
 
-def tell(text: str, tone: str = "", *, err: bool = False) -> None:
+def echo(text: str, tone: str = "", *, err: bool = False) -> None:
     """
     Print one line, whatever characters it holds.
 

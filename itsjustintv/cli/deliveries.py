@@ -16,13 +16,13 @@ from itsjustintv.cli.console import (
     complete_destination,
     complete_streamer,
     config_option,
+    echo,
     errors,
     examples,
     json_option,
     load_config,
     progress,
     table,
-    tell,
     utc,
     write_json,
 )
@@ -145,9 +145,9 @@ def list_deliveries(  # noqa: PLR0917 - click names them
             table(rows, _TONES)
         if state or streamer or destination:
             each = ", ".join(f"{count} {each.value}" for each, count in matching.items())
-            tell(f"matching: {sum(matching.values())}{f' ({each})' if each else ''}; listed: {len(found)}")
+            echo(f"matching: {sum(matching.values())}{f' ({each})' if each else ''}; listed: {len(found)}")
         else:
-            tell(
+            echo(
                 f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired}"
                 f" expired + {account.filtered} filtered + {account.cancelled} cancelled"
                 f" + {account.accepted + account.pending} in progress"
@@ -179,22 +179,22 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         news = {**event.public(), "received_at": rfc3339(event.received_at)}
         write_json({**_public(about, suspension), "event": news, "tries": tries, "payload": payload})
         return
-    tell(f"delivery     {about.id}")
-    tell(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
+    echo(f"delivery     {about.id}")
+    echo(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
     found = ", recovered by asking Twitch who is live" if event.recovered else ""
     kind = "" if event.type in ("", "live") else f", of type {event.type}"
-    tell(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
-    tell(f"destination  {about.destination}")
-    tell(f"accepted     {utc(about.accepted_at)} UTC")
-    tell(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
+    echo(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
+    echo(f"destination  {about.destination}")
+    echo(f"accepted     {utc(about.accepted_at)} UTC")
+    echo(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
     if suspension is not None:
-        tell(f"next attempt none, {suspension}", "doubtful")
+        echo(f"next attempt none, {suspension}", "doubtful")
     elif not about.state.final:
-        tell(f"next attempt {utc(about.next_attempt_at)} UTC")
+        echo(f"next attempt {utc(about.next_attempt_at)} UTC")
     for number, attempt in enumerate(one.attempts, 1):
-        tell(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
+        echo(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
         if attempt.response:
-            tell(f"             response: {attempt.response[:200]}")
+            echo(f"             response: {attempt.response[:200]}")
     if payload is not None:
         write_json(payload)
 
@@ -255,7 +255,7 @@ def retry(  # noqa: PLR0917 - click names them
     journal = open_journal(settings)
     with errors():
         for each in _named(journal, delivery):
-            tell(f"requeued {each}: {journal.retry(each).state.value}")
+            echo(f"requeued {each}: {journal.retry(each).state.value}")
         if everything:
             streamer = streamer_named(settings, journal, streamer)
             destination = destination_named(settings, journal, destination)
@@ -269,7 +269,7 @@ def _retry_all(journal: IOfflineJournal, found: Sequence[str], state: str) -> No
             batch = found[start : start + _BATCH]
             sent += journal.retry_all(batch)
             advance(len(batch))
-    tell(f"requeued {sent} {state} {'delivery' if sent == 1 else 'deliveries'}")
+    echo(f"requeued {sent} {state} {'delivery' if sent == 1 else 'deliveries'}")
 
 
 @deliveries.command(epilog=examples("deliveries cancel ID"))
@@ -282,7 +282,7 @@ def cancel(config: str | None, delivery: tuple[str, ...]) -> None:
     journal = open_journal(load_config(config))
     with errors():
         for each in _named(journal, delivery):
-            tell(f"{journal.cancel(each).state.value} {each}")
+            echo(f"{journal.cancel(each).state.value} {each}")
 
 
 @deliveries.command(epilog=examples("deliveries resend ID"))
@@ -298,7 +298,7 @@ def resend(config: str | None, delivery: tuple[str, ...]) -> None:
     journal = open_journal(load_config(config))
     with errors():
         for each in _named(journal, delivery):
-            tell(f"resending {each} as {journal.resend(each).id}")
+            echo(f"resending {each} as {journal.resend(each).id}")
 
 
 def _named(journal: IOfflineJournal, given: Sequence[str]) -> Sequence[str]:

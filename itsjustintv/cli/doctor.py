@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from treq.client import HTTPClient
 
 from itsjustintv.cli.certs import TONES, Certificate, certificates, check_authority, https_findings, is_daemon_running
-from itsjustintv.cli.console import config_option, config_path, examples, in_reactor, json_option, tell, write_json
+from itsjustintv.cli.console import config_option, config_path, echo, examples, in_reactor, json_option, write_json
 from itsjustintv.cli.health import daemon_address
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded, load
@@ -206,7 +206,7 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
         twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))
         try:
             session = await open_session(reactor, evolve(settings, config=evolve(settings.config, twitch=twitch)))
-            return system_checks.subscriptions(await session.subscriptions.look(), session.lost, running)
+            return system_checks.subscriptions(await session.subscriptions.take_snapshot(), session.lost, running)
         except TwitchError as error:
             return iter((Finding(Severity.ERROR, f"cannot list them: {error}"),))
 
@@ -227,8 +227,8 @@ def _end(found: Sequence[_Result], as_json: bool) -> None:
     else:
         for each in found:
             line = f"{each.finding.severity.value}: {each.area}: {each.finding.text}"
-            tell(line, TONES[each.finding.severity])
+            echo(line, TONES[each.finding.severity])
     if errors:
         raise click.ClickException(f"{count(errors, 'error')} found: fix the first one, then run this again")
     if not as_json:
-        tell(f"No errors, {count(warnings, 'warning')}." if warnings else "No problems found.")
+        echo(f"No errors, {count(warnings, 'warning')}." if warnings else "No problems found.")

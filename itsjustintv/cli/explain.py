@@ -13,13 +13,13 @@ import click
 from itsjustintv.cli.console import (
     complete_streamer,
     config_option,
+    echo,
     errors,
     examples,
     in_reactor,
     json_option,
     load_config,
     table,
-    tell,
     utc,
     write_json,
 )
@@ -90,7 +90,7 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         )
         return
     for label, text in about:
-        tell(f"{label + ':':14}{text}")
+        echo(f"{label + ':':14}{text}")
     if deliveries and journal is not None:
         length = journal.distinct_length(each.event_id for each in deliveries)
         click.echo()
@@ -108,9 +108,9 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
         ]
         table(rows, _TONES)
     elif journal is None:
-        tell(f"{'deliveries:':14}unavailable: {reason}")
+        echo(f"{'deliveries:':14}unavailable: {reason}")
     else:
-        tell(f"{'deliveries:':14}none")
+        echo(f"{'deliveries:':14}none")
 
 
 def _open_journal(settings: Loaded) -> tuple[IOfflineJournal | None, str]:
@@ -160,13 +160,13 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
 
 def _tell_event(history: EventHistory, suspensions: Suspensions) -> None:
     event = history.event
-    tell(f"event         {event.id}")
+    echo(f"event         {event.id}")
     if event.message_id:
-        tell(f"message       {event.message_id}")
+        echo(f"message       {event.message_id}")
     key = history.deliveries[0].delivery.streamer if history.deliveries else event.broadcaster_login
-    tell(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
+    echo(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
     kind = "" if event.type in ("", "live") else f", of type {event.type}"
-    tell(f"broadcast     {event.stream_id}, started {event.started_at}{kind}")
+    echo(f"broadcast     {event.stream_id}, started {event.started_at}{kind}")
     click.echo()
     rows = [("WHEN (UTC)", "TOOK", "STEP", "DESTINATION", "WHAT")]
     rows += [
@@ -177,7 +177,7 @@ def _tell_event(history: EventHistory, suspensions: Suspensions) -> None:
     click.echo()
     for each in history.deliveries:
         about = each.delivery
-        tell(f"{about.id} to {about.destination}: {_next(each, suspensions)}", _TONES.get(about.state.value, ""))
+        echo(f"{about.id} to {about.destination}: {_next(each, suspensions)}", _TONES.get(about.state.value, ""))
 
 
 def _next(history: DeliveryHistory, suspensions: Suspensions) -> str:

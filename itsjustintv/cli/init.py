@@ -12,17 +12,17 @@ from typing import Any
 import click
 
 from itsjustintv.cli.console import (
-    Listed,
+    ListedError,
     checked_by,
     config_argument,
     config_option,
+    echo,
     errors,
     examples,
     in_reactor,
     new_config_path,
-    tell,
 )
-from itsjustintv.cli.questions import INTERRUPTED, Given, Interview
+from itsjustintv.cli.questions import INTERRUPTED, InitOptions, Interview
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.load import parse
@@ -118,7 +118,7 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
     path = new_config_path(config)
     if path.exists():
         raise click.ClickException(f"{path} exists already and was not changed")
-    given = Given(**answers)
+    given = InitOptions(**answers)
     asking = sys.stdin.isatty() and not yes
     missing = given.missing()
     if missing and not asking:
@@ -127,9 +127,9 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
 
     async def ask(reactor: Any) -> str:
         interview = Interview(given, SetupChecks(reactor, addresses) if check else None, asking)
-        values, streamers = await interview.hold()
+        values, streamers = await interview.run()
         if interview.problems:
-            raise Listed(
+            raise ListedError(
                 "nothing was written; correct this, or pass --no-check to skip the checks:", interview.problems
             )
         return fill_in(example(), values, streamers)
@@ -139,16 +139,16 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
         settings = parse(text, {}, name=str(path))
         found = settings.config
         write_new(path, text)
-    tell(f"Wrote {path} with mode 0600, since it holds secrets. Comments in it explain every key.", "good")
+    echo(f"Wrote {path} with mode 0600, since it holds secrets. Comments in it explain every key.", "good")
     for warning in settings.warnings:
-        tell(f"Warning: {warning}", "doubtful", err=True)
+        echo(f"Warning: {warning}", "doubtful", err=True)
     for doubt in url_warnings(callback_url(found)):
-        tell(f"Warning: Twitch may reject the callback: {doubt}", "doubtful", err=True)
+        echo(f"Warning: Twitch may reject the callback: {doubt}", "doubtful", err=True)
     if found.server.tls.enabled:
-        tell("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.")
+        echo("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.")
     else:
         callback, server = callback_url(found), found.server
         where = f"{server.listen_addr}:{server.port}" if ":" not in server.listen_addr else f"port {server.port} of ::1"
-        tell(f"Let your proxy forward {callback} to {where}, path and body unchanged; its address is {given.proxy}.")
-        tell(f"Once the daemon runs, curl -i {callback} from outside must return 405.")
-    tell(f"Next: itsjustintv run{config_argument(path)}")
+        echo(f"Let your proxy forward {callback} to {where}, path and body unchanged; its address is {given.proxy}.")
+        echo(f"Once the daemon runs, curl -i {callback} from outside must return 405.")
+    echo(f"Next: itsjustintv run{config_argument(path)}")

@@ -15,7 +15,7 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from itsjustintv import __version__
-from itsjustintv.cli.console import Interrupted, Listed, colour_in, config_option, config_path, examples, verbose
+from itsjustintv.cli.console import Interrupted, ListedError, colour_in, config_option, config_path, examples, verbose
 from itsjustintv.support.foreign_text import visible
 
 __all__ = ["main"]
@@ -74,7 +74,7 @@ class _MainGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            shown = isinstance(error, (click.UsageError, Listed, Interrupted))
+            shown = isinstance(error, (click.UsageError, ListedError, Interrupted))
             raise error if shown else click.ClickException(visible(error.message)) from None
         except (KeyboardInterrupt, click.Abort):
             raise Interrupted("interrupted") from None

@@ -15,14 +15,14 @@ import click
 from attrs import asdict, frozen
 
 from itsjustintv.cli.console import (
-    Listed,
+    ListedError,
     config_argument,
     config_option,
+    echo,
     errors,
     examples,
     json_option,
     new_config_path,
-    tell,
     write_json,
 )
 from itsjustintv.cli.legacy_config import ConvertedConfig, Difference, convert, differences
@@ -112,10 +112,10 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     else:
         _report(in_use, target, different, state=state, existing=existing, dry_run=dry_run)
     if problems:
-        raise Listed(f"correct {target}, then run this again:", problems)
+        raise ListedError(f"correct {target}, then run this again:", problems)
     if not as_json:
         more = f"migrate --from {shlex.quote(str(folder))}" if dry_run else "run"
-        tell(f"Next: itsjustintv {more}{config_argument(target)}")
+        echo(f"Next: itsjustintv {more}{config_argument(target)}")
 
 
 def _original(path: Path) -> str:
@@ -172,24 +172,24 @@ def _report(
     dry_run: bool,
 ) -> None:
     what = "Using the existing" if existing else "Would write" if dry_run else "Wrote"
-    tell(f"{what} {target}.", "good")
+    echo(f"{what} {target}.", "good")
     for repair in () if existing else accepted.repairs:
-        tell(f"  {repair.path}: {repair.text}")
+        echo(f"  {repair.path}: {repair.text}")
     for warning in accepted.loaded.warnings if accepted.loaded else ():
-        tell(f"Warning: {warning}", "doubtful", err=True)
+        echo(f"Warning: {warning}", "doubtful", err=True)
     if state is not None:
         if state["new"]:
-            tell(
+            echo(
                 f"Imported {count(state['announced'], 'announced broadcast')} and"
                 f" {count(state['pending'], 'pending delivery')} into {state['journal']}."
             )
             if state["cancelled"]:
                 cancelled = count(state["cancelled"], "delivery", ("is", "are"))
-                tell(f"  {cancelled} cancelled: the webhook is not configured", "doubtful")
+                echo(f"  {cancelled} cancelled: the webhook is not configured", "doubtful")
         else:
-            tell(f"{state['journal']} already has data: the state was not imported again.", "doubtful")
+            echo(f"{state['journal']} already has data: the state was not imported again.", "doubtful")
         for problem in state["problems"]:
-            tell(f"Warning: {problem}", "doubtful", err=True)
-    tell("What behaves differently:")
+            echo(f"Warning: {problem}", "doubtful", err=True)
+    echo("What behaves differently:")
     for each in different:
-        tell(f"  {each.about}: {each.text}")
+        echo(f"  {each.about}: {each.text}")

@@ -14,18 +14,18 @@ from typing import TypeVar
 import click
 from attrs import define, field, frozen
 
-from itsjustintv.cli.console import Interrupted, tell
+from itsjustintv.cli.console import Interrupted, echo
 from itsjustintv.config import hosts, urls, values
-from itsjustintv.config.chat_services import chat_service
+from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.example import Value
 from itsjustintv.config.keys import Keys
 from itsjustintv.config.sections import Server, Twitch
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import TwitchError
 from itsjustintv.model import Destination
-from itsjustintv.support.signatures import signature_for, standard_secret
+from itsjustintv.support.signatures import format_standard_secret, signature_for
 
-__all__ = ["INTERRUPTED", "Given", "Interview"]
+__all__ = ["INTERRUPTED", "InitOptions", "Interview"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _CREDENTIALS = "--client-id, --client-secret"
 
 
 @frozen(kw_only=True)
-class Given:
+class InitOptions:
     """
     The answers given on the command line and in the environment.
 
@@ -83,12 +83,12 @@ class Interview:
     :ivar problems: wrong answers, when there is no user to correct them.
     """
 
-    _given: Given
+    _given: InitOptions
     _checks: SetupChecks | None
     _asking: bool
     problems: list[str] = field(factory=list, init=False)
 
-    async def hold(self) -> tuple[Mapping[Keys, Value], Mapping[str, Mapping[str, Value]]]:
+    async def run(self) -> tuple[Mapping[Keys, Value], Mapping[str, Mapping[str, Value]]]:
         """
         Ask everything.
 
@@ -119,7 +119,7 @@ class Interview:
         given = self._given
 
         def ask() -> tuple[str, str]:
-            tell("Register an application at https://dev.twitch.tv/console/apps; every Twitch account can.")
+            echo("Register an application at https://dev.twitch.tv/console/apps; every Twitch account can.")
             return _prompt("Client id", values.visible), _prompt("Client secret", values.visible, hide=True)
 
         async def check(pair: tuple[str, str]) -> str:
@@ -130,7 +130,7 @@ class Interview:
 
     async def _domain(self) -> str:
         def ask() -> str:
-            tell(
+            echo(
                 "The public host name at which Twitch reaches this machine, by HTTPS on port 443,"
                 " such as hooks.example.org."
             )
@@ -187,7 +187,7 @@ class Interview:
 
     async def _webhook(self) -> Destination:
         given = self._given
-        secret = given.webhook_secret or standard_secret(token_bytes(32))
+        secret = given.webhook_secret or format_standard_secret(token_bytes(32))
         signature = signature_for(secret)
         sending = given.send_test
 
@@ -201,7 +201,7 @@ class Interview:
             return url
 
         async def check(url: str) -> str:
-            if self._asking and (service := chat_service(url)):
+            if self._asking and (service := find_chat_service(url)):
                 return f"it {service.advice}"
             return await self._checks.receiver(destination(url)) if self._checks is not None and sending else ""
 
@@ -228,7 +228,7 @@ class Interview:
             if not self._asking:
                 self.problems.append(f"{option}: {problem}")
                 return answer
-            tell(problem, "bad")
+            echo(problem, "bad")
             if _confirm("Use it anyway?"):
                 return answer
             answer = None

@@ -12,11 +12,11 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 
-from itsjustintv.cli.console import checked_by, examples, in_reactor, tell, utc, write_json
+from itsjustintv.cli.console import checked_by, echo, examples, in_reactor, utc, write_json
 from itsjustintv.config.hosts import address
 from itsjustintv.model import rfc3339
 from itsjustintv.support.causes import cause
-from itsjustintv.support.signatures import HASHINGS, is_standard, standard_key
+from itsjustintv.support.signatures import HASHINGS, is_standard, parse_standard_secret
 
 __all__ = ["receive"]
 
@@ -43,9 +43,6 @@ class _Printer:
     _seen: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
 
     def show(self, received: Any) -> None:
-        """
-        Print one delivery.
-        """
         self.count += 1
         self.refused += bool(received.problem)
         signed = list(self._expected.there(received.headers)) if self._expected else []
@@ -72,16 +69,16 @@ class _Printer:
             self.over.callback(None)
 
     def _tell(self, received: Any, payload: Any, signed: list[str], again: bool) -> None:
-        tell(f"{utc(received.at)} UTC  {received.path}  {_summary(payload, len(received.body))}")
+        echo(f"{utc(received.at)} UTC  {received.path}  {_summary(payload, len(received.body))}")
         if received.problem:
-            tell(f"    signature: {received.problem}", "bad")
+            echo(f"    signature: {received.problem}", "bad")
         elif self._expected:
-            tell(f"    signature: {' and '.join(signed)}: valid", "good")
+            echo(f"    signature: {' and '.join(signed)}: valid", "good")
         else:
-            tell("    signature: not verified, pass --secret", "doubtful")
+            echo("    signature: not verified, pass --secret", "doubtful")
         if again:
-            tell("    repeated: this id was received before")
-        tell(f"    answered {received.status}", "" if 200 <= received.status < 300 else "doubtful")
+            echo("    repeated: this id was received before")
+        echo(f"    answered {received.status}", "" if 200 <= received.status < 300 else "doubtful")
 
     def _again(self, event_id: str) -> bool:
         known = event_id in self._seen
@@ -107,7 +104,7 @@ def _summary(payload: Any, size: int) -> str:
 def _standard(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None and is_standard(value):
         try:
-            standard_key(value)
+            parse_standard_secret(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
     return value
@@ -201,7 +198,7 @@ def receive(  # noqa: PLR0917 - click names them
                 f"cannot listen on {where}: {cause(error)}; choose another --port or --listen"
             ) from None
         if not as_json:
-            tell(f"Receiving deliveries at any path of http://{interface}:{listening.port}. Stop with Ctrl-C.", "good")
+            echo(f"Receiving deliveries at any path of http://{interface}:{listening.port}. Stop with Ctrl-C.", "good")
         try:
             await printer.over
         except CancelledError:
@@ -212,6 +209,6 @@ def receive(  # noqa: PLR0917 - click names them
 
     shown = in_reactor(work)
     if not as_json:
-        tell(f"{shown.count} received, {shown.refused} rejected for an invalid signature")
+        echo(f"{shown.count} received, {shown.refused} rejected for an invalid signature")
     if count is not None and shown.refused:
         raise click.ClickException("a signature was invalid")

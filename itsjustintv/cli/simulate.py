@@ -15,12 +15,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from itsjustintv.cli.console import checked_by, errors, examples, in_reactor, tell, write_json
+from itsjustintv.cli.console import checked_by, echo, errors, examples, in_reactor, write_json
 from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.urls import host_url
 from itsjustintv.config.values import login
 from itsjustintv.support.causes import cause
-from itsjustintv.support.signatures import signature_for, standard_secret
+from itsjustintv.support.signatures import format_standard_secret, signature_for
 
 __all__ = ["simulate"]
 
@@ -101,7 +101,7 @@ def simulate(  # noqa: PLR0917 - click names them
 
         def announce(simulated: StandaloneTwitch, number: int) -> None:
             name = names[number % len(names)]
-            tell(f"{name} goes live", err=as_json)
+            echo(f"{name} goes live", err=as_json)
             simulated.twitch.announce(simulated.twitch.world.go_live(name)).addErrback(
                 lambda failure: failure.trap(CancelledError)
             )
@@ -142,7 +142,7 @@ def _write(path: Path, connection: Mapping[str, str], names: Sequence[str], webh
     """
     Write a configuration for a daemon on this machine.
     """
-    secret = secret or standard_secret(token_bytes(32))
+    secret = secret or format_standard_secret(token_bytes(32))
     text = fill_in(
         example(),
         {
@@ -165,25 +165,25 @@ def _write(path: Path, connection: Mapping[str, str], names: Sequence[str], webh
 
 def _explain(connection: Mapping[str, str], names: Sequence[str], written: Path | None) -> None:
     url = connection["control_url"].rpartition("/")[0]
-    tell(
+    echo(
         f"Simulated Twitch at {url}, on this machine only, with the streamers"
         f" {' and '.join(names)}. Stop it with Ctrl-C.",
         "good",
     )
-    tell("")
+    echo("")
     if written is None:
-        tell("Configuration for a daemon:")
-        tell("")
-        tell("  [twitch]")
+        echo("Configuration for a daemon:")
+        echo("")
+        echo("  [twitch]")
         for key in ("client_id", "client_secret", "api_url", "auth_url"):
-            tell(f'  {key} = "{connection[key]}"')
+            echo(f'  {key} = "{connection[key]}"')
     else:
-        tell(f"Wrote {written}. Start the daemon in another terminal:")
-        tell("")
-        tell(f"  itsjustintv run --config {written}")
-    tell("")
-    tell("Start a broadcast, end it, show the state:")
-    tell("")
-    tell(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/live')
-    tell(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/offline')
-    tell(f"  curl {connection['control_url']}/state")
+        echo(f"Wrote {written}. Start the daemon in another terminal:")
+        echo("")
+        echo(f"  itsjustintv run --config {written}")
+    echo("")
+    echo("Start a broadcast, end it, show the state:")
+    echo("")
+    echo(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/live')
+    echo(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/offline')
+    echo(f"  curl {connection['control_url']}/state")

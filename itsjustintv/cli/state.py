@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from itsjustintv.cli.console import config_option, errors, examples, load_config, tell
+from itsjustintv.cli.console import config_option, echo, errors, examples, load_config
 from itsjustintv.destinations.webhook import embed_picture
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
@@ -44,8 +44,8 @@ def export(config: str | None, directory: Path) -> None:
         written.write(directory)
         problems = [*written.problems, *_export_token(Path(found.twitch.token_file), directory / "tokens.json")]
     for problem in problems:
-        tell(f"Warning: {problem}", "doubtful", err=True)
-    tell(
+        echo(f"Warning: {problem}", "doubtful", err=True)
+    echo(
         f"exported {count(written.keys, 'announced broadcast')} and {count(written.pending, 'delivery')} to {directory}"
     )
 

@@ -12,11 +12,11 @@ import click
 from itsjustintv.cli.console import (
     complete_streamer,
     config_option,
+    echo,
     examples,
     json_option,
     progress,
     table,
-    tell,
     write_json,
 )
 from itsjustintv.cli.names import configured, streamer_names
@@ -57,7 +57,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             key: ("unknown user" if key in identified else "unknown login", reason)
             for key, reason in session.lost.items()
         }
-        return await session.look(), lost
+        return await session.take_snapshot(), lost
 
     view, lost = run_session(config, work)
     listing = view.listing
@@ -91,7 +91,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
     tones = {"enabled": "good", "webhook_callback_verification_pending": "doubtful"}
     table(rows, {**tones, **{status: "bad" for status, _ in lost.values()}})
     click.echo()
-    tell(f"{count(totals['total'], 'subscription')}, total cost {totals['total_cost']} of {totals['max_total_cost']}")
+    echo(f"{count(totals['total'], 'subscription')}, total cost {totals['total_cost']} of {totals['max_total_cost']}")
 
 
 @subscriptions.command(epilog=examples("subscriptions sync --dry-run", "subscriptions sync"))
@@ -103,7 +103,7 @@ def sync(config: str | None, dry_run: bool) -> None:
     """
 
     async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult]:
-        view = await session.look()
+        view = await session.take_snapshot()
         if dry_run:
             return view, PlanResult()
         # The daemon would replace subscriptions whose secret is not in the journal.
@@ -127,7 +127,7 @@ def prune(config: str | None, dry_run: bool) -> None:
     """
 
     async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
-        view = await session.look()
+        view = await session.take_snapshot()
         steps = [
             f"delete {each.subscription.id} of {view.streamer(each.broadcaster_id)}: {each.reason}"
             for each in session.subscriptions.superfluous(view)
@@ -162,7 +162,7 @@ def explain(config: str | None, streamer: str, as_json: bool) -> None:
         write_json({"streamer": streamer, "answers": [{"about": label, "text": text} for label, text in answers]})
         return
     for label, text in answers:
-        tell(f"{label + ':':14}{text}")
+        echo(f"{label + ':':14}{text}")
 
 
 async def explained(session: TwitchSession, streamer: str) -> Sequence[tuple[str, str]]:
@@ -172,7 +172,7 @@ async def explained(session: TwitchSession, streamer: str) -> Sequence[tuple[str
     :param streamer: key, login or user id.
     :raises click.ClickException: it is not configured, and has no subscription.
     """
-    view = await session.look()
+    view = await session.take_snapshot()
     found = configured(session.routes, streamer)
     user_id = await _user_id(session, streamer) if found is None else found.user_id
     if found is None and not any(user_id == each.broadcaster_id for each in view.listing.subscriptions if user_id):
@@ -214,13 +214,13 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
     :raises click.ClickException: something failed.
     """
     for each in work.deleted:
-        tell(f"deleted {each.id} of {view.streamer(each.broadcaster_id)}")
+        echo(f"deleted {each.id} of {view.streamer(each.broadcaster_id)}")
     for each in work.created:
-        tell(f"created {each.id} of {view.streamer(each.broadcaster_id)}; Twitch verifies the callback now")
+        echo(f"created {each.id} of {view.streamer(each.broadcaster_id)}; Twitch verifies the callback now")
     for broadcaster_id, reason in work.refused.items():
-        tell(f"failed {view.streamer(broadcaster_id)}: {reason}", "bad", err=True)
+        echo(f"failed {view.streamer(broadcaster_id)}: {reason}", "bad", err=True)
     current = len(view.plan.keep) + len(work.adopted)
-    tell(f"{current} current, {len(work.created)} created, {len(work.deleted)} deleted, {work.failed} failed")
+    echo(f"{current} current, {len(work.created)} created, {len(work.deleted)} deleted, {work.failed} failed")
     if work.unavailable is not None:
         raise click.ClickException(f"{work.unavailable}; {work.left} not attempted")
     if work.failed:
@@ -229,4 +229,4 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
 
 def _say(lines: Sequence[str]) -> None:
     for line in lines:
-        tell(line)
+        echo(line)

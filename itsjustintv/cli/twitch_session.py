@@ -11,7 +11,7 @@ from attrs import define
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 
-from itsjustintv.cli.console import in_reactor, load_config, tell
+from itsjustintv.cli.console import echo, in_reactor, load_config
 from itsjustintv.config.load import Loaded
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import IKeyValues
@@ -47,13 +47,13 @@ class TwitchSession:
     lost: Mapping[str, str]
     key_values: OfflineKeyValues
 
-    async def look(self) -> Snapshot:
+    async def take_snapshot(self) -> Snapshot:
         """
         List the subscriptions, and warn of the streamers that Twitch does not know.
         """
         for key, reason in self.lost.items():
-            tell(f"Warning: streamers.{key}: {reason}", "doubtful", err=True)
-        return await self.subscriptions.look()
+            echo(f"Warning: streamers.{key}: {reason}", "doubtful", err=True)
+        return await self.subscriptions.take_snapshot()
 
 
 async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:

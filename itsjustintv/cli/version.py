@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from itsjustintv import __version__
-from itsjustintv.cli.console import examples, json_option, tell, write_json
+from itsjustintv.cli.console import echo, examples, json_option, write_json
 
 __all__ = ["source", "version"]
 
@@ -39,11 +39,11 @@ def version(as_json: bool) -> None:
     if as_json:
         write_json(found)
         return
-    tell(f"itsjustintv {found['version']}")
-    tell(f"Git commit: {found['commit']}")
-    tell(f"Build date: {found['build_date']}")
-    tell(f"Twisted: {found['twisted']}")
-    tell(f"Python: {found['python']}")
+    echo(f"itsjustintv {found['version']}")
+    echo(f"Git commit: {found['commit']}")
+    echo(f"Build date: {found['build_date']}")
+    echo(f"Twisted: {found['twisted']}")
+    echo(f"Python: {found['python']}")
 
 
 def source() -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-__all__ = ["CHAT_SERVICES", "ChatService", "chat_service"]
+__all__ = ["CHAT_SERVICES", "ChatService", "find_chat_service"]
 
 
 @frozen
@@ -86,7 +86,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
 )
 
 
-def chat_service(url: str) -> ChatService | None:
+def find_chat_service(url: str) -> ChatService | None:
     """
     Find the service of a webhook URL; ``None`` for every other receiver.
     """

@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
-from itsjustintv.config.chat_services import chat_service
+from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.hosts import address, authority, host_and_port, is_loopback, listen
 from itsjustintv.config.keys import Keys, dotted, leaves
-from itsjustintv.config.lint import described, edge_mistakes, mistakes, path_mistakes
+from itsjustintv.config.lint import describe, edge_mistakes, mistakes, path_mistakes
 from itsjustintv.config.locations import is_path
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.secrets import SECRETS
@@ -223,7 +223,7 @@ def _accident(keys: Keys, value: object, state: ParseState) -> Iterator[ConfigPr
         rule = mistakes if keys[-1] in _EXACT else path_mistakes if is_path(keys[-1]) else edge_mistakes
         sentences = [*rule(value)]
         if keys == _CLIENT_SECRET and not sentences and not value.isascii():
-            odd = described(dict.fromkeys(c for c in value if not c.isascii()))
+            odd = describe(dict.fromkeys(c for c in value if not c.isascii()))
             sentences = [f"holds {odd}, but Twitch issues ASCII letters and digits only: copy it again"]
         for sentence in sentences:
             path = dotted(keys)
@@ -238,7 +238,7 @@ def _addresses(config: Config) -> Iterator[ConfigProblem]:
     for name, entry in config.streamers.items():
         urls.append((("streamers", name, "target_webhook_url"), entry.target_webhook_url))
     for keys, url in urls:
-        if service := chat_service(url):
+        if service := find_chat_service(url):
             yield ConfigProblem(dotted(keys), service.advice)
         if _LEFT_OPEN.search(after_host(url)):
             yield ConfigProblem(dotted(keys), "holds a placeholder after its host: replace it with the real value")
@@ -269,7 +269,7 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
         if not name:
             yield ConfigProblem(above, "must have a name")
         elif not name.isprintable():
-            odd = described(dict.fromkeys(c for c in name if not c.isprintable()))
+            odd = describe(dict.fromkeys(c for c in name if not c.isprintable()))
             yield ConfigProblem(above, f"must have a name that can be printed, and holds {odd}")
         if not entry.user_id and not entry.login:
             yield ConfigProblem(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))

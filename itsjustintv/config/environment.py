@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
 from itsjustintv.config.keys import Leaf, dotted, leaves
-from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed, unexpected
+from itsjustintv.config.lint import describe, describe_unexpected, edge_mistakes, is_invisible, trim
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.secrets import SECRETS, counterpart
 from itsjustintv.errors import Problem
@@ -93,8 +93,8 @@ def _misnamed(name: str, plain: str) -> Problem:
     meant = f"; the variable is {plain}" if known else ""
     blanks = [c for c in dict.fromkeys(name) if c == " " or is_invisible(c)]
     if blanks:
-        return Problem(dotted((name,)), f"is ignored, since its name holds {described(blanks)}{meant}")
-    if odd := unexpected(name.upper(), _IN_NAMES):
+        return Problem(dotted((name,)), f"is ignored, since its name holds {describe(blanks)}{meant}")
+    if odd := describe_unexpected(name.upper(), _IN_NAMES):
         return Problem(dotted((name,)), f"is ignored, since its name holds {odd}{meant}")
     return Problem(name, f"is ignored, since its name is not in capitals{meant}")
 
@@ -126,6 +126,6 @@ def _because(text: str, allowed: Container[str] | None = None) -> str:
     """
     Describe the mistake at the edges of a value that is right without it.
     """
-    inner = trimmed(text).lower()
+    inner = trim(text).lower()
     right = inner in allowed if allowed is not None else _WHOLE.fullmatch(inner)
     return f": it {next(edge_mistakes(text))}" if right else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from itsjustintv.config.keys import Keys, dotted
 
-__all__ = ["Value", "example", "fill_in", "toml", "write_example", "write_new"]
+__all__ = ["Value", "example", "fill_in", "to_toml", "write_example", "write_new"]
 
 
 def example() -> str:
@@ -49,7 +49,7 @@ _TABLE = re.compile(r"\[([\w.]+)\]\s*$")
 _KEY = re.compile(r"#?(\w+) = ")
 
 
-def toml(value: Value) -> str:
+def to_toml(value: Value) -> str:
     """
     Write a value as TOML does.
     """
@@ -71,9 +71,13 @@ def fill_in(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, 
             table = heading[1]
         key = _KEY.match(line)
         keys: Keys = (*filter(None, table.split(".")), key[1]) if key else ()
-        lines.append(f"{keys[-1]} = {toml(waiting.pop(keys))}" if keys in waiting else line)
+        lines.append(f"{keys[-1]} = {to_toml(waiting.pop(keys))}" if keys in waiting else line)
     if waiting:
         raise KeyError(", ".join(map(dotted, waiting)))
     for name, about in streamers.items():
-        lines += ["", f"[{dotted(('streamers', name))}]", *(f"{key} = {toml(value)}" for key, value in about.items())]
+        lines += [
+            "",
+            f"[{dotted(('streamers', name))}]",
+            *(f"{key} = {to_toml(value)}" for key, value in about.items()),
+        ]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from string import ascii_letters, digits
 
 import idna
 
-from itsjustintv.config.lint import unexpected
+from itsjustintv.config.lint import describe_unexpected
 
 __all__ = [
     "address",
@@ -172,11 +172,11 @@ def _alphabet(host: str) -> Iterator[str]:
     if name and not list(host_faults(name)):
         yield f"must have its host name in ASCII: write {name}"
     else:
-        yield f"must not hold {unexpected(host, _LETTERS)} in its host name: write it in ASCII"
+        yield f"must not hold {describe_unexpected(host, _LETTERS)} in its host name: write it in ASCII"
 
 
 def _name(host: str) -> Iterator[str]:
-    if odd := unexpected(host, _LETTERS):
+    if odd := describe_unexpected(host, _LETTERS):
         yield f"must not hold {odd} in its host name"
     parts = host.removesuffix(".").split(".")
     if not all(parts):

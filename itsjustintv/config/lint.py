@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from unicodedata import category, name
 
 __all__ = [
-    "described",
-    "described_one",
+    "describe",
+    "describe_one",
+    "describe_unexpected",
     "edge_mistakes",
     "is_invisible",
     "mistakes",
     "path_mistakes",
-    "trimmed",
-    "unexpected",
+    "trim",
 ]
 
 _NAMES = {
@@ -64,7 +64,7 @@ def mistakes(value: str) -> Iterator[str]:
     bare = inner[len(_quote(inner)) : len(inner) - len(_quote(inner[::-1]))]
     odd = [] if _plain(bare) else [c for c in dict.fromkeys(bare) if is_invisible(c) or c in _TYPESET]
     if odd:
-        yield f"holds {described(odd)}: type it again, or copy it from its source"
+        yield f"holds {describe(odd)}: type it again, or copy it from its source"
     _, bare, _ = _split(bare)
     if _PLACEHOLDER.fullmatch(bare):
         yield "is a placeholder: replace it with the real value"
@@ -89,15 +89,15 @@ def edge_mistakes(value: str) -> Iterator[str]:
     for where, what in (("begins", begin), ("ends", end)):
         if what:
             times = f" {len(what)} times" if len(what) > 1 and len(set(what)) == 1 else ""
-            yield f"{where} with {described(dict.fromkeys(what))}{times}, which is part of the value: remove it"
+            yield f"{where} with {describe(dict.fromkeys(what))}{times}, which is part of the value: remove it"
     first, last = _quote(inner), _quote(inner[::-1])
     if not inner.strip(_QUOTES):
         yield "holds only quotes"
     elif first and last:
-        yield f"is in quotes ({described_one(first)}), which are part of the value: remove them"
+        yield f"is in quotes ({describe_one(first)}), which are part of the value: remove them"
     elif first or last:
         where = "begins" if first else "ends"
-        yield f"{where} with a quote ({described_one(first or last)}), which is part of the value: remove it"
+        yield f"{where} with a quote ({describe_one(first or last)}), which is part of the value: remove it"
 
 
 def path_mistakes(value: str) -> Iterator[str]:
@@ -109,7 +109,7 @@ def path_mistakes(value: str) -> Iterator[str]:
         yield f"holds {found[0][0]}, which is not expanded as in a shell: write the full path"
 
 
-def trimmed(value: str) -> str:
+def trim(value: str) -> str:
     """
     Remove blanks, invisible characters and quotes from both ends.
     """
@@ -152,15 +152,15 @@ def is_invisible(character: str) -> bool:
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 
 
-def unexpected(value: str, allowed: Iterable[str]) -> str:
+def describe_unexpected(value: str, allowed: Iterable[str]) -> str:
     """
     Describe the characters that are not allowed; empty if all are.
     """
     known = frozenset(allowed)
-    return "" if known.issuperset(value) else described(dict.fromkeys(c for c in value if c not in known))
+    return "" if known.issuperset(value) else describe(dict.fromkeys(c for c in value if c not in known))
 
 
-def described_one(character: str) -> str:
+def describe_one(character: str) -> str:
     """
     Describe a character: itself if it is printable ASCII, else its number and name.
     """
@@ -170,7 +170,7 @@ def described_one(character: str) -> str:
     return f"U+{ord(character):04X} ({text})"
 
 
-def described(characters: Iterable[str]) -> str:
+def describe(characters: Iterable[str]) -> str:
     """
     Describe up to three characters.
     """
@@ -182,4 +182,4 @@ def _article(character: str) -> str:
     known = {" ": "a space", "\n": "a newline", "\r": "a carriage return", "\t": "a tab"}
     if character in known:
         return f"{known[character]} (U+{ord(character):04X})"
-    return described_one(character)
+    return describe_one(character)

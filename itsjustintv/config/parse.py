@@ -57,10 +57,10 @@ def resolve_unknown_keys(state: ParseState) -> None:
                 state.put(known, value, state.place(dotted(keys)))
                 state.guessed.add(dotted(known))
             elif known is not None:
-                _adopt(state, known, value, state.place(dotted(keys)))
+                _merge_misspelt(state, known, value, state.place(dotted(keys)))
 
 
-def _adopt(state: ParseState, known: Keys, value: object, place: str) -> None:
+def _merge_misspelt(state: ParseState, known: Keys, value: object, place: str) -> None:
     """
     Merge a misspelt table into the right one, whose values win.
     """
@@ -70,7 +70,7 @@ def _adopt(state: ParseState, known: Keys, value: object, place: str) -> None:
     for key, each in value.items():
         below = f"{place}.{dotted((key,))}"
         if key in table:
-            _adopt(state, (*known, key), each, below)
+            _merge_misspelt(state, (*known, key), each, below)
         else:
             state.put((*known, key), each, below)
 

@@ -105,7 +105,7 @@ class ReloadStatus:
 
 
 @frozen
-class _Request:
+class _ReloadRequest:
     """
     A caller that waits for a reload.
     """
@@ -140,7 +140,7 @@ class ConfigService(Service):
     _in_thread: Callable[..., Deferred[Any]]
     _preparers: list[Preparer] = field(factory=list, init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
-    _waiting: list[_Request] = field(factory=list, init=False)
+    _waiting: list[_ReloadRequest] = field(factory=list, init=False)
     _busy: bool = field(default=False, init=False)
     _status: ReloadStatus = field(init=False)
     _report: ReloadReport = field(init=False)
@@ -219,7 +219,7 @@ class ConfigService(Service):
         :param verbose: whether to log that nothing has changed.
         """
         answer: Deferred[ReloadReport] = Deferred()
-        self._waiting.append(_Request(reason, verbose, answer))
+        self._waiting.append(_ReloadRequest(reason, verbose, answer))
         if not self._busy:
             self._busy = True
             Deferred.fromCoroutine(self._work())

@@ -110,14 +110,14 @@ class RemovalGrace(Service):
 
     def _work(self) -> None:
         if self._working is None and self.running:
-            self._working = Deferred.fromCoroutine(self._bring())
+            self._working = Deferred.fromCoroutine(self._synchronize())
 
             def ended(_: object) -> None:
                 self._working = None
 
             self._working.addBoth(ended)
 
-    async def _bring(self) -> None:
+    async def _synchronize(self) -> None:
         """
         Read the times once, then write changes. Never raises.
         """

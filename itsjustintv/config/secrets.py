@@ -19,7 +19,7 @@ from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import Problem
 from itsjustintv.support.http_url import after_host
-from itsjustintv.support.regular_files import Unsuitable, is_descriptor, read_once
+from itsjustintv.support.regular_files import UnsuitableFile, is_descriptor, read_once
 
 __all__ = [
     "SECRETS",
@@ -115,7 +115,7 @@ def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str
     path = base / name
     try:
         content = read_file(path, _LONGEST)
-    except Unsuitable as error:
+    except UnsuitableFile as error:
         if error.errno == errno.EFBIG:
             raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None

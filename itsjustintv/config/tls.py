@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from itsjustintv.config.hosts import host_and_port, is_address, is_loopback, is_name, listen, public_name
-from itsjustintv.config.lint import edge_mistakes, unexpected
+from itsjustintv.config.lint import describe_unexpected, edge_mistakes
 from itsjustintv.config.parse_state import ConfigProblem
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.urls import host_url
@@ -92,7 +92,7 @@ def _wrong_name(name: str) -> str:
     for sentence, wrong in _WRONG_NAMES:
         if wrong.search(name):
             return sentence
-    if odd := unexpected(name, _IN_NAMES):
+    if odd := describe_unexpected(name, _IN_NAMES):
         return f"holds {odd}"
     return "is not a name of letters, digits and inner hyphens, in parts of at most 63 characters"
 

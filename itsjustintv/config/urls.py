@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from itsjustintv.config.hosts import host_faults, is_address, port_faults
-from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed
+from itsjustintv.config.lint import describe, edge_mistakes, is_invisible, trim
 
 __all__ = ["base_url", "host_url", "receiver_url"]
 
@@ -27,7 +27,7 @@ def host_url(value: str) -> Iterator[str]:
     edges = list(edge_mistakes(value))
     if edges:
         yield f"must hold the URL alone: it {edges[0]}"
-        value = trimmed(value)
+        value = trim(value)
     found = _URL.fullmatch(value)
     if found is None:
         if _NEARLY.match(value):
@@ -112,7 +112,7 @@ def _rest(rest: str) -> Iterator[str]:
         yield "must not hold a space: write %20"
     characters = dict.fromkeys(before) if not (before.isascii() and before.isprintable()) else ()
     if unseen := [c for c in characters if is_invisible(c)]:
-        yield f"must not hold {described(unseen)}: remove it"
+        yield f"must not hold {describe(unseen)}: remove it"
     if others := [c for c in characters if not c.isascii() and not is_invisible(c)]:
         shown = " and ".join(f"{c} as {quote(c)}" for c in others[:3])
         yield f"must be ASCII after the host: write {shown}{', and others alike' if len(others) > 3 else ''}"

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from string import ascii_letters, digits
 from typing import Any
 
-from itsjustintv.config.lint import described, edge_mistakes, is_invisible, trimmed, unexpected
+from itsjustintv.config.lint import describe, describe_unexpected, edge_mistakes, is_invisible, trim
 from itsjustintv.support.signatures import HASHINGS
 
 __all__ = [
@@ -110,7 +110,7 @@ def one_of(*allowed: str) -> Rule:
 
     def rule(value: str) -> Iterator[str]:
         if value not in allowed:
-            meant = trimmed(value).lower()
+            meant = trim(value).lower()
             odd = next(edge_mistakes(value), "")
             hint = f": it {odd}" if odd else f': write "{meant}"'
             yield f"must be {words}{hint if meant in allowed else ''}"
@@ -123,7 +123,7 @@ def hashing(value: str) -> Iterator[str]:
     The original's names of hash functions, in any case.
     """
     if value.upper() not in HASHINGS:
-        around_it = ": it " + next(edge_mistakes(value), "") if trimmed(value).upper() in HASHINGS else ""
+        around_it = ": it " + next(edge_mistakes(value), "") if trim(value).upper() in HASHINGS else ""
         yield f"must be {' or '.join(HASHINGS)}, in any case{around_it}"
 
 
@@ -134,7 +134,7 @@ def header(value: str) -> Iterator[str]:
     name, colon, _ = value.partition(":")
     if colon:
         yield "must be the name of an HTTP header alone, without a colon and what follows"
-    if odd := unexpected(name, _TOKEN):
+    if odd := describe_unexpected(name, _TOKEN):
         yield f"must be the name of an HTTP header, which cannot hold {odd}"
     elif not name:
         yield "must be the name of an HTTP header"
@@ -149,7 +149,7 @@ def eventsub_secret(value: str) -> Iterator[str]:
     What Twitch takes as the secret of a subscription (dev.twitch.tv, "Create EventSub Subscription").
     """
     if others := [c for c in dict.fromkeys(value) if not c.isascii()]:
-        yield f"must be ASCII, and holds {described(others)}"
+        yield f"must be ASCII, and holds {describe(others)}"
     if len(value) < 10:
         yield f"must be at least 10 characters, and has {len(value)}"
     if len(value) > 100:
@@ -161,7 +161,7 @@ def visible(value: str) -> Iterator[str]:
     A text that can stand in an HTTP header.
     """
     if odd := [c for c in dict.fromkeys(value) if c == " " or not c.isascii() or is_invisible(c)]:
-        yield f"must be ASCII without blanks, and holds {described(odd)}"
+        yield f"must be ASCII without blanks, and holds {describe(odd)}"
 
 
 def token(shortest: int) -> Rule:
@@ -229,9 +229,9 @@ def user_id(value: str) -> Iterator[str]:
     """
     Twitch's id of a user.
     """
-    if not unexpected(value, _DIGITS):
+    if not describe_unexpected(value, _DIGITS):
         return
-    if (inner := trimmed(value)) and not unexpected(inner, _DIGITS):
+    if (inner := trim(value)) and not describe_unexpected(inner, _DIGITS):
         yield f"must be digits alone: it {next(edge_mistakes(value))}"
     else:
         yield "must be digits: the id of the user, not the name"
@@ -244,7 +244,7 @@ def login(value: str) -> Iterator[str]:
     if "twitch.tv/" in value.lower():
         yield "must be the login alone: what comes after https://www.twitch.tv/"
         return
-    if odd := unexpected(value, _IN_LOGINS):
+    if odd := describe_unexpected(value, _IN_LOGINS):
         yield f"must be letters, digits and underscores, the name in the URL, and holds {odd}"
     if len(value) > _LONGEST_LOGIN:
         yield f"must be at most {_LONGEST_LOGIN} characters, and has {len(value)}"

@@ -70,8 +70,8 @@ class DeliveryQueue(Service):
         ended.
     :ivar forget: called when nothing waits for such a destination any more.
     :ivar orphaned: when a delivery ends because its streamer is not configured.
-    :ivar adopt: finds out, from the journal, which channels the destinations that are not configured belong to; may
-        fail as the journal does.
+    :ivar find_owners: finds out, from the journal, which channels the destinations that are not configured belong to;
+        may fail as the journal does.
     """
 
     _journal: IDeliveryJournal
@@ -86,7 +86,7 @@ class DeliveryQueue(Service):
     _grace_end: GraceEnd = lambda _: 0.0
     _forget: Callable[[str], None] = lambda _: None
     _orphaned: Orphaned = lambda _: None
-    _adopt: Callable[[], Deferred[None]] = lambda: succeed(None)
+    _find_owners: Callable[[], Deferred[None]] = lambda: succeed(None)
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _in_flight: int = field(default=0, init=False)
     _attempting: set[Deferred[Due | None]] = field(factory=set, init=False)
@@ -309,7 +309,7 @@ class DeliveryQueue(Service):
             if self._lanes_read:
                 self._lanes_read = not await self._journal.changed()
             if not self._lanes_read:
-                await self._adopt()
+                await self._find_owners()
             names = [] if self._lanes_read else await self._journal.destinations()
         except JournalUnavailable as error:
             self._log_unavailable(error)

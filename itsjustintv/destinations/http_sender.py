@@ -156,7 +156,7 @@ class HttpSender:
         method, url = request.method.encode("ascii"), request.url.encode("ascii")
         while exchange.response is None:
             try:
-                exchange.response = await self._agent.request(method, url, headers, _Bytes(request.body))
+                exchange.response = await self._agent.request(method, url, headers, _BodyProducer(request.body))
             except Exception:
                 broken = find_broken(Failure())
                 # The receiver closed a connection that had been idle as the request was written: another one is taken.
@@ -234,7 +234,7 @@ class _Exchange:
 
 
 @implementer(IBodyProducer)
-class _Bytes:
+class _BodyProducer:
     """
     A body that is already there.
     """
@@ -289,8 +289,8 @@ def _quoted(destination: Destination) -> QuotedSecrets:
     for place, _, query in (path.partition("?") for path in paths):
         # What names a value is no secret, unless there is no value.
         pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))
-        values = set(filter(_telling, (value or name for name, _, value in pairs)))
-        steps = set(filter(_telling, _SEPARATORS.split(place)))
+        values = set(filter(_is_revealing, (value or name for name, _, value in pairs)))
+        steps = set(filter(_is_revealing, _SEPARATORS.split(place)))
         wholes |= {place, query}
         words |= values | steps
         secrets |= {each for each in values if len(each) >= SHORTEST}
@@ -298,5 +298,5 @@ def _quoted(destination: Destination) -> QuotedSecrets:
     return QuotedSecrets(secrets, [each for each in wholes if len(each) > 1], words)
 
 
-def _telling(part: str) -> bool:
+def _is_revealing(part: str) -> bool:
     return len(part) >= _SHORTEST_PART and part.lower() not in _ORDINARY

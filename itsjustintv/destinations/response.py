@@ -44,7 +44,7 @@ def classify_status(status: int, destination: str, retry_after: float | None = N
     :param destination: its name.
     """
     family = status // 100
-    if family not in _FAMILIES:
+    if family not in _STATUS_CLASSES:
         return Result("error", f"{destination} answered {status:03}, a status that HTTP does not have: check its URL.")
     reason = _REASONS.get(status) or _REASONS.get(family) or f"http_{status}"
     detail = f"{destination} answered {status}{_ADVICE.get(status, _ADVICE[family])}."
@@ -69,8 +69,8 @@ def classify_broken(
     if fault is Fault.INTERIM_ONLY:
         text = f"{destination} sent {answer.status}, which is an interim answer, and"
         if timeout is not None:
-            return Result(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_LOOK}.")
-        return Result(RESET, f"{text} closed the connection before the final one: {_LOOK}.")
+            return Result(TIMEOUT, f"{text} no final one within {duration(timeout)}: {_SEE_LOG}.")
+        return Result(RESET, f"{text} closed the connection before the final one: {_SEE_LOG}.")
     if fault is Fault.SWITCHED:
         text = f"{destination} answered 101, which was not requested: check its URL, it may be for WebSocket only."
         return Result("http_101", text)
@@ -120,7 +120,7 @@ def _causes(failure: Failure) -> Iterator[BaseException]:
         yield from _causes(each)
 
 
-_LOOK = "look at the receiver's own log"
+_SEE_LOG = "look at the receiver's own log"
 
 _KIB = 1024
 
@@ -130,7 +130,7 @@ _WITHOUT_STATUS = {
     Fault.TLS: "speaks TLS at that port: begin its URL with https://.",
     Fault.ENDLESS_INTERIM: (
         f"sent more than {LIMIT // _KIB} KiB of interim answers (1xx) and no final one, and the daemon cut the"
-        f" connection: {_LOOK}."
+        f" connection: {_SEE_LOG}."
     ),
 }
 
@@ -142,14 +142,14 @@ _AFTER_STATUS = {
 }
 
 # By status, or by its first digit.
-_FAMILIES = (2, 3, 4, 5)
+_STATUS_CLASSES = (2, 3, 4, 5)
 _REASONS = {2: "delivered", 3: "redirect", http.GONE: "gone"}
 
 _ADVICE = {
     2: "",
     3: " and pointed elsewhere; redirects are not followed: configure its final URL",
-    4: f": it does not accept what it was sent; {_LOOK}",
-    5: f": {_LOOK}",
+    4: f": it does not accept what it was sent; {_SEE_LOG}",
+    5: f": {_SEE_LOG}",
     http.UNAUTHORIZED: ": check its secret and its URL",
     http.FORBIDDEN: ": check its secret and its URL",
     http.NOT_FOUND: ": check its URL",
@@ -172,7 +172,10 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     (
         (SSL.SysCallError, error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted),
         RESET,
-        f"closed the connection without an answer: {_LOOK}, and check that it speaks HTTP/1.1 there, not only HTTP/2.",
+        (
+            f"closed the connection without an answer: {_SEE_LOG}, and check that it speaks HTTP/1.1 there,"
+            " not only HTTP/2."
+        ),
     ),
     (
         (SSL.Error,),

@@ -25,7 +25,7 @@ from itsjustintv.support.http_client import exchange
 from itsjustintv.twitch.eventsub.callback_check import CallbackWarning
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.messages import WINDOW
-from itsjustintv.twitch.server_time import ADVICE, FAR_OFF, dated
+from itsjustintv.twitch.server_time import ADVICE, FAR_OFF, read_date
 
 __all__ = ["callback", "clock", "disk", "folders", "journal", "subscriptions"]
 
@@ -181,7 +181,7 @@ async def clock(twitch: Twitch, http: HTTPClient, reactor: IReactorTime) -> Find
     """
     url = f"{twitch.auth_url.rstrip('/')}/validate"
     answer = await exchange(http, reactor, "GET", url, what="the token endpoint", timeout=10.0, limit=_MIB)
-    theirs = dated(answer.headers)
+    theirs = read_date(answer.headers)
     if theirs is None:
         return Finding(Severity.WARNING, "the clock cannot be compared: Twitch sent no Date")
     off = reactor.seconds() - theirs
@@ -233,15 +233,15 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
         )
 
 
-def callback(url: str, doubts: Sequence[CallbackWarning], asked: bool) -> Iterator[Finding]:
+def callback(url: str, warnings: Sequence[CallbackWarning], asked: bool) -> Iterator[Finding]:
     """
     Report the doubts about the callback. A request from this machine proves nothing, so none is an error.
 
     :param asked: whether a daemon was running that should have answered.
     """
-    for doubt in doubts:
-        yield Finding(Severity.WARNING, str(doubt))
-    if not doubts and asked:
+    for warning in warnings:
+        yield Finding(Severity.WARNING, str(warning))
+    if not warnings and asked:
         yield Finding(Severity.OK, f"the daemon answers at the callback {url}, seen from this machine")
-    elif not doubts:
+    elif not warnings:
         yield Finding(Severity.WARNING, f"the callback {url} can be checked once the daemon runs: run this again then")

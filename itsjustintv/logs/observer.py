@@ -22,7 +22,18 @@ from itsjustintv.logs.formats import JSONLines, Lines, TextLines, fields, messag
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.support.foreign_text import visible
 
-__all__ = ["WANTED", "Bridge", "Log", "Redacted", "Wanted", "bridge", "json_logger", "log_through", "logger", "quieter"]
+__all__ = [
+    "WANTED",
+    "Log",
+    "LoggingHandler",
+    "RedactingObserver",
+    "Wanted",
+    "forward_logging",
+    "json_logger",
+    "log_through",
+    "logger",
+    "lower_level",
+]
 
 _LOST = b'{"level":"error","logger":"itsjustintv.logs","message":"an event could not be written to the log"}\n'
 
@@ -90,7 +101,7 @@ def json_logger(out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, wan
 
     :param out: where to write; the current standard output unless given.
     """
-    bridge()
+    forward_logging()
     form = JSONLines(redactor)
     return Log(sys.stdout.buffer if out is None else out, lambda: form, wanted)
 
@@ -109,12 +120,12 @@ def logger(
     :param colour: whether text may be in colour.
     :param terminal: whether ``out`` is a terminal.
     """
-    bridge()
+    forward_logging()
     programs, people = JSONLines(redactor), TextLines(redactor, colour)
     return Log(out, lambda: people if wanted.text(terminal) else programs, wanted)
 
 
-def quieter(event: LogEvent) -> LogEvent:
+def lower_level(event: LogEvent) -> LogEvent:
     """
     Lower what Twisted logs about its ports, factories and start from info to debug.
     """
@@ -140,7 +151,7 @@ class Log:
 
     def __call__(self, event: LogEvent) -> None:
         try:
-            event = quieter(event)
+            event = lower_level(event)
             if not self._wanted.wants(event["log_level"], event["log_namespace"]):
                 return
             line = self._form()(event)
@@ -153,7 +164,7 @@ class Log:
             pass  # the log was the only way to report it
 
 
-class Bridge(logging.Handler):
+class LoggingHandler(logging.Handler):
     """
     Forwards records of :mod:`logging` as events of :mod:`twisted.logger`, with the same logger name.
     """
@@ -174,7 +185,7 @@ class Bridge(logging.Handler):
         )
 
 
-def bridge(root: logging.Logger | None = None) -> None:
+def forward_logging(root: logging.Logger | None = None) -> None:
     """
     Forward everything that is logged with :mod:`logging` in this process. Idempotent. ``[logging]`` says what is
     written.
@@ -182,8 +193,8 @@ def bridge(root: logging.Logger | None = None) -> None:
     :param root: the root logger unless given.
     """
     root = logging.getLogger() if root is None else root
-    if not any(isinstance(each, Bridge) for each in root.handlers):
-        root.addHandler(Bridge())
+    if not any(isinstance(each, LoggingHandler) for each in root.handlers):
+        root.addHandler(LoggingHandler())
         root.setLevel(logging.DEBUG)
 
 
@@ -218,9 +229,9 @@ def log_through(
     :return: a factory for the observer of the application under ``twistd``, or ``None``.
     """
     if "fileLogObserverFactory" in command_line:  # twist
-        bridge()
+        forward_logging()
         theirs = command_line["fileLogObserverFactory"]
-        command_line["fileLogObserverFactory"] = lambda out: Redacted(theirs(out), REDACTOR)
+        command_line["fileLogObserverFactory"] = lambda out: RedactingObserver(theirs(out), REDACTOR)
         return None
     return None if command_line.get("logger") else partial(_twistd, make, command_line, later)
 
@@ -240,8 +251,8 @@ def _twistd(
             write({**event, "syslogPriority": _PRIORITIES[event["log_level"].name]})
 
         theirs: Any = emit
-        bridge()
-        return Redacted(LegacyLogObserverWrapper(theirs), REDACTOR, WANTED)
+        forward_logging()
+        return RedactingObserver(LegacyLogObserverWrapper(theirs), REDACTOR, WANTED)
     name = command_line.get("logfile")
     foreground = command_line.get("nodaemon")
     if name == "-" and not foreground:
@@ -256,7 +267,7 @@ def _twistd(
 
 @implementer(ILogObserver)
 @frozen
-class Redacted:
+class RedactingObserver:
     """
     Wraps an observer that must not see secrets.
 
@@ -272,7 +283,7 @@ class Redacted:
         Forward an event as a formatted text, traceback included, without secrets and control characters.
         """
         if self._wanted is not None:
-            event = quieter(event)
+            event = lower_level(event)
         if self._wanted is not None and not self._wanted.wants(event["log_level"], event["log_namespace"]):
             return
         text = self._clean(message(event))

@@ -21,7 +21,7 @@ from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.simulator.receiver import Expectation, Received
 from itsjustintv.simulator.stage import Stage, Tables
 from itsjustintv.simulator.world import SimulatedStream
-from itsjustintv.support.signatures import standard_secret
+from itsjustintv.support.signatures import format_standard_secret
 
 __all__ = ["DemoScript", "Terminal", "Unexpected", "duration", "wants_colour"]
 
@@ -126,7 +126,7 @@ class DemoScript:
     def _configuration(self) -> Tables:
         tables: dict[str, dict[str, object]] = {"retry": {"initial_delay": "1s", "backoff_factor": 2.0, "jitter": 0.0}}
         for login in ("tanuki", "kitsune", "mujina"):
-            secret = standard_secret(self._random.randbytes(32))
+            secret = format_standard_secret(self._random.randbytes(32))
             self._stage.receiver.expectations[f"/{login}"] = Expectation(secret=secret, signature="both")
             tables[f"streamers.{login}"] = {
                 "user_id": self._stage.twitch.world.channel(login).id,

@@ -18,7 +18,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
-from itsjustintv.support.signatures import SIGNERS, hub, is_standard, standard
+from itsjustintv.support.signatures import SIGNERS, is_standard, sign_hub, sign_standard
 
 __all__ = ["Expectation", "Received", "Receiver"]
 
@@ -62,7 +62,7 @@ class Expectation:
 
 def _hub_problem(expected: Expectation, headers: Mapping[str, str], body: bytes, _now: float) -> str:
     given = headers.get(expected.header.lower(), "")
-    right = hmac.compare_digest(given.encode(), hub(expected.secret, body, expected.hashing).encode())
+    right = hmac.compare_digest(given.encode(), sign_hub(expected.secret, body, expected.hashing).encode())
     return "" if right else f"{expected.header} is {'wrong' if given else 'missing'}"
 
 
@@ -72,7 +72,7 @@ def _standard_problem(expected: Expectation, headers: Mapping[str, str], body: b
         return "a webhook-* header is missing"
     if not timestamp.isdecimal() or abs(int(timestamp) - now) > _TOLERANCE:
         return "webhook-timestamp is too far from the current time"
-    signature = standard(expected.secret, message_id, int(timestamp), body).encode()
+    signature = sign_standard(expected.secret, message_id, int(timestamp), body).encode()
     right = any(hmac.compare_digest(each.encode(), signature) for each in given.split(" "))
     return "" if right else "webhook-signature is wrong"
 

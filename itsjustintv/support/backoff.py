@@ -71,7 +71,7 @@ class RetryingTask:
 
     log = Logger()
 
-    def go(self) -> None:
+    def run(self) -> None:
         """
         Do it now, or once more after the work under way. Never raises.
         """
@@ -141,7 +141,7 @@ class RetryingTask:
         if self._asked_again:
             self._asked_again, delay = False, 0.0
         if delay is not None:
-            self._retry = self._clock.callLater(delay, self.go)
+            self._retry = self._clock.callLater(delay, self.run)
 
     def _cancel_retry(self) -> None:
         retry, self._retry = self._retry, None

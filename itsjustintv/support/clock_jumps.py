@@ -53,7 +53,7 @@ class ClockJumps(MultiService):
 
     def __attrs_post_init__(self) -> None:
         super().__init__()
-        PeriodicService(self._clock, self._every, "record that the clock was set", self._look).setServiceParent(self)
+        PeriodicService(self._clock, self._every, "record that the clock was set", self._check).setServiceParent(self)
 
     @property
     def ahead(self) -> float:
@@ -62,13 +62,13 @@ class ClockJumps(MultiService):
         """
         return self._ahead
 
-    def subscribe(self, listener: Callable[[], Any]) -> None:
+    def add_listener(self, listener: Callable[[], Any]) -> None:
         """
         Call a function each time the clock was set.
         """
         self._listeners.append(listener)
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         """
         Look once.
 

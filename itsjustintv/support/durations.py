@@ -52,13 +52,13 @@ def _written(exact: int) -> str:
     if exact < _MINUTE:
         return f"{exact / _SECOND:g} s"
     if exact < _HOUR:
-        return _two(exact, (_MINUTE, "min"), (_SECOND, "s"))
+        return _two_units(exact, (_MINUTE, "min"), (_SECOND, "s"))
     if exact < _DAY:
-        return _two(exact, (_HOUR, "h"), (_MINUTE, "min"))
-    return _two(exact, (_DAY, "day" if exact // _DAY == 1 else "days"), (_HOUR, "h"))
+        return _two_units(exact, (_HOUR, "h"), (_MINUTE, "min"))
+    return _two_units(exact, (_DAY, "day" if exact // _DAY == 1 else "days"), (_HOUR, "h"))
 
 
-def _two(exact: int, large: tuple[int, str], small: tuple[int, str]) -> str:
+def _two_units(exact: int, large: tuple[int, str], small: tuple[int, str]) -> str:
     rest = exact % large[0] // small[0]
     return f"{exact // large[0]} {large[1]}" + (f" {rest} {small[1]}" if rest else "")
 

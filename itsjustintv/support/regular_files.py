@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from select import POLLIN, poll
 
-__all__ = ["Unsuitable", "is_descriptor", "read", "read_again", "read_once", "require_regular"]
+__all__ = ["UnsuitableFile", "is_descriptor", "read", "read_again", "read_once", "require_regular"]
 
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -30,7 +30,7 @@ _PART = 16 * 1024
 _streams: dict[str, bytes] = {}
 
 
-class Unsuitable(OSError):
+class UnsuitableFile(OSError):
     """
     A path names no regular file, or one that is too large. ``strerror`` is a clause that follows "cannot be read:".
     """
@@ -76,7 +76,7 @@ def read(path: Path, limit: int) -> bytes:
         return _all(descriptor, limit, path)
     except BlockingIOError:
         # Some files of /proc and /sys pass for regular ones.
-        raise Unsuitable(errno.EAGAIN, "reading it waits for something, use a regular file", path) from None
+        raise UnsuitableFile(errno.EAGAIN, "reading it waits for something, use a regular file", path) from None
     finally:
         os.close(descriptor)
 
@@ -115,7 +115,7 @@ def read_again(path: Path, limit: int) -> bytes:
     try:
         return _streams[str(path)]
     except KeyError:
-        raise Unsuitable(errno.EINVAL, "it can be read at the start only, use a regular file", path) from None
+        raise UnsuitableFile(errno.EINVAL, "it can be read at the start only, use a regular file", path) from None
 
 
 def _drain(path: Path, limit: int) -> bytes:
@@ -149,9 +149,9 @@ def _check(mode: int, path: Path) -> None:
     if stat.S_ISREG(mode):
         return
     kind = next((name for test, name in _KINDS if test(mode)), "something unknown")
-    raise Unsuitable(errno.EINVAL, f"it is {kind}, use a regular file", path)
+    raise UnsuitableFile(errno.EINVAL, f"it is {kind}, use a regular file", path)
 
 
-def _too_large(limit: int, path: Path) -> Unsuitable:
+def _too_large(limit: int, path: Path) -> UnsuitableFile:
     size = f"{limit // _MIB} MiB" if limit >= _MIB else f"{limit // 1024} KiB"
-    return Unsuitable(errno.EFBIG, f"it is larger than {size}", path)
+    return UnsuitableFile(errno.EFBIG, f"it is larger than {size}", path)

@@ -118,7 +118,7 @@ class Head:
         return None
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """
         Whether nothing was received.
         """

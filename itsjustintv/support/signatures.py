@@ -23,12 +23,12 @@ __all__ = [
     "SIGNERS",
     "Signable",
     "Signer",
-    "hub",
+    "format_standard_secret",
     "is_standard",
+    "parse_standard_secret",
+    "sign_hub",
+    "sign_standard",
     "signature_for",
-    "standard",
-    "standard_key",
-    "standard_secret",
     "verify_eventsub",
 ]
 
@@ -56,7 +56,7 @@ def verify_eventsub(secret: bytes, message_id: bytes, timestamp: bytes, body: by
         raise Forged("the signature does not match the message")
 
 
-def hub(secret: str, body: bytes, hashing: str = "sha256") -> str:
+def sign_hub(secret: str, body: bytes, hashing: str = "sha256") -> str:
     """
     Sign a body as the original program does, in the manner of ``X-Hub-Signature-256``.
 
@@ -73,7 +73,7 @@ def is_standard(secret: str) -> bool:
     return secret.startswith(("whsec_", "whsk_"))
 
 
-def standard_secret(key: bytes) -> str:
+def format_standard_secret(key: bytes) -> str:
     """
     Write a secret of Standard Webhooks 1.0, for HMAC.
 
@@ -83,7 +83,7 @@ def standard_secret(key: bytes) -> str:
 
 
 @lru_cache(maxsize=1024)
-def standard_key(secret: str) -> bytes | Ed25519PrivateKey:
+def parse_standard_secret(secret: str) -> bytes | Ed25519PrivateKey:
     """
     Read a secret of Standard Webhooks 1.0: ``whsec_`` and base64 of 24 to 75 bytes, or ``whsk_`` and base64 of an
     Ed25519 seed followed by its public key. The prefix is required, since a plain text can be valid base64 by accident.
@@ -109,7 +109,7 @@ def standard_key(secret: str) -> bytes | Ed25519PrivateKey:
     return private
 
 
-def standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+def sign_standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """
     Sign a message as Standard Webhooks 1.0 asks: over id, timestamp and body, joined by dots.
 
@@ -118,7 +118,7 @@ def standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     :raises ValueError: when the secret is not one of Standard Webhooks.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    key = standard_key(secret)
+    key = parse_standard_secret(secret)
     if isinstance(key, bytes):
         return "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
     return "v1a," + b64encode(key.sign(signed)).decode("ascii")
@@ -179,14 +179,14 @@ class Signer:
 
 class HubSigner(Signer):
     """
-    The original program's signature, see :func:`hub`.
+    The original program's signature, see :func:`sign_hub`.
     """
 
     name = "hub"
     optional = True
 
     def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
-        return [(request.header, hub(request.secret, request.body, request.hashing))]
+        return [(request.header, sign_hub(request.secret, request.body, request.hashing))]
 
     def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:
         return [(request.header, f"{request.hashing}={mask}")]
@@ -194,16 +194,16 @@ class HubSigner(Signer):
 
 class StandardSigner(Signer):
     """
-    That of Standard Webhooks 1.0, see :func:`standard`.
+    That of Standard Webhooks 1.0, see :func:`sign_standard`.
     """
 
     name = "standard"
 
     def check(self, secret: str) -> None:
-        standard_key(secret)
+        parse_standard_secret(secret)
 
     def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
-        signature = standard(request.secret, request.message_id, request.timestamp, request.body)
+        signature = sign_standard(request.secret, request.message_id, request.timestamp, request.body)
         return self._around(request, signature)
 
     def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:

@@ -113,7 +113,7 @@ class _StrictConnection(ProtocolWrapper):
         if self._head is not None:
             if (broken := self._head.cut()) is not None:
                 reason = Failure(broken)
-            elif self._reused and self._head.empty:
+            elif self._reused and self._head.is_empty:
                 reason = Failure(BrokenAnswer(Fault.STALE))
         if self._over:
             self.factory.unregisterProtocol(self)

@@ -80,8 +80,8 @@ class SingleFlight(Generic[V]):
             return self._under_way[key].wait()
         self._under_way[key] = Waiters()
         waiter = self._under_way[key].wait()
-        Deferred.fromCoroutine(begin()).addBoth(self._land, key)
+        Deferred.fromCoroutine(begin()).addBoth(self._finish, key)
         return waiter
 
-    def _land(self, result: V | Failure, key: str) -> None:
+    def _finish(self, result: V | Failure, key: str) -> None:
         self._under_way.pop(key).answer(result)

@@ -63,10 +63,10 @@ def _histogram(name: str, text: str, bounds: tuple[float, ...]) -> Family:
     return Family(name=f"itsjustintv.{name}", kind=Kind.HISTOGRAM, unit="s", help=text, expected=((),), bounds=bounds)
 
 
-_QUICK = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0)
-_PROMPT = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-_PATIENT = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
-_DISK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_REQUEST_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0)
+_FIRST_ATTEMPT_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+_DELIVERED_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
+_COMMIT_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 # Incoming
 
@@ -99,7 +99,7 @@ LAST_EVENT_AGE = _gauge(
 # The journal
 
 COMMIT_DURATION = _histogram(
-    "journal.commit.duration", "Time of a journal transaction, including the wait for the disk.", _DISK
+    "journal.commit.duration", "Time of a journal transaction, including the wait for the disk.", _COMMIT_BOUNDS
 )
 COMMITTED = _counter("journal.operations", "{operation}", "Operations committed to the journal, many at a time.")
 DELIVERIES = _gauge(
@@ -141,7 +141,7 @@ ATTEMPT_FAILURES = _counter(
     limit=len(_FAILURES) + 1,
 )
 ATTEMPT_DURATION = _histogram(
-    "attempt.duration", "Time of an attempt, from the DNS lookup to the last byte of the answer.", _QUICK
+    "attempt.duration", "Time of an attempt, from the DNS lookup to the last byte of the answer.", _REQUEST_BOUNDS
 )
 ATTEMPTS_UNDER_WAY = _gauge("attempts.under_way", "{attempt}", "Attempts that are being made or recorded.")
 ENDED = _counter(
@@ -152,10 +152,12 @@ ENDED = _counter(
     expected=_each(*(state.value for state in State if state.final)),
 )
 TO_FIRST_ATTEMPT = _histogram(
-    "event_to_first_attempt", "Time from the acceptance of an event to the first attempt to deliver it.", _PROMPT
+    "event_to_first_attempt",
+    "Time from the acceptance of an event to the first attempt to deliver it.",
+    _FIRST_ATTEMPT_BOUNDS,
 )
 TO_DELIVERED = _histogram(
-    "event_to_delivered", "Time from the acceptance of an event to its delivery, including retries.", _PATIENT
+    "event_to_delivered", "Time from the acceptance of an event to its delivery, including retries.", _DELIVERED_BOUNDS
 )
 DESTINATION_STATE = _gauge(
     "destination.state",
@@ -177,7 +179,7 @@ HELIX_CALLS = _counter(
     expected=tuple(product(_ENDPOINTS, _HELIX)),
     limit=2 * len(_ENDPOINTS) * len(_HELIX),
 )
-HELIX_DURATION = _histogram("helix.call.duration", "Time of a request to Helix, including its answer.", _QUICK)
+HELIX_DURATION = _histogram("helix.call.duration", "Time of a request to Helix, including its answer.", _REQUEST_BOUNDS)
 HELIX_POINTS = _gauge("helix.points", "{point}", "Points left of Helix's rate limit; a lower bound.")
 HELIX_LIMIT = _gauge("helix.points.limit", "{point}", "Points per minute of Helix's rate limit.")
 GAPS = _counter(

@@ -27,7 +27,7 @@ InThread = Callable[..., Deferred[Any]]
 
 # Seconds for which an answer of the journal is reused, and the longest wait for one.
 _FRESH = 1.0
-_PATIENCE = 2.0
+_CENSUS_TIMEOUT = 2.0
 
 
 @define(eq=False)
@@ -54,7 +54,7 @@ class Collection:
         """
         Read everything; if the journal does not answer in time, with its previous answer.
         """
-        await self._look()
+        await self._read_census()
         return self.current()
 
     def current(self) -> Sequence[Reading]:
@@ -73,12 +73,12 @@ class Collection:
         text: bytes = await self._in_thread(render, await self.read())
         return text
 
-    async def _look(self) -> None:
+    async def _read_census(self) -> None:
         now = self._clock.seconds()
         if now - self._asked_at < _FRESH and now >= self._asked_at:
             return
         with suppress(DeferredTimeout):  # the previous answer is used
-            await self._counting.join("census", self._count).addTimeout(_PATIENCE, self._clock)
+            await self._counting.join("census", self._count).addTimeout(_CENSUS_TIMEOUT, self._clock)
 
     async def _count(self) -> None:
         try:

@@ -204,7 +204,7 @@ class TracedEnricher:
     """
 
     _enricher: IEnricher
-    _following: EventSpans
+    _event_spans: EventSpans
     _tracer: Tracer
     _clock: IReactorTime
 
@@ -217,7 +217,7 @@ class TracedEnricher:
             enriching = self._enricher.enrich(event, streamer)
 
         def found(enrichment: Enrichment) -> Enrichment:
-            self._following.enriched(event, streamer, context, begun_at, enrichment)
+            self._event_spans.enriched(event, streamer, context, begun_at, enrichment)
             return enrichment
 
         return enriching.addCallback(found)

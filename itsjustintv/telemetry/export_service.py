@@ -85,7 +85,7 @@ class TelemetryService(Service):
         self._current = Settings()
         self._sender: Sender | None = None
         self._loop: PeriodicService | None = None
-        self._trouble: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._started_at = reactor.seconds()
 
     def startService(self) -> None:
@@ -94,7 +94,7 @@ class TelemetryService(Service):
         """
         super().startService()
         self._current = self._settings()
-        if self._current.wanted:
+        if self._current.is_enabled:
             try:
                 self._use(self._open_collector(self._current, self._on_sent), self._current)
             except Exception as error:  # noqa: BLE001 - the daemon runs without telemetry
@@ -111,19 +111,16 @@ class TelemetryService(Service):
         """
         Why nothing arrives at the collector, or ``None``.
         """
-        return next(iter(self._trouble.values()), None)
+        return next(iter(self._problems.values()), None)
 
     def refresh(self) -> None:
-        """
-        Apply changed settings.
-        """
         settings = self._settings()
         if not self.running or settings == self._current:
             return
         self._current = settings
         self._close(self._detach())
-        self._trouble.clear()
-        if settings.wanted:
+        self._problems.clear()
+        if settings.is_enabled:
             opening = self._in_thread(self._open_collector, settings, self._on_sent)
             opening.addCallbacks(self._use, self._unusable, (settings,))
 
@@ -141,7 +138,7 @@ class TelemetryService(Service):
 
     def _unusable(self, error: Any) -> None:
         cause = getattr(error, "value", error)
-        self._trouble["settings"] = f"cannot send telemetry: {cause}"
+        self._problems["settings"] = f"cannot send telemetry: {cause}"
         self.log.error(
             "cannot send telemetry: {reason}; the daemon runs without it",
             reason=f"install itsjustintv[grpc] ({cause})" if isinstance(cause, ImportError) else str(cause),
@@ -203,14 +200,14 @@ class TelemetryService(Service):
         if signal == "spans":
             self._sent.add_many(count, "failed" if reason else "sent")
         place = self._current.place()
-        if reason and signal not in self._trouble:
+        if reason and signal not in self._problems:
             self.log.warn(
                 "the collector at {place} does not accept {signal}: {reason}; {signal} are dropped until it does",
                 place=place,
                 signal=signal,
                 reason=reason,
             )
-            self._trouble[signal] = f"the collector at {place} does not accept {signal}"
-        elif not reason and signal in self._trouble:
-            del self._trouble[signal]
+            self._problems[signal] = f"the collector at {place} does not accept {signal}"
+        elif not reason and signal in self._problems:
+            del self._problems[signal]
             self.log.info("the collector at {place} accepts {signal} again", place=place, signal=signal)

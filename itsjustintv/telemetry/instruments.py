@@ -75,9 +75,6 @@ class Counter:
             self._values.setdefault(self._room(each), 0.0)
 
     def read(self) -> Iterable[tuple[Labels, Value]]:
-        """
-        What has been counted.
-        """
         return list(self._values.items())
 
     def _room(self, labels: Labels) -> Labels:
@@ -115,9 +112,6 @@ class Histogram:
         self._sums[labels] = self._sums.get(labels, 0.0) + value
 
     def read(self) -> Iterable[tuple[Labels, Value]]:
-        """
-        What has been recorded.
-        """
         return [(each, HistogramValue(tuple(counts), self._sums.get(each, 0.0))) for each, counts in self._items()]
 
     def _items(self) -> list[tuple[Labels, list[int]]]:
@@ -140,9 +134,6 @@ class Observed:
     _observe: Callable[[], Iterable[tuple[Labels, float]]]
 
     def read(self) -> Iterable[tuple[Labels, Value]]:
-        """
-        What there is now.
-        """
         values = dict.fromkeys(self.family.expected, 0.0)
         for labels, value in self._observe():
             room = _room(self.family, values, labels)

@@ -129,7 +129,7 @@ class _PacedExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter, resource: Resource, on_sent: OnSent) -> None:
         self.taken = 0
         self._resource = resource
-        self.hurry = Event()
+        self.is_closing = Event()
         self._exporter = exporter
         self._on_sent = on_sent
         self._message = _last_message()
@@ -146,7 +146,7 @@ class _PacedExporter(SpanExporter):
         result = self._exporter.export(readable)
         sent = result is SpanExportResult.SUCCESS
         self._on_sent("spans", len(spans), "" if sent else self._message.take())
-        self.hurry.wait((thread_time() - begun) * (1 / _SHARE - 1) * min(max(crowded, 1.0), _CROWDED))
+        self.is_closing.wait((thread_time() - begun) * (1 / _SHARE - 1) * min(max(crowded, 1.0), _CROWDED))
         return result
 
     def shutdown(self) -> None:
@@ -215,7 +215,7 @@ class Collector:
         """
         self._readings.put(None)
         if self._spans is not None and self._processor is not None:
-            self._spans.hurry.set()
+            self._spans.is_closing.set()
             self._processor.shutdown()
         self._thread.join()
 

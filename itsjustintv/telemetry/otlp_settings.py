@@ -36,7 +36,7 @@ class Settings:
     secrets: Sequence[str] = field(default=(), repr=False)
 
     @property
-    def wanted(self) -> bool:
+    def is_enabled(self) -> bool:
         """
         Whether telemetry is enabled.
         """

@@ -28,12 +28,12 @@ __all__ = [
     "Spans",
     "Traceparent",
     "Tracer",
-    "child",
-    "is_one",
-    "of_event",
+    "is_traceparent",
+    "make_child",
     "on_behalf_of",
     "parse",
     "requesters",
+    "traceparent_of_event",
     "write",
 ]
 
@@ -135,7 +135,7 @@ class Tracer:
             self._traces.add("not_sampled")
             return ""
         self._traces.add("recorded")
-        return of_event(event_id) or write(self._id(128), self._id(64), sampled=True)
+        return traceparent_of_event(event_id) or write(self._id(128), self._id(64), sampled=True)
 
     def begin_span(self, parent: str) -> str:
         """
@@ -143,9 +143,9 @@ class Tracer:
 
         :return: its ``traceparent``; empty without a collector or a trace.
         """
-        if not parent or self.collector is None or not is_one(parent):
+        if not parent or self.collector is None or not is_traceparent(parent):
             return ""
-        return child(parent, self._id(64))
+        return make_child(parent, self._id(64))
 
     def end(self, span: Span) -> None:
         """
@@ -201,14 +201,14 @@ def parse(text: str) -> Traceparent | None:
     return Traceparent(trace_id, span_id, found[3] == "01") if trace_id and span_id else None
 
 
-def is_one(text: str) -> bool:
+def is_traceparent(text: str) -> bool:
     """
     Whether a text has the form of a ``traceparent``; faster than :func:`parse`.
     """
     return _FORM.fullmatch(text) is not None
 
 
-def of_event(event_id: str) -> str | None:
+def traceparent_of_event(event_id: str) -> str | None:
     """
     The ``traceparent`` of the first span of an event, with the event id as trace id: the id in the log finds the trace.
     ``None`` for an id of another form.
@@ -216,7 +216,7 @@ def of_event(event_id: str) -> str | None:
     return f"00-{event_id}-{event_id[16:]}-01" if _EVENT.fullmatch(event_id) else None
 
 
-def child(parent: str, span_id: int) -> str:
+def make_child(parent: str, span_id: int) -> str:
     """
     The ``traceparent`` of another span of the same trace.
     """

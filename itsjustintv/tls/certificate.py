@@ -28,12 +28,12 @@ __all__ = [
     "KEY_TYPES",
     "Bundle",
     "CertificateMetrics",
-    "certificate_request",
-    "certificates_from",
+    "format_key",
     "general_name",
-    "key_from",
-    "key_text",
     "key_type",
+    "make_certificate_request",
+    "parse_certificates",
+    "parse_key",
 ]
 
 #: Key types by their configured name. Making an RSA key takes long enough for a thread.
@@ -76,7 +76,7 @@ class Bundle:
         keys = [each for each in objects if isinstance(each, pem.Key) and not isinstance(each, pem.PublicKey)]
         if len(keys) != 1:
             raise CertificateUnusable(f"it holds {len(keys) or 'no'} private keys where one is needed")
-        return cls.join(key_from(keys[0].as_bytes()), certificates)
+        return cls.join(parse_key(keys[0].as_bytes()), certificates)
 
     @classmethod
     def join(cls, key: PrivateKey, certificates: Sequence[x509.Certificate]) -> Bundle:
@@ -152,7 +152,7 @@ class Bundle:
         The PEM objects in txacme's order: key, leaf, chain.
         """
         certificates = [pem.Certificate(each.public_bytes(Encoding.PEM)) for each in (self.leaf, *self.chain)]
-        return [pem.Key(key_text(self.key)), *certificates]
+        return [pem.Key(format_key(self.key)), *certificates]
 
     def require(self, names: Collection[str], now: float) -> None:
         """
@@ -182,7 +182,7 @@ def key_type(key: object) -> str:
     return f"rsa{key.key_size}" if isinstance(key, rsa.RSAPrivateKey) else ""
 
 
-def key_from(text: bytes) -> PrivateKey:
+def parse_key(text: bytes) -> PrivateKey:
     """
     Read a private key in PEM.
 
@@ -197,14 +197,14 @@ def key_from(text: bytes) -> PrivateKey:
     return key
 
 
-def key_text(key: PrivateKey) -> bytes:
+def format_key(key: PrivateKey) -> bytes:
     """
     Write a private key in PEM, unencrypted.
     """
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
-def certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
+def make_certificate_request(key: PrivateKey, names: Sequence[str]) -> bytes:
     """
     Build a signing request, in DER. It has no Common Name: one longer than 64 characters would be refused.
 
@@ -225,7 +225,7 @@ def general_name(name: str) -> x509.DNSName | x509.IPAddress:
         return x509.DNSName(name)
 
 
-def certificates_from(text: bytes) -> Sequence[x509.Certificate]:
+def parse_certificates(text: bytes) -> Sequence[x509.Certificate]:
     """
     Read a chain in PEM.
 

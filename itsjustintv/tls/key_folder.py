@@ -95,7 +95,7 @@ class FolderLock:
     _descriptor: int | None = field(default=None, init=False)
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         return self._descriptor is not None
 
     def acquire(self) -> bool:

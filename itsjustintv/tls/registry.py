@@ -54,7 +54,7 @@ class Certificates:
         """
         Whether this process is the one that orders.
         """
-        return self._lock.held
+        return self._lock.is_held
 
     async def set_names(self, names: Collection[str]) -> None:
         """
@@ -78,7 +78,7 @@ class Certificates:
         """
         Try to become the process that orders. Returns whether it is.
         """
-        if self._lock.held:
+        if self._lock.is_held:
             return True
         if not await self._in_thread(self._lock.acquire):
             return False

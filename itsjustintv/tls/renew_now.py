@@ -135,7 +135,7 @@ class RenewNow:
         self._services = OrderedServices()
         if "tls-alpn-01" in challenge_types(tls):
             site = make_site(Resource(), reactor, ConnectionLimits())
-            chain = make_chain(site, tls_service.encrypt, tls_service.http2)
+            chain = make_chain(site, tls_service.encrypt, tls_service.offers_http2)
             Listener(lambda: tcp(server.listen_addr, server.port), chain, reactor).setServiceParent(self._services)
         tls_service.setServiceParent(self._services)
         self._services.startService()

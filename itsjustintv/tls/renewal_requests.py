@@ -23,7 +23,7 @@ from itsjustintv.errors import CertificateError
 from itsjustintv.model import rfc3339
 from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.files import make_private, replace
-from itsjustintv.support.regular_files import Unsuitable, read
+from itsjustintv.support.regular_files import UnsuitableFile, read
 from itsjustintv.tls.acme.http import explain
 from itsjustintv.tls.acme.order import IssuedCertificate
 from itsjustintv.tls.managed import Status
@@ -170,7 +170,7 @@ class RequestFiles:
             text = read(path, _MAX_SIZE)
         except FileNotFoundError:
             return None
-        except Unsuitable as error:
+        except UnsuitableFile as error:
             path.unlink(missing_ok=True)
             raise ValueError(str(error)) from None
         path.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ class Renewer:
 
     :ivar settings: returns the settings of the moment.
     :ivar serve: called with every certificate that is to be served from now on.
-    :ivar panic: txacme's alarm, called with a failure and a name.
+    :ivar alarm: txacme's alarm, called with a failure and a name.
     :ivar random: returns a number from 0 to 1.
     """
 
@@ -55,7 +55,7 @@ class Renewer:
     _store: CertificateStore
     _orders: OrderRunner
     _serve: Callable[[str, Bundle], None]
-    _panic: Callable[[Failure, str], Any]
+    _alarm: Callable[[Failure, str], Any]
     _clock: IReactorTime
     _random: Callable[[], float]
 
@@ -108,7 +108,7 @@ class Renewer:
     async def raise_alarm(self, certificate: ManagedCertificate, now: float) -> None:
         certificate.record = evolve(certificate.record, alarmed_at=now)
         failure = certificate.error or Failure(CertificateError(certificate.record.problem))
-        maybeDeferred(self._panic, failure, certificate.name).addErrback(
+        maybeDeferred(self._alarm, failure, certificate.name).addErrback(
             lambda broken: self.log.failure("cannot raise a certificate alarm", broken)
         )
         await self._store_record(certificate)

@@ -106,7 +106,7 @@ class TLSService(Service):
         self._factory.use(self._mode, self._reactor)
         return self._factory
 
-    def http2(self) -> bool:
+    def offers_http2(self) -> bool:
         """
         Whether HTTP/2 is to be offered.
         """

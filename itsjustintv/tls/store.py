@@ -35,7 +35,7 @@ from itsjustintv.support.files import replace
 from itsjustintv.support.regular_files import read
 from itsjustintv.tls import key_folder
 from itsjustintv.tls.acme.jose import PrivateKey
-from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_from, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, format_key, parse_key
 from itsjustintv.tls.renewal_policy import Record
 
 __all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority_key"]
@@ -261,10 +261,10 @@ class AccountFiles:
         text = _read(path)
         if text is None:
             key = KEY_TYPES["p256"]()
-            replace(path, key_text(key))
+            replace(path, format_key(key))
             return Account(key=key)
         try:
-            key = key_from(text)
+            key = parse_key(text)
         except CertificateUnusable as error:
             raise CertificateUnusable(
                 f"invalid account key {path}: {error}; restore it from a backup, or remove it to register a new account"

@@ -155,7 +155,7 @@ class CatchUpService(Service):
 
     def _begin(self) -> None:
         self._began_at = self._clock.seconds()
-        self._task.go()
+        self._task.run()
 
     async def _recover_all(self) -> None:
         """

@@ -90,7 +90,7 @@ class Followers(MultiService):
         if last is not None and self._clock.seconds() - last.at < self._fresh_for:
             return last.value
         reserve = int(self._bucket.limit * _RESERVE)
-        if not self._interval.generous():
+        if not self._interval.has_spare_points():
             if last is None:
                 raise TwitchUnavailable(
                     f"the rate limit has no point to spare: {self._bucket.points} of {self._bucket.limit} left"
@@ -137,7 +137,7 @@ class Followers(MultiService):
         Refresh the oldest count while the rate limit is hardly used.
         """
         reserve = int(self._bucket.limit * _BACKGROUND_RESERVE)
-        if not self._totals or not self._interval.generous() or not self._bucket.can_spare(1, reserve):
+        if not self._totals or not self._interval.has_spare_points() or not self._bucket.can_spare(1, reserve):
             return
         user_id, oldest = min(self._totals.items(), key=lambda item: item[1].at)
         if self._clock.seconds() - oldest.at < self._fresh_for:

@@ -84,7 +84,7 @@ class LiveStatus(Service):
         if self._refreshing is not None:
             self._refreshing.cancel()
 
-    def look(self) -> None:
+    def refresh_if_old(self) -> None:
         """
         Refresh what is known if it is old: someone is looking. Never raises.
         """

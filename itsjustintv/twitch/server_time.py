@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv.support.durations import Seconds, duration
 from itsjustintv.twitch.eventsub.messages import WINDOW
 
-__all__ = ["ADVICE", "FAR_OFF", "TwitchTime", "dated"]
+__all__ = ["ADVICE", "FAR_OFF", "TwitchTime", "read_date"]
 
 #: Seconds by which the clock may be off without harm. Messages of Twitch that seem ten minutes old are refused;
 #: receivers of Standard Webhooks refuse what seems five minutes old.
@@ -25,7 +25,7 @@ FAR_OFF = 120.0
 ADVICE = "set it and keep it set with NTP (timedatectl, chronyc tracking)"
 
 
-def dated(headers: Headers) -> float | None:
+def read_date(headers: Headers) -> float | None:
     """
     The time of an answer, in seconds since the epoch, in the middle of the second that it names; ``None`` without a
     ``Date``, or when it comes from a cache.
@@ -60,10 +60,10 @@ class TwitchTime:
         """
         Learn from the headers of an answer that has just arrived.
         """
-        theirs = dated(headers)
+        theirs = read_date(headers)
         if theirs is not None:
             self._difference = theirs - self._clock.seconds()
-            self.look()
+            self.log_change()
 
     def ahead(self) -> float | None:
         """
@@ -87,7 +87,7 @@ class TwitchTime:
             return None
         return f"this machine's clock is {_rough(ahead)} {_direction(ahead)} Twitch's: {_consequence(ahead)}; {ADVICE}"
 
-    def look(self) -> None:
+    def log_change(self) -> None:
         """
         Log a change between agreeing and differing.
         """

@@ -23,7 +23,7 @@ from itsjustintv.support.waiters import Waiters
 from itsjustintv.twitch.api.batching import all_of, full_calls
 from itsjustintv.twitch.api.lookups import Lookups
 
-__all__ = ["KIND", "Logins", "OnIds", "UnknownLogins", "UserIds", "listed"]
+__all__ = ["KIND", "Logins", "OnIds", "UnknownLogins", "UserIds", "name_reasons"]
 
 #: The configured logins, in any case; or the configured ids.
 Logins = Callable[[], Sequence[str]]
@@ -96,7 +96,7 @@ class UserIds(MultiService):
 
     def startService(self) -> None:
         super().startService()
-        self._task.go()
+        self._task.run()
 
     def stopService(self) -> Any:
         self._task.stop()
@@ -119,7 +119,7 @@ class UserIds(MultiService):
         Look up what is not known yet: the configuration has changed.
         """
         if self.running:
-            self._task.go()
+            self._task.run()
 
     def problem(self) -> str | None:
         """
@@ -152,11 +152,11 @@ class UserIds(MultiService):
 
     def _refresh_all(self) -> None:
         self._checked.clear()
-        self._task.go()
+        self._task.run()
 
     def _retry(self) -> None:
         if self._absent:
-            self._task.go()
+            self._task.run()
 
     async def _look_up_all(self) -> None:
         """
@@ -368,10 +368,10 @@ class UnknownLogins:
         absent = self.reasons()
         if not absent:
             return None
-        return f"{len(absent)} of {len(self._streamers())} streamers cannot be announced: {listed(absent)}"
+        return f"{len(absent)} of {len(self._streamers())} streamers cannot be announced: {name_reasons(absent)}"
 
 
-def listed(reasons: Mapping[str, str]) -> str:
+def name_reasons(reasons: Mapping[str, str]) -> str:
     """
     Name the first streamers with their reasons.
     """

@@ -83,10 +83,10 @@ class BaseConnection(ABC):
     def _expire_in(self, seconds: float) -> None:
         self._expires_at = self.registry.clock.seconds() + seconds
 
-    def _discard(self, much: int) -> None:
+    def _discard(self, size: int) -> None:
         """
         Count bytes that arrive after the end; too many drop the connection.
         """
-        self._discarded += much
+        self._discarded += size
         if self._discarded > self.registry.limits.discarded:
             self.transport.abortConnection()

@@ -99,11 +99,11 @@ class AlpnFactory(FactoryWrapper):
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         channel = super().buildProtocol(addr)
-        return _Version(channel) if isinstance(channel, HTTP1Connection) else channel
+        return _NegotiatingProtocol(channel) if isinstance(channel, HTTP1Connection) else channel
 
 
 @implementer(IHandshakeListener)
-class _Version(Protocol):
+class _NegotiatingProtocol(Protocol):
     """
     An HTTP/1.1 connection that becomes an HTTP/2 connection if the handshake says so.
     """
@@ -135,7 +135,7 @@ _UNKNOWN = b"PROXY UNKNOWN\r\n"
 _UNDERSTOOD = b"PROXY UNKNOWN \r\n"
 
 
-class _Introduction(HAProxyProtocolWrapper):
+class _ProxyProtocolConnection(HAProxyProtocolWrapper):
     _begun = False
 
     def dataReceived(self, data: bytes) -> None:
@@ -146,8 +146,8 @@ class _Introduction(HAProxyProtocolWrapper):
         super().dataReceived(data)
 
 
-class _Introductions(HAProxyWrappingFactory):
-    protocol = _Introduction  # type: ignore[assignment]
+class _ProxyProtocolFactory(HAProxyWrappingFactory):
+    protocol = _ProxyProtocolConnection  # type: ignore[assignment]
 
 
 class ProxyProtocol(FactoryWrapper):
@@ -162,10 +162,10 @@ class ProxyProtocol(FactoryWrapper):
         super().__init__(factory)
         self._client_addresses = client_addresses
         self._enabled = enabled
-        self._introduced = _Introductions(factory)
+        self._proxy_protocol = _ProxyProtocolFactory(factory)
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         if self._enabled() and self._client_addresses.trusts(addr):
-            protocol: IProtocol | None = self._introduced.buildProtocol(addr)
+            protocol: IProtocol | None = self._proxy_protocol.buildProtocol(addr)
             return protocol
         return super().buildProtocol(addr)

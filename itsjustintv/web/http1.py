@@ -17,10 +17,10 @@ from twisted.web.http_headers import Headers, InvalidHeaderName
 
 from itsjustintv.web.connection import BaseConnection
 
-__all__ = ["BodyTooLong", "HTTP1Connection", "RejectedConnection", "SingleReadRequest", "parse_single_read"]
+__all__ = ["HTTP1Connection", "RejectedConnection", "RequestBodyTooLong", "SingleReadRequest", "parse_single_read"]
 
 
-class BodyTooLong(Exception):
+class RequestBodyTooLong(Exception):
     """
     A body without a declared length exceeds the limit.
     """
@@ -84,7 +84,7 @@ class HTTP1Connection(BaseConnection, http.HTTPChannel):
     def rawDataReceived(self, data: bytes) -> None:
         try:
             super().rawDataReceived(data)
-        except BodyTooLong:
+        except RequestBodyTooLong:
             self._refuse(http.REQUEST_ENTITY_TOO_LARGE)
 
     def allHeadersReceived(self) -> None:

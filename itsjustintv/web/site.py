@@ -23,7 +23,7 @@ from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.web.client_address import NO_PROXIES, ClientAddresses
 from itsjustintv.web.connection_limits import ConnectionLimits, ConnectionRegistry, client_network
-from itsjustintv.web.http1 import BodyTooLong, HTTP1Connection, RejectedConnection
+from itsjustintv.web.http1 import HTTP1Connection, RejectedConnection, RequestBodyTooLong
 from itsjustintv.web.http2.stream import HTTP2Stream
 
 __all__ = ["HandlerResource", "LimitedSite", "RootResource", "make_site"]
@@ -150,7 +150,7 @@ class LimitedRequest(server.Request):
         :raises BodyTooLong: the body exceeds the limit and had declared no length.
         """
         if self.content.tell() + len(data) > self.channel.registry.limits.body:
-            raise BodyTooLong
+            raise RequestBodyTooLong
         self.content.write(data)
 
     def getClientAddress(self) -> IAddress:

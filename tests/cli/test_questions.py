@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.questions import Given, Interview
+from itsjustintv.cli.questions import InitOptions, Interview
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.model import Destination
 
-GIVEN = Given(
+GIVEN = InitOptions(
     client_id="an-id",
     client_secret="a-secret",
     domain="hooks.example.org",
@@ -58,7 +58,7 @@ class InterviewTests(SynchronousTestCase):
     What becomes of answers.
     """
 
-    def hold(self, given: Given, typed: str | None = None) -> tuple[Interview, Any, Any, str]:
+    def hold(self, given: InitOptions, typed: str | None = None) -> tuple[Interview, Any, Any, str]:
         """
         Hold the interview with somebody who types this, or with nobody.
 
@@ -66,7 +66,7 @@ class InterviewTests(SynchronousTestCase):
         """
         talk = Interview(given, Look(), typed is not None)  # type: ignore[arg-type]
         with CliRunner().isolation(input=typed) as (out, *_):
-            values, streamers = self.successResultOf(Deferred.fromCoroutine(talk.hold()))
+            values, streamers = self.successResultOf(Deferred.fromCoroutine(talk.run()))
             return talk, values, streamers, out.getvalue().decode()
 
     def test_an_address_of_a_chat_service(self) -> None:
@@ -119,7 +119,7 @@ class InterviewTests(SynchronousTestCase):
         """
         talk = Interview(evolve(GIVEN, https=True), Look(), True)  # type: ignore[arg-type]
         with CliRunner().isolation(input="n\n"):
-            failure = self.failureResultOf(Deferred.fromCoroutine(talk.hold()), click.ClickException)
+            failure = self.failureResultOf(Deferred.fromCoroutine(talk.run()), click.ClickException)
         self.assertIn("let a proxy serve HTTPS", failure.value.message)
 
     def test_a_secret_of_ones_own(self) -> None:

@@ -11,7 +11,7 @@ import click
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.cli.console import colour_in, progress, table, tell
+from itsjustintv.cli.console import colour_in, echo, progress, table
 
 
 class Screen(StringIO):
@@ -36,7 +36,7 @@ class ColourTests(SynchronousTestCase):
         @click.command()
         def command() -> None:
             table([("STATE", "NAME"), ("dead", "dead\x1b[2J"), ("other", "tanuki")], {"dead": "bad"})
-            tell("all is\nwell\x07", "good")
+            echo("all is\nwell\x07", "good")
 
         return CliRunner().invoke(command, color=color).stdout
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.chat_services import chat_service
+from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.load import parse
 
 from .test_load import REQUIRED, document
@@ -65,7 +65,7 @@ class ChatServiceTests(SynchronousTestCase):
         """
         for name, urls in KNOWN.items():
             for url in urls:
-                service = chat_service(url)
+                service = find_chat_service(url)
                 self.assertEqual(name, None if service is None else service.name, url)
 
     def test_others(self) -> None:
@@ -73,7 +73,7 @@ class ChatServiceTests(SynchronousTestCase):
         What only looks like one of them is an address like any other.
         """
         for url in UNKNOWN:
-            self.assertIsNone(chat_service(url), url)
+            self.assertIsNone(find_chat_service(url), url)
 
     def test_a_configuration_is_warned(self) -> None:
         """

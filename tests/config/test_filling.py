@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.example import example, fill_in, toml
+from itsjustintv.config.example import example, fill_in, to_toml
 from itsjustintv.config.keys import leaves
 
 
@@ -58,4 +58,4 @@ class FilledTests(SynchronousTestCase):
         """
         A truth, a number and a text are written as TOML has them.
         """
-        self.assertEqual([toml(each) for each in (True, 1.5, 'a"\x7f')], ["true", "1.5", '"a\\"\\u007f"'])
+        self.assertEqual([to_toml(each) for each in (True, 1.5, 'a"\x7f')], ["true", "1.5", '"a\\"\\u007f"'])

@@ -31,7 +31,8 @@ from twisted.web.server import Request
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from itsjustintv import __version__, destinations
+from itsjustintv import __version__
+from itsjustintv.destinations import kinds
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.destinations.webhook import embed_picture
@@ -660,7 +661,7 @@ class KindTests(SenderTestCase):
         """
         A row in the table is enough for a destination with another method, address, body and meaning of its answers.
         """
-        self.patch(destinations, "KINDS", {"chat": Chat})
+        self.patch(kinds, "KINDS", {"chat": Chat})
         where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
         self.receiver.status, self.receiver.answer = 200, b"slow down"
         attempt = self.send(destination=where)
@@ -678,7 +679,7 @@ class KindTests(SenderTestCase):
         """
         An answer that a kind calls final ends the delivery, whatever its status.
         """
-        self.patch(destinations, "KINDS", {"chat": Chat})
+        self.patch(kinds, "KINDS", {"chat": Chat})
         where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
         self.receiver.status, self.receiver.answer = 200, b"no such channel"
         attempt = self.send(destination=where)

@@ -22,7 +22,7 @@ from itsjustintv.destinations.webhook import Webhook, build_payload, embed_pictu
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Delivery, Destination, Enrichment, Event, Notice, Picture, StreamDetails, Streamer
 from itsjustintv.support.http_client import Response
-from itsjustintv.support.signatures import hub
+from itsjustintv.support.signatures import sign_hub
 
 DOCUMENT = Path(itsjustintv.__file__).parent.parent / "docs" / "payload.md"
 
@@ -349,7 +349,7 @@ class DestinationTests(SynchronousTestCase):
             [
                 ("Content-Type", "application/json"),
                 ("User-Agent", f"itsjustintv/{itsjustintv.__version__}"),
-                ("X-Mine", hub("s", body)),
+                ("X-Mine", sign_hub("s", body)),
             ],
         )
 

@@ -21,7 +21,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from itsjustintv.simulator.eventsub import Posted, post
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
-from itsjustintv.support.signatures import hub, standard
+from itsjustintv.support.signatures import sign_hub, sign_standard
 from tests.functional.run import until
 from tests.functional.terminal import Terminal
 
@@ -85,15 +85,15 @@ class ReceiveTests(BoxCase):
         async def scenario() -> None:
             terminal, port = await self.receiving("--secret", SECRET, "--count", "4")
             now = int(self.reactor.seconds())
-            first = await self.post(port, BODY, x_hub_signature_256=hub(SECRET, BODY))
+            first = await self.post(port, BODY, x_hub_signature_256=sign_hub(SECRET, BODY))
             again = await self.post(
                 port,
                 BODY,
                 webhook_id="e1",
                 webhook_timestamp=str(now),
-                webhook_signature=standard(SECRET, "e1", now, BODY),
+                webhook_signature=sign_standard(SECRET, "e1", now, BODY),
             )
-            forged = await self.post(port, BODY + b" ", x_hub_signature_256=hub(SECRET, BODY))
+            forged = await self.post(port, BODY + b" ", x_hub_signature_256=sign_hub(SECRET, BODY))
             unsigned = await self.post(port, b"[]")
             self.assertEqual([each.status for each in (first, again, forged, unsigned)], [200, 200, 401, 401])
             self.assertEqual(await terminal.ended(), 1, terminal.seen)

@@ -18,7 +18,7 @@ from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation
 from itsjustintv.simulator.world import SimulatedStream
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.support.signatures import hub
+from itsjustintv.support.signatures import sign_hub
 from tests.functional.run import Ended
 from tests.functional.stage import Stage, StageCase
 
@@ -384,7 +384,7 @@ class ExportTests(CommandCase):
                 },
             )
             (sent,) = stage.receiver.at("/kitsune")
-            self.assertEqual(sent.headers["x-hub-signature-256"], hub("fox fire", sent.body, "sha512"))
+            self.assertEqual(sent.headers["x-hub-signature-256"], sign_hub("fox fire", sent.body, "sha512"))
             self.assertEqual(entry["payload"], sent.payload)
             wait = datetime.fromisoformat(entry["next_retry"]).timestamp() - sent.at
             self.assertTrue(1800 <= wait < 1860, wait)

@@ -23,7 +23,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment, twistd
-from itsjustintv.tls.certificate import KEY_TYPES, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.functional.run import Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, lacking, tool
 from tests.functional.test_ports import listening
@@ -143,7 +143,7 @@ class HttpsCase(StageCase):
         key = KEY_TYPES["p256"]()
         leaf = issuer.issue([NAME], key.public_key(), time() - DAY, time() + 90 * DAY)
         (stage.folder / "root.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
-        (stage.folder / "one.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
+        (stage.folder / "one.pem").write_bytes(format_key(key) + b"\n" + issuer.chain(leaf))
         (stage.folder / "one.pem").replace(stage.folder / "served.pem")
 
     async def connected(self, stage: Stage, root: bytes | None = None) -> Caller:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.process import environment
-from itsjustintv.support.signatures import hub
+from itsjustintv.support.signatures import sign_hub
 from tests.functional.run import Ended, run
 from tests.functional.stage import Stage, StageCase
 from tests.functional.terminal import Terminal
@@ -86,7 +86,7 @@ class FlagsTests(InitCase):
             self.assertEqual(found["server"]["external_domain"], "localhost")
             self.assertEqual(len(found["twitch"]["webhook_secret"]), 64)
             [test] = stage.receiver.at("/live")
-            signed = hub(found["global_webhook"]["target_webhook_secret"], test.body)
+            signed = sign_hub(found["global_webhook"]["target_webhook_secret"], test.body)
             self.assertEqual((test.payload["event"], test.headers["x-hub-signature-256"]), ("test", signed))
             self.assertIn("webhook-signature", test.headers)
             checked = await stage.command("config", "validate")

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
-from itsjustintv.tls.certificate import KEY_TYPES, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
@@ -85,8 +85,8 @@ class ProxyTests(StageCase):
         leaf = issuer.issue([NAME], key.public_key(), time() - DAY, time() + DAY)
         (stage.folder / "root.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
         (stage.folder / "chain.pem").write_bytes(issuer.chain(leaf))
-        (stage.folder / "key.pem").write_bytes(key_text(key))
-        (stage.folder / "both.pem").write_bytes(issuer.chain(leaf) + key_text(key))
+        (stage.folder / "key.pem").write_bytes(format_key(key))
+        (stage.folder / "both.pem").write_bytes(issuer.chain(leaf) + format_key(key))
         return stage
 
     async def daemon(self, stage: Stage, server: str = TRUSTING) -> DaemonProcess:

@@ -25,7 +25,7 @@ from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.model import Delivery, Destination
 from itsjustintv.simulator.eventsub import post
 from itsjustintv.simulator.loopback import free_port
-from itsjustintv.support.signatures import hub, standard
+from itsjustintv.support.signatures import sign_hub, sign_standard
 from tests.documents import ROOT, Document
 from tests.functional.run import run, until
 from tests.functional.stage import tool
@@ -108,10 +108,10 @@ class ReceiverTests(TestCase):
         self.assertEqual(await self.delivered(port, HUB, "hub"), "delivered", receiver.seen)
         await until(self.reactor, lambda: NEWS in receiver.seen)
         self.assertEqual(await self.forged(port), 401)
-        self.assertEqual(await self.forged(port, BODY + b" ", x_hub_signature_256=hub(HUB, BODY)), 401)
-        self.assertEqual(await self.forged(port, x_hub_signature_256=hub("another", BODY)), 401)
-        self.assertEqual(await self.forged(port, x_hub_signature_256=hub(HUB, BODY, "sha1")), 401)
-        self.assertEqual(await self.forged(port, b"{", x_hub_signature_256=hub(HUB, b"{")), 400)
+        self.assertEqual(await self.forged(port, BODY + b" ", x_hub_signature_256=sign_hub(HUB, BODY)), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=sign_hub("another", BODY)), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=sign_hub(HUB, BODY, "sha1")), 401)
+        self.assertEqual(await self.forged(port, b"{", x_hub_signature_256=sign_hub(HUB, b"{")), 400)
 
         port = free_port()
         receiver = await self.started([word.format(port=port) for word in command], STANDARD, port)
@@ -127,14 +127,14 @@ class ReceiverTests(TestCase):
             (now + 400, (event_id, now + 400, BODY), 401),
         ):
             headers = {"webhook_id": event_id, "webhook_timestamp": str(at)}
-            found = await self.forged(port, **headers, webhook_signature=standard(STANDARD, *signed))
+            found = await self.forged(port, **headers, webhook_signature=sign_standard(STANDARD, *signed))
             self.assertEqual(found, status, (at, signed[:2]))
         # While secrets change, there are two: any that is right will do, and what is of another version is passed over.
-        two = f"v1a,{'A' * 88} {standard(STANDARD, event_id, now, BODY)}"
+        two = f"v1a,{'A' * 88} {sign_standard(STANDARD, event_id, now, BODY)}"
         headers = {"webhook_id": event_id, "webhook_timestamp": str(now)}
         self.assertEqual(await self.forged(port, **headers, webhook_signature=two), 204)
         self.assertEqual(await self.forged(port, **headers), 401)
-        self.assertEqual(await self.forged(port, x_hub_signature_256=hub(STANDARD, BODY)), 401)
+        self.assertEqual(await self.forged(port, x_hub_signature_256=sign_hub(STANDARD, BODY)), 401)
         if "php" not in command[0]:
             self.assertEqual(receiver.seen.count(NEWS), 1, receiver.seen)
 
@@ -180,9 +180,9 @@ class ReceiverTests(TestCase):
         [door] = [node for node in flow if node["type"] == "http in"]
         self.assertTrue(door["skipBodyParsing"])
         tries = [
-            {"body": BODY.decode(), "signature": hub(HUB, BODY)},
-            {"body": BODY.decode(), "signature": hub(HUB, BODY)},
-            {"body": BODY.decode() + " ", "signature": hub(HUB, BODY)},
+            {"body": BODY.decode(), "signature": sign_hub(HUB, BODY)},
+            {"body": BODY.decode(), "signature": sign_hub(HUB, BODY)},
+            {"body": BODY.decode() + " ", "signature": sign_hub(HUB, BODY)},
             {"body": BODY.decode()},
         ]
         script = """
@@ -212,7 +212,7 @@ class ReceiverTests(TestCase):
         """
         text = (ROOT / "docs" / "receivers.md").read_text(encoding="utf-8").partition("## n8n")[2]
         signed, header, once = re.findall(r"\{\{ (.+?) \}\}", text)
-        tries = [{"body": BODY.decode(), "signature": hub(HUB, each)} for each in (BODY, BODY + b" ")]
+        tries = [{"body": BODY.decode(), "signature": sign_hub(HUB, each)} for each in (BODY, BODY + b" ")]
         # What the nodes leave behind: Webhook the headers, Crypto the mac, Extract from File the payload.
         script = """
             const [secret, tries, signed, header, once] = JSON.parse(process.argv[1]);

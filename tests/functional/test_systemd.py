@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from itsjustintv.simulator.process import environment
-from itsjustintv.tls.certificate import KEY_TYPES, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.deployment.dockerfile import BASE, PASSED_ON
 from tests.documents import ROOT, Document, asked_from_outside
 from tests.functional.run import Background, Ended, run
@@ -197,7 +197,7 @@ class SystemdTests(TestCase):
         key, issuer = KEY_TYPES["p256"](), Issuer()
         leaf = issuer.issue([NAME], key.public_key(), time() - DAY, time() + DAY)
         (extra / "root.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
-        (extra / "served.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
+        (extra / "served.pem").write_bytes(format_key(key) + b"\n" + issuer.chain(leaf))
         # The one thing that is typed.
         typed = [
             each.replace('systemd-ask-password "Twitch client secret:"', "echo a-secret") for each in commands()[0]

@@ -22,7 +22,7 @@ from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.telemetry.catalogue import ALL
-from itsjustintv.tls.certificate import KEY_TYPES, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.documents import ROOT, Document
 from tests.functional.stage import Stage, StageCase, tool
 from tests.otlp import CollectorResource, Kept
@@ -341,7 +341,7 @@ class MetricsTests(TelemetryCase):
             key, expires = KEY_TYPES["p256"](), int(time()) + 90 * 86400
             issuer = Issuer()
             leaf = issuer.issue(["a.example.test"], key.public_key(), time() - 86400, expires)
-            (stage.folder / "served.pem").write_bytes(key_text(key) + b"\n" + issuer.chain(leaf))
+            (stage.folder / "served.pem").write_bytes(format_key(key) + b"\n" + issuer.chain(leaf))
             tls = '[server.tls]\nenabled = true\ndomains = ["a.example.test"]\nhttp_listen = ""\n'
             files = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
             stage.settings = f"{self.admin}{tls}{files}"

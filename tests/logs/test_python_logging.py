@@ -9,7 +9,7 @@ import logging
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.logs.observer import bridge
+from itsjustintv.logs.observer import forward_logging
 
 
 class BridgeTests(SynchronousTestCase):
@@ -22,8 +22,8 @@ class BridgeTests(SynchronousTestCase):
         A tree of loggers of its own.
         """
         self.root = logging.RootLogger(logging.WARNING)
-        bridge(self.root)
-        bridge(self.root)
+        forward_logging(self.root)
+        forward_logging(self.root)
         self.logger = logging.Logger("a.library")  # noqa: LOG001 - one that nobody else has
         self.logger.parent = self.root
 

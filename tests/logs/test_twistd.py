@@ -17,7 +17,7 @@ from twisted.python.syslog import SyslogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.logs import REDACTOR, Redactor, Wanted, logger
-from itsjustintv.logs.observer import Redacted, log_through
+from itsjustintv.logs.observer import RedactingObserver, log_through
 from tests.logs.test_observer import event
 
 
@@ -124,7 +124,7 @@ class RedactedTests(SynchronousTestCase):
             raise ValueError("a-known-secret {broken")
         except ValueError:
             failure = Failure()
-        Redacted(seen.append, redactor)(  # type: ignore[arg-type]
+        RedactingObserver(seen.append, redactor)(  # type: ignore[arg-type]
             event(log_format="at {url}", url="http://a-known-secret", log_failure=failure, log_level=LogLevel.critical)
         )
         for text in (eventAsText(seen[0]), eventAsJSON(seen[0])):
@@ -137,7 +137,7 @@ class RedactedTests(SynchronousTestCase):
         An observer that does not know levels gets what ``[logging]`` asks for.
         """
         seen, wanted = list[Any](), Wanted()
-        observer = Redacted(seen.append, Redactor(), wanted)  # type: ignore[arg-type]
+        observer = RedactingObserver(seen.append, Redactor(), wanted)  # type: ignore[arg-type]
         observer(event(log_level=LogLevel.debug))
         observer(event(log_level=LogLevel.info))
         self.assertEqual([each["log_level"] for each in seen], [LogLevel.info])

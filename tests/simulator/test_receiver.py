@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.receiver import Expectation, Receiver
-from itsjustintv.support.signatures import hub, standard
+from itsjustintv.support.signatures import sign_hub, sign_standard
 from tests.simulator.worlds import NOW, Answer, InMemory
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -78,7 +78,7 @@ class ReceiverTests(SynchronousTestCase):
         What is signed here is verified by the published Standard Webhooks package.
         """
         now = int(time.time())
-        signature = standard(SECRET, "msg_1", now, BODY)
+        signature = sign_standard(SECRET, "msg_1", now, BODY)
         headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now), "webhook-signature": signature}
         self.assertEqual(Webhook(SECRET).verify(BODY, headers), {"streamer_name": "タヌキ"})
 
@@ -104,12 +104,12 @@ class ReceiverTests(SynchronousTestCase):
         Header and hash function are those expected; missing and wrong are told apart.
         """
         self.receiver.expectations["/live"] = Expectation(secret="s", header="X-Mine", hashing="sha1")
-        right = hub("s", BODY, "sha1")
+        right = sign_hub("s", BODY, "sha1")
         for headers, problem in (
             ({"X-Mine": right}, ""),
             ({}, "X-Mine is missing"),
             ({"X-Mine": right[:-1]}, "X-Mine is wrong"),
-            ({"X-Mine": hub("s", BODY)}, "X-Mine is wrong"),
+            ({"X-Mine": sign_hub("s", BODY)}, "X-Mine is wrong"),
             ({"X-Hub-Signature-256": right}, "X-Mine is missing"),
         ):
             self.assertEqual(self.post(headers).status, 401 if problem else 200)
@@ -120,7 +120,7 @@ class ReceiverTests(SynchronousTestCase):
         With ``both``, one of the two is not enough.
         """
         self.receiver.expectations["/live"] = Expectation(secret=SECRET, signature="both")
-        one, other = {"X-Hub-Signature-256": hub(SECRET, BODY)}, published("msg_1", NOW, BODY)
+        one, other = {"X-Hub-Signature-256": sign_hub(SECRET, BODY)}, published("msg_1", NOW, BODY)
         self.assertEqual([self.post(each).status for each in (one, other, {**one, **other})], [401, 401, 200])
 
     @given(body=st.binary(max_size=50), position=st.integers(min_value=0), bit=st.integers(0, 7))
@@ -132,7 +132,7 @@ class ReceiverTests(SynchronousTestCase):
         changed = bytearray(body)
         changed[position % len(body)] ^= 1 << bit
         expectation = Expectation(secret=SECRET)
-        headers = {"x-hub-signature-256": hub(SECRET, body)}
+        headers = {"x-hub-signature-256": sign_hub(SECRET, body)}
         self.assertEqual(expectation.problem(headers, body, NOW), "")
         self.assertEqual(expectation.problem(headers, bytes(changed), NOW), "X-Hub-Signature-256 is wrong")
 

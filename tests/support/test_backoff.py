@@ -102,7 +102,7 @@ class RetryingTaskTests(SynchronousTestCase):
             self.begun.clear()
             self.fails(error)
             start = self.clock.seconds()
-            self.task.go()
+            self.task.run()
             self.clock.pump([1.0, 1.0, 3.0, 1.0])
             self.outcome = lambda: None
             self.clock.pump([7.0, 1.0, 1000.0])
@@ -113,7 +113,7 @@ class RetryingTaskTests(SynchronousTestCase):
         What Twitch asks for counts when it is more than the pause that is due, and not when it is less.
         """
         self.fails(TwitchUnavailable("later", retry_after=3.0))
-        self.task.go()
+        self.task.run()
         self.clock.pump([2.0, 1.0, 3.0, 1.0])
         self.assertEqual(self.begun, [0.0, 3.0, 7.0])
 
@@ -122,7 +122,7 @@ class RetryingTaskTests(SynchronousTestCase):
         A defect is logged with its traceback, and the task goes on.
         """
         self.fails(ZeroDivisionError("a defect"))
-        self.task.go()
+        self.task.run()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("an unexpected error, see the log", self.task.problem() or "")
         self.outcome = lambda: None
@@ -136,9 +136,9 @@ class RetryingTaskTests(SynchronousTestCase):
         """
         first: Deferred[None] = Deferred()
         self.outcome = lambda: first
-        self.task.go()
-        self.task.go()
-        self.task.go()
+        self.task.run()
+        self.task.run()
+        self.task.run()
         self.clock.advance(100.0)
         self.assertEqual(self.begun, [0.0])
         self.outcome = lambda: None
@@ -151,9 +151,9 @@ class RetryingTaskTests(SynchronousTestCase):
         A pause ends when somebody asks, and the next one is not shortened by it.
         """
         self.fails(TwitchUnavailable("away"))
-        self.task.go()
+        self.task.run()
         self.clock.advance(1.0)
-        self.task.go()
+        self.task.run()
         self.clock.pump([1.0, 2.0, 1.0])
         self.assertEqual(self.begun, [0.0, 1.0, 5.0])
 
@@ -162,18 +162,18 @@ class RetryingTaskTests(SynchronousTestCase):
         A stop ends the pause and what is under way, silently; it can be begun again.
         """
         self.fails(TwitchUnavailable("away"))
-        self.task.go()
+        self.task.run()
         self.task.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         cancelled: list[object] = []
         self.outcome = lambda: Deferred(cancelled.append)
-        self.task.go()
-        self.task.go()
+        self.task.run()
+        self.task.run()
         self.task.stop()
         self.assertEqual(len(cancelled), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.outcome = lambda: None
-        self.task.go()
+        self.task.run()
         self.assertEqual(len(self.begun), 3)
 
     def test_each_reason_is_said_once(self) -> None:
@@ -183,11 +183,11 @@ class RetryingTaskTests(SynchronousTestCase):
         with capturedLogs() as logged:
             for reason in ("away", "away", "hanging"):
                 self.fails(TwitchUnavailable(reason))
-                self.task.go()
+                self.task.run()
             self.assertEqual(self.task.problem(), "cannot do it: hanging")
             self.outcome = lambda: None
-            self.task.go()
-            self.task.go()
+            self.task.run()
+            self.task.run()
         warned = [each["reason"] for each in logged if each["log_level"] is LogLevel.warn]
         self.assertEqual(warned, ["away", "hanging"])
         self.assertEqual([each["count"] for each in logged if each["log_level"] is LogLevel.info], [3])

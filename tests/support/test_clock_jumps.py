@@ -40,7 +40,7 @@ class JumpsTests(SynchronousTestCase):
         self.machine, self.reactor, self.notes = Machine(), Clock(), Notes()
         self.jumps = ClockJumps(self.machine.clock(), self.reactor, self.notes.note)
         self.told = 0
-        self.jumps.subscribe(self.hear)
+        self.jumps.add_listener(self.hear)
         self.lines: list[str] = []
 
         def observe(event: LogEvent) -> None:

@@ -31,7 +31,7 @@ from itsjustintv.support.http_agents import AUTHORITY, DELIVERIES, TWITCH, Endpo
 from itsjustintv.support.http_client import exchange
 from itsjustintv.support.http_url import request_url
 from itsjustintv.tls.acme.http import AcmeTransport
-from itsjustintv.tls.certificate import KEY_TYPES, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.support.test_http_url import SENT
 from tests.tls.authority import DAY, Issuer
 from tests.tls.doubles import ISSUER
@@ -356,7 +356,7 @@ class TrustTests(TestCase):
         key, issuer = KEY_TYPES["p256"](), Issuer()
         leaf = issuer.issue(["127.0.0.1"], key.public_key(), time() - DAY, time() + DAY)
         pem = Path(self.mktemp())
-        pem.write_bytes(issuer.chain(leaf) + key_text(key))
+        pem.write_bytes(issuer.chain(leaf) + format_key(key))
         heard: list[bytes] = []
         listener = Factory()
         listener.protocol = lambda: Eavesdropper(heard)  # type: ignore[assignment]

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.support import regular_files
 from itsjustintv.support.regular_files import (
-    Unsuitable,
+    UnsuitableFile,
     is_descriptor,
     read,
     read_again,
@@ -85,7 +85,7 @@ class ReadTests(FileTestCase):
         """
         for reason, path in self.others().items():
             for reading in (read, read_once, read_again):
-                error = self.assertRaises(Unsuitable, reading, path, LIMIT)
+                error = self.assertRaises(UnsuitableFile, reading, path, LIMIT)
                 self.assertEqual(error.strerror, reason)
                 self.assertEqual(str(error), f"{path} cannot be used: {reason}")
 
@@ -104,10 +104,10 @@ class ReadTests(FileTestCase):
         path = self.file(bytes(LIMIT))
         self.assertEqual(len(read(path, LIMIT)), LIMIT)
         self.file(bytes(LIMIT + 1))
-        self.assertEqual(self.assertRaises(Unsuitable, read, path, LIMIT).strerror, "it is larger than 4 KiB")
+        self.assertEqual(self.assertRaises(UnsuitableFile, read, path, LIMIT).strerror, "it is larger than 4 KiB")
         os.truncate(path, 6 * 1024**3)
-        self.assertEqual(self.assertRaises(Unsuitable, read, path, 2**20).strerror, "it is larger than 1 MiB")
-        self.assertRaises(Unsuitable, read, Path("/proc/self/maps"), 10)
+        self.assertEqual(self.assertRaises(UnsuitableFile, read, path, 2**20).strerror, "it is larger than 1 MiB")
+        self.assertRaises(UnsuitableFile, read, Path("/proc/self/maps"), 10)
         self.assertTrue(read(Path("/proc/self/maps"), 2**24))
 
     def test_what_a_writer_would_replace(self) -> None:
@@ -120,7 +120,7 @@ class ReadTests(FileTestCase):
         dangling.symlink_to("none")
         require_regular(dangling)
         for reason, path in self.others().items():
-            self.assertEqual(self.assertRaises(Unsuitable, require_regular, path).strerror, reason)
+            self.assertEqual(self.assertRaises(UnsuitableFile, require_regular, path).strerror, reason)
 
 
 class DescriptorTests(FileTestCase):
@@ -174,7 +174,7 @@ class DescriptorTests(FileTestCase):
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
         self.addCleanup(os.close, writing)
-        error = self.assertRaises(Unsuitable, read_again, Path(f"/proc/self/fd/{reading}"), LIMIT)
+        error = self.assertRaises(UnsuitableFile, read_again, Path(f"/proc/self/fd/{reading}"), LIMIT)
         self.assertEqual(error.strerror, "it can be read at the start only, use a regular file")
 
     def test_one_that_never_ends(self) -> None:
@@ -182,7 +182,7 @@ class DescriptorTests(FileTestCase):
         No more is read than the limit.
         """
         with Path("/dev/zero").open("rb") as endless:
-            error = self.assertRaises(Unsuitable, read_once, Path(f"/dev/fd/{endless.fileno()}"), LIMIT)
+            error = self.assertRaises(UnsuitableFile, read_once, Path(f"/dev/fd/{endless.fileno()}"), LIMIT)
         self.assertEqual(error.strerror, "it is larger than 4 KiB")
 
     def test_a_file_behind_a_descriptor(self) -> None:

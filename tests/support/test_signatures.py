@@ -19,12 +19,12 @@ from itsjustintv.errors import Forged
 from itsjustintv.support.signatures import (
     SIGNERS,
     Signable,
-    hub,
+    format_standard_secret,
     is_standard,
+    parse_standard_secret,
+    sign_hub,
+    sign_standard,
     signature_for,
-    standard,
-    standard_key,
-    standard_secret,
     verify_eventsub,
 )
 
@@ -144,9 +144,13 @@ class HubTests(SynchronousTestCase):
         The published vector of RFC 4231, test case 2, and its older sibling of RFC 2202.
         """
         body = b"what do ya want for nothing?"
-        self.assertEqual(hub("Jefe", body), "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
-        self.assertEqual(hub("Jefe", body, "sha1"), "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79")
-        self.assertTrue(hub("Jefe", body, "sha512").startswith("sha512=164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831f"))
+        self.assertEqual(
+            sign_hub("Jefe", body), "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        )
+        self.assertEqual(sign_hub("Jefe", body, "sha1"), "sha1=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79")
+        self.assertTrue(
+            sign_hub("Jefe", body, "sha512").startswith("sha512=164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831f")
+        )
 
 
 class StandardTests(SynchronousTestCase):
@@ -182,7 +186,7 @@ class StandardTests(SynchronousTestCase):
             ),
         ]:
             with self.subTest(signature):
-                self.assertEqual(standard(secret, message_id, timestamp, body), signature)
+                self.assertEqual(sign_standard(secret, message_id, timestamp, body), signature)
 
     @given(st.binary(min_size=24, max_size=75), st.uuids(), st.integers(0, 4_000_000_000), st.text(max_size=200))
     def test_published_library(self, key: bytes, message_id: object, timestamp: int, body: str) -> None:
@@ -191,7 +195,7 @@ class StandardTests(SynchronousTestCase):
         """
         secret = "whsec_" + b64encode(key).decode()
         theirs = Webhook(secret).sign(str(message_id), datetime.fromtimestamp(timestamp, UTC), body)
-        self.assertEqual(standard(secret, str(message_id), timestamp, body.encode()), theirs)
+        self.assertEqual(sign_standard(secret, str(message_id), timestamp, body.encode()), theirs)
 
     @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
     def test_asymmetric(self, seed: bytes, body: bytes) -> None:
@@ -200,7 +204,7 @@ class StandardTests(SynchronousTestCase):
         """
         private = Ed25519PrivateKey.from_private_bytes(seed)
         public = private.public_key().public_bytes_raw()
-        version, _, signature = standard("whsk_" + b64encode(seed + public).decode(), "id", 1, body).partition(",")
+        version, _, signature = sign_standard("whsk_" + b64encode(seed + public).decode(), "id", 1, body).partition(",")
         self.assertEqual(version, "v1a")
         verifier = Ed25519PublicKey.from_public_bytes(public)
         verifier.verify(b64decode(signature), b"id.1." + body)
@@ -211,8 +215,8 @@ class StandardTests(SynchronousTestCase):
         """
         Which is read as that key, and seen to be one of these.
         """
-        self.assertEqual(standard_key(standard_secret(key)), key)
-        self.assertTrue(is_standard(standard_secret(key)))
+        self.assertEqual(parse_standard_secret(format_standard_secret(key)), key)
+        self.assertTrue(is_standard(format_standard_secret(key)))
 
     def test_what_is_meant_for_it_says_so(self) -> None:
         """
@@ -225,7 +229,7 @@ class StandardTests(SynchronousTestCase):
         """
         A secret that was copied without its padding is understood.
         """
-        self.assertEqual(standard_key("whsec_" + b64encode(b"k" * 32).decode().rstrip("=")), b"k" * 32)
+        self.assertEqual(parse_standard_secret("whsec_" + b64encode(b"k" * 32).decode().rstrip("=")), b"k" * 32)
 
     def test_refused_secrets(self) -> None:
         """
@@ -245,7 +249,7 @@ class StandardTests(SynchronousTestCase):
             "whsk_" + b64encode(seed + seed).decode(),
         ]:
             with self.subTest(secret):
-                error = self.assertRaises(ValueError, standard_key, secret)
+                error = self.assertRaises(ValueError, parse_standard_secret, secret)
                 self.assertNotIn(secret.removeprefix("whsec_").removeprefix("whsk_") or "\0", str(error))
 
 
@@ -258,15 +262,15 @@ class SignersTests(SynchronousTestCase):
         """
         Each kind has its headers, in this order; masked, they are the same but for the signature.
         """
-        secret = standard_secret(b"k" * 24)
+        secret = format_standard_secret(b"k" * 24)
         request = Signable(
             secret=secret, header="X-Mine", hashing="sha1", message_id="e1", timestamp=1_700_000_000, body=b"{}"
         )
-        hub_header = ("X-Mine", hub(secret, b"{}", "sha1"))
+        hub_header = ("X-Mine", sign_hub(secret, b"{}", "sha1"))
         standard_headers = [
             ("webhook-id", "e1"),
             ("webhook-timestamp", "1700000000"),
-            ("webhook-signature", standard(secret, "e1", 1_700_000_000, b"{}")),
+            ("webhook-signature", sign_standard(secret, "e1", 1_700_000_000, b"{}")),
         ]
         expected = {"hub": [hub_header], "standard": standard_headers, "both": [hub_header, *standard_headers]}
         for kind, signers in SIGNERS.items():
@@ -289,4 +293,4 @@ class SignersTests(SynchronousTestCase):
                     last.check("plain")
                 else:
                     self.assertRaises(ValueError, last.check, "plain")
-        self.assertEqual((signature_for("plain"), signature_for(standard_secret(b"k" * 24))), ("hub", "both"))
+        self.assertEqual((signature_for("plain"), signature_for(format_standard_secret(b"k" * 24))), ("hub", "both"))

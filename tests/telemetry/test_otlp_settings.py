@@ -28,9 +28,9 @@ class SettingsTests(SynchronousTestCase):
         """
         It takes the operator's word, and nobody's who disables the SDK.
         """
-        self.assertFalse(Settings().wanted)
-        self.assertTrue(settings(OTEL_SDK_DISABLED="false").wanted)
-        self.assertFalse(settings(OTEL_SDK_DISABLED="True").wanted)
+        self.assertFalse(Settings().is_enabled)
+        self.assertTrue(settings(OTEL_SDK_DISABLED="false").is_enabled)
+        self.assertFalse(settings(OTEL_SDK_DISABLED="True").is_enabled)
 
     def test_targets(self) -> None:
         """

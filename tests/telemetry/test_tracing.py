@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.instruments import Counter
-from itsjustintv.telemetry.tracing import Span, SpanKind, Traceparent, Tracer, child, is_one, parse, write
+from itsjustintv.telemetry.tracing import Span, SpanKind, Traceparent, Tracer, is_traceparent, make_child, parse, write
 
 __all__ = ["Shelf", "a_tracer"]
 
@@ -79,7 +79,7 @@ class TraceparentTests(SynchronousTestCase):
         """
         text = write(trace_id, span_id, sampled=sampled)
         self.assertEqual(parse(text), Traceparent(trace_id, span_id, sampled))
-        self.assertEqual(parse(child(text, 7)), Traceparent(trace_id, 7, sampled))
+        self.assertEqual(parse(make_child(text, 7)), Traceparent(trace_id, 7, sampled))
 
     @given(st.text(max_size=60) | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"))
     def test_anything_else_is_nothing(self, text: str) -> None:
@@ -88,9 +88,9 @@ class TraceparentTests(SynchronousTestCase):
         """
         found = parse(text)
         if found is None:
-            self.assertFalse(is_one(text) and int(text[3:35], 16) and int(text[36:52], 16))
+            self.assertFalse(is_traceparent(text) and int(text[3:35], 16) and int(text[36:52], 16))
         else:
-            self.assertTrue(is_one(text))
+            self.assertTrue(is_traceparent(text))
             self.assertEqual(text, write(found.trace_id, found.span_id, sampled=found.sampled))
 
     def test_no_identity_is_all_zeros(self) -> None:

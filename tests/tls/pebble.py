@@ -32,7 +32,7 @@ from itsjustintv.support.http_agents import policy_for
 from itsjustintv.tls.acme.challenges import ChallengeResource, Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner
-from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, format_key
 from itsjustintv.tls.certificate_service import CertificateService
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.sni import ContextMap
@@ -76,7 +76,7 @@ class Pebble:
         leaf = issuer.issue(["localhost"], key.public_key(), time() - DAY, time() + DAY)
         (self.folder / "ca.pem").write_bytes(issuer.root.public_bytes(Encoding.PEM))
         (self.folder / "pebble.pem").write_bytes(issuer.chain(leaf))
-        (self.folder / "pebble.key").write_bytes(key_text(key))
+        (self.folder / "pebble.key").write_bytes(format_key(key))
         self._pool = HTTPConnectionPool(self.reactor, persistent=False)
         self.http = HTTPClient(Agent(self.reactor, policy_for(self.ca_bundle), pool=self._pool))
 

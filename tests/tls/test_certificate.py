@@ -18,7 +18,7 @@ from josepy import b64decode
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import CertificateUnusable
-from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, key_from, key_text, key_type
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, format_key, key_type, make_certificate_request, parse_key
 from tests.tls.authority import DAY, NOW
 from tests.tls.doubles import ISSUER, NAME, bundle
 
@@ -43,7 +43,7 @@ class BundleTests(SynchronousTestCase):
             written = bundle(kind=kind)
             read = Bundle.parse(text_of(written))
             self.assertEqual((read.leaf, read.chain), (written.leaf, written.chain))
-            self.assertEqual(key_text(read.key), key_text(written.key))
+            self.assertEqual(format_key(read.key), format_key(written.key))
             self.assertEqual(key_type(read.key), kind)
 
     def test_the_leaf_is_found_by_its_key(self) -> None:
@@ -59,7 +59,7 @@ class BundleTests(SynchronousTestCase):
         Corrupt, key only, certificate only, foreign key, encrypted key, a key of another kind: each has its reason.
         """
         key, leaf, chain = (each.as_bytes() for each in bundle().objects())
-        foreign = key_text(KEY_TYPES["p256"]())
+        foreign = format_key(KEY_TYPES["p256"]())
         locked = KEY_TYPES["p256"]().private_bytes(
             Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"pass")
         )
@@ -140,7 +140,7 @@ class RequestTests(SynchronousTestCase):
         Its subject is empty, its names are what was asked, and it is signed by its key.
         """
         key = KEY_TYPES["p256"]()
-        csr = x509.load_der_x509_csr(certificate_request(key, [NAME, "xn--bcher-kva.example"]))
+        csr = x509.load_der_x509_csr(make_certificate_request(key, [NAME, "xn--bcher-kva.example"]))
         self.assertEqual(list(csr.subject), [])
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         self.assertEqual(names.get_values_for_type(x509.DNSName), [NAME, "xn--bcher-kva.example"])
@@ -152,4 +152,4 @@ class RequestTests(SynchronousTestCase):
         For every kind that can be configured.
         """
         for kind, make in KEY_TYPES.items():
-            self.assertEqual(key_type(key_from(key_text(make()))), kind)
+            self.assertEqual(key_type(parse_key(format_key(make()))), kind)

@@ -24,7 +24,7 @@ from itsjustintv.model import rfc3339
 from itsjustintv.tls.acme.challenges import Http01Responder
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.order import OrderRunner
-from itsjustintv.tls.certificate import Bundle, key_text, key_type
+from itsjustintv.tls.certificate import Bundle, format_key, key_type
 from itsjustintv.tls.certificate_service import CertificateService
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.store import AccountFiles, CertificateStore
@@ -209,7 +209,7 @@ class IssuanceTests(ServiceCase):
         self.successResultOf(settle(self.authority, house.service.issue_cert(NAME)))
         second = house.served[NAME]
         account = next((self.root / "acme").rglob("account.key")).read_bytes()
-        keys = {key_text(first.key), key_text(second.key), account}
+        keys = {format_key(first.key), format_key(second.key), account}
         self.assertEqual(len(keys), 3)
         self.assertEqual(key_type(second.key), "p256")
         for csr in self.authority.csrs:

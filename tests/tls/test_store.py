@@ -17,7 +17,7 @@ from txacme.store import DirectoryStore
 
 from itsjustintv.errors import CertificatesUnsafe, CertificateUnusable
 from itsjustintv.support.files import make_private, replace
-from itsjustintv.tls.certificate import KEY_TYPES, Bundle, key_text
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, format_key
 from itsjustintv.tls.key_folder import FolderLock, require_private
 from itsjustintv.tls.renewal_policy import Record
 from itsjustintv.tls.store import Account, AccountFiles, CertificateStore, authority_key
@@ -191,7 +191,7 @@ class StoreTests(StoreCase):
         others = bundle("www.example.test")
         self.store = self.open(PRODUCTION, NAME, "www.example.test")
         self.keep(others, "www.example.test")
-        for text in (b"\x00garbage", key, leaf + chain, key_text(KEY_TYPES["p256"]()) + leaf):
+        for text in (b"\x00garbage", key, leaf + chain, format_key(KEY_TYPES["p256"]()) + leaf):
             self.file().write_bytes(text)
             self.assertIsNone(self.result(self.store.load(NAME)))
             self.assertFalse(self.file().exists())
@@ -273,7 +273,7 @@ class AccountTests(StoreCase):
         self.assertEqual(made.url, "")
         self.result(accounts.store_account(Account(key=made.key, url="https://ca/account/1"), "https://terms", 1.0))
         found = self.result(AccountFiles.of(self.root, PRODUCTION, at_once).load())
-        self.assertEqual((key_text(found.key), found.url), (key_text(made.key), "https://ca/account/1"))
+        self.assertEqual((format_key(found.key), found.url), (format_key(made.key), "https://ca/account/1"))
 
     def test_a_key_of_no_use_is_not_replaced(self) -> None:
         """
@@ -301,7 +301,7 @@ class LockTests(StoreCase):
         self.assertTrue(first.acquire())
         self.assertTrue(first.acquire())
         self.assertFalse(second.acquire())
-        self.assertFalse(second.held)
+        self.assertFalse(second.is_held)
         first.release()
         self.assertTrue(second.acquire())
         second.release()

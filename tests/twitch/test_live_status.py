@@ -96,7 +96,7 @@ class LookTests(LiveStatusCase):
         """
         self.streams["1"] = stream("1")
         before = self.live_status.version
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertNotEqual(self.live_status.version, before)
         self.assertEqual(
             self.live_status.presence("1"),
@@ -119,12 +119,12 @@ class LookTests(LiveStatusCase):
         However often somebody looks, Twitch is asked once in a minute; names and faces once.
         """
         for _ in range(59):
-            self.live_status.look()
+            self.live_status.refresh_if_old()
             self.clock.advance(1)
         self.assertEqual(self.asked, ["1", "2", "user 1", "user 2"])
         before = self.live_status.version
         self.clock.advance(1)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(self.asked, ["1", "2", "user 1", "user 2", "1", "2"])
         self.assertEqual(self.live_status.version, before)
 
@@ -133,12 +133,12 @@ class LookTests(LiveStatusCase):
         Ten thousand are asked for once in five minutes.
         """
         self.wanted = {str(number): "x" for number in range(10_000)}
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.clock.advance(299)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(sum(not each.startswith("user") for each in self.asked), 10_000)
         self.clock.advance(1)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(sum(not each.startswith("user") for each in self.asked), 20_000)
 
     def test_twitch_is_away(self) -> None:
@@ -146,15 +146,15 @@ class LookTests(LiveStatusCase):
         When Twitch is away what was known stays, and the next look after a minute asks again.
         """
         self.streams["1"] = stream("1")
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.away = True
         self.clock.advance(60)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertTrue(self.live_status.presence("1").live)
         self.away = False
         self.streams.clear()
         self.clock.advance(60)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertFalse(self.live_status.presence("1").live)
 
     def test_who_is_wanted_no_more_is_forgotten(self) -> None:
@@ -162,10 +162,10 @@ class LookTests(LiveStatusCase):
         What is known of somebody goes when he goes from the configuration.
         """
         self.streams["1"] = stream("1")
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         del self.wanted["1"]
         self.clock.advance(60)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(self.live_status.presence("1"), Presence())
 
     def test_stopped(self) -> None:
@@ -173,10 +173,10 @@ class LookTests(LiveStatusCase):
         A stop gives up what is being asked, and nothing is asked afterwards.
         """
         self.hang = True
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.live_status.stopService()
         self.clock.advance(600)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(self.asked, ["1", "2"])
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -185,14 +185,14 @@ class LookTests(LiveStatusCase):
         What nobody thought of is logged, and does not end the looking.
         """
         self.patch(self, "stream", lambda _: fail(ZeroDivisionError()))
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_pictures(self) -> None:
         """
         A picture is that of somebody who is wanted and has one, if it can be had.
         """
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         picture = self.successResultOf(Deferred.fromCoroutine(self.live_status.picture("1")))
         assert picture is not None
         self.assertEqual(picture.data, b"1")
@@ -250,14 +250,14 @@ class LiveStatusEnricherTests(LiveStatusCase):
         """
         self.streams["1"] = stream("1", "s1", title="Yesterday")
         self.enricher.enrich(self.event, Streamer(key="one"))
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.clock.advance(74)
         self.assertEqual(self.live_status.presence("1").title, "")
         self.clock.advance(1)
         self.assertEqual(self.live_status.presence("1").title, "Yesterday")
         self.streams["1"] = stream("1", "s2", title="Today")
         self.enricher.enrich(self.event, Streamer(key="one"))
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertEqual(self.live_status.presence("1").title, "Today")
 
     def test_a_crowd_is_forgotten_in_time(self) -> None:
@@ -279,6 +279,6 @@ class LiveStatusEnricherTests(LiveStatusCase):
         self.enricher.enrich(self.event, Streamer(key="one"))
         self.assertEqual(self.live_status.live(), {"1"})
         self.clock.advance(75)
-        self.live_status.look()
+        self.live_status.refresh_if_old()
         self.assertFalse(self.live_status.presence("1").live)
         self.assertEqual(self.live_status.live(), set())

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from itsjustintv.twitch.server_time import TwitchTime, dated
+from itsjustintv.twitch.server_time import TwitchTime, read_date
 
 NOON = 1_800_000_000.0
 DAY = 86400.0
@@ -26,7 +26,7 @@ class DatedTests(SynchronousTestCase):
         """
         The header is cut to whole seconds.
         """
-        self.assertEqual(dated(Headers({"Date": [formatdate(NOON, usegmt=True)]})), NOON + 0.5)
+        self.assertEqual(read_date(Headers({"Date": [formatdate(NOON, usegmt=True)]})), NOON + 0.5)
 
     def test_none_that_can_be_used(self) -> None:
         """
@@ -41,7 +41,7 @@ class DatedTests(SynchronousTestCase):
             {"Date": [good], "Age": ["60"]},
         ):
             with self.subTest(headers):
-                self.assertIsNone(dated(Headers(headers)))
+                self.assertIsNone(read_date(Headers(headers)))
 
 
 class TwitchTimeTests(SynchronousTestCase):
@@ -98,7 +98,7 @@ class TwitchTimeTests(SynchronousTestCase):
         self.assertLess(abs(self.time.now() - NOON - 30 * DAY), 1.0)
         self.off = 30 * DAY
         self.assertIsNone(self.time.problem())
-        self.time.look()
+        self.time.log_change()
         self.assertEqual(self.lines[1:], [("info", "this machine's clock agrees with Twitch's again")])
 
     def test_a_clock_that_is_set_wrong_later(self) -> None:
@@ -107,7 +107,7 @@ class TwitchTimeTests(SynchronousTestCase):
         """
         self.answer()
         self.off = 300.0
-        self.time.look()
+        self.time.log_change()
         [(level, line)] = self.lines
         self.assertEqual(level, "warn")
         self.assertIn("5 min ahead of Twitch's: beyond 10 min messages from Twitch are rejected", line)

@@ -15,13 +15,13 @@ from sqlite3 import Connection
 from tempfile import mkstemp
 
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.sqlite.disk_space import lacking, room_for
+from itsjustintv.journal.sqlite.disk_space import full_disk_problem, space_problem
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, companion
 from itsjustintv.journal.sqlite.migrations import check
 from itsjustintv.support.files import sync_directory
 from itsjustintv.support.regular_files import require_regular
 
-__all__ = ["copied", "copy", "read_only"]
+__all__ = ["copy", "open_read_only", "verified_copy"]
 
 # Seconds.
 _BUSY_TIMEOUT = 5.0
@@ -39,7 +39,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> int:
     """
     if not replace and os.path.lexists(target):
         raise JournalUnavailable(f"{target} exists already and was not changed: name another file")
-    with copied(source, target) as (temporary, version):
+    with verified_copy(source, target) as (temporary, version):
         with _writing(target):
             if replace:
                 require_regular(target)
@@ -51,7 +51,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> int:
 
 
 @contextmanager
-def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
+def verified_copy(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
     """
     Make a verified copy on stable storage, next to the target under a temporary name. It is removed at the end unless
     it was renamed.
@@ -62,14 +62,14 @@ def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
     """
     if not source.exists():
         raise JournalUnavailable(f"there is no journal at {source}: check storage.path, or start itsjustintv once")
-    with closing(read_only(source)) as reading:
+    with closing(open_read_only(source)) as reading:
         version = check(reading, source)
         if not version:
             raise JournalUnavailable(f"{source} is empty: it is not a journal of itsjustintv")
         size = reading.execute("PRAGMA page_count").fetchone()[0] * reading.execute("PRAGMA page_size").fetchone()[0]
         with _writing(target):
             _sweep(target)
-            missing = room_for(target, size)
+            missing = space_problem(target, size)
             if missing is not None:
                 raise JournalUnavailable(missing)
             descriptor, name = mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")  # mode 0600
@@ -93,7 +93,7 @@ def copied(source: Path, target: Path) -> Iterator[tuple[Path, int]]:
             os.close(descriptor)
 
 
-def read_only(path: Path) -> Connection:
+def open_read_only(path: Path) -> Connection:
     """
     Open a database that exists, for reading.
 
@@ -152,8 +152,10 @@ def _writing(target: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY}:
             raise
-        reason = lacking(target) or f"{target} cannot be written: {error}"
+        reason = full_disk_problem(target) or f"{target} cannot be written: {error}"
         raise JournalUnavailable(reason) from error
     except OSError as error:
-        reason = lacking(target, error) or f"{target} cannot be written: {(error.strerror or str(error)).lower()}"
+        reason = (
+            full_disk_problem(target, error) or f"{target} cannot be written: {(error.strerror or str(error)).lower()}"
+        )
         raise JournalUnavailable(reason) from error

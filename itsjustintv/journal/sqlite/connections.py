@@ -178,9 +178,6 @@ class Reader:
         return [self._read(operation) for operation in operations]
 
     def close(self) -> None:
-        """
-        Close the connection.
-        """
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -234,7 +231,4 @@ class TimedBatch:
         return results
 
     def close(self) -> None:
-        """
-        Close the connection.
-        """
         self._batch.close()

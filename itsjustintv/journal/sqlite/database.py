@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.journal.sqlite.backup import copy
-from itsjustintv.journal.sqlite.disk_space import lacking
+from itsjustintv.journal.sqlite.disk_space import full_disk_problem
 from itsjustintv.journal.sqlite.file_presence import companion, logged
 from itsjustintv.journal.sqlite.migrations import STEPS, check, migrate
 from itsjustintv.support.files import make_private, sync_directory
@@ -82,7 +82,7 @@ def explain(path: Path, error: BaseException) -> str:
     """
     code = _primary(error)
     if code in _MAYBE_FULL or isinstance(error, OSError):
-        full = lacking(path, error)
+        full = full_disk_problem(path, error)
         if full is not None:
             return full
     meaning = _MEANING.get(code or 0)

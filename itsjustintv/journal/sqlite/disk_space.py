@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["lacking", "room_for"]
+__all__ = ["full_disk_problem", "space_problem"]
 
 # Bytes: more than any file of the journal grows at once while the daemon starts.
 _PROBE = 64 * 1024
@@ -22,7 +22,7 @@ _MEANING = {
 }
 
 
-def lacking(path: Path, error: BaseException | None = None) -> str | None:
+def full_disk_problem(path: Path, error: BaseException | None = None) -> str | None:
     """
     Say that the disk of a file is full, if it is, and what to do. Writes a temporary file to find out, unless the error
     tells already.
@@ -32,7 +32,7 @@ def lacking(path: Path, error: BaseException | None = None) -> str | None:
     return None if meaning is None else meaning.format(path=path)
 
 
-def room_for(path: Path, size: int) -> str | None:
+def space_problem(path: Path, size: int) -> str | None:
     """
     Say that a file of so many bytes does not fit on its disk, if so, and what to do.
 

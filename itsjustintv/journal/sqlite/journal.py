@@ -61,7 +61,7 @@ class SQLiteJournal(Service):
     :ivar keep: seconds for which what has ended can still be shown and requeued.
     :ivar purge_every: seconds between removals of what is older.
     :ivar probe_every: seconds between attempts to write while the last one failed.
-    :ivar look_every: seconds between checks whether the files are still at their paths.
+    :ivar file_check_every: seconds between checks whether the files are still at their paths.
     :ivar at_once: rows that one removal takes at most.
     :ivar limit: operations that may wait for each thread.
     :ivar connect: opens the database for a thread.
@@ -76,7 +76,7 @@ class SQLiteJournal(Service):
     _keep: float = 7 * 86400.0
     _purge_every: float = 3600.0
     _probe_every: float = 5.0
-    _look_every: float = 1.0
+    _file_check_every: float = 1.0
     _at_once: int = 500
     _limit: int = 10_000
     _connect: Callable[[Path], Connection] = connect
@@ -119,7 +119,7 @@ class SQLiteJournal(Service):
             PeriodicService(self._clock, interval, what, work)
             for interval, what, work in (
                 (self._probe_every, "check whether the journal can be written again", self._probe),
-                (self._look_every, "check that the journal's files are still there", self._look),
+                (self._file_check_every, "check that the journal's files are still there", self._check_files),
                 (self._purge_every, "remove old entries from the journal", self._purge),
             )
         ]
@@ -363,7 +363,7 @@ class SQLiteJournal(Service):
         if self._reported is not None:
             await self._write(writes.probe)
 
-    async def _look(self) -> None:
+    async def _check_files(self) -> None:
         """
         Check whether a file was deleted or replaced: without events nothing else would find out.
         """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.history import BackupContents
-from itsjustintv.journal.sqlite.backup import copied, read_only
+from itsjustintv.journal.sqlite.backup import open_read_only, verified_copy
 from itsjustintv.journal.sqlite.database import explained, lock, lock_file
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, companion
 from itsjustintv.journal.sqlite.migrations import STEPS, check
@@ -26,7 +26,7 @@ def read_contents(path: Path) -> BackupContents:
 
     :raises JournalUnavailable: it is not a journal of a known version, or cannot be read.
     """
-    with _explained(path), closing(read_only(path)) as connection:
+    with _explained(path), closing(open_read_only(path)) as connection:
         version = check(connection, path)
         if not version:
             raise JournalUnavailable(f"{path} is empty: it is not a journal of itsjustintv")
@@ -62,7 +62,7 @@ def restore(source: Path, path: Path, stamp: str) -> Sequence[Path]:
         with _explained(source):
             if path.exists() and source.samefile(path):
                 raise JournalUnavailable(f"{source} is the journal itself: name a file that itsjustintv backup wrote")
-        with _explained(source), copied(source, path) as (temporary, _):
+        with _explained(source), verified_copy(source, path) as (temporary, _):
             with explained(path):
                 _give_to_owner(path.parent, temporary)
                 aside = []

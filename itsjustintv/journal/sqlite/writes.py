@@ -50,9 +50,6 @@ class AcceptEvent(BatchOperation[bool]):
     now: float
 
     def __call__(self, connection: Connection) -> bool:
-        """
-        Store one event.
-        """
         if dedup_keys.known(connection, self.event.keys, self.now):
             return False
         self.perform_all(connection, (self,))

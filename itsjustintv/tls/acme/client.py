@@ -117,9 +117,6 @@ class AcmeClient:
         return read_order(location(response), response)
 
     async def authorization(self, url: str) -> Authorization:
-        """
-        Fetch an authorization.
-        """
         return read_authorization(await self._post(url, None))
 
     async def respond(self, challenge: AcmeChallenge) -> None:

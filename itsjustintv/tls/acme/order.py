@@ -19,7 +19,7 @@ from itsjustintv.tls.acme.client import AcmeClient
 from itsjustintv.tls.acme.http import AcmeTransport, is_replacement_error
 from itsjustintv.tls.acme.jose import key_authorization
 from itsjustintv.tls.acme.messages import Authorization, Binding, Order
-from itsjustintv.tls.certificate import KEY_TYPES, Bundle, certificate_request, certificates_from
+from itsjustintv.tls.certificate import KEY_TYPES, Bundle, make_certificate_request, parse_certificates
 from itsjustintv.tls.renewal_policy import rotate_types
 from itsjustintv.tls.settings import challenge_types, directory_url
 from itsjustintv.tls.store import Account, AccountFiles, InThread
@@ -138,10 +138,10 @@ class OrderRunner:
         # A new key for every certificate: never the account's, never the previous one.
         key = await self._in_thread(KEY_TYPES[settings.key_type])
         if order.status != "valid":
-            order = await client.finalize(order, certificate_request(key, [name]))
+            order = await client.finalize(order, make_certificate_request(key, [name]))
         if order.status != "valid" or order.certificate is None:
             raise _lost(order, name)
-        chain = certificates_from(await client.certificate(order.certificate))
+        chain = parse_certificates(await client.certificate(order.certificate))
         bundle = Bundle.join(key, chain)
         bundle.require([name], self._clock.seconds())
         return IssuedCertificate(bundle, account, settings.profile)

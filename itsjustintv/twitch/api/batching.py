@@ -160,7 +160,7 @@ class BatchInterval:
         """
         self._spent_at.append(self._clock.seconds())
 
-    def generous(self) -> bool:
+    def has_spare_points(self) -> bool:
         """
         Whether there are more points than a burst of events needs.
         """
@@ -174,4 +174,4 @@ class BatchInterval:
         """
         Seconds between two calls of a kind.
         """
-        return _PROMPT if self.generous() else INTERVAL
+        return _PROMPT if self.has_spare_points() else INTERVAL

@@ -97,7 +97,7 @@ class Helix:
         :raises TwitchUnavailable: worth another try.
         :raises TwitchRejected: not worth another try.
         """
-        request = _Request(self._settings, self._http, self._clock, method, path, params, content)
+        request = _HelixRequest(self._settings, self._http, self._clock, method, path, params, content)
         seen: set[int] = set()
         while True:
             token = await self._token.get()
@@ -122,7 +122,7 @@ class Helix:
                 continue
             return request.result(answer)
 
-    async def _send(self, request: _Request, token: str, spare: int) -> Response:
+    async def _send(self, request: _HelixRequest, token: str, spare: int) -> Response:
         if not spare:
             return await self._send_now(request, token)
         await self._slots.acquire()
@@ -131,7 +131,7 @@ class Helix:
         finally:
             self._slots.release()
 
-    async def _send_now(self, request: _Request, token: str) -> Response:
+    async def _send_now(self, request: _HelixRequest, token: str) -> Response:
         started_at = self._clock.seconds()
         status: int | None = None
         try:
@@ -153,7 +153,7 @@ class Helix:
 
 
 @define(eq=False)
-class _Request:
+class _HelixRequest:
     """
     A request, which may be sent more than once.
     """

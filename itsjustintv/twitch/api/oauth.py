@@ -68,10 +68,10 @@ class _Token:
     expires_at: float
     owner: str
 
-    def serves(self, owner: str, now: float) -> bool:
+    def is_valid_for(self, owner: str, now: float) -> bool:
         return self.owner in ("", owner) and now < self.expires_at
 
-    def ages(self, now: float) -> bool:
+    def is_due_for_renewal(self, now: float) -> bool:
         return now >= self.expires_at - (1 - _RENEW_AT) * self.lifetime
 
     def dump(self) -> bytes:
@@ -134,7 +134,7 @@ def as_original(path: Path) -> bytes | None:
 
 
 @frozen
-class _Failed:
+class _Failure:
     """
     Why there was no token, for which credentials, and until when it is not requested again.
     """
@@ -164,7 +164,7 @@ class AppToken:
     _on_answer: Callable[[Headers], None] = lambda _: None
     _token: _Token | None = field(default=None, init=False)
     _loaded: bool = field(default=False, init=False)
-    _failed: _Failed | None = field(default=None, init=False)
+    _failed: _Failure | None = field(default=None, init=False)
     _logged: LogOnChange = field(factory=LogOnChange, init=False)
     _dropped_at: float = field(default=-inf, init=False)
     _loading: SingleFlight[None] = field(factory=SingleFlight, init=False)
@@ -186,9 +186,9 @@ class AppToken:
         settings = self._settings()
         owner = _fingerprint(settings)
         token, now = self._token, self._clock.seconds()
-        if token is None or not token.serves(owner, now):
+        if token is None or not token.is_valid_for(owner, now):
             return await self._renewing.join(owner, lambda: self._renew(settings, owner))
-        if token.ages(now):
+        if token.is_due_for_renewal(now):
             renewal = self._renewing.join(owner, lambda: self._renew(settings, owner))
             renewal.addErrback(lambda failure: failure.trap(TwitchError))
         return token.value
@@ -249,10 +249,10 @@ class AppToken:
         try:
             token = await self._ask(settings, owner)
         except TwitchUnavailable as error:
-            self._failed = _Failed(owner, self._clock.seconds() + (error.retry_after or _UNAVAILABLE), error)
+            self._failed = _Failure(owner, self._clock.seconds() + (error.retry_after or _UNAVAILABLE), error)
             raise
         except TwitchRejected as error:
-            self._failed = _Failed(owner, self._clock.seconds() + _REJECTED, error)
+            self._failed = _Failure(owner, self._clock.seconds() + _REJECTED, error)
             if self._logged.is_new((owner, str(error))):
                 self.log.error(  # noqa: TRY400 - the reason is in the line
                     "cannot get an access token: {reason}; check twitch.client_id and twitch.client_secret",

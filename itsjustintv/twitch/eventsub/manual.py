@@ -124,7 +124,7 @@ class ManualSubscriptions:
     _transport: Transport
     streamers: Mapping[str, str]
 
-    async def look(self) -> Snapshot:
+    async def take_snapshot(self) -> Snapshot:
         """
         Compare the configuration with Twitch's list. Changes nothing.
 

@@ -131,7 +131,7 @@ class SubscriptionReconciler(Service):
         super().startService()
         self._hourly_at = self._clock.seconds() + _HOUR
         self._loop.startService()
-        self._task.go()
+        self._task.run()
 
     def stopService(self) -> None:
         super().stopService()
@@ -154,7 +154,7 @@ class SubscriptionReconciler(Service):
             if self._next_pass.getTime() <= self._clock.seconds() + delay:
                 return
             self._next_pass.cancel()
-        self._next_pass = self._clock.callLater(delay, self._task.go)
+        self._next_pass = self._clock.callLater(delay, self._task.run)
 
     def revoked(self, revocation: Revocation) -> None:
         """

@@ -14,7 +14,7 @@ from itsjustintv.model import Subscribed, rfc3339
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
-from itsjustintv.twitch.user_ids import listed
+from itsjustintv.twitch.user_ids import name_reasons
 
 __all__ = ["Pass", "SubscriptionCounts", "SubscriptionStatus"]
 
@@ -188,7 +188,7 @@ class SubscriptionStatus:
             created=len(result.created),
             deleted=len(result.deleted),
             failed=result.failed,
-            unknown=f"; {listed(unknown)}" if unknown else "",
+            unknown=f"; {name_reasons(unknown)}" if unknown else "",
         )
 
     def _log_each(self, done: Pass) -> None:

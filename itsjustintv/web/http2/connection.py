@@ -20,7 +20,7 @@ from twisted.web import http, server
 from zope.interface import implementer
 
 from itsjustintv.web.connection import BaseConnection
-from itsjustintv.web.http1 import BodyTooLong, HTTP1Connection
+from itsjustintv.web.http1 import HTTP1Connection, RequestBodyTooLong
 from itsjustintv.web.http2.flow_limit import AbuseBudget, FrameReader
 from itsjustintv.web.http2.frames import FRAME, HEAD, HEADERS, BoundedH2Connection, FrameSplitter, FrameTooLong
 from itsjustintv.web.http2.stream import Field, HTTP2Stream, size_of
@@ -187,7 +187,7 @@ class HTTP2Connection(BaseConnection, Protocol):
             self._close_if_done()
         else:
             self._process_frame(frame)
-        if self._budget.exhausted and not self._closing:
+        if self._budget.is_exhausted and not self._closing:
             self._reject_connection(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _process_frame(self, frame: bytes) -> None:
@@ -247,7 +247,7 @@ class HTTP2Connection(BaseConnection, Protocol):
         http1 = stream.buffered
         try:
             stream.receive_body(data)
-        except BodyTooLong:
+        except RequestBodyTooLong:
             self._reject_request(stream, http.REQUEST_ENTITY_TOO_LARGE)
             return
         self._buffered += stream.buffered - http1

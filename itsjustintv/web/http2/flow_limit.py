@@ -96,7 +96,7 @@ class FrameReader:
         self._receive(self._take_some())
         if self._ended:
             return
-        if self._blocked or not self._frames.unfinished:
+        if self._blocked or not self._frames.is_incomplete:
             self.due = inf
         elif self._frames.count > count or self.due == inf:
             # Frames that are complete and not taken are our delay.
@@ -153,7 +153,7 @@ class AbuseBudget:
         self._at = self._clock.seconds()
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         return self._left < 0
 
     def spend(self, amount: float) -> None:

@@ -47,7 +47,7 @@ class FrameSplitter:
         self._head_size = 0
 
     @property
-    def unfinished(self) -> bool:
+    def is_incomplete(self) -> bool:
         """
         Whether bytes are left, or a head is incomplete.
         """
@@ -173,11 +173,11 @@ class BoundedH2Connection(H2Connection):
     def reset(self, number: int, why: ErrorCodes) -> bool:
         return _attempt(self.reset_stream, number, why)
 
-    def acknowledge(self, number: int, much: int) -> bool:
+    def acknowledge(self, number: int, size: int) -> bool:
         """
         Let the peer send as many bytes more as were read.
         """
-        return _attempt(self.acknowledge_received_data, much, number)
+        return _attempt(self.acknowledge_received_data, size, number)
 
     def accept_any_length(self, number: int) -> None:
         """

@@ -160,9 +160,6 @@ class HTTP2Stream:
         return self._lengths <= {self._request.content.tell()}
 
     def complete(self) -> None:
-        """
-        Process the request.
-        """
         self.due = inf
         self._request.requestReceived(self._method, self._target, b"HTTP/2")
 

@@ -21,7 +21,7 @@ from itsjustintv.errors import JournalInUse, JournalUnavailable
 from itsjustintv.journal.sqlite import backup, database, writes
 from itsjustintv.journal.sqlite.backup import copy
 from itsjustintv.journal.sqlite.database import create, lock
-from itsjustintv.journal.sqlite.disk_space import lacking, room_for
+from itsjustintv.journal.sqlite.disk_space import full_disk_problem, space_problem
 from itsjustintv.journal.sqlite.migrations import STEPS
 from itsjustintv.journal.sqlite.restore import read_contents, restore
 from tests.journal.values import deliveries, event
@@ -143,7 +143,7 @@ class CopyTests(CopyTestCase):
         """
         A disk without room for the copy is named before anything is written.
         """
-        self.patch(backup, "room_for", lambda path, size: room_for(path, 1 << 60))
+        self.patch(backup, "space_problem", lambda path, size: space_problem(path, 1 << 60))
         self.refused(f"the disk that holds {self.target} has ")
 
     def test_killed(self) -> None:
@@ -355,7 +355,7 @@ class UpgradeTests(CopyTestCase):
         """
         Without room for the copy the journal stays what it is, and the reason says both.
         """
-        self.patch(backup, "room_for", lambda path, size: room_for(path, 1 << 60))
+        self.patch(backup, "space_problem", lambda path, size: space_problem(path, 1 << 60))
         error = self.assertRaises(JournalUnavailable, create, self.path)
         self.assertIn(f"cannot copy {self.path} before its upgrade: the disk that holds", str(error))
         self.assertFalse(read_contents(self.path).is_outdated)
@@ -372,13 +372,14 @@ class SpaceTests(SynchronousTestCase):
         """
         path = Path("/somewhere/journal.db")
         self.assertEqual(
-            lacking(path, OSError(28, "")), "the disk that holds /somewhere/journal.db is full: free some space"
+            full_disk_problem(path, OSError(28, "")),
+            "the disk that holds /somewhere/journal.db is full: free some space",
         )
         self.assertEqual(
-            lacking(path, OSError(122, "")),
+            full_disk_problem(path, OSError(122, "")),
             "the quota of this user for the disk that holds /somewhere/journal.db is used up: free some space",
         )
-        self.assertIsNone(lacking(path, OSError(5, "")))
+        self.assertIsNone(full_disk_problem(path, OSError(5, "")))
 
     def test_what_is_tried(self) -> None:
         """
@@ -386,9 +387,9 @@ class SpaceTests(SynchronousTestCase):
         """
         folder = Path(self.mktemp())
         folder.mkdir()
-        self.assertIsNone(lacking(folder / "journal.db"))
+        self.assertIsNone(full_disk_problem(folder / "journal.db"))
         self.assertEqual(list(folder.iterdir()), [])
         full = Path("/dev/full")
         if full.exists():
             error = self.assertRaises(OSError, full.write_bytes, b"x")
-            self.assertIn("is full", str(lacking(full, error)))
+            self.assertIn("is full", str(full_disk_problem(full, error)))

@@ -34,13 +34,13 @@ class BatchIntervalTests(SynchronousTestCase):
         """
         prompt = self.pace.interval()
         for _ in range(200):
-            self.assertTrue(self.pace.generous())
+            self.assertTrue(self.pace.has_spare_points())
             self.pace.spend()
             self.clock.advance(0.1)
-        self.assertFalse(self.pace.generous())
+        self.assertFalse(self.pace.has_spare_points())
         self.assertGreater(self.pace.interval(), 5 * prompt)
         self.clock.advance(60)
-        self.assertEqual((self.pace.generous(), self.pace.interval()), (True, prompt))
+        self.assertEqual((self.pace.has_spare_points(), self.pace.interval()), (True, prompt))
 
     def test_others_spend_too(self) -> None:
         """
@@ -48,10 +48,10 @@ class BatchIntervalTests(SynchronousTestCase):
         """
         for _ in range(399):
             self.bucket.lost(self.successResultOf(self.bucket.take()))
-        self.assertTrue(self.pace.generous())
+        self.assertTrue(self.pace.has_spare_points())
         for _ in range(2):
             self.bucket.lost(self.successResultOf(self.bucket.take()))
-        self.assertFalse(self.pace.generous())
+        self.assertFalse(self.pace.has_spare_points())
 
 
 class MinuteTests(SynchronousTestCase):

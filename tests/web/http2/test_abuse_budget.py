@@ -25,12 +25,12 @@ class AbuseBudgetTests(SynchronousTestCase):
         And there again after a while.
         """
         self.budget.spend(1000)
-        self.assertFalse(self.budget.exhausted)
+        self.assertFalse(self.budget.is_exhausted)
         self.budget.spend(1)
-        self.assertTrue(self.budget.exhausted)
+        self.assertTrue(self.budget.is_exhausted)
         self.clock.advance(0.5)
         self.budget.spend(49)
-        self.assertFalse(self.budget.exhausted)
+        self.assertFalse(self.budget.is_exhausted)
 
     def test_is_not_gathered_without_end(self) -> None:
         """
@@ -40,7 +40,7 @@ class AbuseBudgetTests(SynchronousTestCase):
         self.budget.spend(0)
         self.budget.restore(5000)
         self.budget.spend(1001)
-        self.assertTrue(self.budget.exhausted)
+        self.assertTrue(self.budget.is_exhausted)
 
     def test_a_clock_that_is_set_back_costs_none(self) -> None:
         """
@@ -48,6 +48,6 @@ class AbuseBudgetTests(SynchronousTestCase):
         """
         self.clock.rightNow -= 900
         self.budget.spend(1000)
-        self.assertFalse(self.budget.exhausted)
+        self.assertFalse(self.budget.is_exhausted)
         self.budget.spend(1)
-        self.assertTrue(self.budget.exhausted)
+        self.assertTrue(self.budget.is_exhausted)

@@ -52,7 +52,7 @@ class FramesTests(SynchronousTestCase):
         places = [0, *sorted(min(place, len(whole)) for place in places), len(whole)]
         found = [frame for start, stop in pairwise(places) for frame in self.abort(whole[start:stop])]
         self.assertEqual(found, sent)
-        self.assertEqual((self.frames.count, self.frames.unfinished), (len(sent), False))
+        self.assertEqual((self.frames.count, self.frames.is_incomplete), (len(sent), False))
 
     def test_a_long_one_is_refused_by_its_head(self) -> None:
         """
@@ -91,7 +91,7 @@ class FramesTests(SynchronousTestCase):
             )
         ):
             self.assertEqual(len(self.abort(frame.serialize())), 1)
-            self.assertEqual(self.frames.unfinished, not whole, number)
+            self.assertEqual(self.frames.is_incomplete, not whole, number)
         self.assertEqual(self.frames.count, 3)
         self.abort(PingFrame(0).serialize()[:10])
-        self.assertTrue(self.frames.unfinished)
+        self.assertTrue(self.frames.is_incomplete)
