@@ -25,7 +25,7 @@ _file = click.argument("file", type=click.Path(path_type=Path, readable=False))
 def backup(config: str | None, file: Path) -> None:
     """
     Copy the journal to FILE, even while the daemon runs, and verify the copy. FILE must not exist; it is complete or
-    not there, with mode 0600. It holds the payloads, but no secrets of the configuration.
+    absent, with mode 0600. It holds the payloads, but no secrets of the configuration.
     """
     storage, target = open_storage(load_config(config).config.storage), file.absolute()
     with errors():

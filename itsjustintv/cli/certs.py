@@ -156,7 +156,7 @@ def _next(managed: ManagedCertificate, tls: TLS, now: float) -> str:
     if managed.due_reason(tls, now) is None and managed.validity is not None:
         return f"renewed at {rfc3339(order_moment(managed.validity, managed.record))}"
     if managed.is_blocked(tls):
-        return "not retried before [server.tls] changes"
+        return "not retried: correct [server.tls], or run itsjustintv certs renew"
     if managed.record.next_attempt > now:
         return f"retried at {rfc3339(managed.record.next_attempt)}"
     return "ordered once the daemon runs"

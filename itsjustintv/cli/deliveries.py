@@ -129,12 +129,12 @@ def list_deliveries(  # noqa: PLR0917 - click names them
         )
     else:
         if found:
-            rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "STREAMER", "DESTINATION", "DELIVERY", "REASON")]
+            rows = [("ACCEPTED (UTC)", "STATE", "ATTEMPTS", "STREAMER", "DESTINATION", "DELIVERY", "REASON")]
             rows += [
                 (
                     utc(each.accepted_at),
                     each.state.value,
-                    f"{each.attempts:>5}",
+                    f"{each.attempts:>8}",
                     each.streamer,
                     each.destination,
                     shorten_id(each.id, each.event_id, length),

@@ -199,7 +199,7 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
         if storage.exists():
             storage.offline(time.time)
     except JournalUnavailable:
-        text = "not checked: the journal, which knows their secret, cannot be read; see above"
+        text = "not checked: their secret is in the journal, which cannot be read; see above"
         return iter((Finding(Severity.WARNING, text),))
     with TemporaryDirectory(prefix="itsjustintv-") as folder:
         # A token file written by another user would lock the daemon out of its own.

@@ -94,12 +94,12 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     if deliveries and journal is not None:
         length = journal.distinct_length(each.event_id for each in deliveries)
         click.echo()
-        rows = [("ACCEPTED (UTC)", "STATE", "TRIES", "DESTINATION", "EVENT", "REASON")]
+        rows = [("ACCEPTED (UTC)", "STATE", "ATTEMPTS", "DESTINATION", "EVENT", "REASON")]
         rows += [
             (
                 utc(each.accepted_at),
                 each.state.value,
-                f"{each.attempts:>5}",
+                f"{each.attempts:>8}",
                 each.destination,
                 each.event_id[:length],
                 str((suspensions and suspensions.find(each)) or each.reason),
@@ -136,7 +136,7 @@ async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[
     try:
         return await explained(await open_session(reactor, settings), streamer)
     except TwitchError as error:
-        return [("subscription", f"unknown: {error}"), ("next", "try again, or run itsjustintv doctor")]
+        return [("subscription", f"unknown: {error}"), ("next", "run this again, or itsjustintv doctor")]
 
 
 def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str, str]]:
@@ -152,7 +152,7 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
         ("sent to", ", ".join(found.destinations) or "no destination"),
     ]
     if found.types:
-        answers.append(("only of type", " or ".join(found.types)))
+        answers.append(("only type", " or ".join(found.types)))
     if found.tag_filter:
         answers.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
     return answers

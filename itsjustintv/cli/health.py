@@ -158,13 +158,13 @@ def _parsed_url(url: str) -> DaemonAddress:
     help=SEARCH_ORDER,
 )
 @click.option("--url", metavar="URL", help="Where the daemon listens; taken from the configuration by default.")
-@click.option("--live", "path", flag_value="/livez", help="Check only what a restart would fix.")
+@click.option("--live", "path", flag_value="/livez", help="Check only what a restart fixes.")
 @click.option(
     "--ready", "path", flag_value="/readyz", help="Check everything, subscriptions and certificates included."
 )
 @click.option("--timeout", default=4.0, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the full answer as JSON.")
-@click.option("--verbose", "-v", is_flag=True, help="Print the address that is asked.")
+@click.option("--verbose", "-v", is_flag=True, help="Print the address of the daemon.")
 def health(  # noqa: PLR0917 - click names them
     config: str | None, url: str | None, path: str | None, timeout: float, as_json: bool, verbose: bool
 ) -> None:

@@ -162,7 +162,7 @@ def demo() -> None:
 @click.argument("shell", type=click.Choice(tuple(_SHELLS)))
 def completion(shell: str) -> None:
     """
-    Print a script that completes commands, options and states in a shell.
+    Print a completion script for a shell.
     """
     click.echo(_SHELLS[shell](main, {}, "itsjustintv", "_ITSJUSTINTV_COMPLETE").source())
 

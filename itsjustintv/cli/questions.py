@@ -119,7 +119,7 @@ class Interview:
         given = self._given
 
         def ask() -> tuple[str, str]:
-            echo("Register an application at https://dev.twitch.tv/console/apps; every Twitch account can.")
+            echo("Register an application at https://dev.twitch.tv/console/apps; any Twitch account can do this.")
             return _prompt("Client id", values.visible), _prompt("Client secret", values.visible, hide=True)
 
         async def check(pair: tuple[str, str]) -> str:
@@ -155,7 +155,8 @@ class Interview:
             }
         if not given.agree_to_terms and not _confirm("Do you agree to the terms of service of Let's Encrypt?"):
             raise click.ClickException(
-                "without the terms, let a proxy serve HTTPS, or use your own certificates: see docs/tls.md"
+                "certificates of Let's Encrypt require its terms: agree to them, let a proxy serve HTTPS, or use your"
+                " own certificates: see docs/tls.md"
             )
         return {
             ("server", "port"): 443,

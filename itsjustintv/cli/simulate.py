@@ -89,7 +89,7 @@ def simulate(  # noqa: PLR0917 - click names them
     """
     Run a simulated Twitch on this machine: tokens, Helix, subscriptions with challenges, signed messages with retries.
 
-    A daemon behaves with it as with the real one. Requests to its control address start and end broadcasts; the first
+    It behaves like the real Twitch. Requests to its control address start and end broadcasts; the first
     lines of the output show them.
     """
     if (webhook is None) != (write is None):

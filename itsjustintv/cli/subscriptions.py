@@ -123,7 +123,7 @@ def sync(config: str | None, dry_run: bool) -> None:
 @_dry_run
 def prune(config: str | None, dry_run: bool) -> None:
     """
-    Delete unneeded subscriptions and those that Twitch has ended. Never touches those of other programs.
+    Delete unneeded and failed subscriptions. Never touches those of other programs.
     """
 
     async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
@@ -191,7 +191,9 @@ async def explained(session: TwitchSession, streamer: str) -> Sequence[tuple[str
         ]
     if others := session.routes.duplicates.get(user_id, ())[1:]:
         names = ", ".join(f"streamers.{each.key}" for each in others)
-        answers.insert(1, ("also by", f"{names}: the same channel; keep one of the entries in the configuration"))
+        answers.insert(
+            1, ("also by", f"{names}: the same channel; remove all but one of the entries from the configuration")
+        )
     return answers
 
 

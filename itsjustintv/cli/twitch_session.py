@@ -113,7 +113,7 @@ async def _missing(routes: Routes, lookups: Lookups, by_id: Container[str]) -> M
     return {
         each.key: f"no such user at Twitch: id {each.user_id} is wrong, or the channel is closed or suspended"
         if each.key in by_id
-        else f"closed or suspended: Twitch does not have {each.login}, user {each.user_id}, any more"
+        else f"closed or suspended: Twitch no longer has {each.login}, user {each.user_id}"
         for each, user in zip(known, users, strict=True)
         if user is None
     }

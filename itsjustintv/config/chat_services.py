@@ -75,7 +75,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
     ),
     _service("Microsoft Teams", r"outlook\.office(?:365)?\.(?:com|us)", r"/webhook", "only its own message format"),
     _service(
-        "a Power Automate workflow of Microsoft, as Teams has them",
+        "a Microsoft Power Automate workflow, as used by Teams",
         r"(?:[\w-]+\.)+(?:logic\.azure\.(?:com|us|cn)|logic\.azure-apihub\.net|powerplatform\.com)",
         r"/.*workflows/",
         "messages with adaptive cards",

@@ -44,10 +44,10 @@ def host_faults(host: str) -> Iterator[str]:
         yield from _alphabet(host)
     elif ":" in host:
         if not _is_ip(host):
-            yield "must have an IPv6 address that is one, such as ::1"
+            yield "must have a valid IPv6 address, such as ::1"
     elif _NUMBERS.fullmatch(host):
         if not _is_ip(host):
-            yield "must have an IPv4 address of four numbers from 0 to 255, without zeros in front"
+            yield "must have an IPv4 address of four numbers from 0 to 255, without leading zeros"
     else:
         yield from _name(host)
 
@@ -73,7 +73,7 @@ def address(value: str) -> Iterator[str]:
         yield "must be an address without brackets"
         return
     if value.count(":") == 1:
-        yield "must be an address alone, without a port: that has a key of its own"
+        yield "must be an address alone, without a port: the port is set separately"
         value = value.partition(":")[0]
     if value:
         yield from host_faults(value)
@@ -180,7 +180,7 @@ def _name(host: str) -> Iterator[str]:
         yield f"must not hold {odd} in its host name"
     parts = host.removesuffix(".").split(".")
     if not all(parts):
-        yield "must not have an empty part in its host name: there is a dot too many"
+        yield "must not have an empty part in its host name: remove the extra dot"
     if any(len(part) > 63 for part in parts):
         yield "must not have a part of more than 63 characters in its host name"
     if len(host.removesuffix(".")) > 253:

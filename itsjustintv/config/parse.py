@@ -148,7 +148,7 @@ def _strings(value: object, _: object) -> tuple[str, ...]:
         raise TypeError("must be a list of texts in quotes, in square brackets")
     wrong = [str(number) for number, item in enumerate(value, 1) if not isinstance(item, str)]
     if wrong:
-        raise ValueError(f"must be a list of texts in quotes: number {' and number '.join(wrong[:5])} is none")
+        raise ValueError(f"must be a list of texts in quotes: correct number {' and number '.join(wrong[:5])}")
     return tuple(value)
 
 

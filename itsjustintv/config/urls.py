@@ -115,6 +115,6 @@ def _rest(rest: str) -> Iterator[str]:
         yield f"must not hold {describe(unseen)}: remove it"
     if others := [c for c in characters if not c.isascii() and not is_invisible(c)]:
         shown = " and ".join(f"{c} as {quote(c)}" for c in others[:3])
-        yield f"must be ASCII after the host: write {shown}{', and others alike' if len(others) > 3 else ''}"
+        yield f"must be ASCII after the host: write {shown}{', and similar ones' if len(others) > 3 else ''}"
     if _BAD_PERCENT.search(before):
         yield "must have two hexadecimal digits after each %: write %25 if the character itself is meant"

@@ -96,7 +96,7 @@ def networks(values: tuple[str, ...]) -> Iterator[str]:
             try:
                 whole = ip_network(value, strict=False)
             except ValueError:
-                why = next(edge_mistakes(value), "is none")
+                why = next(edge_mistakes(value), "is neither")
                 yield f"must be a list of addresses and networks such as 10.0.0.0/8: number {number} {why}"
             else:
                 yield f"must not have bits beyond the mask of a network: write number {number} as {whole}"
@@ -139,9 +139,9 @@ def header(value: str) -> Iterator[str]:
     elif not name:
         yield "must be the name of an HTTP header"
     if name.lower() in _TAKEN:
-        yield f"must be a header of its own: every delivery carries {name.title()} already"
+        yield f"must be another header: every delivery has {name.title()} already"
     if name.lower().startswith("webhook-"):
-        yield "must be a header of its own: those that begin with webhook- belong to Standard Webhooks"
+        yield "must be another header: Standard Webhooks reserves those that begin with webhook-"
 
 
 def eventsub_secret(value: str) -> Iterator[str]:
@@ -174,7 +174,9 @@ def token(shortest: int) -> Rule:
     def rule(value: str) -> Iterator[str]:
         yield from visible(value)
         if len(value) < shortest:
-            yield (f"must be at least {shortest} characters, and has {len(value)}: openssl rand -hex 32 makes some")
+            yield (
+                f"must be at least {shortest} characters, and has {len(value)}: create one with openssl rand -hex 32"
+            )
 
     return rule
 
@@ -186,7 +188,7 @@ def file_name(value: str) -> Iterator[str]:
     if not value:
         yield "must name a file or folder"
     if "\0" in value:
-        yield "must name a file or folder, and no name holds U+0000 (NUL)"
+        yield "must name a file or folder without U+0000 (NUL)"
 
 
 def absolute(value: str) -> Iterator[str]:
@@ -194,9 +196,9 @@ def absolute(value: str) -> Iterator[str]:
     A folder at which other paths start.
     """
     if not value.startswith("/"):
-        yield "must be the whole path of a folder, from / on"
+        yield "must be the absolute path of a folder"
     if "\0" in value:
-        yield "must name a folder, and no name holds U+0000 (NUL)"
+        yield "must name a folder without U+0000 (NUL)"
 
 
 def broadcast_types(value: Sequence[str]) -> Iterator[str]:
@@ -218,7 +220,7 @@ def log_levels(value: Sequence[str]) -> Iterator[str]:
         if not equals:
             wrong.append("has no =")
         elif level not in LOG_LEVELS:
-            wrong.append(f"has a level that is none of {', '.join(LOG_LEVELS)}")
+            wrong.append(f"has a level other than {', '.join(LOG_LEVELS)}")
         if not _LOGGER.fullmatch(logger):
             wrong.append("does not begin with a logger")
         for sentence in wrong:
@@ -289,7 +291,7 @@ _SLIPS = (
     ("without a sign", re.compile(rf"[+-](?:{_NUMBER}(?:{_UNIT})?)+")),
     ("without quotes around it", re.compile(r"([\"']).+\1")),
     ("without blanks", re.compile(r"(?s)(?=.*\S).*\s.*")),
-    ('with a point in its number, as in "1.5h"', re.compile(r"[0-9]+,[0-9]+[a-z]*")),
+    ('with a decimal point, as in "1.5h"', re.compile(r"[0-9]+,[0-9]+[a-z]*")),
     ('with a unit after each number, as in "1h15m"', re.compile(rf"(?:{_NUMBER}(?:{_UNIT}))+{_NUMBER}")),
 )
 
@@ -335,7 +337,7 @@ def _unread(text: str) -> str:
     unit = next(unit for _, unit in parts if unit not in _UNITS)
     if unit.lower() in _DAYS:
         whole = _in_hours(parts)
-        return f"must be a duration in hours at the most, since there is no unit {unit.lower()}{whole}"
+        return f"must be a duration in hours or smaller units, since there is no unit {unit.lower()}{whole}"
     return f"must be a duration {_other_unit(unit)}" if unit else DURATION_SYNTAX
 
 

@@ -250,7 +250,7 @@ class UserIds(MultiService):
                 " configuration",
             )
         else:
-            self._absent["login", login] = f"closed or suspended: Twitch does not have {login}, user {known}, any more"
+            self._absent["login", login] = f"closed or suspended: Twitch no longer has {login}, user {known}"
             self._warn(
                 login,
                 "Twitch no longer has {login}, user {known}: the channel is closed or suspended; it is announced again"

@@ -116,7 +116,7 @@ class ListTests(CertsCase):
         A name that the authority refuses for good is said to wait for another configuration.
         """
         self.keep(record=Record(failures=1, problem="no", blocked_by=fingerprint(self.tls, NAME)))
-        self.assertEqual(self.listed()["next"], "not retried before [server.tls] changes")
+        self.assertEqual(self.listed()["next"], "not retried: correct [server.tls], or run itsjustintv certs renew")
 
     def test_a_damaged_file_is_named_and_stays(self) -> None:
         """

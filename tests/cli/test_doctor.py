@@ -173,7 +173,7 @@ class SubscriptionsTests(SynchronousTestCase):
         settings = Loaded(Config(storage=Storage(path=str(path))))
         [found] = self.successResultOf(Deferred.fromCoroutine(_subscriptions(None, settings, running=True)))
         self.assertEqual(found.severity, Severity.WARNING)
-        self.assertTrue(found.text.startswith("not checked: the journal"), found.text)
+        self.assertTrue(found.text.startswith("not checked: their secret"), found.text)
         [found] = system_checks.journal(SQLiteStorage(path), time, running=True)
         self.assertEqual(found.severity, Severity.ERROR)
         self.assertNotIn("free", found.text)

@@ -31,7 +31,7 @@ KNOWN = {
         "https://outlook.office.com/webhook/x@y/IncomingWebhook/z/w".replace("x@y", "x%40y"),
         "https://outlook.office365.com/webhook/x",
     ),
-    "a Power Automate workflow of Microsoft, as Teams has them": (
+    "a Microsoft Power Automate workflow, as used by Teams": (
         "https://prod-1.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=y",
         "https://d.e1.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/x/triggers/manual/paths/invoke",
     ),

@@ -62,7 +62,7 @@ class SecondsTests(SynchronousTestCase):
         """
         What is no duration is refused with the rule that it breaks, and with what to write where that is known.
         """
-        hours = "in hours at the most, since there is no unit"
+        hours = "in hours or smaller units, since there is no unit"
         units = "with no other units than ns, us, ms, s, m and h"
         refused: dict[str, tuple[object, ...]] = {
             DURATION_SYNTAX: ("", "-", "h", ".", ".s", "soon", "٣s", True, None, [], {}, float("nan"), "h1"),
@@ -73,7 +73,7 @@ class SecondsTests(SynchronousTestCase):
             f"must be a duration without blanks and {hours} days: write 168h": ("7 days",),
             "must be a duration without blanks": ("very soon",),
             "must be a duration without quotes around it: write 1h": ('"1h"', "'1h'", '" 1h"'),
-            'must be a duration with a point in its number, as in "1.5h"': ("1,5h", "1,5"),
+            'must be a duration with a decimal point, as in "1.5h"': ("1,5h", "1,5"),
             'must be a duration with a unit after each number, as in "1h15m"': ("1h15", "1s5.5"),
             f"must be a duration {hours} d: write 24h": ("1d",),
             f"must be a duration {hours} d: write 36h": ("1d12h", "12h1D", "1.5d"),

@@ -182,7 +182,7 @@ class BaseTests(PlaceCase):
         """
         A base that is relative itself is refused.
         """
-        with self.assertRaisesRegex(Exception, "ITSJUSTINTV_STORAGE_BASE: must be the whole path of a folder"):
+        with self.assertRaisesRegex(Exception, "ITSJUSTINTV_STORAGE_BASE: must be the absolute path of a folder"):
             self.loaded(ITSJUSTINTV_STORAGE_BASE="data")
 
     def test_what_was_left_behind(self) -> None:

@@ -211,7 +211,7 @@ class ListenTests(SynchronousTestCase):
             "127.0.0.1:": "must have a port in digits",
             "::1:8081": "must have brackets around its IPv6 address",
             "[h.example]:80": "must have brackets around an IPv6 address only",
-            "[::g]:80": "must have an IPv6 address that is one",
+            "[::g]:80": "must have a valid IPv6 address",
             "http://127.0.0.1:8081": "must be host:port, without http://",
             "127.0.0.1:8081/admin": "must be host:port, without a path",
             "b\u00fccher.example:80": "must have its host name in ASCII: write xn--bcher-kva.example",

@@ -186,7 +186,7 @@ class StartTests(SubscribingCase):
         await stage.subscribed()
         user_id = stage.twitch.world.remove("tanuki").id
 
-        reason = f"closed or suspended: Twitch does not have tanuki, user {user_id}, any more"
+        reason = f"closed or suspended: Twitch no longer has tanuki, user {user_id}"
         listed = await stage.command("subscriptions", "list")
         self.assertRegex(listed.out, rf"tanuki +unknown user +{reason}")
         explained = await stage.command("subscriptions", "explain", "tanuki")

@@ -310,7 +310,7 @@ class AbsenceTests(IdentitiesCase):
         self.after(DAY + 1)
         self.assertEqual(
             self.unknown_users().reasons(),
-            {"alder_key": "closed or suspended: Twitch does not have alder, user 1, any more"},
+            {"alder_key": "closed or suspended: Twitch no longer has alder, user 1"},
         )
         self.assertEqual(self.unknown_users().logins(), {})
         self.users["1"] = "alder"
