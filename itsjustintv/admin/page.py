@@ -223,7 +223,7 @@ class ActionResource(Resource):
             await self._sources.retry(about)
             return [foreign(about), " is requeued."]
         if what == "resend":
-            return [foreign(about), " is sent again as ", foreign((await self._sources.resend(about)).id), "."]
+            return [foreign(about), " is resent as ", foreign((await self._sources.resend(about)).id), "."]
         if what == "cancel":
             await self._sources.cancel(about)
             return [foreign(about), " is cancelled."]

@@ -245,7 +245,7 @@ def retry(  # noqa: PLR0917 - click names them
     destination: str | None,
 ) -> None:
     """
-    Requeue deliveries. Each is due at once, and its attempts and its age start anew.
+    Requeue deliveries. Each is due at once, and its attempts and its age start from zero.
     """
     if everything == bool(delivery):
         raise click.UsageError("give delivery ids, or --all")
@@ -293,7 +293,7 @@ def resend(config: str | None, delivery: tuple[str, ...]) -> None:
     Send delivered deliveries again, each as a new delivery of the same event.
 
     The receiver gets the same event id as before, and may drop it as a duplicate. The attempts and the age of the new
-    delivery start anew. Images are sent as URLs only.
+    delivery start from zero. Images are sent as URLs only.
     """
     journal = open_journal(load_config(config))
     with errors():

@@ -142,10 +142,10 @@ def run(config: str | None) -> None:
     twistd.run()
 
 
-@main.command(short_help="Show the daemon at work, on this machine only.", epilog=examples("demo"))
+@main.command(short_help="Demonstrate the daemon, on this machine only.", epilog=examples("demo"))
 def demo() -> None:
     """
-    Show the daemon at work with a Twitch simulated on this machine.
+    Demonstrate the daemon with a simulated Twitch on this machine.
     """
     from itsjustintv.simulator.demo import run_demo  # noqa: PLC0415 - imports the reactor
 

@@ -151,7 +151,7 @@ def prune(config: str | None, dry_run: bool) -> None:
 @json_option
 def explain(config: str | None, streamer: str, as_json: bool) -> None:
     """
-    Show whether and since when STREAMER (key, login or user id) is subscribed to, why not, and what happens next.
+    Show the subscription of STREAMER (key, login or user id), since when it exists or why not, and what is next.
     """
 
     async def work(session: TwitchSession) -> Sequence[tuple[str, str]]:

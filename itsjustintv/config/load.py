@@ -177,11 +177,12 @@ def _unusable(name: object, message: str) -> ConfigError:
 
 _JOURNAL = Problem(
     "storage.path",
-    "cannot change while the daemon runs and keeps its old value; restart the daemon to move the journal",
+    "cannot change while the daemon runs and keeps its old value: stop the daemon, move the journal, start it again",
 )
 
 _BASE = Problem(
-    "storage.base", "cannot change while the daemon runs and keeps its old value; restart the daemon to move its files"
+    "storage.base",
+    "cannot change while the daemon runs and keeps its old value: stop the daemon, move its files, start it again",
 )
 
 

@@ -119,8 +119,8 @@ PENDING = _gauge(
     limit=DESTINATIONS,
 )
 OLDEST_AGE = _gauge("oldest_pending.age", "s", "Time since the oldest delivery that has not ended was accepted.")
-DEAD_LETTERS = _gauge("dead_letters", "{delivery}", "Deliveries that were given up and can be sent again.")
-UNDELIVERED = _gauge("undelivered", "{delivery}", "Deliveries that ended as dead or expired and can be sent again.")
+DEAD_LETTERS = _gauge("dead_letters", "{delivery}", "Deliveries that ended as dead and can be requeued.")
+UNDELIVERED = _gauge("undelivered", "{delivery}", "Deliveries that ended as dead or expired and can be requeued.")
 
 # Outgoing
 

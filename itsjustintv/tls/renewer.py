@@ -31,7 +31,7 @@ _log = Logger()
 
 def alarm(failure: Failure, server_name: str) -> None:
     """
-    Log that a certificate is in danger.
+    Log that a certificate may expire before it is renewed.
     """
     _log.critical(
         "the certificate of {name} may expire before it is renewed: {reason}",

@@ -189,7 +189,7 @@ class LimitedSite(server.Site):
         super().__init__(resource, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.registry = ConnectionRegistry(limits, clock)
         self._client_addresses = client_addresses
-        self._sweep_loop = PeriodicService(clock, _SWEEP, "close connections that are late", self._sweep, now=False)
+        self._sweep_loop = PeriodicService(clock, _SWEEP, "close slow connections", self._sweep, now=False)
         self._reported_rejected = 0
         self._reported_refused: Counter[int] = Counter()
         self._reported_timed_out = 0

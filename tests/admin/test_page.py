@@ -436,7 +436,7 @@ class ActionTests(PageCase):
         """
         for what, words in (
             ("retry", "is requeued"),
-            ("resend", "is sent again as"),
+            ("resend", "is resent as"),
             ("cancel", "is cancelled"),
             ("test", "the receiver answered"),
         ):

@@ -108,7 +108,9 @@ class SubscriptionReconciler(Service):
     _loop: PeriodicService = field(
         init=False,
         default=Factory(
-            lambda self: PeriodicService(self._clock, _HOUR, "schedule the hourly pass", self._hourly, now=False),
+            lambda self: PeriodicService(
+                self._clock, _HOUR, "schedule the hourly check of the subscriptions", self._hourly, now=False
+            ),
             takes_self=True,
         ),
     )
