@@ -338,14 +338,14 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         """
         Whether it has ended, unless an operator requeues it.
         """
         return self not in (State.ACCEPTED, State.PENDING)
 
     @property
-    def undelivered(self) -> bool:
+    def is_undelivered(self) -> bool:
         """
         Whether it ended because it could not be delivered, in time or at all.
         """

@@ -335,7 +335,7 @@ class Pipeline(Service):
             sink.record(Outcome(delivery=settled, attempt=None, at=now))
 
     def _report_end(self, delivery: Delivery) -> None:
-        if delivery.state.undelivered:
+        if delivery.state.is_undelivered:
             self.log.warn(
                 "delivery of {event_id} ({streamer}) to {destination} expired before it was prepared: {reason}. To"
                 " requeue it: itsjustintv deliveries retry {delivery}",

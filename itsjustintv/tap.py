@@ -34,7 +34,7 @@ from itsjustintv.config.sections import Config
 from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.journal.legacy_files import LegacyFiles
 from itsjustintv.journal.storage import open_storage
-from itsjustintv.logs import REDACTOR, WANTED, logger
+from itsjustintv.logs import LOG_SETTINGS, REDACTOR, logger
 from itsjustintv.logs.observer import log_through
 from itsjustintv.routing import Routing
 from itsjustintv.support.clock_jumps import ClockJumps
@@ -234,5 +234,5 @@ def _apply_to_log(config: Config) -> None:
     """
     Apply a configuration to the log, and hide its secrets there, before any part can log them.
     """
-    WANTED.follow(config.logging)
+    LOG_SETTINGS.follow(config.logging)
     REDACTOR.learn(secrets(config, os.environ))

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Logging
-from itsjustintv.logs import WANTED
+from itsjustintv.logs import LOG_SETTINGS
 from itsjustintv.tap import log_observer
 
 
@@ -37,8 +37,8 @@ class LogTests(SynchronousTestCase):
         What is written of a warning, as text.
         """
         self.patch(os, "environ", environ)
-        self.addCleanup(WANTED.follow, Logging())
-        WANTED.follow(Logging(format="text"))
+        self.addCleanup(LOG_SETTINGS.follow, Logging())
+        LOG_SETTINGS.follow(Logging(format="text"))
         Logger(observer=log_observer(out)).warn("careful")
         return out.getvalue()
 

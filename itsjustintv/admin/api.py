@@ -20,7 +20,7 @@ from twisted.web.server import Request
 
 from itsjustintv import __version__
 from itsjustintv.admin.endpoints import OPERATIONS, BadRequest, Operation, Parameter, summary
-from itsjustintv.admin.responses import PROBLEM, give, give_not_allowed, give_problem, later
+from itsjustintv.admin.responses import PROBLEM, respond_later, send_not_allowed, send_problem, send_response
 from itsjustintv.admin.sources import REFUSALS, Sources, status_of
 from itsjustintv.admin.views import ProblemView
 from itsjustintv.support.foreign_text import visible_json
@@ -101,28 +101,28 @@ class ApiResource(Resource):
             return self._describe(request)
         found = [(each, given) for each in OPERATIONS if (given := _match(each.path, path)) is not None]
         if not found:
-            return give_problem(request, http.NOT_FOUND, f"no such path: the API is described at {ROOT}{_DOCUMENT}")
+            return send_problem(request, http.NOT_FOUND, f"no such path: the API is described at {ROOT}{_DOCUMENT}")
         wanted = "GET" if request.method == b"HEAD" else request.method.decode("latin-1")
         for operation, given in found:
             if operation.method == wanted:
-                return later(request, self._answer(request, operation, given))
-        return give_not_allowed(request, ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
+                return respond_later(request, self._answer(request, operation, given))
+        return send_not_allowed(request, ", ".join(_methods(each.method) for each, _ in found).encode("ascii"))
 
     def _describe(self, request: Request) -> int:
         if request.method not in (b"GET", b"HEAD"):
-            return give_not_allowed(request, b"GET, HEAD")
-        return give(request, self._document, b"application/json")
+            return send_not_allowed(request, b"GET, HEAD")
+        return send_response(request, self._document, b"application/json")
 
     async def _answer(self, request: Request, operation: Operation, given: Mapping[str, str]) -> None:
         try:
             values = _values(operation, given, request.uri)
             answer = await operation.act(self._sources, **values)
         except BadRequest as error:
-            give_problem(request, http.BAD_REQUEST, str(error))
+            send_problem(request, http.BAD_REQUEST, str(error))
         except REFUSALS as error:
-            give_problem(request, status_of(error), str(error))
+            send_problem(request, status_of(error), str(error))
         else:
-            give(request, dumps(answer), b"application/json")
+            send_response(request, dumps(answer), b"application/json")
 
 
 def _match(pattern: str, path: str) -> Mapping[str, str] | None:

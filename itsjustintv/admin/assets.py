@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.html import Markup, el
-from itsjustintv.admin.responses import give, give_not_allowed, give_problem, later
+from itsjustintv.admin.responses import respond_later, send_not_allowed, send_problem, send_response
 from itsjustintv.admin.sources import Sources
 
 __all__ = ["ASSETS", "HEAD", "Asset", "AvatarResource"]
@@ -39,9 +39,9 @@ class Asset(Resource):
 
     def render(self, request: Request) -> int:
         if request.method not in (b"GET", b"HEAD"):
-            return give_not_allowed(request, b"GET, HEAD")
+            return send_not_allowed(request, b"GET, HEAD")
         request.setHeader(b"Cache-Control", _YEAR)
-        return give(request, self._data, self._type)
+        return send_response(request, self._data, self._type)
 
 
 _STYLE = Asset("admin.css", "text/css; charset=utf-8")
@@ -78,15 +78,15 @@ class AvatarResource(Resource):
     def render(self, request: Request) -> int:
         found = _PATH.fullmatch(request.path)
         if found is None:
-            return give_problem(request, http.NOT_FOUND, "no such picture")
+            return send_problem(request, http.NOT_FOUND, "no such picture")
         if request.method not in (b"GET", b"HEAD"):
-            return give_not_allowed(request, b"GET, HEAD")
-        return later(request, self._answer(request, found[1].decode("ascii")))
+            return send_not_allowed(request, b"GET, HEAD")
+        return respond_later(request, self._answer(request, found[1].decode("ascii")))
 
     async def _answer(self, request: Request, user_id: str) -> None:
         picture = await self._sources.picture(user_id)
         if picture is None or picture.data is None:
-            give_problem(request, http.NOT_FOUND, "no such picture")
+            send_problem(request, http.NOT_FOUND, "no such picture")
             return
         request.setHeader(b"Cache-Control", b"private, max-age=3600")
-        give(request, picture.data, picture.mime_type.encode("ascii"))
+        send_response(request, picture.data, picture.mime_type.encode("ascii"))

@@ -21,7 +21,7 @@ from twisted.web.server import Request
 from itsjustintv.admin.assets import HEAD
 from itsjustintv.admin.hosts import Authority, authority, origin
 from itsjustintv.admin.html import el, page
-from itsjustintv.admin.responses import TOO_MANY_REQUESTS, give, give_not_allowed, redirect
+from itsjustintv.admin.responses import TOO_MANY_REQUESTS, redirect, send_not_allowed, send_response
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import duration
 from itsjustintv.support.log_throttle import LogThrottle
@@ -103,7 +103,7 @@ class Access:
         self._guesses, self._wrong_tokens = Guesses(self._clock), LogThrottle(self._clock)
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """
         Whether there is no token.
         """
@@ -117,7 +117,7 @@ class Access:
         who = _host(request)
         if who is None or not request.uri.startswith(b"/"):
             return False
-        return not self.open or (who.is_loopback and not any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)))
+        return not self.is_open or (who.is_loopback and not any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)))
 
     def is_token(self, candidate: bytes) -> bool:
         token = self._token().encode("ascii")
@@ -130,11 +130,11 @@ class Access:
         :raises TooManyGuesses: the client has to wait first.
         """
         client = self._client(request)
-        if wait := self._guesses.wait(client):
+        if wait := self._guesses.seconds_left(client):
             raise TooManyGuesses(wait)
         if self.is_token(candidate):
             return True
-        self._guesses.wrong(client)
+        self._guesses.count_wrong(client)
         if count := self._wrong_tokens.count("token"):
             self.log.warn(
                 "rejected {count} for the admin page, the last from {peer}; if that was not you, check who can reach"
@@ -150,7 +150,7 @@ class Access:
 
         :raises TooManyGuesses: it has a token, but the client has to wait first.
         """
-        if self.open:
+        if self.is_open:
             return AuthMethod.OPEN
         bearer = _bearer(request)
         if self.has_session(request):
@@ -187,7 +187,7 @@ class Access:
         Whether the request has a valid session cookie.
         """
         ends_at, _, signature = (request.getCookie(COOKIE) or b"").partition(b".")
-        if self.open or not hmac.compare_digest(signature, self._signed(b"session " + ends_at)):
+        if self.is_open or not hmac.compare_digest(signature, self._signed(b"session " + ends_at)):
             return False
         return self._clock.seconds() < int(ends_at)  # a number, since the signature is valid
 
@@ -255,10 +255,10 @@ class LoginResource(Resource):
 
     def render(self, request: Request) -> int:
         if request.method in (b"GET", b"HEAD"):
-            known = self._access.open or self._access.has_session(request)
+            known = self._access.is_open or self._access.has_session(request)
             return redirect(request, b"/") if known else self._show(request, "")
         if request.method != b"POST":
-            return give_not_allowed(request, b"GET, HEAD, POST")
+            return send_not_allowed(request, b"GET, HEAD, POST")
         try:
             known = self._access.check_token(request, form(request).get("token", "").strip().encode("utf-8"))
         except TooManyGuesses as error:
@@ -303,7 +303,7 @@ class LoginResource(Resource):
             ),
             class_="login",
         )
-        return give(request, page("itsjustintv", HEAD, [body]), b"text/html; charset=utf-8", status)
+        return send_response(request, page("itsjustintv", HEAD, [body]), b"text/html; charset=utf-8", status)
 
 
 class LogoutResource(Resource):
@@ -315,7 +315,7 @@ class LogoutResource(Resource):
 
     def render(self, request: Request) -> int:
         if request.method != b"POST":
-            return give_not_allowed(request, b"POST")
+            return send_not_allowed(request, b"POST")
         request.addCookie(COOKIE, b"", path=b"/", max_age=b"0", httpOnly=True, sameSite="strict")
         return redirect(request, b"/login")
 
@@ -338,7 +338,7 @@ class Guesses:
     # When the bucket of a client is empty again (leaky bucket).
     _until: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
 
-    def wait(self, client: str) -> int:
+    def seconds_left(self, client: str) -> int:
         """
         Whole seconds until the next token of a client is checked; 0 for now.
         """
@@ -346,7 +346,7 @@ class Guesses:
         # Bounded, in case the clock is set back.
         return max(0, min(ceil(early), ceil(self._burst * self._pause)))
 
-    def wrong(self, client: str) -> None:
+    def count_wrong(self, client: str) -> None:
         now = self._clock.seconds()
         until = max(now, min(self._until.pop(client, now), now + self._burst * self._pause))
         self._until[client] = until + self._pause

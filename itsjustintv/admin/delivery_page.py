@@ -18,7 +18,7 @@ from itsjustintv.admin.auth import Access
 from itsjustintv.admin.event_views import AttemptView, DeliveryView, EventView, RequestView, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.page_sections import Forms, action, badge, channel, tone_of, when
-from itsjustintv.admin.responses import HTML, give, read
+from itsjustintv.admin.responses import HTML, respond_to_get, send_response
 from itsjustintv.admin.sources import REFUSALS, Sources, status_of
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.durations import duration
@@ -42,7 +42,7 @@ class DeliveryResource(Resource):
         self._access = access
 
     def render(self, request: Request) -> int:
-        return read(request, self._answer)
+        return respond_to_get(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
         name = unquote(request.path.removeprefix(_ROOT).decode("latin-1"), errors="replace")
@@ -68,7 +68,7 @@ class DeliveryResource(Resource):
             el("main", content, id="main", tabindex="-1"),
             el("div", id="said", role="status", aria_live="polite"),
         ]
-        give(request, page("Delivery \u2013 itsjustintv", HEAD, body), HTML, status)
+        send_response(request, page("Delivery \u2013 itsjustintv", HEAD, body), HTML, status)
 
 
 def _sorry(words: str) -> Markup:

@@ -129,7 +129,7 @@ def operation(method: str, path: str) -> Callable[[_Act], _Act]:
                 summary=summary(act),
                 answer=hints.pop("return"),
                 act=act,
-                parameters={name: hint.__metadata__[0] for name, hint in hints.items() if name != "ask"},
+                parameters={name: hint.__metadata__[0] for name, hint in hints.items() if name != "sources"},
             )
         )
         return act
@@ -255,16 +255,16 @@ _Id = Annotated[str, _part("id", "The id, or a unique prefix of it of at least 8
 
 
 @operation("GET", "/status")
-async def get_status(ask: Sources) -> StatusView:
+async def get_status(sources: Sources) -> StatusView:
     """
     Summary of the daemon.
     """
-    return await ask.status()
+    return await sources.status()
 
 
 @operation("GET", "/streamers")
 async def list_streamers(
-    ask: Sources,
+    sources: Sources,
     query: Annotated[str, _words("query", "Only streamers whose key, login, id or name contains this.", default="")],
     limit: _Limit,
     cursor: _Cursor,
@@ -273,12 +273,12 @@ async def list_streamers(
     Streamers: live ones first, then those that need attention.
     """
     start = _start("streamers", cursor)
-    return _page("streamers", ask.streamers(query, limit, start), start + limit)
+    return _page("streamers", sources.streamers(query, limit, start), start + limit)
 
 
 @operation("GET", "/events")
 async def list_events(
-    ask: Sources,
+    sources: Sources,
     *,
     limit: _Limit,
     cursor: _Cursor,
@@ -297,24 +297,24 @@ async def list_events(
     """
     after = None if cursor is None else read_cursor("events", cursor, "nt")
     filters = HistoryFilter(states=state, destination=destination, streamer=streamer)
-    found, goes_on = await ask.events(after, limit, filters)
+    found, goes_on = await sources.events(after, limit, filters)
     return Page(items=[to_event_view(each) for each in found], next=write_cursor("events", goes_on))
 
 
 @operation("GET", "/events/{id}")
-async def get_event(ask: Sources, id_: _Id) -> EventView:
+async def get_event(sources: Sources, id_: _Id) -> EventView:
     """
     One event with its payloads and requests.
     """
-    found = await ask.event(id_)
+    found = await sources.event(id_)
     if found is None:
         raise NotFound(f"there is no event {id_}")
-    return to_event_view(found, ask.signing)
+    return to_event_view(found, sources.signing)
 
 
 @operation("GET", "/deliveries")
 async def list_deliveries(
-    ask: Sources,
+    sources: Sources,
     *,
     limit: _Limit,
     cursor: _Cursor,
@@ -330,98 +330,98 @@ async def list_deliveries(
     shape = {(State.PENDING,): "tnt", (State.ACCEPTED,): "nt", (): "n"}.get(state, "nn")
     after = None if cursor is None else read_cursor(kind, cursor, shape)
     filters = HistoryFilter(states=state, destination=destination, streamer=streamer)
-    found, goes_on = await ask.deliveries(after, limit, filters)
+    found, goes_on = await sources.deliveries(after, limit, filters)
     return Page(items=[to_delivery_view(each) for each in found], next=write_cursor(kind, goes_on))
 
 
 @operation("GET", "/deliveries/{id}")
-async def get_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+async def get_delivery(sources: Sources, id_: _Id) -> DeliveryView:
     """
     One delivery with its payload and the request of each attempt.
     """
-    found = await ask.delivery(id_)
+    found = await sources.delivery(id_)
     if found is None:
         raise NotFound(f"there is no delivery {id_}")
-    return to_delivery_view(found.deliveries[0], ask.signing)
+    return to_delivery_view(found.deliveries[0], sources.signing)
 
 
 @operation("POST", "/deliveries/{id}/retry")
-async def retry_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+async def retry_delivery(sources: Sources, id_: _Id) -> DeliveryView:
     """
     Requeue a delivery that ended undelivered or cancelled, for an attempt at once and the full number of attempts.
     """
-    await ask.retry(id_)
-    return await get_delivery(ask, id_)
+    await sources.retry(id_)
+    return await get_delivery(sources, id_)
 
 
 @operation("POST", "/deliveries/{id}/resend")
-async def resend_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+async def resend_delivery(sources: Sources, id_: _Id) -> DeliveryView:
     """
     Send a delivered event again, as a new delivery: the response is the new one. The first one stays delivered.
     """
-    return await get_delivery(ask, (await ask.resend(id_)).id)
+    return await get_delivery(sources, (await sources.resend(id_)).id)
 
 
 @operation("POST", "/deliveries/{id}/cancel")
-async def cancel_delivery(ask: Sources, id_: _Id) -> DeliveryView:
+async def cancel_delivery(sources: Sources, id_: _Id) -> DeliveryView:
     """
     Cancel a delivery that has not ended. An attempt in progress is not stopped.
     """
-    await ask.cancel(id_)
-    return await get_delivery(ask, id_)
+    await sources.cancel(id_)
+    return await get_delivery(sources, id_)
 
 
 @operation("GET", "/destinations")
-async def list_destinations(ask: Sources, limit: _Limit, cursor: _Cursor) -> Page[DestinationView]:
+async def list_destinations(sources: Sources, limit: _Limit, cursor: _Cursor) -> Page[DestinationView]:
     """
     Destinations: those that need attention first.
     """
     start = _start("destinations", cursor)
-    return _page("destinations", await ask.destinations(limit, start), start + limit)
+    return _page("destinations", await sources.destinations(limit, start), start + limit)
 
 
 @operation("POST", "/destinations/{name}/test")
 async def test_destination(
-    ask: Sources, name: Annotated[str, _part("name", "streamers.KEY, or global_webhook.")]
+    sources: Sources, name: Annotated[str, _part("name", "streamers.KEY, or global_webhook.")]
 ) -> AttemptView:
     """
     Send a test notification, signed like a real one, and return the result. Nothing of it is stored.
     """
-    attempt = await ask.test(name)
+    attempt = await sources.test(name)
     if attempt is None:
         raise NotFound(f"there is no destination {name}")
     return to_attempt_view(attempt)
 
 
 @operation("GET", "/certificates")
-async def list_certificates(ask: Sources) -> Sequence[CertificateView]:
+async def list_certificates(sources: Sources) -> Sequence[CertificateView]:
     """
     All certificates.
     """
-    return ask.certificates()
+    return sources.certificates()
 
 
 @operation("GET", "/configuration")
-async def get_configuration(ask: Sources) -> ConfigurationView:
+async def get_configuration(sources: Sources) -> ConfigurationView:
     """
     State of the configuration.
     """
-    return ask.configuration()
+    return sources.configuration()
 
 
 @operation("GET", "/rate")
-async def get_rate(ask: Sources) -> RateView:
+async def get_rate(sources: Sources) -> RateView:
     """
     Rate limit of the Twitch API.
     """
-    return ask.rate()
+    return sources.rate()
 
 
 @operation("GET", "/history")
 async def get_history(
-    ask: Sources, hours: Annotated[int, _number("hours", "How many hours back.", 1, 24, 6)]
+    sources: Sources, hours: Annotated[int, _number("hours", "How many hours back.", 1, 24, 6)]
 ) -> Sequence[PointView]:
     """
     The recent past in steps of five minutes, oldest first.
     """
-    return ask.series(hours * 3600.0)
+    return sources.series(hours * 3600.0)

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from itsjustintv.admin.responses import give_not_allowed, give_problem
+from itsjustintv.admin.responses import send_not_allowed, send_problem
 from itsjustintv.admin.sources import Asked
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.support.periodic_service import PeriodicService
@@ -172,11 +172,11 @@ class EventsResource(Resource):
         Open a stream. ``Last-Event-ID`` or ``since`` is the version that the client has.
         """
         if request.method != b"GET":
-            return give_not_allowed(request, b"GET")
+            return send_not_allowed(request, b"GET")
         client = self._client(request)
         if self._live_updates.is_full(client):
             request.setHeader(b"Retry-After", b"10")
-            return give_problem(request, http.SERVICE_UNAVAILABLE, "too many pages are open")
+            return send_problem(request, http.SERVICE_UNAVAILABLE, "too many pages are open")
         since: list[bytes] = (request.args or {}).get(b"since", [b""])
         known = request.getHeader("last-event-id") or since[0].decode("latin-1")
         request.setHeader(b"Content-Type", b"text/event-stream")

@@ -41,7 +41,14 @@ from itsjustintv.admin.page_sections import (
     undelivered,
     waiting,
 )
-from itsjustintv.admin.responses import HTML, give, give_not_allowed, give_problem, later, read
+from itsjustintv.admin.responses import (
+    HTML,
+    respond_later,
+    respond_to_get,
+    send_not_allowed,
+    send_problem,
+    send_response,
+)
 from itsjustintv.admin.sources import REFUSALS, Asked, NotFound, Sources, status_of
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.history import HistoryFilter, Place
@@ -112,7 +119,7 @@ class PageResource(Resource):
         self._live_updates = live_updates
 
     def render(self, request: Request) -> int:
-        return read(request, self._answer)
+        return respond_to_get(request, self._answer)
 
     async def _answer(self, request: Request) -> None:
         version = self._live_updates.version
@@ -135,10 +142,10 @@ class PageResource(Resource):
             el(
                 "footer",
                 el("a", "API", href="/api/v1/openapi.json"),
-                None if self._access.open else _log_out(),
+                None if self._access.is_open else _log_out(),
             ),
         ]
-        give(request, page("itsjustintv", HEAD, body, data_version=version), HTML, status)
+        send_response(request, page("itsjustintv", HEAD, body, data_version=version), HTML, status)
 
     async def _content(self, asked: _PageQuery) -> tuple[Markup, Sequence[Markup | None]]:
         """
@@ -210,13 +217,15 @@ class ActionResource(Resource):
     def render(self, request: Request) -> int:
         what = request.path.rpartition(b"/")[2].decode("latin-1")
         if request.method != b"POST":
-            return give_not_allowed(request, b"POST")
+            return send_not_allowed(request, b"POST")
         fields = form(request)
         if not self._access.is_form_proof(fields.get("proof", "")):
-            return give_problem(
+            return send_problem(
                 request, http.FORBIDDEN, "this form is not from this page, or has expired: reload the page"
             )
-        return later(request, self._answer(request, self._do(what, unquote(fields.get("about", ""), errors="replace"))))
+        return respond_later(
+            request, self._answer(request, self._do(what, unquote(fields.get("about", ""), errors="replace")))
+        )
 
     async def _do(self, what: str, about: str) -> Sequence[object]:
         if what == "retry":
@@ -246,7 +255,7 @@ class ActionResource(Resource):
         except REFUSALS as error:
             status, said = status_of(error), foreign(f"Nothing was done: {error}.")
         body = el("main", el("p", said, role="status"), el("p", el("a", "Back to the page", href="/")), class_="login")
-        give(request, page("itsjustintv", HEAD, [body]), HTML, status)
+        send_response(request, page("itsjustintv", HEAD, [body]), HTML, status)
 
 
 def _log_out() -> Markup:

@@ -492,9 +492,9 @@ def action(each: DeliveryView, forms: Forms) -> Markup | None:
     """
     The button for the action that a delivery allows; ``None`` without one.
     """
-    if not each.state.final:
+    if not each.state.is_final:
         words, what = "Cancel", "cancel"
-    elif each.state.undelivered or each.state is State.CANCELLED:
+    elif each.state.is_undelivered or each.state is State.CANCELLED:
         words, what = "Send again", "retry"
     elif each.state is State.DELIVERED:
         words, what = "Send again", "resend"

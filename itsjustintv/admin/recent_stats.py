@@ -80,7 +80,7 @@ class RecentStats(Service):
             span.latencies.append(max(0.0, outcome.at - outcome.delivery.accepted_at))
         elif attempt is not None and not attempt.ok:
             span.failed += 1
-        if state.undelivered:
+        if state.is_undelivered:
             span.undelivered += 1
         if attempt is not None:
             self._remember(outcome.delivery.destination, attempt, outcome.at)

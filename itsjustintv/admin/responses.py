@@ -21,14 +21,14 @@ __all__ = [
     "HTML",
     "PROBLEM",
     "TOO_MANY_REQUESTS",
-    "give",
-    "give_json",
-    "give_not_allowed",
-    "give_problem",
-    "give_too_early",
     "harden",
-    "later",
     "redirect",
+    "respond_later",
+    "send_json",
+    "send_not_allowed",
+    "send_problem",
+    "send_response",
+    "send_too_many_requests",
 ]
 
 PROBLEM = b"application/problem+json"
@@ -75,7 +75,7 @@ def _words(status: int) -> bytes:
     return b"Too Many Requests" if status == TOO_MANY_REQUESTS else http.RESPONSES[status]
 
 
-def give(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
+def send_response(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
     """
     Send a whole response.
     """
@@ -87,43 +87,43 @@ def give(request: Request, body: bytes, content_type: bytes, status: int = http.
     return NOT_DONE_YET
 
 
-def give_json(
+def send_json(
     request: Request, content: object, status: int = http.OK, content_type: bytes = b"application/json"
 ) -> int:
     """
     Send JSON in which characters that steer a terminal or hide text are escaped.
     """
-    return give(request, visible_json(orjson.dumps(content).decode()).encode(), content_type, status)
+    return send_response(request, visible_json(orjson.dumps(content).decode()).encode(), content_type, status)
 
 
-def give_problem(request: Request, status: int, detail: str) -> int:
+def send_problem(request: Request, status: int, detail: str) -> int:
     """
     Send a problem document (RFC 9457).
     """
     title = _words(status).decode("ascii")
-    return give_json(
+    return send_json(
         request, {"type": "about:blank", "title": title, "status": status, "detail": detail}, status, PROBLEM
     )
 
 
-def give_not_allowed(request: Request, allowed: bytes) -> int:
+def send_not_allowed(request: Request, allowed: bytes) -> int:
     """
     Send 405.
 
     :param allowed: the methods of this path, as in ``Allow``.
     """
     request.setHeader(b"Allow", allowed)
-    return give_problem(request, http.NOT_ALLOWED, f"this path allows only {allowed.decode('ascii')}")
+    return send_problem(request, http.NOT_ALLOWED, f"this path allows only {allowed.decode('ascii')}")
 
 
-def give_too_early(request: Request, wait: int) -> int:
+def send_too_many_requests(request: Request, wait: int) -> int:
     """
     Send 429: tokens of this client are not checked now.
 
     :param wait: seconds until they are again.
     """
     request.setHeader(b"Retry-After", b"%d" % wait)
-    return give_problem(request, TOO_MANY_REQUESTS, f"too many wrong tokens: try again in {duration(wait)}")
+    return send_problem(request, TOO_MANY_REQUESTS, f"too many wrong tokens: try again in {duration(wait)}")
 
 
 def redirect(request: Request, path: bytes) -> int:
@@ -131,10 +131,10 @@ def redirect(request: Request, path: bytes) -> int:
     Send a browser to another page, with GET.
     """
     request.setHeader(b"Location", path)
-    return give(request, b"", b"text/plain; charset=utf-8", http.SEE_OTHER)
+    return send_response(request, b"", b"text/plain; charset=utf-8", http.SEE_OTHER)
 
 
-def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) -> int:
+def respond_later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) -> int:
     """
     Answer a request by a coroutine, which is cancelled when the client disconnects.
     """
@@ -155,7 +155,7 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
             request.processingFailed(failure)
         else:
             _log.failure("request to the admin page failed with an exception; answered 500", failure)
-            give_problem(request, http.INTERNAL_SERVER_ERROR, "internal error; see the log")
+            send_problem(request, http.INTERNAL_SERVER_ERROR, "internal error; see the log")
 
     request.notifyFinish().addErrback(left)
     answer = Deferred.fromCoroutine(answering)
@@ -163,12 +163,12 @@ def later(request: Request, answering: Coroutine[Deferred[Any], Any, object]) ->
     return NOT_DONE_YET
 
 
-def read(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], Any, object]]) -> int:
+def respond_to_get(request: Request, answer: Callable[[Request], Coroutine[Deferred[Any], Any, object]]) -> int:
     """
     Answer GET and HEAD by a coroutine, and other methods with 405.
 
     :return: what ``render`` has to return.
     """
     if request.method not in (b"GET", b"HEAD"):
-        return give_not_allowed(request, b"GET, HEAD")
-    return later(request, answer(request))
+        return send_not_allowed(request, b"GET, HEAD")
+    return respond_later(request, answer(request))

@@ -11,7 +11,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from itsjustintv.admin.auth import Access, AuthMethod, TooManyGuesses
-from itsjustintv.admin.responses import give_problem, give_too_early, harden, redirect
+from itsjustintv.admin.responses import harden, redirect, send_problem, send_too_many_requests
 
 __all__ = ["AdminResource"]
 
@@ -56,20 +56,20 @@ class AdminResource(Resource):
         harden(request)
         access = self._access
         if not access.is_host_allowed(request):
-            return give_problem(request, http.FORBIDDEN, _NOT_LOOPBACK if access.open else _BAD_HOST)
+            return send_problem(request, http.FORBIDDEN, _NOT_LOOPBACK if access.is_open else _BAD_HOST)
         public = self._public.get(request.path)
         try:
             method = None if public else access.authenticate(request)
         except TooManyGuesses as error:
-            return give_too_early(request, error.wait)
+            return send_too_many_requests(request, error.wait)
         if public is None and method is None:
             return self._ask_for_token(request)
         is_intended = access.is_load_intended if request.method in _SAFE else access.is_action_intended
         if method is not AuthMethod.BEARER and not is_intended(request):
-            return give_problem(request, http.FORBIDDEN, "the request comes from a page of another site")
+            return send_problem(request, http.FORBIDDEN, "the request comes from a page of another site")
         resource = public or self._paths.get(request.path) or self._tree(request.path)
         if resource is None:
-            return give_problem(request, http.NOT_FOUND, "no such page")
+            return send_problem(request, http.NOT_FOUND, "no such page")
         answer: bytes | int = resource.render(request)
         return b"" if request.method == b"HEAD" and isinstance(answer, bytes) else answer
 
@@ -83,4 +83,4 @@ class AdminResource(Resource):
         if request.path == b"/" and request.method in _SAFE:
             return redirect(request, b"/login")
         request.setHeader(b"WWW-Authenticate", b'Bearer realm="itsjustintv"')
-        return give_problem(request, http.UNAUTHORIZED, "send admin.token as Authorization: Bearer TOKEN")
+        return send_problem(request, http.UNAUTHORIZED, "send admin.token as Authorization: Bearer TOKEN")

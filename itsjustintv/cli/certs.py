@@ -100,7 +100,7 @@ def _ordered(tls: TLS, now: float) -> Iterator[Certificate]:
     for name in tls.domains:
         bundle, problem = None, ""
         try:
-            bundle = _result(store.look(name))
+            bundle = _result(store.read_unchanged(name))
         except CertificateUnusable as error:
             problem = f"invalid certificate: {error}; the daemon orders a new one"
         except OSError as error:

@@ -46,7 +46,7 @@ _UNDELIVERED = "undelivered"
 _STATES = (*(state.value for state in State), _UNDELIVERED)
 
 #: States that an operator may undo.
-_RETRYABLE = (_UNDELIVERED, *(state.value for state in State if state.final and state is not State.DELIVERED))
+_RETRYABLE = (_UNDELIVERED, *(state.value for state in State if state.is_final and state is not State.DELIVERED))
 
 #: Deliveries in one transaction, during which the daemon cannot write.
 _BATCH = 200
@@ -189,7 +189,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     echo(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
     if suspension is not None:
         echo(f"next attempt none, {suspension}", "doubtful")
-    elif not about.state.final:
+    elif not about.state.is_final:
         echo(f"next attempt {utc(about.next_attempt_at)} UTC")
     for number, attempt in enumerate(one.attempts, 1):
         echo(f"attempt {number:<4} {utc(attempt.started_at)} UTC, {duration(attempt.duration)}: {attempt.detail}")
@@ -212,7 +212,7 @@ def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, A
         "reason": delivery.reason,
         "attempts": delivery.attempts,
         "accepted_at": rfc3339(delivery.accepted_at),
-        "next_attempt_at": None if delivery.state.final or suspension else rfc3339(delivery.next_attempt_at),
+        "next_attempt_at": None if delivery.state.is_final or suspension else rfc3339(delivery.next_attempt_at),
         "suspended_until": None if suspension is None else rfc3339(suspension.end),
     }
 

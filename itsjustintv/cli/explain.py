@@ -228,7 +228,7 @@ def _delivery(delivery: Delivery) -> Mapping[str, Any]:
         "reason": delivery.reason,
         "attempts": delivery.attempts,
         "accepted_at": _precise(delivery.accepted_at),
-        "next_attempt_at": None if delivery.state.final else _precise(delivery.next_attempt_at),
+        "next_attempt_at": None if delivery.state.is_final else _precise(delivery.next_attempt_at),
     }
 
 

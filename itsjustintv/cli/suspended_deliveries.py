@@ -60,7 +60,7 @@ class Suspensions:
         """
         Why a delivery is suspended, or ``None``. Only the daemon suspends: before it has seen a removal, nothing is.
         """
-        if delivery.state.final:
+        if delivery.state.is_final:
             return None
         for what, name, configured, moments in (
             (

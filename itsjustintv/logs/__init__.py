@@ -5,7 +5,7 @@ The log: one line per event, without secrets.
 --logger=itsjustintv.logs.json_logger`` always logs JSON.
 """
 
-from itsjustintv.logs.observer import WANTED, Log, Wanted, json_logger, logger
+from itsjustintv.logs.observer import LOG_SETTINGS, Log, LogSettings, json_logger, logger
 from itsjustintv.logs.redaction import REDACTOR, Redactor
 
-__all__ = ["REDACTOR", "WANTED", "Log", "Redactor", "Wanted", "json_logger", "logger"]
+__all__ = ["LOG_SETTINGS", "REDACTOR", "Log", "LogSettings", "Redactor", "json_logger", "logger"]

@@ -23,11 +23,11 @@ from itsjustintv.logs.redaction import REDACTOR, Redactor
 from itsjustintv.support.foreign_text import visible
 
 __all__ = [
-    "WANTED",
+    "LOG_SETTINGS",
     "Log",
+    "LogSettings",
     "LoggingHandler",
     "RedactingObserver",
-    "Wanted",
     "forward_logging",
     "json_logger",
     "log_through",
@@ -42,7 +42,7 @@ _LOGGERS = 1000
 
 
 @define(eq=False)
-class Wanted:
+class LogSettings:
     """
     The current ``[logging]``: which events are written, and in which format.
     """
@@ -92,10 +92,12 @@ class Wanted:
 
 
 #: The settings of the log of the process; see :data:`~itsjustintv.logs.redaction.REDACTOR`.
-WANTED = Wanted()
+LOG_SETTINGS = LogSettings()
 
 
-def json_logger(out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, wanted: Wanted = WANTED) -> ILogObserver:
+def json_logger(
+    out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, log_settings: LogSettings = LOG_SETTINGS
+) -> ILogObserver:
     """
     Make an observer that always writes JSON, for ``twistd --logger``.
 
@@ -103,14 +105,14 @@ def json_logger(out: IO[bytes] | None = None, redactor: Redactor = REDACTOR, wan
     """
     forward_logging()
     form = JSONLines(redactor)
-    return Log(sys.stdout.buffer if out is None else out, lambda: form, wanted)
+    return Log(sys.stdout.buffer if out is None else out, lambda: form, log_settings)
 
 
 def logger(
     out: IO[bytes],
     colour: bool = False,
     redactor: Redactor = REDACTOR,
-    wanted: Wanted = WANTED,
+    log_settings: LogSettings = LOG_SETTINGS,
     *,
     terminal: bool = False,
 ) -> ILogObserver:
@@ -122,7 +124,7 @@ def logger(
     """
     forward_logging()
     programs, people = JSONLines(redactor), TextLines(redactor, colour)
-    return Log(out, lambda: people if wanted.text(terminal) else programs, wanted)
+    return Log(out, lambda: people if log_settings.text(terminal) else programs, log_settings)
 
 
 def lower_level(event: LogEvent) -> LogEvent:
@@ -147,12 +149,12 @@ class Log:
 
     _out: IO[bytes]
     _form: Callable[[], Lines]
-    _wanted: Wanted
+    _log_settings: LogSettings
 
     def __call__(self, event: LogEvent) -> None:
         try:
             event = lower_level(event)
-            if not self._wanted.wants(event["log_level"], event["log_namespace"]):
+            if not self._log_settings.wants(event["log_level"], event["log_namespace"]):
                 return
             line = self._form()(event)
         except Exception:  # noqa: BLE001 - an event that cannot be formatted must not end the program
@@ -252,7 +254,7 @@ def _twistd(
 
         theirs: Any = emit
         forward_logging()
-        return RedactingObserver(LegacyLogObserverWrapper(theirs), REDACTOR, WANTED)
+        return RedactingObserver(LegacyLogObserverWrapper(theirs), REDACTOR, LOG_SETTINGS)
     name = command_line.get("logfile")
     foreground = command_line.get("nodaemon")
     if name == "-" and not foreground:
@@ -271,20 +273,20 @@ class RedactingObserver:
     """
     Wraps an observer that must not see secrets.
 
-    :ivar wanted: filters the events; ``None`` if the observer filters by itself.
+    :ivar log_settings: filters the events; ``None`` if the observer filters by itself.
     """
 
     _observer: ILogObserver
     _redactor: Redactor
-    _wanted: Wanted | None = None
+    _log_settings: LogSettings | None = None
 
     def __call__(self, event: LogEvent) -> None:
         """
         Forward an event as a formatted text, traceback included, without secrets and control characters.
         """
-        if self._wanted is not None:
+        if self._log_settings is not None:
             event = lower_level(event)
-        if self._wanted is not None and not self._wanted.wants(event["log_level"], event["log_namespace"]):
+        if self._log_settings is not None and not self._log_settings.wants(event["log_level"], event["log_namespace"]):
             return
         text = self._clean(message(event))
         if (failure := event.get("log_failure")) is not None:

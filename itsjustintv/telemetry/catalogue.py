@@ -149,7 +149,7 @@ ENDED = _counter(
     "{delivery}",
     "Deliveries that ended, by final state.",
     "state",
-    expected=_each(*(state.value for state in State if state.final)),
+    expected=_each(*(state.value for state in State if state.is_final)),
 )
 TO_FIRST_ATTEMPT = _histogram(
     "event_to_first_attempt",

@@ -102,7 +102,7 @@ class Metrics:
             self._attempted(delivery.destination, attempt)
             if delivery.attempts == 1:
                 self._first.record(attempt.started_at - delivery.accepted_at)
-        if delivery.state.final:
+        if delivery.state.is_final:
             self._ended.add(delivery.state.value)
         if delivery.state is State.DELIVERED:
             self._delivered.record(outcome.at - delivery.accepted_at)

@@ -45,7 +45,7 @@ from itsjustintv.support.quoted_secrets import QuotedSecrets
 from itsjustintv.telemetry import tracing
 from itsjustintv.telemetry.instruments import HistogramValue, Kind, Reading
 from itsjustintv.telemetry.otlp_settings import Settings
-from itsjustintv.telemetry.tracing import Traceparent, parse
+from itsjustintv.telemetry.tracing import Traceparent, parse_traceparent
 
 __all__ = ["Collector", "OnSent", "metrics_data", "open_collector"]
 
@@ -302,8 +302,8 @@ def _is_ours(span: ReadableSpan) -> TypeGuard[_QueuedSpan]:
 def _readable(span: tracing.Span, resource: Resource) -> ReadableSpan:
     return ReadableSpan(
         name=span.name,
-        context=_context(parse(span.context)),
-        parent=_context(parse(span.parent)),
+        context=_context(parse_traceparent(span.context)),
+        parent=_context(parse_traceparent(span.parent)),
         resource=resource,
         attributes=span.attributes,
         kind=_KINDS[span.kind],

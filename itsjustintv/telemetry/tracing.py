@@ -28,13 +28,13 @@ __all__ = [
     "Spans",
     "Traceparent",
     "Tracer",
+    "format_traceparent",
     "is_traceparent",
     "make_child",
     "on_behalf_of",
-    "parse",
+    "parse_traceparent",
     "requesters",
     "traceparent_of_event",
-    "write",
 ]
 
 Attribute = str | int | float | bool | tuple[str, ...]
@@ -135,7 +135,7 @@ class Tracer:
             self._traces.add("not_sampled")
             return ""
         self._traces.add("recorded")
-        return traceparent_of_event(event_id) or write(self._id(128), self._id(64), sampled=True)
+        return traceparent_of_event(event_id) or format_traceparent(self._id(128), self._id(64), sampled=True)
 
     def begin_span(self, parent: str) -> str:
         """
@@ -180,7 +180,7 @@ class Traceparent:
     sampled: bool
 
 
-def write(trace_id: int, span_id: int, *, sampled: bool) -> str:
+def format_traceparent(trace_id: int, span_id: int, *, sampled: bool) -> str:
     """
     Format a ``traceparent``.
 
@@ -190,9 +190,9 @@ def write(trace_id: int, span_id: int, *, sampled: bool) -> str:
     return f"00-{trace_id:032x}-{span_id:016x}-0{sampled:d}"
 
 
-def parse(text: str) -> Traceparent | None:
+def parse_traceparent(text: str) -> Traceparent | None:
     """
-    Parse what :func:`write` returns; ``None`` for anything else.
+    Parse what :func:`format_traceparent` returns; ``None`` for anything else.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -203,7 +203,7 @@ def parse(text: str) -> Traceparent | None:
 
 def is_traceparent(text: str) -> bool:
     """
-    Whether a text has the form of a ``traceparent``; faster than :func:`parse`.
+    Whether a text has the form of a ``traceparent``; faster than :func:`parse_traceparent`.
     """
     return _FORM.fullmatch(text) is not None
 

@@ -129,7 +129,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
 
     # Ours
 
-    async def look(self, name: str) -> Bundle | None:
+    async def read_unchanged(self, name: str) -> Bundle | None:
         """
         Read the certificate of a name and leave the file as it is; ``None`` if there is none.
 
@@ -146,7 +146,7 @@ class CertificateStore(DirectoryStore):  # type: ignore[misc]  # txacme has no t
         """
         path = self._file(name, "pem")
         try:
-            return await self.look(name)
+            return await self.read_unchanged(name)
         except OSError as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line
                 "cannot read certificate {path}: {reason}", path=str(path), reason=_reason(error)

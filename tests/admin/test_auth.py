@@ -16,7 +16,7 @@ from twisted.web.server import Request
 
 from itsjustintv.admin.assets import ASSETS
 from itsjustintv.admin.auth import COOKIE, SESSION, Access, LoginResource, LogoutResource
-from itsjustintv.admin.responses import give
+from itsjustintv.admin.responses import send_response
 from itsjustintv.admin.site import AdminResource
 
 TOKEN = "0123456789abcdef"
@@ -31,7 +31,7 @@ class Room(Resource):
     isLeaf = True
 
     def render(self, request: Request) -> int:
-        return give(request, b"the room", b"text/plain")
+        return send_response(request, b"the room", b"text/plain")
 
 
 class DoorCase(SynchronousTestCase):

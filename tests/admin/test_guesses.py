@@ -26,7 +26,7 @@ class GuessesTests(SynchronousTestCase):
         """
         Be wrong as often as is allowed; answers how often that was.
         """
-        allowed = [self.guesses.wait(client) or self.guesses.wrong(client) for _ in range(times)]
+        allowed = [self.guesses.seconds_left(client) or self.guesses.count_wrong(client) for _ in range(times)]
         return allowed.count(None)
 
     def test_some_and_then_one_by_one(self) -> None:
@@ -34,9 +34,9 @@ class GuessesTests(SynchronousTestCase):
         Some are looked at at once, and then one in so many seconds; after a while of silence it is some again.
         """
         self.assertEqual(self.guess(times=9), 3)
-        self.assertEqual(self.guesses.wait("a"), 10)
+        self.assertEqual(self.guesses.seconds_left("a"), 10)
         self.clock.advance(9)
-        self.assertEqual((self.guess(), self.guesses.wait("a")), (0, 1))
+        self.assertEqual((self.guess(), self.guesses.seconds_left("a")), (0, 1))
         self.clock.advance(1)
         self.assertEqual(self.guess(times=9), 1)
         self.clock.advance(30)
@@ -47,7 +47,7 @@ class GuessesTests(SynchronousTestCase):
         However often one is wrong, another one does not wait.
         """
         self.guess("a", 1000)
-        self.assertEqual((self.guesses.wait("b"), self.guess("b")), (0, 1))
+        self.assertEqual((self.guesses.seconds_left("b"), self.guess("b")), (0, 1))
 
     def test_it_is_bounded(self) -> None:
         """
@@ -56,9 +56,9 @@ class GuessesTests(SynchronousTestCase):
         self.guess("a", 3)
         for each in "bcd":
             self.guess(each, 1)
-        self.assertGreater(self.guesses.wait("a"), 0)
+        self.assertGreater(self.guesses.seconds_left("a"), 0)
         self.guess("e", 1)
-        self.assertEqual(self.guesses.wait("a"), 0)
+        self.assertEqual(self.guesses.seconds_left("a"), 0)
 
     @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(-1e6, 1e6)), max_size=60))
     def test_any_clock(self, steps: list[tuple[str, float]]) -> None:
@@ -69,5 +69,5 @@ class GuessesTests(SynchronousTestCase):
         for client, lapse in steps:
             self.clock.rightNow += lapse
             self.guess(client, 5)
-            self.assertLessEqual(self.guesses.wait(client), 30)
+            self.assertLessEqual(self.guesses.seconds_left(client), 30)
             self.assertLessEqual(len(self.guesses._until), 4)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from itsjustintv.admin.responses import later
+from itsjustintv.admin.responses import respond_later
 
 
 class LaterTests(SynchronousTestCase):
@@ -37,7 +37,7 @@ class LaterTests(SynchronousTestCase):
             if error is not None:
                 raise error
 
-        later(request, answer())
+        respond_later(request, answer())
         return request, waiting
 
     def leave(self, request: Any) -> None:

@@ -170,7 +170,7 @@ class House:
             streamers=len(self.streamers),
             live=1,
             under_way=0,
-            undelivered=sum(one.delivery.state.undelivered for each in self.stories for one in each.deliveries),
+            undelivered=sum(one.delivery.state.is_undelivered for each in self.stories for one in each.deliveries),
             subscriptions=SubscriptionsView(
                 wanted=1,
                 enabled=1,

@@ -417,7 +417,7 @@ class ReloadMachine(RuleBasedStateMachine):
         long_ago = self.clock.seconds() - GRACE - 5
         away = {name for name, since in self.removed.items() if since <= long_ago}
         assert not [
-            each for each in self.journal.deliveries.values() if not each.state.final and each.destination in away
+            each for each in self.journal.deliveries.values() if not each.state.is_final and each.destination in away
         ]
 
     def teardown(self) -> None:

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from itsjustintv.config.sections import Logging
-from itsjustintv.logs import Redactor, Wanted, json_logger, logger
+from itsjustintv.logs import LogSettings, Redactor, json_logger, logger
 from itsjustintv.support.foreign_text import visible
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 6, 789_000, tzinfo=UTC).timestamp()
@@ -43,11 +43,11 @@ def event(**fields: Any) -> dict[str, Any]:
     }
 
 
-def wanted(**settings: Any) -> Wanted:
+def log_settings(**settings: Any) -> LogSettings:
     """
     A log of its own, as ``[logging]`` has it.
     """
-    made = Wanted()
+    made = LogSettings()
     made.follow(Logging(**settings))
     return made
 
@@ -57,7 +57,7 @@ def written(*events: dict[str, Any], redactor: Redactor | None = None) -> list[d
     The lines written for events, read back.
     """
     out = BytesIO()
-    observer = json_logger(out, redactor or Redactor(), wanted())
+    observer = json_logger(out, redactor or Redactor(), log_settings())
     for one in events:
         observer(one)
     return [json.loads(line) for line in out.getvalue().splitlines()]
@@ -84,7 +84,7 @@ class LineTests(SynchronousTestCase):
         """
         The observer is one.
         """
-        self.assertTrue(verifyObject(ILogObserver, json_logger(BytesIO(), Redactor(), wanted())))
+        self.assertTrue(verifyObject(ILogObserver, json_logger(BytesIO(), Redactor(), log_settings())))
 
     def test_line(self) -> None:
         """
@@ -122,7 +122,9 @@ class LineTests(SynchronousTestCase):
         """
         hostile = "a\x1b[31m\x7f\x85\x9b\u200b\u202e\u2028\u2066\U000e0041 👩\u200d💻"
         out = BytesIO()
-        logger(out, redactor=Redactor(), wanted=wanted(format="json"))(event(log_format="{title}", title=hostile))
+        logger(out, redactor=Redactor(), log_settings=log_settings(format="json"))(
+            event(log_format="{title}", title=hostile)
+        )
         shown = out.getvalue().decode()
         self.assertIn(r"a\u001b[31m\u007f\u0085\u009b\u200b\u202e\u2028\u2066\udb40\udc41 👩‍💻", shown)
         self.assertEqual(shown, f"{visible(shown[:-1])}\n")
@@ -226,7 +228,7 @@ class NeverRaisesTests(SynchronousTestCase):
         """
         out = BytesIO()
         out.close()
-        json_logger(out, Redactor(), wanted())(event())
+        json_logger(out, Redactor(), log_settings())(event())
 
 
 class SecretTests(SynchronousTestCase):
@@ -248,7 +250,7 @@ class SecretTests(SynchronousTestCase):
             failure = Failure()
         for form in ("json", "text"):
             out = BytesIO()
-            observer = logger(out, redactor=redactor, wanted=wanted(format=form))
+            observer = logger(out, redactor=redactor, log_settings=log_settings(format=form))
             fields = {"streamer": self.secret, self.secret: 1, "log_namespace": self.secret}
             observer(event(log_format="{streamer}", log_failure=failure, **fields))
             observer(event(log_format="at https://example.net/p4ss%20%22w%C3%B6rd%22%2F%2B?x"))
@@ -268,7 +270,7 @@ class TextTests(SynchronousTestCase):
         What is written for events.
         """
         out = BytesIO()
-        observer = logger(out, colour, Redactor(), wanted(format="text"))
+        observer = logger(out, colour, Redactor(), log_settings(format="text"))
         for one in events:
             observer(one)
         return out.getvalue().decode().splitlines()
@@ -318,7 +320,7 @@ class WantedTests(SynchronousTestCase):
         """
         The least level is that of the nearest logger that has one.
         """
-        settings = wanted(level="warn", levels=("a.b=debug", "a.b.c=critical"))
+        settings = log_settings(level="warn", levels=("a.b=debug", "a.b.c=critical"))
         for level, namespace, expected in (
             (LogLevel.info, "a", False),
             (LogLevel.warn, "a", True),
@@ -334,8 +336,8 @@ class WantedTests(SynchronousTestCase):
         """
         Another level and another form hold from the next event on.
         """
-        settings, out = wanted(), BytesIO()
-        observer = logger(out, redactor=Redactor(), wanted=settings)
+        settings, out = log_settings(), BytesIO()
+        observer = logger(out, redactor=Redactor(), log_settings=settings)
         debug = event(log_level=LogLevel.debug)
         observer(debug)
         settings.follow(Logging(level="debug", format="text"))
@@ -357,7 +359,7 @@ class WantedTests(SynchronousTestCase):
             ("text", False, True),
         ):
             out = BytesIO()
-            logger(out, redactor=Redactor(), wanted=wanted(format=form), terminal=terminal)(event())
+            logger(out, redactor=Redactor(), log_settings=log_settings(format=form), terminal=terminal)(event())
             self.assertEqual(not out.getvalue().startswith(b"{"), text, (form, terminal))
 
     def test_twisted_of_itself(self) -> None:
@@ -368,7 +370,7 @@ class WantedTests(SynchronousTestCase):
         for namespace in ("twisted.internet.protocol.Factory", "log_legacy"):
             for level, shown in (("info", []), ("debug", ["debug"])):
                 out = BytesIO()
-                observer = json_logger(out, Redactor(), wanted(level=level))
+                observer = json_logger(out, Redactor(), log_settings(level=level))
                 observer(event(log_namespace=namespace))
                 self.assertEqual([json.loads(line)["level"] for line in out.getvalue().splitlines()], shown)
             self.assertEqual(written(event(log_namespace=namespace, log_level=LogLevel.warn))[0]["level"], "warn")
@@ -377,7 +379,7 @@ class WantedTests(SynchronousTestCase):
         """
         Names that are made up do not fill the memory.
         """
-        settings = wanted()
+        settings = log_settings()
         for number in range(3000):
             settings.wants(LogLevel.info, f"made.up.{number}")
         self.assertLessEqual(len(settings._found), 1000)
@@ -388,14 +390,14 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.logger import ILogObserver
 from itsjustintv.config.sections import Logging
-from itsjustintv.logs import REDACTOR, WANTED, json_logger
+from itsjustintv.logs import REDACTOR, LOG_SETTINGS, json_logger
 
 def end():
     print("printed a-known-secret")
     reactor.stop()
 
 REDACTOR.learn(["a-known-secret"])
-WANTED.follow(Logging(level="debug"))
+LOG_SETTINGS.follow(Logging(level="debug"))
 reactor.callWhenRunning(end)
 application = Application("x")
 """

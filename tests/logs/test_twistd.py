@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.python.syslog import SyslogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.logs import REDACTOR, Redactor, Wanted, logger
+from itsjustintv.logs import REDACTOR, LogSettings, Redactor, logger
 from itsjustintv.logs.observer import RedactingObserver, log_through
 from tests.logs.test_observer import event
 
@@ -36,7 +36,7 @@ class ThroughTests(SynchronousTestCase):
         """
         Our observer.
         """
-        return logger(out, redactor=Redactor(), wanted=Wanted())
+        return logger(out, redactor=Redactor(), log_settings=LogSettings())
 
     def file(self, **command_line: Any) -> Path:
         """
@@ -136,8 +136,8 @@ class RedactedTests(SynchronousTestCase):
         """
         An observer that does not know levels gets what ``[logging]`` asks for.
         """
-        seen, wanted = list[Any](), Wanted()
-        observer = RedactingObserver(seen.append, Redactor(), wanted)  # type: ignore[arg-type]
+        seen, log_settings = list[Any](), LogSettings()
+        observer = RedactingObserver(seen.append, Redactor(), log_settings)  # type: ignore[arg-type]
         observer(event(log_level=LogLevel.debug))
         observer(event(log_level=LogLevel.info))
         self.assertEqual([each["log_level"] for each in seen], [LogLevel.info])

@@ -18,7 +18,7 @@ from itsjustintv.telemetry.catalogue import ALL
 from itsjustintv.telemetry.instruments import Reading
 from itsjustintv.telemetry.otlp import open_collector
 from itsjustintv.telemetry.otlp_settings import Settings
-from itsjustintv.telemetry.tracing import Span, SpanKind, write
+from itsjustintv.telemetry.tracing import Span, SpanKind, format_traceparent
 
 ARRIVED: dict[str, list[str]] = {"spans": [], "metrics": []}
 
@@ -58,7 +58,7 @@ def main() -> None:
     server.start()
     settings = Settings(enabled=True, endpoint=f"http://127.0.0.1:{port}", environ=dict(os.environ))
     collector = open_collector(settings, lambda *_: None)
-    context = write(0xABC, 0xDEF, sampled=True)
+    context = format_traceparent(0xABC, 0xDEF, sampled=True)
     collector.put(
         Span(
             context=context,

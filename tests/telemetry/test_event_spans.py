@@ -17,12 +17,12 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
 from itsjustintv.model import Acceptance, Destination, Enrichment, Event, Outcome, State, Streamer
 from itsjustintv.telemetry.event_spans import EventSpans, TracedEnricher
-from itsjustintv.telemetry.tracing import ApiCall, Span, SpanKind, parse, requesters, write
+from itsjustintv.telemetry.tracing import ApiCall, Span, SpanKind, format_traceparent, parse_traceparent, requesters
 from tests.journal.values import attempt, deliveries, event
 from tests.telemetry.test_tracing import Shelf, a_tracer
 
 SECRET_URL = "https://receiver.example:8443/hooks/a-secret?token=another"
-TRACE = write(0xABC, 0xDEF, sampled=True)
+TRACE = format_traceparent(0xABC, 0xDEF, sampled=True)
 
 
 @implementer(IEnricher)
@@ -195,11 +195,11 @@ class EnrichTests(FollowingCase):
         """
         Each event that it was made for has the call as a span within that of its enrichment.
         """
-        other = write(0x123, 0x456, sampled=True)
+        other = format_traceparent(0x123, 0x456, sampled=True)
         first, second = self.call(requesters=(TRACE, other))
         self.assertEqual((first.parent, second.parent), (TRACE, other))
         for span in (first, second):
-            mine, parent = parse(span.context), parse(span.parent)
+            mine, parent = parse_traceparent(span.context), parse_traceparent(span.parent)
             assert mine is not None
             assert parent is not None
             self.assertEqual(mine.trace_id, parent.trace_id)

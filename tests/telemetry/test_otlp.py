@@ -25,12 +25,12 @@ from itsjustintv.telemetry.catalogue import ALL
 from itsjustintv.telemetry.instruments import HistogramValue, Reading
 from itsjustintv.telemetry.otlp import Collector, open_collector
 from itsjustintv.telemetry.otlp_settings import Settings
-from itsjustintv.telemetry.tracing import Span, SpanKind, write
+from itsjustintv.telemetry.tracing import Span, SpanKind, format_traceparent
 from tests.functional.run import run, until
 from tests.otlp import CollectorResource
 
-ROOT = write(0xABC, 0xDEF, sampled=True)
-CHILD = write(0xABC, 0x123, sampled=True)
+ROOT = format_traceparent(0xABC, 0xDEF, sampled=True)
+CHILD = format_traceparent(0xABC, 0x123, sampled=True)
 
 
 def a_span(context: str = ROOT, **changes: Any) -> Span:
@@ -249,7 +249,7 @@ class CollectorTests(TestCase):
         """
         collector = self.opened(OTEL_BSP_SCHEDULE_DELAY="60000")
         for number in range(1, 1200):
-            collector.put(a_span(write(0xABC, number, sampled=True)))
+            collector.put(a_span(format_traceparent(0xABC, number, sampled=True)))
         await deferToThread(collector.close)
         self.assertEqual(len(self.there.spans), 1199)
 

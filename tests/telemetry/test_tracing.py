@@ -14,7 +14,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.telemetry import catalogue
 from itsjustintv.telemetry.instruments import Counter
-from itsjustintv.telemetry.tracing import Span, SpanKind, Traceparent, Tracer, is_traceparent, make_child, parse, write
+from itsjustintv.telemetry.tracing import (
+    Span,
+    SpanKind,
+    Traceparent,
+    Tracer,
+    format_traceparent,
+    is_traceparent,
+    make_child,
+    parse_traceparent,
+)
 
 __all__ = ["Shelf", "a_tracer"]
 
@@ -77,28 +86,28 @@ class TraceparentTests(SynchronousTestCase):
         """
         What was written is read again, and a child differs in nothing but its own id.
         """
-        text = write(trace_id, span_id, sampled=sampled)
-        self.assertEqual(parse(text), Traceparent(trace_id, span_id, sampled))
-        self.assertEqual(parse(make_child(text, 7)), Traceparent(trace_id, 7, sampled))
+        text = format_traceparent(trace_id, span_id, sampled=sampled)
+        self.assertEqual(parse_traceparent(text), Traceparent(trace_id, span_id, sampled))
+        self.assertEqual(parse_traceparent(make_child(text, 7)), Traceparent(trace_id, 7, sampled))
 
     @given(st.text(max_size=60) | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"))
     def test_anything_else_is_nothing(self, text: str) -> None:
         """
         Whatever else may be in the journal is no trace.
         """
-        found = parse(text)
+        found = parse_traceparent(text)
         if found is None:
             self.assertFalse(is_traceparent(text) and int(text[3:35], 16) and int(text[36:52], 16))
         else:
             self.assertTrue(is_traceparent(text))
-            self.assertEqual(text, write(found.trace_id, found.span_id, sampled=found.sampled))
+            self.assertEqual(text, format_traceparent(found.trace_id, found.span_id, sampled=found.sampled))
 
     def test_no_identity_is_all_zeros(self) -> None:
         """
         The ids that the standard forbids are not read.
         """
-        self.assertIsNone(parse(f"00-{0:032x}-{1:016x}-01"))
-        self.assertIsNone(parse(f"00-{1:032x}-{0:016x}-01"))
+        self.assertIsNone(parse_traceparent(f"00-{0:032x}-{1:016x}-01"))
+        self.assertIsNone(parse_traceparent(f"00-{1:032x}-{0:016x}-01"))
 
 
 class TracerTests(SynchronousTestCase):
@@ -117,8 +126,8 @@ class TracerTests(SynchronousTestCase):
         Without a collector there is no trace, nor does one of before go on.
         """
         tracer = a_tracer()
-        self.assertEqual((tracer.begin(EVENT), tracer.begin_span(write(1, 2, sampled=True))), ("", ""))
-        tracer.end(a_span(write(1, 2, sampled=True)))
+        self.assertEqual((tracer.begin(EVENT), tracer.begin_span(format_traceparent(1, 2, sampled=True))), ("", ""))
+        tracer.end(a_span(format_traceparent(1, 2, sampled=True)))
         self.assertEqual(self.decided(tracer), {})
 
     def test_a_trace_is_begun(self) -> None:
@@ -130,7 +139,7 @@ class TracerTests(SynchronousTestCase):
         trace = tracer.begin(EVENT)
         span = tracer.begin_span(trace)
         self.assertEqual(trace, f"00-{EVENT}-{EVENT[16:]}-01")
-        self.assertEqual(parse(span), Traceparent(int(EVENT, 16), 2, sampled=True))
+        self.assertEqual(parse_traceparent(span), Traceparent(int(EVENT, 16), 2, sampled=True))
         tracer.end(a_span(span))
         self.assertEqual([each.context for each in shelf.spans], [span])
         self.assertEqual(self.decided(tracer), {"recorded": 1})
@@ -141,7 +150,7 @@ class TracerTests(SynchronousTestCase):
         """
         tracer = a_tracer(Shelf())
         for event_id in ("e1", "0" * 32, "A" * 32, EVENT[:16] + "0" * 16):
-            trace = parse(tracer.begin(event_id))
+            trace = parse_traceparent(tracer.begin(event_id))
             assert trace is not None
             self.assertTrue(trace.sampled)
 

@@ -202,7 +202,7 @@ def backlogs(connection: Connection) -> Sequence[DestinationBacklog]:
 def _is(state: State | None) -> str:
     if state is None:
         return "1"
-    return f"state = '{state.value}'{' AND finished_at IS NOT NULL' if state.final else ''}"
+    return f"state = '{state.value}'{' AND finished_at IS NOT NULL' if state.is_final else ''}"
 
 
 def _order(states: Sequence[State]) -> tuple[str, bool, tuple[str, ...]]:

@@ -35,7 +35,7 @@ def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
     delivery = find(connection, delivery_id)
     if delivery.state is State.DELIVERED:
         raise OperationRefused(f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} resends it")
-    if not delivery.state.final:
+    if not delivery.state.is_final:
         raise OperationRefused(f"{delivery_id} is {delivery.state.value}: it is in progress and need not be requeued")
     return writes.retry(connection, delivery, now)
 
@@ -48,7 +48,7 @@ def retry_all(connection: Connection, delivery_ids: Sequence[str], now: float) -
     """
     found = [reads.get(connection, each) for each in delivery_ids]
     undelivered = [
-        each for each in found if each is not None and each.state.final and each.state is not State.DELIVERED
+        each for each in found if each is not None and each.state.is_final and each.state is not State.DELIVERED
     ]
     for each in undelivered:
         writes.retry(connection, each, now)
@@ -60,7 +60,7 @@ def resend(connection: Connection, delivery_id: str, now: float) -> Delivery:
     Send what was delivered again; see :meth:`~itsjustintv.journal.interfaces.IOperatorJournal.resend`.
     """
     delivery = find(connection, delivery_id)
-    if not delivery.state.final:
+    if not delivery.state.is_final:
         raise OperationRefused(f"{delivery_id} is {delivery.state.value} already")
     if delivery.state is not State.DELIVERED:
         raise OperationRefused(
@@ -78,6 +78,6 @@ def cancel(connection: Connection, delivery_id: str, now: float) -> Delivery:
     End a delivery; see :meth:`~itsjustintv.journal.interfaces.IOperatorJournal.cancel`.
     """
     delivery = find(connection, delivery_id)
-    if delivery.state.final:
+    if delivery.state.is_final:
         raise OperationRefused(f"{delivery_id} is {delivery.state.value} already")
     return writes.cancel(connection, delivery, _CANCELLED, now)

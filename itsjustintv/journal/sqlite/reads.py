@@ -288,7 +288,7 @@ def deliveries(
     :param destination: to this one only; likewise the next.
     """
     condition = "(:destination IS NULL OR destination = :destination) AND (:streamer IS NULL OR streamer = :streamer)"
-    final = bool(states) and all(state.final for state in states)
+    final = bool(states) and all(state.is_final for state in states)
     order = "finished_at" if final else "rowid"
     # One part for each state, merged: an index holds the order of each.
     parts = [

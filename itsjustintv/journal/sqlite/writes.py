@@ -194,13 +194,13 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
     if attempt is not None:
         delivery = evolve(delivery, attempts=delivery.attempts + 1)
         _insert_attempt(connection, delivery, attempt, now)
-    if delivery.state.final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
+    if delivery.state.is_final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
         return delivery
     if next_attempt_at is None:
         next_attempt_at = delivery.next_attempt_at
     connection.execute(
         "UPDATE deliveries SET state = ?, reason = ?, next_attempt_at = ?, finished_at = ? WHERE id = ?",
-        (state.value, reason, next_attempt_at, now if state.final else None, delivery_id),
+        (state.value, reason, next_attempt_at, now if state.is_final else None, delivery_id),
     )
     return evolve(delivery, state=state, reason=reason, next_attempt_at=next_attempt_at)
 
@@ -310,7 +310,7 @@ def import_legacy(connection: Connection, legacy: LegacyFiles, now: float) -> Im
     count_wanted(connection, len(state.queue))
     for event, delivery in state.queue:
         insert_events(connection, [event])
-        insert_deliveries(connection, [delivery], finished_at=now if delivery.state.final else None)
+        insert_deliveries(connection, [delivery], finished_at=now if delivery.state.is_final else None)
     states = [delivery.state for _, delivery in state.queue]
     return Imported(
         keys=len(state.keys),

@@ -27,7 +27,7 @@ from tests.journal.values import attempt, deliveries, event
 TTL = 100.0
 KEEP = 300.0
 
-FINAL = [state for state in State if state.final]
+FINAL = [state for state in State if state.is_final]
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -131,14 +131,14 @@ class JournalMachine(RuleBasedStateMachine):
             delivery = evolve(delivery, attempts=delivery.attempts + 1)
             self.attempts[name] = self.attempts.get(name, 0) + 1
             self.order = [other for other in self.order if other != name] + [name]
-        if not delivery.state.final or (state is State.DELIVERED and delivery.state is not State.DELIVERED):
+        if not delivery.state.is_final or (state is State.DELIVERED and delivery.state is not State.DELIVERED):
             delivery = evolve(
                 delivery,
                 state=state,
                 reason=f"{state}",
                 next_attempt_at=delivery.next_attempt_at if next_at is None else next_at,
             )
-            if state.final:
+            if state.is_final:
                 self.finished[name] = self.now
         self._keep(delivery)
         assert answer == evolve(self.kept[name], picture=None)
@@ -151,7 +151,7 @@ class JournalMachine(RuleBasedStateMachine):
         delivery = self.kept.get(name)
         state = None if delivery is None else delivery.state
         possible = state is not None and (
-            not state.final if what == "cancel" else state.final and state is not State.DELIVERED
+            not state.is_final if what == "cancel" else state.is_final and state is not State.DELIVERED
         )
         signals = reads.signals(self.connection)
         journal = SQLiteOfflineJournal.open(self.path, lambda: self.now)
@@ -186,7 +186,7 @@ class JournalMachine(RuleBasedStateMachine):
         """
         delivery = self.kept.get(name)
         under_way = delivery is not None and any(
-            each.event_id == delivery.event_id and each.destination == delivery.destination and not each.state.final
+            each.event_id == delivery.event_id and each.destination == delivery.destination and not each.state.is_final
             for each in self.kept.values()
         )
         possible = delivery is not None and delivery.state is State.DELIVERED and delivery.body and not under_way

@@ -294,7 +294,7 @@ class SettleTests(OperationsCase):
         A picture goes with the end of its delivery, except that the dead keep theirs.
         """
         for state in State:
-            if state.final:
+            if state.is_final:
                 name = self.pending(state.value, picture=b"png")
                 writes.settle(self.connection, name, state, "", 1002.0)
                 delivery = reads.load(self.connection, name)
@@ -542,7 +542,7 @@ class PlanTests(OperationsCase):
         reads.seen(self.connection, 0.0)
         writes.settle(self.connection, "e1-1", State.DELIVERED, "", 1.0, attempt(ok=True))
         writes.purge(self.connection, 1e9, 1e9, 100)
-        for states in (UNDELIVERED, *((state,) for state in State if state.final)):
+        for states in (UNDELIVERED, *((state,) for state in State if state.is_final)):
             reads.deliveries(self.connection, states, None, None, 10)
         self.connection.set_trace_callback(None)
 
