@@ -46,7 +46,7 @@ def require_regular(path: Path) -> None:
     """
     Check that a path, which may be a symbolic link, names a regular file or nothing. Blocks.
 
-    :raises Unsuitable: it names something else, such as a device, which must not be replaced by a file.
+    :raises UnsuitableFile: it names something else, such as a device, which must not be replaced by a file.
     :raises OSError: that cannot be found out.
     """
     try:
@@ -61,7 +61,7 @@ def read(path: Path, limit: int) -> bytes:
     for another process or make a device do something. Blocks as long as the file system does.
 
     :param limit: in bytes.
-    :raises Unsuitable: it is not a regular file, or it is larger than that.
+    :raises UnsuitableFile: it is not a regular file, or it is larger than that.
     :raises OSError: it does not exist, or cannot be read.
     :raises ValueError: the path holds a NUL character.
     """
@@ -107,7 +107,7 @@ def read_again(path: Path, limit: int) -> bytes:
     """
     Read a regular file, or return what :func:`read_once` got from a descriptor. Never waits for a descriptor.
 
-    :raises Unsuitable: also when that descriptor was never read.
+    :raises UnsuitableFile: also when that descriptor was never read.
     :raises OSError: as :func:`read` does.
     """
     if not is_descriptor(path):
