@@ -252,8 +252,10 @@ class SystemdTests(TestCase):
                     "https: server.port: port 443 ",
                 ):
                     self.assertTrue([line for line in told if line.startswith(f"ok: {place}")], ended)
-                mend = {line.split(": ")[1] for line in told if line.startswith("mend")}
-                self.assertEqual(mend, {"daemon", "https", "twitch"}, "Twitch is not there, and the name is nobody's")
+                errors = {line.split(": ")[1] for line in told if line.startswith("error")}
+                self.assertEqual(
+                    errors, {"daemon", "https", "twitch"}, "Twitch is not there, and the name resolves to no machine"
+                )
             else:
                 self.assertEqual(ended.status, 0, f"{command}: {ended}")
 
