@@ -283,7 +283,7 @@ class TwinTests(OrderCase):
         self.assertIn("streamers.by_id and streamers.tanuki are the same channel", await concern(stage, "streamers"))
         explained = await stage.command("subscriptions", "explain", "tanuki")
         self.assertIn("yes, by streamers.by_id", explained.out)
-        self.assertIn("streamers.tanuki: the same channel; keep one", explained.out)
+        self.assertIn("streamers.tanuki: the same channel; remove all but one", explained.out)
         await go_live(stage, "tanuki")
         for path in ("/by_id", "/tanuki"):
             self.assertEqual((await stage.receiver.delivery(path)).payload["streamer_login"], "tanuki")
