@@ -73,7 +73,7 @@ class Daemon:
         """
         Every service by its name, in the order in which they start; they stop in the opposite order.
 
-        :param systemd: also told of reloads.
+        :param systemd: also notified of reloads.
         """
         context, subscriptions = self.context, self.subscriptions
         examined = StartWhenReady(

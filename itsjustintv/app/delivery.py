@@ -47,7 +47,7 @@ class DeliveryParts:
     def of(cls, context: Context, enricher: IEnricher, listeners: Sequence[IOutcomeSink]) -> DeliveryParts:
         """
         :param enricher: adds what Twitch knows of a broadcast.
-        :param listeners: told of every outcome, besides the output file and telemetry.
+        :param listeners: notified of every outcome, besides the output file and telemetry.
         """
         reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
         output = OutputFile(

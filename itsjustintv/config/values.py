@@ -343,7 +343,7 @@ def _unread(text: str) -> str:
 
 def _without(text: str) -> str:
     """
-    Go on with what is wrong beside blanks and quotes, or say that nothing else is.
+    Report what else is wrong, apart from blanks and quotes; or that nothing else is.
     """
     rest = re.sub(r"[\s\"']", "", text)
     if rest == text:

@@ -23,18 +23,16 @@ from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Outcome, rfc3339
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
 from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 
-__all__ = ["OutputFile", "Recent", "RunInThread"]
+__all__ = ["OutputFile", "Recent"]
 
 #: The last outcomes, so many of them, oldest first.
 Recent = Callable[[int], Deferred[Sequence[Outcome]]]
-
-#: Runs something that may block, away from the reactor.
-RunInThread = Callable[[Callable[[], None]], Deferred[None]]
 
 # Seconds between the beginnings of two writes.
 _INTERVAL = 1.0
@@ -60,7 +58,7 @@ class OutputFile(Service):
 
     _settings: Callable[[], Output]
     _clock: IReactorTime
-    _run_in_thread: RunInThread
+    _run_in_thread: InThread
     _recent: Recent
     _ahead: Callable[[], float] = lambda: 0.0
     _lines: _Lines | None = field(default=None, init=False)

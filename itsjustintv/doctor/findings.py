@@ -4,13 +4,12 @@ What a check finds, and how severe that is. Knows no check.
 
 from __future__ import annotations
 
-import stat
 from enum import Enum
 from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["Finding", "Severity", "is_open_to_others", "is_visible"]
+__all__ = ["Finding", "Severity", "is_visible"]
 
 
 class Severity(Enum):
@@ -58,10 +57,3 @@ def is_visible(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def is_open_to_others(path: Path) -> bool:
-    """
-    Whether the mode gives the group or others any right.
-    """
-    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))

@@ -15,12 +15,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.secrets import readable_by_others
 from itsjustintv.config.sections import Config, Twitch
-from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
+from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.interfaces import IJournalStorage
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
+from itsjustintv.support.files import is_open_to_others
 from itsjustintv.support.http_client import exchange
 from itsjustintv.twitch.eventsub.callback_check import CallbackWarning
 from itsjustintv.twitch.eventsub.manual import Snapshot

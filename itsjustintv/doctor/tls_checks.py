@@ -14,9 +14,10 @@ from pathlib import Path
 from itsjustintv.config.hosts import is_address
 from itsjustintv.config.sections import TLS, Server
 from itsjustintv.config.tls import http_address, needs_http
-from itsjustintv.doctor.findings import Finding, Severity, is_open_to_others, is_visible
+from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.errors import CertificateError, CertificateUnusable
 from itsjustintv.support.causes import cause
+from itsjustintv.support.files import is_open_to_others
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.acme.messages import read_directory
 from itsjustintv.tls.key_folder import require_private

@@ -73,7 +73,7 @@ class RetryingTask:
 
     def run(self) -> None:
         """
-        Do it now, or once more after the work under way. Never raises.
+        Run the work now, or again after the run under way. Never raises.
         """
         self._stopped = False
         if self._running is not None:

@@ -19,9 +19,12 @@ from twisted.python.threadpool import ThreadPool
 
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["FileThreadPool"]
+__all__ = ["FileThreadPool", "InThread"]
 
 T = TypeVar("T")
+
+#: Runs a function with its arguments in a thread, where it may block.
+InThread = Callable[..., Deferred[Any]]
 
 
 class FileThreadPool(Service):

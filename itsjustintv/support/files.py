@@ -5,12 +5,13 @@ Small private files, replaced atomically.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from tempfile import mkstemp
 
 from itsjustintv.support.regular_files import require_regular
 
-__all__ = ["is_locked", "make_private", "replace", "sync_directory"]
+__all__ = ["is_locked", "is_open_to_others", "make_private", "replace", "sync_directory"]
 
 
 def replace(path: Path, content: bytes, modified_at: float | None = None) -> None:
@@ -81,3 +82,10 @@ def is_locked(lock: Path, locks: Path = Path("/proc/locks")) -> bool | None:
     except OSError:
         return False
     return any("FLOCK" in line and line.split()[-3].rpartition(":")[2] == inode for line in lines)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """
+    Whether the mode gives the group or others any right.
+    """
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))

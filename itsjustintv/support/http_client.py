@@ -144,7 +144,7 @@ class _BodyReader(Protocol):
         self._room -= len(data)
         if self._room < 0 and not self._cut:
             self._parts.clear()
-            # In this order: a connection may end while it is told to.
+            # In this order: a connection may end inside this call.
             self.ended.errback(BodyTooLong(f"the answer has more than {self._limit} bytes"))
             self._close()
         elif self._room <= 0 and self._cut:

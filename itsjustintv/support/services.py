@@ -168,7 +168,7 @@ class RootService(OrderedServices):
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """
-    Let an error of ours end the process with one line.
+    End the process with one line for an error of this package.
 
     ``SystemExit`` would not do: after one twistd leaves its pid file behind and, in the background, waits for ever for
     the process it started.

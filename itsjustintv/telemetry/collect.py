@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,14 +15,12 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.model import Census
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.telemetry.instruments import Reading, Registry
 from itsjustintv.telemetry.prometheus import render
 
-__all__ = ["Collection", "InThread"]
-
-#: Runs a function with its arguments in a thread.
-InThread = Callable[..., Deferred[Any]]
+__all__ = ["Collection"]
 
 # Seconds for which an answer of the journal is reused, and the longest wait for one.
 _FRESH = 1.0

@@ -12,8 +12,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.periodic_service import PeriodicService
-from itsjustintv.telemetry.collect import Collection, InThread
+from itsjustintv.telemetry.collect import Collection
 from itsjustintv.telemetry.instruments import Counter, Reading
 from itsjustintv.telemetry.otlp_settings import Settings
 from itsjustintv.telemetry.tracing import Spans, Tracer

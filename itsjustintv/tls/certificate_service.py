@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.model import rfc3339
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.waiters import Waiters
 from itsjustintv.tls import renewal_policy
@@ -41,7 +42,7 @@ from itsjustintv.tls.registry import Certificates
 from itsjustintv.tls.renewal_policy import Level
 from itsjustintv.tls.renewer import Renewer, alarm
 from itsjustintv.tls.settings import directory_url
-from itsjustintv.tls.store import CertificateStore, InThread
+from itsjustintv.tls.store import CertificateStore
 
 with warnings.catch_warnings():
     # twisted.python.compat.unicode, in txacme.logging.

@@ -9,18 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import define, field
 
 from itsjustintv.errors import CertificatesUnsafe
-from itsjustintv.support.files import make_private, sync_directory
+from itsjustintv.support.files import is_open_to_others, make_private, sync_directory
 
 __all__ = ["FolderLock", "prepare", "require_private", "set_aside", "sweep"]
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def set_aside(path: Path) -> Path:
@@ -69,7 +66,7 @@ def require_private(root: Path) -> None:
     :raises CertificatesUnsafe: others can, with the command to run; or the folder cannot be read.
     """
     try:
-        loose = sorted(str(path) for path in _files(root) if path.stat().st_mode & _OTHERS)
+        loose = sorted(str(path) for path in _files(root) if is_open_to_others(path))
     except OSError as error:
         raise _unusable(root, error) from None
     if loose:

@@ -16,11 +16,11 @@ from twisted.logger import Logger
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import duration
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.regular_files import read
 from itsjustintv.tls.certificate import Bundle, CertificateMetrics
 from itsjustintv.tls.sni import ContextMap, make_context
-from itsjustintv.tls.store import InThread
 
 __all__ = ["FilesService", "read_pair"]
 

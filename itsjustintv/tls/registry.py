@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterator
 from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.tls.certificate import Bundle
 from itsjustintv.tls.key_folder import FolderLock
 from itsjustintv.tls.managed import ManagedCertificate
-from itsjustintv.tls.store import CertificateStore, InThread
+from itsjustintv.tls.store import CertificateStore
 
 __all__ = ["Certificates"]
 

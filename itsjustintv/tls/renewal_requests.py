@@ -21,13 +21,13 @@ from twisted.logger import Logger
 
 from itsjustintv.errors import CertificateError
 from itsjustintv.model import rfc3339
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.files import make_private, replace
 from itsjustintv.support.regular_files import UnsuitableFile, read
 from itsjustintv.tls.acme.http import explain
 from itsjustintv.tls.acme.order import IssuedCertificate
 from itsjustintv.tls.managed import Status
-from itsjustintv.tls.store import InThread
 
 __all__ = ["CertificateIssuer", "RenewalRequests", "RenewalResult", "Request", "RequestFiles"]
 

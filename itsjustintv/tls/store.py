@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import attr
@@ -31,6 +30,7 @@ from txacme.store import DirectoryStore
 from zope.interface import implementer
 
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.regular_files import read
 from itsjustintv.tls import key_folder
@@ -38,10 +38,8 @@ from itsjustintv.tls.acme.jose import PrivateKey
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, format_key, parse_key
 from itsjustintv.tls.renewal_policy import Record
 
-__all__ = ["Account", "AccountFiles", "CertificateStore", "InThread", "authority_key"]
+__all__ = ["Account", "AccountFiles", "CertificateStore", "authority_key"]
 
-#: Runs a function with its arguments where it may block.
-InThread = Callable[..., Deferred[Any]]
 
 # Bytes of a file that was written here.
 _MAX_SIZE = 1024 * 1024

@@ -23,12 +23,13 @@ from itsjustintv import __version__
 from itsjustintv.config.sections import Cache
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, unavailable
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
-from itsjustintv.twitch.api.oauth import InThread, TwitchSettings
+from itsjustintv.twitch.api.oauth import TwitchSettings
 
 __all__ = ["ProfileImages"]
 

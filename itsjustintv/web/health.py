@@ -35,7 +35,7 @@ class ProbeCheck:
     """
     A check whose own reason is not for the public: it may name files, streamers and domains.
 
-    :ivar public_reason: what the public is told when it fails.
+    :ivar public_reason: what strangers read when it fails.
     """
 
     name: str

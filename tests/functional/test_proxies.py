@@ -19,6 +19,7 @@ from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.documents import ROOT, Document, asked_from_outside
+from tests.functional import nginx
 from tests.functional.run import Background, Ended, run
 from tests.functional.stage import SECRET, Stage, StageCase, tool
 from tests.tls.authority import DAY, Issuer
@@ -33,24 +34,6 @@ CALLER = "127.0.0.2"
 CLAIMS = {"X-Forwarded-For": "192.0.2.66", "Forwarded": "for=192.0.2.66"}
 
 TRUSTING = 'trusted_proxies = ["127.0.0.1"]'
-
-NGINX = """
-daemon off;
-master_process off;
-user root;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/itsjustintv.conf;
-}}
-"""
 
 CADDY = """
 {
@@ -231,7 +214,9 @@ class ProxyTests(StageCase):
         }
         installed = await self.installed(stage)
         self.file(stage, installed, changes, "itsjustintv.conf")
-        (stage.folder / "nginx.conf").write_text(NGINX.format(folder=stage.folder))
+        (stage.folder / "nginx.conf").write_text(
+            nginx.configuration(stage.folder, f"include {stage.folder}/itsjustintv.conf;")
+        )
         await self.run_proxy(stage, [tool("nginx"), "-c", str(stage.folder / "nginx.conf")])
         await self.check(stage, daemon)
         await self.check_door(stage)

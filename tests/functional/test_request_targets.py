@@ -20,31 +20,13 @@ from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import environment
 from itsjustintv.support.http_agents import Endpoints, ExactAgent
 from itsjustintv.support.http_url import HttpUrl
+from tests.functional import nginx
 from tests.functional.run import Background
 from tests.functional.stage import tool
 from tests.support.test_http_agents import Here, Resolving, at_port
 from tests.support.test_http_url import SENT
 
-NGINX = """
-daemon off;
-master_process off;
-user root;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ return 200 "$request_uri"; }}
-    }}
-}}
-"""
+SERVER = 'server {{ listen 127.0.0.1:{port}; location / {{ return 200 "$request_uri"; }} }}'
 
 PYTHON = """
 import sys
@@ -108,7 +90,7 @@ class TargetTests(TestCase):
         port, folder = free_port(), Path(self.mktemp()).absolute()
         folder.mkdir()
         path = folder / "nginx.conf"
-        path.write_text(NGINX.format(folder=folder, port=port))
+        path.write_text(nginx.configuration(folder, SERVER.format(port=port)))
         await self.check(port, tool("nginx"), "-c", str(path))
 
     async def test_python(self) -> None:

@@ -56,7 +56,7 @@ class Writer:
         """
         try:
             results = self._commit(operations)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the callers are told
+        except Exception as error:  # noqa: BLE001 - whatever it was, the thread goes on and the callers get it
             if isinstance(error, Absent) and self._connection is not None:
                 error = self._save(self._connection, error)
             else:
@@ -199,7 +199,7 @@ class Reader:
             if self._connection is not None:
                 self._connection.execute("ROLLBACK")
             return Failure()
-        except Exception:  # noqa: BLE001 - whatever it was, the thread goes on and the caller is told
+        except Exception:  # noqa: BLE001 - whatever it was, the thread goes on and the caller gets it
             self.close()
             failure = Failure()
             failure.cleanFailure()

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from itsjustintv.config.sections import TLS
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable, CertificateUnusable
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.tls.acme.client import AcmeClient
 from itsjustintv.tls.acme.http import AcmeTransport, is_replacement_error
 from itsjustintv.tls.acme.jose import key_authorization
@@ -22,7 +23,7 @@ from itsjustintv.tls.acme.messages import Authorization, Binding, Order
 from itsjustintv.tls.certificate import KEY_TYPES, Bundle, make_certificate_request, parse_certificates
 from itsjustintv.tls.renewal_policy import rotate_types
 from itsjustintv.tls.settings import challenge_types, directory_url
-from itsjustintv.tls.store import Account, AccountFiles, InThread
+from itsjustintv.tls.store import Account, AccountFiles
 
 __all__ = ["IssuedCertificate", "OrderRunner"]
 

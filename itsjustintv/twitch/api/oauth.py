@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 from attrs import define, evolve, field, frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
@@ -24,18 +23,17 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import Seconds
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import Response, exchange
 from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
 
-__all__ = ["AppToken", "InThread", "TwitchSettings", "as_original"]
+__all__ = ["AppToken", "TwitchSettings", "as_original"]
 
 #: The current ``[twitch]``.
 TwitchSettings = Callable[[], Twitch]
-#: Runs a function with its arguments where it may block.
-InThread = Callable[..., Deferred[Any]]
 
 _TIMEOUT = 5.0
 _LIMIT = 64 * 1024

@@ -64,7 +64,7 @@ class EventType:
         """
         Make the event of an occurrence.
 
-        :param message_id: empty when no message told of it.
+        :param message_id: empty when no message reported it.
         :param received_at: seconds since the epoch.
         """
         return Event(
@@ -128,6 +128,6 @@ def broadcaster_in(condition: JSONFields, name: str) -> str:
     """
     Read whom a subscription is for; empty when its condition does not say.
 
-    :param name: the subscription type, one of ours or not.
+    :param name: the subscription type, with a row here or not.
     """
     return condition.text(EVENT_TYPES.get(name, STREAM_ONLINE).condition_key)

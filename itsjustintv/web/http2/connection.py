@@ -194,7 +194,7 @@ class HTTP2Connection(BaseConnection, Protocol):
         try:
             received = self._h2.receive_data(frame)
         except ProtocolError:
-            # h2 has told the peer why.
+            # h2 has sent the peer the reason.
             self._reject_connection(None)
             return
         if not received and frame[3] == HEADERS:
