@@ -31,7 +31,7 @@ class Behaviour:
     :ivar delay: seconds to wait after that.
     :ivar hang: never answer.
     :ivar drop: close the connection instead of answering.
-    :ivar lost: have the effect, but never answer. Only Helix knows this.
+    :ivar lost: have the effect, but never answer. Only Helix and the fakes of the chat services know this.
     """
 
     status: int = http.OK
