@@ -20,6 +20,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render
 from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline
+from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_agents import DELIVERIES, make_agent
 
 __all__ = ["DeliveryParts"]
@@ -55,7 +56,7 @@ class DeliveryParts:
         )
         sinks = (output, context.metrics, context.event_spans, *listeners)
         sender = HttpSender(
-            make_agent(reactor, DELIVERIES),
+            make_agent(reactor, DELIVERIES, egress=lambda _: EgressPolicy.of(config().egress.allow)),
             reactor,
             lambda: config().retry.timeout,
             context.tracer.begin_span,

@@ -13,7 +13,7 @@ from itsjustintv.app.context import Context
 from itsjustintv.config.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import Accept, IEnricher
-from itsjustintv.support.http_agents import TWITCH, make_agent
+from itsjustintv.support.http_agents import PICTURES, TWITCH, make_agent
 from itsjustintv.telemetry.tracing import ApiCall
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
@@ -28,7 +28,7 @@ from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.eventsub.transport import configured_transport
 from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.live_status import LiveStatus
-from itsjustintv.twitch.profile_images import ProfileImages
+from itsjustintv.twitch.profile_images import ProfileImages, picture_egress
 from itsjustintv.twitch.server_time import TwitchTime
 from itsjustintv.twitch.user_ids import UnknownLogins, UserIds
 
@@ -61,8 +61,7 @@ class TwitchParts:
     @classmethod
     def of(cls, context: Context) -> TwitchParts:
         reactor, config = context.reactor, context.config
-        agent = make_agent(reactor, TWITCH)
-        http = HTTPClient(agent)
+        http = HTTPClient(make_agent(reactor, TWITCH))
         time = TwitchTime(reactor, context.wall.seconds)
         bucket = RateBucket(reactor, wall=time.now)
         token = AppToken(
@@ -78,7 +77,15 @@ class TwitchParts:
         lookups = Lookups(helix, reactor, interval)
         followers = Followers(lookups.followers, bucket, interval, context.journal, reactor)
         profile_images = ProfileImages(
-            agent, lambda: config().twitch, lambda: config().cache, reactor, context.file_threads.run
+            make_agent(
+                reactor,
+                PICTURES,
+                egress=lambda origin: picture_egress(origin, config().twitch.api_url, config().egress.allow),
+            ),
+            lambda: config().twitch,
+            lambda: config().cache,
+            reactor,
+            context.file_threads.run,
         )
         live_status = LiveStatus(lookups, context.routing.keys_by_user_id, profile_images.get, reactor)
         enricher = TwitchEnricher(

@@ -69,6 +69,7 @@ _RULES: Mapping[str, Rule] = {
     "retry.concurrency": between(1),
     "retry.timeout": above(0),
     "retry.state_file": file_name,
+    "egress.allow": networks,
     "reload.grace": between(0, 30 * 86400),
     "output.file_path": file_name,
     "output.max_lines": between(1),
@@ -175,6 +176,8 @@ def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem
     yield from tls_warnings(config.server)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield ConfigProblem("server.trusted_proxies", "trusts every client: each can claim any address")
+    if any(each.endswith("/0") for each in config.egress.allow):
+        yield ConfigProblem("egress.allow", "allows every address, also those that give out a cloud machine's secrets")
     if config.catch_up.enabled and config.catch_up.max_age > config.cache.ttl:
         yield ConfigProblem(
             "catch_up.max_age",

@@ -16,6 +16,7 @@ __all__ = [
     "Cache",
     "CatchUp",
     "Config",
+    "Egress",
     "Enrich",
     "Filter",
     "GlobalWebhook",
@@ -130,6 +131,17 @@ class Retry:
     concurrency: int = 2
     timeout: float = 15.0
     state_file: str = "data/retry_state.json"
+
+
+@frozen(kw_only=True)
+class Egress:
+    """
+    ``[egress]``: which addresses the daemon connects to.
+
+    :ivar allow: addresses and networks that are never refused.
+    """
+
+    allow: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -307,6 +319,7 @@ class Config:
     server: Server = Server()
     twitch: Twitch = Twitch()
     retry: Retry = Retry()
+    egress: Egress = Egress()
     reload: Reload = Reload()
     output: Output = Output()
     telemetry: Telemetry = Telemetry()

@@ -6,7 +6,7 @@ Neither quotes the other side or an exception, since these may quote the URL, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os import strerror
 
 from attrs import evolve
@@ -18,9 +18,11 @@ from twisted.web import http
 
 from itsjustintv.model import Result
 from itsjustintv.support.durations import duration
+from itsjustintv.support.egress import EgressRefused
 from itsjustintv.support.response_head import LIMIT, LINE_LIMIT, BrokenAnswer, Fault
 
 __all__ = [
+    "EGRESS",
     "RESET",
     "TIMEOUT",
     "classify_broken",
@@ -35,6 +37,9 @@ TIMEOUT = "timeout"
 
 #: That of one whose connection was closed by the other side.
 RESET = "reset"
+
+#: That of one whose connection was not made, since the address is refused.
+EGRESS = "egress"
 
 
 def classify_status(status: int, destination: str, retry_after: float | None = None) -> Result:
@@ -98,6 +103,9 @@ def classify_failure(failure: Failure, destination: str) -> Result:
     Classify a request that got no answer.
     """
     causes = list(_causes(failure))
+    for cause in causes:
+        if isinstance(cause, EgressRefused):
+            return Result(EGRESS, f"{destination} {_egress(cause.addresses)}")
     for kinds, reason, sentence in _FAILURES:
         if any(isinstance(cause, kinds) for cause in causes):
             return Result(reason, f"{destination} {sentence}")
@@ -118,6 +126,12 @@ def _causes(failure: Failure) -> Iterator[BaseException]:
         yield failure.value
     for each in inner:
         yield from _causes(each)
+
+
+def _egress(addresses: Sequence[str]) -> str:
+    if len(addresses) == 1:
+        return f"resolves to {addresses[0]}, which is refused (egress): add it to egress.allow if that is meant."
+    return f"resolves to {' and '.join(addresses)}, which are refused (egress): add the right one to egress.allow."
 
 
 _SEE_LOG = "look at the receiver's own log"

@@ -19,6 +19,7 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
+from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_agents import DELIVERIES, TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
@@ -99,7 +100,8 @@ class SetupChecks:
             next_attempt_at=now,
             body=body,
         )
-        sender = HttpSender(make_agent(self._reactor, DELIVERIES), self._reactor, lambda: _TIMEOUT)
+        agent = make_agent(self._reactor, DELIVERIES, egress=lambda _: EgressPolicy())
+        sender = HttpSender(agent, self._reactor, lambda: _TIMEOUT)
         attempt = await sender.send(delivery, destination)
         return "" if attempt.ok else f"the test was not delivered: {attempt.explanation}"
 

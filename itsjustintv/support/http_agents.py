@@ -3,20 +3,34 @@ The agents of all outgoing HTTP requests, and everything between an agent and it
 
 From a request inwards: :class:`ExactAgent` writes the request target, its pool lends an open connection or has one
 made, and :meth:`Endpoints.endpointForURI` stacks up what a connection consists of. What differs from peer to peer is in
-:data:`TWITCH`, :data:`DELIVERIES` and :data:`AUTHORITY`.
+:data:`TWITCH`, :data:`PICTURES`, :data:`DELIVERIES` and :data:`AUTHORITY`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pem
-from attrs import define, frozen
+from attrs import define, field, frozen
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTime, IStreamClientEndpoint
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -24,11 +38,27 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTT
 from zope.interface import implementer
 
 from itsjustintv.errors import CertificateUnusable
+from itsjustintv.support.egress import EgressPolicy, EgressRefused
 from itsjustintv.support.http_url import HttpUrl
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.strict_endpoint import StrictEndpoint
 
-__all__ = ["AUTHORITY", "DELIVERIES", "TWITCH", "AgentSettings", "Endpoints", "ExactAgent", "make_agent", "policy_for"]
+__all__ = [
+    "AUTHORITY",
+    "DELIVERIES",
+    "PICTURES",
+    "TWITCH",
+    "AgentSettings",
+    "Endpoints",
+    "ExactAgent",
+    "PolicyOf",
+    "make_agent",
+    "policy_for",
+]
+
+#: Which addresses a host may be connected at, by its origin as it is in the URL: ``("https", "example.org", 443)``.
+#: Asked for every connection.
+PolicyOf = Callable[[tuple[str, str, int]], EgressPolicy]
 
 
 @frozen
@@ -48,24 +78,29 @@ class AgentSettings:
 
 #: Twitch: as many connections stay as are used at once, for with TLS a new one costs more than what is sent over it.
 TWITCH = AgentSettings(idle=60, per_host=32)
+#: Pictures whose address Twitch gives.
+PICTURES = AgentSettings(idle=60, per_host=8)
 #: Receivers of deliveries: for a burst only, since one that the receiver is about to close would cost an attempt.
 DELIVERIES = AgentSettings(idle=2, per_host=64, strict=True)
 #: A certificate authority.
 AUTHORITY = AgentSettings(idle=60, per_host=2)
 
 
-def make_agent(reactor: Any, settings: AgentSettings, ca_bundle: str = "") -> ExactAgent:
+def make_agent(
+    reactor: Any, settings: AgentSettings, ca_bundle: str = "", egress: PolicyOf | None = None
+) -> ExactAgent:
     """
     Make an agent with a pool of its own.
 
     :param ca_bundle: as for :func:`policy_for`.
+    :param egress: without it, every address is connected to.
     :raises CertificateUnusable: that file cannot be used.
     """
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.cachedConnectionTimeout = settings.idle
     pool.maxPersistentPerHost = settings.per_host
     pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
-    endpoints = Endpoints(reactor, policy_for(ca_bundle), settings.strict)
+    endpoints = Endpoints(reactor, policy_for(ca_bundle), settings.strict, egress)
     return cast("ExactAgent", ExactAgent.usingEndpointFactory(reactor, endpoints, pool))
 
 
@@ -117,11 +152,13 @@ class Endpoints:
 
     :ivar policy: decides which certificates are trusted.
     :ivar strict: as in :class:`AgentSettings`.
+    :ivar egress: as for :func:`make_agent`.
     """
 
     _reactor: IReactorTime
     _policy: IPolicyForHTTPS
     _strict: bool = False
+    _egress: PolicyOf | None = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
@@ -133,11 +170,17 @@ class Endpoints:
         if uri.scheme not in (b"http", b"https"):
             raise SchemeNotSupported("only http and https are supported")
         host = uri.host.decode("ascii")
-        endpoint: IStreamClientEndpoint = _AnyHostEndpoint(self._reactor, host, uri.port)
+        endpoint: IStreamClientEndpoint = self._endpoint((uri.scheme.decode("ascii"), host, uri.port))
         if uri.scheme == b"https":
             name = host.removesuffix(".").encode("ascii")
             endpoint = wrapClientTLS(_creator(self._policy, name, uri.port), endpoint)
         return StrictEndpoint(self._reactor, endpoint) if self._strict else endpoint
+
+    def _endpoint(self, origin: tuple[str, str, int]) -> IStreamClientEndpoint:
+        egress = self._egress
+        if egress is None:
+            return _AnyHostEndpoint(self._reactor, *origin[1:])
+        return _CheckedEndpoint(self._reactor, *origin[1:], lambda: egress(origin))
 
 
 class _AnyHostEndpoint(HostnameEndpoint):
@@ -150,6 +193,96 @@ class _AnyHostEndpoint(HostnameEndpoint):
     def _hostAsBytesAndText(host: bytes | str) -> tuple[bool, bytes, str]:
         text = host if isinstance(host, str) else host.decode("ascii")
         return False, text.encode("ascii"), text
+
+
+class _CheckedEndpoint(_AnyHostEndpoint):
+    """
+    Connects only to addresses that a policy lets through.
+
+    What was resolved is what is checked, and what is checked is what is connected to: there is no second look-up, to
+    which a name server could give another answer. A host that is an address, in whatever notation, passes the same
+    way.
+
+    :param policy: asked once for each connection.
+    """
+
+    def __init__(self, reactor: Any, host: str, port: int, policy: Callable[[], EgressPolicy]) -> None:
+        self._screen = _Screen(EgressPolicy())
+        self._policy = policy
+        super().__init__(reactor, host, port)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        :raises EgressRefused: the name has addresses, and all of them are refused.
+        """
+        self._screen = screen = _Screen(self._policy())
+        return super().connect(protocolFactory).addErrback(screen.explain)
+
+    def _getNameResolverAndMaybeWarn(self, reactor: object) -> IHostnameResolver:
+        return _ScreenedResolver(super()._getNameResolverAndMaybeWarn(reactor), self._screen)
+
+
+@define(eq=False)
+class _Screen:
+    """
+    The policy for one connection, and the addresses that it refused.
+    """
+
+    policy: EgressPolicy
+    refused: list[str] = field(factory=list)
+
+    def passes(self, address: IAddress) -> bool:
+        """
+        Whether an address may be connected to.
+        """
+        host = address.host if isinstance(address, IPv4Address | IPv6Address) else ""
+        if self.policy.refuses(host):
+            self.refused.append(host)
+            return False
+        return True
+
+    def explain(self, failure: Failure) -> Failure:
+        """
+        Name the addresses that were refused, if that left none.
+        """
+        if self.refused and failure.check(DNSLookupError):
+            raise EgressRefused(self.refused)
+        return failure
+
+
+@implementer(IHostnameResolver)
+@frozen
+class _ScreenedResolver:
+    """
+    Another resolver's answers, without what is refused.
+    """
+
+    _resolver: IHostnameResolver
+    _screen: _Screen
+
+    def resolveHostName(self, resolutionReceiver: IResolutionReceiver, *args: Any, **options: Any) -> IHostResolution:
+        return self._resolver.resolveHostName(_Screened(resolutionReceiver, self._screen), *args, **options)
+
+
+@implementer(IResolutionReceiver)
+@frozen
+class _Screened:
+    """
+    Hands on what passes.
+    """
+
+    _receiver: IResolutionReceiver
+    _screen: _Screen
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: IAddress) -> None:
+        if self._screen.passes(address):
+            self._receiver.addressResolved(address)
+
+    def resolutionComplete(self) -> None:
+        self._receiver.resolutionComplete()
 
 
 # A name that IDNA takes; it is never looked up, sent or verified.

@@ -30,7 +30,11 @@ _MESSAGES = (
     "unavailable",
     "failed",
 )
-_FAILURES = ("timeout", "refused", "reset", "dns", "tls", "redirect", "gone", "rate_limited", "http_4xx", "http_5xx")
+# fmt: off
+_FAILURES = (
+    "timeout", "refused", "reset", "dns", "tls", "egress", "redirect", "gone", "rate_limited", "http_4xx", "http_5xx",
+)
+# fmt: on
 _HELIX = ("ok", "rate_limited", "unauthorized", "rejected", "unavailable", "no_answer")
 _ENDPOINTS = (
     "GET /users",

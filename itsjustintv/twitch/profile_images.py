@@ -5,7 +5,7 @@ Profile images, cached on disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
@@ -23,15 +23,17 @@ from itsjustintv import __version__
 from itsjustintv.config.sections import Cache
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
+from itsjustintv.support.egress import EgressPolicy, EgressRefused
 from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_client import BodyTooLong, bounded, read_body, unavailable
+from itsjustintv.support.http_url import HttpUrl
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.oauth import TwitchSettings
 
-__all__ = ["ProfileImages"]
+__all__ = ["ProfileImages", "picture_egress"]
 
 _LIMIT = 2 * 1024 * 1024
 _TIMEOUT = 10.0
@@ -100,7 +102,12 @@ class ProfileImages(MultiService):
 
     async def _download(self, url: str) -> bytes:
         headers = Headers({"User-Agent": [f"itsjustintv/{__version__}"], "Accept": ["image/*"]})
-        response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        try:
+            response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+        except EgressRefused as error:
+            refused = " and ".join(error.addresses)
+            message = f"the profile image: its host resolves to {refused}, which is refused (egress)"
+            raise TwitchRejected(message, HTTPStatus.FORBIDDEN) from None
         reading = read_body(response, _LIMIT)
         if response.code == HTTPStatus.OK:
             try:
@@ -133,6 +140,21 @@ class ProfileImages(MultiService):
                 path=str(Path(self._cache().image_dir)),
                 reason=error.strerror or str(error),
             )
+
+
+def picture_egress(origin: tuple[str, str, int], api_url: str, allow: Sequence[str]) -> EgressPolicy:
+    """
+    Make the policy for the address of a picture: it comes from content, and must be public. That of ``api_url`` is the
+    operator's own.
+
+    :param origin: scheme, host and port.
+    :param allow: as ``egress.allow``.
+    """
+    try:
+        api = HttpUrl.parse(api_url)
+    except ValueError:
+        return EgressPolicy.of(allow, public_only=True)
+    return EgressPolicy.of(allow, public_only=origin != (api.scheme, api.host, api.port))
 
 
 def _allowed(url: str, api_url: str) -> bool:

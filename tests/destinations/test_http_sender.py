@@ -38,6 +38,7 @@ from itsjustintv.destinations.response import classify_status
 from itsjustintv.destinations.webhook import embed_picture
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result, State
+from itsjustintv.support.egress import EgressRefused
 from itsjustintv.support.http_client import Response as WholeResponse
 
 NOW = 1_700_000_000.25
@@ -460,6 +461,19 @@ class FailureTests(SenderTestCase):
                     self.assertEqual((attempt.ok, attempt.status, attempt.reason), (False, None, reason))
                     self.assertIn("home", attempt.detail)
                     self.assertNotIn("example.org", attempt.detail)
+
+    def test_refused_addresses(self) -> None:
+        """
+        Of a connection that was not made, since its address is refused, the sentence names each address and what to do.
+        """
+        one, two = EgressRefused(["169.254.169.254"]), EgressRefused(["fe80::1", "0.0.0.1"])
+        attempt = self.failing(one)
+        self.assertEqual((attempt.ok, attempt.status, attempt.reason), (False, None, "egress"))
+        self.assertEqual(
+            attempt.detail,
+            "home resolves to 169.254.169.254, which is refused (egress): add it to egress.allow if that is meant.",
+        )
+        self.assertIn("resolves to fe80::1 and 0.0.0.1, which are refused (egress): add the", self.failing(two).detail)
 
     def test_no_route(self) -> None:
         """

@@ -12,7 +12,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
@@ -22,7 +22,8 @@ from twisted.web.client import Agent
 from itsjustintv.config.sections import Cache, Twitch
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import Picture
-from itsjustintv.twitch.profile_images import ProfileImages
+from itsjustintv.support.egress import EgressPolicy, EgressRefused
+from itsjustintv.twitch.profile_images import ProfileImages, picture_egress
 from tests.twitch.fake import HANG, NOW, SETTINGS, FakeTwitch, Reply, at_once, run
 
 URL = "https://static-cdn.example.net/42-profile_image-300x300.png"
@@ -55,6 +56,39 @@ class Stage:
         self.server.usual[PATH] = Reply(200, PNG, {"Content-Type": "image/jpeg"})
         self.agent = RequestTraversalAgent(self.server)
         self.images = ProfileImages(self.agent, lambda: SETTINGS, lambda: cache(self.directory), self.clock, at_once)
+
+
+class EgressTests(SynchronousTestCase):
+    """
+    Where a picture may be fetched.
+    """
+
+    def test_its_address_is_public(self) -> None:
+        """
+        An address that Twitch gives must be public, unless it is that of ``api_url``, which the operator chose, or one
+        of ``egress.allow``.
+        """
+        api = "http://127.0.0.1:8001/helix"
+        for origin, allow, public_only in (
+            (("https", "static-cdn.example.net", 443), (), True),
+            (("http", "127.0.0.1", 8001), (), False),
+            (("http", "127.0.0.1", 8002), (), True),
+            (("https", "127.0.0.1", 8001), (), True),
+            (("https", "static-cdn.example.net", 443), ("10.0.0.0/8",), True),
+        ):
+            with self.subTest(origin=origin):
+                policy = picture_egress(origin, api, allow)
+                self.assertEqual(policy, EgressPolicy.of(allow, public_only=public_only))
+        self.assertTrue(picture_egress(("https", "", 443), "", ()).public_only)
+
+    def test_refused(self) -> None:
+        """
+        A refused picture is missing like any other, and the reason names the address.
+        """
+        stage = Stage(Path(self.mktemp()) / "images")
+        stage.agent.request = lambda *_: fail(EgressRefused(["10.0.0.7"]))
+        error = self.failureResultOf(run(stage.images.get("42", URL)), TwitchRejected).value
+        self.assertEqual(str(error), "the profile image: its host resolves to 10.0.0.7, which is refused (egress)")
 
 
 class ProfileImagesTests(SynchronousTestCase):
