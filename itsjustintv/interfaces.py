@@ -6,15 +6,19 @@ A docstring here is the contract; an implementation needs none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from itsjustintv.model import (
     Acceptance,
     Accounting,
+    Action,
     Attempt,
+    Broadcast,
     Delivery,
     Destination,
     Due,
@@ -24,13 +28,16 @@ from itsjustintv.model import (
     Outcome,
     OutgoingRequest,
     Result,
+    Standing,
     State,
     Streamer,
+    Verdict,
 )
 from itsjustintv.support.http_client import Response
 
 __all__ = [
     "Accept",
+    "DestinationKind",
     "GraceEnd",
     "IDeliveryJournal",
     "IDestination",
@@ -58,8 +65,9 @@ Render = Callable[[Notice, str], bytes]
 #: Takes over a delivery that is ready to be sent.
 Submit = Callable[[Delivery], None]
 
-#: The destination of a name as it is configured now; ``None`` when it is not.
-Resolve = Callable[[str], Destination | None]
+#: The destination of a name as it is configured now for a streamer, by the key; ``None`` when it is not configured. The
+#: key may be empty: then what is configured for single streamers is left out.
+Resolve = Callable[[str, str], Destination | None]
 
 #: When what waits for a name that is no longer configured ends: seconds since the epoch, infinity while unknown.
 GraceEnd = Callable[[str], float]
@@ -75,10 +83,16 @@ class IDeliveryJournal(Interface):
     such a Deferred abandons the answer, never the write.
     """
 
-    def accept(event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
+    def accept(event: Event, deliveries: Sequence[Delivery], expires_at: float, window: float = 0.0) -> Deferred[bool]:
         """
         Store an event, its deduplication keys until ``expires_at`` and one delivery for each destination, all or
         nothing. ``False`` when one of the keys is stored and has not expired: then nothing was stored.
+
+        A delivery with a ``broadcast`` is about a post: the event opens a broadcast under its id or joins the one of
+        its channel, and the delivery gets that one's id; none when it names no open one. It supersedes what was
+        accepted earlier for the same post and is not prepared yet, but for the one that opened the broadcast.
+
+        :param window: seconds after its end within which a stream goes on with a broadcast.
         """
 
     def seen(now: float) -> Deferred[Sequence[tuple[str, float]]]:
@@ -91,12 +105,40 @@ class IDeliveryJournal(Interface):
         List accepted deliveries without a payload whose ``next_attempt_at`` has come, oldest first.
         """
 
+    def standing(delivery_id: str) -> Deferred[Standing]:
+        """
+        Find out where the post stands that a delivery is about.
+        """
+
+    def resume(broadcast: str, now: float) -> Deferred[None]:
+        """
+        Take back that a broadcast has ended: it is live.
+        """
+
+    def live_broadcasts() -> Deferred[Sequence[Broadcast]]:
+        """
+        List the broadcasts whose end is not known.
+        """
+
     def prepare(
-        delivery_id: str, body: bytes, picture: bytes | None, now: float, title: str = "", category: str = ""
+        delivery_id: str,
+        body: bytes,
+        picture: bytes | None,
+        now: float,
+        title: str = "",
+        category: str = "",
+        *,
+        action: Action = Action.CREATE,
+        shown: str = "",
+        mention: bool = False,
     ) -> Deferred[bool]:
         """
         Give an accepted delivery its payload and make it pending, due at ``now``. ``False`` when it is no longer
-        accepted. Title and category of the broadcast are stored with the event, unless it has some already.
+        accepted. Title and category of the broadcast are stored with the event, unless it has some already, and with
+        the broadcast.
+
+        :param action: what it does with its post; ``shown`` and ``mention`` are as those of a delivery. Earlier changes
+            of the post that wait for an attempt are superseded.
         """
 
     def hold(delivery_id: str, until: float, reason: str) -> Deferred[None]:
@@ -111,11 +153,26 @@ class IDeliveryJournal(Interface):
         now: float,
         attempt: Attempt | None = None,
         next_attempt_at: float | None = None,
+        *,
+        plain: bool = False,
     ) -> Deferred[Delivery]:
         """
-        Record an attempt that ended, or the end of a delivery without an attempt. An attempt is counted and stored.
+        Record an attempt that ended, or the end of a delivery without an attempt. An attempt is counted and stored, and
+        in the same transaction what it did to the post and says of the place.
         Answers with the delivery as it now is, body included. A delivery that has ended meanwhile, because an operator
         cancelled it, stays as it is, unless it was in fact delivered.
+
+        :param plain: whether the next attempt sends the plain form.
+        """
+
+    def places() -> Deferred[Mapping[str, tuple[Verdict, str]]]:
+        """
+        List the places that must not be used any more, or have moved: the verdict, and the new address.
+        """
+
+    def forget_places(places: Sequence[str]) -> Deferred[None]:
+        """
+        Let places be used again.
         """
 
     def destinations() -> Deferred[Sequence[str]]:
@@ -200,19 +257,52 @@ class IDestination(Interface):
 
     def make_request(delivery: Delivery, now: float) -> OutgoingRequest:
         """
-        Make the request of one attempt from the stored body: address, headers, picture and signature.
+        Make the request of one attempt from the stored body: method, address, headers, picture and signature. Of a
+        delivery that is ``plain``, it sends the plain form that the body holds beside the other.
 
         :param now: by the wall clock, since receivers compare the time of a signature with theirs.
         :raises ValueError: when it cannot be signed, without quoting the secret.
         """
 
-    def interpret(response: Response, now: float) -> Result:
+    def interpret(response: Response, delivery: Delivery, now: float) -> Result:
         """
         Say what an answer means. Its headers and its body are empty when only the status arrived; the body may be cut
         off.
 
         :param now: by the wall clock, for a ``Retry-After`` that is a date.
         """
+
+
+@frozen(kw_only=True)
+class DestinationKind:
+    """
+    A kind of destination: a row of :data:`itsjustintv.destinations.kinds.KINDS`.
+
+    :ivar name: its ``type`` in the configuration.
+    :ivar open: makes the adapter of a configured destination.
+    :ivar settings: attrs class, frozen, of the keys that only this kind has; ``str``, ``bool``, ``int``, ``float`` (a
+        duration in seconds) and ``tuple[str, ...]``. A ``str`` with ``repr=False`` is a secret: it can also be given as
+        a file (``KEY_file``). An attribute without a default is required.
+    :ivar check: finds the mistakes in settings: the key, and what is wrong as a sentence without a subject.
+    :ivar place: what makes two of them the same, of the settings: address, thread, chat, topic.
+    :ivar edits: whether a post can be edited; likewise ``deletes``.
+    :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
+    :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
+    :ivar fields: the fields of ``messages.EVENT`` that are templates.
+    :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
+    """
+
+    name: str
+    open: Callable[[Destination], IDestination]
+    settings: type | None
+    check: Callable[[Any], Iterator[tuple[str, str]]] = lambda _: iter(())
+    place: Callable[[Any], Sequence[str]] = lambda _: ()
+    edits: bool = False
+    deletes: bool = False
+    keeps_posts: bool = True
+    mentions: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()
+    concurrency: int | None = 1
 
 
 class IEnricher(Interface):

@@ -91,7 +91,7 @@ class Routing:
         """
         return self._routes.match(event.broadcaster_id, event.broadcaster_login)
 
-    def destination(self, name: str) -> Destination | None:
+    def destination(self, name: str, streamer: str = "") -> Destination | None:  # noqa: ARG002
         """
         A destination as it is configured now, or ``None``. That of a streamer whose table was renamed is the new one.
         """
@@ -279,7 +279,7 @@ class Routes:
             if fresh:
                 yield evolve(streamer, destinations=fresh)
 
-    def destination(self, name: str) -> Destination | None:
+    def destination(self, name: str, streamer: str = "") -> Destination | None:  # noqa: ARG002
         """
         Find a destination by its name, ``streamers.<key>`` or ``global_webhook``; ``None`` when it is not configured
         any more.

@@ -14,7 +14,19 @@ from zope.interface import implementer
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IDeliveryJournal, IKeyValues, IOutcomeSink
-from itsjustintv.model import Accounting, Attempt, Delivery, Due, Event, Outcome, State
+from itsjustintv.model import (
+    Accounting,
+    Action,
+    Attempt,
+    Broadcast,
+    Delivery,
+    Due,
+    Event,
+    Outcome,
+    Standing,
+    State,
+    Verdict,
+)
 
 __all__ = ["MemoryJournal", "MemoryLastKnown", "Outcomes"]
 
@@ -87,6 +99,8 @@ class MemoryJournal:
     :ivar clock: if set, every answer takes ``latency`` seconds, and what it is about happens only then, one after the
         other as behind a single writer.
     :ivar calls: names of the methods called, in order.
+    :ivar standings: of posts, by the id of a delivery; what is written does not change them.
+    :ivar resumed: ids of broadcasts that turned out to be live.
     """
 
     broken: str | None = None
@@ -96,6 +110,10 @@ class MemoryJournal:
     events: dict[str, Event] = field(factory=dict)
     deliveries: dict[str, Delivery] = field(factory=dict)
     attempts: dict[str, list[tuple[Attempt, float]]] = field(factory=dict)
+    standings: dict[str, Standing] = field(factory=dict)
+    resumed: list[str] = field(factory=list)
+    live: list[Broadcast] = field(factory=list)
+    known_places: dict[str, tuple[Verdict, str]] = field(factory=dict)
     _keys: dict[str, float] = field(factory=dict, init=False)
     _order: list[str] = field(factory=list, init=False)
     _written: bool = field(default=False, init=False)
@@ -142,7 +160,9 @@ class MemoryJournal:
 
     # IDeliveryJournal
 
-    def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
+    def accept(
+        self, event: Event, deliveries: Sequence[Delivery], expires_at: float, window: float = 0.0
+    ) -> Deferred[bool]:
         def accept() -> bool:
             if any(self._keys.get(key, 0.0) > event.received_at for key in event.keys):
                 return False
@@ -176,17 +196,47 @@ class MemoryJournal:
         now: float,
         title: str = "",
         category: str = "",
+        *,
+        action: Action = Action.CREATE,
+        shown: str = "",
+        mention: bool = False,
     ) -> Deferred[bool]:
         def prepare() -> bool:
             delivery = self.deliveries[delivery_id]
             if delivery.state is not State.ACCEPTED:
                 return False
             self.deliveries[delivery_id] = evolve(
-                delivery, state=State.PENDING, body=body, picture=picture, next_attempt_at=now
+                delivery,
+                state=State.PENDING,
+                body=body,
+                picture=picture,
+                next_attempt_at=now,
+                action=action,
+                shown=shown,
+                mention=mention,
             )
             return True
 
         return self._do("prepare", prepare)
+
+    def standing(self, delivery_id: str) -> Deferred[Standing]:
+        return self._do("standing", lambda: self.standings.get(delivery_id, Standing()))
+
+    def resume(self, broadcast: str, now: float) -> Deferred[None]:
+        return self._do("resume", lambda: self.resumed.append(broadcast))
+
+    def live_broadcasts(self) -> Deferred[Sequence[Broadcast]]:
+        return self._do("live_broadcasts", lambda: self.live)
+
+    def places(self) -> Deferred[Mapping[str, tuple[Verdict, str]]]:
+        return self._do("places", lambda: dict(self.known_places))
+
+    def forget_places(self, places: Sequence[str]) -> Deferred[None]:
+        def forget() -> None:
+            for place in places:
+                self.known_places.pop(place, None)
+
+        return self._do("forget_places", forget)
 
     def hold(self, delivery_id: str, until: float, reason: str) -> Deferred[None]:
         def hold() -> None:
@@ -202,6 +252,8 @@ class MemoryJournal:
         now: float,
         attempt: Attempt | None = None,
         next_attempt_at: float | None = None,
+        *,
+        plain: bool = False,
     ) -> Deferred[Delivery]:
         def settle() -> Delivery:
             delivery = self.deliveries[delivery_id]
@@ -211,7 +263,9 @@ class MemoryJournal:
                 delivery = evolve(delivery, attempts=delivery.attempts + 1)
             if delivery.state is not State.CANCELLED or state is State.DELIVERED:
                 at = delivery.next_attempt_at if next_attempt_at is None else next_attempt_at
-                delivery = evolve(delivery, state=state, reason=reason, next_attempt_at=at)
+                delivery = evolve(
+                    delivery, state=state, reason=reason, next_attempt_at=at, plain=plain or delivery.plain
+                )
             self.deliveries[delivery_id] = delivery
             return delivery
 

@@ -46,7 +46,10 @@ _UNDELIVERED = "undelivered"
 _STATES = (*(state.value for state in State), _UNDELIVERED)
 
 #: States that an operator may undo.
-_RETRYABLE = (_UNDELIVERED, *(state.value for state in State if state.is_final and state is not State.DELIVERED))
+_RETRYABLE = (
+    _UNDELIVERED,
+    *(each.value for each in State if each.is_final and each not in (State.DELIVERED, State.SUPERSEDED)),
+)
 
 #: Deliveries in one transaction, during which the daemon cannot write.
 _BATCH = 200

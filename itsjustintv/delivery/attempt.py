@@ -81,7 +81,7 @@ class AttemptRunner:
         if delivery is None or delivery.state is not State.PENDING or not self._running():
             return None
         # As it is configured now: a retry goes to the current address and is signed with the current secret.
-        destination = self._resolve(delivery.destination)
+        destination = self._resolve(delivery.destination, delivery.streamer)
         if destination is None:
             return await self._hold(delivery, self._grace_end(delivery.destination), DESTINATION_REMOVED, lane)
         if submitted is None and (end := self._orphaned(delivery)) is not None:

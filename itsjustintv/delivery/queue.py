@@ -257,7 +257,7 @@ class DeliveryQueue(Service):
         """
         Find out whether the destination of a lane is configured, and if not, until when its deliveries are suspended.
         """
-        lane.removed = self._resolve(lane.name) is None
+        lane.removed = self._resolve(lane.name, "") is None
         lane.suspended_until = self._grace_end(lane.name) if lane.removed and not lane.is_idle else 0.0
         ending = lane.removed and lane.suspended_until <= now
         if ending and not lane.ending:

@@ -53,7 +53,7 @@ class SampleSender:
         :return: how the only attempt ended; ``None`` when there is no such destination.
         :raises OperationRefused: one is under way to it already.
         """
-        destination = self._resolve(name)
+        destination = self._resolve(name, "")
         if destination is None:
             return None
         if name in self._under_way:

@@ -118,7 +118,7 @@ class HttpSender:
                 deadline.cancel()
         late = timeout if exchange.expired else None
         answer = exchange.answer()
-        meaning = None if answer is None else self._interpret(adapter, answer, destination)
+        meaning = None if answer is None else self._interpret(adapter, answer, delivery, destination)
         if exchange.broken is not None:
             exchange.result = classify_broken(exchange.broken, destination.name, late, meaning)
         elif meaning is not None:
@@ -128,9 +128,11 @@ class HttpSender:
             exchange.result = classify_timeout(late, destination.name)
         return self._record(exchange, destination, started_at)
 
-    def _interpret(self, adapter: IDestination, answer: Response, destination: Destination) -> Result:
+    def _interpret(
+        self, adapter: IDestination, answer: Response, delivery: Delivery, destination: Destination
+    ) -> Result:
         try:
-            return adapter.interpret(answer, self._wall())
+            return adapter.interpret(answer, delivery, self._wall())
         except Exception:  # noqa: BLE001 - an attempt without an outcome would be made again and again
             self.log.failure(
                 "cannot interpret the answer of {destination}; its status counts", destination=destination.name
@@ -179,6 +181,12 @@ class HttpSender:
             retry_after=result.retry_after,
             final=result.final,
             trace=exchange.trace,
+            verdict=result.verdict,
+            remote=result.remote,
+            pause=result.pause,
+            pause_host=result.pause_host,
+            moved_to=result.moved_to,
+            place=destination.place,
         )
 
 
@@ -285,7 +293,7 @@ def _quoted(destination: Destination) -> QuotedSecrets:
     paths = [after_host(destination.url)]
     with suppress(ValueError):
         paths.append(HttpUrl.parse(destination.url).target)
-    wholes, words, secrets = {destination.url, *paths}, set[str](), {destination.secret}
+    wholes, words, secrets = {destination.url, *paths}, set[str](), set(destination.secrets)
     for place, _, query in (path.partition("?") for path in paths):
         # What names a value is no secret, unless there is no value.
         pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))

@@ -81,7 +81,7 @@ class Webhook:
                 headers += signer.headers(signable)
         return OutgoingRequest(method="POST", url=destination.url, headers=headers, body=body)
 
-    def interpret(self, response: Response, now: float) -> Result:
+    def interpret(self, response: Response, delivery: Delivery, now: float) -> Result:
         """
         Go by the status alone: 2xx is success, 410 is final, anything else is tried again.
         """

@@ -341,7 +341,7 @@ def _queue(
     queue: list[Mapping[str, object]] = []
     problems = []
     for delivery in deliveries:
-        destination = resolve(delivery.destination)
+        destination = resolve(delivery.destination, delivery.streamer)
         if destination is None:
             problems.append(f"{delivery.id} stays behind: {delivery.destination} is not configured")
             continue

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink
-from itsjustintv.model import Acceptance, Attempt, Destination, Enrichment, Event, Outcome, Streamer
+from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink, Resolve
+from itsjustintv.model import Acceptance, Attempt, Enrichment, Event, Outcome, Streamer
 from itsjustintv.telemetry.tracing import ApiCall, Attribute, Span, SpanKind, Tracer, on_behalf_of
 
 __all__ = ["EventSpans", "TracedEnricher"]
@@ -38,7 +38,7 @@ class EventSpans:
 
     _tracer: Tracer
     _clock: IReactorTime
-    _resolve: Callable[[str], Destination | None]
+    _resolve: Resolve
     _api_url: Callable[[], str]
 
     def accepting(self, accept: Accept) -> Accept:
@@ -116,7 +116,7 @@ class EventSpans:
         if attempt is None or not attempt.trace:
             return
         delivery = outcome.delivery
-        destination = self._resolve(delivery.destination)
+        destination = self._resolve(delivery.destination, delivery.streamer)
         self._tracer.end(
             Span(
                 name="POST",

@@ -49,7 +49,9 @@ class GraceTests(QueueTestCase):
         return DeliveryQueue(
             journal=self.journal,
             send=self.receivers,
-            resolve=lambda name: None if name in self.unknown else Destination(name=name, url="https://example.org/"),
+            resolve=lambda name, _key="": (
+                None if name in self.unknown else Destination(name=name, url="https://example.org/")
+            ),
             policy=lambda: self.retry,
             sinks=[self.outcomes],
             clock=self.clock,
@@ -302,7 +304,9 @@ class ReloadMachine(RuleBasedStateMachine):
         self.queue = DeliveryQueue(
             journal=self.journal,
             send=self.attempt,
-            resolve=lambda name: None if name in self.removed else Destination(name=name, url="https://example.org/"),
+            resolve=lambda name, _key="": (
+                None if name in self.removed else Destination(name=name, url="https://example.org/")
+            ),
             policy=lambda: Retry(jitter=0.0),
             sinks=[],
             clock=self.clock,

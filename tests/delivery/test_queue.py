@@ -109,7 +109,9 @@ class QueueTestCase(SynchronousTestCase):
         return DeliveryQueue(
             journal=self.journal,
             send=self.receivers,
-            resolve=lambda name: None if name in self.unknown else Destination(name=name, url="https://example.org/"),
+            resolve=lambda name, _key="": (
+                None if name in self.unknown else Destination(name=name, url="https://example.org/")
+            ),
             policy=lambda: self.retry,
             sinks=[self.outcomes],
             clock=self.clock,
@@ -355,7 +357,7 @@ class ReloadTests(QueueTestCase):
             return succeed(BUSY)
 
         self.queue = DeliveryQueue(
-            self.journal, attempt, lambda _: current, lambda: self.retry, [], self.clock, lambda: 0.5
+            self.journal, attempt, lambda _name, _key: current, lambda: self.retry, [], self.clock, lambda: 0.5
         )
         self.start()
         self.submit(delivery("a"))

@@ -38,7 +38,7 @@ class SampleTests(SynchronousTestCase):
         self.sent.append((delivery, destination, Deferred()))
         return self.sent[-1][2]
 
-    def resolve(self, name: str) -> Destination | None:
+    def resolve(self, name: str, _key: str = "") -> Destination | None:
         """
         Every destination but one is there.
         """

@@ -61,7 +61,7 @@ class World:
         return DeliveryQueue(
             journal=self.journal,
             send=self.attempt,
-            resolve=lambda name: Destination(name=name, url="https://example.org/"),
+            resolve=lambda name, _key="": Destination(name=name, url="https://example.org/"),
             policy=lambda: self.retry,
             sinks=[self],
             clock=self.clock,

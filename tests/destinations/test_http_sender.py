@@ -36,7 +36,7 @@ from itsjustintv.destinations import kinds
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.destinations.webhook import embed_picture
-from itsjustintv.interfaces import IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result, State
 from itsjustintv.support.egress import EgressRefused
 from itsjustintv.support.http_client import Response as WholeResponse
@@ -660,7 +660,7 @@ class Chat:
         url = f"{self.destination.url}/messages"
         return OutgoingRequest(method="PATCH", url=url, headers=[("X-Now", str(now))], body=delivery.body.upper())
 
-    def interpret(self, response: WholeResponse, now: float) -> Result:
+    def interpret(self, response: WholeResponse, _delivery: Delivery, now: float) -> Result:
         if response.body == b"no such channel":
             return Result("gone", "the channel is gone.", final=True)
         return Result("busy", "it is busy.", retry_after=3.0)
@@ -675,7 +675,7 @@ class KindTests(SenderTestCase):
         """
         A row in the table is enough for a destination with another method, address, body and meaning of its answers.
         """
-        self.patch(kinds, "KINDS", {"chat": Chat})
+        self.patch(kinds, "KINDS", {"chat": DestinationKind(name="chat", open=Chat, settings=None)})
         where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
         self.receiver.status, self.receiver.answer = 200, b"slow down"
         attempt = self.send(destination=where)
@@ -693,7 +693,7 @@ class KindTests(SenderTestCase):
         """
         An answer that a kind calls final ends the delivery, whatever its status.
         """
-        self.patch(kinds, "KINDS", {"chat": Chat})
+        self.patch(kinds, "KINDS", {"chat": DestinationKind(name="chat", open=Chat, settings=None)})
         where = Destination(name="home", url="https://chat.example.org/c", kind="chat")
         self.receiver.status, self.receiver.answer = 200, b"no such channel"
         attempt = self.send(destination=where)

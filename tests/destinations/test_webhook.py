@@ -42,6 +42,8 @@ PICTURE = Picture(
     mime_type="image/png",
     data=b"\x89PNG\r\n\x1a\n",
 )
+DELIVERY = Delivery(id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0)
+
 FULL = Notice(
     event=EVENT,
     streamer=Streamer(key="tanuki", additional_tags=("vip",)),
@@ -338,10 +340,7 @@ class DestinationTests(SynchronousTestCase):
         """
         body = self.destination.render(FULL)
         self.assertEqual(body, build_payload(FULL))
-        delivery = Delivery(
-            id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0, body=body
-        )
-        request = self.destination.make_request(delivery, 1.9)
+        request = self.destination.make_request(evolve(DELIVERY, body=body), 1.9)
         self.assertEqual((request.method, request.url), ("POST", "https://hooks.example.org/a?b=c"))
         self.assertEqual(request.body, body)
         self.assertEqual(
@@ -364,7 +363,8 @@ class DestinationTests(SynchronousTestCase):
             (503, ("http_503", False, False)),
         ):
             with self.subTest(status):
-                result = self.destination.interpret(Response(status, Headers({"Retry-After": ["7"]}), b"{}"), 0.0)
+                answer = Response(status, Headers({"Retry-After": ["7"]}), b"{}")
+                result = self.destination.interpret(answer, DELIVERY, 0.0)
                 self.assertEqual((result.reason, result.ok, result.final), expected)
                 self.assertEqual(result.retry_after, 7.0)
-        self.assertIsNone(self.destination.interpret(Response(503, Headers(), b""), 0.0).retry_after)
+        self.assertIsNone(self.destination.interpret(Response(503, Headers(), b""), DELIVERY, 0.0).retry_after)

@@ -322,8 +322,11 @@ class ExportTests(ExchangeCase):
         accept(self.connection, self.news, deliveries(self.news, "a"), NOW + 7200, NOW - 60)
         self.target = Destination(name="a", url="https://example.com/a", secret="s", header="X-Mine", hashing="sha512")
 
+    def resolve(self, name: str, _key: str) -> Destination | None:
+        return self.target if name == "a" else None
+
     def export(self) -> tuple[str, ...]:
-        export = SQLiteOfflineJournal.open(self.path, lambda: NOW).export({"a": self.target}.get, embed)
+        export = SQLiteOfflineJournal.open(self.path, lambda: NOW).export(self.resolve, embed)
         export.write(self.directory)
         self.assertEqual(export.keys, len(self.read("cache.json")))
         self.assertEqual(export.pending, len(self.read("retry_state.json")["queue"]))

@@ -55,7 +55,10 @@ class FollowingCase(SynchronousTestCase):
         self.tracer = a_tracer(self.shelf)
         self.destinations: dict[str, Destination] = {"a": Destination(name="a", url=SECRET_URL)}
         self.following = EventSpans(
-            self.tracer, self.clock, self.destinations.get, lambda: "https://api.twitch.tv/helix"
+            self.tracer,
+            self.clock,
+            lambda name, _key: self.destinations.get(name),
+            lambda: "https://api.twitch.tv/helix",
         )
 
     def span(self) -> Span:

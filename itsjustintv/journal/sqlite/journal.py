@@ -32,11 +32,25 @@ from itsjustintv.journal.history import (
 from itsjustintv.journal.interfaces import Committed, IJournal
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.operation_thread import Operation, OperationThread
-from itsjustintv.journal.sqlite import history_reads, ids, operations, reads, timeline, writes
+from itsjustintv.journal.sqlite import broadcasts, history_reads, ids, operations, reads, timeline, writes
 from itsjustintv.journal.sqlite.connections import Reader, TimedBatch, Writer
 from itsjustintv.journal.sqlite.database import connect, create, explained, lock
 from itsjustintv.journal.sqlite.file_presence import COMPANIONS, FilePresence
-from itsjustintv.model import Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
+from itsjustintv.model import (
+    Accounting,
+    Action,
+    Attempt,
+    Broadcast,
+    Census,
+    Delivery,
+    Due,
+    Event,
+    Outcome,
+    Owner,
+    Standing,
+    State,
+    Verdict,
+)
 from itsjustintv.support.clocks import SteadyClock, shift_times
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
@@ -133,9 +147,11 @@ class SQLiteJournal(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._close())
 
-    def accept(self, event: Event, deliveries: Sequence[Delivery], expires_at: float) -> Deferred[bool]:
+    def accept(
+        self, event: Event, deliveries: Sequence[Delivery], expires_at: float, window: float = 0.0
+    ) -> Deferred[bool]:
         now = self._clock.seconds()
-        return self._write(writes.AcceptEvent(event, deliveries, expires_at, now))
+        return self._write(writes.AcceptEvent(event, deliveries, expires_at, now, window))
 
     def seen(self, now: float) -> Deferred[Sequence[tuple[str, float]]]:
         return self._read(lambda connection: reads.seen(connection, now))
@@ -151,10 +167,40 @@ class SQLiteJournal(Service):
         now: float,
         title: str = "",
         category: str = "",
+        *,
+        action: Action = Action.CREATE,
+        shown: str = "",
+        mention: bool = False,
     ) -> Deferred[bool]:
         return self._write(
-            lambda connection: writes.prepare(connection, delivery_id, body, picture, now, title, category)
+            lambda connection: writes.prepare(
+                connection,
+                delivery_id,
+                body,
+                picture,
+                now,
+                title,
+                category,
+                action=action,
+                shown=shown,
+                mention=mention,
+            )
         )
+
+    def standing(self, delivery_id: str) -> Deferred[Standing]:
+        return self._read(lambda connection: broadcasts.standing(connection, delivery_id))
+
+    def resume(self, broadcast: str, now: float) -> Deferred[None]:
+        return self._write(lambda connection: broadcasts.resume(connection, broadcast, now))
+
+    def live_broadcasts(self) -> Deferred[Sequence[Broadcast]]:
+        return self._read(broadcasts.live)
+
+    def places(self) -> Deferred[Mapping[str, tuple[Verdict, str]]]:
+        return self._read(broadcasts.places)
+
+    def forget_places(self, places: Sequence[str]) -> Deferred[None]:
+        return self._write(lambda connection: broadcasts.forget_places(connection, places))
 
     def hold(self, delivery_id: str, until: float, reason: str) -> Deferred[None]:
         return self._write(lambda connection: writes.hold(connection, delivery_id, until, reason))
@@ -167,9 +213,13 @@ class SQLiteJournal(Service):
         now: float,
         attempt: Attempt | None = None,
         next_attempt_at: float | None = None,
+        *,
+        plain: bool = False,
     ) -> Deferred[Delivery]:
         return self._write(
-            lambda connection: writes.settle(connection, delivery_id, state, reason, now, attempt, next_attempt_at)
+            lambda connection: writes.settle(
+                connection, delivery_id, state, reason, now, attempt, next_attempt_at, plain=plain
+            )
         )
 
     def destinations(self) -> Deferred[Sequence[str]]:

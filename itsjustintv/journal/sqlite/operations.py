@@ -37,6 +37,8 @@ def retry(connection: Connection, delivery_id: str, now: float) -> Delivery:
         raise OperationRefused(f"{delivery_id} is delivered: itsjustintv deliveries resend {delivery_id} resends it")
     if not delivery.state.is_final:
         raise OperationRefused(f"{delivery_id} is {delivery.state.value}: it is in progress and need not be requeued")
+    if delivery.state is State.SUPERSEDED:
+        raise OperationRefused(f"{delivery_id} is superseded: a later delivery to the same post shows newer content")
     return writes.retry(connection, delivery, now)
 
 
@@ -48,7 +50,9 @@ def retry_all(connection: Connection, delivery_ids: Sequence[str], now: float) -
     """
     found = [reads.get(connection, each) for each in delivery_ids]
     undelivered = [
-        each for each in found if each is not None and each.state.is_final and each.state is not State.DELIVERED
+        each
+        for each in found
+        if each is not None and each.state.is_final and each.state not in (State.DELIVERED, State.SUPERSEDED)
     ]
     for each in undelivered:
         writes.retry(connection, each, now)

@@ -12,7 +12,20 @@ from sqlite3 import Connection, Row
 
 from attrs import evolve, fields
 
-from itsjustintv.model import UNDELIVERED, Accounting, Attempt, Census, Delivery, Due, Event, Outcome, Owner, State
+from itsjustintv.model import (
+    STREAM_ONLINE,
+    UNDELIVERED,
+    Accounting,
+    Action,
+    Attempt,
+    Census,
+    Delivery,
+    Due,
+    Event,
+    Outcome,
+    Owner,
+    State,
+)
 
 __all__ = [
     "accounting",
@@ -65,11 +78,13 @@ def load(connection: Connection, delivery_id: str) -> Delivery | None:
     Fetch a delivery, body, picture and broadcaster included.
     """
     row = connection.execute(
-        "SELECT deliveries.*, data, broadcaster_id FROM deliveries JOIN events ON events.id = event_id"
-        " LEFT JOIN pictures ON delivery_id = deliveries.id WHERE deliveries.id = ?",
+        "SELECT deliveries.*, data, broadcaster_id, remote FROM deliveries JOIN events ON events.id = event_id"
+        " LEFT JOIN pictures ON delivery_id = deliveries.id"
+        " LEFT JOIN posts ON deliveries.broadcast <> '' AND posts.broadcast = deliveries.broadcast"
+        " AND posts.destination = deliveries.destination WHERE deliveries.id = ?",
         (delivery_id,),
     ).fetchone()
-    return None if row is None else to_delivery(row, row["data"], row["broadcaster_id"])
+    return None if row is None else to_delivery(row, row["data"], row["broadcaster_id"], row["remote"] or "")
 
 
 def event(connection: Connection, event_id: str) -> Event:
@@ -387,22 +402,29 @@ def ended(
     return [row["id"] for row in rows]
 
 
-#: The trace is kept with the deliveries; every event is a ``stream.online`` so far, whose keys follow from the others.
-_EVENT = tuple(each.name for each in fields(Event) if each.name not in ("trace", "event_type", "keys"))
+#: The trace is kept with the deliveries, and keys are in a table of their own.
+_EVENT = tuple(each.name for each in fields(Event) if each.name not in ("trace", "keys"))
+
+# Of a ``stream.online`` the two are what was found out later, and not its own.
+_FOUND_LATER = {"title": "", "category": ""}
 
 
 def to_event(row: Row) -> Event:
     """
     Read a row of ``events``.
     """
-    return Event(**{**{name: row[name] for name in _EVENT}, "recovered": bool(row["recovered"])})
+    found = {**{name: row[name] for name in _EVENT}, "recovered": bool(row["recovered"])}
+    if row["event_type"] == STREAM_ONLINE:
+        return Event(**{**found, **_FOUND_LATER})
+    return Event(**found, keys=())
 
 
-def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = "") -> Delivery:
+def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = "", remote: str = "") -> Delivery:
     """
     Read a row of ``deliveries``.
 
-    :param picture: what ``pictures`` holds for it, if that was asked for; likewise ``broadcaster_id`` and ``events``.
+    :param picture: what ``pictures`` holds for it, if that was asked for; likewise ``broadcaster_id`` and ``events``,
+        ``remote`` and ``posts``.
     """
     return Delivery(
         id=row["id"],
@@ -418,6 +440,12 @@ def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = ""
         picture=picture,
         trace=row["trace"],
         broadcaster_id=broadcaster_id,
+        broadcast=row["broadcast"],
+        action=Action(row["action"]),
+        remote=remote,
+        shown=row["shown"],
+        plain=bool(row["plain"]),
+        mention=bool(row["mention"]),
     )
 
 

@@ -30,6 +30,9 @@ _SHIFTS = (
     "UPDATE events SET received_at = received_at + :by",
     "UPDATE keys SET expires_at = expires_at + :by",
     "UPDATE known SET at = at + :by",
+    "UPDATE broadcasts SET at = at + :by",
+    "UPDATE posts SET at = at + :by",
+    "UPDATE places SET at = at + :by",
 )
 
 

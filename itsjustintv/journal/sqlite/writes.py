@@ -12,9 +12,9 @@ from attrs import evolve, frozen
 
 from itsjustintv.journal.legacy_files import Imported, LegacyFiles
 from itsjustintv.journal.operation_thread import BatchOperation, NotBatchable
-from itsjustintv.journal.sqlite import dedup_keys
+from itsjustintv.journal.sqlite import broadcasts, dedup_keys
 from itsjustintv.journal.sqlite.reads import get, is_new
-from itsjustintv.model import Attempt, Delivery, Event, State
+from itsjustintv.model import Action, Attempt, Delivery, Event, State
 
 __all__ = [
     "AcceptEvent",
@@ -42,12 +42,15 @@ class AcceptEvent(BatchOperation[bool]):
     """
     Stores an event, its keys until ``expires_at`` and its deliveries. ``False`` when one of the keys is stored and has
     not expired at ``now``: then nothing was stored.
+
+    :ivar window: seconds after its end within which a stream goes on with a broadcast.
     """
 
     event: Event
     deliveries: Sequence[Delivery]
     expires_at: float
     now: float
+    window: float = 0.0
 
     def __call__(self, connection: Connection) -> bool:
         if dedup_keys.known(connection, self.event.keys, self.now):
@@ -66,7 +69,10 @@ class AcceptEvent(BatchOperation[bool]):
         if not dedup_keys.claim(connection, keys, min(each.now for each in operations)):
             raise NotBatchable
         insert_events(connection, [each.event for each in operations])
-        deliveries = [delivery for each in operations for delivery in each.deliveries]
+        deliveries = [delivery for each in operations for delivery in each.deliveries if not delivery.broadcast]
+        # In the order of the events, since each joins what the ones before it opened.
+        for each in operations:
+            deliveries += broadcasts.join(connection, each.event, each.deliveries, each.window, each.now)
         count_wanted(connection, len(deliveries))
         insert_deliveries(connection, deliveries)
         return [True] * len(operations)
@@ -78,7 +84,8 @@ def insert_events(connection: Connection, events: Iterable[Event]) -> None:
     """
     connection.executemany(
         "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
-        " started_at, received_at, recovered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " started_at, received_at, recovered, event_type, occurred_at, title, category_id, category, language)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 event.id,
@@ -91,6 +98,12 @@ def insert_events(connection: Connection, events: Iterable[Event]) -> None:
                 event.started_at,
                 event.received_at,
                 event.recovered,
+                event.event_type,
+                event.occurred_at,
+                event.title,
+                event.category_id,
+                event.category,
+                event.language,
             )
             for event in events
         ],
@@ -105,7 +118,8 @@ def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], fi
     """
     connection.executemany(
         "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
-        " reason, body, finished_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reason, body, finished_at, trace, broadcast, action, shown, plain, mention)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 delivery.id,
@@ -120,6 +134,11 @@ def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], fi
                 delivery.body,
                 finished_at,
                 delivery.trace,
+                delivery.broadcast,
+                delivery.action.value,
+                delivery.shown,
+                delivery.plain,
+                delivery.mention,
             )
             for delivery in deliveries
         ],
@@ -141,6 +160,10 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     now: float,
     title: str = "",
     category: str = "",
+    *,
+    action: Action = Action.CREATE,
+    shown: str = "",
+    mention: bool = False,
 ) -> bool:
     """
     Give an accepted delivery its payload and make it pending, due at ``now``.
@@ -148,10 +171,13 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     :return: ``False`` when it is no longer accepted.
     """
     prepared = connection.execute(
-        "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = ''"
-        " WHERE id = ? AND state = 'accepted' RETURNING event_id",
-        (body, now, delivery_id),
+        "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = '', action = ?, shown = ?,"
+        " mention = ? WHERE id = ? AND state = 'accepted' RETURNING event_id, broadcast, destination",
+        (body, now, action.value, shown, mention, delivery_id),
     ).fetchall()
+    if prepared and prepared[0]["broadcast"]:
+        broadcasts.supersede_changes(connection, prepared[0]["broadcast"], prepared[0]["destination"], delivery_id, now)
+        broadcasts.note_announced(connection, prepared[0]["broadcast"], title, category)
     if prepared and picture is not None:
         connection.execute("INSERT INTO pictures (delivery_id, data) VALUES (?, ?)", (delivery_id, picture))
     if prepared and (title or category):
@@ -180,6 +206,8 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
     now: float,
     attempt: Attempt | None = None,
     next_attempt_at: float | None = None,
+    *,
+    plain: bool = False,
 ) -> Delivery:
     """
     Record an attempt, or the end of a delivery. One that has ended stays as it is, unless it was in fact delivered; the
@@ -194,15 +222,23 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
     if attempt is not None:
         delivery = evolve(delivery, attempts=delivery.attempts + 1)
         _insert_attempt(connection, delivery, attempt, now)
+        broadcasts.record_attempt(connection, delivery, attempt, now)
     if delivery.state.is_final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
         return delivery
     if next_attempt_at is None:
         next_attempt_at = delivery.next_attempt_at
     connection.execute(
-        "UPDATE deliveries SET state = ?, reason = ?, next_attempt_at = ?, finished_at = ? WHERE id = ?",
-        (state.value, reason, next_attempt_at, now if state.is_final else None, delivery_id),
+        "UPDATE deliveries SET state = ?, reason = ?, next_attempt_at = ?, finished_at = ?, plain = ? WHERE id = ?",
+        (
+            state.value,
+            reason,
+            next_attempt_at,
+            now if state.is_final else None,
+            plain or delivery.plain,
+            delivery_id,
+        ),
     )
-    return evolve(delivery, state=state, reason=reason, next_attempt_at=next_attempt_at)
+    return evolve(delivery, state=state, reason=reason, next_attempt_at=next_attempt_at, plain=plain or delivery.plain)
 
 
 def _insert_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
@@ -233,20 +269,24 @@ def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     """
     Requeue a delivery that has ended, due at once. Attempts and age start again, or it would end for the same reason.
 
-    :return: the delivery as it now is: pending, or accepted when it never had a payload.
+    :return: the delivery as it now is: pending, or accepted when it has no payload. That of a post is made again, since
+        the broadcast may have changed or ended.
     """
+    body = b"" if delivery.broadcast else delivery.body
     requeued = evolve(
         delivery,
-        state=State.PENDING if delivery.body else State.ACCEPTED,
+        state=State.PENDING if body else State.ACCEPTED,
         reason="",
         attempts=0,
         accepted_at=now,
         next_attempt_at=now,
+        body=body,
+        plain=False,
     )
     connection.execute(
         "UPDATE deliveries SET state = ?, reason = '', attempts = 0, accepted_at = ?, next_attempt_at = ?,"
-        " finished_at = NULL WHERE id = ?",
-        (requeued.state.value, now, now, delivery.id),
+        " finished_at = NULL, body = ?, plain = 0 WHERE id = ?",
+        (requeued.state.value, now, now, body, delivery.id),
     )
     _signal(connection)
     return requeued
@@ -367,7 +407,8 @@ def purge(connection: Connection, before: float, now: float, limit: int) -> bool
     """
     deliveries = connection.execute(
         "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
-        " WHERE state IN ('delivered', 'dead', 'expired', 'filtered', 'cancelled') AND finished_at < ? LIMIT ?)"
+        " WHERE state IN ('delivered', 'dead', 'expired', 'filtered', 'cancelled', 'superseded')"
+        " AND finished_at < ? LIMIT ?)"
         " RETURNING state",
         (before, limit),
     ).fetchall()
@@ -380,4 +421,5 @@ def purge(connection: Connection, before: float, now: float, limit: int) -> bool
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id) ORDER BY received_at LIMIT ?)",
         (before, limit),
     ).rowcount
-    return max(len(deliveries), events, dedup_keys.purge(connection, now, limit)) >= limit
+    ended = broadcasts.purge(connection, before, limit)
+    return max(len(deliveries), events, ended, dedup_keys.purge(connection, now, limit)) >= limit

@@ -1,0 +1,363 @@
+"""
+Broadcasts and their posts in the database, as functions of a connection: what an event opens, joins or ends, and what
+an attempt did to a post. Those that write are called inside a transaction. None decides what is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from sqlite3 import Connection, Row
+
+from attrs import evolve
+
+from itsjustintv.model import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Action,
+    Attempt,
+    Broadcast,
+    Delivery,
+    Event,
+    Post,
+    PostState,
+    Standing,
+    State,
+    Verdict,
+    parse_rfc3339,
+)
+
+__all__ = [
+    "forget_places",
+    "join",
+    "live",
+    "note_announced",
+    "places",
+    "purge",
+    "record_attempt",
+    "resume",
+    "standing",
+    "supersede_changes",
+]
+
+#: Why a delivery was superseded: stable words for the journal, logs and metrics.
+OVERTAKEN = "overtaken by later news"
+
+# Changes that follow each other are shown at the latest so many seconds after the first of them.
+_LONGEST_SETTLING = 300.0
+
+# A broadcast whose end never became known is kept for so long, in seconds.
+_LONGEST_BROADCAST = 30 * 86400.0
+
+_MENTIONED = "mentioned"
+
+# An attempt that ended in one of these cannot have created anything, nor can one that was answered with 3xx or 4xx.
+_NEVER_ARRIVED = "('refused', 'dns', 'tls', 'egress')"
+
+
+def join(
+    connection: Connection, event: Event, deliveries: Sequence[Delivery], window: float, now: float
+) -> Iterator[Delivery]:
+    """
+    Let an event open, join, change or end a broadcast, for those of its deliveries that are about a post; and supersede
+    what was accepted before for the same posts.
+
+    :return: these deliveries, with the id of the broadcast, or none when the event names no open one.
+    """
+    about_posts = [each for each in deliveries if each.broadcast]
+    if not about_posts:
+        return
+    broadcast = _follow(connection, event, about_posts[0].streamer, window, now)
+    for delivery in about_posts:
+        if broadcast is None:
+            yield evolve(delivery, broadcast="")
+            continue
+        since = _supersede_accepted(connection, broadcast, delivery.destination, now)
+        if event.event_type == CHANNEL_UPDATE and since is not None:
+            # As old as the first change that it shows.
+            soon = min(delivery.next_attempt_at, since + _LONGEST_SETTLING)
+            yield evolve(delivery, broadcast=broadcast, accepted_at=since, next_attempt_at=soon)
+        else:
+            yield evolve(delivery, broadcast=broadcast)
+
+
+def _follow(connection: Connection, event: Event, streamer: str, window: float, now: float) -> str | None:
+    """
+    Apply an event to the latest broadcast of its channel.
+
+    :return: the id of the broadcast that the event belongs to.
+    """
+    latest = connection.execute(
+        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY id DESC LIMIT 1", (event.broadcaster_id,)
+    ).fetchone()
+    if event.event_type == STREAM_ONLINE:
+        return _go_live(connection, event, streamer, latest, window, now)
+    if latest is None or latest["offline_at"] is not None:
+        return None
+    identity: str = latest["id"]
+    moment = event.occurred_at or event.received_at
+    if event.event_type == STREAM_OFFLINE:
+        # Twitch does not keep the order: the end of the stream before may arrive after the start of this one.
+        if not event.recovered and moment < latest["seen_at"]:
+            return None
+        ended = event.occurred_at if event.recovered else moment
+        connection.execute("UPDATE broadcasts SET offline_at = ?, at = ? WHERE id = ?", (ended, now, identity))
+    else:
+        connection.execute(
+            "UPDATE broadcasts SET seen_at = max(seen_at, ?), at = ? WHERE id = ?", (moment, now, identity)
+        )
+    return identity
+
+
+def _go_live(  # noqa: PLR0917 - all of it decides
+    connection: Connection, event: Event, streamer: str, latest: Row | None, window: float, now: float
+) -> str:
+    started = parse_rfc3339(event.started_at)
+    moment = event.received_at if started is None else started
+    if latest is not None and _goes_on(latest, event.stream_id, moment, window):
+        streams = json.loads(latest["stream_ids"])
+        if event.stream_id not in streams:
+            streams.append(event.stream_id)
+        connection.execute(
+            "UPDATE broadcasts SET offline_at = NULL, seen_at = max(seen_at, ?), stream_ids = ?, at = ? WHERE id = ?",
+            (moment, json.dumps(streams), now, latest["id"]),
+        )
+        identity: str = latest["id"]
+        return identity
+    if latest is not None and latest["offline_at"] is None:
+        connection.execute("UPDATE broadcasts SET offline_at = 0 WHERE id = ?", (latest["id"],))
+    connection.execute(
+        "INSERT INTO broadcasts (id, broadcaster_id, streamer, started_at, seen_at, stream_ids, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (event.id, event.broadcaster_id, streamer, event.started_at, moment, json.dumps([event.stream_id]), now),
+    )
+    return event.id
+
+
+def _goes_on(latest: Row, stream_id: str, moment: float, window: float) -> bool:
+    """
+    Whether a stream that began at a moment goes on with the latest broadcast. Of one whose end is not known, the last
+    moment at which it was live counts as its end.
+    """
+    if stream_id in json.loads(latest["stream_ids"]):
+        return True
+    end = latest["seen_at"] if latest["offline_at"] is None else latest["offline_at"]
+    return bool(end) and moment - end <= window
+
+
+def _supersede_accepted(connection: Connection, broadcast: str, destination: str, now: float) -> float | None:
+    """
+    End what was accepted for a post and is not prepared, but for the event that opened the broadcast.
+
+    :return: when the first of them was accepted.
+    """
+    ended = connection.execute(
+        "UPDATE deliveries SET state = 'superseded', reason = ?, finished_at = ?"
+        " WHERE broadcast = ? AND broadcast <> '' AND destination = ?"
+        " AND state = 'accepted' AND event_id <> broadcast RETURNING accepted_at AS since",
+        (OVERTAKEN, now, broadcast, destination),
+    ).fetchall()
+    return min((row["since"] for row in ended), default=None)
+
+
+def supersede_changes(connection: Connection, broadcast: str, destination: str, delivery_id: str, now: float) -> None:
+    """
+    End the earlier changes of a post that wait for an attempt: the delivery that was just prepared shows the newest
+    state.
+    """
+    connection.execute(
+        "UPDATE deliveries SET state = 'superseded', reason = ?, finished_at = ?"
+        " WHERE broadcast = ? AND broadcast <> '' AND destination = ? AND state = 'pending' AND action <> 'create'"
+        " AND rowid < (SELECT rowid FROM deliveries WHERE id = ?)",
+        (OVERTAKEN, now, broadcast, destination, delivery_id),
+    )
+
+
+def note_announced(connection: Connection, broadcast: str, title: str, category: str) -> None:
+    """
+    Store the title and the category that were announced last; an empty one says nothing.
+    """
+    connection.execute(
+        "UPDATE broadcasts SET title = CASE ? WHEN '' THEN title ELSE ? END,"
+        " category = CASE ? WHEN '' THEN category ELSE ? END WHERE id = ?",
+        (title, title, category, category, broadcast),
+    )
+
+
+def resume(connection: Connection, broadcast: str, now: float) -> None:
+    """
+    Take back that a broadcast has ended.
+    """
+    connection.execute("UPDATE broadcasts SET offline_at = NULL, seen_at = ? WHERE id = ?", (now, broadcast))
+
+
+def record_attempt(connection: Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
+    """
+    Store what an attempt did to its post, and what its answer says of the place.
+    """
+    if attempt.verdict in (Verdict.DESTINATION_GONE, Verdict.UNAUTHORIZED, Verdict.MOVED):
+        connection.execute(
+            "INSERT INTO places (place, verdict, moved_to, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET verdict = excluded.verdict, moved_to = excluded.moved_to, at = excluded.at",
+            (attempt.place, attempt.verdict.value, attempt.moved_to, now),
+        )
+    if attempt.ok and delivery.mention:
+        connection.execute(
+            "INSERT INTO known (kind, key, value, at) VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+            (_MENTIONED, _mention_key(delivery.destination, delivery.streamer), now),
+        )
+    if not delivery.broadcast or delivery.action is Action.FOLLOW_UP:
+        return
+    if attempt.ok and delivery.action is Action.CREATE:
+        connection.execute(
+            "INSERT INTO posts (broadcast, destination, place, remote, shown, state, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET place = excluded.place, remote = excluded.remote, shown = excluded.shown,"
+            " state = excluded.state, at = excluded.at",
+            (
+                delivery.broadcast,
+                delivery.destination,
+                attempt.place,
+                attempt.remote,
+                delivery.shown,
+                (PostState.OPEN if attempt.remote else PostState.LOST).value,
+                now,
+            ),
+        )
+        return
+    state = _state_after(connection, delivery, attempt)
+    if state is not None:
+        connection.execute(
+            "UPDATE posts SET state = ?, shown = CASE ? WHEN 1 THEN ? ELSE shown END, at = ?"
+            " WHERE broadcast = ? AND destination = ?",
+            (state.value, attempt.ok, delivery.shown, now, delivery.broadcast, delivery.destination),
+        )
+
+
+def _state_after(connection: Connection, delivery: Delivery, attempt: Attempt) -> PostState | None:
+    if attempt.verdict is Verdict.MESSAGE_GONE or (attempt.ok and delivery.action is Action.DELETE):
+        return PostState.GONE
+    if attempt.verdict is Verdict.SKIPPED:
+        return PostState.CLOSED
+    if not attempt.ok:
+        return None
+    kind = connection.execute("SELECT event_type FROM events WHERE id = ?", (delivery.event_id,)).fetchone()
+    return PostState.CLOSED if kind["event_type"] == STREAM_OFFLINE else PostState.OPEN
+
+
+def _mention_key(destination: str, streamer: str) -> str:
+    return f"{destination}/{streamer}"
+
+
+def standing(connection: Connection, delivery_id: str) -> Standing:
+    """
+    Find out where the post stands that a delivery is about; a few lookups.
+    """
+    own = connection.execute("SELECT rowid, * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    if own is None or not own["broadcast"]:
+        return Standing()
+    pair = {"broadcast": own["broadcast"], "destination": own["destination"], "own": own["rowid"]}
+    earlier = connection.execute(
+        "SELECT id, state, action, reason FROM deliveries WHERE broadcast = :broadcast AND broadcast <> ''"
+        " AND destination = :destination AND rowid < :own AND (state = 'accepted' OR action = 'create') ORDER BY rowid",
+        pair,
+    ).fetchall()
+    creating = next((row["id"] for row in earlier if not State(row["state"]).is_final), None)
+    failed = next(
+        (State(row["state"]) for row in reversed(earlier) if row["state"] in ("dead", "expired", "cancelled")), None
+    )
+    mentioned = connection.execute(
+        "SELECT at FROM known WHERE kind = ? AND key = ?",
+        (_MENTIONED, _mention_key(own["destination"], own["streamer"])),
+    ).fetchone()
+    return Standing(
+        broadcast=_to_broadcast(
+            connection.execute("SELECT * FROM broadcasts WHERE id = ?", (own["broadcast"],)).fetchone()
+        ),
+        post=_post(connection, own["broadcast"], own["destination"]),
+        creating=creating,
+        uncertain=creating is not None and _may_have_created(connection, creating),
+        failed=failed,
+        mentioned_at=None if mentioned is None else mentioned["at"],
+    )
+
+
+def _may_have_created(connection: Connection, delivery_id: str) -> bool:
+    """
+    Whether an attempt without a success may have created something all the same: its answer was lost, or 5xx.
+    """
+    found = connection.execute(
+        f"SELECT 1 FROM attempts WHERE delivery_id = ? AND NOT ok AND (status >= 500"  # noqa: S608 - our own words
+        f" OR (status IS NULL AND reason NOT IN {_NEVER_ARRIVED}))",
+        (delivery_id,),
+    ).fetchone()
+    return found is not None
+
+
+def _post(connection: Connection, broadcast: str, destination: str) -> Post | None:
+    row = connection.execute(
+        "SELECT * FROM posts WHERE broadcast = ? AND destination = ?", (broadcast, destination)
+    ).fetchone()
+    if row is None:
+        return None
+    return Post(
+        broadcast=row["broadcast"],
+        destination=row["destination"],
+        place=row["place"],
+        remote=row["remote"],
+        shown=row["shown"],
+        state=PostState(row["state"]),
+    )
+
+
+def live(connection: Connection) -> Sequence[Broadcast]:
+    """
+    The broadcasts whose end is not known, the oldest first.
+    """
+    rows = connection.execute("SELECT * FROM broadcasts WHERE offline_at IS NULL ORDER BY id")
+    return [each for row in rows if (each := _to_broadcast(row)) is not None]
+
+
+def _to_broadcast(row: Row | None) -> Broadcast | None:
+    if row is None:
+        return None
+    return Broadcast(
+        id=row["id"],
+        broadcaster_id=row["broadcaster_id"],
+        streamer=row["streamer"],
+        started_at=row["started_at"],
+        stream_ids=tuple(json.loads(row["stream_ids"])),
+        offline_at=row["offline_at"],
+        title=row["title"],
+        category=row["category"],
+    )
+
+
+def places(connection: Connection) -> Mapping[str, tuple[Verdict, str]]:
+    """
+    The places that must not be used any more, or have moved: the verdict, and the new address.
+    """
+    rows = connection.execute("SELECT place, verdict, moved_to FROM places")
+    return {row["place"]: (Verdict(row["verdict"]), row["moved_to"]) for row in rows}
+
+
+def forget_places(connection: Connection, forgotten: Sequence[str]) -> None:
+    """
+    Let places be used again.
+    """
+    connection.executemany("DELETE FROM places WHERE place = ?", ((place,) for place in forgotten))
+
+
+def purge(connection: Connection, before: float, limit: int) -> int:
+    """
+    Remove broadcasts that ended before a time and have no deliveries left, with their posts; at most ``limit``.
+
+    :return: how many.
+    """
+    return connection.execute(
+        "DELETE FROM broadcasts WHERE id IN (SELECT id FROM broadcasts WHERE at < ?"
+        " AND (offline_at IS NOT NULL OR at < ?)"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE broadcast = broadcasts.id AND broadcast <> '')"
+        " ORDER BY at LIMIT ?)",
+        (before, before - _LONGEST_BROADCAST, limit),
+    ).rowcount

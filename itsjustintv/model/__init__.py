@@ -1,0 +1,76 @@
+"""
+The frozen values that travel from one part to the next.
+
+Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitch are kept as Twitch wrote them.
+"""
+
+from __future__ import annotations
+
+from itsjustintv.model.broadcasts import Broadcast, Post, PostState, Standing
+from itsjustintv.model.deliveries import UNDELIVERED, Accounting, Action, Attempt, Census, Delivery, Due, Outcome, State
+from itsjustintv.model.destinations import (
+    Destination,
+    DestinationFilter,
+    DestinationPolicy,
+    OutgoingRequest,
+    Result,
+    Verdict,
+    hash_place,
+)
+from itsjustintv.model.events import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Acceptance,
+    Enrichment,
+    Event,
+    Notice,
+    Owner,
+    Picture,
+    StreamDetails,
+    Streamer,
+    broadcast_key,
+    broadcast_keys,
+)
+from itsjustintv.model.presence import Presence, Subscribed
+from itsjustintv.model.times import parse_rfc3339, rfc3339
+
+__all__ = [
+    "CHANNEL_UPDATE",
+    "STREAM_OFFLINE",
+    "STREAM_ONLINE",
+    "UNDELIVERED",
+    "Acceptance",
+    "Accounting",
+    "Action",
+    "Attempt",
+    "Broadcast",
+    "Census",
+    "Delivery",
+    "Destination",
+    "DestinationFilter",
+    "DestinationPolicy",
+    "Due",
+    "Enrichment",
+    "Event",
+    "Notice",
+    "Outcome",
+    "OutgoingRequest",
+    "Owner",
+    "Picture",
+    "Post",
+    "PostState",
+    "Presence",
+    "Result",
+    "Standing",
+    "State",
+    "StreamDetails",
+    "Streamer",
+    "Subscribed",
+    "Verdict",
+    "broadcast_key",
+    "broadcast_keys",
+    "hash_place",
+    "parse_rfc3339",
+    "rfc3339",
+]
