@@ -93,6 +93,8 @@ setup(
         "cryptography>=46,<51",
         "orjson>=3.11",
         "click>=8.3,<9",
+        # Imported only where a destination has messages; the sandbox of 3.1.5 had a way out.
+        "jinja2>=3.1.6,<4",
         # Imported only where telemetry is enabled.
         "opentelemetry-sdk>=1.45,<2",
         "opentelemetry-exporter-otlp-proto-http>=1.45,<2",

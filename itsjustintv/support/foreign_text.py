@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["quote", "visible", "visible_json"]
+__all__ = ["quote", "visible", "visible_json", "without_hidden"]
 
 _VARIATION, _IDEOGRAPHIC_VARIATION = "\ufe00-\ufe0f", "\U000e0100-\U000e01ef"
 
@@ -63,6 +63,13 @@ def visible(text: str) -> str:
     :return: a text without line ends that UTF-8 can encode.
     """
     return _EACH.sub(_escaped, text) if _ANY_HIDDEN.search(text) else text
+
+
+def without_hidden(text: str) -> str:
+    """
+    Leave out what :func:`visible` writes as escapes, line ends included.
+    """
+    return _EACH.sub(lambda found: "" if found[1] else found[0], text) if _ANY_HIDDEN.search(text) else text
 
 
 def visible_json(document: str) -> str:
