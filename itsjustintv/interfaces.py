@@ -289,6 +289,8 @@ class DestinationKind:
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
     :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
     :ivar fields: the fields of ``messages.EVENT`` that are templates.
+    :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
+        begin with ``messages``.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     """
 
@@ -302,6 +304,7 @@ class DestinationKind:
     keeps_posts: bool = True
     mentions: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
+    check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
     concurrency: int | None = 1
 
 

@@ -39,6 +39,7 @@ from itsjustintv.destinations.templates import RenderFailure, Template, Template
 from itsjustintv.destinations.text import CHARACTERS, GRAPHEMES, UTF8, UTF16, Counter, clean
 from itsjustintv.support.durations import Seconds
 from tests.destinations.test_text import HARD
+from tests.documents import ROOT, Document
 
 FORMATS = (
     BLUESKY, DISCORD, DISCORD_PLAIN, EMAIL, EMAIL_HTML, GOTIFY, MASTODON, MATRIX, MATRIX_PLAIN, NTFY, PLAIN, PUSHOVER,
@@ -440,6 +441,15 @@ class RenderTests(SynchronousTestCase):
         """
         for name in FILTERS:
             render(f"{{{{ started|{name} }}}}", started=None)
+
+    def test_the_page_names_them_all(self) -> None:
+        """
+        docs/templates.md has every name and every filter, with its meaning.
+        """
+        page = Document(ROOT / "docs" / "templates.md")
+        for column, meaning, known in (("name", "what it is", NAMES), ("filter", "what it gives", FILTERS)):
+            rows = {row[column].strip("`"): row[meaning] for row in page.tables(column, meaning)}
+            self.assertEqual(rows, dict(known))
 
     def test_jinja_is_imported_late(self) -> None:
         """
