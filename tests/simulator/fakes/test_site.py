@@ -56,7 +56,7 @@ class FakeSiteTests(SynchronousTestCase):
 
     def test_a_hang_never_answers(self) -> None:
         """
-        A request whose answer is lost waits for ever, although the message is there.
+        A request whose answer is lost stays open, although the message is there.
         """
         self.board.script.plan("POST", Behaviour(lost=True))
         treq = StubTreq(self.site.resource())
