@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 
 from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -279,21 +280,24 @@ def _readable(body: bytes, destination: Destination) -> str:
     Make one line of an answer's body, without the secrets that error pages quote ("Cannot POST /hooks/..."). More is
     searched than is returned, and its end is left out, so that no secret is cut before it is found.
     """
-    hidden = _quoted(destination).hide(body[: 2 * _KEPT])
+    if not body:
+        return ""
+    hidden = _quoted(destination.url, tuple(destination.secrets)).hide(body[: 2 * _KEPT])
     if len(body) > 2 * _KEPT:
         hidden = hidden[:-_MARGIN]
     return one_line(hidden.decode("utf-8", "replace"))[:_KEPT]
 
 
-def _quoted(destination: Destination) -> QuotedSecrets:
+@lru_cache(maxsize=1024)
+def _quoted(url: str, given: tuple[str, ...]) -> QuotedSecrets:
     """
-    What an answer may quote: the secret; the URL, its path and its query as a whole, as written and as sent; and their
+    What an answer may quote: the given secrets; the URL, its path and its query as a whole, as written and as sent; and their
     parts, of which those that are no words are secrets of which not even a piece is shown.
     """
-    paths = [after_host(destination.url)]
+    paths = [after_host(url)]
     with suppress(ValueError):
-        paths.append(HttpUrl.parse(destination.url).target)
-    wholes, words, secrets = {destination.url, *paths}, set[str](), set(destination.secrets)
+        paths.append(HttpUrl.parse(url).target)
+    wholes, words, secrets = {url, *paths}, set[str](), set(given)
     for place, _, query in (path.partition("?") for path in paths):
         # What names a value is no secret, unless there is no value.
         pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))
