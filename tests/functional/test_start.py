@@ -85,13 +85,13 @@ class RefusalTests(TestCase):
         environ = {**environment(os.environ), "ITSJUSTINTV_CONFIG": "config.toml"}
         return run(reactor, [sys.executable, *command], self.folder, environ)
 
-    async def assert_refuses(self, *expected: str) -> None:
+    async def assert_refuses(self, *expected: str, ways: Sequence[str] = ("twistd",)) -> None:
         """
-        Every way of starting ends with status 1 and, on standard error, a message that begins with the program's name
-        and holds the expected texts; it is told once, and without a traceback.
+        Each of these ways of starting ends with status 1 and, on standard error, a message that begins with the
+        program's name and holds the expected texts; it is told once, and without a traceback.
         """
-        for way, command in WAYS.items():
-            ended = await self.run_until_end(command)
+        for way in ways:
+            ended = await self.run_until_end(WAYS[way])
             self.assertEqual(ended.status, 1, f"{way}: {ended}")
             self.assertNotIn("Traceback", ended.out + ended.err, way)
             self.assertTrue(ended.err.startswith("itsjustintv: "), f"{way}: {ended}")
@@ -109,7 +109,7 @@ class RefusalTests(TestCase):
 
     def test_a_taken_port_is_named(self) -> Deferred[None]:
         """
-        When the port is taken the daemon says which one, and does not stay up deaf.
+        When the port is taken the daemon, started in any way, says which one, and does not stay up deaf.
         """
 
         async def scenario() -> None:
@@ -117,16 +117,19 @@ class RefusalTests(TestCase):
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", self.port))
                 taken.listen()
-                await self.assert_refuses(f"cannot listen on 127.0.0.1:{self.port}", "address already in use")
+                await self.assert_refuses(
+                    f"cannot listen on 127.0.0.1:{self.port}", "address already in use", ways=list(WAYS)
+                )
 
         return Deferred.fromCoroutine(scenario())
 
     def test_every_problem_of_a_configuration_is_listed(self) -> Deferred[None]:
         """
-        A configuration with two faults is refused with both of them, each under its path.
+        A configuration with two faults is refused with both of them, each under its path, in every way of starting.
         """
         self.configure(CONFIG.format(port=0).replace('user_id = "42"', 'user_idd = "42"'))
-        return Deferred.fromCoroutine(self.assert_refuses("server.port: ", "streamers.tanuki.user_idd: ", "user_id"))
+        expected = ("server.port: ", "streamers.tanuki.user_idd: ", "user_id")
+        return Deferred.fromCoroutine(self.assert_refuses(*expected, ways=list(WAYS)))
 
     def test_a_missing_configuration_is_named(self) -> Deferred[None]:
         """
