@@ -282,7 +282,7 @@ def _readable(body: bytes, destination: Destination) -> str:
     """
     if not body:
         return ""
-    hidden = _quoted(destination.url, tuple(destination.secrets)).hide(body[: 2 * _KEPT])
+    hidden = _quoted(destination.url, destination.secrets).hide(body[: 2 * _KEPT])
     if len(body) > 2 * _KEPT:
         hidden = hidden[:-_MARGIN]
     return one_line(hidden.decode("utf-8", "replace"))[:_KEPT]
@@ -291,8 +291,8 @@ def _readable(body: bytes, destination: Destination) -> str:
 @lru_cache(maxsize=1024)
 def _quoted(url: str, given: tuple[str, ...]) -> QuotedSecrets:
     """
-    What an answer may quote: the given secrets; the URL, its path and its query as a whole, as written and as sent; and their
-    parts, of which those that are no words are secrets of which not even a piece is shown.
+    What an answer may quote: the given secrets; the URL, its path and its query as a whole, as written and as sent; and
+    their parts, of which those that are no words are secrets of which not even a piece is shown.
     """
     paths = [after_host(url)]
     with suppress(ValueError):
