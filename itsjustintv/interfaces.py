@@ -313,9 +313,11 @@ class IEnricher(Interface):
     Finds out more about an event.
     """
 
-    def enrich(event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         """
         Answer with whatever can be had within a bounded time. Never fails.
+
+        :param broadcast: what the event belongs to, for the recordings of one that has ended.
         """
 
 

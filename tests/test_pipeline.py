@@ -19,7 +19,18 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.destinations.webhook import build_payload
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Picture, State, StreamDetails, Streamer
+from itsjustintv.model import (
+    Acceptance,
+    Broadcast,
+    Delivery,
+    Enrichment,
+    Event,
+    Notice,
+    Picture,
+    State,
+    StreamDetails,
+    Streamer,
+)
 from itsjustintv.pipeline import OnError, Pipeline
 from tests.doubles import MemoryJournal, Outcomes
 
@@ -55,7 +66,7 @@ class Enricher:
     held: list[Deferred[None]] | None = None
     asked: list[str] = field(factory=list)
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         """
         Answer, or wait to be let go.
         """

@@ -158,6 +158,7 @@ def twitch(rate: RateView, status: StatusView) -> Markup:
                     [
                         f"{subscriptions.enabled:,} enabled, {subscriptions.pending:,} pending verification",
                         f", {subscriptions.broken:,} broken",
+                        f", {subscriptions.incomplete:,} incomplete" if subscriptions.incomplete else "",
                     ],
                 ),
                 (

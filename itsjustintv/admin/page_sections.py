@@ -198,7 +198,8 @@ def _streamer(each: StreamerView) -> Markup:
         ),
     )
     reason = each.subscription.reason
-    why = [" ", el("span", foreign(reason), class_="quiet")] if tone == "bad" or not each.user_id else None
+    told = tone == "bad" or not each.user_id or (tone == "good" and reason)
+    why = [" ", el("span", foreign(reason), class_="quiet")] if told else None
     login = "" if each.subscription.state is Subscribed.UNKNOWN_LOGIN else each.login
     state = badge("live", "live") if each.live else badge("quiet", "offline") if each.live is False else None
     return el(

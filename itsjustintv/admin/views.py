@@ -115,6 +115,7 @@ class SubscriptionsView:
     :ivar enabled: streamers with a working subscription.
     :ivar pending: streamers whose subscription Twitch is verifying.
     :ivar broken: streamers without a working subscription.
+    :ivar incomplete: streamers with one for starts of broadcasts, but without another one that is wanted.
     :ivar checked_at: when the subscriptions were last checked; null before the first time.
     :ivar next_at: when they are checked next, at the latest.
     :ivar total_cost: cost of all subscriptions of the client id.
@@ -126,6 +127,7 @@ class SubscriptionsView:
     enabled: int
     pending: int
     broken: int
+    incomplete: int
     checked_at: str | None
     next_at: str | None
     total_cost: int
@@ -170,7 +172,8 @@ class SubscriptionView:
     Subscription of one streamer.
 
     :ivar state: enabled, when events arrive; pending, while Twitch verifies the callback; broken; or unknown.
-    :ivar reason: why it is not enabled; empty if it is.
+    :ivar reason: why it is not enabled, or which events other than starts of broadcasts do not arrive, and why; empty
+        if all is well.
     """
 
     state: Subscribed

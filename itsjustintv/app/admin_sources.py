@@ -246,6 +246,7 @@ class AdminSources:
             enabled=report.enabled,
             pending=report.pending,
             broken=report.broken,
+            incomplete=report.incomplete,
             checked_at=moment(report.at),
             next_at=moment(report.next_at or None),
             total_cost=report.total_cost,

@@ -180,7 +180,7 @@ def _observe_twitch(context: Context, twitch: TwitchParts, subscriptions: Subscr
 
     def subscription_counts() -> _Values:
         report = reconciler.report()
-        for state in ("wanted", "enabled", "pending", "broken", "unknown"):
+        for state in ("wanted", "enabled", "pending", "broken", "unknown", "incomplete"):
             yield (state,), getattr(report, state)
 
     registry.observe(catalogue.SUBSCRIPTIONS, subscription_counts)

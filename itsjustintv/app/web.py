@@ -195,7 +195,7 @@ def _missing(subscriptions: SubscriptionParts) -> Callable[[], str | None]:
         if report.at is None:
             return "not checked yet"
         possible = report.wanted - report.unknown
-        return subscriptions.reconciler.problem() or (
+        return subscriptions.reconciler.critical() or (
             f"{report.enabled} of {possible} enabled" if report.enabled < possible else None
         )
 

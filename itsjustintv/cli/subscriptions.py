@@ -129,7 +129,7 @@ def prune(config: str | None, dry_run: bool) -> None:
     async def work(session: TwitchSession) -> tuple[Snapshot, PlanResult, Sequence[str]]:
         view = await session.take_snapshot()
         steps = [
-            f"delete {each.subscription.id} of {view.streamer(each.broadcaster_id)}: {each.reason}"
+            f"delete {each.subscription.id} of {view.name(each.topic, each.broadcaster_id)}: {each.reason}"
             for each in session.subscriptions.superfluous(view)
             if each.subscription is not None
         ]
@@ -216,11 +216,11 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
     :raises click.ClickException: something failed.
     """
     for each in work.deleted:
-        echo(f"deleted {each.id} of {view.streamer(each.broadcaster_id)}")
+        echo(f"deleted {each.id} of {view.name(each.topic, each.broadcaster_id)}")
     for each in work.created:
-        echo(f"created {each.id} of {view.streamer(each.broadcaster_id)}; Twitch verifies the callback now")
-    for broadcaster_id, reason in work.refused.items():
-        echo(f"failed {view.streamer(broadcaster_id)}: {reason}", "bad", err=True)
+        echo(f"created {each.id} of {view.name(each.topic, each.broadcaster_id)}; Twitch verifies the callback now")
+    for topic, reason in work.refused.items():
+        echo(f"failed {view.name(topic, topic.broadcaster_id)}: {reason}", "bad", err=True)
     current = len(view.plan.keep) + len(work.adopted)
     echo(f"{current} current, {len(work.created)} created, {len(work.deleted)} deleted, {work.failed} failed")
     if work.unavailable is not None:

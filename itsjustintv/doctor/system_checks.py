@@ -24,6 +24,7 @@ from itsjustintv.support.durations import duration
 from itsjustintv.support.files import is_open_to_others
 from itsjustintv.support.http_client import exchange
 from itsjustintv.twitch.eventsub.callback_check import CallbackWarning
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.messages import WINDOW
 from itsjustintv.twitch.server_time import ADVICE, FAR_OFF, read_date
@@ -206,11 +207,13 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
         yield Finding(Severity.ERROR, f"streamers.{key}: {reason}; correct the configuration")
     unknown = lost.keys() - view.streamers.values()
     plan, wanted = view.plan, len(view.streamers) + len(unknown)
-    create = [each for each in plan.create if view.streamer(each.broadcaster_id) not in lost]
+    missing = [each for each in plan.create if view.streamer(each.broadcaster_id) not in lost]
+    create = [each for each in missing if each.topic.event_type is STREAM_ONLINE]
     without = len({each.broadcaster_id for each in create})
     if plan.wait:
+        known = wanted + sum(1 for each in view.topics if each.event_type is not STREAM_ONLINE)
         yield Finding(
-            Severity.WARNING, f"Twitch is verifying {len(plan.wait)} of {wanted} subscriptions: check again in a minute"
+            Severity.WARNING, f"Twitch is verifying {len(plan.wait)} of {known} subscriptions: check again in a minute"
         )
     if without and running:
         first = view.streamer(create[0].broadcaster_id)
@@ -225,7 +228,17 @@ def subscriptions(view: Snapshot, lost: Mapping[str, str], running: bool | None)
         )
     elif not plan.wait:
         yield Finding(Severity.OK, f"{wanted - len(lost)} of {wanted} streamers have a working subscription")
+    others = [*(each for each in missing if each.topic.event_type is not STREAM_ONLINE), *plan.postponed]
+    if others:
+        types = " or ".join(dict.fromkeys(each.topic.event_type.name for each in others))
+        first = view.streamer(others[0].broadcaster_id)
+        yield Finding(
+            Severity.WARNING,
+            f"{len({each.broadcaster_id for each in others})} of {wanted} streamers have no working subscription for"
+            f" {types}: itsjustintv subscriptions explain {first} shows why",
+        )
     listing = view.listing
+    without += len(others)
     if listing.max_total_cost and listing.total_cost + without > listing.max_total_cost:
         yield Finding(
             Severity.ERROR,

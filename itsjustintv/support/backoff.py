@@ -4,7 +4,7 @@ How long to wait before another try, and work that is tried until it succeeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from random import random as random_number
 from typing import Any
 
@@ -170,9 +170,9 @@ class KeyedBackoff:
 
     _clock: IReactorTime
     _random: Callable[[], float]
-    _made: dict[str, _Attempts] = field(factory=dict, init=False)
+    _made: dict[Hashable, _Attempts] = field(factory=dict, init=False)
 
-    def attempted(self, key: str) -> None:
+    def attempted(self, key: Hashable) -> None:
         """
         Count an attempt, and begin the next pause.
         """
@@ -180,27 +180,27 @@ class KeyedBackoff:
         pause = exponential(count, _FIRST_PAUSE, _LONGEST_PAUSE) * (1 + _JITTER * self._random())
         self._made[key] = _Attempts(count + 1, self._clock.seconds() + pause)
 
-    def attempts(self, key: str) -> int:
+    def attempts(self, key: Hashable) -> int:
         """
         How many there were since the last reset.
         """
         made = self._made.get(key)
         return made.count if made else 0
 
-    def remaining(self, key: str) -> float:
+    def remaining(self, key: Hashable) -> float:
         """
         Seconds until the next attempt may be made; 0 if it may be made now.
         """
         made = self._made.get(key)
         return max(0.0, made.not_before - self._clock.seconds()) if made else 0.0
 
-    def reset(self, key: str) -> None:
+    def reset(self, key: Hashable) -> None:
         """
         Forget the attempts for a key, since the last one succeeded.
         """
         self._made.pop(key, None)
 
-    def retain(self, keys: Iterable[str]) -> None:
+    def retain(self, keys: Iterable[Hashable]) -> None:
         """
         Forget the attempts for all other keys.
         """

@@ -41,12 +41,13 @@ _ENDPOINTS = (
     "GET /channels",
     "GET /streams",
     "GET /channels/followers",
+    "GET /videos",
     "GET /eventsub/subscriptions",
     "POST /eventsub/subscriptions",
     "DELETE /eventsub/subscriptions",
 )
 _GAPS = product(
-    ("user", "channel", "stream", "followers", "picture"),
+    ("user", "channel", "stream", "followers", "picture", "videos"),
     ("timeout", "unavailable", "rejected", "missing", "error"),
 )
 
@@ -197,10 +198,10 @@ GAPS = _counter(
 SUBSCRIPTIONS = _gauge(
     "subscriptions",
     "{streamer}",
-    "Configured streamers (wanted), and of these: with an enabled, a pending or no working subscription, and with an"
-    " unknown login.",
+    "Configured streamers (wanted), and of these: with an enabled, a pending or no working subscription, with an"
+    " unknown login, and enabled but without another subscription that is wanted (incomplete).",
     "state",
-    expected=_each("wanted", "enabled", "pending", "broken", "unknown"),
+    expected=_each("wanted", "enabled", "pending", "broken", "unknown", "incomplete"),
 )
 SUBSCRIPTIONS_CHECKED = _gauge(
     "subscriptions.checked.timestamp", "s", "When the subscriptions were last checked, since the epoch."

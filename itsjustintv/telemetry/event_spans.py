@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from itsjustintv.interfaces import Accept, IEnricher, IOutcomeSink, Resolve
-from itsjustintv.model import Acceptance, Attempt, Enrichment, Event, Outcome, Streamer
+from itsjustintv.model import Acceptance, Attempt, Broadcast, Enrichment, Event, Outcome, Streamer
 from itsjustintv.telemetry.tracing import ApiCall, Attribute, Span, SpanKind, Tracer, on_behalf_of
 
 __all__ = ["EventSpans", "TracedEnricher"]
@@ -208,13 +208,13 @@ class TracedEnricher:
     _tracer: Tracer
     _clock: IReactorTime
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         context = self._tracer.begin_span(event.trace)
         if not context:
-            return self._enricher.enrich(event, streamer)
+            return self._enricher.enrich(event, streamer, broadcast)
         begun_at = self._clock.seconds()
         with on_behalf_of([context]):
-            enriching = self._enricher.enrich(event, streamer)
+            enriching = self._enricher.enrich(event, streamer, broadcast)
 
         def found(enrichment: Enrichment) -> Enrichment:
             self._event_spans.enriched(event, streamer, context, begun_at, enrichment)

@@ -4,10 +4,10 @@ Details for an event from Helix, in the time there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
@@ -17,8 +17,18 @@ from zope.interface import implementer
 
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
-from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
+from itsjustintv.model import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Broadcast,
+    Enrichment,
+    Event,
+    Picture,
+    StreamDetails,
+    Streamer,
+)
+from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User, Video
 
 __all__ = ["CountMissing", "FindPicture", "LiveStatusEnricher", "TotalFollowers", "TwitchEnricher"]
 
@@ -41,8 +51,8 @@ class TwitchEnricher:
 
     :ivar timeout: seconds for everything together.
     :ivar image: ``embed`` fetches the picture, ``url`` only names its address.
-    :ivar count: called with ``user``, ``channel``, ``stream``, ``followers`` or ``picture``, and ``timeout``,
-        ``unavailable``, ``rejected``, ``missing`` or ``error``.
+    :ivar count: called with ``user``, ``channel``, ``stream``, ``followers``, ``picture`` or ``videos``, and
+        ``timeout``, ``unavailable``, ``rejected``, ``missing`` or ``error``.
     """
 
     _lookups: Lookups
@@ -55,13 +65,13 @@ class TwitchEnricher:
 
     log = Logger()
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         """
         Find what can be had in time. Never fails, unless it is cancelled.
         """
-        return Deferred.fromCoroutine(self._enrich(event, streamer))
+        return Deferred.fromCoroutine(self._enrich(event, streamer, broadcast))
 
-    async def _enrich(self, event: Event, streamer: Streamer) -> Enrichment:
+    async def _enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None) -> Enrichment:
         user_id = event.broadcaster_id
         lookups: dict[str, Deferred[Any]] = {
             "user": self._lookups.user(user_id),
@@ -70,6 +80,8 @@ class TwitchEnricher:
             "followers": Deferred.fromCoroutine(self._followers(user_id)),
             "picture": Deferred.fromCoroutine(self._picture_of(user_id)),
         }
+        if event.event_type == STREAM_OFFLINE and broadcast is not None:
+            lookups["videos"] = Deferred.fromCoroutine(self._lookups.recordings(user_id))
         timeout = self._timeout()
         for lookup in lookups.values():
             lookup.addTimeout(timeout, self._clock)
@@ -90,7 +102,7 @@ class TwitchEnricher:
                 streamer=streamer.key,
                 reason="; ".join(found.problems),
             )
-        return found.enrichment(event.stream_id)
+        return found.enrichment(event, () if broadcast is None else broadcast.stream_ids)
 
     async def _picture_of(self, user_id: str) -> Picture | None:
         try:
@@ -138,23 +150,36 @@ class _Found:
     results: dict[str, Any] = field(factory=dict)
     problems: list[str] = field(factory=list)
 
-    def enrichment(self, stream_id: str) -> Enrichment:
+    def enrichment(self, event: Event, stream_ids: Sequence[str]) -> Enrichment:
         """
-        :param stream_id: of the event; a stream with another id is an earlier broadcast and does not count.
+        :param event: a stream with another id than it has is an earlier broadcast and does not count; of an event that
+            has none, any stream does.
+        :param stream_ids: whose recordings are wanted.
         """
         user: User | None = self.results.get("user")
         channel: Channel | None = self.results.get("channel")
         stream: Stream | None = self.results.get("stream")
-        if stream is not None and stream.id != stream_id:
+        if stream is not None and event.stream_id and stream.id != event.stream_id:
             stream = None
         source = stream or channel
         tags = () if source is None else source.tags
+        details = _details(stream, channel)
+        if event.event_type == CHANNEL_UPDATE:
+            # Helix may be behind for a minute.
+            details = evolve(
+                details,
+                title=event.title,
+                game_id=event.category_id,
+                game_name=event.category,
+                language=event.language or details.language,
+            )
         return Enrichment(
-            stream=_details(stream, channel),
+            stream=details,
             tags=None if source is None and not {"channel", "stream"} <= self.results.keys() else tags,
             followers_count=self.results.get("followers"),
             description="" if user is None else user.description,
             picture=self.results.get("picture") or _address(user),
+            vods=_addresses(self.results.get("videos", ()), stream_ids),
             problems=tuple(self.problems),
         )
 
@@ -174,6 +199,14 @@ def _details(stream: Stream | None, channel: Channel | None) -> StreamDetails:
     )
 
 
+def _addresses(videos: Sequence[Video], stream_ids: Sequence[str]) -> tuple[str, ...]:
+    """
+    The recordings of streams, in the order of those. One without a recording is left out.
+    """
+    found = {each.stream_id: each.url for each in reversed(videos) if each.url.startswith("https://")}
+    return tuple(found[each] for each in stream_ids if each in found)
+
+
 def _address(user: User | None) -> Picture | None:
     """
     A picture without its bytes: one that could not be fetched still has its address.
@@ -185,8 +218,8 @@ def _address(user: User | None) -> Picture | None:
 @define(eq=False)
 class LiveStatusEnricher:
     """
-    Enriches as another enricher does, and reports each event and what was found about it, so that the admin page shows
-    a new broadcast without asking Twitch.
+    Enriches as another enricher does, and reports each start of a broadcast and what was found about it, so that the
+    admin page shows a new broadcast without asking Twitch.
 
     :ivar went_live: called when an event arrives, and again with its details. Never raises.
     """
@@ -194,12 +227,14 @@ class LiveStatusEnricher:
     _enricher: IEnricher
     _went_live: Callable[[Event, Enrichment], None]
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
+        if event.event_type != STREAM_ONLINE:
+            return self._enricher.enrich(event, streamer, broadcast)
         self._went_live(event, Enrichment())
 
         def report(found: Enrichment) -> Enrichment:
             self._went_live(event, found)
             return found
 
-        answer: Deferred[Enrichment] = self._enricher.enrich(event, streamer)
+        answer: Deferred[Enrichment] = self._enricher.enrich(event, streamer, broadcast)
         return answer.addCallback(report)

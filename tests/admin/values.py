@@ -176,6 +176,7 @@ class House:
                 enabled=1,
                 pending=0,
                 broken=0,
+                incomplete=0,
                 checked_at=AT,
                 next_at=AT,
                 total_cost=1,

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher, IOutcomeSink
-from itsjustintv.model import Acceptance, Destination, Enrichment, Event, Outcome, State, Streamer
+from itsjustintv.model import Acceptance, Broadcast, Destination, Enrichment, Event, Outcome, State, Streamer
 from itsjustintv.telemetry.event_spans import EventSpans, TracedEnricher
 from itsjustintv.telemetry.tracing import ApiCall, Span, SpanKind, format_traceparent, parse_traceparent, requesters
 from tests.journal.values import attempt, deliveries, event
@@ -34,7 +34,7 @@ class Enricher:
     asked_for: tuple[str, ...] = ()
     answer: Deferred[Enrichment]
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         self.answer = Deferred()
         return Deferred.fromCoroutine(self._enrich())
 

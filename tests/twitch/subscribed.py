@@ -4,7 +4,7 @@ A reconciler, a simulated Twitch that it talks to, and the callback between the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -84,6 +84,7 @@ class Scene:
     Everything, with an hour in no time.
 
     :ivar wanted: the streamers that are wanted, by user id.
+    :ivar types: what is wanted of them besides their starts, by user id.
     :ivar ends: until when those who are not wanted any more may return, by user id.
     :ivar gaps: what the reconciler told of.
     """
@@ -93,6 +94,7 @@ class Scene:
     callback_url: str = CALLBACK
     secret: str = SECRET
     wanted: dict[str, str] = field(factory=dict)
+    types: dict[str, Collection[str]] = field(factory=dict)
     certain: bool = True
     ends: dict[str, float] = field(factory=dict)
     last_known: MemoryLastKnown = field(factory=MemoryLastKnown)
@@ -137,6 +139,7 @@ class Scene:
             self.gaps.append,
             lambda: self.certain,
             lambda each: self.ends.get(each, 0.0),
+            wanted=lambda: self.types,
         )
         self.callback.reconciler = self.reconciler
 

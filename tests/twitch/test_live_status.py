@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Enrichment, Event, Picture, Presence, StreamDetails, Streamer
+from itsjustintv.model import Broadcast, Enrichment, Event, Picture, Presence, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Stream, User
 from itsjustintv.twitch.enrich import LiveStatusEnricher
 from itsjustintv.twitch.live_status import LiveStatus
@@ -213,7 +213,7 @@ class LiveStatusEnricherTests(LiveStatusCase):
         self.enricher = LiveStatusEnricher(self, self.live_status.went_live)  # type: ignore[arg-type]
         verifyObject(IEnricher, self.enricher)
 
-    def enrich(self, event: Event, streamer: Streamer) -> Deferred[Enrichment]:
+    def enrich(self, event: Event, streamer: Streamer, broadcast: Broadcast | None = None) -> Deferred[Enrichment]:
         self.enriching.append(Deferred())
         return self.enriching[-1]
 

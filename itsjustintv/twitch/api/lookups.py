@@ -1,5 +1,5 @@
 """
-Look-ups of users, channels, streams and followers (dev.twitch.tv, "Twitch API reference").
+Look-ups of users, channels, streams, recordings and followers (dev.twitch.tv, "Twitch API reference").
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
+from itsjustintv.model import parse_rfc3339
 from itsjustintv.twitch.api.batching import FULL_CALL, BatchedLookup, BatchInterval
 from itsjustintv.twitch.api.helix import Helix, Params
 from itsjustintv.twitch.json_fields import JSONFields
 
-__all__ = ["Channel", "Lookups", "Stream", "User"]
+__all__ = ["Channel", "Lookups", "Stream", "User", "Video"]
 
 # One impossible name makes Helix reject the whole call.
 _ID = re.compile(r"[0-9]{1,20}")
 _LOGIN = re.compile(r"[a-z0-9_]{1,25}")
+
+# Such as 3h8m33s.
+_DURATION = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,6})s)?")
+
+# The share of the rate limit that a look-up of recordings leaves for others: it costs a point for each channel.
+_RESERVE = 0.25
 
 Item = TypeVar("Item")
 
@@ -76,6 +83,29 @@ class Stream:
     tags: tuple[str, ...]
     viewer_count: int | None
     thumbnail_url: str
+
+
+@frozen(kw_only=True)
+class Video:
+    """
+    From Get Videos: the recording of a stream, which may go on.
+
+    :ivar created_at: RFC 3339 as Twitch wrote it.
+    :ivar duration: seconds; ``None`` when Twitch does not say.
+    """
+
+    stream_id: str
+    url: str
+    created_at: str
+    duration: float | None
+
+    @property
+    def ended_at(self) -> float | None:
+        """
+        When the stream ended, in seconds since the epoch, or until when it is recorded; ``None`` if that is unknown.
+        """
+        began_at = parse_rfc3339(self.created_at)
+        return None if began_at is None or self.duration is None else began_at + self.duration
 
 
 @define(eq=False)
@@ -140,6 +170,15 @@ class Lookups:
             raise TwitchUnavailable("GET /channels/followers: the answer has no total")
         return total
 
+    async def recordings(self, user_id: str) -> Sequence[Video]:
+        """
+        List the newest recordings of a channel's streams, the newest first. Costs a point of the rate limit each time.
+        """
+        if not _ID.fullmatch(user_id):
+            return ()
+        params = [("user_id", user_id), ("type", "archive"), ("first", str(FULL_CALL))]
+        return await self._items("/videos", params, _video, spare=int(self._helix.limit * _RESERVE))
+
     def _batch(self, ask: Any) -> BatchedLookup[Any, Any]:
         return BatchedLookup(ask, self._clock, interval=self._interval.interval)
 
@@ -156,9 +195,11 @@ class Lookups:
         params = [("first", str(FULL_CALL)), *(("user_id", each) for each in ids)]
         return {stream.user_id: stream for stream in await self._items("/streams", params, _stream)}
 
-    async def _items(self, path: str, params: Params, read: Callable[[JSONFields], Item]) -> Sequence[Item]:
+    async def _items(
+        self, path: str, params: Params, read: Callable[[JSONFields], Item], spare: int = 0
+    ) -> Sequence[Item]:
         self._interval.spend()
-        answer = await self._helix.get(path, params)
+        answer = await self._helix.get(path, params, spare=spare)
         data = JSONFields.of(answer).value("data")
         if not isinstance(data, list):
             raise TwitchUnavailable(f"GET {path}: the answer has no data")
@@ -173,6 +214,23 @@ def _user(item: JSONFields) -> User:
         description=item.text("description"),
         image_url=item.text("profile_image_url"),
     )
+
+
+def _video(item: JSONFields) -> Video:
+    return Video(
+        stream_id=item.text("stream_id"),
+        url=item.text("url"),
+        created_at=item.text("created_at"),
+        duration=_seconds(item.text("duration")),
+    )
+
+
+def _seconds(text: str) -> float | None:
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        return None
+    hours, minutes, seconds = (int(each or 0) for each in found.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
 
 
 def _channel(item: JSONFields) -> Channel:

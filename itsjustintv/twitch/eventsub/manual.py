@@ -4,13 +4,14 @@ The `subscriptions` command: shows, explains and reconciles the subscriptions wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, plan
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Topic, name_topic
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, plan, topics_of
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult, PlanRunner
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription, SubscriptionsAPI
@@ -25,11 +26,13 @@ class Snapshot:
     The configuration and Twitch's list at one moment, compared.
 
     :ivar streamers: keys of the configuration by user id.
+    :ivar topics: everything that is wanted.
     :ivar plan: what is to be done.
     """
 
     listing: Listing
     streamers: Mapping[str, str]
+    topics: Sequence[Topic]
     plan: Plan
     _transport: Transport
 
@@ -46,6 +49,12 @@ class Snapshot:
         """
         return self.streamers.get(broadcaster_id, broadcaster_id)
 
+    def name(self, topic: Topic | None, broadcaster_id: str) -> str:
+        """
+        Name a streamer, and what a subscription is for unless it is for the start of broadcasts.
+        """
+        return name_topic(topic, self.streamer(broadcaster_id))
+
     def steps(self) -> Sequence[str]:
         """
         Describe what is to be done, one line per step.
@@ -53,9 +62,10 @@ class Snapshot:
         steps = [("delete", each) for each in self.plan.delete]
         steps += [("create", each) for each in self.plan.create]
         steps += [("wait for", each) for each in self.plan.wait]
+        steps += [("do not create", each) for each in self.plan.postponed]
         return [
-            f"{verb} {each.subscription.id + ' of ' if each.subscription else ''}{self.streamer(each.broadcaster_id)}:"
-            f" {each.reason}"
+            f"{verb} {each.subscription.id + ' of ' if each.subscription else ''}"
+            f"{self.name(each.topic, each.broadcaster_id)}: {each.reason}"
             for verb, each in steps
         ]
 
@@ -79,13 +89,21 @@ class Snapshot:
         mine = [each for each in about if self.is_ours(each)]
         for each in mine:
             answers += [
-                ("subscription", each.id),
+                ("subscription", name_topic(each.topic, each.id)),
                 ("status", each.status or "unknown"),
                 ("since", f"{each.created_at or 'unknown'} (when it was created)"),
             ]
             answers += [("why not", reason) for reason in self._reasons(each)]
         if not mine:
             answers.append(("subscription", "none with this callback"))
+        subscribed = {each.topic for each in mine}
+        lacking = [each for each in self.topics if each.broadcaster_id == broadcaster_id and each not in subscribed]
+        answers += [
+            ("subscription", f"none for {each.event_type.name}")
+            for each in lacking
+            if each.event_type is not STREAM_ONLINE
+        ]
+        answers += [("why not", each.reason) for each in self.plan.postponed if each.broadcaster_id == broadcaster_id]
         if others := sorted({each.transport.host or each.transport.method for each in about if each not in mine}):
             answers.append(("others", f"not touched, of {', '.join(others)}"))
         answers.append(("next", self._next(broadcaster_id, configured=configured)))
@@ -107,6 +125,8 @@ class Snapshot:
             return "Twitch verifies the callback; after 10 minutes without success, it is replaced"
         if concerns(self.plan.delete):
             return "the daemon will delete it; to do so now, run 'itsjustintv subscriptions prune'"
+        if concerns(self.plan.postponed):
+            return "ask Twitch for a higher limit, or use another client id for some streamers"
         return "nothing: the subscription works" if configured else "nothing: the streamer is not configured"
 
 
@@ -116,6 +136,7 @@ class ManualSubscriptions:
     Takes snapshots, and carries out what an operator asks for.
 
     :ivar streamers: keys of the configuration by user id.
+    :ivar wanted: the types of events that destinations of a streamer ask for, by user id.
     """
 
     _api: SubscriptionsAPI
@@ -123,6 +144,7 @@ class ManualSubscriptions:
     _clock: IReactorTime
     _transport: Transport
     streamers: Mapping[str, str]
+    _wanted: Mapping[str, Collection[str]] = field(factory=dict, kw_only=True)
 
     async def take_snapshot(self) -> Snapshot:
         """
@@ -133,15 +155,16 @@ class ManualSubscriptions:
         """
         await self._fingerprints.load()
         listing = await self._api.list()
+        wanted = {each: self._wanted.get(each, ()) for each in self.streamers}
         needed = plan(
-            self.streamers,
+            wanted,
             listing,
             self._transport,
             lambda each: self._fingerprints.matches(each.id, self._transport.secret),
             self._clock.seconds(),
             created_here=self._fingerprints.created_here,
         )
-        return Snapshot(listing, self.streamers, needed, self._transport)
+        return Snapshot(listing, self.streamers, topics_of(wanted), needed, self._transport)
 
     async def sync(self, snapshot: Snapshot, on_progress: Callable[[], object] = lambda: None) -> PlanResult:
         """
@@ -173,7 +196,7 @@ class ManualSubscriptions:
         What can be deleted without a gap: what does not deliver anyway, and what is for streamers who are not
         configured.
         """
-        replaced = {each.topic for each in snapshot.plan.create}
+        replaced = {each.topic for each in (*snapshot.plan.create, *snapshot.plan.postponed)}
         return tuple(
             each
             for each in snapshot.plan.delete

@@ -115,7 +115,8 @@ def open_message(
     :raises Unreadable: authentic, but not what EventSub documents.
     """
     message_id, timestamp = _authenticate(headers, body, secrets)
-    age = now - _moment(timestamp)
+    sent_at = _moment(timestamp)
+    age = now - sent_at
     if age > WINDOW:
         raise Stale(f"the message was sent {duration(age)} ago (limit {duration(WINDOW)}): check this machine's clock")
     if age < -WINDOW:
@@ -145,7 +146,7 @@ def open_message(
     event_type = EVENT_TYPES.get(name)
     if event_type is None:
         return Other(name)
-    occurrence = event_type.parse(JSONFields.required(content.value("event"), "the event"))
+    occurrence = event_type.parse(JSONFields.required(content.value("event"), "the event"), sent_at)
     # Latin-1 keeps every byte of a header that promises no alphabet.
     return Notification(
         event_type.event(

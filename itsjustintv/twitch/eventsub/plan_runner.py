@@ -44,7 +44,7 @@ class PlanResult:
     :ivar created: new subscriptions, being verified.
     :ivar adopted: subscriptions that existed already, though they had not been listed.
     :ivar deleted: what has been deleted.
-    :ivar refused: why a subscription could not be created or deleted, by user id.
+    :ivar refused: why a subscription could not be created or deleted.
     :ivar unavailable: the last failure that is worth another try.
     :ivar failed: how many creations and deletions failed.
     :ivar left: how many topics have not been worked on.
@@ -54,7 +54,7 @@ class PlanResult:
     created: list[Subscription] = field(factory=list)
     adopted: list[Subscription] = field(factory=list)
     deleted: list[Subscription] = field(factory=list)
-    refused: dict[str, str] = field(factory=dict)
+    refused: dict[Topic, str] = field(factory=dict)
     unavailable: TwitchUnavailable | None = None
     failed: int = 0
     left: int = 0
@@ -146,7 +146,7 @@ class _Run:
             except TwitchUnavailable as error:
                 self._result.unavailable = error
             except TwitchRejected as error:
-                self._result.refused[step.topic.broadcaster_id] = str(error)
+                self._result.refused[step.topic] = str(error)
             else:
                 self._failures_in_a_row = 0
                 continue

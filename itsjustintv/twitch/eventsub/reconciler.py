@@ -5,7 +5,7 @@ Keeps the subscriptions at Twitch as the configuration says. Knows no HTTP and d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from math import inf
 
 from attrs import Factory, define, evolve, field
@@ -18,19 +18,21 @@ from itsjustintv.model import Subscribed
 from itsjustintv.support.backoff import KeyedBackoff, RetryingTask
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
-from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic
+from itsjustintv.twitch.eventsub.event_types import CHANNEL_UPDATE, EVENT_TYPES, STREAM_ONLINE, Topic
 from itsjustintv.twitch.eventsub.messages import Revocation
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, VERIFICATION_TIMEOUT, Plan, plan
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, VERIFICATION_TIMEOUT, Plan, plan, topics_of
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult, PlanRunner
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.status import Pass, SubscriptionCounts, SubscriptionStatus
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription, SubscriptionsAPI
 from itsjustintv.twitch.eventsub.transport import Transport
 
-__all__ = ["OnGap", "Streamers", "SubscriptionReconciler"]
+__all__ = ["OnGap", "Streamers", "SubscriptionReconciler", "Wanted"]
 
 #: The configured streamers: their keys in the configuration, by user id.
 Streamers = Callable[[], Mapping[str, str]]
+#: The types of events that destinations of a streamer ask for, by user id. ``stream.online`` goes without saying.
+Wanted = Callable[[], Mapping[str, Collection[str]]]
 #: Called with the user ids whose events could not arrive for a while and now can again. Returns at once, never raises.
 OnGap = Callable[[Sequence[str]], None]
 
@@ -75,6 +77,7 @@ class SubscriptionReconciler(Service):
     :ivar unknown: why streamers have no id, so that there can be no subscription; by their keys in the configuration.
     :ivar rejecting: whether the daemon rejects Twitch's messages, challenges included; what fails meanwhile is tried
         again as soon as it no longer does.
+    :ivar wanted: asked at the beginning of each pass; streamers that it leaves out need ``stream.online`` alone.
     :ivar wall: the time by which Twitch dates subscriptions, in seconds since the epoch.
     """
 
@@ -89,6 +92,7 @@ class SubscriptionReconciler(Service):
     _grace_ends: Callable[[str], float] = lambda _: 0.0
     _unknown: Callable[[], Mapping[str, str]] = dict
     _rejecting: Callable[[], bool] = lambda: False
+    _wanted: Wanted = field(default=dict, kw_only=True)
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _task: RetryingTask = field(
         init=False,
@@ -165,6 +169,8 @@ class SubscriptionReconciler(Service):
         event_type = EVENT_TYPES.get(revocation.type)
         if event_type is None or not self.running:
             return
+        if event_type is not STREAM_ONLINE and revocation.subscription_id not in self._fingerprints.created_here:
+            return
         self._revoked[revocation.subscription_id] = (revocation.status, self._clock.seconds())
         topic = Topic(event_type, revocation.broadcaster_id)
         if self._enabled is not None and self._enabled.get(topic) == revocation.subscription_id:
@@ -191,13 +197,26 @@ class SubscriptionReconciler(Service):
 
     def state(self, broadcaster_id: str) -> tuple[Subscribed, str] | None:
         """
-        The state of one streamer's subscription as of the last pass, and the reason; ``None`` before the first pass.
+        The state of one streamer's ``stream.online`` subscription as of the last pass, and why it is not enabled, or
+        which others are lacking; ``None`` before the first pass.
         """
         return self._status.states.get(broadcaster_id)
 
     def problem(self) -> str | None:
         """
         Why events may not arrive, or ``None``.
+        """
+        counts = self._status.current()
+        if (problem := self.critical()) or not counts.incomplete:
+            return problem
+        return (
+            f"{counts.incomplete} of {counts.wanted} streamers have no working subscription for"
+            f" {' or '.join(counts.lacking)}; 'itsjustintv subscriptions explain STREAMER' shows why"
+        )
+
+    def critical(self) -> str | None:
+        """
+        Why starts of broadcasts may not arrive, or ``None``.
         """
         counts = self._status.current()
         if (problem := self._task.problem()) or not counts.broken:
@@ -247,17 +266,20 @@ class SubscriptionReconciler(Service):
         if was_rejecting and not self._was_rejecting:
             self._backoff.clear()
         streamers = self._streamers()
-        needed = self._plan(streamers, listing, transport)
-        self._backoff.retain(streamers)
+        asked_for = self._wanted()
+        wanted = {each: asked_for.get(each, ()) for each in streamers}
+        topics = topics_of(wanted)
+        needed = self._plan(wanted, listing, transport)
+        self._backoff.retain(topics)
         self._note_enabled(needed)
-        self._drop_former_secrets(listing, transport)
+        self._drop_former_secrets(listing, set(topics), transport)
         self._status.warn_of_cost(needed, listing)
         due = self._without_backoff(needed)
         crowded = bool(listing.max_total_cost) and listing.total_cost + len(due.create) > listing.max_total_cost
         runner = PlanRunner(self._api, self._fingerprints)
         result = await runner.run(due, transport, deletions_first=crowded)
         self._note_result(result)
-        self._status.add(Pass(streamers, listing, needed, due, result))
+        self._status.add(Pass(streamers, topics, listing, needed, due, result))
         self._schedule(needed, result)
         await self._fingerprints.save()
         await self._fingerprints.forget_all_but((*(each.id for each in listing.subscriptions), *self._created))
@@ -284,9 +306,9 @@ class SubscriptionReconciler(Service):
             return evolve(subscription, status=self._revoked[subscription.id][0])
         return subscription
 
-    def _plan(self, streamers: Mapping[str, str], listing: Listing, transport: Transport) -> Plan:
+    def _plan(self, wanted: Mapping[str, Collection[str]], listing: Listing, transport: Transport) -> Plan:
         return plan(
-            streamers,
+            wanted,
             listing,
             transport,
             lambda each: self._fingerprints.matches(each.id, transport.secret),
@@ -304,13 +326,18 @@ class SubscriptionReconciler(Service):
         before, self._enabled = self._enabled, {topic: subscription.id for topic, subscription in kept}
         for topic, subscription in kept:
             if subscription.age(self._wall()) >= VERIFICATION_TIMEOUT:
-                self._backoff.reset(topic.broadcaster_id)
+                self._backoff.reset(topic)
         if before is not None:
-            gap = [topic.broadcaster_id for topic, its_id in self._enabled.items() if before.get(topic) != its_id]
+            # Which title a channel has now is asked for anyway.
+            gap = dict.fromkeys(
+                topic.broadcaster_id
+                for topic, its_id in self._enabled.items()
+                if before.get(topic) != its_id and topic.event_type is not CHANNEL_UPDATE
+            )
             if gap:
-                self._on_gap(gap)
+                self._on_gap(list(gap))
 
-    def _drop_former_secrets(self, listing: Listing, transport: Transport) -> None:
+    def _drop_former_secrets(self, listing: Listing, wanted: Set[Topic], transport: Transport) -> None:
         """
         Accept no former secret any longer once no subscription has one.
         """
@@ -319,7 +346,11 @@ class SubscriptionReconciler(Service):
         ours = (
             each
             for each in listing.subscriptions
-            if each.topic is not None and (each.transport == transport or each.id in self._fingerprints.created_here)
+            if each.topic is not None
+            and (
+                each.id in self._fingerprints.created_here
+                or (each.transport == transport and (each.topic in wanted or each.topic.event_type is STREAM_ONLINE))
+            )
         )
         if all(self._fingerprints.matches(each.id, transport.secret) for each in ours):
             self._former_secrets.clear()
@@ -327,15 +358,15 @@ class SubscriptionReconciler(Service):
 
     def _without_backoff(self, needed: Plan) -> Plan:
         """
-        Leave out for now the streamers whose last attempts failed.
+        Leave out for now what failed at the last attempts.
         """
-        held = {each.broadcaster_id for each in needed.create if self._backoff.remaining(each.broadcaster_id)}
-        create = [each for each in needed.create if each.broadcaster_id not in held]
-        # Streamers that have not been tried must not wait behind those that fail again and again.
-        create.sort(key=lambda each: self._backoff.attempts(each.broadcaster_id))
+        held = {each.topic for each in needed.create if self._backoff.remaining(each.topic)}
+        create = [each for each in needed.create if each.topic not in held]
+        # What has not been tried must not wait behind what fails again and again.
+        create.sort(key=lambda each: self._backoff.attempts(each.topic))
         return evolve(
             needed,
-            delete=tuple(each for each in needed.delete if each.broadcaster_id not in held),
+            delete=tuple(each for each in needed.delete if each.topic not in held),
             create=tuple(create),
         )
 
@@ -344,9 +375,10 @@ class SubscriptionReconciler(Service):
         self._created.update((each.id, (each, now)) for each in (*result.created, *result.adopted))
         self._deleted.update((each.id, now) for each in result.deleted)
         for each in result.created:
-            self._backoff.attempted(each.broadcaster_id)
-        for broadcaster_id in result.refused:
-            self._backoff.attempted(broadcaster_id)
+            if each.topic is not None:
+                self._backoff.attempted(each.topic)
+        for topic in result.refused:
+            self._backoff.attempted(topic)
 
     def _schedule(self, needed: Plan, result: PlanResult) -> None:
         """
@@ -368,7 +400,7 @@ class SubscriptionReconciler(Service):
         if result.gave_up:
             self.reconcile("too many requests failed in a row", _AFTER_FAILURES)
             return
-        created = {each.broadcaster_id for each in result.created}
-        failed = (each.broadcaster_id for each in needed.create if each.broadcaster_id not in created)
+        created = {each.topic for each in result.created}
+        failed = (each.topic for each in needed.create if each.topic not in created)
         if pauses := [left for each in failed if (left := self._backoff.remaining(each))]:
             self.reconcile("a pause after failures ends", min(pauses))

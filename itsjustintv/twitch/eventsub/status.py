@@ -4,13 +4,14 @@ The state of the subscriptions, in counts and in the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from itsjustintv.model import Subscribed, rfc3339
+from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Topic, name_topic
 from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
@@ -24,11 +25,13 @@ _NEARLY_ALL = 0.9
 # As many creations and deletions in one pass are logged one by one; more would bury the rest of the log.
 _FEW = 20
 
+_NONE = "there is no subscription"
+
 
 @frozen(kw_only=True)
 class SubscriptionCounts:
     """
-    Streamers by the state of their subscription, and totals.
+    Streamers by the state of their ``stream.online`` subscription, and totals.
 
     :ivar at: the time of the last pass, in seconds since the epoch; ``None`` before the first.
     :ivar wanted: configured streamers, each channel once.
@@ -36,6 +39,9 @@ class SubscriptionCounts:
     :ivar pending: those whose subscription Twitch is verifying.
     :ivar broken: the others that exist at Twitch, or did.
     :ivar unknown: those whose login Twitch does not know.
+    :ivar incomplete: those who are enabled, but without another subscription that is wanted; none while Twitch is
+        verifying it.
+    :ivar lacking: the types of those.
     :ivar created: subscriptions created since the start of the process; likewise the next two.
     :ivar deleted: subscriptions deleted.
     :ivar failed: creations and deletions that failed.
@@ -51,6 +57,8 @@ class SubscriptionCounts:
     pending: int = 0
     broken: int = 0
     unknown: int = 0
+    incomplete: int = 0
+    lacking: tuple[str, ...] = ()
     created: int = 0
     deleted: int = 0
     failed: int = 0
@@ -79,11 +87,13 @@ class Pass:
     One comparison of the configuration with Twitch's list, and its result.
 
     :ivar streamers: keys of the configuration by user id.
+    :ivar topics: everything that is wanted.
     :ivar needed: everything that would have to be done.
     :ivar due: as much of it as was to be tried now.
     """
 
     streamers: Mapping[str, str]
+    topics: Sequence[Topic]
     listing: Listing
     needed: Plan
     due: Plan
@@ -94,6 +104,36 @@ class Pass:
         Name a streamer as the configuration does; by the user id when it is not configured.
         """
         return self.streamers.get(broadcaster_id, broadcaster_id)
+
+    def name(self, topic: Topic | None, broadcaster_id: str) -> str:
+        """
+        Name a streamer, and what a subscription is for unless it is for the start of broadcasts.
+        """
+        return name_topic(topic, self.streamer(broadcaster_id))
+
+    def enabled(self) -> set[Topic]:
+        """
+        What is subscribed to.
+        """
+        adopted = (each.topic for each in self.result.adopted if each.status == ENABLED)
+        return {each.topic for each in self.needed.keep} | {each for each in adopted if each is not None}
+
+    def pending(self) -> set[Topic]:
+        """
+        What is being verified by Twitch.
+        """
+        waiting = (each.subscription for each in self.needed.wait)
+        there = (*(each for each in waiting if each is not None), *self.result.created, *self.result.adopted)
+        found = {each.topic for each in there if each.topic is not None and each.status == PENDING}
+        return found - self.enabled()
+
+    def reasons(self) -> Mapping[Topic, str]:
+        """
+        Why a subscription does not work.
+        """
+        needed = self.needed
+        planned = {each.topic: each.reason for each in (*needed.create, *needed.wait, *needed.postponed)}
+        return {**planned, **self.result.refused}
 
 
 @define(eq=False)
@@ -109,7 +149,7 @@ class SubscriptionStatus:
     _unknown: Callable[[], Mapping[str, str]]
     report: SubscriptionCounts = field(default=SubscriptionCounts(), init=False)
     states: Mapping[str, tuple[Subscribed, str]] = field(factory=dict, init=False)
-    _refused: dict[str, str] = field(factory=dict, init=False)
+    _refused: dict[Topic, str] = field(factory=dict, init=False)
     _costly: bool = field(default=False, init=False)
 
     log = Logger()
@@ -128,7 +168,8 @@ class SubscriptionStatus:
         """
         Warn, once, when there is hardly room for more subscriptions.
         """
-        limit, cost = listing.max_total_cost, listing.total_cost + len(needed.create)
+        limit = listing.max_total_cost
+        cost = listing.total_cost + len(needed.create) + len(needed.postponed)
         costly = bool(limit) and cost > limit * _NEARLY_ALL
         if costly and not self._costly:
             self.log.warn(
@@ -146,10 +187,15 @@ class SubscriptionStatus:
         self._log_refused(done)
         self._log_each(done)
         before, result = self.report, done.result
-        there = [*(each.subscription for each in done.needed.wait), *result.created, *result.adopted]
-        enabled = {each.broadcaster_id for each in done.needed.keep}
-        enabled |= {each.broadcaster_id for each in result.adopted if each.status == ENABLED}
-        pending = {each.broadcaster_id for each in there if each is not None and each.status == PENDING} - enabled
+        topics = {"enabled": done.enabled(), "pending": done.pending()}
+        enabled, pending = (
+            {each.broadcaster_id for each in found if each.event_type is STREAM_ONLINE} for found in topics.values()
+        )
+        pending -= enabled
+        lacking: dict[str, list[Topic]] = {}
+        for each in done.topics:
+            if each not in topics["enabled"] and each not in topics["pending"] and each.broadcaster_id in enabled:
+                lacking.setdefault(each.broadcaster_id, []).append(each)
         unknown = self._unknown()
         self.report = SubscriptionCounts(
             at=self._clock.seconds(),
@@ -158,6 +204,8 @@ class SubscriptionStatus:
             pending=len(pending),
             broken=len(done.streamers.keys() - enabled - pending),
             unknown=len(unknown),
+            incomplete=len(lacking),
+            lacking=tuple(dict.fromkeys(each.event_type.name for found in lacking.values() for each in found)),
             created=before.created + len(result.created),
             deleted=before.deleted + len(result.deleted),
             failed=before.failed + result.failed,
@@ -165,29 +213,29 @@ class SubscriptionStatus:
             max_total_cost=done.listing.max_total_cost,
             last_error=next(iter(self._refused.values()), None),
         )
-        reasons = {each.broadcaster_id: each.reason for each in (*done.needed.create, *done.needed.wait)}
-        reasons |= result.refused
+        reasons = done.reasons()
         self.states = {
-            each: (Subscribed.ENABLED, "")
+            each: (Subscribed.ENABLED, "; ".join(_lacks(lacking.get(each, ()), {**reasons, **self._refused})))
             if each in enabled
             else (Subscribed.PENDING, "Twitch is verifying the callback")
             if each in pending
-            else (Subscribed.BROKEN, reasons.get(each, "there is no subscription"))
+            else (Subscribed.BROKEN, reasons.get(Topic(STREAM_ONLINE, each), _NONE))
             for each in done.streamers
         }
         nothing_done = before.at is not None and not (result.created or result.deleted or result.failed)
-        now, then = ((each.enabled, each.broken, each.unknown) for each in (self.report, before))
+        now, then = ((each.enabled, each.broken, each.unknown, each.incomplete) for each in (self.report, before))
         if nothing_done and now == then:
             return
         self.log.info(
             "subscriptions: {current} of {wanted} enabled, {pending} being verified; {created} created, {deleted}"
-            " deleted, {failed} failed{unknown}",
+            " deleted, {failed} failed{lacking}{unknown}",
             current=self.report.enabled,
             wanted=self.report.wanted,
             pending=self.report.pending,
             created=len(result.created),
             deleted=len(result.deleted),
             failed=result.failed,
+            lacking=f"; {self.report.incomplete} without {' or '.join(self.report.lacking)}" if lacking else "",
             unknown=f"; {name_reasons(unknown)}" if unknown else "",
         )
 
@@ -203,7 +251,7 @@ class SubscriptionStatus:
                 level,
                 "deleted subscription {subscription_id} of {streamer}: {reason}",
                 subscription_id=each.id,
-                streamer=done.streamer(each.broadcaster_id),
+                streamer=done.name(each.topic, each.broadcaster_id),
                 reason=reasons.get(each.id, "another subscription took its place"),
             )
         for each in created:
@@ -211,26 +259,32 @@ class SubscriptionStatus:
                 level,
                 "created subscription {subscription_id} for {streamer}",
                 subscription_id=each.id,
-                streamer=done.streamer(each.broadcaster_id),
+                streamer=done.name(each.topic, each.broadcaster_id),
             )
 
     def _log_refused(self, done: Pass) -> None:
         """
         Log what Twitch refuses, once for each streamer, and in one line for all with the same reason.
         """
-        working = {each.broadcaster_id for each in done.needed.keep}
-        working |= {each.broadcaster_id for each in done.result.created}
+        working = {each.topic for each in done.needed.keep}
+        working |= {each.topic for each in done.result.created if each.topic is not None}
+        wanted = set(done.topics)
         self._refused = {
-            each: reason for each, reason in self._refused.items() if each in done.streamers and each not in working
+            each: reason for each, reason in self._refused.items() if each in wanted and each not in working
         }
         causes: dict[str, list[str]] = {}
-        for broadcaster_id, reason in done.result.refused.items():
-            if self._refused.get(broadcaster_id) != reason:
-                self._refused[broadcaster_id] = reason
-                causes.setdefault(reason, []).append(done.streamer(broadcaster_id))
+        for topic, reason in done.result.refused.items():
+            if self._refused.get(topic) != reason:
+                self._refused[topic] = reason
+                causes.setdefault(reason, []).append(done.name(topic, topic.broadcaster_id))
         for reason, streamers in causes.items():
             self.log.error(
                 "Twitch rejected changes to the subscriptions of {streamers}: {reason}; retrying with growing pauses",
                 streamers=", ".join(streamers[:_FEW]) + (" and others" if len(streamers) > _FEW else ""),
                 reason=reason,
             )
+
+
+def _lacks(topics: Sequence[Topic], reasons: Mapping[Topic, str]) -> Iterator[str]:
+    for each in topics:
+        yield f"no working subscription for {each.event_type.name}: {reasons.get(each, _NONE)}"

@@ -16,7 +16,7 @@ from twisted.web.iweb import IRequest
 
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
 from itsjustintv.interfaces import Accept
-from itsjustintv.model import Acceptance, Event
+from itsjustintv.model import STREAM_ONLINE, Acceptance, Event
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.log_throttle import LogThrottle
 from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revocation, open_message
@@ -60,7 +60,7 @@ class _Response:
 _PROCESSED = _Response(http.OK, b'{"status":"processed"}')
 _IGNORED = _Response(http.OK, b'{"status":"ignored"}')
 _RESULTS = {
-    Acceptance.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} went live", _PROCESSED),
+    Acceptance.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} {action}", _PROCESSED),
     Acceptance.DUPLICATE: (
         "duplicate",
         "dropped {event_id} of {streamer}: it was accepted before",
@@ -178,10 +178,15 @@ class TwitchResource:
             return _FAILED
         outcome, sentence, response = _RESULTS[result]
         self._count(outcome)
-        if result is Acceptance.ACCEPTED and event.type not in ("", "live"):
-            self.log.info("accepted {event_id}: {streamer} began a broadcast of type {type}", type=event.type, **fields)
+        if result is Acceptance.IGNORED and event.event_type != STREAM_ONLINE:
+            # It is unsubscribed soon.
+            self.log.info(
+                "ignored {event_id}: no destination of {streamer} is configured for {event_type}",
+                event_type=event.event_type,
+                **fields,
+            )
         else:
-            self.log.info(sentence, **fields)
+            self.log.info(sentence, action=event.action, **fields)
         return response
 
     def _revoked(self, revocation: Revocation, request_id: str) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.twitch.eventsub.manual import Snapshot
-from itsjustintv.twitch.eventsub.plan import plan
-from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
+from itsjustintv.twitch.eventsub.plan import plan, topics_of
+from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 from tests.twitch.eventsub.test_plan import HERE, NOW, THEIRS, ago, listing, subscription
 
 WANTED = {"42": "tanuki"}
@@ -19,7 +19,16 @@ def view(*existing: Subscription) -> Snapshot:
     How things stand with these.
     """
     there = listing(*existing)
-    return Snapshot(there, WANTED, plan(WANTED, there, HERE, lambda each: each.id != "sub-9", NOW), HERE)
+    return seen(there)
+
+
+def seen(there: Listing, *types: str) -> Snapshot:
+    """
+    How things stand with a list, where these types are wanted besides.
+    """
+    wanted = dict.fromkeys(WANTED, types)
+    drawn = plan(wanted, there, HERE, lambda each: each.id != "sub-9", NOW)
+    return Snapshot(there, WANTED, topics_of(wanted), drawn, HERE)
 
 
 class ViewTests(SynchronousTestCase):
@@ -90,3 +99,25 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual(
             [line.split(":")[0] for line in lines], ["delete sub-9 of tanuki", "delete sub-2 of 7", "create tanuki"]
         )
+
+    def test_other_types(self) -> None:
+        """
+        Each subscription that is not for starts says what it is for, as does one that is missing.
+        """
+        offline = subscription(2, type="stream.offline")
+        found = seen(listing(subscription(), offline), "stream.offline", "channel.update")
+        answers = [text for label, text in found.explain("42") if label == "subscription"]
+        self.assertEqual(answers, ["sub-1", "sub-2 (stream.offline)", "none for channel.update"])
+        self.assertEqual(found.steps(), ["create tanuki (channel.update): there is no subscription"])
+        self.assertIn("the daemon will create it", dict(found.explain("42"))["next"])
+
+    def test_no_room_for_other_types(self) -> None:
+        """
+        What Twitch's limit leaves no room for is named with the reason, and what to do.
+        """
+        found = seen(listing(subscription(), most=1), "stream.offline")
+        answers = dict(found.explain("42"))
+        self.assertIn("Twitch's limit", answers["why not"])
+        self.assertIn("higher limit", answers["next"])
+        self.assertEqual(len(found.steps()), 1)
+        self.assertIn("do not create tanuki (stream.offline): Twitch's limit", found.steps()[0])

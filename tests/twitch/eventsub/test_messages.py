@@ -49,7 +49,20 @@ EVENT = {
     "type": "live",
     "started_at": "2026-01-02T04:00:00Z",
 }
+BROADCASTER = {name: EVENT[name] for name in EVENT if name.startswith("broadcaster_")}
+CHANGES = {
+    "title": "pottery night",
+    "language": "de",
+    "category_id": "509660",
+    "category_name": "Art",
+    "content_classification_labels": [],
+}
 ONLINE = {"subscription": SUBSCRIPTION, "event": EVENT}
+OFFLINE = {"subscription": {**SUBSCRIPTION, "type": "stream.offline"}, "event": BROADCASTER}
+UPDATE = {
+    "subscription": {**SUBSCRIPTION, "type": "channel.update", "version": "2"},
+    "event": {**BROADCASTER, **CHANGES},
+}
 CHALLENGE = {"challenge": "abc-123", "subscription": SUBSCRIPTION}
 REVOKED = {"subscription": {**SUBSCRIPTION, "status": "user_removed"}}
 
@@ -296,6 +309,90 @@ class ReadingTests(SynchronousTestCase):
         bare = {key: each for key, each in EVENT.items() if key != name}
         self.assertEqual(sent({**ONLINE, "event": bare}), expected)
 
+    def test_stream_offline(self) -> None:
+        """
+        A ``stream.offline`` has neither stream nor time: it happened when its message was sent.
+        """
+        message = sent(OFFLINE, now=NOW + 9.0)
+        expected = Event(
+            id="event-1",
+            message_id="m-0001",
+            stream_id="",
+            broadcaster_id="42",
+            broadcaster_login="tanuki",
+            broadcaster_name="タヌキ",
+            type="",
+            started_at="",
+            received_at=NOW + 9.0,
+            event_type="stream.offline",
+            occurred_at=NOW,
+        )
+        self.assertEqual(message, Notification(expected))
+        assert isinstance(message, Notification)
+        self.assertEqual(message.event.keys, ("message:m-0001",))
+
+    def test_channel_update(self) -> None:
+        """
+        A ``channel.update`` has Twitch's own words for title, category and language.
+        """
+        message = sent(UPDATE)
+        expected = Event(
+            id="event-1",
+            message_id="m-0001",
+            stream_id="",
+            broadcaster_id="42",
+            broadcaster_login="tanuki",
+            broadcaster_name="タヌキ",
+            type="",
+            started_at="",
+            received_at=NOW,
+            event_type="channel.update",
+            occurred_at=NOW,
+            title="pottery night",
+            category_id="509660",
+            category="Art",
+            language="de",
+        )
+        self.assertEqual(message, Notification(expected))
+        assert isinstance(message, Notification)
+        self.assertEqual(message.event.keys, ("message:m-0001",))
+
+    @given(
+        name=st.sampled_from(("title", "language", "category_id", "category_name", "broadcaster_user_login")),
+        value=st.sampled_from((None, "", 7, True, [], ["x"], {"title": "x"})),
+    )
+    def test_an_update_may_lack_anything(self, name: str, value: object) -> None:
+        """
+        Empty, missing or of another type: each is the same as an empty text.
+        """
+        expected = sent({**UPDATE, "event": {**UPDATE["event"], name: ""}})
+        self.assertEqual(sent({**UPDATE, "event": {**UPDATE["event"], name: value}}), expected)
+        bare = {key: each for key, each in UPDATE["event"].items() if key != name}
+        self.assertEqual(sent({**UPDATE, "event": bare}), expected)
+
+    @given(
+        message=st.sampled_from((OFFLINE, UPDATE)),
+        value=st.sampled_from((None, "", 7, True, [], ["42"], {})),
+    )
+    def test_an_event_of_no_channel_is_unreadable(self, message: dict[str, Any], value: object) -> None:
+        """
+        Without a user id an end or a change concerns no streamer.
+        """
+        self.assertRaises(Unreadable, sent, {**message, "event": {**message["event"], "broadcaster_user_id": value}})
+        for event in (None, [], "x", 7):
+            self.assertRaises(Unreadable, sent, {**message, "event": event})
+
+    @given(title=st.text(), category=st.text())
+    def test_titles_are_kept_as_they_are(self, title: str, category: str) -> None:
+        """
+        What a streamer writes is data: it arrives to the character, and nothing else of the event depends on it.
+        """
+        assume(not any("\ud800" <= each <= "\udfff" for each in title + category))
+        message = sent({**UPDATE, "event": {**UPDATE["event"], "title": title, "category_name": category}})
+        assert isinstance(message, Notification)
+        self.assertEqual((message.event.title, message.event.category), (title, category))
+        self.assertEqual((message.event.title, message.event.broadcaster_id), (title, "42"))
+
     def test_unknown_fields_are_ignored(self) -> None:
         """
         Twitch may add fields.
@@ -347,8 +444,8 @@ class ReadingTests(SynchronousTestCase):
         """
         drops = {**SUBSCRIPTION, "type": "drop.entitlement.grant"}
         self.assertEqual(sent({"subscription": drops, "events": []}), Other("drop.entitlement.grant"))
-        offline = {**SUBSCRIPTION, "type": "stream.offline"}
-        self.assertEqual(sent({"subscription": offline, "event": {}}), Other("stream.offline"))
+        raid = {**SUBSCRIPTION, "type": "channel.raid"}
+        self.assertEqual(sent({"subscription": raid, "event": {}}), Other("channel.raid"))
 
     def test_unknown_type_of_message_is_ignored(self) -> None:
         """

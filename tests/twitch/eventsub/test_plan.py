@@ -5,14 +5,15 @@ Tests of :mod:`itsjustintv.twitch.eventsub.plan`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan, plan
+from itsjustintv.twitch.eventsub.event_types import CHANNEL_UPDATE, STREAM_OFFLINE, STREAM_ONLINE, Topic
+from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Plan, plan, topics_of
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
 from itsjustintv.twitch.eventsub.transport import OtherTransport, WebhookTransport
 
@@ -85,9 +86,10 @@ class PlanTests(SynchronousTestCase):
     What becomes of a subscription, and why.
     """
 
-    def plan(self, *existing: Subscription, wanted: tuple[str, ...] = ("42",), **more: Any) -> Plan:
+    def plan(self, *existing: Subscription, wanted: Any = ("42",), **more: Any) -> Plan:
         current = more.pop("current", lambda each: True)
-        return plan(wanted, listing(*existing, most=more.pop("most", 10_000)), HERE, current, NOW, **more)
+        streamers = wanted if isinstance(wanted, dict) else dict.fromkeys(wanted, ())
+        return plan(streamers, listing(*existing, most=more.pop("most", 10_000)), HERE, current, NOW, **more)
 
     def replaced(self, *existing: Subscription, **more: Any) -> str:
         """
@@ -210,28 +212,111 @@ SUBSCRIPTIONS = st.builds(
 )
 
 
+class TypesTests(SynchronousTestCase):
+    """
+    Subscriptions for other events than starts.
+    """
+
+    ALL: ClassVar = {"42": ("channel.update", "stream.offline"), "7": ("stream.offline",)}
+
+    def plan(self, wanted: Any, *existing: Subscription, **more: Any) -> Plan:
+        most = more.pop("most", 10_000)
+        return plan(wanted, listing(*existing, most=most), HERE, lambda each: True, NOW, **more)
+
+    def created(self, drawn: Plan) -> list[tuple[str, str]]:
+        return [(each.topic.event_type.name, each.broadcaster_id) for each in drawn.create]
+
+    def test_starts_come_first(self) -> None:
+        """
+        Everything that is asked for is created, every start before any end, and that before any change.
+        """
+        self.assertEqual(
+            self.created(self.plan(self.ALL)),
+            [
+                ("stream.online", "42"),
+                ("stream.online", "7"),
+                ("stream.offline", "42"),
+                ("stream.offline", "7"),
+                ("channel.update", "42"),
+            ],
+        )
+
+    def test_what_is_asked_for_no_more_is_deleted(self) -> None:
+        """
+        At once, if we created it; with the streamer's grace when the streamer is no longer configured.
+        """
+        online, offline = subscription(1), subscription(2, type="stream.offline")
+        drawn = self.plan({"42": ()}, online, offline, created_here={"sub-2"}, in_grace=lambda _: True)
+        self.assertEqual((ids(drawn.keep), ids(drawn.delete), drawn.create), (["sub-1"], ["sub-2"], ()))
+        self.assertEqual(drawn.delete[0].reason, "no destination of the streamer is configured for stream.offline")
+        self.assertEqual(self.plan({"42": ()}, online, offline).delete, ())
+        unsure = self.plan({"42": ()}, online, offline, created_here={"sub-2"}, complete=False)
+        self.assertEqual(unsure.delete, ())
+        gone = self.plan({}, online, offline, created_here={"sub-2"}, in_grace=lambda _: True)
+        self.assertEqual((ids(gone.grace), gone.delete), (["sub-1", "sub-2"], ()))
+
+    def test_little_room(self) -> None:
+        """
+        What there is no room for is postponed, and said; what there is stays.
+        """
+        drawn = self.plan(self.ALL, most=3)
+        self.assertEqual(
+            self.created(drawn), [("stream.online", "42"), ("stream.online", "7"), ("stream.offline", "42")]
+        )
+        postponed = [Topic(STREAM_OFFLINE, "7"), Topic(CHANNEL_UPDATE, "42")]
+        self.assertEqual([each.topic for each in drawn.postponed], postponed)
+        self.assertFalse(drawn.done)
+
+    def test_a_start_takes_the_room_of_other_events(self) -> None:
+        """
+        Only as many as are needed make room: changes before ends, and never a start.
+        """
+        there = [
+            subscription(1),
+            subscription(2, type="stream.offline"),
+            subscription(3, type="channel.update", version="2"),
+        ]
+        wanted = {"42": ("stream.offline", "channel.update"), "7": ()}
+        drawn = self.plan(wanted, *there, most=3)
+        self.assertEqual((self.created(drawn), ids(drawn.delete)), ([("stream.online", "7")], ["sub-3"]))
+        self.assertEqual([each.topic for each in drawn.postponed], [Topic(CHANNEL_UPDATE, "42")])
+        self.assertIn("stream.online", drawn.delete[0].reason)
+        self.assertEqual(ids(self.plan(wanted, *there, most=4).delete), [])
+        # The total may still have what was deleted before: without a start that is missing, nothing makes room.
+        self.assertEqual(self.plan({"42": wanted["42"]}, *there, most=1).delete, ())
+
+    def test_starts_alone_are_as_ever(self) -> None:
+        """
+        Where only starts are wanted, more than the limit are tried: Twitch decides.
+        """
+        drawn = self.plan({"42": (), "7": (), "9": ()}, subscription(), most=1)
+        self.assertEqual((len(drawn.create), drawn.postponed, drawn.delete), (2, (), ()))
+
+
 class PlanPropertyTests(SynchronousTestCase):
     """
     What holds of every plan, whatever there is and whatever is wanted.
     """
 
     @given(
-        st.lists(BROADCASTERS, unique=True),
+        st.dictionaries(BROADCASTERS, st.sets(st.sampled_from(["stream.offline", "channel.update"]))),
         st.lists(SUBSCRIPTIONS, max_size=12, unique_by=lambda each: each.id),
         st.sets(st.integers(1, 12)),
         st.sets(st.integers(1, 12)),
         st.booleans(),
-        st.integers(0, 15),
+        st.integers(0, 15) | st.just(10_000),
     )
     def test_a_plan_is_sound(  # noqa: PLR0917
-        self, wanted: list[str], existing: list[Subscription], current: Any, here: Any, certain: bool, most: int
+        self, wanted: Any, existing: list[Subscription], current: Any, here: Any, certain: bool, most: int
     ) -> None:
         """
-        Only ours is touched, each once; everybody wanted has exactly one that stays or is created; and once a plan has
-        been carried out and Twitch has verified everything, there is nothing left but to delete predecessors.
+        Only ours is touched, each once; for everything wanted exactly one stays, is created or is postponed, never a
+        start; and once a plan has been carried out and Twitch has verified everything, there is nothing left but to
+        delete predecessors, and to use the room that they had.
         """
         sound = {f"sub-{number}" for number in current}
         created_here = {f"sub-{number}" for number in here}
+        topics = topics_of(wanted)
 
         def draw(subscriptions: list[Subscription]) -> Plan:
             return plan(
@@ -250,28 +335,43 @@ class PlanPropertyTests(SynchronousTestCase):
         ours = {
             each.id
             for each in existing
-            if each.type == "stream.online"
+            if each.topic is not None
             and (each.transport == HERE or each.id in created_here)
-            and (certain or each.broadcaster_id in wanted)
+            and (
+                each.topic in topics
+                or (certain and (each.id in created_here or each.topic.event_type is STREAM_ONLINE))
+            )
         }
         self.assertEqual(set(touched), ours)
         staying = [
-            each.broadcaster_id
-            for each in (*drawn.keep, *drawn.wait, *drawn.create)
+            each.topic
+            for each in (*drawn.keep, *drawn.wait, *drawn.create, *drawn.postponed)
             if each.subscription is None or each.subscription.transport == HERE
         ]
-        self.assertEqual(sorted(staying), sorted(wanted))
-        self.assertTrue(all(each.reason for each in (*drawn.keep, *drawn.wait, *drawn.delete, *drawn.create)))
+        self.assertEqual(len(staying), len(set(staying)))
+        self.assertEqual(set(staying), set(topics))
+        self.assertTrue(all(each.topic.event_type is not STREAM_ONLINE for each in drawn.postponed))
+        decided = (*drawn.keep, *drawn.wait, *drawn.delete, *drawn.create, *drawn.postponed)
+        self.assertTrue(all(each.reason for each in decided))
+        if not most or most == 10_000:
+            self.assertEqual(drawn.postponed, ())
         gone = set(ids(drawn.delete))
         waiting = set(ids(drawn.wait))
         after = [
             evolve(each, status=ENABLED) if each.id in waiting else each for each in existing if each.id not in gone
         ]
         after += [
-            subscription(broadcaster_id=each.broadcaster_id, id=f"new-{number}")
+            subscription(
+                broadcaster_id=each.broadcaster_id,
+                id=f"new-{number}",
+                type=each.topic.event_type.name,
+                version=each.topic.event_type.version,
+            )
             for number, each in enumerate(drawn.create)
         ]
         second = draw(after)
-        self.assertEqual((second.wait, second.create), ((), ()))
+        self.assertEqual(second.wait, ())
+        self.assertLessEqual({each.topic for each in second.create}, {each.topic for each in drawn.postponed})
         left = {each.id for each in after} - set(ids(second.delete))
-        self.assertTrue(draw([each for each in after if each.id in left]).done)
+        third = draw([each for each in after if each.id in left])
+        self.assertEqual((third.wait, third.delete), ((), ()))

@@ -752,6 +752,131 @@ class TroubleTests(KeeperTestCase):
         self.assertEqual(scene.reconciler.report().broken, 1)
 
 
+class TypesTests(KeeperTestCase):
+    """
+    Ends and changes, where a destination asks for them.
+    """
+
+    def types(self) -> list[tuple[str, str]]:
+        """
+        What there is at Twitch with our callback, in the order in which it was created.
+        """
+        return [(each.type, each.status) for each in self.scene.find(lambda each: each.callback == CALLBACK)]
+
+    def test_only_where_they_are_asked_for(self) -> None:
+        """
+        Another type is created after every start, and deleted when it is asked for no more; the log names it.
+        """
+        scene = self.scene
+        tanuki, _ = scene.streamers("tanuki", "mujina")
+        scene.types[tanuki] = ("stream.offline",)
+        lines = self.lines(LogLevel.info, scene.start, 30.0)
+        online = ("stream.online", "enabled")
+        self.assertEqual(self.types(), [online, online, ("stream.offline", "enabled")])
+        created = [line.split(" for ")[1] for line in lines if line.startswith("created")]
+        self.assertEqual(created, ["tanuki", "mujina", "tanuki (stream.offline)"])
+        report = scene.reconciler.report()
+        self.assertEqual((report.wanted, report.enabled, report.incomplete), (2, 2, 0))
+        del scene.types[tanuki]
+        scene.reconciler.reconcile("the configuration has changed")
+        lines = self.lines(LogLevel.info, scene.let_pass, 30.0)
+        self.assertEqual(self.types(), [online, online])
+        [deleted] = [line for line in lines if line.startswith("deleted")]
+        self.assertTrue(
+            deleted.endswith(
+                "of tanuki (stream.offline): no destination of the streamer is configured for stream.offline"
+            ),
+            deleted,
+        )
+
+    def test_a_start_that_arrives_is_enough(self) -> None:
+        """
+        A streamer whose end cannot be subscribed to is covered; what is lacking is named, and the daemon is ready.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.types[tanuki] = ("stream.offline", "channel.update")
+        scene.twitch.subscriptions.removed.add(("stream.offline", "1"))
+        errors = self.lines(LogLevel.error, scene.start, 30.0)
+        self.assertEqual(
+            len([line for line in errors if "subscriptions of tanuki (stream.offline)" in line]), 1, errors
+        )
+        report = scene.reconciler.report()
+        self.assertEqual((report.enabled, report.broken, report.incomplete), (1, 0, 1))
+        self.assertIsNone(scene.reconciler.critical())
+        self.assertIn(
+            "1 of 1 streamers have no working subscription for stream.offline;", scene.reconciler.problem() or ""
+        )
+        state, reason = scene.reconciler.state(tanuki) or ("", "")
+        self.assertEqual(state, "enabled")
+        self.assertIn("no working subscription for stream.offline: POST /eventsub/subscriptions answered 410", reason)
+
+    def test_a_failure_of_one_type_holds_up_no_other(self) -> None:
+        """
+        The pauses after a failure are those of the subscription, not of the streamer.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.types[tanuki] = ("stream.offline",)
+        scene.twitch.subscriptions.removed.add(("stream.offline", "1"))
+        scene.start(3600.0)
+        [online] = scene.find()
+        scene.twitch.revoke(online, "notification_failures_exceeded")
+        scene.let_pass(20.0)
+        self.assertIn(("stream.online", "enabled"), self.types())
+
+    def test_the_limit_of_the_cost(self) -> None:
+        """
+        A new streamer's start takes the room of another's changes; which is said, and mended when there is room.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.types[tanuki] = ("channel.update",)
+        scene.twitch.subscriptions.max_total_cost = 2
+        scene.start(30.0)
+        self.assertEqual(self.types(), [("stream.online", "enabled"), ("channel.update", "enabled")])
+        scene.streamers("mujina")
+        scene.reconciler.reconcile("the configuration has changed")
+        scene.let_pass(30.0)
+        self.assertEqual(self.types(), [("stream.online", "enabled"), ("stream.online", "enabled")])
+        _, reason = scene.reconciler.state(tanuki) or ("", "")
+        self.assertIn("leaves no room", reason)
+        scene.twitch.subscriptions.max_total_cost = 3
+        scene.let_pass(2 * 3600.0)
+        self.assertIn(("channel.update", "enabled"), self.types())
+        self.assertIsNone(scene.reconciler.problem())
+
+    def test_a_revoked_end_is_replaced_and_is_a_gap(self) -> None:
+        """
+        A broadcast may have ended meanwhile; of a change nothing is missed that is not asked for anyway.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.types[tanuki] = ("stream.offline", "channel.update")
+        scene.start(3600.0)
+        for kind, gaps in (("channel.update", []), ("stream.offline", [[tanuki]])):
+            scene.gaps.clear()
+            [old] = scene.find(lambda each, kind=kind: each.type == kind and each.status == "enabled")  # type: ignore[misc]
+            scene.twitch.revoke(old, "notification_failures_exceeded")
+            scene.let_pass(60.0)
+            self.assertIn((kind, "enabled"), self.types())
+            self.assertEqual(scene.gaps, gaps)
+
+    def test_a_new_secret(self) -> None:
+        """
+        Every type is replaced before the former secret is dropped.
+        """
+        scene = self.scene
+        (tanuki,) = scene.streamers("tanuki")
+        scene.types[tanuki] = ("stream.offline",)
+        scene.start(30.0)
+        scene.secret = "another-secret"
+        scene.reconciler.reconcile("the configuration has changed")
+        scene.let_pass(60.0)
+        self.assertEqual({each.secret for each in scene.find()}, {"another-secret"})
+        self.assertEqual(scene.reconciler.secrets(), [b"another-secret"])
+
+
 class PaceTests(KeeperTestCase):
     """
     Thousands are subscribed to as fast as the rate limit allows. ITSJUSTINTV_STREAMERS says how many.

@@ -74,6 +74,14 @@ class KeeperMachine(RuleBasedStateMachine):
         self.scene.wanted.pop(self.ids[login], None)
         self.scene.reconciler.reconcile("the configuration has changed")
 
+    @rule(login=PEOPLE, ends=st.booleans())
+    def want_ends(self, login: str, ends: bool) -> None:
+        """
+        Some destination asks for the ends of somebody's broadcasts, or none does any more.
+        """
+        self.scene.types[self.ids[login]] = ("stream.offline",) if ends else ()
+        self.scene.reconciler.reconcile("the configuration has changed")
+
     @rule(login=PEOPLE, status=st.sampled_from(STATUSES), number=st.integers(1, 3))
     def somebody_else_subscribes(self, login: str, status: str, number: int) -> None:
         """
@@ -86,7 +94,7 @@ class KeeperMachine(RuleBasedStateMachine):
             )
             self.foreign[other.id] = other
 
-    @rule(login=PEOPLE, kind=st.sampled_from(["stream.offline", "channel.update"]))
+    @rule(login=PEOPLE, kind=st.sampled_from(["channel.raid", "channel.update"]))
     def somebody_uses_our_callback_for_something_else(self, login: str, kind: str) -> None:
         """
         Another type is another subscription.
@@ -219,14 +227,19 @@ class KeeperMachine(RuleBasedStateMachine):
             for each in scene.find(lambda each: each.callback == scene.callback_url or each.id in kept)
             if each.id not in self.foreign
         ]
-        wanted = [(each, scene.callback_url, "enabled", scene.secret) for each in scene.wanted]
-        found = [(each.broadcaster_id, each.callback, each.status, each.secret) for each in ours]
+        wanted = [
+            (each, kind, scene.callback_url, "enabled", scene.secret)
+            for each in scene.wanted
+            for kind in ("stream.online", *scene.types.get(each, ()))
+        ]
+        found = [(each.broadcaster_id, each.type, each.callback, each.status, each.secret) for each in ours]
         assert sorted(found) == sorted(wanted), (found, wanted)
         self.others_are_never_touched()
         assert scene.reconciler.secrets() == [scene.secret.encode()]
         assert scene.reconciler.problem() is None
         report = scene.reconciler.report()
-        assert (report.enabled, report.pending, report.broken) == (len(wanted), 0, 0), report
+        counted = (report.enabled, report.pending, report.broken, report.incomplete)
+        assert counted == (len(scene.wanted), 0, 0, 0), report
         assert set(kept) >= {each.id for each in ours}
         before = scene.asked("POST"), scene.asked("DELETE")
         scene.let_pass(2 * 3600.0)

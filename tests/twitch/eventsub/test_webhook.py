@@ -26,7 +26,18 @@ from itsjustintv.model import Acceptance, Event
 from itsjustintv.twitch.eventsub.messages import WINDOW, Revocation
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.site import HandlerResource
-from tests.twitch.eventsub.test_messages import CHALLENGE, EVENT, NOW, ONLINE, REVOKED, SECRET, SUBSCRIPTION, signed
+from tests.twitch.eventsub.test_messages import (
+    CHALLENGE,
+    EVENT,
+    NOW,
+    OFFLINE,
+    ONLINE,
+    REVOKED,
+    SECRET,
+    SUBSCRIPTION,
+    UPDATE,
+    signed,
+)
 
 VECTOR_A = (
     b'{"challenge":"abc-123","subscription":{"id":"sub-a","status":"webhook_callback_verification_pending",'
@@ -147,7 +158,7 @@ class AnswerTests(SynchronousTestCase):
             lambda: door.send(ONLINE),
             lambda: door.send({**CHALLENGE}, b"webhook_callback_verification"),
             lambda: door.send(REVOKED, b"revocation"),
-            lambda: door.send({**ONLINE, "subscription": {**SUBSCRIPTION, "type": "stream.offline"}}),
+            lambda: door.send({**ONLINE, "subscription": {**SUBSCRIPTION, "type": "channel.raid"}}),
             lambda: door.send(b"{"),
             lambda: door.send(ONLINE, secret=b"somebody else's"),
             lambda: door.ask("GET", Headers({"X-Request-Id": ["of-a-stranger"]})),
@@ -226,6 +237,22 @@ class AnswerTests(SynchronousTestCase):
                 Door(succeed(Acceptance.ACCEPTED)).send({**ONLINE, "event": {**ONLINE["event"], "type": kind}})
             self.assertEqual(formatEvent(logs[0]), f"accepted event-1: tanuki {words}")
 
+    def test_ends_and_changes(self) -> None:
+        """
+        The line says what the streamer did; and of one that concerns no destination, that it asks for no such event.
+        """
+        for content, words, kind in (
+            (OFFLINE, "went offline", "stream.offline"),
+            (UPDATE, "changed the title or the category", "channel.update"),
+        ):
+            with capturedLogs() as logs:
+                Door(succeed(Acceptance.ACCEPTED)).send(content)
+                self.assert_answer(Door(succeed(Acceptance.IGNORED)).send(content), 200, "ignored")
+            self.assertEqual(formatEvent(logs[0]), f"accepted event-1: tanuki {words}")
+            self.assertEqual(
+                formatEvent(logs[1]), f"ignored event-1: no destination of tanuki is configured for {kind}"
+            )
+
     def test_answer_waits_for_the_verdict(self) -> None:
         """
         Nothing is acknowledged before it is kept.
@@ -265,8 +292,8 @@ class AnswerTests(SynchronousTestCase):
         """
         What is authentic and not for us is acknowledged, for else it would be sent again.
         """
-        offline = {"subscription": {**SUBSCRIPTION, "type": "stream.offline"}, "event": {}}
-        self.assert_answer(Door().send(offline), 200, "ignored")
+        raid = {"subscription": {**SUBSCRIPTION, "type": "channel.raid"}, "event": {}}
+        self.assert_answer(Door().send(raid), 200, "ignored")
 
     def test_forgery_is_forbidden(self) -> None:
         """
@@ -337,7 +364,7 @@ class CountTests(SynchronousTestCase):
             door.send(ONLINE)
         door.send(CHALLENGE, b"webhook_callback_verification")
         door.send(REVOKED, b"revocation")
-        door.send({"subscription": {**SUBSCRIPTION, "type": "stream.offline"}, "event": {}})
+        door.send({"subscription": {**SUBSCRIPTION, "type": "channel.raid"}, "event": {}})
         door.send(ONLINE, secret=b"somebody else's")
         door.send(b"{")
         door.verdict = fail(JournalUnavailable("disk full"))
