@@ -106,6 +106,7 @@ setup(
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",
+            "cloudevents>=2.2,<3",
             "mypy>=2.4,<2.5",
             "mypy-zope>=1.0.14,<2",
             "ruff>=0.17,<0.18",

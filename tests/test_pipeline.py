@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from itsjustintv.dedup import SeenEvents
-from itsjustintv.destinations.webhook import build_payload
+from itsjustintv.destinations.payload import build_payload
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IEnricher
 from itsjustintv.model import (

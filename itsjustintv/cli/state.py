@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from itsjustintv.cli.console import config_option, echo, errors, examples, load_config
-from itsjustintv.destinations.webhook import embed_picture
+from itsjustintv.destinations.payload import embed_picture
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.counts import count

@@ -130,6 +130,7 @@ class Signable:
     A request that is to be signed.
 
     :ivar secret: of the destination; empty for none.
+    :ivar old_secret: the previous one, with which receivers may still verify; empty for none.
     :ivar header: name of the ``hub`` signature's header.
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``, of the ``hub`` signature.
     :ivar message_id: the same in every attempt.
@@ -137,6 +138,7 @@ class Signable:
     """
 
     secret: str = field(repr=False)
+    old_secret: str = field(default="", repr=False)
     header: str
     hashing: str
     message_id: str
@@ -194,7 +196,8 @@ class HubSigner(Signer):
 
 class StandardSigner(Signer):
     """
-    That of Standard Webhooks 1.0, see :func:`sign_standard`.
+    That of Standard Webhooks 1.0, see :func:`sign_standard`. While a secret is replaced there are two signatures, the
+    new one first, so that receivers can change to the new secret at any moment.
     """
 
     name = "standard"
@@ -203,8 +206,9 @@ class StandardSigner(Signer):
         parse_standard_secret(secret)
 
     def headers(self, request: Signable) -> Sequence[tuple[str, str]]:
-        signature = sign_standard(request.secret, request.message_id, request.timestamp, request.body)
-        return self._around(request, signature)
+        secrets = (request.secret, request.old_secret) if request.old_secret else (request.secret,)
+        signatures = [sign_standard(each, request.message_id, request.timestamp, request.body) for each in secrets]
+        return self._around(request, " ".join(signatures))
 
     def masked(self, request: Signable, mask: str) -> Sequence[tuple[str, str]]:
         return self._around(request, f"v1,{mask}")

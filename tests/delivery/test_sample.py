@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.delivery.sample import SampleSender
-from itsjustintv.destinations.webhook import build_payload
+from itsjustintv.destinations.payload import build_payload
 from itsjustintv.errors import OperationRefused
 from itsjustintv.model import Attempt, Delivery, Destination, Streamer
 from tests.journal.values import attempt

@@ -34,8 +34,8 @@ from zope.interface.verify import verifyObject
 from itsjustintv import __version__
 from itsjustintv.destinations import kinds
 from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.destinations.payload import embed_picture
 from itsjustintv.destinations.response import classify_status
-from itsjustintv.destinations.webhook import embed_picture
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result, State
 from itsjustintv.support.egress import EgressRefused

@@ -1,319 +1,262 @@
 """
-Tests of :mod:`itsjustintv.destinations.webhook`.
+Tests of :mod:`itsjustintv.destinations.webhook` and :mod:`itsjustintv.destinations.receiver`.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
+import json
+from base64 import b64encode
 from pathlib import Path
-from typing import Any
+from time import time
 
-import orjson
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
 import itsjustintv
 from itsjustintv.destinations.kinds import KINDS, open_destination
-from itsjustintv.destinations.webhook import Webhook, build_payload, embed_picture
+from itsjustintv.destinations.payload import build_payload
+from itsjustintv.destinations.webhook import WEBHOOK, Settings, Webhook
 from itsjustintv.interfaces import IDestination
-from itsjustintv.model import Delivery, Destination, Enrichment, Event, Notice, Picture, StreamDetails, Streamer
+from itsjustintv.model import Delivery, Destination, Notice, OutgoingRequest, Streamer
 from itsjustintv.support.http_client import Response
 from itsjustintv.support.signatures import sign_hub
+from tests.destinations.test_payload import BARE, EVENT, FULL, PICTURE
 
-DOCUMENT = Path(itsjustintv.__file__).parent.parent / "docs" / "payload.md"
+#: What was sent before there were other kinds, by this version's predecessor.
+TODAY = Path(__file__).parent.parent / "data" / "webhook" / "today.json"
 
-EVENT = Event(
-    id="5f0c6a3e9d7b4c1c8a52",
-    message_id="m-1",
-    stream_id="7000000001",
-    broadcaster_id="42",
-    broadcaster_login="tanuki",
-    broadcaster_name="Tanuki",
-    type="live",
-    started_at="2026-01-02T04:00:00Z",
-    received_at=1767326400.5,
-)
-PICTURE = Picture(
-    url="https://static-cdn.jtvnw.net/jtv_user_pictures/0b5a-profile_image-300x300.png",
-    mime_type="image/png",
-    data=b"\x89PNG\r\n\x1a\n",
-)
 DELIVERY = Delivery(id="e-1", event_id="e", streamer="s", destination="home", accepted_at=0.0, next_attempt_at=0.0)
+URL = "https://hooks.example.org/a?b=c"
+NOW = 1_767_326_402.75
 
-FULL = Notice(
-    event=EVENT,
-    streamer=Streamer(key="tanuki", additional_tags=("vip",)),
-    enrichment=Enrichment(
-        stream=StreamDetails(
-            listed=True,
-            title="Pottery night",
-            game_id="509660",
-            game_name="Art",
-            viewer_count=7,
-            language="de",
-            thumbnail_url="https://static-cdn.jtvnw.net/previews-ttv/live_user_tanuki-{width}x{height}.jpg",
-        ),
-        tags=("Deutsch", "Keramik"),
-        followers_count=12345,
-        description="Pots and pans.",
-        picture=PICTURE,
+
+def standard(letter: bytes) -> str:
+    """
+    A secret of Standard Webhooks.
+    """
+    return "whsec_" + b64encode(letter * 32).decode()
+
+
+NEW, OLD = standard(b"k"), standard(b"o")
+
+NOTICES = {
+    "full": FULL,
+    "bare": BARE,
+    "recovered": evolve(FULL, event=evolve(EVENT, recovered=True, type="rerun")),
+    "test": evolve(BARE, test=True),
+    "odd": evolve(
+        BARE,
+        event=evolve(EVENT, broadcaster_name="\ud83d <b>@everyone", broadcaster_login=""),
+        streamer=Streamer(key="k", login="tanuki"),
     ),
-    built_at=1767326401.25,
-)
-BARE = Notice(event=EVENT, streamer=Streamer(key="tanuki"), enrichment=Enrichment(), built_at=1767326401.0)
+}
 
-#: Any text at all, halves of surrogate pairs included.
-TEXT = st.text(st.characters(exclude_categories=()), max_size=6)
+DESTINATIONS = {
+    "plain": Destination(name="d", url="https://example.org/a?b=c"),
+    "hub": Destination(name="d", url="https://example.org/a", secret="secret", header="X-Signature", hashing="sha512"),
+    "standard": Destination(name="d", url="https://example.org/a", secret=NEW, signature="standard"),
+    "both": Destination(name="d", url="https://example.org/a", secret=NEW, signature="both", hashing="sha1"),
+}
 
 
-def content(notice: Notice) -> Any:
+def named(destination: Destination) -> Destination:
     """
-    What a receiver reads.
+    The same with its keys in ``[destinations.NAME]``.
     """
-    return orjson.loads(build_payload(notice))
-
-
-def order(value: Any) -> Any:
-    """
-    The names of an object's fields, in order, at every level.
-    """
-    return [(name, order(each)) for name, each in value.items()] if isinstance(value, dict) else None
-
-
-def tagged(*tags: str, additional: tuple[str, ...] = (), language: str = "") -> Any:
-    """
-    A payload of a broadcast with these tags.
-    """
-    return content(
-        evolve(
-            BARE,
-            streamer=Streamer(key="foo", additional_tags=additional),
-            enrichment=Enrichment(tags=tags, stream=StreamDetails(language=language)),
-        )
+    settings = Settings(
+        url=destination.url,
+        secret=destination.secret,
+        header=destination.header,
+        hashing=destination.hashing.upper().replace("SHA", "SHA-"),
+        signature=destination.signature,
     )
+    return evolve(Destination(name="d", url=destination.url), settings=settings)
 
 
-class BuildTests(SynchronousTestCase):
+def request_of(
+    destination: Destination, notice: Notice, picture: bytes | None = None, now: float = NOW
+) -> OutgoingRequest:
     """
-    Which fields there are, and what is in them.
+    The request of a first attempt.
+    """
+    adapter = open_destination(destination)
+    delivery = evolve(DELIVERY, event_id=notice.event.id, body=adapter.render(notice), picture=picture)
+    return adapter.make_request(delivery, now)
+
+
+def sent(**settings: object) -> dict[str, str]:
+    """
+    The headers that a receiver with these settings gets, by name.
+    """
+    configured = Settings(**{"url": URL, **settings})  # type: ignore[arg-type]
+    request = request_of(Destination(name="home", url=URL, settings=configured), BARE)
+    headers = dict(request.headers)
+    assert len(headers) == len(request.headers)
+    return headers
+
+
+class TodayTests(SynchronousTestCase):
+    """
+    The keys of a streamer and of ``[global_webhook]``.
     """
 
-    def test_the_documented_sample_is_what_is_sent(self) -> None:
+    def test_golden(self) -> None:
         """
-        The sample of docs/payload.md is a payload to the letter, in its order of fields.
+        Every byte and every header is what it was before there were other kinds; also for a named destination with the
+        same keys.
         """
-        sample = orjson.loads(DOCUMENT.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0])
-        sent = orjson.loads(embed_picture(build_payload(FULL), PICTURE.data or b""))
-        self.assertEqual(sent, sample)
-        self.assertEqual(order(sent), order(sample))
+        for each in json.loads(TODAY.read_text(encoding="ascii")):
+            notice, destination = NOTICES[each["notice"]], DESTINATIONS[each["destination"]]
+            for where in (destination, named(destination)):
+                with self.subTest(
+                    notice=each["notice"], destination=each["destination"], named=where is not destination
+                ):
+                    request = request_of(where, notice, PICTURE.data if each["notice"] == "full" else None)
+                    self.assertEqual(open_destination(where).render(notice).decode(), each["stored"])
+                    self.assertEqual(request.body.decode(), each["sent"])
+                    self.assertEqual((request.method, request.url), (each["method"], each["url"]))
+                    headers = [
+                        [name, value.replace(itsjustintv.__version__, "VERSION")] for name, value in request.headers
+                    ]
+                    self.assertEqual(headers, each["headers"])
 
-    def test_every_field_is_documented(self) -> None:
-        """
-        The table of docs/payload.md has each of them.
-        """
-        table = "\n".join(line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
-        notice = evolve(FULL, event=evolve(EVENT, recovered=True))
-        sent = orjson.loads(embed_picture(build_payload(notice), b""))
-        names = [*sent, *(f"{outer}.{inner}" for outer in ("image", "stream") for inner in sent[outer])]
-        self.assertEqual([name for name in names if f"`{name}`" not in table and name != "stream"], [])
 
-    def test_the_picture_is_not_in_it_yet(self) -> None:
-        """
-        The body that is stored has the picture's address and kind, not its bytes.
-        """
-        self.assertEqual(list(content(FULL)["image"]), ["url", "width", "height", "mime_type"])
+class ReceiverTests(SynchronousTestCase):
+    """
+    What named destinations can do besides.
+    """
 
-    def test_what_is_unknown_is_left_out(self) -> None:
+    def test_headers(self) -> None:
         """
-        As the original leaves it out; the stream, which it did not have, is always complete.
+        Headers of the receiver's own and a bearer token come after the others.
         """
+        configured = Settings(url=URL, secret="s", bearer_token="t0ken", headers=("X-Team: red, blue", "Cookie:a=b"))
+        request = request_of(Destination(name="home", url=URL, settings=configured), BARE)
         self.assertEqual(
-            content(BARE),
-            {
-                "streamer_login": "tanuki",
-                "streamer_name": "Tanuki",
-                "streamer_id": "42",
-                "url": "https://twitch.tv/tanuki",
-                "language": "en",
-                "timestamp": "2026-01-02T04:00:01.000000Z",
-                "event": "stream.online",
-                "id": "5f0c6a3e9d7b4c1c8a52",
-                "stream": {
-                    "id": "7000000001",
-                    "type": "live",
-                    "started_at": "2026-01-02T04:00:00Z",
-                    "title": "",
-                    "game_id": "",
-                    "game_name": "",
-                    "viewer_count": None,
-                    "language": "",
-                    "tags": None,
-                    "thumbnail_url": "",
-                },
-            },
+            request.headers[3:], [("Authorization", "Bearer t0ken"), ("X-Team", "red, blue"), ("Cookie", "a=b")]
         )
 
-    def test_only_a_test_says_so(self) -> None:
+    def test_hidden(self) -> None:
         """
-        A test is marked as one; nothing else has the field.
+        No secret is in a representation.
         """
-        self.assertIs(content(evolve(BARE, test=True))["test"], True)
-        self.assertNotIn("test", content(BARE))
+        shown = repr(Settings(url=URL, secret="s3", old_secret="o1d", bearer_token="t0ken", headers=("X-A: h1dden",)))
+        for secret in ("hooks.example", "s3", "o1d", "t0ken", "h1dden"):
+            self.assertNotIn(secret, shown)
 
-    def test_only_a_recovered_broadcast_says_so(self) -> None:
+    def test_rotation(self) -> None:
         """
-        What was found by asking is marked, right after its id; everything else looks as it always did.
+        While a secret is replaced, a receiver verifies with the new one or with the old one, by the library of Standard
+        Webhooks; and with no third one.
         """
-        recovered = content(evolve(BARE, event=evolve(EVENT, recovered=True)))
-        self.assertIs(recovered["recovered"], True)
-        names = list(recovered)
-        self.assertEqual(names[names.index("recovered") - 1], "id")
-        self.assertEqual({**recovered, "recovered": None}, {**content(BARE), "recovered": None})
-        self.assertNotIn("recovered", content(BARE))
+        headers = sent(secret=NEW, old_secret=OLD, signature="standard")
+        self.assertEqual(len(headers["webhook-signature"].split(" ")), 2)
+        configured = Settings(url=URL, secret=NEW, old_secret=OLD, signature="standard")
+        # The library compares with its own clock.
+        request = request_of(Destination(name="home", url=URL, settings=configured), BARE, now=time())
+        given = dict(request.headers)
+        for secret in (NEW, OLD):
+            Verifier(secret).verify(request.body, given)
+        with self.assertRaises(WebhookVerificationError):
+            Verifier(standard(b"x")).verify(request.body, given)
 
-    def test_zero_is_left_out_where_the_original_did(self) -> None:
+    def test_rotation_of_both(self) -> None:
         """
-        Nobody watching yet is no view_count, but a viewer_count of 0.
+        The hub signature is made with the new secret alone; the other with both, the new one first.
         """
-        sent = content(
-            evolve(BARE, enrichment=Enrichment(stream=StreamDetails(viewer_count=0), followers_count=0, tags=()))
-        )
-        self.assertEqual({"view_count", "followers_count", "tags"} & set(sent), set())
-        self.assertEqual((sent["stream"]["viewer_count"], sent["stream"]["tags"]), (0, []))
+        before = sent(secret=NEW, signature="both")
+        headers = sent(secret=NEW, old_secret=OLD, signature="both")
+        self.assertEqual(headers["X-Hub-Signature-256"], before["X-Hub-Signature-256"])
+        self.assertEqual(headers["webhook-signature"].split(" ")[0], before["webhook-signature"])
+        swapped = sent(secret=OLD, signature="standard")["webhook-signature"]
+        self.assertEqual(headers["webhook-signature"].split(" ")[1], swapped)
 
-    def test_a_login_that_twitch_did_not_send_is_the_configured_one(self) -> None:
-        """
-        And the name is the login.
-        """
-        event = evolve(EVENT, broadcaster_login="", broadcaster_name="")
-        sent = content(evolve(BARE, event=event, streamer=Streamer(key="foo", login="tanuki")))
-        self.assertEqual((sent["streamer_login"], sent["streamer_name"]), ("tanuki", "tanuki"))
 
-    def test_tags_are_merged_without_doubles(self) -> None:
-        """
-        Twitch's come first, and the first spelling wins.
-        """
-        sent = tagged("English", "vip", additional=("VIP", "english", "Extra", "extra"))
-        self.assertEqual(sent["tags"], ["English", "vip", "Extra"])
-        self.assertEqual(sent["additional_tags"], ["VIP", "english", "Extra", "extra"])
-        self.assertEqual(sent["stream"]["tags"], ["English", "vip"])
+class CheckTests(SynchronousTestCase):
+    """
+    The mistakes that are found in ``[destinations.NAME]``.
+    """
 
-    def test_additional_tags_alone_do_not_pass_for_the_broadcasts(self) -> None:
+    def wrong(self, **settings: object) -> list[tuple[str, str]]:
         """
-        When Twitch's tags are unknown there are no tags, as in the original.
+        What is wrong.
         """
-        sent = content(evolve(BARE, streamer=Streamer(key="foo", additional_tags=("vip",))))
-        self.assertNotIn("tags", sent)
-        self.assertEqual(sent["additional_tags"], ["vip"])
+        return list(WEBHOOK.check(Settings(**{"url": URL, **settings})))  # type: ignore[arg-type]
 
-    def test_the_first_tag_that_names_a_language_tells_it(self) -> None:
+    def test_right(self) -> None:
         """
-        In its own or in English, in whatever case; else it is the channel's, else English.
+        Nothing is wrong with these.
         """
-        for tags, language, expected in (
-            (("Art", "DEUTSCH", "English"), "fr", "de"),
-            (("ESPAÑOL",), "", "es"),
-            (("русский",), "", "ru"),
-            (("日本語",), "en", "ja"),
-            (("Art",), "fr", "fr"),
-            (("Art",), "", "en"),
-            ((), "other", "other"),
+        for settings in (
+            {},
+            {"secret": "s", "hashing": "sha-512", "header": "X-Mine"},
+            {"secret": NEW, "old_secret": OLD, "signature": "both", "bearer_token": "a.b-c_~+/="},
+            {"headers": ("X-Team: red", "authorization: Basic Zm9v", "Cookie:a=b", "X-Empty-Inside: a  b")},
         ):
-            self.assertEqual(tagged(*tags, language=language)["language"], expected)
+            self.assertEqual(self.wrong(**settings), [])
 
-    def test_additional_tags_tell_no_language(self) -> None:
+    def test_wrong(self) -> None:
         """
-        They are the operator's, not the broadcast's.
+        Each mistake is named by its key, and no secret is quoted.
         """
-        self.assertEqual(tagged("Art", additional=("German",), language="fr")["language"], "fr")
-
-    def test_a_moment_of_any_kind_is_rfc_3339(self) -> None:
-        """
-        UTC, with microseconds even when they are none.
-        """
-        self.assertEqual(content(evolve(BARE, built_at=0.0))["timestamp"], "1970-01-01T00:00:00.000000Z")
-
-    def test_half_a_surrogate_pair_is_replaced(self) -> None:
-        """
-        A text that has no UTF-8 form does not keep the news from being told, and two halves are a whole.
-        """
-        sent = tagged("ok", "\ud83d", "\ud83d\ude00", additional=("\udc00x",))
-        self.assertEqual(sent["tags"], ["ok", "\ufffd", "\U0001f600", "\ufffdx"])
-
-    @given(
-        st.lists(TEXT, max_size=4),
-        st.lists(TEXT, max_size=4),
-        st.tuples(TEXT, TEXT, TEXT, TEXT),
-        st.none() | st.integers(0, (1 << 63) - 1),
-        st.booleans(),
-    )
-    def test_no_text_breaks_it(
-        self,
-        tags: list[str],
-        additional: list[str],
-        texts: tuple[str, str, str, str],
-        number: int | None,
-        pictured: bool,
-    ) -> None:
-        """
-        Whatever Twitch or the operator wrote comes back from the JSON, except for halves of surrogate pairs; and the
-        same notice gives the same bytes.
-        """
-        title, name, description, url = texts
-        notice = Notice(
-            event=evolve(EVENT, broadcaster_name=name),
-            streamer=Streamer(key="foo", additional_tags=tuple(additional)),
-            enrichment=Enrichment(
-                stream=StreamDetails(title=title, viewer_count=number),
-                tags=tuple(tags),
-                followers_count=number,
-                description=description,
-                picture=Picture(url=url) if pictured else None,
+        for settings, key, part in (
+            ({"url": "ftp://example.org"}, "url", "must begin with https://"),
+            ({"header": "a b"}, "header", "cannot hold"),
+            ({"hashing": "md5"}, "hashing", "SHA-256"),
+            ({"signature": "hmac"}, "signature", '"standard"'),
+            ({"secret": "s3cret", "signature": "standard"}, "secret", "must start with whsec_"),
+            ({"signature": "both"}, "secret", "must start with whsec_"),
+            ({"secret": NEW, "old_secret": "s3cret", "signature": "both"}, "old_secret", "must start with whsec_"),
+            ({"old_secret": "s3cret"}, "old_secret", "must not be given without secret"),
+            ({"secret": "s3cret", "old_secret": "s3cret"}, "old_secret", "must be another secret"),
+            ({"secret": "s3cret", "old_secret": "other"}, "old_secret", 'must not be given with signature "hub"'),
+            ({"bearer_token": "s3cret\r\nX: y"}, "bearer_token", "must be ASCII without blanks"),
+            ({"headers": ("s3cret",)}, "headers", "number 1 has no colon"),
+            ({"headers": ("X-A: b", ": s3cret")}, "headers", "number 2 has no name"),
+            ({"headers": ("X A: s3cret",)}, "headers", "cannot hold a space"),
+            ({"headers": ("X-A:",)}, "headers", "number 1 has nothing after the colon"),
+            ({"headers": ("X-A: s3cret\r\nX-B: c",)}, "headers", "carriage return"),
+            ({"headers": ("X-A: s3cret\n",)}, "headers", "newline"),
+            ({"headers": ("X-A: s3cr\u00e9t",)}, "headers", "printable ASCII"),
+            ({"headers": ("X-A\r: s3cret",)}, "headers", "carriage return"),
+            ({"headers": ("X-A: b", "x-a: s3cret")}, "headers", "another entry has it already (number 2)"),
+            ({"headers": ("x-hub-signature-256: s3cret",)}, "headers", "the signature has it already"),
+            ({"headers": ("Authorization: s3cret",), "bearer_token": "t"}, "headers", "bearer_token sets it already"),
+            *(
+                ({"headers": (f"{name}: s3cret",)}, "headers", "must be ")
+                for name in ("Host", "content-TYPE", "Content-Length", "Transfer-Encoding", "Connection", "User-Agent")
             ),
-            built_at=1767326401.25,
-        )
-        body = build_payload(notice)
-        self.assertEqual(body, build_payload(notice))
-        sent = orjson.loads(body)
-        self.assertEqual(sent["stream"]["title"], title.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        self.assertEqual(len(sent["stream"]["tags"]), len(tags))
-        merged = sent.get("tags", [])
-        self.assertEqual(len(merged), len({tag.casefold() for tag in (*tags, *additional)}))
-        self.assertEqual(sent["stream"]["viewer_count"], number)
+            *(
+                ({"headers": (f"{name}: s3cret",)}, "headers", "must be ")
+                for name in ("webhook-id", "Expect", "TE", "traceparent", "ce-id", "Accept-Encoding", "Upgrade")
+            ),
+        ):
+            with self.subTest(settings=settings):
+                found = self.wrong(**settings)
+                self.assertEqual({each for each, _ in found}, {key})
+                self.assertIn(part, " ".join(sentence for _, sentence in found))
+                self.assertNotIn("s3cret", repr(found))
 
-
-class EmbedTests(SynchronousTestCase):
-    """
-    The picture in the payload.
-    """
-
-    @given(st.binary(max_size=100))
-    def test_the_bytes_come_back(self, picture: bytes) -> None:
+    @given(st.lists(st.text(max_size=12) | st.from_regex(r"[A-Za-z-]{1,8}: ?[ -~]{0,8}", fullmatch=True), max_size=3))
+    def test_anything(self, headers: list[str]) -> None:
         """
-        In base64, and nothing else is changed.
+        Whatever passes can be sent as one header each, beside those that a delivery has.
         """
-        body = build_payload(FULL)
-        sent = orjson.loads(embed_picture(body, picture))
-        self.assertEqual(b64decode(sent["image"].pop("data"), validate=True), picture)
-        self.assertEqual(orjson.dumps(sent), body)
-
-    def test_every_attempt_sends_the_same_bytes(self) -> None:
-        """
-        Embedding is repeatable, also into what has been embedded.
-        """
-        once = embed_picture(build_payload(FULL), b"picture")
-        self.assertEqual(embed_picture(build_payload(FULL), b"picture"), once)
-        self.assertEqual(embed_picture(once, b"picture"), once)
-
-    def test_without_an_image_there_is_no_place_for_it(self) -> None:
-        """
-        Such a body stays as it is.
-        """
-        self.assertEqual(embed_picture(build_payload(BARE), b"picture"), build_payload(BARE))
+        if self.wrong(headers=tuple(headers)):
+            return
+        request = request_of(Destination(name="d", url=URL, settings=Settings(url=URL, headers=tuple(headers))), BARE)
+        names = [name.lower() for name, _ in request.headers]
+        self.assertEqual(len(names), len({*names}))
+        for name, value in request.headers:
+            sent = Headers()
+            sent.addRawHeader(name, value)
+            self.assertEqual(next(iter(sent.getAllRawHeaders()))[1], [value.encode("ascii")])
 
 
 class DestinationTests(SynchronousTestCase):
