@@ -21,10 +21,32 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
+from itsjustintv.delivery.post_policy import OVERTAKEN, SHOWN_ALREADY, STILL_LIVE, PostPolicy, hash_shown
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.filters import FilterResult, apply_tag_filter, unwanted_type
-from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IEnricher, IOutcomeSink, Match, Render, Submit
-from itsjustintv.model import Acceptance, Delivery, Enrichment, Event, Notice, Outcome, State, Streamer
+from itsjustintv.filters import FilterResult, apply_filter, apply_tag_filter, unwanted_hour, unwanted_type
+from itsjustintv.interfaces import (
+    GraceEnd,
+    IDeliveryJournal,
+    IEnricher,
+    IOutcomeSink,
+    Match,
+    Render,
+    Resolve,
+    Submit,
+)
+from itsjustintv.model import (
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Acceptance,
+    Action,
+    Delivery,
+    Destination,
+    Event,
+    Notice,
+    Outcome,
+    State,
+    Streamer,
+)
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
 
@@ -52,6 +74,10 @@ class Pipeline(Service):
     :ivar max_age: seconds after which an event is no longer news.
     :ivar on_stored: notified of every event that the journal was asked to store, when it has answered.
     :ivar grace_end: by the key of a streamer.
+    :ivar resolve: finds the destinations that keep posts; by default none does.
+    :ivar window: seconds after its end within which a stream goes on with a broadcast.
+    :ivar settling: seconds for which changes of title and category are collected.
+    :ivar under_way: whether an attempt on a delivery is being made.
     :ivar concurrency: how many deliveries are prepared at the same time; more wait in the journal.
     :ivar poll_interval: seconds between two looks into the journal.
     :ivar retry_delay: seconds until a delivery that could not be prepared is tried again.
@@ -71,10 +97,21 @@ class Pipeline(Service):
     _max_age: Callable[[], float]
     _on_stored: Stored = lambda _event, _asked_at: None
     _grace_end: GraceEnd = lambda _: 0.0
+    _resolve: Resolve = lambda _name, _key: None
+    _window: Callable[[], float] = lambda: 0.0
+    _settling: Callable[[], float] = lambda: 0.0
+    _under_way: Callable[[str], bool] = lambda _: False
     _concurrency: int = 1000
     _poll_interval: float = 2.0
     _retry_delay: float = 30.0
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
+    _posts: PostPolicy = field(
+        init=False,
+        default=Factory(
+            lambda self: PostPolicy(self._window, self._settling, self._under_way, self._clock.seconds, self._wall),
+            takes_self=True,
+        ),
+    )
     _accepting: set[Deferred[Acceptance]] = field(factory=set, init=False)
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
@@ -149,23 +186,11 @@ class Pipeline(Service):
             return Acceptance.DUPLICATE
         now = self._clock.seconds()
         expires_at = now + self._ttl()
-        deliveries = [
-            Delivery(
-                id=f"{event.id}-{number}",
-                event_id=event.id,
-                streamer=key,
-                destination=destination,
-                accepted_at=now,
-                next_attempt_at=now,
-                trace=event.trace,
-            )
-            for number, (key, destination) in enumerate(
-                ((streamer.key, destination) for streamer in streamers for destination in streamer.destinations), 1
-            )
-        ]
+        pairs = ((streamer.key, name) for streamer in streamers for name in streamer.destinations)
+        deliveries = [self._make_delivery(event, number, key, name, now) for number, (key, name) in enumerate(pairs, 1)]
         self._seen.claim(keys)
         try:
-            is_new = await self._journal.accept(event, deliveries, expires_at)
+            is_new = await self._journal.accept(event, deliveries, expires_at, self._window())
         except BaseException:
             self._seen.release(keys)
             raise
@@ -175,8 +200,23 @@ class Pipeline(Service):
             return Acceptance.DUPLICATE
         if len(self._preparing) < self._concurrency:
             # In the next iteration of the reactor, so that Twitch's answer is sent first.
-            self._clock.callLater(0, self._begin_all, event, deliveries)
+            due = [each for each in deliveries if each.next_attempt_at <= now]
+            self._clock.callLater(0, self._begin_all, event, due)
         return Acceptance.ACCEPTED
+
+    def _make_delivery(self, event: Event, number: int, streamer: str, name: str, now: float) -> Delivery:
+        destination = self._resolve(name, streamer)
+        is_post = destination is not None and destination.keeps_posts
+        return Delivery(
+            id=f"{event.id}-{number}",
+            event_id=event.id,
+            streamer=streamer,
+            destination=name,
+            accepted_at=now,
+            next_attempt_at=now + self._posts.delay(event) if is_post else now,
+            trace=event.trace,
+            broadcast=event.id if is_post else "",
+        )
 
     async def _load_seen(self) -> None:
         self._seen.load(await self._journal.seen(self._clock.seconds()))
@@ -246,7 +286,8 @@ class Pipeline(Service):
             await self._hold(delivery, "could not be prepared")
 
     async def _process(self, event: Event, delivery: Delivery) -> None:
-        if self._clock.seconds() - delivery.accepted_at >= self._max_age():
+        destination = self._resolve(delivery.destination, delivery.streamer)
+        if self._clock.seconds() - delivery.accepted_at >= self._longest_wait(event, destination):
             await self._settle(delivery, State.EXPIRED, delivery.reason or "too old to be news")
             return
         streamers = self._match(event)
@@ -261,26 +302,107 @@ class Pipeline(Service):
         if reason := unwanted_type(streamer, event):
             await self._settle(delivery, State.FILTERED, reason)
             return
+        if destination is not None and destination.keeps_posts:
+            await self._process_post(event, streamer, delivery, destination)
+            return
         enrichment = await self._enricher.enrich(event, streamer)
-        result, reason = apply_tag_filter(streamer, enrichment)
-        if result is FilterResult.BLOCKED:
-            await self._settle(delivery, State.FILTERED, reason)
-            return
-        if result is FilterResult.UNKNOWN and not await self._send_unfiltered(delivery, reason):
-            return
-        await self._enqueue(event, streamer, enrichment, delivery)
-
-    async def _enqueue(self, event: Event, streamer: Streamer, enrichment: Enrichment, delivery: Delivery) -> None:
-        now = self._clock.seconds()
         notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall())
+        if event.event_type == STREAM_OFFLINE or await self._is_wanted(notice, delivery, destination):
+            picture = None if enrichment.picture is None else enrichment.picture.data
+            await self._enqueue(notice, evolve(delivery, picture=picture))
+
+    def _longest_wait(self, event: Event, destination: Destination | None) -> float:
+        """
+        For how many seconds a delivery may wait to be prepared. A change of a post is worth more time than news.
+        """
+        if destination is None or not destination.keeps_posts or event.event_type == STREAM_ONLINE:
+            return self._max_age()
+        return destination.policy.edit_max_age
+
+    async def _process_post(
+        self, event: Event, streamer: Streamer, delivery: Delivery, destination: Destination
+    ) -> None:
+        """
+        Bring the delivery of a post to the queue or to its end. What is done is decided now, by what the journal knows
+        and Twitch says at this moment, so that the newest state is shown.
+        """
+        standing = await self._journal.standing(delivery.id)
+        enrichment = await self._enricher.enrich(event, streamer, standing.broadcast)
+        if standing.broadcast is not None and event.event_type == STREAM_OFFLINE and enrichment.stream.listed:
+            await self._journal.resume(standing.broadcast.id, self._wall())
+            await self._settle(delivery, State.SUPERSEDED, STILL_LIVE)
+            return
+        decision = self._posts.decide(event, destination, standing)
+        if decision.supersede is not None:
+            await self._end_creation(decision.supersede)
+        if decision.wait:
+            await self._hold(delivery, decision.reason)
+            return
+        if decision.action is None:
+            await self._settle(delivery, decision.end, decision.reason)
+            return
+        notice = self._posts.notice(event, streamer, enrichment, destination, standing, decision.action)
+        if decision.action is Action.CREATE and not await self._is_wanted(notice, delivery, destination):
+            return
+        shown = hash_shown(notice)
+        if decision.action is Action.EDIT and standing.post is not None and standing.post.shown == shown:
+            await self._settle(delivery, State.SUPERSEDED, SHOWN_ALREADY)
+            return
+        await self._enqueue(
+            notice,
+            evolve(
+                delivery,
+                broadcast="" if standing.broadcast is None else standing.broadcast.id,
+                action=decision.action,
+                remote="" if standing.post is None else standing.post.remote,
+                shown=shown,
+                mention=notice.mention,
+            ),
+        )
+
+    async def _end_creation(self, delivery_id: str) -> None:
+        """
+        End the delivery that was to create a post, since the broadcast is over.
+        """
+        now = self._clock.seconds()
+        settled = await self._journal.settle(delivery_id, State.SUPERSEDED, OVERTAKEN, now)
+        self._report(settled, now)
+
+    async def _enqueue(self, notice: Notice, delivery: Delivery) -> None:
+        now = self._clock.seconds()
+        stream = notice.enrichment.stream
         body = self._render(notice, delivery.destination)
-        picture = None if enrichment.picture is None else enrichment.picture.data
         prepared = await self._journal.prepare(
-            delivery.id, body, picture, now, enrichment.stream.title, enrichment.stream.game_name
+            delivery.id,
+            body,
+            delivery.picture,
+            now,
+            stream.title,
+            stream.game_name,
+            action=delivery.action,
+            shown=delivery.shown,
+            mention=delivery.mention,
         )
         self._journal_failed = False
         if prepared:
-            self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body, picture=picture))
+            self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body))
+
+    async def _is_wanted(self, notice: Notice, delivery: Delivery, destination: Destination | None) -> bool:
+        """
+        Apply the filters of the streamer and the destination. Otherwise the delivery has ended, or is held.
+        """
+        results = [apply_tag_filter(notice.streamer, notice.enrichment)]
+        if destination is not None:
+            if reason := unwanted_hour(destination.policy, self._wall()):
+                results.insert(0, (FilterResult.BLOCKED, reason))
+            results.append(apply_filter(destination.policy.filter, notice.event, notice.enrichment))
+        for result, reason in results:
+            if result is FilterResult.BLOCKED:
+                await self._settle(delivery, State.FILTERED, reason)
+                return False
+            if result is FilterResult.UNKNOWN and not await self._send_unfiltered(delivery, reason):
+                return False
+        return True
 
     async def _send_unfiltered(self, delivery: Delivery, reason: str) -> bool:
         """
@@ -330,6 +452,9 @@ class Pipeline(Service):
         now = self._clock.seconds()
         settled = await self._journal.settle(delivery.id, state, reason, now)
         self._journal_failed = False
+        self._report(settled, now)
+
+    def _report(self, settled: Delivery, now: float) -> None:
         self._report_end(settled)
         for sink in self._sinks:
             sink.record(Outcome(delivery=settled, attempt=None, at=now))

@@ -75,7 +75,7 @@ class DeliveryParts:
 
         def render(notice: Notice, name: str) -> bytes:
             # One that is gone may return before its deliveries end.
-            destination = routing.destination(name) or Destination(name=name, url="")
+            destination = routing.destination(name, notice.streamer.key) or Destination(name=name, url="")
             return open_destination(destination).render(notice)
 
         def orphaned(delivery: Delivery) -> float | None:
@@ -114,6 +114,8 @@ class DeliveryParts:
             lambda: config().retry.max_age,
             context.event_spans.stored,
             removed_streamers.ends,
+            routing.destination,
+            under_way=queue.is_under_way,
             wall=context.wall.seconds,
         )
         return cls(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -15,10 +15,11 @@ from twisted.logger import Logger, LogLevel
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery import retry_policy
 from itsjustintv.delivery.lane import Lane
+from itsjustintv.delivery.places import Places
 from itsjustintv.delivery.retry_policy import Next
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
-from itsjustintv.model import Attempt, Delivery, Due, Outcome, State
+from itsjustintv.model import Action, Attempt, Delivery, Due, Outcome, State
 from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
@@ -53,6 +54,7 @@ class AttemptRunner:
     :ivar running: whether an attempt may still begin.
     :ivar grace_end: by the name of a destination.
     :ivar orphaned: when a delivery whose streamer is not configured ends.
+    :ivar places: what services have said of destinations.
     """
 
     _journal: IDeliveryJournal
@@ -65,10 +67,13 @@ class AttemptRunner:
     _running: Callable[[], bool]
     _grace_end: GraceEnd
     _orphaned: Orphaned
+    _places: Places
 
     log = Logger()
 
-    async def run(self, lane: Lane, due: Due, submitted: Delivery | None = None) -> Due | None:
+    async def run(  # noqa: PLR0911 - each a reason not to send
+        self, lane: Lane, due: Due, submitted: Delivery | None = None
+    ) -> Due | None:
         """
         Attempt a delivery, unless the journal says that it is not due, or has ended.
 
@@ -86,13 +91,24 @@ class AttemptRunner:
             return await self._hold(delivery, self._grace_end(delivery.destination), DESTINATION_REMOVED, lane)
         if submitted is None and (end := self._orphaned(delivery)) is not None:
             return await self._hold(delivery, end, STREAMER_REMOVED)
-        if submitted is None and max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds():
+        if not self._places.is_loaded:
+            await self._places.load()
+        lane.pause_until(self._places.paused_until(destination))
+        if (submitted is None or lane.paused_until > self._clock.seconds()) and (
+            max(delivery.next_attempt_at, lane.paused_until) > self._clock.seconds()
+        ):
             return Due(delivery.next_attempt_at, delivery.id)
         retry = self._policy()
+        if delivery.action in (Action.EDIT, Action.DELETE):
+            retry = evolve(retry, max_age=destination.policy.edit_max_age)
         if retry_policy.is_too_old(retry, delivery.accepted_at, self._clock.seconds()):
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
-        attempt = await self._send(delivery, destination)
+        if (refusal := self._places.refusal(destination)) is not None:
+            return await self._settle(delivery, Next(state=State.DEAD, reason=refusal.value))
+        attempt = await self._send(delivery, self._places.current(destination))
+        self._places.learn(destination, attempt)
         lane.pause_until(self._clock.seconds() + retry_policy.pause_after(attempt))
+        lane.pause_until(self._places.paused_until(destination))
         decision = retry_policy.decide_next(
             attempt,
             delivery.attempts + 1,
@@ -100,6 +116,7 @@ class AttemptRunner:
             now=self._clock.seconds(),
             retry=retry,
             random=self._random,
+            can_degrade=destination.keeps_posts and not delivery.plain and delivery.action is not Action.DELETE,
         )
         return await self._settle(delivery, decision, attempt)
 
@@ -142,7 +159,9 @@ class AttemptRunner:
         while True:
             wait = exponential(failures, _FIRST_WAIT, _LONGEST_WAIT)
             try:
-                return await self._journal.settle(before.id, decision.state, decision.reason, now, attempt, decision.at)
+                return await self._journal.settle(
+                    before.id, decision.state, decision.reason, now, attempt, decision.at, plain=decision.plain
+                )
             except CancelledError:
                 raise
             except JournalUnavailable as error:
@@ -179,7 +198,12 @@ _MESSAGES = {
         " requeue it: itsjustintv deliveries retry {delivery}"
     ),
     State.CANCELLED: "delivery of {event_id} ({streamer}) to {destination} is cancelled: {reason}",
+    State.SUPERSEDED: "delivery of {event_id} ({streamer}) to {destination} is not needed any more: {detail}",
 }
+
+_DEGRADED = (
+    "delivery of {event_id} ({streamer}) to {destination} failed, attempt {attempt}: {detail} Sending it as plain text"
+)
 
 
 def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> None:
@@ -193,13 +217,14 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
     after, attempt = outcome.delivery, outcome.attempt
     reason = after.reason if attempt is None else attempt.reason
     level = LogLevel.warn
-    if after.state in (State.DELIVERED, State.CANCELLED):
+    if after.state in (State.DELIVERED, State.CANCELLED, State.SUPERSEDED):
         level = LogLevel.info
     elif after.state is State.PENDING and before.reason == reason:
         level = LogLevel.debug
+    message = _MESSAGES.get(after.state, "delivery of {event_id} ({streamer}) to {destination} ended as {state}")
     log.emit(
         level,
-        _MESSAGES.get(after.state, "delivery of {event_id} ({streamer}) to {destination} ended as {state}"),
+        _DEGRADED if after.plain and not before.plain and after.state is State.PENDING else message,
         event_id=after.event_id,
         delivery=after.id,
         streamer=after.streamer,

@@ -31,6 +31,7 @@ class Lane:
     :ivar name: of the destination.
     :ivar size: how many ids are kept in memory, of each kind.
     :ivar in_flight: attempts under way.
+    :ivar concurrency: how many may be; ``None`` for ``retry.concurrency``.
     :ivar paused_until: no attempt before this moment: the receiver asked for that, or the journal was unavailable.
     :ivar removed: whether the destination is not configured any more.
     :ivar suspended_until: while it is removed, neither an attempt nor an end before this moment.
@@ -43,6 +44,7 @@ class Lane:
     name: str
     size: int
     in_flight: int = 0
+    concurrency: int | None = None
     paused_until: float = 0.0
     removed: bool = False
     suspended_until: float = 0.0

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.attempt import AttemptRunner, Orphaned
 from itsjustintv.delivery.lane import Lane
+from itsjustintv.delivery.places import Places
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
 from itsjustintv.model import Delivery, Due, rfc3339
@@ -90,6 +91,7 @@ class DeliveryQueue(Service):
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _in_flight: int = field(default=0, init=False)
     _attempting: set[Deferred[Due | None]] = field(factory=set, init=False)
+    _attempted: set[str] = field(factory=set, init=False)
     _readings: set[Deferred[None]] = field(factory=set, init=False)
     _waiting: dict[Lane, None] = field(factory=dict, init=False)
     _to_serve: dict[Lane, Delivery | None] = field(factory=dict, init=False)
@@ -105,11 +107,13 @@ class DeliveryQueue(Service):
             takes_self=True,
         ),
     )
+    _places: Places = field(init=False)
     _runner: AttemptRunner = field(init=False)
 
     log = Logger()
 
     def __attrs_post_init__(self) -> None:
+        self._places = Places(self._journal, self._clock)
         self._runner = AttemptRunner(
             self._journal,
             self._send,
@@ -121,6 +125,7 @@ class DeliveryQueue(Service):
             lambda: bool(self.running),
             self._grace_end,
             self._orphaned,
+            self._places,
         )
 
     @property
@@ -136,6 +141,12 @@ class DeliveryQueue(Service):
         """
         now = self._clock.seconds()
         return [name for name, lane in self._lanes.items() if lane.paused_until > now]
+
+    def is_under_way(self, delivery_id: str) -> bool:
+        """
+        Whether an attempt on a delivery is being made or recorded.
+        """
+        return delivery_id in self._attempted
 
     def problem(self) -> str | None:
         """
@@ -202,7 +213,10 @@ class DeliveryQueue(Service):
     def _has_room(self, lane: Lane) -> bool:
         if lane.in_flight == 0:
             return self._in_flight < self._limits.ceiling
-        return lane.in_flight < self._policy().concurrency and self._in_flight < self._limits.shared
+        return lane.in_flight < self._concurrency(lane) and self._in_flight < self._limits.shared
+
+    def _concurrency(self, lane: Lane) -> int:
+        return self._policy().concurrency if lane.concurrency is None else lane.concurrency
 
     def _serve_lanes(self, *lanes: Lane) -> None:
         """
@@ -250,14 +264,16 @@ class DeliveryQueue(Service):
             return
         # An attempt that ends will make room: one of its own, or of any other lane.
         self._wake(lane, None)
-        if lane.in_flight < self._policy().concurrency:
+        if lane.in_flight < self._concurrency(lane):
             self._waiting[lane] = None
 
     def _check_destination(self, lane: Lane, now: float) -> None:
         """
         Find out whether the destination of a lane is configured, and if not, until when its deliveries are suspended.
         """
-        lane.removed = self._resolve(lane.name, "") is None
+        destination = self._resolve(lane.name, "")
+        lane.removed = destination is None
+        lane.concurrency = None if destination is None else destination.concurrency
         lane.suspended_until = self._grace_end(lane.name) if lane.removed and not lane.is_idle else 0.0
         ending = lane.removed and lane.suspended_until <= now
         if ending and not lane.ending:
@@ -310,6 +326,7 @@ class DeliveryQueue(Service):
                 self._lanes_read = not await self._journal.changed()
             if not self._lanes_read:
                 await self._find_owners()
+                await self._places.load()
             names = [] if self._lanes_read else await self._journal.destinations()
         except JournalUnavailable as error:
             self._log_unavailable(error)
@@ -371,12 +388,14 @@ class DeliveryQueue(Service):
     def _begin(self, lane: Lane, due: Due, submitted: Delivery | None) -> None:
         lane.in_flight += 1
         self._in_flight += 1
+        self._attempted.add(due.id)
         attempt = Deferred.fromCoroutine(self._attempt(lane, due, submitted))
         self._attempting.add(attempt)
         attempt.addBoth(self._attempt_ended, lane, due, attempt)
 
     def _attempt_ended(self, again: Due | None, lane: Lane, due: Due, attempt: Deferred[Due | None]) -> None:
         self._attempting.discard(attempt)
+        self._attempted.discard(due.id)
         self._in_flight -= 1
         lane.in_flight -= 1
         lane.release(due.id, again)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from itsjustintv.config.sections import Retry
-from itsjustintv.model import Attempt, State
+from itsjustintv.model import Attempt, State, Verdict
 from itsjustintv.support.backoff import exponential, varied
 
 __all__ = ["EXHAUSTED", "GONE", "TOO_OLD", "Next", "decide_next", "delay", "is_too_old", "pause_after"]
@@ -42,11 +42,23 @@ class Next:
 
     :ivar reason: of its state; while it is pending, that of the last attempt.
     :ivar at: when to try again, if it is pending.
+    :ivar plain: whether the plain form is sent then.
     """
 
     state: State
     reason: str
     at: float | None = None
+    plain: bool = False
+
+
+# A post that is gone, or cannot be changed any more, needs no change.
+_ENDS = {
+    Verdict.REJECTED: State.DEAD,
+    Verdict.DESTINATION_GONE: State.DEAD,
+    Verdict.UNAUTHORIZED: State.DEAD,
+    Verdict.MESSAGE_GONE: State.SUPERSEDED,
+    Verdict.SKIPPED: State.SUPERSEDED,
+}
 
 
 def delay(retry: Retry, attempts: int, random: Callable[[], float]) -> float:
@@ -78,8 +90,15 @@ def is_too_old(retry: Retry, accepted_at: float, now: float) -> bool:
     return now - accepted_at >= retry.max_age
 
 
-def decide_next(
-    attempt: Attempt, attempts: int, *, accepted_at: float, now: float, retry: Retry, random: Callable[[], float]
+def decide_next(  # noqa: PLR0911 - a table
+    attempt: Attempt,
+    attempts: int,
+    *,
+    accepted_at: float,
+    now: float,
+    retry: Retry,
+    random: Callable[[], float],
+    can_degrade: bool = False,
 ) -> Next:
     """
     Decide what becomes of a delivery.
@@ -91,9 +110,16 @@ def decide_next(
 
     :param attempts: how many have ended, this one included.
     :param accepted_at: when the event was accepted.
+    :param can_degrade: whether a plain form can be sent of what was rejected.
     """
     if attempt.ok:
         return Next(state=State.DELIVERED, reason=attempt.reason)
+    if attempt.verdict is Verdict.REJECTED and can_degrade:
+        return Next(state=State.PENDING, reason=attempt.reason, at=now, plain=True)
+    if attempt.verdict is Verdict.MOVED:
+        return Next(state=State.PENDING, reason=attempt.reason, at=now)
+    if attempt.verdict in _ENDS:
+        return Next(state=_ENDS[attempt.verdict], reason=attempt.verdict.value)
     if attempt.final:
         return Next(state=State.DEAD, reason=GONE)
     if retry.max_attempts and attempts >= retry.max_attempts:

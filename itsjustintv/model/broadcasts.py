@@ -94,6 +94,7 @@ class Standing:
     :ivar creating: id of an earlier delivery that may still create the post; ``None`` when there is none.
     :ivar uncertain: whether an attempt of it may have created the post although no answer says so.
     :ivar failed: how an earlier delivery ended that was to create the post and did not; ``None`` when there is none.
+    :ivar mentioned: whether a message to the destination about this broadcast has mentioned its readers, or may have.
     :ivar mentioned_at: when the destination was last mentioned for the streamer; ``None`` for never.
     """
 
@@ -102,4 +103,5 @@ class Standing:
     creating: str | None = None
     uncertain: bool = False
     failed: State | None = None
+    mentioned: bool = False
     mentioned_at: float | None = None

@@ -90,6 +90,7 @@ class Destination:
     :ivar place: two destinations with the same are one; see :func:`hash_place`.
     :ivar secrets: what must not be quoted of answers, besides the URL.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
+    :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     :ivar moved_to: where the service said that it has moved; empty while it has not.
     """
 
@@ -105,6 +106,7 @@ class Destination:
     place: str = field(default=Factory(lambda self: hash_place(self.kind, self.url), takes_self=True))
     secrets: tuple[str, ...] = field(default=Factory(lambda self: (self.secret,), takes_self=True), repr=False)
     keeps_posts: bool = False
+    concurrency: int | None = None
     moved_to: str = ""
 
 

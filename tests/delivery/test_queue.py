@@ -682,7 +682,7 @@ class TroubleTests(QueueTestCase):
         self.start()
         self.submit(delivery("a"))
         settle = self.journal.settle
-        self.patch(self.journal.__class__, "settle", lambda *_: fail(RuntimeError("defect")))
+        self.patch(self.journal.__class__, "settle", lambda *_, **__: fail(RuntimeError("defect")))
         self.receivers.answer("a", OK)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.patch(self.journal.__class__, "settle", settle.__func__)
@@ -902,7 +902,7 @@ class LifeCycleTests(QueueTestCase):
         """
         self.queue.startService()
         self.submit(delivery("a"))
-        self.patch(self.journal.__class__, "settle", lambda *_: Deferred())
+        self.patch(self.journal.__class__, "settle", lambda *_, **__: Deferred())
         self.receivers.answer("a", OK)
         stopping = self.queue.stopService()
         self.advance(20)

@@ -53,7 +53,7 @@ _LONGEST_BROADCAST = 30 * 86400.0
 _MENTIONED = "mentioned"
 
 # An attempt that ended in one of these cannot have created anything, nor can one that was answered with 3xx or 4xx.
-_NEVER_ARRIVED = "('refused', 'dns', 'tls', 'egress')"
+_UNCERTAIN = "NOT ok AND (status >= 500 OR (status IS NULL AND reason NOT IN ('refused', 'dns', 'tls', 'egress')))"
 
 
 def join(
@@ -278,6 +278,7 @@ def standing(connection: Connection, delivery_id: str) -> Standing:
         creating=creating,
         uncertain=creating is not None and _may_have_created(connection, creating),
         failed=failed,
+        mentioned=_has_mentioned(connection, pair),
         mentioned_at=None if mentioned is None else mentioned["at"],
     )
 
@@ -287,9 +288,21 @@ def _may_have_created(connection: Connection, delivery_id: str) -> bool:
     Whether an attempt without a success may have created something all the same: its answer was lost, or 5xx.
     """
     found = connection.execute(
-        f"SELECT 1 FROM attempts WHERE delivery_id = ? AND NOT ok AND (status >= 500"  # noqa: S608 - our own words
-        f" OR (status IS NULL AND reason NOT IN {_NEVER_ARRIVED}))",
+        f"SELECT 1 FROM attempts WHERE delivery_id = ? AND {_UNCERTAIN}",  # noqa: S608 - our own words
         (delivery_id,),
+    ).fetchone()
+    return found is not None
+
+
+def _has_mentioned(connection: Connection, pair: Mapping[str, object]) -> bool:
+    """
+    Whether a message with a mention was delivered, or may have been.
+    """
+    found = connection.execute(
+        "SELECT 1 FROM deliveries WHERE broadcast = :broadcast AND broadcast <> ''"  # noqa: S608 - our own words
+        " AND destination = :destination AND mention AND (state = 'delivered' OR EXISTS"
+        f" (SELECT 1 FROM attempts WHERE delivery_id = deliveries.id AND {_UNCERTAIN}))",
+        pair,
     ).fetchone()
     return found is not None
 

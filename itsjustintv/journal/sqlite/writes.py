@@ -288,6 +288,8 @@ def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
         " finished_at = NULL, body = ?, plain = 0 WHERE id = ?",
         (requeued.state.value, now, now, body, delivery.id),
     )
+    # The operator wants it tried again, whatever the service has said of the place.
+    connection.execute("DELETE FROM places WHERE verdict <> 'moved'")
     _signal(connection)
     return requeued
 

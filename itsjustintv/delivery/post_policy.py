@@ -1,0 +1,244 @@
+"""
+What a delivery does with the post of its broadcast, when its turn comes: pure decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from math import inf
+
+from attrs import frozen
+
+from itsjustintv.filters import unwanted_hour
+from itsjustintv.model import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    Action,
+    Broadcast,
+    Destination,
+    DestinationPolicy,
+    Enrichment,
+    Event,
+    Notice,
+    Post,
+    PostState,
+    Standing,
+    State,
+    Streamer,
+)
+
+__all__ = ["OVERTAKEN", "SHOWN_ALREADY", "STILL_LIVE", "Decision", "PostPolicy", "decide", "hash_shown", "may_mention"]
+
+#: Why a delivery was superseded: stable words for the journal, logs and metrics.
+OVERTAKEN = "overtaken by later news"
+SHOWN_ALREADY = "the post shows it already"
+STILL_LIVE = "the broadcast is still live"
+
+
+@frozen
+class Decision:
+    """
+    What to do, or how the delivery ends without being sent.
+
+    :ivar action: what to send, if it is sent.
+    :ivar end: the state in which it ends, if it is not and does not wait.
+    :ivar wait: whether to look again later, since another delivery comes first.
+    :ivar reason: why it ends or waits: stable words for the journal and the log.
+    :ivar supersede: id of the delivery that was to create the post and must not any more.
+    """
+
+    action: Action | None = None
+    end: State = State.SUPERSEDED
+    wait: bool = False
+    reason: str = ""
+    supersede: str | None = None
+
+
+def _end(reason: str, state: State = State.SUPERSEDED, supersede: str | None = None) -> Decision:
+    return Decision(end=state, reason=reason, supersede=supersede)
+
+
+_NOTHING_OPEN = _end("no broadcast that was announced here is live", State.FILTERED)
+_NOT_ANNOUNCED = _end("the broadcast was not announced here", State.FILTERED)
+_NOT_DELIVERED = _end("the first message of the broadcast was not delivered")
+_ENDED = "the broadcast ended before it could be announced"
+_WAIT = Decision(wait=True, reason="waits for the first message of the broadcast")
+
+
+@frozen
+class PostPolicy:
+    """
+    The decisions below, with the configuration and the clocks of the moment.
+
+    :ivar window: seconds after its end within which a stream goes on with a broadcast.
+    :ivar settling: seconds for which changes of title and category are collected.
+    :ivar under_way: whether an attempt on a delivery is being made.
+    :ivar now: by the clock of the journal.
+    :ivar wall: by the wall clock, since Twitch dates the end of a stream.
+    """
+
+    _window: Callable[[], float]
+    _settling: Callable[[], float]
+    _under_way: Callable[[str], bool]
+    _now: Callable[[], float]
+    _wall: Callable[[], float]
+
+    def delay(self, event: Event) -> float:
+        """
+        For how many seconds an event waits for what may follow: a stream that comes back, or a further change.
+        """
+        if event.event_type == CHANNEL_UPDATE:
+            return self._settling()
+        if event.event_type != STREAM_OFFLINE:
+            return 0.0
+        if not event.recovered:
+            return self._window()
+        # It may have ended long ago, or nothing says when.
+        return max(0.0, event.occurred_at + self._window() - self._wall())
+
+    def has_ended(self, broadcast: Broadcast) -> bool:
+        """
+        Whether a broadcast is over for good: nothing followed within the window.
+        """
+        return broadcast.offline_at is not None and self._wall() - broadcast.offline_at >= self._window()
+
+    def decide(self, event: Event, destination: Destination, standing: Standing) -> Decision:
+        """
+        Do as :func:`decide`, now.
+        """
+        return decide(
+            event.event_type,
+            destination.policy,
+            standing,
+            place=destination.place,
+            ended=standing.broadcast is not None and self.has_ended(standing.broadcast),
+            creation_under_way=standing.creating is not None and self._under_way(standing.creating),
+        )
+
+    def notice(  # noqa: PLR0917 - all of it is rendered
+        self,
+        event: Event,
+        streamer: Streamer,
+        enrichment: Enrichment,
+        destination: Destination,
+        standing: Standing,
+        action: Action,
+    ) -> Notice:
+        """
+        Make what is rendered: with a mention if there may be one, and silent in quiet hours and for what is over.
+        """
+        policy, broadcast = destination.policy, standing.broadcast
+        ended = broadcast is None or event.event_type == STREAM_OFFLINE or self.has_ended(broadcast)
+        is_quiet = bool(unwanted_hour(policy, self._wall(), any_quiet=True))
+        silent = is_quiet or ended or action is Action.FOLLOW_UP
+        return Notice(
+            event=event,
+            streamer=streamer,
+            enrichment=enrichment,
+            built_at=self._wall(),
+            action=action,
+            broadcast=broadcast,
+            mention=action is Action.CREATE and not silent and may_mention(policy, standing, self._now()),
+            silent=silent,
+        )
+
+
+def may_mention(policy: DestinationPolicy, standing: Standing, now: float) -> bool:
+    """
+    Whether a new post mentions those whom the policy names: once for a broadcast, and not within the cooldown after the
+    last mention for the streamer.
+
+    :param now: by the clock of the journal.
+    """
+    if not policy.mention or standing.mentioned:
+        return False
+    return now - (-inf if standing.mentioned_at is None else standing.mentioned_at) >= policy.cooldown
+
+
+def hash_shown(notice: Notice) -> str:
+    """
+    Hash what a post shows, as far as a change of it is worth an edit: not the number of viewers.
+    """
+    stream, broadcast = notice.enrichment.stream, notice.broadcast
+    parts = (
+        notice.event.broadcaster_name,
+        stream.title,
+        stream.game_name,
+        repr(None if broadcast is None else broadcast.offline_at),
+        *notice.enrichment.vods,
+        *notice.streamer.additional_tags,
+    )
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def decide(  # noqa: PLR0911 - a table
+    event_type: str,
+    policy: DestinationPolicy,
+    standing: Standing,
+    *,
+    place: str,
+    ended: bool,
+    creation_under_way: bool,
+) -> Decision:
+    """
+    Decide what becomes of a post.
+
+    :param place: the address of the destination now, as :attr:`~itsjustintv.model.Destination.place`.
+    :param ended: whether the broadcast is over for good.
+    :param creation_under_way: whether the attempt that may create the post is being made at this moment.
+    """
+    post = standing.post
+    if standing.broadcast is None:
+        return _NOTHING_OPEN
+    if event_type == STREAM_OFFLINE:
+        return _offline(policy, standing, place, creation_under_way=creation_under_way)
+    if post is not None:
+        if post.state is PostState.GONE and policy.recreate and not ended:
+            return Decision(action=Action.CREATE)
+        if event_type == CHANNEL_UPDATE and policy.on_update == "post":
+            return Decision(action=Action.FOLLOW_UP)
+        return _unchangeable(post, place) or Decision(action=Action.EDIT)
+    if standing.creating is not None:
+        return _WAIT
+    if standing.failed is not None:
+        return _NOT_DELIVERED
+    if ended and policy.late != "tell":
+        return _end(_ENDED)
+    return Decision(action=Action.CREATE)
+
+
+def _offline(  # noqa: PLR0911 - a table
+    policy: DestinationPolicy, standing: Standing, place: str, *, creation_under_way: bool
+) -> Decision:
+    post = standing.post
+    late = policy.late == "tell"
+    if post is not None:
+        if policy.on_offline == "post":
+            return Decision(action=Action.FOLLOW_UP)
+        action = Action.DELETE if policy.on_offline == "delete" else Action.EDIT
+        return _unchangeable(post, place) or Decision(action=action)
+    if standing.creating is not None:
+        if standing.uncertain or creation_under_way:
+            return _WAIT
+        if late and policy.on_offline != "delete":
+            return Decision(action=Action.CREATE, supersede=standing.creating)
+        return _end(_ENDED, supersede=standing.creating)
+    if standing.failed is None:
+        return _NOT_ANNOUNCED
+    if late and policy.on_offline == "post":
+        return Decision(action=Action.FOLLOW_UP)
+    return _NOT_DELIVERED
+
+
+def _unchangeable(post: Post, place: str) -> Decision | None:
+    """
+    Why a post cannot be changed, if it cannot.
+    """
+    if post.state is PostState.GONE:
+        return _end("the post was deleted at the destination")
+    if post.state is PostState.LOST:
+        return _end("the id of the post is not known")
+    if post.place != place:
+        return _end("the post is at a former address of the destination")
+    return None
