@@ -86,7 +86,7 @@ class Destination:
     :ivar hashing: ``sha1``, ``sha256`` or ``sha512``.
     :ivar signature: ``hub``, ``standard`` or ``both``.
     :ivar settings: what only its kind has, as an instance of :attr:`itsjustintv.interfaces.DestinationKind.settings`;
-        ``None`` for the kind ``webhook``, whose settings are the five above.
+        ``None`` for a webhook of a streamer or ``[global_webhook]``, whose settings are the five above.
     :ivar place: two destinations with the same are one; see :func:`hash_place`.
     :ivar secrets: what must not be quoted of answers, besides the URL.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.

@@ -104,11 +104,13 @@ class Received:
     @property
     def payload(self) -> Any:
         """
-        The body, parsed as JSON.
+        The body, parsed as JSON; of a CloudEvent in structured mode its data.
 
         :raises ValueError: it is not JSON.
         """
-        return orjson.loads(self.body)
+        content = orjson.loads(self.body)
+        is_event = self.headers.get("content-type", "").startswith("application/cloudevents+json")
+        return content.get("data") if is_event and isinstance(content, dict) else content
 
 
 @define(eq=False)

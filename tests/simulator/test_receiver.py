@@ -56,6 +56,15 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual((received.payload, received.problem), ({"streamer_name": "タヌキ"}, ""))
         self.assertEqual(self.receiver.at("/other"), [])
 
+    def test_data_of_a_cloudevent_is_the_payload(self) -> None:
+        """
+        Of a CloudEvent in structured mode the payload is its data, and the body stays what was received.
+        """
+        body = b'{"specversion":"1.0","id":"e","data":{"event":"stream.online"}}'
+        self.post({"Content-Type": "application/cloudevents+json; charset=utf-8"}, body)
+        (received,) = self.receiver.at("/live")
+        self.assertEqual((received.payload, received.body), ({"event": "stream.online"}, body))
+
     def test_only_a_post_is_a_delivery(self) -> None:
         """
         Another method is refused and not recorded.
