@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.web import http
 
 from itsjustintv.simulator.fakes.discord_form import CREATE, EDIT, IS_COMPONENTS_V2, DiscordForm, FormErrors, is_empty
@@ -289,12 +289,12 @@ class FakeDiscord(FakeService):
             return refusal.answer
         refused = self.limits.refusal(call.bucket, call.version, request.at)
         if refused is not None:
-            return refused
+            return refused if banned else _passed_on(refused)
         try:
             answer = self._routed(call)
         except _Refusal as refusal:
             answer = refusal.answer
-        return self.limits.described(answer, call.bucket, request.at)
+        return _passed_on(self.limits.described(answer, call.bucket, request.at))
 
     def _routed(self, call: _Call) -> FakeAnswer:
         webhook = self._webhook(call)
@@ -507,7 +507,8 @@ class FakeDiscord(FakeService):
             attachment = {"id": self._snowflake(now), "filename": known.get("filename") or name, "size": len(data)}
             url = f"https://cdn.discordapp.com/attachments/{place}/{attachment['id']}/{attachment['filename']}"
             self.pictures[url] = data
-            uploaded.append({**attachment, "url": url, "description": known.get("description")})
+            proxied = url.replace("cdn.discordapp.com", "media.discordapp.net")
+            uploaded.append(attachment | {"url": url, "proxy_url": proxied, "description": known.get("description")})
         return uploaded
 
     def _mention(self, message: dict[str, Any], fields: Mapping[str, Any]) -> DiscordMentions:
@@ -543,6 +544,13 @@ class FakeDiscord(FakeService):
     def _snowflake(self, now: float) -> str:
         self._ids += 1
         return str(max(int(now * 1000) - _EPOCH, 0) << 22 | self._ids)
+
+
+def _passed_on(answer: FakeAnswer) -> FakeAnswer:
+    """
+    Mark an answer of Discord itself. Cloudflare's has no such header: so discord.py tells a ban from a limit.
+    """
+    return evolve(answer, headers=(*answer.headers, ("Via", "1.1 google")))
 
 
 def _moment(now: float) -> str:

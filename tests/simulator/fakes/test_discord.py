@@ -315,7 +315,7 @@ class GoneTests(DiscordCase):
         self.assertEqual([self.post({"content": "x"}).status for _ in range(3)], [404] * 3)
         self.webhook = alive
         banned = self.post({"content": "x"})
-        self.assertEqual(banned.status, 429)
+        self.assertEqual((banned.status, banned.header("via")), (429, ""))
         self.assertRaises(ValueError, lambda: banned.json)
 
 
@@ -358,6 +358,7 @@ class LimitTests(DiscordCase):
         self.assertEqual([self.post({}).header("x-ratelimit-remaining") for _ in range(5)], ["4", "3", "2", "1", "0"])
         refused = self.post({"content": "x"})
         self.assertEqual((refused.status, refused.json["retry_after"], refused.header("retry-after")), (429, 2, "2"))
+        self.assertEqual(refused.header("via"), "1.1 google")
         self.assertEqual(self.ask("GET").header("x-ratelimit-remaining"), "4")
         self.now += refused.json["retry_after"]
         self.create(content="x")
