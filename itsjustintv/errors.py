@@ -5,6 +5,7 @@ The exceptions of itsjustintv. Each says by its class what to do next.
 
     ItsJustInTVError
     |-- ConfigError          the operator must edit the configuration
+    |-- KindUnavailable      a package that adds a type of destinations cannot be used: the operator must repair it
     |-- JournalUnavailable   nothing was kept: answer 503, or try the same thing again later
     |-- JournalInUse         another process owns the storage: do not start
     |-- OperationRefused     this makes no sense for the delivery in its state; the text says why
@@ -45,6 +46,7 @@ __all__ = [
     "ItsJustInTVError",
     "JournalInUse",
     "JournalUnavailable",
+    "KindUnavailable",
     "OperationRefused",
     "Problem",
     "Refused",
@@ -99,6 +101,13 @@ class ConfigError(ItsJustInTVError):
         """
         yield from map(str, self.problems)
         yield from (f"warning: {warning}" for warning in self.warnings)
+
+
+class KindUnavailable(ItsJustInTVError):
+    """
+    An installed package says that it adds a type of destinations, but that cannot be loaded; the text names the
+    package.
+    """
 
 
 class JournalUnavailable(ItsJustInTVError):

@@ -7,6 +7,7 @@ A docstring here is the contract; an implementation needs none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import frozen
@@ -284,6 +285,7 @@ class DestinationKind:
         duration in seconds) and ``tuple[str, ...]``. A ``str`` with ``repr=False`` is a secret: it can also be given as
         a file (``KEY_file``). An attribute without a default is required.
     :ivar check: finds the mistakes in settings: the key, and what is wrong as a sentence without a subject.
+    :ivar address: the URL, of the settings; its host is what a pause for a whole host is about.
     :ivar place: what makes two of them the same, of the settings: address, thread, chat, topic.
     :ivar edits: whether a post can be edited; likewise ``deletes``.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
@@ -298,6 +300,7 @@ class DestinationKind:
     open: Callable[[Destination], IDestination]
     settings: type | None
     check: Callable[[Any], Iterator[tuple[str, str]]] = lambda _: iter(())
+    address: Callable[[Any], str] = attrgetter("url")
     place: Callable[[Any], Sequence[str]] = lambda _: ()
     edits: bool = False
     deletes: bool = False

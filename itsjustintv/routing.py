@@ -4,16 +4,27 @@ Which streamers and destinations an event concerns: the configuration, with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
+from itsjustintv.config.destination_checks import GLOBAL, destinations_of
 from itsjustintv.config.keys import dotted
-from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry
+from itsjustintv.config.secrets import destination_secrets
+from itsjustintv.config.sections import Config, DestinationEntry, GlobalWebhook, StreamerEntry
 from itsjustintv.config.values import ALL
-from itsjustintv.model import Destination, Event, Owner, Streamer
-from itsjustintv.support.signatures import HASHINGS
+from itsjustintv.model import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Destination,
+    Event,
+    Owner,
+    Streamer,
+    hash_place,
+)
+from itsjustintv.support.signatures import HASHINGS, SIGNERS
 
 __all__ = ["GLOBAL", "Routes", "Routing"]
 
@@ -52,7 +63,9 @@ class Routing:
         keys = frozenset(each.key for each in before.streamers)
         # A table that was there before is not the new name of a removed one: it got deliveries of its own.
         self._owners.update(
-            (name, Owner(each.user_id, each.login, keys)) for each in before.streamers for name in each.destinations
+            (_destination_name(each.key), Owner(each.user_id, each.login, keys))
+            for each in before.streamers
+            if _destination_name(each.key) in each.destinations
         )
         self._replace(after)
 
@@ -87,16 +100,25 @@ class Routing:
 
     def match(self, event: Event) -> Sequence[Streamer]:
         """
-        The entries of the streamer of an event: none, one, or each of those that turned out to be the same channel.
+        The entries of the streamer of an event, each with the destinations that are to hear of it: none, one, or each
+        of those that turned out to be the same channel.
         """
-        return self._routes.match(event.broadcaster_id, event.broadcaster_login)
+        return self._routes.match(event.broadcaster_id, event.broadcaster_login, event.event_type)
 
-    def destination(self, name: str, streamer: str = "") -> Destination | None:  # noqa: ARG002
+    def wanted_types(self) -> Mapping[str, frozenset[str]]:
+        """
+        Every streamer whose id is known: user id to the types of events that some destination is to hear of.
+        """
+        return self._routes.wanted_types()
+
+    def destination(self, name: str, streamer: str = "") -> Destination | None:
         """
         A destination as it is configured now, or ``None``. That of a streamer whose table was renamed is the new one.
+
+        :param streamer: the key of the streamer, for what is configured for it alone; may be empty.
         """
-        found = self._routes.destination(name)
-        return self._routes.destination(self._renamed.get(name, name)) if found is None else found
+        found = self._routes.destination(name, streamer)
+        return self._routes.destination(self._renamed.get(name, name), streamer) if found is None else found
 
     def is_configured(self, key: str, user_id: str) -> bool:
         """
@@ -162,7 +184,7 @@ class Routing:
         self._owners = {
             name: owner
             for name, owner in self._owners.items()
-            if name != GLOBAL and name not in self._routes.destinations
+            if name.startswith(_OWN) and name not in self._routes.destinations
         }
         by_id, by_login = dict[str, list[Streamer]](), dict[str, list[Streamer]]()
         for each in self._routes.streamers if self._owners else ():
@@ -172,7 +194,7 @@ class Routing:
             name: streamer.destinations[0]
             for name, owner in self._owners.items()
             for streamer in (*by_login.get(owner.login, ()), *by_id.get(owner.user_id, ()))
-            if owner.is_now(streamer)
+            if streamer.destinations and owner.is_now(streamer)
         }
 
 
@@ -180,8 +202,11 @@ def _names(twins: Sequence[Streamer]) -> str:
     return " and ".join(dotted(("streamers", each.key)) for each in twins)
 
 
-#: The destination of every streamer without one of its own.
-GLOBAL = "global_webhook"
+# What the destinations of single streamers are called: no other name has a dot.
+_OWN = "streamers."
+
+#: What a policy calls the types of events.
+_EVENTS = {STREAM_ONLINE: "online", STREAM_OFFLINE: "offline", CHANNEL_UPDATE: "update"}
 
 
 @frozen
@@ -196,6 +221,7 @@ class Routes:
     streamers: tuple[Streamer, ...]
     destinations: Mapping[str, Destination]
     _configured: frozenset[str]
+    _for_one: Mapping[tuple[str, str], Destination] = field(factory=dict)
     _by_id: Mapping[str, tuple[Streamer, ...]] = field(init=False)
     _by_login: Mapping[str, Streamer] = field(init=False)
 
@@ -239,10 +265,16 @@ class Routes:
         }
         if config.global_webhook.enabled:
             destinations[GLOBAL] = _global_destination(config.global_webhook)
+        destinations |= {name: _named_destination(name, entry) for name, entry in config.destinations.items()}
         return cls(
-            tuple(_streamer(key, entry, config.filter.types) for key, entry in config.streamers.items()),
+            tuple(_streamer(key, entry, config) for key, entry in config.streamers.items()),
             destinations,
             frozenset(key for key, entry in config.streamers.items() if entry.user_id),
+            {
+                (name, key): _named_destination(name, each)
+                for key, entry in config.streamers.items()
+                for name, each in entry.at.items()
+            },
         )
 
     @property
@@ -258,33 +290,73 @@ class Routes:
         """
         return {user_id: each[0].key for user_id, each in self._by_id.items()}
 
-    def match(self, user_id: str, login: str) -> Sequence[Streamer]:
+    def match(self, user_id: str, login: str, event_type: str | None = None) -> Sequence[Streamer]:
         """
         Find the entries for a broadcaster: by id, and by login whatever its case. An entry whose id is known is found
         by that id only, since a login can pass to another user.
 
         There is more than one where a login turned out to be a channel that has another entry. Each comes with the
-        destinations that those before it do not have, by name or by URL, so that each is notified once.
+        destinations that those before it do not have, by name or by place, so that each is notified once.
+
+        :param event_type: leaves out the destinations that are not to hear of it, and streamers without any.
         """
         known, other = self._by_id.get(user_id, ()), self._by_login.get(login.lower())
         found = known if other is None else (*known, other)
-        return found if len(found) < 2 else tuple(self._without_repeats(found))
+        if event_type is not None:
+            found = tuple(self._hearing(found, event_type))
+        if len(found) > 1 or any(len(each.destinations) > 1 for each in found):
+            return tuple(self._without_repeats(found))
+        return found
+
+    def _hearing(self, streamers: Sequence[Streamer], event_type: str) -> Iterator[Streamer]:
+        for streamer in streamers:
+            names = tuple(name for name in streamer.destinations if event_type in self._types(name, streamer.key))
+            if names:
+                yield streamer if names == streamer.destinations else evolve(streamer, destinations=names)
+
+    def _types(self, name: str, streamer: str) -> Set[str]:
+        """
+        The types of events that a destination is to hear of.
+        """
+        found = self.destination(name, streamer)
+        events = () if found is None else found.policy.events
+        return {each for each, word in _EVENTS.items() if word in events}
+
+    def wanted_types(self) -> Mapping[str, frozenset[str]]:
+        """
+        Every streamer whose id is known: user id to the types of events that some destination is to hear of. Where a
+        post changes with its broadcast, the beginning belongs to it.
+        """
+        wanted: dict[str, frozenset[str]] = {}
+        for user_id, streamers in self._by_id.items():
+            types = set[str]()
+            for streamer in streamers:
+                for name in streamer.destinations:
+                    types |= self._types(name, streamer.key)
+            wanted[user_id] = frozenset({STREAM_ONLINE, *types} if types else ())
+        return wanted
 
     def _without_repeats(self, streamers: Sequence[Streamer]) -> Iterator[Streamer]:
         seen: set[str] = set()
         for streamer in streamers:
-            places = {name: self.destinations[name].url for name in streamer.destinations if name in self.destinations}
-            fresh = tuple(name for name in streamer.destinations if places.get(name, name) not in seen)
-            seen.update(places.get(name, name) for name in fresh)
+            fresh = []
+            for name in streamer.destinations:
+                destination = self.destinations.get(name)
+                place = name if destination is None else destination.place
+                if place not in seen:
+                    seen.add(place)
+                    fresh.append(name)
             if fresh:
-                yield evolve(streamer, destinations=fresh)
+                yield evolve(streamer, destinations=tuple(fresh))
 
-    def destination(self, name: str, streamer: str = "") -> Destination | None:  # noqa: ARG002
+    def destination(self, name: str, streamer: str = "") -> Destination | None:
         """
-        Find a destination by its name, ``streamers.<key>`` or ``global_webhook``; ``None`` when it is not configured
-        any more.
+        Find a destination by its name, ``streamers.<key>``, ``global_webhook`` or that of a table; ``None`` when it is
+        not configured any more.
+
+        :param streamer: the key of the streamer, for what is configured for it alone; may be empty.
         """
-        return self.destinations.get(name)
+        return self._for_one.get((name, streamer)) or self.destinations.get(name)
 
     def destination_for(self, key: str, url: str) -> str | None:
         """
@@ -311,15 +383,16 @@ class Routes:
             else evolve(streamer, user_id=known.get(streamer.login, streamer.user_id))
             for streamer in self.streamers
         )
-        return Routes(streamers, self.destinations, self._configured)
+        return Routes(streamers, self.destinations, self._configured, self._for_one)
 
 
 def _destination_name(key: str) -> str:
-    return f"streamers.{key}"
+    return f"{_OWN}{key}"
 
 
-def _streamer(key: str, entry: StreamerEntry, usual: tuple[str, ...]) -> Streamer:
-    types = entry.types or usual
+def _streamer(key: str, entry: StreamerEntry, config: Config) -> Streamer:
+    types = entry.types or config.filter.types
+    own = [_destination_name(key)] if entry.target_webhook_url else []
     return Streamer(
         key=key,
         user_id=entry.user_id,
@@ -327,7 +400,7 @@ def _streamer(key: str, entry: StreamerEntry, usual: tuple[str, ...]) -> Streame
         tag_filter=entry.tag_filter,
         types=() if ALL in types else types,
         additional_tags=entry.additional_tags,
-        destinations=(_destination_name(key) if entry.target_webhook_url else GLOBAL,),
+        destinations=(*own, *destinations_of(config, entry)),
     )
 
 
@@ -337,6 +410,29 @@ def _streamer_destination(key: str, entry: StreamerEntry) -> Destination:
 
 def _global_destination(webhook: GlobalWebhook) -> Destination:
     return _make_destination(GLOBAL, webhook.url, webhook)
+
+
+def _named_destination(name: str, entry: DestinationEntry) -> Destination:
+    settings, kind = entry.settings, entry.kind
+    made = Destination(
+        name=name,
+        url=kind.address(settings),
+        kind=kind.name,
+        settings=settings,
+        policy=entry.policy,
+        place=hash_place(kind.name, *kind.place(settings)),
+        secrets=tuple(filter(None, destination_secrets(settings))),
+        keeps_posts=kind.keeps_posts,
+    )
+    if getattr(settings, "signature", None) not in SIGNERS:
+        return made
+    return evolve(
+        made,
+        secret=settings.secret,
+        header=settings.header,
+        hashing=HASHINGS[settings.hashing.upper()],
+        signature=settings.signature,
+    )
 
 
 def _make_destination(name: str, url: str, signing: StreamerEntry | GlobalWebhook) -> Destination:

@@ -31,6 +31,7 @@ from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.reload import ConfigService
 from itsjustintv.config.secrets import secrets
 from itsjustintv.config.sections import Config
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import CertificateUnusable, ConfigError
 from itsjustintv.journal.legacy_files import LegacyFiles
 from itsjustintv.journal.storage import open_storage
@@ -96,7 +97,7 @@ class Options(usage.Options):
         # twistd changes to this directory later.
         here = Path(_rundir(sys.argv[1:]) if self.parent is None else self.parent.get("rundir") or ".").absolute()
         try:
-            self.loaded = load(path, os.environ, here=here)
+            self.loaded = load(path, os.environ, here=here, kinds=KINDS)
         except ConfigError as error:
             problems = "\n".join(f"  {visible(line)}" for line in error.lines())
             raise SystemExit(f"itsjustintv: the configuration {path} cannot be used:\n{problems}") from None
@@ -202,6 +203,7 @@ def _make_context(options: Options, reactor: Any, steady: SteadyClock) -> Contex
         options.loaded,
         FileWatch(reactor, threads.run),
         threads.run,
+        KINDS,
     )
     config = config_service.config
     for warning in options.loaded.warnings:

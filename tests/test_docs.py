@@ -21,9 +21,11 @@ from zope.interface.verify import verifyObject
 from itsjustintv import __version__
 from itsjustintv.cli.main import main
 from itsjustintv.cli.manual import man, markdown
+from itsjustintv.config.destination_tables import table_class
 from itsjustintv.config.keys import leaves
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Delivery, Outcome, State
 from tests.documents import ROOT, Document, documents
@@ -383,7 +385,12 @@ class ConfigurationTests(SynchronousTestCase):
         """
         keys = {".".join(leaf.keys) for leaf in leaves()}
         keys |= {f"streamers.{leaf.keys[-1]}" for leaf in leaves(StreamerEntry)}
-        sections = {attribute.name for attribute in fields(Config) if has(type(attribute.default))} | {"streamers"}
+        keys |= {
+            ".".join(leaf.keys) for kind in KINDS.values() for leaf in leaves(table_class(kind), ("destinations",))
+        }
+        keys |= {"streamers.at"}
+        sections = {attribute.name for attribute in fields(Config) if has(type(attribute.default))}
+        sections |= {"streamers", "destinations"}
         pattern = re.compile(rf"(?<![\w./-])(?:{'|'.join(sections)})(?:\.[A-Za-z_]+)+(?![\w/(-])")
         wrong = []
         for document in documents():
@@ -392,8 +399,10 @@ class ConfigurationTests(SynchronousTestCase):
                     if key.rpartition(".")[2] in ("json", "md", "py", "toml"):
                         continue
                     general = re.sub(r"^streamers\.(?!(?:login|user_id)$)\w+\.", "streamers.", key)
+                    general = re.sub(r"^streamers\.at\.\w+", "streamers.at", general)
+                    general = re.sub(r"^destinations\.\w+\.(?:messages\.\w+\.\w+$)?", "destinations.", general)
                     whole = any(known.startswith(f"{general}.") for known in keys)
-                    if general not in keys and not whole and not re.fullmatch(r"streamers\.\w+", key):
+                    if general not in keys and not whole and not re.fullmatch(r"(?:streamers|destinations)\.\w*", key):
                         wrong.append(f"{document}: {key}")
         self.assertEqual(wrong, [])
 
@@ -402,6 +411,8 @@ class ConfigurationTests(SynchronousTestCase):
         Every variable of the environment is one of the configuration, or is read by name in the code.
         """
         known = {leaf.variable for leaf in leaves()}
+        for kind in KINDS.values():
+            known |= {leaf.variable for leaf in leaves(table_class(kind), ("destinations", "main"))}
         for folder in (PACKAGE, ROOT / "tests"):
             for path in folder.rglob("*.py"):
                 known |= set(re.findall(r'"(ITSJUSTINTV_[A-Z_]*[A-Z])"', path.read_text(encoding="utf-8")))

@@ -4,13 +4,18 @@ Tests of :mod:`itsjustintv.routing`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Config, GlobalWebhook, StreamerEntry
-from itsjustintv.model import Event, Owner
+from itsjustintv.model import Destination, DestinationPolicy, Event, Owner, hash_place
 from itsjustintv.routing import Routing
+
+from .config.test_destinations import URL, BoardSettings, loaded
 
 EVENT = Event(
     id="e",
@@ -185,3 +190,120 @@ class RoutingTests(SynchronousTestCase):
         with capturedLogs() as logs:
             self.routing.configure(self.config)
         self.assertEqual(len(logs), 1)
+
+
+class NamedDestinationTests(SynchronousTestCase):
+    """
+    Destinations that streamers share.
+    """
+
+    def routing(self, streamers: Mapping[str, Any], **more: Any) -> Routing:
+        """
+        Routes of streamers to three destinations, of which ``usual`` is the default, and the third is the first again.
+        """
+        destinations = {
+            "main": {"type": "board", "url": URL},
+            "usual": {"type": "pager", "url": URL, "default": True},
+            "twin": {"type": "board", "url": URL},
+            "ended": {"type": "webhook", "url": "https://e.example/", "events": ["offline"], "secret": "s"},
+        }
+        about = {key: {"user_id": "42", **entry} for key, entry in streamers.items()}
+        return Routing.of(loaded({"destinations": destinations, "streamers": about, **more}).config)
+
+    def names(self, routing: Routing, event_type: str = "stream.online") -> Sequence[str]:
+        """
+        Where an event is sent to.
+        """
+        found = routing.match(evolve(EVENT, event_type=event_type))
+        return [name for each in found for name in each.destinations]
+
+    def test_which_ones_a_streamer_has(self) -> None:
+        """
+        Its URL alone; its URL and those it names; those it names; or the default ones and the global webhook.
+        """
+        url = {"target_webhook_url": "https://a.example/"}
+        shared = {"global_webhook": {"enabled": True, "url": "https://g.example/"}}
+        for entry, wanted in (
+            (url, ["streamers.a"]),
+            ({**url, "destinations": ["main"]}, ["streamers.a", "main"]),
+            ({"destinations": ["main", "global_webhook"]}, ["main", "global_webhook"]),
+            ({}, ["usual", "global_webhook"]),
+            ({"destinations": "none"}, []),
+            ({**url, "destinations": "none"}, ["streamers.a"]),
+        ):
+            self.assertEqual(wanted, self.names(self.routing({"a": entry}, **shared)), entry)
+
+    def test_an_event_goes_where_it_is_to_be_heard(self) -> None:
+        """
+        Only destinations that hear of a type get it; a streamer without any is not matched.
+        """
+        routing = self.routing({"a": {"destinations": ["main", "usual", "ended"]}})
+        self.assertEqual(["main", "usual"], self.names(routing))
+        self.assertEqual(["main", "ended"], self.names(routing, "stream.offline"))
+        self.assertEqual(["main"], self.names(routing, "channel.update"))
+        self.assertEqual([], self.names(routing, "channel.raid"))
+        self.assertEqual((), self.routing({"a": {"destinations": "none"}}).match(EVENT))
+
+    def test_one_place_once(self) -> None:
+        """
+        Two names of one place get one notice, within a streamer and over two entries of one channel.
+        """
+        self.assertEqual(["main"], self.names(self.routing({"a": {"destinations": ["main", "twin"]}})))
+        both = self.routing(
+            {"a": {"destinations": ["twin"]}, "b": {"user_id": "", "login": "b", "destinations": ["main", "usual"]}}
+        )
+        both.set_user_ids({"b": "42"})
+        self.assertEqual(["twin", "usual"], self.names(both))
+
+    def test_what_is_asked_of_twitch(self) -> None:
+        """
+        The types are those that some destination of a streamer is to hear of, and beginnings with them.
+        """
+        online, offline, update = "stream.online", "stream.offline", "channel.update"
+        override = {"destinations": ["main"], "at": {"main": {"events": ["online", "update"]}}}
+        for entry, wanted in (
+            ({"destinations": ["main"]}, {online, offline, update}),
+            ({"destinations": ["usual"]}, {online}),
+            ({"destinations": ["ended"]}, {online, offline}),
+            ({"destinations": "none"}, set()),
+            ({"target_webhook_url": "https://a.example/"}, {online}),
+            (override, {online, update}),
+        ):
+            self.assertEqual({"42": wanted}, self.routing({"a": entry}).wanted_types(), entry)
+
+    def test_what_a_destination_is(self) -> None:
+        """
+        It has the kind's address, settings, place and secrets; one of the type ``webhook`` is what those of today are.
+        """
+        routing = self.routing({"a": {}})
+        main = routing.destination("main")
+        assert main is not None
+        self.assertEqual(("board", URL, BoardSettings(url=URL)), (main.kind, main.url, main.settings))
+        self.assertEqual(hash_place("board", URL, ""), main.place)
+        self.assertTrue(main.keeps_posts)
+        self.assertIn("a-token-of-many-letters", main.secrets)
+        policy = DestinationPolicy(events=("offline",), on_offline="post", on_update="post")
+        own = routing.destination("ended")
+        assert own is not None
+        today = Destination(name="ended", url="https://e.example/", secret="s", policy=policy)
+        self.assertEqual(evolve(own, settings=None, secrets=("s",)), today)
+
+    def test_what_differs_for_a_streamer(self) -> None:
+        """
+        A destination is another one for a streamer that says so, with the same place; it is made once.
+        """
+        routing = self.routing({"a": {"destinations": ["main"], "at": {"main": {"mention": ["role:9"]}}}})
+        for_all, for_one = routing.destination("main", "b"), routing.destination("main", "a")
+        assert for_all is not None and for_one is not None
+        self.assertEqual(((), ("role:9",)), (for_all.policy.mention, for_one.policy.mention))
+        self.assertEqual(for_all.place, for_one.place)
+        self.assertIs(for_one, routing.destination("main", "a"))
+        self.assertIs(for_all, routing.destination("main"))
+
+    def test_a_removed_one_belongs_to_no_streamer(self) -> None:
+        """
+        What waits for a shared destination that is removed waits for it, not for another one of the streamer.
+        """
+        routing = self.routing({"a": {"destinations": ["main"]}})
+        routing.configure(Config(streamers={"b": StreamerEntry(user_id="42", target_webhook_url="https://a.example/")}))
+        self.assertIsNone(routing.destination("main"))

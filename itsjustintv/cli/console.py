@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.values import Rule
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.causes import cause
@@ -189,7 +190,7 @@ def load_config(given: str | None) -> Loaded:
     :raises click.ClickException: listing every error in it.
     """
     with errors():
-        return load(config_path(given), os.environ)
+        return load(config_path(given), os.environ, kinds=KINDS)
 
 
 def complete_streamer(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -211,7 +212,7 @@ def complete_destination(context: click.Context, _: click.Parameter, incomplete:
 def _routes(context: click.Context) -> Routes:
     given = context.params.get("config") or context.find_root().params.get("config")
     try:
-        return Routes.of(load(find_config(given, os.environ).path, os.environ).config)
+        return Routes.of(load(find_config(given, os.environ).path, os.environ, kinds=KINDS).config)
     except (ConfigError, OSError):
         # Completion must not print errors into the command line.
         return Routes((), {}, frozenset())

@@ -23,6 +23,7 @@ from itsjustintv.cli.health import daemon_address
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import TLS, callback_url
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor import system_checks, tls_checks
 from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.doctor.setup_checks import SetupChecks
@@ -63,7 +64,7 @@ def doctor(config: str | None, as_json: bool) -> None:
     """
     path = config_path(config)
     try:
-        settings = load(path, os.environ)
+        settings = load(path, os.environ, kinds=KINDS)
     except ConfigError as error:
         problems = [_Result("configuration", Finding(Severity.ERROR, str(each))) for each in error.problems]
         problems += [_Result("configuration", Finding(Severity.WARNING, str(each))) for each in error.warnings]

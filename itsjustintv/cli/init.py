@@ -27,6 +27,7 @@ from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.load import parse
 from itsjustintv.config.sections import Server, Twitch, callback_url
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.doctor.tls_checks import addresses
 from itsjustintv.twitch.eventsub.callback_check import url_warnings
@@ -136,7 +137,7 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
 
     text = in_reactor(ask, INTERRUPTED)
     with errors():
-        settings = parse(text, {}, name=str(path))
+        settings = parse(text, {}, name=str(path), kinds=KINDS)
         found = settings.config
         write_new(path, text)
     echo(f"Wrote {path} with mode 0600, since it holds secrets. Comments in it explain every key.", "good")

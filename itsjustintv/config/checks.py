@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 
 from itsjustintv.config.chat_services import find_chat_service
+from itsjustintv.config.destination_checks import destination_warnings, destinations_of
+from itsjustintv.config.destination_tables import destination_tables, secret_names, settings_class
 from itsjustintv.config.hosts import address, authority, host_and_port, is_loopback, listen
 from itsjustintv.config.keys import Keys, dotted, leaves
 from itsjustintv.config.lint import describe, edge_mistakes, mistakes, path_mistakes
@@ -89,6 +91,8 @@ _RULES: Mapping[str, Rule] = {
     "catch_up.max_age": above(0),
     "filter.on_error": one_of("send", "hold"),
     "filter.types": broadcast_types,
+    "broadcast.reconnect_window": between(0, 86400),
+    "broadcast.settle": between(0, 3600),
     "global_webhook.url": optional(receiver_url),
     "global_webhook.target_webhook_header": optional(header),
     "global_webhook.target_webhook_hashing": optional(hashing),
@@ -107,6 +111,8 @@ _STREAMER_RULES: Mapping[str, Rule] = {
 
 # In the place of a part of a URL: <token>, {token}, ...
 _LEFT_OPEN = re.compile(r"<[^<>]*>|\{[^{}]*\}|(?:^|[/=])(?:\.{3,}|\u2026)(?:$|[/&?])")
+
+_PLACEHOLDER = "holds a placeholder after its host: replace it with the real value"
 
 _LONGEST_TAG = 25
 
@@ -174,6 +180,7 @@ def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem
     """
     yield from value_warnings(config, state)
     yield from tls_warnings(config.server)
+    yield from destination_warnings(config)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield ConfigProblem("server.trusted_proxies", "trusts every client: each can claim any address")
     if any(each.endswith("/0") for each in config.egress.allow):
@@ -198,6 +205,13 @@ def _accidents(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
         for key in _STREAMER_KEYS:
             if value := given.get(key):
                 yield from _accident(("streamers", name, key), value, state)
+    for table in destination_tables(state):
+        exact = secret_names(settings_class(table.kind))
+        about: dict[Keys, object] = {(key,): value for key, value in table.values.items() if key != "messages"}
+        if isinstance(condition := table.values.get("filter"), dict):
+            about |= {("filter", key): value for key, value in condition.items()}
+        for below, value in about.items():
+            yield from _accident((*table.keys, *below), value, state, exact=below[-1] in exact)
 
 
 def _tags(tags: list[object]) -> Iterator[str]:
@@ -214,7 +228,7 @@ def _tags(tags: list[object]) -> Iterator[str]:
             yield f"number {number} {never} has more than {_LONGEST_TAG} characters"
 
 
-def _accident(keys: Keys, value: object, state: ParseState) -> Iterator[ConfigProblem]:
+def _accident(keys: Keys, value: object, state: ParseState, *, exact: bool = False) -> Iterator[ConfigProblem]:
     if isinstance(value, list):
         for number, each in enumerate(value, 1):
             for sentence in edge_mistakes(each):
@@ -223,7 +237,7 @@ def _accident(keys: Keys, value: object, state: ParseState) -> Iterator[ConfigPr
             for sentence in _tags(value):
                 yield ConfigProblem(dotted(keys), sentence)
     elif isinstance(value, str) and value:
-        rule = mistakes if keys[-1] in _EXACT else path_mistakes if is_path(keys[-1]) else edge_mistakes
+        rule = mistakes if exact or keys[-1] in _EXACT else path_mistakes if is_path(keys[-1]) else edge_mistakes
         sentences = [*rule(value)]
         if keys == _CLIENT_SECRET and not sentences and not value.isascii():
             odd = describe(dict.fromkeys(c for c in value if not c.isascii()))
@@ -244,7 +258,12 @@ def _addresses(config: Config) -> Iterator[ConfigProblem]:
         if service := find_chat_service(url):
             yield ConfigProblem(dotted(keys), service.advice)
         if _LEFT_OPEN.search(after_host(url)):
-            yield ConfigProblem(dotted(keys), "holds a placeholder after its host: replace it with the real value")
+            yield ConfigProblem(dotted(keys), _PLACEHOLDER)
+    for name, destination in config.destinations.items():
+        for key in secret_names(destination.settings.__class__):
+            url = getattr(destination.settings, key)
+            if url.startswith("http") and _LEFT_OPEN.search(after_host(url)):
+                yield ConfigProblem(dotted(("destinations", name, key)), _PLACEHOLDER)
 
 
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[ConfigProblem]:
@@ -267,6 +286,8 @@ def _signing(above: str, signature: str, secret: str) -> Iterator[ConfigProblem]
 
 def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem]:
     seen: dict[tuple[str, str], str] = {}
+    # What is wrong with a destination may be why it is not the default.
+    unknown = any(path.startswith("destinations.") for path in wrong)
     for name, entry in config.streamers.items():
         above = dotted(("streamers", name))
         if not name:
@@ -278,11 +299,12 @@ def _streamers(config: Config, wrong: Collection[str]) -> Iterator[ConfigProblem
             yield ConfigProblem(above, "must have a user_id or a login", (f"{above}.user_id", f"{above}.login"))
         if entry.target_webhook_url or f"{above}.target_webhook_url" in wrong:
             yield from _signing(above, entry.target_webhook_signature, entry.target_webhook_secret)
-        elif not config.global_webhook.enabled:
+        elif not entry.destinations and not destinations_of(config, entry) and not unknown:
             yield ConfigProblem(
                 above,
-                "has no destination: set its target_webhook_url, or enable global_webhook",
-                (f"{above}.target_webhook_url", "global_webhook.enabled"),
+                "has no destination: set its target_webhook_url or its destinations, make a destination the default, or"
+                " enable global_webhook",
+                (f"{above}.target_webhook_url", f"{above}.destinations", "global_webhook.enabled"),
             )
         told = {above}
         for key, value in (("user_id", entry.user_id), ("login", entry.login.lower())):

@@ -6,20 +6,24 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import attrs
 from attrs import frozen
 
 from itsjustintv.config.keys import Keys, Leaf, dotted, leaves
 from itsjustintv.config.locations import relative_paths
-from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.config.sections import Config, DestinationEntry, StreamerEntry
+from itsjustintv.interfaces import DestinationKind
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
 __all__ = ["Changes", "changes", "fingerprint"]
+
+_PARTS_OF_ENTRY = frozenset({"policy", "settings", "files"})
 
 # Streamers that are named in one line.
 _NAMED = 20
@@ -31,7 +35,7 @@ class Changes:
     The difference between two configurations. True if there is one.
 
     :ivar keys: the changed keys outside ``streamers``, as ``server.port: 8080 -> 9090``; of a secret, and of a URL,
-        which may hold one, only that it changed.
+        which may hold one, only that it changed; and the destinations that changed.
     :ivar added: keys of the new streamers.
     :ivar removed: keys of the removed streamers.
     :ivar changed: keys of the changed streamers, each with the names of what changed.
@@ -79,7 +83,7 @@ def changes(old: Config, new: Config) -> Changes:
         if before != after:
             keys.append(f"{dotted(leaf.keys)}: {_change(leaf, before, after)}")
     return Changes(
-        tuple(keys),
+        (*keys, *_destinations(old.destinations, new.destinations)),
         tuple(key for key in new.streamers if key not in old.streamers),
         tuple(key for key in old.streamers if key not in new.streamers),
         tuple(
@@ -98,9 +102,33 @@ def fingerprint(config: Config, base: Path = Path()) -> str:
 
     :param base: the base of relative paths.
     """
-    content = json.dumps(relative_paths(attrs.asdict(config), base), sort_keys=True).encode("ascii")
+    plain = attrs.asdict(config, filter=lambda _, value: not isinstance(value, DestinationKind))
+    content = json.dumps(relative_paths(plain, base), sort_keys=True).encode("ascii")
     key = json.dumps([config.twitch.client_secret, config.twitch.webhook_secret]).encode("ascii")
     return hmac.digest(key, content, "sha256").hex()[:16]
+
+
+def _destinations(old: Mapping[str, DestinationEntry], new: Mapping[str, DestinationEntry]) -> Iterator[str]:
+    """
+    Describe the changes of destinations: what was added and removed, and of each that changed the keys.
+    """
+    for name in dict.fromkeys((*old, *new)):
+        place, before, after = dotted(("destinations", name)), old.get(name), new.get(name)
+        if before is None or after is None:
+            yield f"{place}: {'added' if before is None else 'removed'}"
+        elif before != after:
+            names = [*_names(before, after), *_names(before.policy, after.policy)]
+            if before.type == after.type:
+                names += _names(before.settings, after.settings)
+            yield f"{place}: changed ({', '.join(each for each in names if each not in _PARTS_OF_ENTRY)})"
+
+
+def _names(old: Any, new: Any) -> Iterator[str]:
+    """
+    List the attributes that differ, of two instances of one class.
+    """
+    names = (attribute.name for attribute in attrs.fields(type(old)) if attribute.eq)
+    return (name for name in names if getattr(old, name) != getattr(new, name))
 
 
 def _differing(old: StreamerEntry, new: StreamerEntry) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """
-Reads keys from the environment: all outside ``streamers``, as ``ITSJUSTINTV_SECTION_KEY``.
+Reads keys from the environment: all outside ``streamers``, as ``ITSJUSTINTV_SECTION_KEY``; those of destinations that
+the file has, as ``ITSJUSTINTV_DESTINATIONS_NAME_KEY``.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from collections.abc import Container, Iterator, Mapping
 from difflib import get_close_matches
 from string import ascii_uppercase, digits
 
+from itsjustintv.config.destination_tables import destination_leaves
 from itsjustintv.config.keys import Leaf, dotted, leaves
 from itsjustintv.config.lint import describe, describe_unexpected, edge_mistakes, is_invisible, trim
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
-from itsjustintv.config.secrets import SECRETS, counterpart
+from itsjustintv.config.secrets import SECRETS, counterpart, destination_counterpart
 from itsjustintv.errors import Problem
 
 __all__ = ["apply_environment", "unknown_variables"]
@@ -23,6 +25,7 @@ _LEAVES = {leaf.variable: leaf for leaf in leaves()}
 _NAMES = {"ITSJUSTINTV_TLS_ENABLED": _LEAVES["ITSJUSTINTV_SERVER_TLS_ENABLED"], **_LEAVES}
 
 _PREFIX = "ITSJUSTINTV_"
+_DESTINATIONS = "ITSJUSTINTV_DESTINATIONS_"
 _SUFFIXES = [name.removeprefix(_PREFIX) for name in _NAMES]
 # Variables of ids, secrets and secret files: empty, they are probably a mistake.
 _NEEDED = [
@@ -42,12 +45,14 @@ def apply_environment(state: ParseState, environ: Mapping[str, str]) -> None:
     Override the values of the file. An empty variable counts as not set. A secret, or the file to read it from,
     replaces both keys of the configuration file.
     """
-    given = {variable: leaf for variable, leaf in _NAMES.items() if environ.get(variable)}
-    for leaf in given.values():
-        other = counterpart(leaf.keys)
+    given = [(variable, leaf) for variable, leaf in _NAMES.items() if environ.get(variable)]
+    if any(name.startswith(_DESTINATIONS) for name in environ):
+        given += _destinations(state, environ)
+    for _, leaf in given:
+        other = counterpart(leaf.keys) or destination_counterpart(state, leaf.keys)
         if other is not None:
             state.drop(other)
-    for variable, leaf in given.items():
+    for variable, leaf in given:
         state.drop(leaf.keys)
         state.guessed.discard(dotted(leaf.keys))
         try:
@@ -57,16 +62,40 @@ def apply_environment(state: ParseState, environ: Mapping[str, str]) -> None:
             state.findings.append(ConfigProblem(dotted(leaf.keys), str(error)))
 
 
-def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
+def _destinations(state: ParseState, environ: Mapping[str, str]) -> Iterator[tuple[str, Leaf]]:
+    """
+    List the variables of destinations that are set, each with its key.
+    """
+    claims: dict[str, list[Leaf]] = {}
+    for leaf in destination_leaves(state):
+        if environ.get(leaf.variable):
+            claims.setdefault(leaf.variable, []).append(leaf)
+    for variable, (leaf, *others) in claims.items():
+        if others:
+            names = " and ".join(dotted(each.keys) for each in (leaf, *others))
+            state.sources[variable] = variable
+            state.findings.append(
+                ConfigProblem(variable, f"is the variable of {names}: rename one of the destinations")
+            )
+        else:
+            yield variable, leaf
+
+
+def unknown_variables(environ: Mapping[str, str], state: ParseState | None = None) -> Iterator[Problem]:
     """
     Warn of ``ITSJUSTINTV_`` variables that set nothing.
+
+    :param state: knows the destinations; without it, none of their variables is judged.
     """
+    ours = {leaf.variable for leaf in destination_leaves(state)} if state is not None else set()
     for variable in _NEEDED:
         if environ.get(variable) == "":
             yield Problem(variable, "is empty, which counts as not set")
     for name in sorted(environ):
         plain = _plain(name)
-        if not plain.startswith(_PREFIX) or name in _NAMES or name in _ELSEWHERE:
+        if not plain.startswith(_PREFIX) or name in _NAMES or name in _ELSEWHERE or name in ours:
+            continue
+        if state is None and plain.startswith(_DESTINATIONS):
             continue
         if plain != name:
             yield _misnamed(name, plain)
@@ -75,7 +104,8 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(name, "is ignored: streamers can be configured in the file only")
             continue
         # Without the prefix, which would make all names similar.
-        near = get_close_matches(name.removeprefix(_PREFIX), _SUFFIXES, n=1)
+        suffixes = [*_SUFFIXES, *(each.removeprefix(_PREFIX) for each in ours)]
+        near = get_close_matches(name.removeprefix(_PREFIX), suffixes, n=1)
         hint = f"; did you mean {_PREFIX}{near[0]}?" if near else ""
         yield Problem(name, f"is ignored: there is no such key{hint}")
 

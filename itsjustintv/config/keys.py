@@ -4,8 +4,8 @@ The keys of the configuration: their paths, types and environment variables, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping
+from typing import Any, get_origin, get_type_hints
 
 import attrs
 from attrs import frozen
@@ -46,20 +46,20 @@ class Leaf:
         """
         The environment variable that sets it.
         """
-        return "_".join(("ITSJUSTINTV", *self.keys)).upper()
+        return "_".join(("ITSJUSTINTV", *self.keys)).upper().replace("-", "_")
 
 
 def leaves(section: type = Config, above: Keys = ()) -> Iterator[Leaf]:
     """
-    List every key with a value in a section and the sections below it, in their order. Streamers are not among those
-    of :class:`Config`, since their names are the operator's.
+    List every key with a value in a section and the sections below it, in their order. Tables whose names are the
+    operator's are left out: those of streamers, destinations and messages.
     """
     types = get_type_hints(section)
     for attribute in attrs.fields(section):
         kind, keys = types[attribute.name], (*above, attribute.name)
         if attrs.has(kind):
             yield from leaves(kind, keys)
-        elif keys != ("streamers",):
+        elif get_origin(kind) is not Mapping:
             yield Leaf(keys, kind)
 
 

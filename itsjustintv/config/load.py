@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from itsjustintv.config.checks import check_rules, check_values, config_warnings, value_warnings
+from itsjustintv.config.destination_checks import check_destinations
 from itsjustintv.config.diff import Changes, changes, fingerprint
 from itsjustintv.config.environment import apply_environment, unknown_variables
 from itsjustintv.config.lint import edge_mistakes
@@ -20,6 +21,7 @@ from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.secrets import named_files, read_secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.interfaces import DestinationKind
 from itsjustintv.support.regular_files import is_descriptor, read_again, read_once
 
 __all__ = ["FileReader", "Loaded", "Reread", "load", "parse", "parse_for", "read", "reread"]
@@ -29,6 +31,8 @@ FileReader = Callable[[Path, int], bytes]
 
 # Bytes; a thousand streamers take a third of one MiB.
 _LARGEST = 16 * 1024 * 1024
+
+_NONE: Mapping[str, DestinationKind] = {}
 
 
 @frozen
@@ -51,6 +55,8 @@ def load(
     base: Path | None = None,
     here: Path = Path(),
     read_file: FileReader = read_once,
+    *,
+    kinds: Mapping[str, DestinationKind] = _NONE,
 ) -> Loaded:
     """
     Read and check the configuration. Nothing is created or changed.
@@ -60,12 +66,13 @@ def load(
     :param base: the base of relative paths; by default that of :func:`~itsjustintv.config.locations.base_folder`.
     :param here: the current directory of the daemon.
     :param read_file: reads the configuration and the files with secrets.
+    :param kinds: the kinds of destinations, by their types; by default there are none.
     :raises ConfigError: with every error.
     """
     text = read(path, read_file)
     if base is None:
-        return parse_for(path, text, environ, here, read_file=read_file)
-    return parse(text, environ, base, str(path), read_file)
+        return parse_for(path, text, environ, here, read_file=read_file, kinds=kinds)
+    return parse(text, environ, base, str(path), read_file, kinds=kinds)
 
 
 def parse_for(  # noqa: PLR0917 - as load
@@ -75,6 +82,8 @@ def parse_for(  # noqa: PLR0917 - as load
     here: Path | None = None,
     name: str = "",
     read_file: FileReader = read_once,
+    *,
+    kinds: Mapping[str, DestinationKind] = _NONE,
 ) -> Loaded:
     """
     Check the text of a configuration that is, or will be, at a path.
@@ -82,9 +91,10 @@ def parse_for(  # noqa: PLR0917 - as load
     :param here: the current directory of the daemon; ``None`` to ignore it.
     :param name: names the text in an error about TOML; the path by default.
     :param read_file: reads the files with secrets.
+    :param kinds: as in :func:`load`.
     :raises ConfigError: with every error.
     """
-    state = _parsed(text, environ, name or str(path))
+    state = _parsed(text, environ, name or str(path), kinds)
     base, warnings = base_folder(state, path, here)
     return _checked(state, environ, base, warnings, read_file)
 
@@ -115,6 +125,8 @@ def parse(
     base: Path = Path(),
     name: str = "config.toml",
     read_file: FileReader = read_once,
+    *,
+    kinds: Mapping[str, DestinationKind] = _NONE,
 ) -> Loaded:
     """
     Check the text of a configuration.
@@ -122,14 +134,15 @@ def parse(
     :param base: the base of relative paths.
     :param name: names the text in an error about TOML.
     :param read_file: reads the files with secrets.
+    :param kinds: as in :func:`load`.
     :raises ConfigError: with every error.
     """
-    return _checked(_parsed(text, environ, name), environ, base, (), read_file)
+    return _checked(_parsed(text, environ, name, kinds), environ, base, (), read_file)
 
 
-def _parsed(text: str, environ: Mapping[str, str], name: str) -> ParseState:
+def _parsed(text: str, environ: Mapping[str, str], name: str, kinds: Mapping[str, DestinationKind]) -> ParseState:
     try:
-        state = ParseState(tomllib.loads(text))
+        state = ParseState(tomllib.loads(text), kinds)
     except ValueError as error:
         problems = (Problem(name, f"is not TOML: {error}"), *_of_environment(environ))
         raise ConfigError(problems, tuple(unknown_variables(environ))) from None
@@ -161,14 +174,15 @@ def _checked(
     config = resolve_paths(structure(state), base)
     # The rules between values apply only to values that are valid themselves.
     state.judge(check_values(config))
+    state.judge(check_destinations(config, state))
     state.judge(check_rules(config, state.wrong))
     if state.findings:
         raise ConfigError(
             state.problems(),
-            (*warnings, *unknown_variables(environ), *map(state.problem, value_warnings(config, state))),
+            (*warnings, *unknown_variables(environ, state), *map(state.problem, value_warnings(config, state))),
         )
     doubted = (state.problem(problem) for problem in config_warnings(config, state))
-    return Loaded(config, (*warnings, *unknown_variables(environ), *doubted), base)
+    return Loaded(config, (*warnings, *unknown_variables(environ, state), *doubted), base)
 
 
 def _unusable(name: object, message: str) -> ConfigError:
@@ -198,13 +212,16 @@ class Reread:
     refused: tuple[Problem, ...] = ()
 
 
-def reread(path: Path, environ: Mapping[str, str], base: Path, old: Config) -> Reread:
+def reread(
+    path: Path, environ: Mapping[str, str], base: Path, old: Config, kinds: Mapping[str, DestinationKind] = _NONE
+) -> Reread:
     """
     Read, check and compare the configuration. Slow with thousands of streamers: call it in a thread.
 
+    :param kinds: as in :func:`load`.
     :raises ConfigError: with every error.
     """
-    loaded = load(path, environ, base, read_file=read_again)
+    loaded = load(path, environ, base, read_file=read_again, kinds=kinds)
     refused: list[Problem] = []
     if is_descriptor(path):
         refused.append(

@@ -13,9 +13,10 @@ from typing import Any
 import attrs
 from attrs import evolve, frozen
 
+from itsjustintv.config.destination_tables import destination_tables
 from itsjustintv.config.keys import leaves
 from itsjustintv.config.parse_state import ParseState
-from itsjustintv.config.sections import Config, Storage
+from itsjustintv.config.sections import Config, DestinationEntry, Storage
 from itsjustintv.errors import Problem
 
 __all__ = [
@@ -120,9 +121,23 @@ def resolve_paths(config: Config, base: Path) -> Config:
     """
     placed: Config = _located(config, base)
     streamers = {
-        key: _located(each, base) if each.target_webhook_secret_file else each for key, each in config.streamers.items()
+        key: evolve(_located(each, base), at=_located_entries(each.at, base))
+        if each.target_webhook_secret_file or each.at
+        else each
+        for key, each in config.streamers.items()
     }
-    return evolve(placed, streamers=streamers)
+    return evolve(placed, streamers=streamers, destinations=_located_entries(config.destinations, base))
+
+
+def _located_entries(entries: Mapping[str, DestinationEntry], base: Path) -> Mapping[str, DestinationEntry]:
+    return {
+        key: evolve(
+            each,
+            settings=_located(each.settings, base),
+            files={name: str(base / file) for name, file in each.files.items()},
+        )
+        for key, each in entries.items()
+    }
 
 
 def _located(section: Any, base: Path) -> Any:
@@ -161,6 +176,8 @@ def _relative(state: ParseState) -> Iterator[str]:
     names = [state.get(keys) or attrgetter(".".join(keys))(Config()) for keys in found]
     streamers = state.get(("streamers",))
     keys = streamers if isinstance(streamers, dict) else ()
+    for each in destination_tables(state):
+        names += [value for key, value in each.values.items() if is_path(key)]
     for name in (*names, *(state.get(("streamers", key, "target_webhook_secret_file")) for key in keys)):
         if isinstance(name, str) and name and "\0" not in name and not Path(name).is_absolute():
             yield name

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import attrs
+from attrs import evolve
 from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
@@ -17,9 +18,10 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from itsjustintv.config.destination_tables import destination_tables, make_entry, table_class
 from itsjustintv.config.keys import FACTORS, Keys, dotted
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
-from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.config.sections import NO_DESTINATION, Config, DestinationEntry, StreamerEntry
 from itsjustintv.config.values import parse_duration
 
 # A misspelt table may hold misspelt tables.
@@ -35,6 +37,17 @@ _Hook = Callable[[Any, Any], Any]
 
 #: What v0.1 of the original called some keys.
 _RENAMED = {"webhook_url": "target_webhook_url", "hmac_secret": "target_webhook_secret"}
+
+#: What streamers call what destinations have, too.
+_OF_STREAMERS = {
+    "webhook_url": "url",
+    "target_webhook_url": "url",
+    "target_webhook_secret": "secret",
+    "target_webhook_secret_file": "secret_file",
+    "target_webhook_header": "header",
+    "target_webhook_hashing": "hashing",
+    "target_webhook_signature": "signature",
+}
 
 # TOML's own range, and SQLite's.
 _LARGEST = 2**63 - 1
@@ -79,25 +92,44 @@ def structure(state: ParseState) -> Config:
     """
     Make the sections. All values of the wrong type are reported and dropped, so that the rest can still be checked.
     """
-    try:
-        return _CONVERTER.structure(state.tables, Config)
-    except BaseValidationError as error:
-        faults = list(_findings(error, ()))
-    for keys, message, _ in faults:
+    for keys, message, _ in _faults(state):
         if dotted(keys) in state.guessed:
             # A misspelt key, which is reported already: its value may have been meant for another key.
             state.unknowable.add(dotted(keys))
         else:
             state.findings.append(ConfigProblem(dotted(keys), message))
         state.drop(keys)
-    return _CONVERTER.structure(state.tables, Config)
+    config: Config = _CONVERTER.structure(state.tables, Config)
+    destinations: dict[str, DestinationEntry] = {}
+    at: dict[str, dict[str, DestinationEntry]] = {}
+    for table in destination_tables(state):
+        entry = make_entry(table, _CONVERTER.structure(table.whole, table_class(table.kind)))
+        if table.is_override:
+            at.setdefault(table.keys[1], {})[table.name] = entry
+        else:
+            destinations[table.name] = entry
+    streamers = {
+        key: evolve(entry, at=at.get(key, {})) if entry.at else entry for key, entry in config.streamers.items()
+    }
+    return evolve(config, destinations=destinations, streamers=streamers)
 
 
 def _faults(state: ParseState) -> list[_Fault]:
+    return [
+        *_faults_in(state.tables, Config, ()),
+        *(
+            fault
+            for each in destination_tables(state)
+            for fault in _faults_in(each.values, table_class(each.kind), each.keys)
+        ),
+    ]
+
+
+def _faults_in(table: object, cls: type, above: Keys) -> list[_Fault]:
     try:
-        _CONVERTER.structure(state.tables, Config)
+        _CONVERTER.structure(table, cls)
     except BaseValidationError as error:
-        return list(_findings(error, ()))
+        return list(_findings(error, above))
     return []
 
 
@@ -109,12 +141,15 @@ def _findings(error: BaseException, above: Keys) -> Iterator[_Fault]:
         for each in error.exceptions:
             yield from _findings(each, (*above, *_step(each)))
     elif isinstance(error, ForbiddenExtraKeysError):
+        kind = getattr(error.cl, "kind_name", None)
+        renamed = _RENAMED if kind is None else _OF_STREAMERS
+        unknown = _UNKNOWN if kind is None else f'{_UNKNOWN} of the type "{kind}"'
         for key in sorted(error.extra_fields):
-            known = _nearest(key, [attribute.name for attribute in attrs.fields(error.cl)])
+            known = _nearest(key, [attribute.name for attribute in attrs.fields(error.cl)], renamed)
             if known is None:
-                yield (*above, key), _UNKNOWN, None
+                yield (*above, key), unknown, None
             else:
-                yield (*above, key), f"{_UNKNOWN}; did you mean {known}?", (*above, known)
+                yield (*above, key), f"{unknown}; did you mean {known}?", (*above, known)
     else:
         yield above, str(error), None
 
@@ -130,10 +165,9 @@ def _step(error: BaseException) -> Keys:
     return (note.name if isinstance(note, AttributeValidationNote) else str(note.index),)
 
 
-def _nearest(key: str, names: list[str]) -> str | None:
-    renamed = _RENAMED.get(key)
-    if renamed in names:
-        return renamed
+def _nearest(key: str, names: list[str], renamed: Mapping[str, str]) -> str | None:
+    if renamed.get(key) in names:
+        return renamed[key]
     return next(iter(get_close_matches(key, names, n=1)), None)
 
 
@@ -150,6 +184,10 @@ def _strings(value: object, _: object) -> tuple[str, ...]:
     if wrong:
         raise ValueError(f"must be a list of texts in quotes: correct number {' and number '.join(wrong[:5])}")
     return tuple(value)
+
+
+def _names(value: object, kind: object) -> tuple[str, ...]:
+    return (NO_DESTINATION,) if value == NO_DESTINATION else _strings(value, kind)
 
 
 def _truth(value: object, _: object) -> bool:
@@ -195,11 +233,21 @@ def _converter() -> Converter:
             for name, kind in get_type_hints(cls).items()
             if kind is float and name not in FACTORS
         }
+        if cls is StreamerEntry:
+            durations["destinations"] = override(struct_hook=_names)
         return _table(make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **durations))
 
     converter.register_structure_hook_factory(attrs.has, section)
-    streamers = _table(converter.gen_structure_mapping(Mapping[str, StreamerEntry]))
-    converter.register_structure_hook_func(lambda kind: kind == Mapping[str, StreamerEntry], streamers)
+    # What is in them depends on their types: destination_tables.
+    converter.register_structure_hook(DestinationEntry, _table(lambda value, _: value))
+    tables: tuple[Any, ...] = (
+        Mapping[str, StreamerEntry],
+        Mapping[str, DestinationEntry],
+        Mapping[str, Mapping[str, str]],
+        Mapping[str, str],
+    )
+    for each in tables:
+        converter.register_structure_hook_func(each.__eq__, _table(converter.gen_structure_mapping(each)))
     return converter
 
 

@@ -5,13 +5,14 @@ The state of loading a configuration: its tables, where each value comes from, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
 
 from itsjustintv.config.keys import Keys, dotted
 from itsjustintv.errors import Problem
+from itsjustintv.interfaces import DestinationKind
 
 __all__ = ["ConfigProblem", "ParseState"]
 
@@ -37,6 +38,7 @@ class ParseState:
     The values from the file, the environment and the secret files so far.
 
     :ivar tables: as parsed from TOML; changed in place.
+    :ivar kinds: the kinds of destinations, by their types.
     :ivar findings: the problems so far, in order of discovery.
     :ivar sources: for a value from elsewhere than its own key, where the operator finds it.
     :ivar files: for a secret that was read from a file, the name of the file.
@@ -45,6 +47,7 @@ class ParseState:
     """
 
     tables: dict[str, Any]
+    kinds: Mapping[str, DestinationKind] = field(factory=dict)
     findings: list[ConfigProblem] = field(factory=list)
     sources: dict[str, str] = field(factory=dict)
     files: dict[str, str] = field(factory=dict)

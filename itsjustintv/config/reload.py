@@ -20,6 +20,7 @@ from itsjustintv.config.load import Loaded, Reread, reread
 from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
+from itsjustintv.interfaces import DestinationKind
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
@@ -129,6 +130,7 @@ class ConfigService(Service):
     :ivar environ: wins over the file.
     :ivar loaded: the first configuration.
     :ivar in_thread: runs functions that block.
+    :ivar kinds: the kinds of destinations, by their types.
     """
 
     _path: Path
@@ -138,6 +140,7 @@ class ConfigService(Service):
     _loaded: Loaded = field(repr=False)
     _watch: Watcher
     _in_thread: Callable[..., Deferred[Any]]
+    _kinds: Mapping[str, DestinationKind] = field(factory=dict)
     _preparers: list[Preparer] = field(factory=list, init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
     _waiting: list[_ReloadRequest] = field(factory=list, init=False)
@@ -278,7 +281,9 @@ class ConfigService(Service):
         """
         nothing = Reread(self._loaded, _SAME, self._status.hash)
         try:
-            found: Reread = await self._in_thread(reread, self._path, self._environ, self._base, self.config)
+            found: Reread = await self._in_thread(
+                reread, self._path, self._environ, self._base, self.config, self._kinds
+            )
         except ConfigError as error:
             return ReloadReport(reason, self._clock.seconds(), problems=error.problems), nothing
         except Exception:  # noqa: BLE001 - a bug in the reading must not stop the daemon

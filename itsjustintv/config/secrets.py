@@ -6,13 +6,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from shlex import quote
+from typing import Any
 from urllib.parse import unquote
 
+import attrs
+
+from itsjustintv.config.destination_tables import destination_tables, file_of, secret_names, settings_class
 from itsjustintv.config.keys import Keys, dotted
 from itsjustintv.config.lint import path_mistakes
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
@@ -24,16 +29,21 @@ from itsjustintv.support.regular_files import UnsuitableFile, is_descriptor, rea
 __all__ = [
     "SECRETS",
     "counterpart",
+    "destination_counterpart",
+    "destination_secrets",
     "named_files",
     "read_secret_files",
     "readable_by_others",
     "secret_files",
-    "secret_keys",
     "secrets",
     "telemetry_secrets",
 ]
 
 _LONGEST = 65536
+
+_URL = re.compile("https?://", re.IGNORECASE)
+_PARTS = re.compile("[/?&=#]")
+
 #: The secrets outside ``streamers``.
 SECRETS: tuple[Keys, ...] = (
     ("server", "tls", "eab_hmac"),
@@ -53,14 +63,30 @@ def counterpart(keys: Keys) -> Keys | None:
     return _OTHERS.get(keys)
 
 
-def secret_keys(streamers: Iterable[str]) -> Iterator[Keys]:
+def destination_counterpart(state: ParseState, keys: Keys) -> Keys | None:
     """
-    List the keys of all secrets.
+    The same for the keys of destinations in the file.
+    """
+    for table in destination_tables(state):
+        if table.keys == keys[:-1]:
+            for name in secret_names(settings_class(table.kind)):
+                if keys[-1] in (name, file_of(name)):
+                    return (*table.keys, file_of(name) if keys[-1] == name else name)
+    return None
 
-    :param streamers: the names of their tables.
+
+def _secret_keys(state: ParseState) -> Iterator[Keys]:
+    """
+    List the keys of all secrets that the file can hold.
     """
     yield from SECRETS
-    yield from (("streamers", name, "target_webhook_secret") for name in streamers)
+    streamers = state.get(("streamers",))
+    yield from (
+        ("streamers", name, "target_webhook_secret") for name in (streamers if isinstance(streamers, dict) else ())
+    )
+    for table in destination_tables(state):
+        if not table.is_override:
+            yield from ((*table.keys, name) for name in secret_names(settings_class(table.kind)))
 
 
 def secret_files(config: Config) -> Iterable[str]:
@@ -75,10 +101,14 @@ def named_files(config: Config) -> Mapping[str, str]:
     List the files from which the secrets were read, by key.
     """
     found: dict[str, str] = {}
-    for *above, last in secret_keys(config.streamers):
-        section = config.streamers[above[1]] if above[0] == "streamers" else attrgetter(".".join(above))(config)
-        if name := getattr(section, f"{last}_file"):
-            found[dotted((*above, f"{last}_file"))] = name
+    for *above, last in SECRETS:
+        if name := getattr(attrgetter(".".join(above))(config), file_of(last)):
+            found[dotted((*above, file_of(last)))] = name
+    for key, streamer in config.streamers.items():
+        if name := streamer.target_webhook_secret_file:
+            found[dotted(("streamers", key, "target_webhook_secret_file"))] = name
+    for key, entry in config.destinations.items():
+        found |= {dotted(("destinations", key, last)): name for last, name in entry.files.items()}
     return found
 
 
@@ -89,10 +119,8 @@ def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, 
     :param base: the base of relative paths.
     :param read_file: reads a file, up to a number of bytes.
     """
-    streamers = state.get(("streamers",))
-    names = list(streamers) if isinstance(streamers, dict) else []
-    for keys in secret_keys(names):
-        file_keys = (*keys[:-1], f"{keys[-1]}_file")
+    for keys in list(_secret_keys(state)):
+        file_keys = (*keys[:-1], file_of(keys[-1]))
         name = state.get(file_keys)
         if not isinstance(name, str) or not name:
             continue
@@ -140,6 +168,9 @@ def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str
 # Characters of a path below which it is no secret: /webhook, /notify.
 _SECRET_LENGTH = 12
 
+# The same of a part of a path, which the API of a service may take in another place.
+_SECRET_PART = 20
+
 
 def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     """
@@ -154,6 +185,24 @@ def secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _target(config.global_webhook.url, config.global_webhook.target_webhook_secret)
     for streamer in config.streamers.values():
         yield from _target(streamer.target_webhook_url, streamer.target_webhook_secret)
+    for entry in config.destinations.values():
+        yield from destination_secrets(entry.settings)
+
+
+def destination_secrets(settings: Any) -> Iterator[str]:
+    """
+    List the secrets in the settings of a destination: texts that are not shown, and the values of headers that are not
+    shown; of a URL its parts as well, since a service may be called by another URL with the same parts.
+    """
+    for attribute in attrs.fields(settings.__class__):
+        value = getattr(settings, attribute.name) if attribute.repr is False else ""
+        if isinstance(value, tuple):
+            yield from (part for each in value for part in (each, each.partition(":")[2].strip()))
+        elif isinstance(value, str) and _URL.match(value):
+            yield from _target(value, "")
+            yield from (part for part in _PARTS.split(after_host(value)) if len(part) >= _SECRET_PART)
+        elif isinstance(value, str):
+            yield value
 
 
 def telemetry_secrets(config: Config, environ: Mapping[str, str]) -> Iterator[str]:

@@ -5,17 +5,23 @@ The configuration as frozen values, one class per table, with the documented def
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from attrs import field, frozen
 
 from itsjustintv.config.hosts import dns_name, dns_names
+from itsjustintv.interfaces import DestinationKind
+from itsjustintv.model import DestinationPolicy
 
 __all__ = [
+    "NO_DESTINATION",
     "TLS",
     "Admin",
+    "Broadcast",
     "Cache",
     "CatchUp",
     "Config",
+    "DestinationEntry",
     "Egress",
     "Enrich",
     "Filter",
@@ -291,9 +297,49 @@ class GlobalWebhook:
 
 
 @frozen(kw_only=True)
+class Broadcast:
+    """
+    ``[broadcast]``: what counts as one broadcast, for destinations whose posts change with it.
+
+    :ivar reconnect_window: seconds after its end within which a new stream of the channel continues it.
+    :ivar settle: seconds without another change after which a change of title or category is shown.
+    """
+
+    reconnect_window: float = 300.0
+    settle: float = 60.0
+
+
+@frozen(kw_only=True)
+class DestinationEntry:
+    """
+    ``[destinations.NAME]``, or what it is for one streamer.
+
+    :ivar default: whether streamers have it that name no destinations.
+    :ivar settings: what only its type has, an instance of :attr:`itsjustintv.interfaces.DestinationKind.settings`.
+    :ivar files: the files from which its secrets were read, by key (``url_file``).
+    :ivar kind: the row of the table of kinds that the type names.
+    """
+
+    type: str
+    default: bool = False
+    policy: DestinationPolicy = field(factory=DestinationPolicy)
+    settings: Any = None
+    files: Mapping[str, str] = field(factory=dict)
+    kind: DestinationKind = field(eq=False, repr=False)
+
+
+#: The only entry of ``destinations`` of a streamer that has none.
+NO_DESTINATION = "none"
+
+
+@frozen(kw_only=True)
 class StreamerEntry:
     """
     ``[streamers.KEY]``. Empty types, header, hashing and signature mean the defaults.
+
+    :ivar destinations: names of ``[destinations.NAME]``, or only ``none``; empty for the usual ones, see
+        :class:`itsjustintv.routing.Routes`.
+    :ivar at: destinations that differ for this streamer, as a whole, by name.
     """
 
     user_id: str = ""
@@ -307,6 +353,8 @@ class StreamerEntry:
     target_webhook_header: str = ""
     target_webhook_hashing: str = ""
     target_webhook_signature: str = ""
+    destinations: tuple[str, ...] = ()
+    at: Mapping[str, DestinationEntry] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -330,6 +378,8 @@ class Config:
     enrich: Enrich = Enrich()
     catch_up: CatchUp = CatchUp()
     filter: Filter = Filter()
+    broadcast: Broadcast = Broadcast()
+    destinations: Mapping[str, DestinationEntry] = field(factory=dict)
     global_webhook: GlobalWebhook = GlobalWebhook()
     streamers: Mapping[str, StreamerEntry] = field(factory=dict)
 

@@ -16,12 +16,16 @@ import attrs
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config.destination_tables import table_class
 from itsjustintv.config.example import example, write_example
 from itsjustintv.config.keys import Keys, Leaf, leaves
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.parse import structure
 from itsjustintv.config.parse_state import ParseState
-from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.config.sections import Config, DestinationEntry, StreamerEntry
+from itsjustintv.destinations.kinds import KINDS
+from itsjustintv.destinations.webhook import Settings
+from itsjustintv.model import DestinationFilter, DestinationPolicy
 
 _ROOT = Path(__file__).parents[2]
 _PLACEHOLDERS = {"client_id", "client_secret", "webhook_secret"}
@@ -60,8 +64,24 @@ class ExampleTests(SynchronousTestCase):
             self.assertIn(leaf.keys[-1], _value(tables, leaf.keys[:-1]), leaf)  # type: ignore[arg-type]
         streamer = tables["streamers"]["example"]
         self.assertEqual({attribute.name for attribute in attrs.fields(StreamerEntry)}, set(streamer))
-        config = parse(_uncommented(), {}).config
-        self.assertEqual(Config(twitch=config.twitch, streamers=config.streamers), config)
+        config = parse(_uncommented(), {}, kinds=KINDS).config
+        own = Config(twitch=config.twitch, streamers=config.streamers, destinations=config.destinations)
+        self.assertEqual(own, config)
+
+    def test_shows_every_key_of_a_destination(self) -> None:
+        """
+        With the comment signs removed, the destination has every key that any type has, but for the messages, and each
+        has the default as its value.
+        """
+        table = tomllib.loads(_uncommented())["destinations"]["main"]
+        self.assertEqual({each.name for each in attrs.fields(table_class(KINDS["webhook"]))} - {"messages"}, set(table))
+        conditions = {each.name for each in attrs.fields(DestinationFilter)}
+        self.assertEqual(conditions, set(table["filter"]))
+        written = parse(_uncommented(), {}, kinds=KINDS).config.destinations["main"]
+        settings = Settings(url="https://hooks.example.org/live")
+        policy = DestinationPolicy(on_offline="post", on_update="post")
+        plain = DestinationEntry(type="webhook", policy=policy, settings=settings, kind=KINDS["webhook"])
+        self.assertEqual(plain, written)
 
     def test_every_key_has_a_word_of_why(self) -> None:
         """
@@ -150,7 +170,8 @@ class ReferenceTests(SynchronousTestCase):
             sections.setdefault(leaf.keys[:-1], set()).add(leaf.keys[-1])
         self.assertEqual(sections, {section: set(_rows(section)) for section in sections})
         text = (_ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-        tables = set(re.findall(r"^### `\[([\w.]+)\]`$", text, re.MULTILINE)) - {"streamers.NAME"}
+        of_names = {"streamers.NAME", "destinations.NAME", "destinations.NAME.filter"}
+        tables = set(re.findall(r"^### `\[([\w.]+)\]`$", text, re.MULTILINE)) - of_names
         self.assertEqual(tables, {".".join(section) for section in sections if section})
 
     def test_every_key_of_a_streamer(self) -> None:
@@ -163,6 +184,15 @@ class ReferenceTests(SynchronousTestCase):
         for leaf in leaves(StreamerEntry):
             _put(entry, leaf, rows[leaf.keys[-1]][0])
         self.assertEqual(StreamerEntry(), structure(ParseState({"streamers": {"a": entry}})).streamers["a"])
+
+    def test_every_key_of_a_destination(self) -> None:
+        """
+        Each key that all types have is in the table of destinations, and each condition of a filter in the one below.
+        """
+        common = {each.name for each in attrs.fields(DestinationPolicy)} | {"type", "default"}
+        self.assertEqual(common, set(_rows(("destinations", "NAME"))) & common)
+        conditions = {each.name for each in attrs.fields(DestinationFilter)}
+        self.assertEqual(conditions, set(_rows(("destinations", "NAME", "filter"))))
 
 
 def _put(tables: dict[str, Any], leaf: Leaf, default: str) -> None:
