@@ -1,39 +1,47 @@
 """
-Recovers broadcasts that no EventSub message reported: asks Get Streams who is live, and hands over what is new as
-events. Knows no subscriptions.
+Recovers starts and ends of broadcasts that no EventSub message reported: asks Get Streams who is live, and hands over
+what is new as events. Knows no subscriptions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 
 from attrs import Factory, define, field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from itsjustintv.config.sections import Config
-from itsjustintv.errors import TwitchRejected
+from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.interfaces import Accept
-from itsjustintv.model import Acceptance, parse_rfc3339
+from itsjustintv.model import Acceptance, Broadcast, parse_rfc3339
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.counts import Counted
-from itsjustintv.support.durations import Seconds
+from itsjustintv.support.durations import Seconds, duration
 from itsjustintv.twitch.api.batching import FULL_CALL, all_of, full_calls
-from itsjustintv.twitch.api.lookups import Lookups, Stream
-from itsjustintv.twitch.eventsub.event_types import STREAM_ONLINE, Occurrence
+from itsjustintv.twitch.api.lookups import Lookups, Stream, User
+from itsjustintv.twitch.eventsub.event_types import STREAM_OFFLINE, STREAM_ONLINE, Occurrence
 
-__all__ = ["CatchUpService", "CatchUpSettings"]
+__all__ = ["CatchUpService", "CatchUpSettings", "LiveBroadcasts"]
+
+#: The broadcasts whose end is not known, of streamers whose ends are asked for.
+LiveBroadcasts = Callable[[], Deferred[Sequence[Broadcast]]]
 
 # Seconds that ids wait for others to be asked about in one call: at first, and after a call.
 _DELAY = 0.5
 _INTERVAL = 10.0
 
 # Get Streams lists a broadcast up to a minute after its start (observed; nothing official), so a single look at a
-# streamer whose subscription was just enabled may be too early for the broadcast, and the subscription too late.
+# streamer whose subscription was just enabled may be too early for the broadcast, and the subscription too late. For as
+# long a broadcast that is not listed may have just begun.
 _SECOND_LOOK = 75.0
+
+
+def _no_broadcasts() -> Deferred[Sequence[Broadcast]]:
+    return succeed(())
 
 
 @frozen(kw_only=True)
@@ -72,12 +80,13 @@ class _Tally:
 @define(eq=False)
 class CatchUpService(Service):
     """
-    Asks about streamers whose broadcasts may have been missed. What it finds becomes an event like any other but for
-    ``recovered``.
+    Asks about streamers whose broadcasts may have been missed, and about those that are live as far as is known. What
+    it finds becomes an event like any other but for ``recovered``.
 
     :ivar accept: drops what was announced already.
     :ivar new_id: makes the ids of events.
     :ivar wall: the time by which Twitch dates broadcasts, in seconds since the epoch.
+    :ivar live_broadcasts: asked at each catch-up.
     """
 
     _lookups: Lookups
@@ -92,6 +101,8 @@ class CatchUpService(Service):
         kw_only=True,
     )
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
+    _live_broadcasts: LiveBroadcasts = field(default=_no_broadcasts, kw_only=True)
+    _unlisted: dict[tuple[str, str], float] = field(factory=dict, init=False)
     _pending: dict[str, None] = field(factory=dict, init=False)
     _tally: _Tally = field(factory=_Tally, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
@@ -159,18 +170,20 @@ class CatchUpService(Service):
 
     async def _recover_all(self) -> None:
         """
-        Ask about all pending ids. A call that Twitch rejects does not stop the others.
+        Ask about all pending ids, and about every live broadcast. A call that Twitch rejects does not stop the others.
 
         :raises TwitchError: some were not asked about.
-        :raises JournalUnavailable: some of what was found was not stored.
+        :raises JournalUnavailable: some of what was found was not stored, or the live broadcasts are not known.
         """
+        broadcasts = await self._broadcasts()
+        self._pending.update(dict.fromkeys(broadcasts))
         asked, self._pending = list(self._pending), {}
         remaining = dict.fromkeys(asked)
         fault: TwitchRejected | None = None
         try:
             for ids in full_calls(asked):
                 try:
-                    await self._recover(ids)
+                    await self._recover(ids, broadcasts)
                 except TwitchRejected as error:
                     fault = error
                 else:
@@ -193,12 +206,32 @@ class CatchUpService(Service):
                 limit=Seconds(self._settings().max_age),
             )
 
-    async def _recover(self, ids: Sequence[str]) -> None:
+    async def _broadcasts(self) -> Mapping[str, Sequence[Broadcast]]:
+        """
+        Find the live broadcasts, by user id.
+        """
+        found: dict[str, list[Broadcast]] = {}
+        if self._settings().enabled:
+            for each in await self._live_broadcasts():
+                found.setdefault(each.broadcaster_id, []).append(each)
+        known = {_last_stream(each) for broadcasts in found.values() for each in broadcasts}
+        self._unlisted = {key: at for key, at in self._unlisted.items() if key in known}
+        return found
+
+    async def _recover(self, ids: Sequence[str], broadcasts: Mapping[str, Sequence[Broadcast]]) -> None:
         settings = self._settings()
         if not settings.enabled:
             return
         found = await all_of(self._lookups.stream(each) for each in ids)
         now = self._wall()
+        # An end before the next start: that may be another broadcast.
+        ended = [
+            each
+            for user_id, stream in zip(ids, found, strict=True)
+            for each in broadcasts.get(user_id, ())
+            if self._has_ended(each, stream, now)
+        ]
+        await all_of(Deferred.fromCoroutine(self._announce_end(each, now)) for each in ended)
         live = [stream for stream in found if stream is not None and stream.id and stream.type == "live"]
         young = [stream for stream in live if _age(stream, now) <= settings.max_age]
         results = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
@@ -207,6 +240,65 @@ class CatchUpService(Service):
         self._tally.old += len(live) - len(young)
         self._tally.recovered += results.count(Acceptance.ACCEPTED)
         self._tally.known += results.count(Acceptance.DUPLICATE)
+
+    def _has_ended(self, broadcast: Broadcast, stream: Stream | None, now: float) -> bool:
+        """
+        Whether a broadcast is over: Get Streams lists another one that began later; or none, although this one is no
+        longer so young that it may not be listed yet.
+        """
+        began_at = parse_rfc3339(broadcast.started_at)
+        if stream is not None:
+            self._unlisted.pop(_last_stream(broadcast), None)
+            if stream.id in broadcast.stream_ids or began_at is None:
+                return False
+            later = parse_rfc3339(stream.started_at)
+            # The list may be behind, and have the broadcast before.
+            return stream.type == "live" and later is not None and later > began_at
+        if began_at is not None and len(broadcast.stream_ids) == 1 and now - began_at >= _SECOND_LOOK:
+            return True
+        # When its last stream began is not known, so a second look decides.
+        return now - self._unlisted.setdefault(_last_stream(broadcast), now) >= _SECOND_LOOK
+
+    async def _announce_end(self, broadcast: Broadcast, now: float) -> None:
+        broadcast_id, stream_id = _last_stream(broadcast)
+        ended_at = await self._ended_at(broadcast, stream_id, now)
+        user = await self._user(broadcast.broadcaster_id)
+        occurrence = Occurrence(
+            broadcaster_id=broadcast.broadcaster_id,
+            broadcaster_login="" if user is None else user.login,
+            broadcaster_name="" if user is None else user.name,
+            occurred_at=ended_at or 0.0,
+            ended=f"{broadcast_id}:{stream_id}",
+        )
+        event = STREAM_OFFLINE.event(occurrence, self._new_id(), "", self._clock.seconds(), recovered=True)
+        if await self._accept(event) is Acceptance.ACCEPTED:
+            self.log.info(
+                "recovered {event_id}: {streamer} went offline {when}; no EventSub message arrived",
+                event_id=event.id,
+                streamer=event.broadcaster_login or event.broadcaster_id,
+                when=f"{duration(now - ended_at)} ago" if ended_at else "at an unknown time",
+            )
+
+    async def _user(self, user_id: str) -> User | None:
+        try:
+            return await self._lookups.user(user_id)
+        except TwitchError:
+            return None  # the names are not needed
+
+    async def _ended_at(self, broadcast: Broadcast, stream_id: str, now: float) -> float | None:
+        """
+        When a stream ended, as its recording says; ``None`` when there is none.
+        """
+        try:
+            recordings = await self._lookups.recordings(broadcast.broadcaster_id)
+        except TwitchError as error:
+            self.log.debug(
+                "cannot look up the recordings of {streamer}: {reason}", streamer=broadcast.streamer, reason=str(error)
+            )
+            return None
+        ends = [each.ended_at for each in recordings if each.stream_id == stream_id and each.ended_at is not None]
+        began_at = parse_rfc3339(broadcast.started_at)
+        return max((min(each, now) for each in ends if began_at is None or each >= began_at), default=None)
 
     async def _announce(self, stream: Stream, now: float) -> Acceptance:
         occurrence = Occurrence(
@@ -227,6 +319,13 @@ class CatchUpService(Service):
                 age=Seconds(_age(stream, now)),
             )
         return result
+
+
+def _last_stream(broadcast: Broadcast) -> tuple[str, str]:
+    """
+    The ids of a broadcast and of its last stream.
+    """
+    return broadcast.id, broadcast.stream_ids[-1] if broadcast.stream_ids else ""
 
 
 def _age(stream: Stream, now: float) -> float:

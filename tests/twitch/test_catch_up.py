@@ -12,14 +12,14 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Cache, Config
 from itsjustintv.config.sections import CatchUp as Section
 from itsjustintv.dedup import SeenEvents
 from itsjustintv.errors import JournalUnavailable
-from itsjustintv.model import Acceptance, Event, Streamer
+from itsjustintv.model import Acceptance, Broadcast, Event, Streamer
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.catch_up import CatchUpService, CatchUpSettings
@@ -53,15 +53,16 @@ def stream(user_id: str, age: float = 60.0, **changes: Any) -> dict[str, Any]:
     }
 
 
-class CatchUpTests(SynchronousTestCase):
+class CatchUpTestCase(SynchronousTestCase):
     """
-    From a gap to late news.
+    A service that asks a Twitch in memory.
     """
 
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
         self.clock, self.twitch = self.world.clock, self.world.twitch
         self.streams: list[dict[str, Any]] = []
+        self.broadcasts: list[Broadcast] = []
         self.twitch.usual[PATH] = self.answer
         self.accepted: list[Event] = []
         self.verdict: Acceptance | JournalUnavailable = Acceptance.ACCEPTED
@@ -73,6 +74,7 @@ class CatchUpTests(SynchronousTestCase):
             self.clock,
             lambda: f"event{next(numbers)}",
             lambda: self.settings,
+            live_broadcasts=lambda: succeed(self.broadcasts),
         )
         self.catch_up.startService()
         self.addCleanup(self.catch_up.stopService)
@@ -103,6 +105,12 @@ class CatchUpTests(SynchronousTestCase):
 
     def announced(self) -> list[str]:
         return [event.broadcaster_id for event in self.accepted]
+
+
+class CatchUpTests(CatchUpTestCase):
+    """
+    From a gap to late news.
+    """
 
     def test_age_is_told_by_the_time_that_twitch_dates_with(self) -> None:
         """
@@ -394,3 +402,177 @@ class SimulatedTests(SynchronousTestCase):
         self.assertEqual(list(self.journal.events), [])
         self.after(60.0)
         self.assertEqual(list(self.journal.events), ["found1"])
+
+
+class MissedEndTests(CatchUpTestCase):
+    """
+    From a broadcast that is over to the event of its end.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.videos: dict[str, list[dict[str, Any]]] = {}
+        self.twitch.usual["/helix/videos"] = lambda asked: Reply(
+            200, {"data": self.videos.get(asked.values("user_id")[0], [])}
+        )
+        self.twitch.usual["/helix/users"] = lambda asked: Reply(
+            200,
+            {
+                "data": [
+                    {"id": each, "login": f"login{each}", "display_name": f"Name{each}"} for each in asked.values("id")
+                ]
+            },
+        )
+
+    def open(self, user_id: str, *stream_ids: str, age: float = 3600.0) -> Broadcast:
+        """
+        Let the journal have a live broadcast.
+        """
+        made = Broadcast(
+            id=f"b-{user_id}",
+            broadcaster_id=user_id,
+            streamer=f"key{user_id}",
+            started_at=moment(NOW - age),
+            stream_ids=stream_ids or (f"70{user_id}",),
+        )
+        self.broadcasts.append(made)
+        return made
+
+    def record(self, user_id: str, stream_id: str, age: float = 3600.0, duration: str = "50m") -> None:
+        """
+        Let Twitch have a recording.
+        """
+        self.videos.setdefault(user_id, []).append(
+            {
+                "stream_id": stream_id,
+                "created_at": moment(NOW - age),
+                "duration": duration,
+                "url": "https://x.example/1",
+            }
+        )
+
+    def ends(self) -> list[tuple[str, float]]:
+        """
+        Whose ends were found, and when they were.
+        """
+        found = [each for each in self.accepted if each.event_type == "stream.offline"]
+        return [(each.broadcaster_id, each.occurred_at) for each in found]
+
+    def test_what_is_not_listed_has_ended(self) -> None:
+        """
+        When its recording says that it did; what is listed goes on, and nobody is asked twice.
+        """
+        self.open("1")
+        self.open("2")
+        self.record("1", "701", duration="0h50m10s")
+        self.record("1", "700")
+        self.streams = [stream("2", age=3600.0)]
+        with capturedLogs() as logs:
+            self.catch_up.ask(["1", "9"])
+            self.after(2.0)
+        self.assertEqual(self.ends(), [("1", NOW - 3600.0 + 3010.0)])
+        [event] = [each for each in self.accepted if each.event_type == "stream.offline"]
+        self.assertEqual((event.broadcaster_login, event.broadcaster_name), ("login1", "Name1"))
+        self.assertEqual((event.keys, event.recovered, event.message_id), (("offline:b-1:701",), True, ""))
+        self.assertEqual((event.stream_id, event.started_at, event.type), ("", "", ""))
+        self.assertEqual(self.asked(), [["1", "9", "2"]])
+        self.assertEqual([each.values("user_id") for each in self.twitch.to("/helix/videos")], [["1"]])
+        lines = [formatEvent(each) for each in logs]
+        self.assertIn("recovered event1: login1 went offline 9 min 51 s ago; no EventSub message arrived", lines)
+
+    def test_an_end_without_a_recording(self) -> None:
+        """
+        Has no time rather than an invented one, also when the recordings or the names cannot be looked up.
+        """
+        self.open("1")
+        self.open("2")
+        self.open("3")
+        self.record("1", "another")
+        self.record("2", "702", duration="soon")
+        self.record("3", "703", age=7200.0, duration="1m")
+        self.twitch.usual["/helix/users"] = Reply(500)
+        with capturedLogs() as logs:
+            self.catch_up.ask(["1"])
+            self.after(5.0)
+        self.assertEqual(sorted(self.ends()), [("1", 0.0), ("2", 0.0), ("3", 0.0)])
+        self.assertTrue(any("1 went offline at an unknown time" in formatEvent(each) for each in logs))
+        self.accepted.clear()
+        self.twitch.usual["/helix/videos"] = Reply(404, {"message": "no"})
+        self.catch_up.ask(["1"])
+        self.after(12.0)
+        self.assertEqual(sorted(self.ends()), [("1", 0.0), ("2", 0.0), ("3", 0.0)])
+
+    def test_no_end_is_in_the_future(self) -> None:
+        """
+        A recording that is being written is as long as it will be soon.
+        """
+        self.open("1")
+        self.record("1", "701", duration="3h")
+        self.catch_up.ask(["1"])
+        self.after(2.0)
+        [(_, at)] = self.ends()
+        self.assertLessEqual(at, self.clock.seconds())
+
+    def test_a_young_broadcast_may_not_be_listed_yet(self) -> None:
+        """
+        It is looked at again when it must be, as is one whose last stream may be young.
+        """
+        self.open("1", age=20.0)
+        self.open("2", "1", "2")
+        self.catch_up.ask(["1", "2"])
+        self.after(60.0)
+        self.assertEqual(self.ends(), [])
+        self.after(20.0)
+        self.assertEqual(sorted(self.ends()), [("1", 0.0), ("2", 0.0)])
+
+    def test_one_that_flickers_is_live(self) -> None:
+        """
+        A stream that is listed meanwhile begins anew to be missing.
+        """
+        self.open("1", "1", "701")
+        self.catch_up.ask(["1"])
+        self.after(40.0)
+        self.streams = [stream("1")]
+        self.catch_up.ask(["1"])
+        self.after(20.0)
+        self.streams = []
+        self.after(20.0)
+        self.assertEqual(self.ends(), [])
+
+    def test_another_broadcast_has_begun(self) -> None:
+        """
+        The end comes before the new start; a list that is behind, with an earlier stream, ends nothing.
+        """
+        self.open("1")
+        self.open("2", "702")
+        self.record("1", "701", duration="30m")
+        self.streams = [stream("1", age=60.0, id="new"), stream("2", age=7200.0, id="old")]
+        self.catch_up.ask(["1", "2"])
+        self.after(2.0)
+        self.assertEqual(
+            [(each.event_type, each.broadcaster_id) for each in self.accepted],
+            [("stream.offline", "1"), ("stream.online", "1")],
+        )
+
+    def test_a_channel_that_could_not_be_asked_is_left(self) -> None:
+        """
+        Until it can be.
+        """
+        self.open("1")
+        self.twitch.then(PATH, Reply(500))
+        with capturedLogs():
+            self.catch_up.ask(["1"])
+            self.after(1.0)
+            self.assertEqual(self.ends(), [])
+            self.after(10.0)
+        self.assertEqual(self.ends(), [("1", 0.0)])
+
+    def test_it_can_be_turned_off(self) -> None:
+        """
+        Then nothing is asked.
+        """
+        self.settings = CatchUpSettings(enabled=False, max_age=1800.0)
+        self.open("1")
+        self.catch_up.ask(["1"])
+        self.after(90.0)
+        self.assertEqual((self.ends(), self.asked()), ([], []))

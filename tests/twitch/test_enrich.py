@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.interfaces import IEnricher
-from itsjustintv.model import Enrichment, Event, Picture, StreamDetails, Streamer
+from itsjustintv.model import Broadcast, Enrichment, Event, Picture, StreamDetails, Streamer
 from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.enrich import TwitchEnricher
 from tests.twitch.api.test_lookups import CHANNEL, STREAM, USER
@@ -32,6 +33,13 @@ EVENT = Event(
     type="live",
     started_at="2026-01-02T04:00:00Z",
     received_at=NOW,
+)
+OFFLINE = evolve(
+    EVENT, stream_id="", type="", started_at="", event_type="stream.offline", occurred_at=NOW, keys=("message:m-1",)
+)
+UPDATE = evolve(OFFLINE, event_type="channel.update", title="new")
+BROADCAST = Broadcast(
+    id="b-1", broadcaster_id="42", streamer="tanuki", started_at="2026-01-02T04:00:00Z", stream_ids=("1", "2", "3", "4")
 )
 STREAMER = Streamer(key="tanuki", user_id="42")
 TAGS = ("Deutsch", "Keramik")
@@ -89,11 +97,11 @@ class TwitchEnricherTests(SynchronousTestCase):
             raise value
         return await value if isinstance(value, Deferred) else value
 
-    def enrich(self, seconds: float = 0.25) -> Enrichment:
+    def enrich(self, seconds: float = 0.25, event: Event = EVENT, broadcast: Broadcast | None = None) -> Enrichment:
         """
         The result after a moment, and that nothing is left behind.
         """
-        enriching = self.enricher.enrich(EVENT, STREAMER)
+        enriching = self.enricher.enrich(event, STREAMER, broadcast)
         self.clock.advance(min(seconds, 0.25))
         self.clock.advance(max(0.0, seconds - 0.25))
         return self.successResultOf(enriching)
@@ -154,6 +162,71 @@ class TwitchEnricherTests(SynchronousTestCase):
             self.assertEqual((found.tags, found.problems), (TAGS, ()))
             self.clock.advance(1)
         self.assertEqual(len(self.twitch.to("/helix/streams")), 2)
+
+    def test_an_end_has_its_recordings(self) -> None:
+        """
+        Those of the broadcast's streams in their order; one without a recording, or whose address is no web page, is
+        left out, which is no problem.
+        """
+        self.offline()
+        self.twitch.usual["/helix/videos"] = Reply(
+            200,
+            {
+                "data": [
+                    {"stream_id": "4", "url": "javascript:alert(1)"},
+                    {"stream_id": "3", "url": "https://www.twitch.tv/videos/33"},
+                    {"stream_id": "9", "url": "https://www.twitch.tv/videos/99"},
+                    {"stream_id": None, "url": "https://www.twitch.tv/videos/88"},
+                    {"stream_id": "1", "url": "https://www.twitch.tv/videos/11"},
+                ]
+            },
+        )
+        found = self.enrich(event=OFFLINE, broadcast=BROADCAST)
+        self.assertEqual(found.vods, ("https://www.twitch.tv/videos/11", "https://www.twitch.tv/videos/33"))
+        self.assertEqual((found.problems, found.stream.listed, found.picture), ((), False, PICTURE))
+        self.assertEqual((found.stream.title, found.tags), ("the channel's", TAGS))
+        [asked] = self.twitch.to("/helix/videos")
+        self.assertEqual(asked.params, [("user_id", "42"), ("type", "archive"), ("first", "100")])
+        self.assertEqual(len(self.twitch.to("/helix/streams")), 1)
+
+    def test_an_end_that_is_none(self) -> None:
+        """
+        Whatever stream is listed, the channel is live.
+        """
+        self.twitch.usual["/helix/videos"] = Reply(200, {"data": []})
+        found = self.enrich(event=OFFLINE, broadcast=BROADCAST)
+        self.assertEqual((found.stream.listed, found.stream.title, found.vods), (True, "the stream's", ()))
+
+    def test_recordings_that_cannot_be_had(self) -> None:
+        """
+        Cost nothing but the link; without a broadcast they are not asked for.
+        """
+        self.twitch.usual["/helix/videos"] = Reply(500)
+        with capturedLogs():
+            found = self.enrich(event=OFFLINE, broadcast=BROADCAST)
+        self.assertEqual((found.vods, len(found.problems)), ((), 1))
+        self.assertEqual(self.counted, [("videos", "unavailable")])
+        before = len(self.twitch.to("/helix/videos"))
+        self.enrich(event=OFFLINE)
+        self.enrich(broadcast=BROADCAST)
+        self.assertEqual(len(self.twitch.to("/helix/videos")), before)
+
+    def test_a_change_says_itself_what_it_is(self) -> None:
+        """
+        Title and category are the event's, empty ones too, since Helix may be behind; the rest is Helix's.
+        """
+        found = self.enrich(event=UPDATE, broadcast=BROADCAST)
+        self.assertEqual(
+            (found.stream.title, found.stream.game_id, found.stream.game_name, found.stream.language),
+            ("new", "", "", "de"),
+        )
+        self.assertEqual((found.stream.listed, found.stream.viewer_count, found.tags, found.vods), (True, 7, TAGS, ()))
+        self.assertEqual(self.twitch.to("/helix/videos"), [])
+        self.offline()
+        self.twitch.usual["/helix/channels"] = Reply(500)
+        with capturedLogs():
+            found = self.enrich(event=evolve(UPDATE, language="fr"))
+        self.assertEqual((found.stream.title, found.stream.listed, found.stream.language), ("new", False, "fr"))
 
     def test_one_of_two_sources_of_tags_is_enough(self) -> None:
         """

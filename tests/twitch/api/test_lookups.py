@@ -5,11 +5,14 @@ Tests of :mod:`itsjustintv.twitch.api.lookups`.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
@@ -134,6 +137,21 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(
             self.twitch.to("/helix/streams")[0].params, [("first", "100"), ("user_id", "42"), ("user_id", "43")]
         )
+
+    def test_recordings(self) -> None:
+        """
+        Get Videos of type archive; what a recording does not say is unknown.
+        """
+        item = {"stream_id": "70", "url": "https://x.example/1", "created_at": "2026-01-02T04:00:00Z"}
+        durations = ("3h8m33s", "21m3s", "0s", "15s", "1h", "soon", "", "-1s", "1m1h", "99999999999h", None, 7)
+        self.twitch.usual["/helix/videos"] = Reply(200, {"data": [{**item, "duration": each} for each in durations]})
+        found = self.after(Deferred.fromCoroutine(self.directory.recordings("42")))
+        self.assertEqual([each.duration for each in found], [11313.0, 1263.0, 0.0, 15.0, 3600.0, *[None] * 7])
+        began = datetime(2026, 1, 2, 4, tzinfo=UTC).timestamp()
+        self.assertEqual([each.ended_at for each in found[:2]], [began + 11313.0, began + 1263.0])
+        self.assertEqual(evolve(found[0], created_at="?").ended_at, None)
+        self.assertEqual(self.after(Deferred.fromCoroutine(self.directory.recordings("42&x=1"))), ())
+        self.assertEqual(len(self.twitch.to("/helix/videos")), 1)
 
     def test_a_name_that_cannot_exist_is_unknown(self) -> None:
         """
