@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from attrs import field, frozen
 from twisted.logger import Logger
@@ -86,7 +87,7 @@ class MessageForms:
         """
         return self._render(self.builtin.get(event, {}).get(name, ""), name, values, limit)
 
-    def check(self, messages: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    def check(self, messages: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """
         Find the mistakes in an operator's templates, and what would fail for the sample notices.
 
@@ -97,9 +98,14 @@ class MessageForms:
             if event not in events:
                 yield f"messages.{event}", f"there is no event {event}{did_you_mean(event, events)}"
                 continue
+            if not isinstance(templates, Mapping):
+                yield f"messages.{event}", "it must be a table of texts"
+                continue
             for name, source in templates.items():
                 key = f"messages.{event}.{name}"
-                if name not in self.fields:
+                if not isinstance(source, str):
+                    yield key, "it must be a text"
+                elif name not in self.fields:
                     yield key, f"there is no field {name}{did_you_mean(name, self.fields)}"
                 elif reason := self._check_template(event, name, source):
                     yield key, reason

@@ -76,10 +76,10 @@ _ALLOWED = frozenset(
 _KEEPING = frozenset({"Output", "If", "CondExpr", "And", "Or", "Not"})
 
 # How a text ends that makes an address or a mention of what follows.
-_ADDRESS = re.compile(r"https?://\S*\Z", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://|\]\(|(?:href|src)\s*=\s*[\"']?)\S*\Z", re.IGNORECASE)
 _IN_ADDRESS = "would be escaped within an address; write {{ url }} for the address of the channel"
-_MENTION = re.compile(r"(?:[@\uff20]|<!)\S*\Z")
-_IN_MENTION = "must not follow @ or <!: it would notify an account or a group of that name"
+_MENTION = re.compile(r"(?:[@\uff20]\S*|<[^\s>]*)\Z")
+_IN_MENTION = "must not follow @ or <: it would notify an account or a group of that name"
 
 
 @frozen
@@ -168,13 +168,28 @@ class TemplateCheck:
             for name in _names_in(each) if wrong else ():
                 if name.name in STREAMER_CONTROLLED and (wrong == _IN_ADDRESS or self._pings):
                     self._refuse(name, name.name, f"{name.name} {wrong}")
-            before = ""
+            before = _raw_text(each)
         return before
 
     def _refuse(self, node: Any, token: str, sentence: str) -> NoReturn:
         # Jinja gives no line to what it puts in by itself.
         line = getattr(node, "lineno", None) or 1
         raise TemplateMistake(line, _column(self._source, line, token), sentence)
+
+
+def _raw_text(node: Any) -> str:
+    """
+    The text in quotes that a node may print raw.
+    """
+    from jinja2 import nodes  # noqa: PLC0415
+
+    found = [node] if isinstance(node, nodes.Filter) else []
+    return "".join(
+        str(each.value)
+        for raw in (*found, *node.find_all(nodes.Filter))
+        if raw.name == "raw"
+        for each in raw.find_all(nodes.Const)
+    )
 
 
 def _names_in(node: Any) -> Iterator[Any]:

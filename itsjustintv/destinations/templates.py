@@ -19,7 +19,7 @@ from itsjustintv.destinations.formats import Format
 from itsjustintv.destinations.message_names import SHORTENED
 from itsjustintv.destinations.template_check import TESTS, TemplateCheck, TemplateMistake, syntax_mistake
 from itsjustintv.destinations.template_filters import RenderFailure, make_filters, print_value
-from itsjustintv.destinations.text import CHARACTERS, Counter
+from itsjustintv.destinations.text import CHARACTERS, Counter, Shortenable
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -105,6 +105,7 @@ class Template:
         Find the greatest length of a streamer's texts with which all of it fits; ``None`` when even none is too much.
         """
         low, high = -1, max((_length(values[name]) for name in self.names & SHORTENED), default=0)
+        values = {name: _shortenable(value) if name in SHORTENED else value for name, value in values.items()}
         best = None
         while high - low > 1 or best is None:
             middle = 0 if best is None else (low + high) // 2
@@ -148,6 +149,10 @@ def _length(value: object) -> int:
     return len(value) if isinstance(value, str) else 0
 
 
+def _shortenable(value: object) -> object:
+    return Shortenable(value) if isinstance(value, str) else value
+
+
 def _shortened(values: Mapping[str, object], longest: int) -> dict[str, object]:
     """
     Shorten a streamer's texts to so many characters; of a list the last entries are left out.
@@ -156,8 +161,8 @@ def _shortened(values: Mapping[str, object], longest: int) -> dict[str, object]:
 
 
 def _cut(value: object, longest: int) -> object:
-    if isinstance(value, str):
-        return CHARACTERS.cut(value, longest)
+    if isinstance(value, Shortenable):
+        return value.cut(longest)
     if not isinstance(value, tuple):
         return value
     kept, left = [], longest

@@ -9,14 +9,27 @@ a cluster certainly ends, and never counts fewer graphemes than it has.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from unicodedata import category, combining
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from itsjustintv.support.foreign_text import without_hidden
 
-__all__ = ["CHARACTERS", "ELLIPSIS", "GRAPHEMES", "LONGEST", "TOOTS", "UTF8", "UTF16", "Counter", "boundaries", "clean"]
+__all__ = [
+    "CHARACTERS",
+    "ELLIPSIS",
+    "GRAPHEMES",
+    "LONGEST",
+    "TOOTS",
+    "UTF8",
+    "UTF16",
+    "Counter",
+    "Shortenable",
+    "boundaries",
+    "clean",
+]
 
 ELLIPSIS = "…"
 
@@ -75,6 +88,26 @@ def boundaries(text: str) -> list[int]:
     return found
 
 
+@frozen
+class Shortenable:
+    """
+    A text with the places at which it can be cut, for one that is cut more than once.
+    """
+
+    text: str
+    _places: list[int] = field(init=False, default=Factory(lambda self: boundaries(self.text), takes_self=True))
+
+    def cut(self, longest: int) -> str:
+        """
+        As :meth:`Counter.cut` in characters.
+        """
+        if len(self.text) <= longest:
+            return self.text
+        if longest <= 0:
+            return ""
+        return self.text[: self._places[bisect_right(self._places, longest - 1) - 1]].rstrip() + ELLIPSIS
+
+
 _VIRAMA = 9  # a canonical combining class
 _JOINER = "\u200d"
 
@@ -84,7 +117,7 @@ _OTHER_EXTENDERS = re.compile("[\u200c\u200d\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\
 
 # Grapheme_Cluster_Break=Prepend.
 _PREPENDED = re.compile(
-    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd\U000111c2\U000111c3\U0001193f"
+    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd\U000111c2\U000111c3\U000113d1\U0001193f"
     "\U00011941\U00011a3a\U00011a84-\U00011a89\U00011d46\U00011f02]"
 )
 
@@ -94,7 +127,10 @@ _HANGUL = re.compile("[\u1100-\u11ff\ua960-\ua97c\uac00-\ud7fb]")
 
 
 def _extends(each: str) -> bool:
-    return each >= _FIRST_MARK and (category(each)[0] == "M" or _OTHER_EXTENDERS.match(each) is not None)
+    # What Python's Unicode does not know yet may be a mark in a later one.
+    return each >= _FIRST_MARK and (
+        category(each) in ("Mn", "Mc", "Me", "Cn") or _OTHER_EXTENDERS.match(each) is not None
+    )
 
 
 def _is_flag_letter(each: str) -> bool:
@@ -129,7 +165,7 @@ def _count_graphemes(text: str) -> int:
     for each in text:
         flags = flags + 1 if _is_flag_letter(each) else 0
         mark = each >= _FIRST_MARK and (category(each) in ("Mn", "Me") or _CERTAIN_EXTENDERS.match(each) is not None)
-        if not ((mark and category(before) not in ("Cc", "Cf", "Zl", "Zp")) or (flags and flags % 2 == 0)):
+        if not ((mark and category(before) not in ("Cc", "Cf", "Zl", "Zp", "Cn")) or (flags and flags % 2 == 0)):
             count += 1
         before = "x" if mark else each
     return count

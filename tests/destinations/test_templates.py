@@ -262,7 +262,11 @@ REFUSED = {
     "x" * 9000: "at most 8192",
     "{{ mentions ~ name }}": "mentions can only be printed by itself",
     "@{{ name }}": "must not follow @",
-    "<!{% if name %}{{ title }}{% endif %}": "must not follow @ or <!",
+    "<!{% if name %}{{ title }}{% endif %}": "must not follow @ or <",
+    "<{{ title }}|x>": "must not follow @ or <",
+    "{{ '@'|raw }}{{ name }}": "must not follow @ or <",
+    "[x]({{ title }})": "would be escaped within an address",
+    '<a href="{{ title }}">': "would be escaped within an address",
     "https://twitch.tv/{{ login }}": "write {{ url }}",
     "{{ title|truncate(9)|raw }}": "remove raw",
     "{{ ('' ~ title)|raw }}": "remove raw",
@@ -287,6 +291,20 @@ class MistakeTests(SynchronousTestCase):
                 self.assertIn(words, error.sentence)
                 self.assertNotIn("\n", error.sentence)
                 self.assertLess(perf_counter() - begin, 2)
+
+    def test_what_looks_like_them_is_not(self) -> None:
+        """
+        Addresses can be written where they belong, and words after a sign that is complete.
+        """
+        for source in (
+            "[{{ name }}]({{ url }})",
+            '<a href="{{ url }}">{{ title }}</a>',
+            "<{{ url }}>",
+            "<b>{{ name }}</b>",
+        ):
+            self.assertIsInstance(parse(source, DISCORD), Template)
+        for source in ("a@b.c {{ name }}", "see https://x.y {{ title }}", "({{ title }})", "#{{ category }}"):
+            self.assertIsInstance(parse(source, DISCORD), Template)
 
     def test_where_it_is(self) -> None:
         """

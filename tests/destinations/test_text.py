@@ -19,6 +19,7 @@ from itsjustintv.destinations.text import (
     TOOTS,
     UTF8,
     UTF16,
+    Shortenable,
     boundaries,
     clean,
 )
@@ -112,6 +113,19 @@ class CutTests(SynchronousTestCase):
         elif found:
             self.assertTrue(found.endswith(ELLIPSIS))
             self.assertTrue(text.startswith(found[:-1]))
+
+    @given(HARD, st.integers(0, 70))
+    def test_cutting_again_and_again(self, text: str, longest: int) -> None:
+        """
+        A text that is prepared for cutting is cut at places of its own, and fits as well.
+        """
+        found = Shortenable(text).cut(longest)
+        self.assertLessEqual(len(found), longest)
+        if len(text) <= longest:
+            self.assertEqual(found, text)
+        else:
+            places = [len(text[:place].rstrip()) for place in boundaries(text)]
+            self.assertIn(len(found.removesuffix(ELLIPSIS)), places)
 
     def test_no_cluster_is_broken(self) -> None:
         """
