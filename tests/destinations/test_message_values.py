@@ -73,6 +73,7 @@ class MessageValueTests(SynchronousTestCase):
         self.assertEqual((values["title"], values["category"]), ("Drawing until dawn", "Art"))
         self.assertEqual((values["vod"], values["duration"]), ("https://www.twitch.tv/videos/1", 11313.0))
         self.assertIsNone(values["thumbnail"])
+        self.assertIsNone(values["viewers"])
         self.assertEqual(values["picture"], values["profile"])
 
     def test_an_unknown_end_is_not_invented(self) -> None:
