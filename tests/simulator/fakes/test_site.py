@@ -4,12 +4,19 @@ The fakes over HTTP.
 
 from __future__ import annotations
 
+from typing import cast
+
+import treq
 from treq.testing import StubTreq
+from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import Agent, ResponseNeverReceived
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.site import FakeSite
+from itsjustintv.simulator.loopback import listen
 from tests.simulator.fakes.test_service import Board
 from tests.simulator.worlds import NOW, InMemory
 
@@ -81,3 +88,25 @@ class FakeSiteTests(SynchronousTestCase):
         self.clock.advance(2)
         treq.flush()
         self.assertEqual(self.successResultOf(waiting).code, 200)
+
+
+class ConnectionTests(TestCase):
+    """
+    Failures of a connection are real ones.
+    """
+
+    timeout = 30
+
+    async def test_a_connection_is_closed_before_or_after_the_message(self) -> None:
+        """
+        A client sees the same from a drop before the message is stored and after it: the connection ends.
+        """
+        board = Board()
+        board.script.plan("POST", Behaviour(drop=True), Behaviour(lost=True, drop=True))
+        listening = listen(reactor, FakeSite(cast("IReactorTime", reactor), [board]).resource())
+        self.addCleanup(listening.stop)
+        agent = Agent(reactor)
+        for stored in ([], ["1"]):
+            with self.assertRaises(ResponseNeverReceived):
+                await treq.post(f"{listening.url}/board/", data=b"hello", agent=agent)
+            self.assertEqual(list(board.messages), stored)
