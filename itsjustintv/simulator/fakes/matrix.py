@@ -103,7 +103,7 @@ class FakeMatrix(FakeService):
         """
         Remove a message, as a moderator does.
         """
-        self._events[event]["redacted"] = True
+        self._events[event].setdefault("redacted_because", {"type": "m.room.redaction"})
         self.messages.pop(event, None)
 
     def _answer(self, request: FakeRequest) -> FakeAnswer:
@@ -171,8 +171,9 @@ class FakeMatrix(FakeService):
         there = self._events.get(event)
         if there is None or there["room_id"] != room.id:
             raise _Refused(404, "M_NOT_FOUND", "Event not found.")
-        shown = {key: value for key, value in there.items() if key != "redacted"}
-        return json_answer(200, {**shown, "content": {} if there["redacted"] else there["content"]})
+        if "redacted_because" in there:
+            there = {**there, "content": {}}
+        return json_answer(200, there)
 
     def _send(self, request: FakeRequest, room: str, kind: str, transaction: str) -> FakeAnswer:
         user = self._user(request)
@@ -245,7 +246,6 @@ class FakeMatrix(FakeService):
             "type": kind,
             "content": content,
             "origin_server_ts": int(now * 1000),
-            "redacted": False,
         }
         return event
 

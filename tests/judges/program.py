@@ -1,0 +1,157 @@
+"""
+Where the judges are installed, and a server of theirs in a process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from urllib.parse import urlsplit
+
+from attrs import define, field
+
+from itsjustintv.simulator.fakes.service import FakeAnswer
+from tests.functional.stage import lacking
+
+__all__ = ["FOLDER", "Server", "ask", "judge_python", "judge_wait", "port_is_open"]
+
+#: The environment of the judges.
+FOLDER = Path(os.environ.get("ITSJUSTINTV_JUDGES") or Path(__file__).parents[2] / ".venv" / "judges").absolute()
+
+_PATIENCE = 30.0
+_POLL = 0.05
+
+
+def judge_python(package: str) -> Path:
+    """
+    The Python that has a package of the judges, which nothing of ours is installed for.
+
+    :raises SkipTest: it is not there, and not required.
+    """
+    python = FOLDER / "bin" / "python"
+    if not any((FOLDER / "lib").glob(f"python3*/site-packages/{package}")):
+        lacking(package, f"{package} is not installed in {FOLDER}")
+    return python
+
+
+def port_is_open(port: int) -> bool:
+    """
+    Whether a server of this machine accepts connections there.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def judge_wait(until: Callable[[], bool], problem: str, seconds: float = _PATIENCE) -> None:
+    """
+    Wait for what another process does.
+
+    :raises AssertionError: it did not do it in time; the text is the problem.
+    """
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise AssertionError(problem)
+        time.sleep(_POLL)
+
+
+@define(eq=False)
+class Server:
+    """
+    A server that runs as long as a ``with`` block, and no longer than the process of the test.
+
+    :ivar folder: where it runs; its output is in ``output`` there. Made if it is not there.
+    """
+
+    folder: Path
+    _process: subprocess.Popen[bytes] = field(init=False)
+
+    def command(self) -> Sequence[str]:
+        """
+        Prepare the folder, and say what to run.
+
+        :raises SkipTest: it is not installed, and not required.
+        """
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """
+        Whether it serves.
+        """
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """
+        What it printed so far.
+        """
+        return (self.folder / "output").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        self.folder = self.folder.absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = self.command()
+        with (self.folder / "output").open("wb") as output:
+            self._process = self.guarded(command, output)
+        try:
+            judge_wait(lambda: self._process.poll() is not None or self.is_ready(), "it took too long")
+            if self._process.poll() is not None:
+                raise AssertionError("it ended")
+        except AssertionError as error:
+            self._end()
+            raise AssertionError(f"{type(self).__name__} did not start, {error}:\n{self.output[-4000:]}") from None
+        return self
+
+    def guarded(self, command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """
+        Start a process in the folder that the kernel ends with ours.
+        """
+        guard = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
+        return subprocess.Popen(
+            [*guard, *command],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def ask(method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> FakeAnswer:
+    """
+    Send a request to a server of this machine over HTTP. The answer has the form of the fakes' answers.
+    """
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=30)
+    try:
+        connection.request(method, url[len(f"{parts.scheme}://{parts.netloc}") :], body or None, dict(headers))
+        response = connection.getresponse()
+        return FakeAnswer(response.status, tuple(response.getheaders()), response.read())
+    finally:
+        connection.close()

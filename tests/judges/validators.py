@@ -1,0 +1,55 @@
+"""
+Validators by others, each asked in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.functional.stage import lacking, tool
+from tests.judges.program import FOLDER, judge_python
+
+__all__ = ["bluesky_problems", "read_cloudevent"]
+
+_HERE = Path(__file__).parent
+
+
+def bluesky_problems(records: Sequence[object]) -> list[str]:
+    """
+    Ask the npm package ``@atproto/api`` why it refuses each record of ``app.bsky.feed.post``: empty for one that it
+    takes. It looks neither at the size of a picture nor for offsets beyond the text.
+
+    :raises SkipTest: Node or the package is not there, and not required.
+    """
+    node = tool("node")
+    if not (FOLDER / "node_modules" / "@atproto" / "api").exists():
+        lacking("atproto", f"@atproto/api is not installed in {FOLDER}")
+    problems: list[str] = json.loads(_run([node, str(_HERE / "bluesky.cjs")], records))
+    return problems
+
+
+def read_cloudevent(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, Any], str]:
+    """
+    Let the PyPI package ``cloudevents`` read an HTTP request, of either content mode.
+
+    :return: the attributes and ``data``, and nothing; or nothing, and why it refuses the request.
+    :raises SkipTest: the package is not there, and not required.
+    """
+    python = judge_python("cloudevents")
+    request = {"headers": dict(headers), "body": b64encode(body).decode()}
+    event, problem = json.loads(_run([str(python), str(_HERE / "read_cloudevent.py")], request))
+    return event, problem
+
+
+def _run(command: Sequence[str], given: object) -> bytes:
+    done = subprocess.run(
+        command, input=json.dumps(given).encode(), capture_output=True, cwd=FOLDER, timeout=60, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"{command[-1]} failed:\n{done.stderr.decode(errors='replace')}")
+    return done.stdout
