@@ -139,7 +139,7 @@ class FakeTelegram(FakeService):
 
     def _method(self, request: FakeRequest) -> Callable[[FakeTelegram, _Call], Any]:
         path = request.path
-        if len(path) != 2 or not path[0].startswith("bot") or not re.fullmatch(r"bot[1-9]\d*:[\w-]+", path[0]):
+        if len(path) != 2 or not re.fullmatch(r"bot[1-9]\d*:[\w-]+", path[0]):
             raise _Failed("", 404)
         if path[0] != f"bot{self.token}":
             raise _Failed("", 401)

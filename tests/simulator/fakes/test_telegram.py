@@ -91,6 +91,10 @@ class HtmlTests(SynchronousTestCase):
         self.assertEqual((spoiler.kind, spoiler.offset), ("spoiler", 1))
         self.assertIn("must have class", self.refused("<span>x</span>"))
         self.assertIn("Expected equal sign", self.refused("<b bold>x</b>"))
+        self.assertIn("Expected equal sign", self.refused("<blockquote bold>x</blockquote>"))
+        self.assertIn("Expected equal sign", self.refused("<b expandable>x</b>"))
+        self.assertIn("Empty attribute name", self.refused("<b =x>x</b>"))
+        self.assertEqual(parse_html("<blockquote expandable>x</blockquote>").entities[0].kind, "blockquote")
 
     def test_four_references_are_known(self) -> None:
         """
@@ -98,12 +102,23 @@ class HtmlTests(SynchronousTestCase):
         """
         parsed = parse_html("&lt;b&gt; &amp;&quot; &#64;&#x40; &nbsp; &apos; & AT&T")
         self.assertEqual(parsed.text, '<b> &" @@ &nbsp; &apos; & AT&T')
+        self.assertEqual(parse_html("&#0;&#1114111;&#1114110;").text, "&#0;&#1114111;\U0010fffe")
+        for half in ("&#xd800;", "&#xdfff;"):
+            self.assertIn("invalid Unicode", self.refused(half))
 
     def test_offsets_count_utf16_units(self) -> None:
         """
         A character outside the basic plane counts twice.
         """
         self.assertEqual(parse_html("🎉<b>🎉</b>").entities, (Entity("bold", 2, 2),))
+        self.assertEqual(utf16_length("\uffff\U00010000"), 3)
+
+    def test_white_space_at_the_ends_is_removed(self) -> None:
+        """
+        Entities move with their text, and those of white space alone vanish.
+        """
+        parsed = parse_html("<i>\n</i> <b> x </b><u> </u>").strip()
+        self.assertEqual(parsed, FormattedText("x", (Entity("bold", 0, 1),)))
 
     @given(st.text(st.sampled_from(ALPHABET), max_size=60))
     def test_escaped_text_comes_back(self, text: str) -> None:
@@ -285,6 +300,18 @@ class TelegramTests(SynchronousTestCase):
         edited = self.done("editMessageMedia", **edit, media=media)
         self.assertEqual(edited["caption_entities"], [{"type": "italic", "offset": 0, "length": 5}])
         self.assertEqual(self.fake.photos[f"{CHAT}/1"], f"{PHOTO}&new")
+        for odd in ({}, {"type": "video", "media": PHOTO}, {"type": "photo"}):
+            self.assertIn("can't parse InputMedia", self.refused("editMessageMedia", **edit, media=odd))
+
+    def test_media_is_added_to_a_text(self) -> None:
+        """
+        A text message becomes a photo by ``editMessageMedia``.
+        """
+        self.send()
+        self.done("editMessageMedia", chat_id=CHAT, message_id=1, media={"type": "photo", "media": PHOTO})
+        message = self.fake.messages[f"{CHAT}/1"]
+        self.assertNotIn("text", message)
+        self.assertIn("photo", message)
 
     def test_an_edit_must_change_something(self) -> None:
         """
@@ -352,12 +379,14 @@ class TelegramTests(SynchronousTestCase):
 
     def test_a_group_moves(self) -> None:
         """
-        A group that became a supergroup names the new id.
+        A group that became a supergroup names the new id; what was sent there before cannot be edited.
         """
         self.fake.add_chat(-9, "group", migrated_to=CHAT)
         answer = self.call("sendMessage", chat_id=-9, text="x")
         self.assertEqual(answer.json["description"], "Bad Request: group chat was upgraded to a supergroup chat")
         self.assertEqual(answer.json["parameters"], {"migrate_to_chat_id": CHAT})
+        refusal = self.refused("editMessageText", chat_id=-9, message_id=1, text="x")
+        self.assertEqual(refusal, "400 Bad Request: message can't be edited")
 
     def test_topics_must_exist(self) -> None:
         """
@@ -387,6 +416,16 @@ class TelegramTests(SynchronousTestCase):
             self.assertEqual(self.refused("sendPhoto", chat_id=CHAT, photo=photo), f"400 Bad Request: {fault}")
         self.assertEqual(list(self.fake.messages), [f"{CHAT}/1"])
         self.done("sendPhoto", chat_id=CHAT, photo=sent["photo"][0]["file_id"])
+
+    def test_the_size_of_a_photo_is_limited(self) -> None:
+        """
+        A photo that Telegram fetches has 5 MiB at most.
+        """
+        sizes = {"https://e.net/large": 5 << 20, "https://e.net/huge": (5 << 20) + 1}
+        self.fake.fetch = lambda url: bytes(sizes[url])
+        self.done("sendPhoto", chat_id=CHAT, photo="https://e.net/large")
+        refusal = self.refused("sendPhoto", chat_id=CHAT, photo="https://e.net/huge")
+        self.assertEqual(refusal, "400 Bad Request: failed to get HTTP URL content")
 
     def test_a_photo_is_fetched_once(self) -> None:
         """
