@@ -74,10 +74,12 @@ class Problem:
 
     :ivar path: where, as an operator would look for it: ``streamers.foo.login``, or the name of the file.
     :ivar message: what is wrong and what is allowed. Never holds the value of a secret.
+    :ivar lines: what to write instead, in TOML; without secrets as well.
     """
 
     path: str
     message: str
+    lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"

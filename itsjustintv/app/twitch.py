@@ -179,6 +179,7 @@ class SubscriptionParts:
             unknown_users.logins,
             lambda: twitch.time.problem() is not None,
             wall=twitch.time.now,
+            wanted=routing.wanted_types,
         )
         return cls(
             unknown_users=unknown_users,

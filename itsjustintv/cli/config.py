@@ -41,17 +41,19 @@ def validate(config: str | None, as_json: bool) -> None:
     Check the configuration and list all errors and warnings. Creates no files.
     """
     found = load_config(config)
-    warnings = [str(warning) for warning in found.warnings]
-    warnings += [
-        f"{problem.path} {problem.message}" for problem in readable_by_others(config_path(config), found.config)
-    ]
-    warnings += [f"Twitch may reject the callback: {doubt}" for doubt in url_warnings(callback_url(found.config))]
+    warnings = {str(warning): warning.lines for warning in found.warnings}
+    for problem in readable_by_others(config_path(config), found.config):
+        warnings[f"{problem.path} {problem.message}"] = ()
+    for doubt in url_warnings(callback_url(found.config)):
+        warnings[f"Twitch may reject the callback: {doubt}"] = ()
     streamers = len(found.config.streamers)
     if as_json:
-        write_json({"path": str(config_path(config)), "streamers": streamers, "warnings": warnings})
+        write_json({"path": str(config_path(config)), "streamers": streamers, "warnings": list(warnings)})
         return
-    for warning in warnings:
+    for warning, lines in warnings.items():
         echo(f"Warning: {warning}", "doubtful", err=True)
+        for line in lines:
+            echo(f"    {line}", err=True)
     echo(f"Configuration file '{config_path(config)}' is valid")
     echo(f"Found {count(streamers, 'configured streamer')}")
 

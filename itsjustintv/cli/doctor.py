@@ -88,7 +88,7 @@ def _all(area: str, findings: Iterator[Finding]) -> Iterator[_Result]:
 
 def _configuration(settings: Loaded) -> Iterator[Finding]:
     for warning in settings.warnings:
-        yield Finding(Severity.WARNING, str(warning))
+        yield Finding(Severity.WARNING, str(warning), warning.lines)
     streamers = len(settings.config.streamers)
     yield Finding(Severity.OK, f"valid, with {count(streamers, 'streamer')}")
     if not streamers:
@@ -229,6 +229,8 @@ def _end(found: Sequence[_Result], as_json: bool) -> None:
         for each in found:
             line = f"{each.finding.severity.value}: {each.area}: {each.finding.text}"
             echo(line, TONES[each.finding.severity])
+            for instead in each.finding.lines:
+                echo(f"    {instead}")
     if errors:
         raise click.ClickException(f"{count(errors, 'error')} found: fix the first one, then run this again")
     if not as_json:

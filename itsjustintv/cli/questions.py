@@ -203,7 +203,7 @@ class Interview:
 
         async def check(url: str) -> str:
             if self._asking and (service := find_chat_service(url)):
-                return f"it {service.advice}"
+                return f"it {service.advice()}"
             return await self._checks.receiver(destination(url)) if self._checks is not None and sending else ""
 
         return destination(await self._settle("--webhook", given.webhook, ask, check))

@@ -76,6 +76,7 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
         reactor,
         configured_transport(config),
         routes.keys_by_user_id(),
+        wanted=routes.wanted_types(),
     )
     return TwitchSession(subscriptions, lookups, routes, lost, key_values)
 

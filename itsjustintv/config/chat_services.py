@@ -5,11 +5,15 @@ Recognizes URLs of chat services, whose incoming webhooks reject the JSON payloa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 __all__ = ["CHAT_SERVICES", "ChatService", "find_chat_service"]
+
+
+_URL_ALONE: Mapping[str, str] = {"url": "the same URL"}
+_WORKFLOW: Mapping[str, str] = {"url": "that of a new workflow: connectors no longer work"}
 
 
 @frozen
@@ -21,6 +25,8 @@ class ChatService:
     :ivar path: matches the beginning of the path.
     :ivar takes: what it accepts instead of the JSON payload.
     :ivar certain: whether no URL of this form accepts anything else.
+    :ivar kind: the type of destinations that sends to it; empty if there is none.
+    :ivar keys: what such a destination needs, each with where to find it.
     """
 
     name: str
@@ -28,61 +34,123 @@ class ChatService:
     path: re.Pattern[str]
     takes: str
     certain: bool = True
+    kind: str = ""
+    keys: Mapping[str, str] = _URL_ALONE
 
-    @property
-    def advice(self) -> str:
+    def lines(self, name: str, streamer: str | None) -> tuple[str, ...]:
+        """
+        What to write in the configuration instead.
+
+        :param name: of the new destination.
+        :param streamer: the table of the streamer, dotted; ``None`` for the global webhook.
+        """
+        keys = (f'{key} = "..."  # {where}' for key, where in self.keys.items())
+        head = (f"[destinations.{name}]", f'type = "{self.kind}"', *keys)
+        if streamer is None:
+            return (*head, "default = true", "# and in [global_webhook]:", "enabled = false")
+        return (*head, f"# and in [{streamer}], in place of target_webhook_url:", f'destinations = ["{name}"]')
+
+    def advice(self, *, can_move: bool = False) -> str:
         """
         What to do, as a sentence without a subject.
+
+        :param can_move: whether a destination of its type can be configured.
         """
-        if not self.certain:
-            return (
-                f"is a URL of {self.name}: it probably accepts only {self.takes} and rejects every"
-                " delivery; unless it was"
-                " made for the JSON of docs/payload.md, use a bridge that translates it"
-            )
-        return (
-            f"is a URL of {self.name}, which accepts {self.takes} and rejects every delivery: use a bridge that"
-            " translates the JSON of docs/payload.md"
+        what = (
+            f"which accepts {self.takes} and rejects every delivery"
+            if self.certain
+            else f"which probably accepts only {self.takes} and rejects every delivery; unless it was made for the JSON"
+            " of docs/payload.md"
         )
+        joint = ": " if self.certain else ", "
+        if can_move:
+            then = (
+                f"replace it by a destination of the type {self.kind}, as 'itsjustintv config validate' and"
+                " 'itsjustintv doctor' show"
+            )
+        else:
+            then = "use a bridge that translates " + ("the JSON of docs/payload.md" if self.certain else "it")
+        return f"is a URL of {self.name}, {what}{joint}{then}"
 
 
 _URL = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]*)(?::[0-9]*)?([^?#]*)", re.IGNORECASE)
 
 
-def _service(name: str, hosts: str, path: str, takes: str, *, certain: bool = True) -> ChatService:
-    return ChatService(name, re.compile(hosts), re.compile(path), takes, certain)
-
+_DISCORD = r"(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com"
 
 #: The known services, the most specific URL first.
 CHAT_SERVICES: Sequence[ChatService] = (
-    _service(
+    ChatService(
         "Discord",
-        r"(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com",
-        r"/api/(?:v\d+/)?webhooks/[^/]+/[^/]+/(?:slack|github)(?:/|$)",
+        re.compile(_DISCORD),
+        re.compile(r"/api/(?:v\d+/)?webhooks/[^/]+/[^/]+/(?:slack|github)(?:/|$)"),
         "only messages of Slack or events of GitHub at this path",
+        kind="discord",
+        keys={"url": "the same URL, without /slack or /github"},
     ),
-    _service(
+    ChatService(
         "Discord",
-        r"(?:(?:www|ptb|canary)\.)?discord(?:app)?\.com",
-        r"/api/(?:v\d+/)?webhooks(?:/|$)",
+        re.compile(_DISCORD),
+        re.compile(r"/api/(?:v\d+/)?webhooks(?:/|$)"),
         "only its own message format",
+        kind="discord",
     ),
-    _service("a workflow of Slack", r"hooks\.slack(?:-gov)?\.com", r"/(?:triggers|workflows)/", "only its variables"),
-    _service("Slack", r"hooks\.slack(?:-gov)?\.com", r"/", "only its own message format"),
-    _service("Slack", r"(?:[\w-]+\.)*slack(?:-gov)?\.com", r"/api/", "only its own message format, with a token"),
-    _service(
-        "Microsoft Teams", r"(?:[\w-]+\.)*webhook\.office(?:365)?\.(?:com|us)", r"/", "only its own message format"
+    ChatService(
+        "a workflow of Slack",
+        re.compile(r"hooks\.slack(?:-gov)?\.com"),
+        re.compile(r"/(?:triggers|workflows)/"),
+        "only its variables",
     ),
-    _service("Microsoft Teams", r"outlook\.office(?:365)?\.(?:com|us)", r"/webhook", "only its own message format"),
-    _service(
+    ChatService(
+        "Slack",
+        re.compile(r"hooks\.slack(?:-gov)?\.com"),
+        re.compile("/"),
+        "only its own message format",
+        kind="slack",
+    ),
+    ChatService(
+        "Slack",
+        re.compile(r"(?:[\w-]+\.)*slack(?:-gov)?\.com"),
+        re.compile("/api/"),
+        "only its own message format, with a token",
+        kind="slack",
+        keys={"token": "the bot token, which begins with xoxb-", "channel": "the id of the channel"},
+    ),
+    ChatService(
+        "Microsoft Teams",
+        re.compile(r"(?:[\w-]+\.)*webhook\.office(?:365)?\.(?:com|us)"),
+        re.compile("/"),
+        "only its own message format",
+        kind="teams",
+        keys=_WORKFLOW,
+    ),
+    ChatService(
+        "Microsoft Teams",
+        re.compile(r"outlook\.office(?:365)?\.(?:com|us)"),
+        re.compile("/webhook"),
+        "only its own message format",
+        kind="teams",
+        keys=_WORKFLOW,
+    ),
+    ChatService(
         "a Microsoft Power Automate workflow, as used by Teams",
-        r"(?:[\w-]+\.)+(?:logic\.azure\.(?:com|us|cn)|logic\.azure-apihub\.net|powerplatform\.com)",
-        r"/.*workflows/",
+        re.compile(r"(?:[\w-]+\.)+(?:logic\.azure\.(?:com|us|cn)|logic\.azure-apihub\.net|powerplatform\.com)"),
+        re.compile("/.*workflows/"),
         "messages with adaptive cards",
         certain=False,
+        kind="teams",
     ),
-    _service("Google Chat", r"chat\.googleapis\.com", r"/v1/spaces/", "only its own message format"),
-    _service("Telegram", r"api\.telegram\.org", r"/(?:bot|file/bot)", "only the parameters of its methods"),
+    ChatService(
+        "Google Chat", re.compile(r"chat\.googleapis\.com"), re.compile("/v1/spaces/"), "only its own message format"
+    ),
+    ChatService(
+        "Telegram",
+        re.compile(r"api\.telegram\.org"),
+        re.compile("/(?:bot|file/bot)"),
+        "only the parameters of its methods",
+        kind="telegram",
+        keys={"token": "what is between /bot and the next / of the URL", "chat": "the id of the chat"},
+    ),
 )
 
 

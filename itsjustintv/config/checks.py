@@ -5,7 +5,8 @@ The rules for values, and between values, of a configuration whose types are rig
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
+from itertools import chain, count
 from operator import attrgetter
 
 from itsjustintv.config.chat_services import find_chat_service
@@ -167,7 +168,7 @@ def value_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem]
     :param state: knows where values come from.
     """
     wrong = state.wrong
-    for finding in (*_accidents(config, state), *_addresses(config)):
+    for finding in (*_accidents(config, state), *_addresses(config, state)):
         if finding.path not in wrong:
             yield finding
 
@@ -249,14 +250,20 @@ def _accident(keys: Keys, value: object, state: ParseState, *, exact: bool = Fal
             yield ConfigProblem(path, where + sentence)
 
 
-def _addresses(config: Config) -> Iterator[ConfigProblem]:
+def _addresses(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
     webhook = config.global_webhook
     urls: list[tuple[Keys, str]] = [(("global_webhook", "url"), webhook.url if webhook.enabled else "")]
     for name, entry in config.streamers.items():
         urls.append((("streamers", name, "target_webhook_url"), entry.target_webhook_url))
+    names: dict[str, str] = {}
     for keys, url in urls:
         if service := find_chat_service(url):
-            yield ConfigProblem(dotted(keys), service.advice)
+            lines: tuple[str, ...] = ()
+            if can_move := service.kind in state.kinds:
+                if url not in names:
+                    names[url] = _free_name(service.kind, {*config.destinations, *names.values()})
+                lines = service.lines(names[url], dotted(keys[:-1]) if keys[0] == "streamers" else None)
+            yield ConfigProblem(dotted(keys), service.advice(can_move=can_move), lines=lines)
         if _LEFT_OPEN.search(after_host(url)):
             yield ConfigProblem(dotted(keys), _PLACEHOLDER)
     for name, destination in config.destinations.items():
@@ -264,6 +271,13 @@ def _addresses(config: Config) -> Iterator[ConfigProblem]:
             url = getattr(destination.settings, key)
             if url.startswith("http") and _LEFT_OPEN.search(after_host(url)):
                 yield ConfigProblem(dotted(("destinations", name, key)), _PLACEHOLDER)
+
+
+def _free_name(wanted: str, taken: Container[str]) -> str:
+    """
+    Find a name for a new destination.
+    """
+    return next(name for name in chain([wanted], (f"{wanted}-{number}" for number in count(2))) if name not in taken)
 
 
 def _apply(rules: Mapping[str, Rule], section: object, above: str = "") -> Iterator[ConfigProblem]:

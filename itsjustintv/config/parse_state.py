@@ -25,11 +25,13 @@ class ConfigProblem:
     :ivar path: of the key, dotted.
     :ivar message: what is allowed. It never quotes the value, which may be a misplaced secret.
     :ivar involves: other keys on which the problem depends.
+    :ivar lines: what to write instead, in TOML.
     """
 
     path: str
     message: str
     involves: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 @define(eq=False)
@@ -104,7 +106,7 @@ class ParseState:
         """
         Name the place of a problem as the operator finds it.
         """
-        return Problem(self.place(finding.path), finding.message)
+        return Problem(self.place(finding.path), finding.message, finding.lines)
 
     def problems(self) -> tuple[Problem, ...]:
         """

@@ -39,10 +39,12 @@ class Finding:
     The result of one check.
 
     :ivar text: what was found, and what to do about it; without secrets.
+    :ivar lines: what to write in the configuration.
     """
 
     severity: Severity
     text: str
+    lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.severity.value}: {self.text}"

@@ -4,11 +4,16 @@ Tests for :mod:`itsjustintv.config.chat_services`.
 
 from __future__ import annotations
 
+import tomllib
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.chat_services import find_chat_service
+from itsjustintv.config.destination_checks import destinations_of
 from itsjustintv.config.load import parse
 
+from .test_destinations import BOARD
 from .test_load import REQUIRED, document
 
 KNOWN = {
@@ -101,3 +106,45 @@ class ChatServiceTests(SynchronousTestCase):
         """
         text = document({"global_webhook": {"url": "https://hooks.slack.com/services/a"}})
         self.assertEqual((), parse(text + REQUIRED, {}).warnings)
+
+    def test_the_lines_to_write_instead(self) -> None:
+        """
+        Where the type can be configured, the lines make a destination of it for the streamer, or for all; the same
+        address gets one name, another one another, and none is in the lines.
+        """
+        url, other = "https://discord.com/api/webhooks/1/q7ZsecretZ7q", "https://discord.com/api/webhooks/2/q7Z"
+        streamers = {key: {"login": key[0], "target_webhook_url": each} for key, each in (("a", url), ("b b", other))}
+        before = {"global_webhook": {"enabled": True, "url": url}, "streamers": {**streamers, "c": {"login": "c"}}}
+        kinds = {"discord": evolve(BOARD, name="discord")}
+        warnings = parse(document(before) + REQUIRED, {}, kinds=kinds).warnings
+        self.assertEqual(3, len(warnings))
+        self.assertNotIn("q7Z", str([each.lines for each in warnings]))
+        for warning, name in zip(warnings, ("discord", "discord", "discord-2"), strict=True):
+            self.assertIn("replace it by a destination of the type discord", warning.message)
+            text = "\n".join(warning.lines).replace('"..."', f'"{url}"')
+            self.assertIn(f"[destinations.{name}]", warning.lines)
+            head, _, rest = text.partition("# and in ")
+            heading, _, streamer = rest.partition("\n")
+            table = heading.partition("]")[0] + "]"
+            full = f"{head}\n{table}\n{streamer}\n"
+            full += 'login = "b"\n' if table != "[global_webhook]" else '[streamers.c]\nlogin = "c"\n'
+            found = parse(full + REQUIRED, {}, kinds=kinds)
+            self.assertEqual((), found.warnings)
+            self.assertEqual(
+                [name], [destinations_of(found.config, each)[0] for each in found.config.streamers.values()]
+            )
+
+    def test_every_type(self) -> None:
+        """
+        The lines of each service are TOML with its type and what it needs.
+        """
+        types = {"Discord": "discord", "Slack": "slack", "Microsoft Teams": "teams", "Telegram": "telegram"}
+        for name, urls in KNOWN.items():
+            for url in urls:
+                service = find_chat_service(url)
+                assert service is not None
+                if name in types:
+                    lines = service.lines("x", "streamers.a")
+                    self.assertEqual(types[name], tomllib.loads("\n".join(lines))["destinations"]["x"]["type"])
+                elif "workflow of Slack" in name or name == "Google Chat":
+                    self.assertEqual("", service.kind)
