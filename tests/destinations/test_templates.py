@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from html.parser import HTMLParser
-from time import perf_counter
+from time import process_time
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -288,11 +288,11 @@ class MistakeTests(SynchronousTestCase):
         """
         for source, words in REFUSED.items():
             with self.subTest(source[:60]):
-                begin = perf_counter()
+                begin = process_time()
                 error = self.assertRaises(TemplateMistake, parse, source)
                 self.assertIn(words, error.sentence)
                 self.assertNotIn("\n", error.sentence)
-                self.assertLess(perf_counter() - begin, 2)
+                self.assertLess(process_time() - begin, 2)
 
     def test_what_looks_like_them_is_not(self) -> None:
         """
@@ -389,9 +389,9 @@ class RenderTests(SynchronousTestCase):
         The longest values, at as many places as can be, take less than a second.
         """
         template = parse("{{ title|upper|lower }}" * 190, DISCORD)
-        begin = perf_counter()
+        begin = process_time()
         self.assertLessEqual(len(template.render({"title": "@*" * 2048}, 2000)), 2000)
-        self.assertLess(perf_counter() - begin, 2)
+        self.assertLess(process_time() - begin, 2)
 
     def test_only_failures(self) -> None:
         """

@@ -4,7 +4,7 @@ Tests of itsjustintv.destinations.text.
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 from unicodedata import category
 
 from hypothesis import given
@@ -91,9 +91,9 @@ class CleanTests(SynchronousTestCase):
         """
         What is longer than any value should be is cut, and that takes no time worth mentioning.
         """
-        begin = perf_counter()
+        begin = process_time()
         self.assertIn(len(clean("e\u0301" * 1_000_000)), (LONGEST - 1, LONGEST))
-        self.assertLess(perf_counter() - begin, 1)
+        self.assertLess(process_time() - begin, 1)
 
 
 class CutTests(SynchronousTestCase):
