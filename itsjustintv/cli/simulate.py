@@ -38,7 +38,7 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     epilog=examples(
         "simulate",
         "simulate --streamer tanuki --write simulated.toml --webhook http://127.0.0.1:8091/live",
-        "simulate --every 60",
+        "simulate --every 60 --end-after 45",
     ),
 )
 @click.option(
@@ -57,6 +57,12 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     help="Simulated streamer; may be repeated.",
 )
 @click.option("--every", type=click.FloatRange(0.1), metavar="SECONDS", help="Start a broadcast at this interval.")
+@click.option(
+    "--end-after",
+    type=click.FloatRange(0.1),
+    metavar="SECONDS",
+    help="With --every: end each broadcast after this time.",
+)
 @click.option(
     "--write",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -81,6 +87,7 @@ def simulate(  # noqa: PLR0917 - click names them
     port: int,
     streamers: Sequence[str],
     every: float | None,
+    end_after: float | None,
     write: Path | None,
     webhook: str | None,
     webhook_secret: str | None,
@@ -94,6 +101,8 @@ def simulate(  # noqa: PLR0917 - click names them
     """
     if (webhook is None) != (write is None):
         raise click.UsageError("--write and --webhook must be given together")
+    if end_after is not None and every is None:
+        raise click.UsageError("--end-after needs --every")
     names = streamers or ("tanuki", "kitsune")
 
     async def work(reactor: Any) -> None:
@@ -102,9 +111,16 @@ def simulate(  # noqa: PLR0917 - click names them
         def announce(simulated: StandaloneTwitch, number: int) -> None:
             name = names[number % len(names)]
             echo(f"{name} goes live", err=as_json)
-            simulated.twitch.announce(simulated.twitch.world.go_live(name)).addErrback(
-                lambda failure: failure.trap(CancelledError)
-            )
+            twitch = simulated.twitch
+            twitch.announce(twitch.world.go_live(name)).addErrback(lambda failure: failure.trap(CancelledError))
+
+            def end() -> Deferred[Any]:
+                echo(f"{name} goes offline", err=as_json)
+                twitch.world.go_offline(name)
+                return twitch.announce_end(twitch.world.channel(name))
+
+            if end_after is not None:
+                twitch.after(end_after, end)
 
         try:
             simulated = begin(reactor, SystemRandom(), port)
@@ -182,8 +198,10 @@ def _explain(connection: Mapping[str, str], names: Sequence[str], written: Path 
         echo("")
         echo(f"  itsjustintv run --config {written}")
     echo("")
-    echo("Start a broadcast, end it, show the state:")
+    echo("Start a broadcast, change it, interrupt it for 30 seconds, end it, show the state:")
     echo("")
     echo(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/live')
+    echo(f'  curl -d \'{{"login": "{names[0]}", "title": "New"}}\' {connection["control_url"]}/change')
+    echo(f'  curl -d \'{{"login": "{names[0]}", "seconds": 30}}\' {connection["control_url"]}/flap')
     echo(f'  curl -d \'{{"login": "{names[0]}"}}\' {connection["control_url"]}/offline')
     echo(f"  curl {connection['control_url']}/state")

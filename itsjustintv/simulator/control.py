@@ -10,13 +10,13 @@ from typing import Any, ClassVar, cast
 import orjson
 from attrs import define, evolve
 from klein import Klein
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.eventsub import stream_online
+from itsjustintv.simulator.eventsub import channel_update, stream_offline, stream_online
 from itsjustintv.simulator.responses import Rejection, send_json
 from itsjustintv.simulator.twitch import SimulatedTwitch
 
@@ -43,6 +43,7 @@ _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "lag": ("world", (int, float)),
     "flickers": ("world", bool),
     "stale": ("world", bool),
+    "records": ("world", bool),
     "resend_after": ("eventsub", list),
     "timeout": ("eventsub", (int, float)),
     "challenge_after": ("", (int, float)),
@@ -58,14 +59,19 @@ class Control:
 
     - ``/streamers``: adds a channel, with the parameters of :meth:`World.add_streamer`; a known ``user_id`` replaces
       that channel.
-    - ``/change``: changes the channel ``login``: ``title``, ``new_login``, or another parameter of
-      :meth:`World.change`; sends ``channel.update`` unless ``announce`` is false.
+    - ``/change``: changes the channel ``login``: ``title``, ``game``, ``new_login``, or another parameter of
+      :meth:`World.change`; sends ``channel.update`` unless ``announce`` is false. With ``delay`` only after so many
+      seconds: a title that comes late.
     - ``/remove``: removes the channel ``login`` and revokes its subscriptions, without messages if ``silently``.
     - ``/live`` and ``/offline``: start or end a broadcast of ``login``, and notify after ``delay`` seconds unless
       ``announce`` is false. ``lag``, ``ago`` and ``again`` are those of :meth:`World.go_live`, ``type`` is its kind.
-      ``copies`` is the number of messages with different ids for one start.
-    - ``/notify``: sends ``stream.online`` of the last broadcast of ``login`` to every enabled subscription: with this
-      ``id``, to repeat a message, ``times`` times, with a timestamp ``age`` seconds old, or ``forged``.
+      ``copies`` is the number of messages with different ids for one start; ``offline_first`` sends ``stream.offline``
+      just before it (pyTwitchAPI, issue 124).
+    - ``/flap``: ends the broadcast of ``login`` and begins another one after ``seconds``, the same one if ``again``,
+      both with messages.
+    - ``/notify``: sends ``stream.online`` of the last broadcast of ``login``, or the ``type`` ``stream.offline`` or
+      ``channel.update``, to every enabled subscription: with this ``id``, to repeat a message, ``times`` times, with a
+      timestamp ``age`` seconds old, or ``forged``.
     - ``/subscriptions``: creates a subscription for ``login`` with ``callback`` and ``secret`` without any check, and
       sends the challenge unless it has a ``status``; optional are ``type``, ``version``, ``cost``, and ``hidden`` from
       the list.
@@ -75,8 +81,8 @@ class Control:
     - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost`` and ``conflict_names_id`` of
       :class:`SimulatedSubscriptions`, ``removed`` types with their versions; the rate limit's ``limit``, and the
       ``points`` that are left.
-    - ``/timing``: ``lag``, ``flickers`` and ``stale`` of :class:`World`; ``resend_after`` and ``timeout`` of
-      :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of :class:`SimulatedTwitch`.
+    - ``/timing``: ``lag``, ``flickers``, ``stale`` and ``records`` of :class:`World`; ``resend_after`` and ``timeout``
+      of :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of :class:`SimulatedTwitch`.
     """
 
     _twitch: SimulatedTwitch
@@ -119,6 +125,7 @@ class Control:
             "notify": self._notify,
             "live": self._live,
             "offline": self._offline,
+            "flap": self._flap,
             "subscriptions": self._subscription,
             "revoke": self._revoke,
             "faults": self._faults,
@@ -144,7 +151,17 @@ class Control:
         return {"id": channel.id, "login": channel.login}
 
     def _change(self, asked: Mapping[str, Any]) -> object:
-        about = {name: value for name, value in asked.items() if name not in ("login", "announce", "id")}
+        if delay := float(asked.get("delay", 0.0)):
+            channel = self._twitch.world.channel(asked["login"])
+            rest = {name: value for name, value in asked.items() if name != "delay"}
+
+            def change_later() -> Deferred[Any]:
+                self._change(rest)
+                return succeed(None)
+
+            self._twitch.after(delay, change_later)
+            return {"id": channel.id, "login": channel.login}
+        about = {name: value for name, value in asked.items() if name not in ("login", "announce", "id", "delay")}
         if "new_login" in about:
             about["login"] = about.pop("new_login")
         if "tags" in about:
@@ -162,6 +179,8 @@ class Control:
         twitch = self._twitch
         how = {name: asked[name] for name in ("lag", "ago", "again") if name in asked}
         stream = twitch.world.go_live(asked["login"], kind=asked.get("type", "live"), **how)
+        if asked.get("offline_first", False):
+            self._later(asked, lambda: twitch.announce_end(stream.channel))
         for _ in range(int(asked.get("copies", 1))):
             self._later(asked, lambda: twitch.announce(stream))
         return {"id": stream.id, "started_at": stream.started_at}
@@ -171,6 +190,17 @@ class Control:
         channel = twitch.world.channel(asked["login"])
         twitch.world.go_offline(channel.login)
         self._later(asked, lambda: twitch.announce_end(channel))
+        return {}
+
+    def _flap(self, asked: Mapping[str, Any]) -> object:
+        twitch, again = self._twitch, bool(asked.get("again", False))
+        channel = twitch.world.channel(asked["login"])
+        twitch.world.go_offline(channel.login)
+        _unattended(twitch.announce_end(channel))
+        twitch.after(
+            float(asked.get("seconds", 0.0)),
+            lambda: twitch.announce(twitch.world.go_live(channel.login, again=again)),
+        )
         return {}
 
     def _later(self, asked: Mapping[str, Any], send: Callable[[], Deferred[Any]]) -> None:
@@ -183,10 +213,17 @@ class Control:
 
     def _notify(self, asked: Mapping[str, Any]) -> object:
         twitch = self._twitch
-        stream = twitch.world.last(asked["login"])
+        kind = asked.get("type", "stream.online")
+        channel = twitch.world.channel(asked["login"])
+        makers: Mapping[str, Callable[[], Mapping[str, object]]] = {
+            "stream.online": lambda: stream_online(twitch.world.last(asked["login"])),
+            "stream.offline": lambda: stream_offline(channel),
+            "channel.update": lambda: channel_update(channel),
+        }
+        event = makers[kind]()
         found = []
-        for each in twitch.subscriptions.enabled("stream.online", stream.channel.id):
-            message = twitch.eventsub.notification(each, stream_online(stream))
+        for each in twitch.subscriptions.enabled(kind, channel.id):
+            message = twitch.eventsub.notification(each, event)
             message = evolve(message, id=str(asked.get("id", message.id)))
             for number in range(int(asked.get("times", 1))):
                 age, forged = float(asked.get("age", 0.0)), bool(asked.get("forged", False))

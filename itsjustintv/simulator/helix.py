@@ -19,9 +19,9 @@ from itsjustintv.simulator.behaviour import Behaviour, Script, act
 from itsjustintv.simulator.oauth import Tokens
 from itsjustintv.simulator.responses import Bucket, Query, Rejection, page, send_json
 from itsjustintv.simulator.subscriptions import SimulatedSubscription, SimulatedSubscriptions
-from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, World
+from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, SimulatedVideo, World
 
-__all__ = ["SimulatedHelix", "channels", "followers", "streams", "users"]
+__all__ = ["SimulatedHelix", "channels", "followers", "streams", "users", "videos"]
 
 #: What an endpoint does with an authorized request: a status and the answer.
 _Answer = Callable[[Request], tuple[int, Any]]
@@ -85,6 +85,15 @@ class SimulatedHelix:
             request,
             "channels/followers",
             lambda asked: (http.OK, followers(self._world, Query(asked.args))),
+        )
+
+    @app.route("/videos", methods=["GET"])
+    async def videos(self, request: Request) -> bytes:
+        """
+        Get Videos.
+        """
+        return await self._serve(
+            request, "videos", lambda asked: (http.OK, videos(self._world, Query(asked.args), self._clock.seconds()))
         )
 
     @app.route("/eventsub/subscriptions", methods=["GET"])
@@ -235,6 +244,59 @@ def followers(world: World, query: Query) -> dict[str, Any]:
     (broadcaster_id, *_) = _required(query, "broadcaster_id")
     query.first()
     return {"total": sum(each.followers for each in world.channels(ids=[broadcaster_id])), "data": [], "pagination": {}}
+
+
+def videos(world: World, query: Query, now: float) -> dict[str, Any]:
+    """
+    Get Videos of a channel: recordings of its broadcasts, the newest first. One that goes on is listed too, as long as
+    it is by now.
+
+    :raises Rejection: another one than ``user_id`` is asked for, or a type that there is not.
+    """
+    if len([name for name in ("id", "user_id", "game_id") if query.one(name)]) != 1 or not query.one("user_id"):
+        raise Rejection(
+            http.BAD_REQUEST, "Exactly one of id, user_id and game_id must be given; only user_id is simulated"
+        )
+    kind = query.one("type", "all")
+    if kind not in ("all", "archive", "highlight", "upload"):
+        raise Rejection(http.BAD_REQUEST, 'The parameter "type" was malformed')
+    found = world.videos(query.one("user_id")) if kind in ("all", "archive") else []
+    data, pagination = page(found, query.first(), query.one("after"))
+    return {"data": [_video(each, now) for each in data], "pagination": pagination}
+
+
+def _video(video: SimulatedVideo, now: float) -> dict[str, Any]:
+    channel = video.stream.channel
+    return {
+        "id": video.id,
+        "stream_id": video.stream.id,
+        "user_id": channel.id,
+        "user_login": channel.login,
+        "user_name": channel.name,
+        "title": channel.title,
+        "description": "",
+        "created_at": video.stream.started_at,
+        "published_at": video.stream.started_at,
+        "url": f"https://www.twitch.tv/videos/{video.id}",
+        "thumbnail_url": ""
+        if video.ended_at is None
+        else f"https://static-cdn.jtvnw.net/{video.id}-%{{width}}x%{{height}}.jpg",
+        "viewable": "public",
+        "view_count": 0,
+        "language": channel.language,
+        "type": "archive",
+        "duration": _duration((now if video.ended_at is None else video.ended_at) - video.began_at),
+        "muted_segments": None,
+    }
+
+
+def _duration(seconds: float) -> str:
+    """
+    Write a duration as Helix does: ``3h8m33s``, without the units that it does not reach.
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest}s"
 
 
 def _required(query: Query, name: str) -> Sequence[str]:

@@ -45,7 +45,7 @@ class SimulatedTwitch:
 
     :ivar world: the channels and their broadcasts.
     :ivar faults: how the endpoints behave, by name: ``token``, ``validate``, ``revoke``, ``users``, ``channels``,
-        ``streams``, ``channels/followers``, ``eventsub/subscriptions``, ``images``.
+        ``streams``, ``channels/followers``, ``videos``, ``eventsub/subscriptions``, ``images``.
     :ivar challenge_after: seconds from the creation of a subscription to its challenge; at Twitch more than a minute
         was observed (pyTwitchAPI, issue 111). Below 0, the challenge is sent before the creation is answered.
     :ivar challenge_again: whether a challenge that is not answered with 2xx is resent like a notification; not

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["SimulatedChannel", "SimulatedStream", "World", "rfc3339"]
+__all__ = ["SimulatedChannel", "SimulatedStream", "SimulatedVideo", "World", "rfc3339"]
 
 
 def rfc3339(seconds: float) -> str:
@@ -64,6 +64,20 @@ class SimulatedStream:
     type: str = "live"
 
 
+@frozen(kw_only=True)
+class SimulatedVideo:
+    """
+    The recording of a broadcast, from its start until it ends.
+
+    :ivar began_at: in seconds since the epoch, as is ``ended_at``, which is ``None`` while it goes on.
+    """
+
+    id: str
+    stream: SimulatedStream
+    began_at: float
+    ended_at: float | None = None
+
+
 @define(eq=False)
 class World:
     """
@@ -72,6 +86,7 @@ class World:
     :ivar lag: seconds from the start of a broadcast until Get Streams lists it; at Twitch up to a minute.
     :ivar flickers: whether until then it is listed in half of the answers.
     :ivar stale: whether until then the previous broadcast is listed.
+    :ivar records: whether broadcasts that begin are recorded; a channel decides that itself.
     """
 
     _clock: IReactorTime
@@ -79,11 +94,13 @@ class World:
     lag: float = 0.0
     flickers: bool = False
     stale: bool = False
+    records: bool = True
     _channels: dict[str, SimulatedChannel] = field(factory=dict, init=False)
     _live: dict[str, SimulatedStream] = field(factory=dict, init=False)
     _last: dict[str, SimulatedStream] = field(factory=dict, init=False)
     _before: dict[str, SimulatedStream] = field(factory=dict, init=False)
     _games: dict[str, str] = field(factory=dict, init=False)
+    _videos: dict[str, list[SimulatedVideo]] = field(factory=dict, init=False)
 
     def add_streamer(
         self,
@@ -110,8 +127,7 @@ class World:
             login=login,
             name=name or login,
             title=title,
-            game_id=self._games.setdefault(game, str(self._random.randrange(10**4, 10**6))) if game else "",
-            game_name=game,
+            **self._game(game),
             tags=tuple(tags),
             language=language,
             followers=followers,
@@ -124,11 +140,13 @@ class World:
 
     def change(self, login: str, /, **about: Any) -> SimulatedChannel:
         """
-        Change a channel: ``title``, ``tags``, ``login``, ...
+        Change a channel: ``title``, ``game``, ``tags``, ``login``, ...
 
         :raises LookupError: no channel has this login.
         :raises TypeError: a channel has no such attribute.
         """
+        if "game" in about:
+            about.update(self._game(about.pop("game")))
         channel = evolve(self.channel(login), **about)
         self._channels[channel.id] = channel
         for streams in (self._live, self._last):
@@ -176,7 +194,13 @@ class World:
             )
             if channel.id in self._last:
                 self._before[channel.id] = self._last[channel.id]
+        self._end_video(channel.id)
         self._live[channel.id] = self._last[channel.id] = stream
+        videos = self._videos.setdefault(channel.id, [])
+        if videos and videos[-1].stream.id == stream.id:
+            videos[-1] = evolve(videos[-1], ended_at=None)
+        elif self.records:
+            videos.append(SimulatedVideo(id=stream.id[::-1], stream=stream, began_at=now))
         return stream
 
     def last(self, login: str) -> SimulatedStream:
@@ -194,7 +218,24 @@ class World:
         """
         End the broadcast, if the channel is live.
         """
-        self._live.pop(self.channel(login).id, None)
+        channel_id = self.channel(login).id
+        self._end_video(channel_id)
+        self._live.pop(channel_id, None)
+
+    def videos(self, user_id: str) -> Sequence[SimulatedVideo]:
+        """
+        The recordings of a channel, the newest first.
+        """
+        return self._videos.get(user_id, [])[::-1]
+
+    def _end_video(self, channel_id: str) -> None:
+        videos = self._videos.get(channel_id)
+        if videos and videos[-1].ended_at is None:
+            videos[-1] = evolve(videos[-1], ended_at=self._clock.seconds())
+
+    def _game(self, name: str) -> dict[str, str]:
+        game_id = self._games.setdefault(name, str(self._random.randrange(10**4, 10**6))) if name else ""
+        return {"game_id": game_id, "game_name": name}
 
     def channel(self, login: str) -> SimulatedChannel:
         """

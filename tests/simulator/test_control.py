@@ -79,11 +79,11 @@ class ControlTests(SynchronousTestCase):
         self.post("offline", login="tanuki")
         self.assertEqual(self.state()["live"], [])
 
-    def subscribed(self, login: str = "tanuki", **more: Any) -> Any:
+    def subscribed(self, login: str = "tanuki", user_id: str = "", **more: Any) -> Any:
         """
         Somebody, and a subscription to it.
         """
-        self.post("streamers", login=login)
+        self.post("streamers", login=login, user_id=user_id)
         return self.post(
             "subscriptions", login=login, callback=CALLBACK, secret=SECRET, **{"status": "enabled", **more}
         ).json
@@ -158,6 +158,73 @@ class ControlTests(SynchronousTestCase):
         state = self.state()
         self.assertEqual({each["status"] for each in state["subscriptions"]}, {"user_removed"})
         self.assertEqual(state["streamers"], [])
+
+    def everything(self) -> None:
+        """
+        Somebody, and a subscription to each type.
+        """
+        for kind, version in (("stream.online", "1"), ("stream.offline", "1"), ("channel.update", "2")):
+            self.subscribed(user_id="42", type=kind, version=version)
+
+    def sent(self) -> list[str]:
+        """
+        The types of the notifications, in order.
+        """
+        return [each.getHeader("twitch-eventsub-subscription-type") or "" for each in self.receiving.requests]
+
+    def later(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.twitch.eventsub._agent.flush()  # type: ignore[attr-defined]
+
+    def test_a_short_drop(self) -> None:
+        """
+        The end is announced, and after the drop a start: with another id, or the same one and its time.
+        """
+        self.everything()
+        first = self.post("live", login="tanuki").json
+        self.post("flap", login="tanuki", seconds=30)
+        self.assertEqual((self.sent(), self.state()["live"]), (["stream.online", "stream.offline"], []))
+        self.later(29.0)
+        self.assertEqual(len(self.sent()), 2)
+        self.later(1.0)
+        second = self.receiving.events[-1]
+        self.assertEqual((self.sent()[-1], second["id"] != first["id"]), ("stream.online", True))
+        self.post("flap", login="tanuki", seconds=5, again=True)
+        self.later(5.0)
+        self.assertEqual(self.sent()[-2:], ["stream.offline", "stream.online"])
+        self.assertEqual(self.receiving.events[-1], second)
+
+    def test_an_end_before_its_start(self) -> None:
+        """
+        As Twitch sometimes sends it.
+        """
+        self.everything()
+        self.post("live", login="tanuki", offline_first=True)
+        self.assertEqual((self.sent(), self.state()["live"]), (["stream.offline", "stream.online"], ["tanuki"]))
+
+    def test_a_title_that_comes_late(self) -> None:
+        """
+        Some time after the start the channel changes, which is announced; a category has one id.
+        """
+        self.everything()
+        self.post("live", login="tanuki")
+        self.post("change", login="tanuki", title="pottery", game="Art", delay=40)
+        self.later(39.0)
+        self.assertEqual((self.sent(), self.twitch.world.channel("tanuki").title), (["stream.online"], ""))
+        self.later(1.0)
+        changed = self.receiving.events[-1]
+        self.assertEqual((changed["title"], changed["category_name"]), ("pottery", "Art"))
+        self.assertEqual(changed["category_id"], self.twitch.world.add_streamer("mujina", game="Art").game_id)
+
+    def test_any_message_can_be_sent_again(self) -> None:
+        """
+        An end or a change too, with the id that is given.
+        """
+        self.everything()
+        for kind in ("stream.offline", "channel.update"):
+            self.post("notify", login="tanuki", type=kind, id="m-1", times=2)
+            self.assertEqual(self.sent()[-2:], [kind, kind])
+            self.assertEqual(self.receiving.requests[-1].getHeader("twitch-eventsub-message-id"), "m-1")
 
     def test_a_hidden_subscription_counts(self) -> None:
         """

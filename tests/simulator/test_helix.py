@@ -235,6 +235,36 @@ class CatalogueTests(HelixTestCase):
         self.assertEqual({each["user_id"] for each in first["data"] + rest["data"]}, {each.id for each in channels})
         self.assertEqual(len(self.ask(f"/streams?{query}&first=100").json["data"]), 25)
 
+    def test_recordings(self) -> None:
+        """
+        Each broadcast has one, the newest first, as long as it lasted; one that goes on is as long as it is by now, and
+        a broadcast that continues continues its recording. A channel may record nothing.
+        """
+        world, channel = self.world, self.tanuki
+        first = world.go_live("tanuki")
+        self.clock.advance(3 * 3600.0 + 8 * 60.0 + 33.0)
+        world.go_offline("tanuki")
+        self.clock.advance(60.0)
+        second = world.go_live("tanuki")
+        self.clock.advance(21 * 60.0 + 3.0)
+        world.go_offline("tanuki")
+        self.clock.advance(10.0)
+        world.go_live("tanuki", again=True)
+        self.clock.advance(2.0)
+
+        def listed(more: str = "") -> list[tuple[str, str]]:
+            found = self.ask(f"/videos?user_id={channel.id}{more}").json["data"]
+            return [(each["stream_id"], each["duration"]) for each in found]
+
+        self.assertEqual(listed(), [(second.id, "21m15s"), (first.id, "3h8m33s")])
+        world.records = False
+        world.go_live("tanuki")
+        self.clock.advance(5.0)
+        self.assertEqual(listed("&type=archive&first=1"), [(second.id, "21m15s")])
+        self.assertEqual(listed("&type=highlight"), [])
+        for wrong in ("", "?id=1", f"?user_id={channel.id}&id=1", f"?user_id={channel.id}&type=x"):
+            self.assertEqual(self.ask(f"/videos{wrong}").status, 400, wrong)
+
     def test_followers_are_counted_but_not_named(self) -> None:
         """
         With an app access token, the total is given and the list is empty.
