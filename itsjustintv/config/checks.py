@@ -12,7 +12,7 @@ from operator import attrgetter
 from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.destination_checks import destination_warnings, destinations_of
 from itsjustintv.config.destination_tables import destination_tables, secret_names, settings_class
-from itsjustintv.config.hosts import address, authority, host_and_port, is_loopback, listen
+from itsjustintv.config.hosts import address, authority, host_and_port, is_address, is_loopback, listen
 from itsjustintv.config.keys import Keys, dotted, leaves
 from itsjustintv.config.lint import describe, edge_mistakes, mistakes, path_mistakes
 from itsjustintv.config.locations import is_path
@@ -41,7 +41,8 @@ from itsjustintv.config.values import (
     user_id,
     visible,
 )
-from itsjustintv.support.http_url import after_host
+from itsjustintv.support.egress import EgressPolicy
+from itsjustintv.support.http_url import HttpUrl, after_host
 from itsjustintv.support.signatures import SIGNERS
 
 __all__ = ["check_admin", "check_rules", "check_values", "config_warnings", "value_warnings"]
@@ -266,11 +267,28 @@ def _addresses(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
             yield ConfigProblem(dotted(keys), service.advice(can_move=can_move), lines=lines)
         if _LEFT_OPEN.search(after_host(url)):
             yield ConfigProblem(dotted(keys), _PLACEHOLDER)
+        yield from (ConfigProblem(dotted(keys), sentence) for sentence in _refused(config, url))
     for name, destination in config.destinations.items():
         for key in secret_names(destination.settings.__class__):
             url = getattr(destination.settings, key)
             if url.startswith("http") and _LEFT_OPEN.search(after_host(url)):
                 yield ConfigProblem(dotted(("destinations", name, key)), _PLACEHOLDER)
+            for sentence in _refused(config, url):
+                yield ConfigProblem(dotted(("destinations", name, key)), sentence)
+
+
+def _refused(config: Config, url: str) -> Iterator[str]:
+    """
+    Find an address to which no connection will be made. What a name resolves to shows when it is resolved.
+    """
+    try:
+        host = HttpUrl.parse(url).host
+        refused = is_address(host) and EgressPolicy.of(config.egress.allow).refuses(host)
+    except ValueError:
+        # The URL or a network is wrong, which is reported elsewhere.
+        return
+    if refused:
+        yield f"has the address {host}, which is refused (egress): add it to egress.allow if that is meant"
 
 
 def _free_name(wanted: str, taken: Container[str]) -> str:

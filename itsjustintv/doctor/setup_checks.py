@@ -19,7 +19,6 @@ from itsjustintv.config.sections import Twitch
 from itsjustintv.destinations.http_sender import HttpSender
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Delivery, Destination, rfc3339
-from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_agents import DELIVERIES, TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
@@ -100,7 +99,7 @@ class SetupChecks:
             next_attempt_at=now,
             body=body,
         )
-        agent = make_agent(self._reactor, DELIVERIES, egress=lambda _: EgressPolicy())
+        agent = make_agent(self._reactor, DELIVERIES)
         sender = HttpSender(agent, self._reactor, lambda: _TIMEOUT)
         attempt = await sender.send(delivery, destination)
         return "" if attempt.ok else f"the test was not delivered: {attempt.explanation}"

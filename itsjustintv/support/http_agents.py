@@ -93,15 +93,22 @@ def make_agent(
     Make an agent with a pool of its own.
 
     :param ca_bundle: as for :func:`policy_for`.
-    :param egress: without it, every address is connected to.
+    :param egress: by default that of an operator's own addresses, without exceptions, for receivers; for others, every
+        address is connected to.
     :raises CertificateUnusable: that file cannot be used.
     """
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.cachedConnectionTimeout = settings.idle
     pool.maxPersistentPerHost = settings.per_host
     pool._factory = _QuietFactory  # noqa: SLF001 - there is no other way to it
+    if egress is None and settings.strict:
+        egress = _without_exceptions
     endpoints = Endpoints(reactor, policy_for(ca_bundle), settings.strict, egress)
     return cast("ExactAgent", ExactAgent.usingEndpointFactory(reactor, endpoints, pool))
+
+
+def _without_exceptions(_origin: tuple[str, str, int]) -> EgressPolicy:
+    return EgressPolicy()
 
 
 class _QuietFactory(_HTTP11ClientFactory):

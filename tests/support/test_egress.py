@@ -239,6 +239,17 @@ class ConnectionTests(TestCase):
         self.policy = OPERATORS
         self.assertEqual(await self.ask(agent, "127.1"), 204)
 
+    async def test_receivers_by_default(self) -> None:
+        """
+        An agent for receivers that is made without a policy has that of the operator's own addresses.
+        """
+        zone = Zone([["127.0.0.1"], ["169.254.169.254"]])
+        agent = make_agent(Resolving(zone), DELIVERIES)  # type: ignore[arg-type]
+        self.addCleanup(agent.pool.closeCachedConnections)
+        self.assertEqual(await self.ask(agent), 204)
+        with self.assertRaises(EgressRefused):
+            await self.ask(agent)
+
     async def test_policy_changes(self) -> None:
         """
         A policy that changes applies to the next connection.
