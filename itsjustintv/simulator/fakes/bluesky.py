@@ -16,7 +16,7 @@ import orjson
 from attrs import define, field, frozen
 
 from itsjustintv.simulator.fakes.lexicon import COLLECTION, problem_of_post
-from itsjustintv.simulator.fakes.quota import Quota
+from itsjustintv.simulator.fakes.rate_limits import Quota
 from itsjustintv.simulator.fakes.service import FakeAnswer, FakeRequest, FakeService, Ping, json_answer
 
 __all__ = ["BlueskyAccount", "FakeBluesky"]
@@ -352,7 +352,6 @@ def _part(text: bytes, index: Mapping[str, int]) -> str | None:
     if not 0 <= start < end <= len(text):
         return None
     try:
-        text[:start].decode()
         return text[start:end].decode()
     except UnicodeDecodeError:
         return None

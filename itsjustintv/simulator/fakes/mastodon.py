@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from attrs import define, field
 
 from itsjustintv.simulator.fakes.graphemes import graphemes
-from itsjustintv.simulator.fakes.quota import Quota
+from itsjustintv.simulator.fakes.rate_limits import Quota
 from itsjustintv.simulator.fakes.service import FakeAnswer, FakeRequest, FakeService, Ping, json_answer
 
 __all__ = ["FakeMastodon"]

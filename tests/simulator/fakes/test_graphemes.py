@@ -45,6 +45,7 @@ class GraphemesTests(SynchronousTestCase):
             ("\n\u0301", 2),
             ("a\u200b", 2),
             ("a\u200d\U0001f469", 2),
+            ("\U0001f468\u200da", 2),
             ("\uac01\uac01", 2),
         ):
             self.assertEqual(len(graphemes(text)), count, ascii(text))

@@ -118,6 +118,7 @@ class MastodonTests(SynchronousTestCase):
         """
         for text in (
             "https://x.test/@ada#live",
+            "https://x.test/,@ada?a&#live",
             "mail ada@far.test",
             "@\u200bada #\u200blive",
             "a#live #123 @",

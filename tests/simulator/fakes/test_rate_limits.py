@@ -1,12 +1,12 @@
 """
-How often a service may be called.
+How services count requests.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.simulator.fakes.quota import Quota
+from itsjustintv.simulator.fakes.rate_limits import Quota
 
 
 class QuotaTests(SynchronousTestCase):
