@@ -7,7 +7,8 @@ They are installed in an environment of their own by ``.ci/run``: ``.venv/judges
 * :class:`tests.judges.synapse.Synapse`: a Matrix server;
 * :class:`tests.judges.mail_server.MailServer`: an SMTP server that refuses what a test wants refused;
 * :class:`tests.judges.broker.Broker`: an MQTT broker;
-* :func:`tests.judges.validators.bluesky_problems`, :func:`tests.judges.validators.read_cloudevent`.
+* :func:`tests.judges.validators.bluesky_problems`, :func:`tests.judges.validators.read_cloudevent`,
+  :func:`tests.judges.validators.discord_problems`.
 
 The servers are context managers: their ``with`` block ends the process. In a test case,
 ``self.enterContext(Synapse(Path(self.mktemp())))`` does so at the end of the test. They are started and asked with

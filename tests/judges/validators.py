@@ -14,7 +14,7 @@ from typing import Any
 from tests.functional.stage import lacking, tool
 from tests.judges.program import FOLDER, judge_python
 
-__all__ = ["bluesky_problems", "read_cloudevent"]
+__all__ = ["bluesky_problems", "discord_problems", "read_cloudevent"]
 
 _HERE = Path(__file__).parent
 
@@ -30,6 +30,22 @@ def bluesky_problems(records: Sequence[object]) -> list[str]:
     if not (FOLDER / "node_modules" / "@atproto" / "api").exists():
         lacking("atproto", f"@atproto/api is not installed in {FOLDER}")
     problems: list[str] = json.loads(_run([node, str(_HERE / "bluesky.cjs")], records))
+    return problems
+
+
+def discord_problems(bodies: Sequence[object]) -> list[Mapping[str, str]]:
+    """
+    Ask why each body of a create is refused, empty for one that is not: ``openapi`` by Discord's OpenAPI document,
+    which knows lengths and types, ``builders`` by the setters of discord.js, which know embeds and count UTF-16 units.
+    Neither knows the sum of 6,000, an empty message or an empty field.
+
+    :raises SkipTest: Node or a package is not there, and not required.
+    """
+    node = tool("node")
+    for package in ("discord-api-spec", "zod", "@discordjs/builders"):
+        if not (FOLDER / "node_modules" / package).exists():
+            lacking("discord-api-spec", f"{package} is not installed in {FOLDER}")
+    problems: list[Mapping[str, str]] = json.loads(_run([node, str(_HERE / "discord.cjs")], bodies))
     return problems
 
 
