@@ -356,7 +356,7 @@ class Pipeline(Service):
                 action=decision.action,
                 remote="" if standing.post is None else standing.post.remote,
                 shown=shown,
-                mention=notice.mention,
+                mention=notice.mention and decision.action is Action.CREATE,
             ),
         )
 

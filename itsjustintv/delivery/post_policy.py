@@ -139,7 +139,9 @@ class PostPolicy:
             built_at=self._wall(),
             action=action,
             broadcast=broadcast,
-            mention=action is Action.CREATE and not silent and may_mention(policy, standing, self._now()),
+            mention=standing.mentioned
+            if action is Action.EDIT
+            else action is Action.CREATE and not silent and may_mention(policy, standing, self._now()),
             silent=silent,
         )
 

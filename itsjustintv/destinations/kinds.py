@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
+from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.webhook import WEBHOOK
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Destination
@@ -14,7 +15,7 @@ from itsjustintv.model import Destination
 __all__ = ["KINDS", "open_destination"]
 
 #: A new kind is a module of this folder with a class, and a row here.
-KINDS: Mapping[str, DestinationKind] = {each.name: each for each in (WEBHOOK, CLOUDEVENTS)}
+KINDS: Mapping[str, DestinationKind] = {each.name: each for each in (WEBHOOK, CLOUDEVENTS, DISCORD_KIND)}
 
 
 def open_destination(destination: Destination) -> IDestination:

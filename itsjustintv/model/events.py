@@ -287,7 +287,8 @@ class Notice:
     :ivar test: whether it is a test notification.
     :ivar action: what is done with the post; ``CREATE`` where there are no posts.
     :ivar broadcast: what the event belongs to; ``None`` where there are no posts.
-    :ivar mention: whether those are mentioned whom the policy names. Only a ``CREATE`` ever is.
+    :ivar mention: whether the text mentions those whom the policy names. Only a ``CREATE`` may notify them: in an
+        ``EDIT`` the text stays as it was.
     :ivar silent: whether devices make no sound: it is a quiet hour, a follow-up, or late.
     """
 
