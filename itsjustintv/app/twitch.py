@@ -4,15 +4,17 @@ Builds the Twitch clients, and what keeps the subscriptions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
 
 from itsjustintv.app.context import Context
 from itsjustintv.config.removal_grace import CHANNELS, LOGINS, RemovalGrace
 from itsjustintv.config.sections import callback_url
 from itsjustintv.interfaces import Accept, IEnricher
+from itsjustintv.model import STREAM_OFFLINE, Broadcast
 from itsjustintv.support.http_agents import PICTURES, TWITCH, make_agent
 from itsjustintv.telemetry.tracing import ApiCall
 from itsjustintv.twitch.api.batching import BatchInterval
@@ -134,6 +136,15 @@ class SubscriptionParts:
         :param accept: stores an event that the catch-up recovered.
         """
         reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
+
+        async def live_broadcasts() -> Sequence[Broadcast]:
+            wanted = routing.wanted_types()
+            return [
+                each
+                for each in await journal.live_broadcasts()
+                if STREAM_OFFLINE in wanted.get(each.broadcaster_id, ())
+            ]
+
         catch_up = CatchUpService(
             twitch.lookups,
             accept,
@@ -141,6 +152,7 @@ class SubscriptionParts:
             context.new_event_id,
             lambda: CatchUpSettings.of(config()),
             wall=twitch.time.now,
+            live_broadcasts=lambda: Deferred.fromCoroutine(live_broadcasts()),
         )
         removed_channels = RemovalGrace(
             CHANNELS,
@@ -178,8 +190,8 @@ class SubscriptionParts:
             removed_channels.ends,
             unknown_users.logins,
             lambda: twitch.time.problem() is not None,
-            wall=twitch.time.now,
             wanted=routing.wanted_types,
+            wall=twitch.time.now,
         )
         return cls(
             unknown_users=unknown_users,
