@@ -96,7 +96,10 @@ class CloudEvents:
         if response.status == http.GONE:
             return evolve(result, verdict=Verdict.DESTINATION_GONE)
         if response.status == http.UNSUPPORTED_MEDIA_TYPE:
-            return evolve(result, final=True, verdict=Verdict.REJECTED)
+            mode = self._settings().mode
+            other = _BINARY if mode == _STRUCTURED else _STRUCTURED
+            detail = f'{self._destination.name} answered 415: it takes no events in the mode "{mode}"; set "{other}".'
+            return evolve(result, detail=detail, final=True, verdict=Verdict.REJECTED)
         if response.status == _TOO_MANY_REQUESTS and wait:
             return evolve(result, verdict=Verdict.PAUSE, pause=wait)
         return result

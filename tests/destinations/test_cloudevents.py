@@ -233,6 +233,10 @@ class AnswerTests(SynchronousTestCase):
                 result = adapter.interpret(Response(status, Headers({"Retry-After": ["7"]}), b""), delivery, 0.0)
                 self.assertEqual((result.verdict, result.final, result.pause), (verdict, final, pause))
                 self.assertEqual((result.ok, result.retry_after), (verdict is Verdict.OK, 7.0))
+        for mode, other in (("structured", "binary"), ("binary", "structured")):
+            refused = open_destination(destination(mode=mode)).interpret(Response(415, Headers(), b""), delivery, 0.0)
+            expected = f'bus answered 415: it takes no events in the mode "{mode}"; set "{other}".'
+            self.assertEqual(refused.detail, expected)
         self.assertIs(adapter.interpret(Response(429, Headers(), b""), delivery, 0.0).verdict, Verdict.RETRY)
 
 
