@@ -14,7 +14,7 @@ demo: $(INSTALLED)  ## watch the daemon do its work against a simulated Twitch
 test: $(INSTALLED)  ## run the tests, several at a time
 	@TRIAL="$(TRIAL)" TRIALFLAGS="$(TRIALFLAGS)" JOBS="$(JOBS)" scripts/test all
 
-quick: $(INSTALLED)  ## lint, types and most of the tests that start no process, in less than a minute
+quick: $(INSTALLED)  ## lint, types and most of the tests that start no daemon, in less than a minute
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy & TRIAL="$(TRIAL)" TRIALFLAGS="$(TRIALFLAGS)" JOBS="$(JOBS)" scripts/test quick && wait $$!
 
