@@ -45,9 +45,6 @@ class Behaviour:
 
     @property
     def well(self) -> bool:
-        """
-        Whether the request succeeds.
-        """
         return 200 <= self.status < 300 and not self.hang and not self.drop
 
 

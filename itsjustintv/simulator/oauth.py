@@ -37,9 +37,6 @@ class Tokens:
     _expiry: dict[str, float] = field(factory=dict, init=False, repr=False)
 
     def issue(self) -> str:
-        """
-        Make a token.
-        """
         token = "".join(self._random.choices(string.ascii_lowercase + string.digits, k=30))
         self._expiry[token] = self._clock.seconds() + self.lifetime
         return token

@@ -71,9 +71,6 @@ class Stage:
         self.receiver = Receiver(self._reactor)
 
     def open(self) -> None:
-        """
-        Start to listen.
-        """
         self._open = _Open(
             listen(self._reactor, self.twitch.resource()),
             listen(self._reactor, self.receiver.resource()),

@@ -90,9 +90,6 @@ class SimulatedTwitch:
         )
 
     def resource(self) -> IResource:
-        """
-        The root resource.
-        """
         return cast("IResource", self.app.resource())
 
     def subscribe(self, login: str, callback: str, secret: str) -> Deferred[VerificationReport]:

@@ -38,7 +38,7 @@ class Settings:
     @property
     def is_enabled(self) -> bool:
         """
-        Whether telemetry is enabled.
+        Whether ``[telemetry]`` enables it and ``OTEL_SDK_DISABLED`` does not forbid it.
         """
         return self.enabled and self.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
 

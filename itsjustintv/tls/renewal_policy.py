@@ -153,7 +153,8 @@ def due_reason(validity: ValidityWindow | None, record: Record, now: float) -> s
 
 def order_moment(validity: ValidityWindow, record: Record) -> float:
     """
-    When to renew.
+    The moment of a renewal: the earlier of what the authority advises and what ``renew_fraction`` asks for, and in any
+    case before too little is left.
     """
     advised, own = advised_moment(validity, record), renewal_moment(validity)
     moment = own if advised is None else min(advised, own) if validity.fraction else advised
