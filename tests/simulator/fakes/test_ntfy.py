@@ -124,6 +124,16 @@ class NtfyTests(SynchronousTestCase):
         self.fake.attachments = False
         self.assertEqual(self.refused(self.post(message=f"{text}x")), 40014)
 
+    def test_a_file_is_limited(self) -> None:
+        """
+        A file of 15 MiB is taken, one byte more is refused; bytes that are not UTF-8 are a file of any size.
+        """
+        self.done(self.ask("POST", "/live", bytes(15 << 20)))
+        self.assertEqual(self.refused(self.ask("POST", "/live", bytes((15 << 20) + 1))), 41301)
+        note = self.done(self.ask("POST", "/live", b"\xff", {"x-filename": "x.jpg"}))
+        self.assertEqual(note["message"], "You received a file: x.jpg")
+        self.assertEqual(self.done(self.ask("POST", "/live", b"\xff"))["attachment"]["name"], "attachment.bin")
+
     def test_a_long_message_beside_a_picture_is_cut(self) -> None:
         """
         Beside an attached URL a long message is cut at 4096 bytes, and refused if that is inside a character.
@@ -162,6 +172,8 @@ class NtfyTests(SynchronousTestCase):
         for code, bodies in codes.items():
             for fields in bodies:
                 self.assertEqual(self.refused(self.post(**fields)), code, fields)
+        for actions in ("[", "[1]"):
+            self.assertEqual(self.refused(self.ask("POST", "/live", b"x", {"actions": actions})), 40018)
         for body in (b"", b"{", b"[]"):
             self.assertEqual(self.refused(self.ask("POST", "/", body)), 40024)
         self.done(self.post(topic="x" * 64, priority=5, actions=[VIEW] * 3))

@@ -282,6 +282,17 @@ class WebhookTests(SlackCase):
             self.assertEqual(self.post(body), (400, word))
         self.assertEqual(self.post({"text": "x" * 40_000}), (200, "ok"))
 
+    def test_only_a_post_is_a_message(self) -> None:
+        """
+        Another method, or a path that is none of Slack's, posts nothing.
+        """
+        body = b'{"text":"x"}'
+        self.assertEqual(self.fake.handle("GET", HOOK, {}, body, NOW).status, 400)
+        for path in ("/", "/api", "/api/a/b", "/x/auth.test"):
+            answer = self.fake.handle("POST", path, {}, body, NOW)
+            self.assertEqual((answer.status, answer.header("content-type")), (404, "text/html; charset=utf-8"), path)
+        self.assertEqual(self.fake.messages, {})
+
     def test_webhooks_end(self) -> None:
         """
         A webhook that is gone, forbidden or archived says so by its status.
@@ -357,6 +368,8 @@ class WebApiTests(SlackCase):
         """
         answer = self.fake.handle("POST", "/api/auth.test", {}, b"", NOW)
         self.assertEqual((answer.status, answer.json), (200, {"ok": False, "error": "not_authed"}))
+        basic = self.fake.handle("POST", "/api/auth.test", {"authorization": "Basic xoxb-fake"}, b"", NOW)
+        self.assertEqual(basic.json["error"], "not_authed")
         self.assertEqual(self.refused("auth.test", token="wrong"), "invalid_auth")
         self.assertEqual(self.call("auth.test").json["team"], "Example")
         self.fake.token_state = "account_inactive"
@@ -422,7 +435,8 @@ class WebApiTests(SlackCase):
         """
         self.fake.edit_window = 60
         edit = {"channel": "C0LIVE", "ts": self.sent()["ts"]}
-        self.now += 60
+        self.now += 58
+        self.assertIs(self.call("chat.update", **edit, text="y").json["ok"], True)
         self.assertEqual(self.refused("chat.update", **edit, text="x"), "edit_window_closed")
         next(iter(self.fake.messages.values()))["bot_id"] = "B9"
         self.assertEqual(self.refused("chat.update", **edit, text="x"), "cant_update_message")
