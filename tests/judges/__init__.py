@@ -8,7 +8,10 @@ They are installed in an environment of their own by ``.ci/run``: ``.venv/judges
 * :class:`tests.judges.mail_server.MailServer`: an SMTP server that refuses what a test wants refused;
 * :class:`tests.judges.broker.Broker`: an MQTT broker;
 * :func:`tests.judges.validators.bluesky_problems`, :func:`tests.judges.validators.read_cloudevent`,
-  :func:`tests.judges.validators.discord_problems`.
+  :func:`tests.judges.validators.discord_problems`,
+  :func:`tests.judges.validators.slack_problems`, :func:`tests.judges.validators.card_problems`,
+  :func:`tests.judges.validators.rendering_problems`;
+* :func:`tests.judges.program.judge_imports`: a library that a test imports.
 
 The servers are context managers: their ``with`` block ends the process. In a test case,
 ``self.enterContext(Synapse(Path(self.mktemp())))`` does so at the end of the test. They are started and asked with

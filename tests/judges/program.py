@@ -21,7 +21,7 @@ from attrs import define, field
 from itsjustintv.simulator.fakes.service import FakeAnswer
 from tests.functional.stage import lacking
 
-__all__ = ["FOLDER", "Server", "ask", "judge_python", "judge_wait", "port_is_open"]
+__all__ = ["FOLDER", "Server", "ask", "judge_imports", "judge_python", "judge_wait", "port_is_open"]
 
 #: The environment of the judges.
 FOLDER = Path(os.environ.get("ITSJUSTINTV_JUDGES") or Path(__file__).parents[2] / ".venv" / "judges").absolute()
@@ -40,6 +40,18 @@ def judge_python(package: str) -> Path:
     if not any((FOLDER / "lib").glob(f"python3*/site-packages/{package}")):
         lacking(package, f"{package} is not installed in {FOLDER}")
     return python
+
+
+def judge_imports(package: str) -> str:
+    """
+    The folder from which this Python can import a package of the judges. It belongs at the end of ``sys.path``.
+
+    :raises SkipTest: it is not there for this version of Python, and not required.
+    """
+    place = FOLDER / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    if not (place / package).exists():
+        lacking(package, f"{package} is not installed in {place}")
+    return str(place)
 
 
 def port_is_open(port: int) -> bool:

