@@ -27,10 +27,17 @@ from itsjustintv.model import (
     Picture,
     StreamDetails,
     Streamer,
+    parse_rfc3339,
 )
 from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User, Video
 
 __all__ = ["CountMissing", "FindPicture", "LiveStatusEnricher", "TotalFollowers", "TwitchEnricher"]
+
+# Seconds for which Get Streams may still list a stream that has ended, as it lists a new one late.
+_LIST_DELAY = 75.0
+
+# Seconds after the end of a broadcast within which a stream whose message did not arrive may go on with it.
+_DROP = 900.0
 
 #: Counts a detail that is missing: which one, and one word for the reason.
 CountMissing = Callable[[str, str], None]
@@ -102,7 +109,8 @@ class TwitchEnricher:
                 streamer=streamer.key,
                 reason="; ".join(found.problems),
             )
-        return found.enrichment(event, () if broadcast is None else broadcast.stream_ids)
+        age = self._clock.seconds() - event.received_at
+        return found.enrichment(event, broadcast, age)
 
     async def _picture_of(self, user_id: str) -> Picture | None:
         try:
@@ -150,16 +158,15 @@ class _Found:
     results: dict[str, Any] = field(factory=dict)
     problems: list[str] = field(factory=list)
 
-    def enrichment(self, event: Event, stream_ids: Sequence[str]) -> Enrichment:
+    def enrichment(self, event: Event, broadcast: Broadcast | None, age: float) -> Enrichment:
         """
-        :param event: a stream with another id than it has is an earlier broadcast and does not count; of an event that
-            has none, any stream does.
-        :param stream_ids: whose recordings are wanted.
+        :param broadcast: whose recordings are wanted.
+        :param age: seconds since the event was received.
         """
         user: User | None = self.results.get("user")
         channel: Channel | None = self.results.get("channel")
         stream: Stream | None = self.results.get("stream")
-        if stream is not None and event.stream_id and stream.id != event.stream_id:
+        if stream is not None and not _is_of(stream, event, broadcast, age):
             stream = None
         source = stream or channel
         tags = () if source is None else source.tags
@@ -179,9 +186,26 @@ class _Found:
             followers_count=self.results.get("followers"),
             description="" if user is None else user.description,
             picture=self.results.get("picture") or _address(user),
-            vods=_addresses(self.results.get("videos", ()), stream_ids),
+            vods=_addresses(self.results.get("videos", ()), () if broadcast is None else broadcast.stream_ids),
             problems=tuple(self.problems),
         )
+
+
+def _is_of(stream: Stream, event: Event, broadcast: Broadcast | None, age: float) -> bool:
+    """
+    Whether a stream that is listed is the one that an event is about, or contradicts its end.
+
+    :param age: seconds since the event was received.
+    """
+    if event.event_type != STREAM_OFFLINE:
+        return not event.stream_id or stream.id == event.stream_id
+    if not event.recovered and age < _LIST_DELAY:
+        return False
+    if broadcast is None or stream.id in broadcast.stream_ids:
+        return True
+    # The message about another stream may be late or lost. One that began long after the end is another broadcast.
+    began_at = parse_rfc3339(stream.started_at)
+    return bool(broadcast.offline_at) and began_at is not None and began_at - (broadcast.offline_at or 0.0) <= _DROP
 
 
 def _details(stream: Stream | None, channel: Channel | None) -> StreamDetails:

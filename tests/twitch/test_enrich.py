@@ -4,6 +4,7 @@ Tests of :mod:`itsjustintv.twitch.enrich`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +192,26 @@ class TwitchEnricherTests(SynchronousTestCase):
 
     def test_an_end_that_is_none(self) -> None:
         """
-        Whatever stream is listed, the channel is live.
+        A stream of the broadcast is listed, or one that began soon after the end; not at once, since the list may be
+        behind, and not a stream that began long after the end, which is another broadcast.
         """
         self.twitch.usual["/helix/videos"] = Reply(200, {"data": []})
-        found = self.enrich(event=OFFLINE, broadcast=BROADCAST)
-        self.assertEqual((found.stream.listed, found.stream.title, found.vods), (True, "the stream's", ()))
+        began_at = datetime(2026, 1, 2, 4, tzinfo=UTC).timestamp()
+        ours = evolve(BROADCAST, stream_ids=("1", "7000000001"))
+        later = evolve(OFFLINE, received_at=NOW - 300.0)
+        for event, broadcast, listed in (
+            (OFFLINE, ours, False),
+            (later, ours, True),
+            (evolve(OFFLINE, recovered=True), ours, True),
+            (later, evolve(BROADCAST, offline_at=began_at - 60.0), True),
+            (later, evolve(BROADCAST, offline_at=began_at - 3600.0), False),
+            (later, evolve(BROADCAST, offline_at=0.0), False),
+            (later, BROADCAST, False),
+            (later, None, True),
+        ):
+            found = self.enrich(event=event, broadcast=broadcast)
+            title = "the stream's" if listed else "the channel's"
+            self.assertEqual((found.stream.listed, found.stream.title, found.vods), (listed, title, ()), broadcast)
 
     def test_recordings_that_cannot_be_had(self) -> None:
         """
