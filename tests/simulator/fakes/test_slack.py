@@ -192,6 +192,9 @@ class MentionTests(SynchronousTestCase):
         self.assertEqual(find_mentions({"attachments": [{"blocks": [section(here)]}]}), ("here",))
         rich = {"type": "rich_text", "elements": [{"elements": [{"type": "broadcast", "range": "here"}]}]}
         self.assertEqual(find_mentions({"blocks": [rich]}), ("here",))
+        elements = [{"type": "user", "user_id": "U1"}, {"type": "usergroup", "usergroup_id": "S1"}, {"type": "user"}]
+        rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+        self.assertEqual(find_mentions({"blocks": [rich]}), ("user:U1", "group:S1"))
         self.assertEqual(find_mentions({"blocks": [{"type": "header", "text": plain(here)}]}), ())
 
     def test_bare_names_mention_on_request(self) -> None:

@@ -90,6 +90,8 @@ class CardTests(SynchronousTestCase):
             problems = check_card(content)
             self.assertEqual(len(problems), 1, problems)
             self.assertIn(problem, problems[0])
+        for version, shown in {"1.0": True, "1.5": True, "1.6": False, "0.9": False, "x": False}.items():
+            self.assertEqual(not check_card(card(TEXT, version=version)), shown, version)
         for junk in (None, [], "x", {}):
             self.assertIn("unknown element", check_card(junk)[0])
 
@@ -121,6 +123,10 @@ class CardTests(SynchronousTestCase):
         self.assertEqual(find_mentions(card(TEXT, **entities)), ())
         self.assertEqual(check_card(card(text, **entities)), [])
         self.assertIn("its text is not in the card", check_card(card(TEXT, **entities))[0])
+        facts = {"type": "FactSet", "facts": [{"title": "For", "value": "<at>Mods</at>"}]}
+        self.assertEqual(find_mentions(card(facts, **entities)), ("user:29:1",))
+        for odd in ("x", {**MENTION, "type": "other"}):
+            self.assertEqual(find_mentions(card(text, msteams={"entities": [odd]})), ())
         broken = {"msteams": {"entities": [{**MENTION, "mentioned": {"id": "29:1"}}]}}
         self.assertIn("a mention needs", check_card(card(text, **broken))[0])
 
