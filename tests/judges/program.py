@@ -17,11 +17,14 @@ from typing import IO, Self
 from urllib.parse import urlsplit
 
 from attrs import define, field
+from twisted.web.http_headers import Headers
 
-from itsjustintv.simulator.fakes.service import FakeAnswer
+from itsjustintv.model import OutgoingRequest
+from itsjustintv.simulator.fakes.service import FakeAnswer, FakeService
+from itsjustintv.support.http_client import Response
 from tests.functional.stage import lacking
 
-__all__ = ["FOLDER", "Server", "ask", "judge_imports", "judge_python", "judge_wait", "port_is_open"]
+__all__ = ["FOLDER", "Server", "ask", "judge_imports", "judge_python", "judge_wait", "perform", "port_is_open"]
 
 #: The environment of the judges.
 FOLDER = Path(os.environ.get("ITSJUSTINTV_JUDGES") or Path(__file__).parents[2] / ".venv" / "judges").absolute()
@@ -153,6 +156,21 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def perform(request: OutgoingRequest, fake: FakeService | None = None, now: float = 0.0) -> Response:
+    """
+    Send what an adapter made to a server of this machine, or to a fake at a moment, and return what it can interpret.
+    """
+    headers = {name.lower(): value for name, value in request.headers}
+    if fake is None:
+        answer = ask(request.method, request.url, headers, request.body)
+    else:
+        answer = fake.handle(request.method, request.url, headers, request.body, now)
+    received = Headers()
+    for name, value in answer.headers:
+        received.addRawHeader(name, value)
+    return Response(answer.status, received, answer.body)
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> FakeAnswer:

@@ -13,8 +13,10 @@ from urllib.parse import quote
 import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.model import OutgoingRequest
 from itsjustintv.simulator.fakes.matrix import FakeMatrix, MatrixRoom
 from itsjustintv.simulator.fakes.service import FakeAnswer
+from tests.judges.program import perform
 from tests.judges.synapse import Synapse
 
 #: Method, path below ``/_matrix/client/v3/``, token, content.
@@ -202,6 +204,24 @@ class SynapseTests(SynchronousTestCase):
         self.assertEqual(real.lines, fake.lines)
         shown = [self.matrix.messages[each]["content"]["body"] for each in faked]
         self.assertEqual([real.shown(each) for each in events], shown)
+
+    def test_what_an_adapter_makes_is_performed(self) -> None:
+        """
+        A request of an adapter reaches the real server and the fake, and the answer of each is a response.
+        """
+        server = self.enterContext(Synapse(Path(self.mktemp())))
+        token = server.register("bot")
+        request = OutgoingRequest(
+            method="GET",
+            url=f"{server.url}/_matrix/client/v3/account/whoami",
+            headers=[("Authorization", f"Bearer {token}")],
+            body=b"",
+        )
+        responses = [perform(request), perform(request, FakeMatrix(tokens={token: "@bot:matrix.test"}), 5.0)]
+        for response in responses:
+            self.assertEqual(response.status, 200)
+            self.assertEqual(response.headers.getRawHeaders("content-type"), ["application/json"])
+            self.assertEqual(orjson.loads(response.body)["user_id"], "@bot:matrix.test")
 
     def test_the_fake_limits_like_synapse(self) -> None:
         """
