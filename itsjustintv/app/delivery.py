@@ -115,7 +115,9 @@ class DeliveryParts:
             context.event_spans.stored,
             removed_streamers.ends,
             routing.destination,
-            under_way=queue.is_under_way,
+            lambda: config().broadcast.reconnect_window,
+            lambda: config().broadcast.settle,
+            queue.is_under_way,
             wall=context.wall.seconds,
         )
         return cls(
