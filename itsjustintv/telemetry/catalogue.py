@@ -85,7 +85,7 @@ MESSAGES = _counter(
 RECOVERED = _counter(
     "recovered",
     "{event}",
-    "Broadcasts without an EventSub message, found by asking Twitch, by outcome.",
+    "Starts and ends of broadcasts without an EventSub message, found by asking Twitch, by outcome.",
     "verdict",
     expected=_each("accepted", "duplicate", "ignored", "unavailable"),
 )

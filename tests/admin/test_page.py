@@ -362,6 +362,17 @@ class PageTests(PageCase):
         self.assertIn("no such user; correct the login", "".join(found.texts))
         self.assertFalse([each for each in found.find("a") if "nobodi" in (each["href"] or "")])
 
+    def test_what_else_is_lacking(self) -> None:
+        """
+        A streamer whose starts arrive is subscribed; which other events do not is said beside that, in the numbers too.
+        """
+        lacking = "no working subscription for stream.offline: there is no subscription"
+        state = SubscriptionView(state=Subscribed.ENABLED, reason=lacking)
+        self.house.streamers = [streamer(subscription=state)]
+        found = self.outline()
+        self.assertIn("subscribed", found.texts)
+        self.assertIn(lacking, found.isolated)
+
     def test_the_channel(self) -> None:
         """
         A name leads to the channel at Twitch, if its login is one that Twitch can have.

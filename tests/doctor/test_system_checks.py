@@ -31,8 +31,8 @@ from itsjustintv.twitch.eventsub.callback_check import url_warnings
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
-from tests.twitch.eventsub.test_manual import view
-from tests.twitch.eventsub.test_plan import ago, subscription
+from tests.twitch.eventsub.test_manual import seen, view
+from tests.twitch.eventsub.test_plan import ago, listing, subscription
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 
@@ -354,6 +354,19 @@ class SubscriptionTests(SynchronousTestCase):
         self.assertEqual(verdict, ERROR)
         self.assertIn("subscriptions explain tanuki", text)
         self.assertEqual(self.verdict(running=False)[0], WARNING)
+
+    def test_another_type_is_missing(self) -> None:
+        """
+        A streamer whose starts arrive is subscribed; what else is lacking is a warning with its name, and before the
+        daemon runs only where there is no room for it.
+        """
+        for most, running, words in (
+            (10_000, True, "1 of 1 streamers have no working subscription for stream.offline: itsjustintv"),
+            (1, False, "for stream.offline"),
+            (10_000, False, "1 of 1 streamers have a working subscription"),
+        ):
+            found = system_checks.subscriptions(seen(listing(subscription(), most=most), "stream.offline"), {}, running)
+            self.assertTrue(any(words in each.text for each in found), words)
 
     def test_a_login_of_nobody(self) -> None:
         """

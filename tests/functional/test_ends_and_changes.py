@@ -4,12 +4,19 @@ The real daemon hears of ends and changes where a destination asks for them.
 
 from __future__ import annotations
 
+import json
 import signal
 from collections import Counter
 
+from twisted.internet.defer import Deferred
+
+from itsjustintv.simulator.fakes.discord import FakeDiscord
+from itsjustintv.simulator.fakes.site import FakeSite
+from itsjustintv.simulator.loopback import listen
 from tests.functional.stage import Stage, StageCase
 
 ENDS = '[destinations.bus]\ntype = "cloudevents"\nurl = "{url}/bus"\nevents = {events}\n'
+CARD = '[destinations.{name}]\ntype = "discord"\nurl = "{url}"\n'
 
 
 class EndsAndChangesTests(StageCase):
@@ -89,3 +96,44 @@ class EndsAndChangesTests(StageCase):
         await stage.until(lambda: self.types(stage) == wanted)
         ended = await stage.command("subscriptions", "explain", "tanuki", "--config", "config.toml")
         self.assertIn("the subscription works", ended.out)
+
+
+class MissedEndTests(StageCase):
+    """
+    A broadcast that ends while the daemon is down.
+    """
+
+    async def test_the_post_is_brought_to_its_end(self) -> None:
+        """
+        At the next start the card says that the broadcast is over, how long it lasted and where it can be watched; one
+        that goes on stays as it is, and no message is posted twice.
+        """
+        stage = self.stage()
+        discord = FakeDiscord()
+        hooks = {login: discord.add_webhook() for login in ("tanuki", "kitsune")}
+        site = listen(stage.reactor, FakeSite(stage.reactor, [discord]).resource())
+        self.addCleanup(lambda: Deferred.fromCoroutine(site.stop()))
+        stage.settings = '[catch_up]\nenabled = true\n[broadcast]\nreconnect_window = "1s"\n' + "".join(
+            CARD.format(name=login, url=hook.url.replace("https://discord.com", f"{site.url}/discord"))
+            for login, hook in hooks.items()
+        )
+        for login in hooks:
+            stage.add_streamer(login, f'destinations = ["{login}"]', title="pottery", game="Art")
+        daemon = await stage.started()
+        await stage.until(lambda: sum(each.status == "enabled" for each in stage.twitch.subscriptions) == 6)
+        streams = {login: stage.twitch.world.go_live(login, ago=600.0) for login in hooks}
+        for stream in streams.values():
+            await stage.twitch.announce(stream)
+        await stage.until(lambda: len(discord.messages) == 2)
+        await stage.settled(stage.reactor)
+        await daemon.kill()
+        stage.twitch.world.go_offline("tanuki")
+        daemon = await stage.started()
+        await daemon.said(": tanuki went offline ")
+        await stage.until(lambda: len(discord.history) == 3)
+        account = await stage.settled(stage.reactor)
+        self.assertEqual((len(discord.messages), account.imbalance), (2, 0))
+        shown = {json.dumps(each) for each in discord.messages.values()}
+        video = f"https://www.twitch.tv/videos/{streams['tanuki'].id[::-1]}"
+        self.assertEqual(sum(video in each for each in shown), 1, shown)
+        self.assertNotIn("kitsune went offline", daemon.output)
