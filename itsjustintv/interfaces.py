@@ -287,7 +287,8 @@ class DestinationKind:
     :ivar check: finds the mistakes in settings: the key, and what is wrong as a sentence without a subject.
     :ivar address: the URL, of the settings; its host is what a pause for a whole host is about.
     :ivar place: what makes two of them the same, of the settings: address, thread, chat, topic.
-    :ivar edits: whether a post can be edited; likewise ``deletes``.
+    :ivar edits: whether a post can be edited; likewise ``deletes``. Where that depends on the settings, a function of
+        them: :meth:`can_edit` and :meth:`can_delete` answer in both cases.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
     :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
     :ivar fields: the fields of ``messages.EVENT`` that are templates.
@@ -302,13 +303,25 @@ class DestinationKind:
     check: Callable[[Any], Iterator[tuple[str, str]]] = lambda _: iter(())
     address: Callable[[Any], str] = attrgetter("url")
     place: Callable[[Any], Sequence[str]] = lambda _: ()
-    edits: bool = False
-    deletes: bool = False
+    edits: bool | Callable[[Any], bool] = False
+    deletes: bool | Callable[[Any], bool] = False
     keeps_posts: bool = True
     mentions: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
     check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
     concurrency: int | None = 1
+
+    def can_edit(self, settings: Any) -> bool:
+        """
+        Whether a post of a destination with these settings can be edited.
+        """
+        return self.edits(settings) if callable(self.edits) else self.edits
+
+    def can_delete(self, settings: Any) -> bool:
+        """
+        Whether a post of a destination with these settings can be deleted.
+        """
+        return self.deletes(settings) if callable(self.deletes) else self.deletes
 
 
 class IEnricher(Interface):

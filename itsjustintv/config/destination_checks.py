@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import attrs
@@ -194,7 +195,7 @@ def _has(values: object, keys: Keys) -> bool:
 
 
 def _mistakes(entry: DestinationEntry) -> Iterator[_Mistake]:
-    yield from _policy(entry.policy, entry.kind)
+    yield from _policy(entry.policy, entry.kind, entry.settings)
     yield from _filter(entry.policy.filter)
     named = [*_message_names(entry)]
     yield from named
@@ -207,8 +208,9 @@ def _mistakes(entry: DestinationEntry) -> Iterator[_Mistake]:
         yield (key,), message
 
 
-def _policy(policy: DestinationPolicy, kind: DestinationKind) -> Iterator[_Mistake]:
-    changes = [word for word, able in (("edit", kind.edits), ("delete", kind.deletes), ("post", True)) if able]
+def _policy(policy: DestinationPolicy, kind: DestinationKind, settings: Any) -> Iterator[_Mistake]:
+    able = {"edit": kind.can_edit(settings), "delete": kind.can_delete(settings), "post": True}
+    changes = [word for word, can in able.items() if can]
     words: Mapping[str, Sequence[str]] = {
         "on_offline": changes,
         "on_update": [each for each in changes if each != "delete"],
@@ -235,7 +237,9 @@ def _policy(policy: DestinationPolicy, kind: DestinationKind) -> Iterator[_Mista
 
 def _cannot(value: str, key: str, kind: DestinationKind) -> str:
     if value in ("edit", "delete"):
-        return f", since posts of the type {kind.name} cannot be {value.removesuffix('e')}ed"
+        by_settings = callable(kind.edits if value == "edit" else kind.deletes)
+        how = " with these settings" if by_settings else ""
+        return f", since posts of the type {kind.name} cannot be {value.removesuffix('e')}ed{how}"
     if value == "ignore":
         return f'; to ignore it, leave "{key.removeprefix("on_")}" out of events'
     return ""

@@ -191,22 +191,24 @@ def make_entry(table: DestinationTable, structured: Any) -> DestinationEntry:
     settings = settings_class(table.kind)
     types = get_type_hints(settings)
     empty = {name: _EMPTY.get(types[name], ()) for name in required_keys(settings)}
+    made = settings(**{**empty, **_known(settings, given)})
     return DestinationEntry(
         type=table.kind.name,
         default=given.get("default", False),
-        policy=DestinationPolicy(**{**_usual(table.kind), **_known(DestinationPolicy, given)}),
-        settings=settings(**{**empty, **_known(settings, given)}),
+        policy=DestinationPolicy(**{**_usual(table.kind, made), **_known(DestinationPolicy, given)}),
+        settings=made,
         files={key: given[key] for key in map(file_of, secret_names(settings)) if given.get(key)},
         kind=table.kind,
     )
 
 
-def _usual(kind: DestinationKind) -> Mapping[str, Any]:
+def _usual(kind: DestinationKind, settings: Any) -> Mapping[str, Any]:
     """
-    The defaults of the policy that depend on what a kind can do: a post that can be edited changes with its broadcast.
+    The defaults of the policy that depend on what can be done: a post that can be edited changes with its broadcast.
     """
-    change = "edit" if kind.edits else "post"
-    return {"events": EVENTS if kind.edits else ("online",), "on_offline": change, "on_update": change}
+    edits = kind.can_edit(settings)
+    change = "edit" if edits else "post"
+    return {"events": EVENTS if edits else ("online",), "on_offline": change, "on_update": change}
 
 
 def _known(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:

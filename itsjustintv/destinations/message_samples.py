@@ -92,12 +92,13 @@ def _notice(event: Event, details: Enrichment, broadcast: Broadcast | None = _BR
 
 
 def _as_offline(event: Event) -> Event:
-    return evolve(event, event_type=STREAM_OFFLINE, stream_id="", type="", started_at="", occurred_at=_BEGAN + 11313)
+    end = evolve(event, id="sample-end", event_type=STREAM_OFFLINE, stream_id="", type="", started_at="")
+    return evolve(end, occurred_at=_BEGAN + 11313)
 
 
 def _as_update(event: Event, title: str, category: str) -> Event:
-    update = evolve(event, event_type=CHANNEL_UPDATE, stream_id="", type="", started_at="", occurred_at=_BEGAN + 600)
-    return evolve(update, title=title, category_id="1", category=category, language="en")
+    update = evolve(event, id="sample-update", event_type=CHANNEL_UPDATE, stream_id="", type="", started_at="")
+    return evolve(update, occurred_at=_BEGAN + 600, title=title, category_id="1", category=category, language="en")
 
 
 _HOSTILE = evolve(_USUAL, broadcaster_name=_LONG, broadcaster_login=HOSTILE_WORDS, type=HOSTILE_WORDS)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import Loaded, parse
@@ -61,11 +61,16 @@ PAGER = DestinationKind(name="pager", open=Webhook, settings=BoardSettings)
 TABLE: Mapping[str, DestinationKind] = {"webhook": KINDS["webhook"], "board": BOARD, "pager": PAGER}
 
 
-def loaded(tables: Mapping[str, Any], environ: Mapping[str, str] = {}, base: Path = Path()) -> Loaded:
+def loaded(
+    tables: Mapping[str, Any],
+    environ: Mapping[str, str] = {},
+    base: Path = Path(),
+    kinds: Mapping[str, DestinationKind] = TABLE,
+) -> Loaded:
     """
     Load a configuration with these tables.
     """
-    return parse(document(dict(tables)) + REQUIRED, environ, base, kinds=TABLE)
+    return parse(document(dict(tables)) + REQUIRED, environ, base, kinds=kinds)
 
 
 class DestinationTests(SynchronousTestCase):
@@ -98,6 +103,30 @@ class DestinationTests(SynchronousTestCase):
         found = loaded({"destinations": tables}).config.destinations
         self.assertEqual((("online", "offline", "update"), "edit", "edit"), self.changes(found["a"].policy))
         self.assertEqual((("online",), "post", "post"), self.changes(found["b"].policy))
+
+    def test_what_the_settings_allow(self) -> None:
+        """
+        Where it depends on the settings whether posts can be edited or deleted, so do the defaults and what is refused.
+        """
+        slate = evolve(BOARD, edits=lambda settings: settings.pinned, deletes=lambda settings: bool(settings.password))
+        kinds = {**TABLE, "board": slate}
+        about = {"type": "board", "url": URL}
+        tables = {"a": {**about, "pinned": True}, "b": about, "c": {**about, "password": "x", "on_offline": "delete"}}
+        found = loaded({"destinations": tables}, kinds=kinds).config.destinations
+        self.assertEqual((("online", "offline", "update"), "edit", "edit"), self.changes(found["a"].policy))
+        self.assertEqual((("online",), "post", "post"), self.changes(found["b"].policy))
+        self.assertEqual("delete", found["c"].policy.on_offline)
+        wrong = {"destinations": {"a": {**about, "on_offline": "delete", "on_update": "edit"}}}
+        problems = self.assertRaises(ConfigError, loaded, wrong, kinds=kinds).problems
+        self.assertEqual(
+            {
+                "destinations.a.on_offline": 'must be "post", since posts of the type board cannot be deleted with'
+                " these settings",
+                "destinations.a.on_update": 'must be "post", since posts of the type board cannot be edited with these'
+                " settings",
+            },
+            {each.path: each.message for each in problems},
+        )
 
     def changes(self, policy: Any) -> tuple[object, ...]:
         """

@@ -183,14 +183,14 @@ class AdapterContract:
         self.assert_taken(created)
         [message] = self.fake.messages
         self.assertIn("Drawing until dawn", self.shown(self.fake, message))
-        if self.kind.edits:
+        if self.kind.can_edit(destination.settings):
             self.assertNotEqual(created.remote, "")
             self.assert_taken(self.post(destination, notice(CHANNEL_UPDATE, Action.EDIT, title="Kiln"), created.remote))
             self.assertEqual([*self.fake.messages], [message], "the same message")
             self.assertIn("Kiln", self.shown(self.fake, message))
             self.assert_taken(self.post(destination, notice(STREAM_OFFLINE, Action.EDIT), created.remote))
             self.assertEqual([*self.fake.messages], [message], "the same message")
-        if self.kind.deletes:
+        if self.kind.can_delete(destination.settings):
             self.assert_taken(self.post(destination, notice(STREAM_OFFLINE, Action.DELETE), created.remote))
             self.assertEqual([*self.fake.messages], [])
 
@@ -242,7 +242,7 @@ class AdapterContract:
         self.assert_taken(created)
         self.assertEqual({each.whom for each in self.fake.pings}, set(expected))
         before = len(self.fake.pings)
-        if self.kind.edits:
+        if self.kind.can_edit(destination.settings):
             for kind in (CHANNEL_UPDATE, STREAM_OFFLINE):
                 edited = notice(kind, Action.EDIT, mention=mentions, **given_words)
                 delivery = self.prepare(destination, edited, created.remote)
