@@ -382,7 +382,7 @@ async def list_destinations(sources: Sources, limit: _Limit, cursor: _Cursor) ->
 
 @operation("POST", "/destinations/{name}/test")
 async def test_destination(
-    sources: Sources, name: Annotated[str, _part("name", "streamers.KEY, or global_webhook.")]
+    sources: Sources, name: Annotated[str, _part("name", "name of its table; or streamers.KEY, or global_webhook.")]
 ) -> AttemptView:
     """
     Send a test notification, signed like a real one, and return the result. Nothing of it is stored.

@@ -131,7 +131,7 @@ class Signing:
     """
     How deliveries to a destination are signed.
 
-    :ivar kind: ``hub``, ``standard`` or ``both``.
+    :ivar kind: ``hub``, ``standard`` or ``both``; empty where they are requests of a service, which are not signed.
     :ivar signed: whether there is a secret.
     :ivar header: name of the header of the ``hub`` signature.
     :ivar hashing: its algorithm.
@@ -272,7 +272,10 @@ def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | Non
         ("User-Agent", f"itsjustintv/{NOT_STORED}"),
     ]
     source = f"{_SOURCE}what all requests have in common. How it was signed is not known: the destination was removed."
-    if signing is not None:
+    if signing is not None and not signing.kind:
+        source = f"{_SOURCE}what all requests have in common. Those of the destination's type have other parts as well."
+        headers = headers[:3]
+    elif signing is not None:
         source = f"{_SOURCE}the payload, the time of the attempt and the current configuration of the destination."
         signable = Signable(
             secret="",
@@ -287,7 +290,7 @@ def to_request_view(delivery: Delivery, attempt: Attempt, signing: Signing | Non
     if delivery.trace:
         headers.append(("traceparent", NOT_STORED))
     return RequestView(
-        method="POST",
+        method="POST" if signing is None or signing.kind else NOT_STORED,
         target=HIDDEN,
         headers=[HeaderView(name=name, value=value) for name, value in headers],
         source=source,

@@ -421,7 +421,7 @@ def _queue(each: DestinationView) -> object:
 
 
 def _last(each: DestinationView) -> object:
-    signed = f"signed ({each.signature})" if each.signed else "not signed"
+    signed = f"signed ({each.signature})" if each.signed else "not signed" if each.signature else each.type
     if each.last is None:
         return f"Nothing sent yet · {signed}"
     if each.last.ok:

@@ -241,8 +241,9 @@ class DestinationView:
     """
     A destination of notifications. Its URL is a secret.
 
-    :ivar name: streamers.KEY, or global_webhook.
-    :ivar signature: hub, standard or both.
+    :ivar name: that of its table in the configuration; or streamers.KEY, or global_webhook.
+    :ivar type: its type in the configuration: webhook, discord.
+    :ivar signature: hub, standard or both; empty where deliveries are requests of a service, which are not signed.
     :ivar signed: whether there is a secret to sign with.
     :ivar streamers: number of streamers it is notified of.
     :ivar pending: number of pending deliveries.
@@ -251,6 +252,7 @@ class DestinationView:
     """
 
     name: str
+    type: str
     signature: str
     signed: bool
     streamers: int

@@ -33,7 +33,7 @@ from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
 from itsjustintv.delivery.sample import SampleSender
 from itsjustintv.journal.history import EventHistory, HistoryFilter, Place
-from itsjustintv.model import Streamer, Subscribed, parse_rfc3339
+from itsjustintv.model import Destination, Streamer, Subscribed, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
@@ -163,7 +163,7 @@ class AdminSources:
         found = self._context.routing.destination(name)
         if found is None:
             return None
-        return Signing(kind=found.signature, signed=bool(found.secret), header=found.header, hashing=found.hashing)
+        return Signing(kind=_signature(found), signed=bool(found.secret), header=found.header, hashing=found.hashing)
 
     async def destinations(self, limit: int, start: int) -> tuple[Sequence[DestinationView], int]:
         """
@@ -178,7 +178,8 @@ class AdminSources:
         return [
             DestinationView(
                 name=name,
-                signature=everywhere[name].signature,
+                type=everywhere[name].kind,
+                signature=_signature(everywhere[name]),
                 signed=bool(everywhere[name].secret),
                 streamers=streamers[name],
                 pending=backlogs[name].count if name in backlogs else 0,
@@ -285,3 +286,11 @@ class AdminSources:
             destinations=streamer.destinations,
             subscription=SubscriptionView(state=state, reason=reason),
         )
+
+
+def _signature(destination: Destination) -> str:
+    """
+    The kind of signature of a destination; empty for services, whose requests are not signed.
+    """
+    signs = destination.settings is None or hasattr(destination.settings, "signature")
+    return destination.signature if signs else ""

@@ -355,6 +355,7 @@ DISCORD_KIND = DestinationKind(
     open=Discord,
     settings=Settings,
     check=_check,
+    check_messages=_FORMS.check,
     place=_place,
     edits=True,
     deletes=True,

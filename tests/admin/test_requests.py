@@ -84,3 +84,14 @@ class RequestTests(SynchronousTestCase):
                 self.assertTrue(real == known if not hole else real.startswith(known) and real.endswith(rest), each)
         self.assertNotIn("hooks.example", repr(told))
         self.assertNotIn(secret or "whsec_", repr(told))
+
+    def test_a_service(self) -> None:
+        """
+        Of a request to a service, only what all requests have is shown, and that there is more.
+        """
+        [delivery] = deliveries(event("e1"), "main")
+        told = to_request_view(delivery, attempt(), Signing(kind="", signed=False, header="X", hashing="sha256"))
+        self.assertEqual(["Host", "Content-Type", "Content-Length"], [each.name for each in told.headers][:3])
+        self.assertNotIn("X", [each.name for each in told.headers])
+        self.assertEqual(NOT_STORED, told.method)
+        self.assertIn("have other parts as well", told.source)

@@ -245,6 +245,7 @@ class House:
         )
         found = [
             DestinationView(
+                type="webhook",
                 name="streamers.tanuki",
                 signature="hub",
                 signed=True,
@@ -254,6 +255,7 @@ class House:
                 last=last,
             ),
             DestinationView(
+                type="webhook",
                 name="global_webhook",
                 signature="both",
                 signed=False,

@@ -23,6 +23,8 @@ from itsjustintv.config.sections import (
     Twitch,
 )
 
+from .test_destinations import URL, loaded
+
 PLAIN = Config(twitch=Twitch(client_id="id", client_secret="an old secret", webhook_secret="another old secret"))
 
 
@@ -146,6 +148,51 @@ class ChangesTests(SynchronousTestCase):
         new = evolve(PLAIN, streamers=dict(reversed(streamers.items())))
         self.assertFalse(changes(old, new))
         self.assertEqual(fingerprint(old), fingerprint(new))
+
+    def test_destinations_are_told_by_what_became_of_them(self) -> None:
+        """
+        Destinations are added, removed and changed; for the last the keys are named, without values. So is a streamer
+        for which one differs.
+        """
+        old = loaded(
+            {
+                "destinations": {
+                    "gone": {"type": "board", "url": URL},
+                    "main": {"type": "board", "url": URL, "columns": 1},
+                    "other": {"type": "board", "url": URL},
+                },
+                "streamers": {"a": {"login": "a", "destinations": ["main"]}},
+            }
+        ).config
+        new = loaded(
+            {
+                "destinations": {
+                    "main": {
+                        "type": "board",
+                        "url": f"{URL}-2",
+                        "columns": 2,
+                        "mention": ["everyone"],
+                        "default": True,
+                    },
+                    "new": {"type": "board", "url": URL},
+                    "other": {"type": "pager", "url": URL, "events": ["online", "offline", "update"]},
+                },
+                "streamers": {"a": {"login": "a", "destinations": ["main"], "at": {"main": {"cooldown": "5m"}}}},
+            }
+        ).config
+        self.assertEqual(
+            said(old, new),
+            [
+                "destinations.gone: removed",
+                "destinations.main: changed (default, mention, url, columns)",
+                "destinations.other: changed (type, on_offline, on_update)",
+                "destinations.new: added",
+                "1 streamer changed: a (at)",
+            ],
+        )
+        self.assertEqual(5, changes(old, new).count)
+        self.assertNotEqual(fingerprint(old), fingerprint(new))
+        self.assertEqual([], said(old, old))
 
 
 class FingerprintTests(SynchronousTestCase):

@@ -16,15 +16,15 @@ import attrs
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.config.destination_tables import table_class
+from itsjustintv.config.destination_tables import EVENTS, table_class
 from itsjustintv.config.example import example, write_example
 from itsjustintv.config.keys import Keys, Leaf, leaves
 from itsjustintv.config.load import load, parse
 from itsjustintv.config.parse import structure
 from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.sections import Config, DestinationEntry, StreamerEntry
+from itsjustintv.destinations.discord import Settings
 from itsjustintv.destinations.kinds import KINDS
-from itsjustintv.destinations.webhook import Settings
 from itsjustintv.model import DestinationFilter, DestinationPolicy
 
 _ROOT = Path(__file__).parents[2]
@@ -74,13 +74,13 @@ class ExampleTests(SynchronousTestCase):
         has the default as its value.
         """
         table = tomllib.loads(_uncommented())["destinations"]["main"]
-        self.assertEqual({each.name for each in attrs.fields(table_class(KINDS["webhook"]))} - {"messages"}, set(table))
+        self.assertEqual({each.name for each in attrs.fields(table_class(KINDS["discord"]))} - {"messages"}, set(table))
         conditions = {each.name for each in attrs.fields(DestinationFilter)}
         self.assertEqual(conditions, set(table["filter"]))
         written = parse(_uncommented(), {}, kinds=KINDS).config.destinations["main"]
-        settings = Settings(url="https://hooks.example.org/live")
-        policy = DestinationPolicy(on_offline="post", on_update="post")
-        plain = DestinationEntry(type="webhook", policy=policy, settings=settings, kind=KINDS["webhook"])
+        settings = Settings(url="https://discord.com/api/webhooks/1/a")
+        policy = DestinationPolicy(events=EVENTS)
+        plain = DestinationEntry(type="discord", policy=policy, settings=settings, kind=KINDS["discord"])
         self.assertEqual(plain, written)
 
     def test_every_key_has_a_word_of_why(self) -> None:
