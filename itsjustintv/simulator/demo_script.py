@@ -1,5 +1,5 @@
 """
-What the demonstration shows and checks: three streamers go live, and the daemon does what the README says.
+What the demonstration shows and checks: four streamers go live, and the daemon does what the README says.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class DemoScript:
         tanuki, report, delivered = await self._deliver()
         await self._filter(daemon)
         await self._repeat(tanuki, report)
+        await self._post()
         recovered = await self._recover(kitsune_announced_at)
         self._count()
         await self._stop(daemon)
@@ -104,7 +105,11 @@ class DemoScript:
         world.add_streamer(
             "mujina", "Mujina", title="夜ふかし", game="Just Chatting", tags=("Japanese",), language="ja"
         )
-        self._step(f"simulated Twitch: {self._stage.twitch_url}; receivers: {self._stage.receiver_url}")
+        world.add_streamer("tengu", "Tengu", title="Charity run, day 2", game="Celeste", tags=("English",), viewers=812)
+        self._step(
+            f"simulated Twitch: {self._stage.twitch_url}; receivers: {self._stage.receiver_url}; Discord:"
+            f" {self._stage.discord_url}"
+        )
         started = self._now()
         daemon = self._stage.start_daemon(self._configuration())
         self.daemon = daemon
@@ -114,13 +119,14 @@ class DemoScript:
         )
         self._step(f"the daemon is healthy after {duration(self._now() - started)}")
         await self._soon(
-            Deferred.fromCoroutine(self._subscribed(daemon.url)), "the daemon did not create its three subscriptions"
+            Deferred.fromCoroutine(self._subscribed(daemon.url)), "the daemon did not create its six subscriptions"
         )
-        self._step("the daemon created 3 EventSub subscriptions and answered their challenges -> all enabled")
+        self._step("the daemon created 6 EventSub subscriptions and answered their challenges -> all enabled")
         return daemon
 
     async def _subscribed(self, url: str) -> None:
-        while len(self._stage.twitch.subscriptions.enabled_for(f"{url}/twitch")) < 3:
+        subscriptions, callback = self._stage.twitch.subscriptions, f"{url}/twitch"
+        while sum(each.status == "enabled" and each.callback == callback for each in subscriptions) < 6:
             await deferLater(self._reactor, 0.01)
 
     def _configuration(self) -> Tables:
@@ -135,6 +141,18 @@ class DemoScript:
                 "target_webhook_secret": secret,
                 "target_webhook_signature": "both",
             }
+        webhook = self._stage.discord.add_webhook(channel="on-air")
+        tables["broadcast"] = {"settle": "100ms", "reconnect_window": "1s"}
+        tables["destinations.main"] = {
+            "type": "discord",
+            "url": webhook.url.replace("https://discord.com", self._stage.discord_url),
+            "mention": ["role:77"],
+        }
+        tables["streamers.tengu"] = {
+            "user_id": self._stage.twitch.world.channel("tengu").id,
+            "login": "tengu",
+            "destinations": ["main"],
+        }
         tables["streamers.mujina"]["tag_filter"] = ["English"]
         tables["streamers.tanuki"]["additional_tags"] = ["friend"]
         return tables
@@ -184,8 +202,45 @@ class DemoScript:
         self._answered(await self._soon(again, "the daemon did not answer"), "the same message again")
         await self._announced(stream, "another message for the same broadcast")
 
+    async def _post(self) -> None:
+        self._terminal.heading("5. tengu's broadcast in Discord: one message, which changes with it")
+        world, twitch, discord = self._stage.twitch.world, self._stage.twitch, self._stage.discord
+        announced_at = self._now()
+        await self._announced(world.go_live("tengu"), "Twitch sends stream.online for tengu")
+        await self._shows("is live")
+        self._step(f"a card is in the channel {duration(self._now() - announced_at)} after Twitch's message:")
+        self._card()
+        reports = await twitch.announce_change(world.change("tengu", title="Charity run: 10,000 reached!"))
+        self._answered(reports[0], "Twitch sends channel.update, with a new title")
+        await self._shows("10,000 reached")
+        self._step("the same card shows the new title")
+        world.go_offline("tengu")
+        reports = await twitch.announce_end(world.channel("tengu"))
+        self._answered(reports[0], "Twitch sends stream.offline")
+        await self._shows("was live")
+        self._step("nothing followed within the reconnect window (1 s here); the same card says so:")
+        self._card()
+        self._check(len(discord.messages) == 1, f"Discord has {len(discord.messages)} messages instead of 1")
+        whom = [each.whom for each in discord.pings]
+        self._check(whom == ["role:77"], f"Discord notified {whom} instead of one role, once")
+        self._step("Discord notified the configured role once")
+
+    async def _shows(self, words: str) -> None:
+        async def wait() -> None:
+            while not any(words in json.dumps(each) for each in self._stage.discord.messages.values()):
+                await deferLater(self._reactor, 0.01)
+
+        await self._soon(Deferred.fromCoroutine(wait()), f'no message in Discord shows "{words}"')
+
+    def _card(self) -> None:
+        for message in self._stage.discord.messages.values():
+            embed = message["embeds"][0]
+            fields = [f"{each['name']}: {each['value']}" for each in embed.get("fields", [])]
+            lines = [message["content"], embed.get("title", ""), embed.get("description", ""), " | ".join(fields)]
+            self._terminal.block("\n".join(["", *filter(None, lines), ""]))
+
     async def _recover(self, announced_at: float) -> float:
-        self._terminal.heading("5. kitsune's receiver recovers")
+        self._terminal.heading("6. kitsune's receiver recovers")
         previous = await self._arrival("/kitsune", 1)
         for number in (2, 3):
             received = await self._arrival("/kitsune", number)
@@ -199,14 +254,14 @@ class DemoScript:
         return previous.at - announced_at
 
     def _count(self) -> None:
-        self._terminal.heading("6. Requests that each receiver got")
+        self._terminal.heading("7. Requests that each receiver got")
         for path, wanted in (("/tanuki", 1), ("/kitsune", 3), ("/mujina", 0)):
             count = len(self._stage.receiver.at(path))
             self._check(count == wanted, f"the receiver at {path} got {count} requests instead of {wanted}")
         self._step("tanuki: 1, although Twitch sent three messages; kitsune: 3 attempts; mujina: 0")
 
     async def _stop(self, daemon: DaemonProcess) -> None:
-        self._terminal.heading("7. The daemon stops")
+        self._terminal.heading("8. The daemon stops")
         asked = self._now()
         status = await daemon.stop(_SOON)
         self._check(status == 0, f"the daemon exited with status {status}")
@@ -219,6 +274,7 @@ class DemoScript:
             ("tanuki", "works", "1", "delivered once for 3 messages", duration(delivered)),
             ("kitsune", "fails twice", "3", "delivered", duration(recovered)),
             ("mujina", "gets nothing", "0", "filtered by tag", "-"),
+            ("tengu", "Discord", "3", "one card: live, new title, over", "-"),
         )
         self._terminal.table(rows)
 

@@ -14,6 +14,8 @@ from attrs import define, field, frozen
 from twisted.web.client import Agent
 
 from itsjustintv.simulator.control import with_control
+from itsjustintv.simulator.fakes.discord import FakeDiscord
+from itsjustintv.simulator.fakes.site import FakeSite
 from itsjustintv.simulator.loopback import Listening, free_port, listen
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
@@ -44,12 +46,14 @@ def _value(value: object) -> str:
 class _Open:
     twitch: Listening
     receiver: Listening
+    fakes: Listening
 
 
 @define(eq=False)
 class Stage:
     """
-    Simulator and receiver listen from :meth:`open` to :meth:`close`; daemons are started in between.
+    Simulator, receiver and an imitated Discord listen from :meth:`open` to :meth:`close`; daemons are started in
+    between.
 
     :ivar directory: an empty folder for the configuration and the data of the daemon; not removed.
     :ivar webhook_secret: signs the EventSub messages.
@@ -62,6 +66,7 @@ class Stage:
     webhook_secret: str = field(init=False, repr=False)
     twitch: SimulatedTwitch = field(init=False)
     receiver: Receiver = field(init=False)
+    discord: FakeDiscord = field(factory=FakeDiscord, init=False)
     _open: _Open | None = field(default=None, init=False)
     _daemons: list[DaemonProcess] = field(factory=list, init=False)
 
@@ -74,6 +79,7 @@ class Stage:
         self._open = _Open(
             listen(self._reactor, self.twitch.resource()),
             listen(self._reactor, self.receiver.resource()),
+            listen(self._reactor, FakeSite(self._reactor, [self.discord]).resource()),
         )
 
     @property
@@ -89,6 +95,13 @@ class Stage:
         The URL of the receiver, without a trailing slash.
         """
         return self._listening.receiver.url
+
+    @property
+    def discord_url(self) -> str:
+        """
+        What stands for ``https://discord.com`` here.
+        """
+        return f"{self._listening.fakes.url}/{self.discord.name}"
 
     def start_daemon(self, tables: Tables) -> DaemonProcess:
         """
@@ -129,6 +142,7 @@ class Stage:
         if self._open is not None:
             await self._open.twitch.stop()
             await self._open.receiver.stop()
+            await self._open.fakes.stop()
             self._open = None
 
     @property

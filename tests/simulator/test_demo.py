@@ -76,7 +76,7 @@ class DemoTests(TestCase):
         self.patch(demo_script, "_SOON", 0.5)
         out = StringIO()
         self.assertEqual(await demo(reactor, out), 1)
-        self.assertRegex(out.getvalue(), "The demo failed: the daemon did not create its three subscriptions")
+        self.assertRegex(out.getvalue(), "The demo failed: the daemon did not create its six subscriptions")
         self.assertRegex(out.getvalue(), 'Output of the daemon:\n *127.0.0.1 .* "GET /health')
 
     async def test_an_interruption_takes_everything_down(self) -> None:
