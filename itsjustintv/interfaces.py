@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
+from twisted.web.iweb import IAgent
 from zope.interface import Interface
 
 from itsjustintv.model import (
@@ -34,10 +36,13 @@ from itsjustintv.model import (
     Streamer,
     Verdict,
 )
+from itsjustintv.support.egress import EgressPolicy
+from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.http_client import Response
 
 __all__ = [
     "Accept",
+    "BeginSpan",
     "DestinationKind",
     "GraceEnd",
     "IDeliveryJournal",
@@ -45,10 +50,12 @@ __all__ = [
     "IEnricher",
     "IKeyValues",
     "IOutcomeSink",
+    "ISender",
     "Match",
     "Render",
     "Resolve",
     "Send",
+    "SenderTools",
     "Submit",
 ]
 
@@ -75,6 +82,9 @@ GraceEnd = Callable[[str], float]
 
 #: Sends a delivery once and says how that ended. Never fails, unless it is cancelled.
 Send = Callable[[Delivery, Destination], Deferred[Attempt]]
+
+#: Begins a span within a trace, both as a ``traceparent`` (W3C Trace Context); empty for none.
+BeginSpan = Callable[[str], str]
 
 
 class IDeliveryJournal(Interface):
@@ -274,6 +284,50 @@ class IDestination(Interface):
         """
 
 
+class ISender(Interface):
+    """
+    Sends the deliveries of a kind where that takes more than one HTTP request.
+    """
+
+    def send(delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Send a delivery once and say how that ended, within the time that the tools give. Never fails, unless it is
+        cancelled, which ends whatever is under way.
+        """
+
+    def stop() -> Deferred[None]:
+        """
+        Close what is open. Nothing is sent afterwards.
+        """
+
+
+@frozen(kw_only=True)
+class SenderTools:
+    """
+    What a sender may use.
+
+    :ivar reactor: its time is steady.
+    :ivar agent: opens the connections of HTTP requests; it follows no redirects.
+    :ivar egress: the addresses that may be connected to, asked for each connection.
+    :ivar timeout: seconds for one attempt.
+    :ivar wall: the time of the machine, in seconds since the epoch.
+    :ivar begin_span: makes the span of an attempt.
+    :ivar in_thread: runs a function that may block on files.
+    :ivar state: the folder of what must survive a restart; files in it are private.
+    :ivar hide: keeps texts out of the log from now on.
+    """
+
+    reactor: Any
+    agent: IAgent
+    egress: Callable[[], EgressPolicy]
+    timeout: Callable[[], float]
+    wall: Callable[[], float]
+    begin_span: BeginSpan = lambda _: ""
+    in_thread: InThread = execute
+    state: Callable[[], Path] = lambda: Path("data")
+    hide: Callable[[Sequence[str]], None] = lambda _: None
+
+
 @frozen(kw_only=True)
 class DestinationKind:
     """
@@ -295,6 +349,7 @@ class DestinationKind:
     :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
         begin with ``messages``.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
+    :ivar make_sender: makes what sends to all destinations of the kind; ``None`` where one HTTP request does.
     """
 
     name: str
@@ -310,6 +365,7 @@ class DestinationKind:
     fields: tuple[str, ...] = ()
     check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
     concurrency: int | None = 1
+    make_sender: Callable[[SenderTools], ISender] | None = None
 
     def can_edit(self, settings: Any) -> bool:
         """

@@ -75,7 +75,7 @@ class AdminSources:
         """
         context, journal = self._context, self._context.journal
         sample_sender = SampleSender(
-            self._delivery.sender.send,
+            self._delivery.senders.send,
             self._delivery.render,
             context.routing.destination,
             context.routing.streamers,

@@ -105,6 +105,7 @@ class Daemon:
             "user_ids": subscriptions.user_ids,
             "followers": self.twitch.followers,
             "profile_images": self.twitch.profile_images,
+            "senders": self.delivery.senders,
             "delivery_queue": self.delivery.queue,
             "pipeline": self.delivery.pipeline,
             "stall_check": self.delivery.stall_check,

@@ -5,6 +5,7 @@ Builds what an event passes through: journal, pipeline, queue and sender.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -15,9 +16,9 @@ from itsjustintv.dedup import SeenEvents
 from itsjustintv.delivery.output_file import OutputFile
 from itsjustintv.delivery.queue import DeliveryQueue
 from itsjustintv.delivery.stall_check import StallCheck
-from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.destinations.kinds import open_destination
-from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render
+from itsjustintv.destinations.kinds import KINDS, open_destination
+from itsjustintv.destinations.senders import Senders
+from itsjustintv.interfaces import IEnricher, IOutcomeSink, Render, SenderTools
 from itsjustintv.model import Delivery, Destination, Notice
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.support.egress import EgressPolicy
@@ -39,7 +40,7 @@ class DeliveryParts:
     removed_streamers: RemovalGrace
     output: OutputFile
     render: Render
-    sender: HttpSender
+    senders: Senders
     queue: DeliveryQueue
     pipeline: Pipeline
     stall_check: StallCheck
@@ -55,12 +56,23 @@ class DeliveryParts:
             lambda: config().output, reactor, context.file_threads.run, journal.outcomes, context.steady.ahead
         )
         sinks = (output, context.metrics, context.event_spans, *listeners)
-        sender = HttpSender(
-            make_agent(reactor, DELIVERIES, egress=lambda _: EgressPolicy.of(config().egress.allow)),
-            reactor,
-            lambda: config().retry.timeout,
-            context.tracer.begin_span,
-            context.wall.seconds,
+
+        def egress() -> EgressPolicy:
+            return EgressPolicy.of(config().egress.allow)
+
+        senders = Senders(
+            KINDS,
+            SenderTools(
+                reactor=reactor,
+                agent=make_agent(reactor, DELIVERIES, egress=lambda _: egress()),
+                egress=egress,
+                timeout=lambda: config().retry.timeout,
+                wall=context.wall.seconds,
+                begin_span=context.tracer.begin_span,
+                in_thread=context.file_threads.run,
+                state=lambda: Path(config().twitch.token_file).parent,
+                hide=context.hide_secrets,
+            ),
         )
         removed_destinations = RemovalGrace(
             DESTINATIONS,
@@ -89,7 +101,7 @@ class DeliveryParts:
 
         queue = DeliveryQueue(
             journal,
-            sender.send,
+            senders.send,
             routing.destination,
             lambda: config().retry,
             sinks,
@@ -125,7 +137,7 @@ class DeliveryParts:
             removed_streamers,
             output,
             render,
-            sender,
+            senders,
             queue,
             pipeline,
             StallCheck(

@@ -1,0 +1,58 @@
+"""
+Sends each delivery in the way of its kind: by one HTTP request, unless the kind has a sender of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+
+from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.interfaces import DestinationKind, ISender, SenderTools
+from itsjustintv.model import Attempt, Delivery, Destination
+
+__all__ = ["Senders"]
+
+
+@define(eq=False, init=False)
+class Senders(Service):
+    """
+    The senders of all kinds, each made when something of its kind is sent for the first time, and stopped with the
+    daemon.
+
+    :param kinds: by name.
+    """
+
+    _kinds: Mapping[str, DestinationKind]
+    _tools: SenderTools
+    _made: dict[str, ISender] = field(init=False)
+    _http: ISender = field(init=False)
+
+    def __init__(self, kinds: Mapping[str, DestinationKind], tools: SenderTools) -> None:
+        self._kinds, self._tools, self._made = kinds, tools, {}
+        self._http = HttpSender(tools.agent, tools.reactor, tools.timeout, tools.begin_span, tools.wall)
+
+    def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Send a delivery once, as :data:`itsjustintv.interfaces.Send`.
+        """
+        return self._sender(destination.kind).send(delivery, destination)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop every sender that was made.
+        """
+        super().stopService()
+        made, self._made = self._made, {}
+        return gatherResults([each.stop() for each in made.values()]).addCallback(lambda _: None)
+
+    def _sender(self, kind: str) -> ISender:
+        make = self._kinds[kind].make_sender
+        if make is None:
+            return self._http
+        if kind not in self._made:
+            self._made[kind] = make(self._tools)
+        return self._made[kind]
