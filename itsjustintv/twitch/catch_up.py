@@ -39,6 +39,9 @@ _INTERVAL = 10.0
 # long a broadcast that is not listed may have just begun.
 _SECOND_LOOK = 75.0
 
+# Ends that are looked into at the same time.
+_AT_ONCE = 20
+
 
 def _no_broadcasts() -> Deferred[Sequence[Broadcast]]:
     return succeed(())
@@ -180,10 +183,11 @@ class CatchUpService(Service):
         asked, self._pending = list(self._pending), {}
         remaining = dict.fromkeys(asked)
         fault: TwitchRejected | None = None
+        over: list[Broadcast] = []
         try:
             for ids in full_calls(asked):
                 try:
-                    await self._recover(ids, broadcasts)
+                    over += await self._recover(ids, broadcasts)
                 except TwitchRejected as error:
                     fault = error
                 else:
@@ -191,6 +195,9 @@ class CatchUpService(Service):
                         del remaining[each]
         finally:
             self._pending = {**remaining, **self._pending}
+        # Each costs a look-up, and no start must wait for it.
+        for start in range(0, len(over), _AT_ONCE):
+            await all_of(Deferred.fromCoroutine(self._announce_end(each)) for each in over[start : start + _AT_ONCE])
         if fault is not None:
             raise fault
         tally, self._tally = self._tally, _Tally()
@@ -218,20 +225,26 @@ class CatchUpService(Service):
         self._unlisted = {key: at for key, at in self._unlisted.items() if key in known}
         return found
 
-    async def _recover(self, ids: Sequence[str], broadcasts: Mapping[str, Sequence[Broadcast]]) -> None:
+    async def _recover(self, ids: Sequence[str], broadcasts: Mapping[str, Sequence[Broadcast]]) -> Sequence[Broadcast]:
+        """
+        Ask about some ids, and announce what began.
+
+        :return: the broadcasts whose end is still to be announced.
+        """
         settings = self._settings()
         if not settings.enabled:
-            return
+            return ()
         found = await all_of(self._lookups.stream(each) for each in ids)
         now = self._wall()
-        # An end before the next start: that may be another broadcast.
         ended = [
-            each
+            (each, stream)
             for user_id, stream in zip(ids, found, strict=True)
             for each in broadcasts.get(user_id, ())
             if self._has_ended(each, stream, now)
         ]
-        await all_of(Deferred.fromCoroutine(self._announce_end(each, now)) for each in ended)
+        # An end before the next start of the channel, which may be another broadcast.
+        before = [each for each, stream in ended if stream is not None]
+        await all_of(Deferred.fromCoroutine(self._announce_end(each)) for each in before)
         live = [stream for stream in found if stream is not None and stream.id and stream.type == "live"]
         young = [stream for stream in live if _age(stream, now) <= settings.max_age]
         results = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
@@ -240,6 +253,7 @@ class CatchUpService(Service):
         self._tally.old += len(live) - len(young)
         self._tally.recovered += results.count(Acceptance.ACCEPTED)
         self._tally.known += results.count(Acceptance.DUPLICATE)
+        return [each for each, stream in ended if stream is None]
 
     def _has_ended(self, broadcast: Broadcast, stream: Stream | None, now: float) -> bool:
         """
@@ -259,8 +273,9 @@ class CatchUpService(Service):
         # When its last stream began is not known, so a second look decides.
         return now - self._unlisted.setdefault(_last_stream(broadcast), now) >= _SECOND_LOOK
 
-    async def _announce_end(self, broadcast: Broadcast, now: float) -> None:
+    async def _announce_end(self, broadcast: Broadcast) -> None:
         broadcast_id, stream_id = _last_stream(broadcast)
+        now = self._wall()
         ended_at = await self._ended_at(broadcast, stream_id, now)
         user = await self._user(broadcast.broadcaster_id)
         occurrence = Occurrence(

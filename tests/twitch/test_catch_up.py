@@ -554,6 +554,34 @@ class MissedEndTests(CatchUpTestCase):
             [("stream.offline", "1"), ("stream.online", "1")],
         )
 
+    def test_a_start_waits_for_no_end(self) -> None:
+        """
+        What began is announced while the recordings of what is over are still looked up.
+        """
+        self.open("1")
+        self.twitch.usual["/helix/videos"] = HANG
+        self.streams = [stream("2")]
+        self.catch_up.ask(["1", "2"])
+        self.after(2.0)
+        self.assertEqual([each.event_type for each in self.accepted], ["stream.online"])
+        with capturedLogs():
+            self.after(10.0)
+        self.assertEqual(self.ends(), [("1", 0.0)])
+
+    def test_a_journal_that_cannot_store_an_end(self) -> None:
+        """
+        Is asked again.
+        """
+        self.open("1")
+        self.verdict = JournalUnavailable("the disk is full")
+        with capturedLogs():
+            self.catch_up.ask(["1"])
+            self.after(2.0)
+            self.assertEqual(self.ends(), [])
+            self.verdict = Acceptance.ACCEPTED
+            self.after(10.0)
+        self.assertEqual(self.ends(), [("1", 0.0)])
+
     def test_a_channel_that_could_not_be_asked_is_left(self) -> None:
         """
         Until it can be.

@@ -398,6 +398,23 @@ class TwitchEnricherTests(SynchronousTestCase):
             self.successResultOf(each)
         self.assertLessEqual(len(self.twitch.asked), 1 + 800)
 
+    def test_ends_at_the_same_time_leave_points_to_starts(self) -> None:
+        """
+        A thousand ends within half a minute take no more points than there are, and a start after them has all its
+        details.
+        """
+        self.twitch.usual["/helix/videos"] = Reply(200, {"data": []})
+        with capturedLogs():
+            for number in range(1000):
+                self.clock.advance(30 / 1000)
+                event = evolve(OFFLINE, id=str(number), broadcaster_id=str(100_000 + number), keys=(str(number),))
+                self.enricher.enrich(event, STREAMER, BROADCAST)
+            self.assertLessEqual(len(self.twitch.asked), 1 + 800 + 400 - 200)
+            found = self.enricher.enrich(EVENT, STREAMER)
+            self.clock.advance(1.0)
+        details = self.successResultOf(found)
+        self.assertEqual((details.stream.title, details.problems), ("the stream's", ()))
+
     @given(
         st.fixed_dictionaries(
             {

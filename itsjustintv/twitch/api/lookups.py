@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.model import parse_rfc3339
+from itsjustintv.support.waiters import SingleFlight
 from itsjustintv.twitch.api.batching import FULL_CALL, BatchedLookup, BatchInterval
 from itsjustintv.twitch.api.helix import Helix, Params
 from itsjustintv.twitch.json_fields import JSONFields
@@ -29,6 +31,9 @@ _DURATION = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,6})s)?")
 
 # The share of the rate limit that a look-up of recordings leaves for others: it costs a point for each channel.
 _RESERVE = 0.25
+
+# Seconds after which a look-up of recordings is given up that has waited for the rate limit.
+_PATIENCE = 15.0
 
 Item = TypeVar("Item")
 
@@ -130,6 +135,8 @@ class Lookups:
         init=False, default=Factory(lambda self: self._batch(self._ask_streams), takes_self=True)
     )
 
+    _asking: SingleFlight[Sequence[Video]] = field(factory=SingleFlight, init=False)
+
     def user(self, user_id: str) -> Deferred[User | None]:
         """
         Find a user by id.
@@ -172,12 +179,20 @@ class Lookups:
 
     async def recordings(self, user_id: str) -> Sequence[Video]:
         """
-        List the newest recordings of a channel's streams, the newest first. Costs a point of the rate limit each time.
+        List the newest recordings of a channel's streams, the newest first. Costs a point of the rate limit for each
+        channel; those who ask at the same time share the answer.
         """
+        return await self._asking.join(user_id, lambda: self._ask_recordings(user_id))
+
+    async def _ask_recordings(self, user_id: str) -> Sequence[Video]:
         if not _ID.fullmatch(user_id):
             return ()
         params = [("user_id", user_id), ("type", "archive"), ("first", str(FULL_CALL))]
-        return await self._items("/videos", params, _video, spare=int(self._helix.limit * _RESERVE))
+        asking = Deferred.fromCoroutine(self._items("/videos", params, _video, spare=int(self._helix.limit * _RESERVE)))
+        try:
+            return await asking.addTimeout(_PATIENCE, self._clock)
+        except DeferredTimeout:
+            raise TwitchUnavailable("GET /videos: the rate limit had no point to spare in time") from None
 
     def _batch(self, ask: Any) -> BatchedLookup[Any, Any]:
         return BatchedLookup(ask, self._clock, interval=self._interval.interval)

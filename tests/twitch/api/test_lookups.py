@@ -13,11 +13,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import TwitchUnavailable
 from itsjustintv.twitch.api.lookups import Channel, Lookups, Stream, User
-from tests.twitch.fake import Asked, Reply, World, run
+from tests.twitch.fake import HANG, Asked, Reply, World, run
 
 USER = {
     "id": "42",
@@ -152,6 +153,18 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(evolve(found[0], created_at="?").ended_at, None)
         self.assertEqual(self.after(Deferred.fromCoroutine(self.directory.recordings("42&x=1"))), ())
         self.assertEqual(len(self.twitch.to("/helix/videos")), 1)
+
+    def test_recordings_are_asked_for_once(self) -> None:
+        """
+        Those who ask at the same time share a call; one that waits too long is given up.
+        """
+        self.twitch.usual["/helix/videos"] = HANG
+        both = [Deferred.fromCoroutine(self.directory.recordings("42")) for _ in range(2)]
+        self.assertEqual(len(self.twitch.to("/helix/videos")), 1)
+        with capturedLogs():
+            self.world.clock.advance(15.0)
+        for each in both:
+            self.failureResultOf(each, TwitchUnavailable)
 
     def test_a_name_that_cannot_exist_is_unknown(self) -> None:
         """
