@@ -396,14 +396,16 @@ class PipelineTests(SynchronousTestCase):
 
     def test_what_is_held_too_long_expires(self) -> None:
         """
-        News that could not be decided on within its time is news no more.
+        News that could not be decided on within its time is news no more; the reason is why it was held.
         """
         self.on_error = OnError.HOLD
         self.streamers["42"] = evolve(TANUKI, tag_filter=("pottery",))
         self.enricher.answer = Enrichment
         self.accept(online())
         self.clock.pump([10] * 2170)
-        self.assertEqual(self.outcomes.states[0][:2], ("event1-1", State.EXPIRED))
+        self.assertEqual(
+            self.outcomes.states, [("event1-1", State.EXPIRED, "the tags of the broadcast could not be fetched")]
+        )
         self.assertEqual(self.submitted, [])
 
     def test_a_streamer_who_was_removed_meanwhile_is_not_announced(self) -> None:
@@ -467,6 +469,20 @@ class PipelineTests(SynchronousTestCase):
             self.clock.advance(2)
         self.assertEqual(sorted(each.id for each in self.submitted), [f"event{number}-1" for number in range(10)])
         self.assertEqual(len(self.enricher.asked), 10)
+
+    def test_what_is_being_prepared_takes_no_place_of_what_waits(self) -> None:
+        """
+        While older ones are still being enriched, the poll finds the one that waits.
+        """
+        self.successResultOf(self.pipeline.stopService())
+        self.pipeline = self.build(concurrency=3)
+        self.enricher.held = []
+        self.pipeline.startService()
+        for number in range(4):
+            self.accept(online(number))
+        self.enricher.held[2].callback(None)
+        self.clock.advance(2)
+        self.assertEqual(self.enricher.asked, ["event0", "event1", "event2", "event3"])
 
     def test_a_delivery_prepared_while_the_journal_is_read_is_not_prepared_again(self) -> None:
         """

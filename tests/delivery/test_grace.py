@@ -274,6 +274,19 @@ class GraceTests(QueueTestCase):
         self.advance(640)
         self.assertEqual(self.state("d"), (State.CANCELLED, "streamer removed from the configuration"))
 
+    def test_a_removed_streamers_delivery_ends_with_the_grace(self) -> None:
+        """
+        Which began with the first check; not at the next of the checks, which are half a minute apart.
+        """
+        self.grace = 610.0
+        self.start()
+        self.submit(delivery("a"))
+        self.reload(gone="foo")
+        self.advance(639)
+        self.assertEqual(self.state("a")[0], State.PENDING)
+        self.advance(1)
+        self.assertEqual(self.state("a"), (State.CANCELLED, "streamer removed from the configuration"))
+
 
 class ReloadMachine(RuleBasedStateMachine):
     """

@@ -584,6 +584,20 @@ class FairnessTests(QueueTestCase):
             self.receivers.sent, [(0.0, "home", "a"), (60.0, "other", "c"), (120.0, "home", "b"), (120.0, "home", "a")]
         )
 
+    def test_a_pause_holds_for_what_is_being_read(self) -> None:
+        """
+        A delivery that was being read from the journal when the receiver asked to wait is not attempted either.
+        """
+        answers = iter([evolve(BUSY, retry_after=120.0)])
+        self.receivers.answers["home"] = lambda _: next(answers, OK)
+        self.journal.put(delivery("a"), delivery("b"))
+        self.journal.clock = self.clock
+        self.start()
+        self.advance(100)
+        self.assertEqual(self.receivers.ids(), ["a"])
+        self.advance(60)
+        self.assertEqual(sorted(self.receivers.ids()), ["a", "a", "b"])
+
 
 class MemoryTests(QueueTestCase):
     """
