@@ -187,7 +187,10 @@ def daemon(status: StatusView) -> Markup:
                 ("Version", status.version),
                 ("Started", when(status.started_at)),
                 ("Attempts in progress", f"{status.under_way:,}"),
-                ("Filtered, cancelled", f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}"),
+                (
+                    "Filtered, cancelled, superseded",
+                    f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}, {status.accounting.superseded:,}",
+                ),
             )
         ),
         api="/status",

@@ -92,6 +92,7 @@ class AccountingView:
     :ivar expired: given up because the event is too old.
     :ivar filtered: excluded by a tag filter.
     :ivar cancelled: ended by an operator or by a change of the configuration.
+    :ivar superseded: replaced by a later delivery to the same post.
     :ivar imbalance: how many are unaccounted for; anything but 0 is a defect.
     """
 
@@ -103,6 +104,7 @@ class AccountingView:
     expired: int
     filtered: int
     cancelled: int
+    superseded: int
     imbalance: int
 
 

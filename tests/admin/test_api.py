@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+from attrs import fields
 from jsonschema_rs import Draft202012Validator
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
@@ -18,8 +19,9 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from itsjustintv.admin.api import ApiResource, openapi
 from itsjustintv.admin.endpoints import OPERATIONS, write_cursor
+from itsjustintv.admin.views import AccountingView
 from itsjustintv.journal.history import EVERYTHING, HistoryFilter
-from itsjustintv.model import UNDELIVERED, State
+from itsjustintv.model import UNDELIVERED, Accounting, State
 from tests.admin.values import HOSTILE, House, story
 from tests.documents import ROOT
 
@@ -105,6 +107,13 @@ class DocumentTests(ApiCase):
             if "description" not in value and "$ref" not in value
         ]
         self.assertEqual(silent, [])
+
+    def test_every_state_is_counted(self) -> None:
+        """
+        The status has a number for each state that the journal counts.
+        """
+        counted = {each.name for each in fields(Accounting)}
+        self.assertEqual({each.name for each in fields(AccountingView)}, counted | {"imbalance"})
 
     def test_the_page_about_it_names_everything(self) -> None:
         """

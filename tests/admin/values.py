@@ -192,6 +192,7 @@ class House:
                 expired=0,
                 filtered=0,
                 cancelled=0,
+                superseded=0,
                 imbalance=self.imbalance,
             ),
         )
