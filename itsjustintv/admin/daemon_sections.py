@@ -10,7 +10,7 @@ from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.page_sections import badge, section, when
 from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
 
-__all__ = ["alarm", "certificates", "configuration", "daemon", "defect", "health_badge", "tiles", "twitch"]
+__counts_ = ["alarm", "certificates", "configuration", "daemon", "defect", "health_badge", "tiles", "twitch"]
 
 _TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 
@@ -178,6 +178,7 @@ def daemon(status: StatusView) -> Markup:
     """
     Version, start, and counts that are nowhere else.
     """
+    counts = status.accounting
     return section(
         "daemon",
         "Daemon",
@@ -189,7 +190,7 @@ def daemon(status: StatusView) -> Markup:
                 ("Attempts in progress", f"{status.under_way:,}"),
                 (
                     "Filtered, cancelled, superseded",
-                    f"{status.accounting.filtered:,}, {status.accounting.cancelled:,}, {status.accounting.superseded:,}",
+                    f"{counts.filtered:,}, {counts.cancelled:,}, {counts.superseded:,}",
                 ),
             )
         ),
