@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.kind_table import KindTable
+from itsjustintv.destinations.ntfy import NTFY_KIND
 from itsjustintv.destinations.telegram import TELEGRAM_KIND
 from itsjustintv.destinations.webhook import WEBHOOK
 from itsjustintv.interfaces import DestinationKind, IDestination
@@ -18,7 +19,16 @@ __all__ = ["KINDS", "open_destination"]
 
 #: A new kind is a module of this folder with a class, and a row here. Other packages add theirs by an entry point.
 KINDS: Mapping[str, DestinationKind] = KindTable(
-    {each.name: each for each in (WEBHOOK, CLOUDEVENTS, DISCORD_KIND, TELEGRAM_KIND)}
+    {
+        each.name: each
+        for each in (
+            DISCORD_KIND,
+            TELEGRAM_KIND,
+            NTFY_KIND,
+            WEBHOOK,
+            CLOUDEVENTS,
+        )
+    }
 )
 
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import orjson
 
+from itsjustintv import __version__
 from itsjustintv.model import Action, Delivery, Notice
 
-__all__ = ["NOTHING", "pack", "post_id", "to_send"]
+__all__ = ["AGENT", "NOTHING", "pack", "post_id", "present", "to_send"]
+
+#: Value of the header ``User-Agent`` for services that have no rules of their own.
+AGENT = f"itsjustintv/{__version__}"
 
 #: That of a deletion, which sends nothing.
 NOTHING = b"{}"
@@ -22,6 +26,13 @@ def pack(body: Mapping[str, Any], plain: Mapping[str, Any]) -> bytes:
     Put both forms together. The same arguments give the same bytes.
     """
     return orjson.dumps({"body": body, "plain": plain})
+
+
+def present(**parts: Any) -> dict[str, Any]:
+    """
+    Leave out what is empty.
+    """
+    return {name: value for name, value in parts.items() if value}
 
 
 def to_send(delivery: Delivery) -> Any:
