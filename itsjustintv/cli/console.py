@@ -26,6 +26,7 @@ from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.values import Rule
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, ItsJustInTVError
+from itsjustintv.model import STREAM_ONLINE, Event
 from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.foreign_text import visible, visible_json
@@ -41,6 +42,7 @@ __all__ = [
     "config_argument",
     "config_option",
     "config_path",
+    "describe_event",
     "echo",
     "errors",
     "examples",
@@ -234,6 +236,17 @@ def utc(seconds: float) -> str:
     Format seconds since the epoch as a time in UTC, without a zone.
     """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def describe_event(event: Event) -> tuple[str, str]:
+    """
+    Say what happened, as a label and a text: which broadcast began, or what the streamer did and when.
+    """
+    if event.event_type == STREAM_ONLINE:
+        kind = "" if event.type in ("", "live") else f", of type {event.type}"
+        return "broadcast", f"{event.stream_id}, started {event.started_at}{kind}"
+    when = f" at {utc(event.occurred_at)} UTC" if event.occurred_at else ", at an unknown time"
+    return "event type", f"{event.event_type}: {event.action}{when}"
 
 
 def write_json(content: object, indent: int | None = 2) -> None:

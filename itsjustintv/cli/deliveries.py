@@ -16,6 +16,7 @@ from itsjustintv.cli.console import (
     complete_destination,
     complete_streamer,
     config_option,
+    describe_event,
     echo,
     errors,
     examples,
@@ -185,8 +186,8 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     echo(f"delivery     {about.id}")
     echo(f"streamer     {about.streamer} ({event.broadcaster_name}, id {event.broadcaster_id})")
     found = ", recovered by asking Twitch who is live" if event.recovered else ""
-    kind = "" if event.type in ("", "live") else f", of type {event.type}"
-    echo(f"broadcast    {event.stream_id}, started {event.started_at}{kind}{found}")
+    label, text = describe_event(event)
+    echo(f"{label:12} {text}{found}")
     echo(f"destination  {about.destination}")
     echo(f"accepted     {utc(about.accepted_at)} UTC")
     echo(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))

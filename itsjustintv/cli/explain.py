@@ -13,6 +13,7 @@ import click
 from itsjustintv.cli.console import (
     complete_streamer,
     config_option,
+    describe_event,
     echo,
     errors,
     examples,
@@ -165,8 +166,8 @@ def _tell_event(history: EventHistory, suspensions: Suspensions) -> None:
         echo(f"message       {event.message_id}")
     key = history.deliveries[0].delivery.streamer if history.deliveries else event.broadcaster_login
     echo(f"streamer      {key} ({event.broadcaster_name}, id {event.broadcaster_id})")
-    kind = "" if event.type in ("", "live") else f", of type {event.type}"
-    echo(f"broadcast     {event.stream_id}, started {event.started_at}{kind}")
+    label, text = describe_event(event)
+    echo(f"{label:13} {text}")
     click.echo()
     rows = [("WHEN (UTC)", "TOOK", "STEP", "DESTINATION", "WHAT")]
     rows += [

@@ -78,6 +78,10 @@ class EndsAndChangesTests(StageCase):
         )
         self.assertEqual((update["stream"]["title"], update["stream"]["game_name"]), ("glazing", "Crafts"))
         self.assertEqual(len(stage.receiver.at("/tanuki")), 1)
+        ended = await stage.command("explain", offline["id"], "--config", "config.toml")
+        self.assertIn("event type    stream.offline: went offline at 20", ended.out)
+        ended = await stage.command("deliveries", "show", f"{offline['id']}-1", "--config", "config.toml")
+        self.assertIn("event type   stream.offline: went offline at 20", ended.out)
         for said in ("tanuki went live", "tanuki changed the title or the category", "tanuki went offline"):
             await daemon.said(f": {said}")
 
