@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -200,10 +201,10 @@ def _mistakes(entry: DestinationEntry) -> Iterator[_Mistake]:
     named = [*_message_names(entry)]
     yield from named
     known = {keys for keys, _ in named}
-    for path, message in entry.kind.check_messages(entry.policy.messages):
-        keys = tuple(path.split("."))
-        if not any(keys[: len(each)] == each for each in known):
-            yield keys, message
+    for event, fields in entry.policy.messages.items():
+        for name, text in fields.items():
+            if not {("messages", event), ("messages", event, name)} & known:
+                yield from _check_message(entry.kind, event, name, text)
     for key, message in entry.kind.check(entry.settings):
         yield (key,), message
 
@@ -300,6 +301,15 @@ def _title_entry(text: str) -> str:
 def _type_entry(text: str) -> str:
     known = text.removeprefix("!") in BROADCAST_TYPES
     return _filter_entry(text) or ("" if known else f"must be one of {_quoted(BROADCAST_TYPES)}")
+
+
+@lru_cache(maxsize=4096)
+def _check_message(kind: DestinationKind, event: str, name: str, text: str) -> tuple[_Mistake, ...]:
+    """
+    Check a template. The results are kept, since that takes tens of milliseconds, and each streamer may have the same.
+    """
+    found = kind.check_messages({event: {name: text}})
+    return tuple((tuple(path.split(".")), message) for path, message in found)
 
 
 def _message_names(entry: DestinationEntry) -> Iterator[_Mistake]:

@@ -8,16 +8,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config.diff import fingerprint
 from itsjustintv.config.load import Loaded, parse
 from itsjustintv.config.secrets import readable_by_others, secret_files, secrets
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.destinations.webhook import Webhook
 from itsjustintv.errors import ConfigError, KindUnavailable
 from itsjustintv.interfaces import DestinationKind
-from itsjustintv.model import DestinationFilter
+from itsjustintv.model import DestinationFilter, DestinationPolicy
+from itsjustintv.routing import Routing
 
 from .test_load import REQUIRED, document
 
@@ -470,3 +474,59 @@ class OverrideTests(SynchronousTestCase):
             ["streamers.tanuki.at.third", "streamers.tanuki.destinations"],
             sorted(each.path for each in loaded(tables).warnings),
         )
+
+
+_VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-3, 99)
+    | st.text(max_size=6)
+    | st.sampled_from(["edit", "role:1", "here", "/(a+)+/", "!x", "5m", "23:00-07:00", "Europe/Berlin", "none", URL]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["online", "content", "title", "x", ""]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+_ABOUT = st.dictionaries(
+    st.sampled_from(sorted({*fields_dict(DestinationPolicy), *fields_dict(BoardSettings), "url_file", "default", "x"})),
+    _VALUES,
+    max_size=5,
+)
+_TYPED = st.builds(lambda about, kind: {"type": kind, **about}, _ABOUT, st.sampled_from([*TABLE, "other"])) | _ABOUT
+_NAMES = st.sampled_from(["main", "other", "none", "A b", ""])
+_STREAMER = st.fixed_dictionaries(
+    {"login": st.just("a")},
+    optional={"destinations": _VALUES, "at": st.dictionaries(_NAMES, _ABOUT, max_size=2) | _VALUES},
+)
+
+
+class AnythingTests(SynchronousTestCase):
+    """
+    What holds for all tables whatsoever.
+    """
+
+    @settings(deadline=None)
+    @given(
+        st.dictionaries(_NAMES, _TYPED | _VALUES, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "b c"]), _STREAMER, max_size=2),
+        st.dictionaries(
+            st.sampled_from([f"ITSJUSTINTV_DESTINATIONS_MAIN_{key}" for key in ("URL", "TTL", "PINNED", "MENTION")]),
+            st.text(st.characters(exclude_characters="\0"), max_size=6),
+        ),
+    )
+    def test_any_tables(self, destinations: dict[str, Any], streamers: dict[str, Any], environ: dict[str, str]) -> None:
+        """
+        They are loaded and make routes, or are refused with problems of one line each, none of them twice, and none
+        with what may be a secret.
+        """
+        try:
+            found = loaded({"destinations": destinations, "streamers": streamers}, environ)
+        except ConfigError as error:
+            self.assertEqual(len(error.problems), len(str(error).splitlines()))
+            self.assertEqual(len(error.problems), len(set(error.problems)))
+            self.assertNotIn("a-token", str(error))
+        else:
+            Routing.of(found.config).wanted_types()
+            fingerprint(found.config)
+            self.assertNotIn("a-token", repr(found.config))
+            self.assertNotIn("a-token", str(found.warnings))
