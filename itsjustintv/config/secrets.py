@@ -127,6 +127,11 @@ def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, 
         if state.get(keys) not in (None, ""):
             state.findings.append(ConfigProblem(dotted(file_keys), f"must not be given together with {keys[-1]}"))
             continue
+        if _URL.match(name):
+            # It may be the secret itself, which must not be quoted.
+            message = f"must name a file, and is a URL: if that is the secret, move it to {keys[-1]}"
+            state.findings.append(ConfigProblem(dotted(file_keys), message))
+            continue
         try:
             secret = _read(base, name, read_file)
         except ValueError as error:

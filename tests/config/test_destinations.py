@@ -328,6 +328,17 @@ class SecretTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, loaded, {"destinations": tables})
         self.assertEqual(["destinations.a.url_file", "destinations.b.url_file"], [each.path for each in error.problems])
 
+    def test_a_secret_in_place_of_its_file(self) -> None:
+        """
+        An address where the name of a file belongs is not quoted.
+        """
+        tables = {"destinations": {"main": {"type": "board", "url_file": URL}}}
+        [problem] = self.assertRaises(ConfigError, loaded, tables).problems
+        self.assertEqual(
+            "destinations.main.url_file: must name a file, and is a URL: if that is the secret, move it to url",
+            str(problem),
+        )
+
     def test_environment(self) -> None:
         """
         Every key has a variable, which wins over the file; of a secret over both keys.

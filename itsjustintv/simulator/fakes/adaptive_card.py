@@ -161,7 +161,7 @@ def _check_children(element: Mapping[str, Any], name: str, kinds: frozenset[str]
 
 def find_mentions(card: Mapping[str, Any]) -> tuple[str, ...]:
     """
-    Find who is notified by a card: ``user:ID`` for every entity whose text is in the card. Text alone notifies nobody.
+    Find who is notified by a card: ``user:ID`` for every entity whose text is in the card. Text alone notifies no one.
     """
     texts = "\n".join(_texts(card))
     mentions = (entity for entity in _entities(card) if _is_mention(entity) and entity["text"] in texts)

@@ -28,7 +28,7 @@ class _BadBody(Exception):
 @define(eq=False, kw_only=True)
 class FakeGotify(FakeService):
     """
-    One server with one application, one client and one user. It has no limits, and its texts notify nobody.
+    One server with one application, one client and one user. It has no limits, and its texts notify no one.
 
     :ivar app_name: stands for a title that is missing or blank.
     """
