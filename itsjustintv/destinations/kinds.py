@@ -10,6 +10,7 @@ from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.kind_table import KindTable
 from itsjustintv.destinations.ntfy import NTFY_KIND
+from itsjustintv.destinations.slack import SLACK_KIND
 from itsjustintv.destinations.telegram import TELEGRAM_KIND
 from itsjustintv.destinations.webhook import WEBHOOK
 from itsjustintv.interfaces import DestinationKind, IDestination
@@ -23,6 +24,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
         each.name: each
         for each in (
             DISCORD_KIND,
+            SLACK_KIND,
             TELEGRAM_KIND,
             NTFY_KIND,
             WEBHOOK,

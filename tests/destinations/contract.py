@@ -224,7 +224,12 @@ class AdapterContract:
                     delivery = self.prepare(destination, evolve(sample.notice, action=Action.CREATE))
                     self.assert_taken(self.attempt(destination, evolve(delivery, plain=plain)))
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # The test cases of several kinds share it, each with examples of its own.
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+    )
     @given(title=words, category=words, name=words, plain=st.booleans(), mentions=st.booleans())
     def test_no_word_of_a_streamer_mentions_anyone(
         self, title: str, category: str, name: str, plain: bool, mentions: bool

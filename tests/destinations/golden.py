@@ -24,17 +24,20 @@ class GoldenBodies(AdapterContract):
     written anew by the next test.
     """
 
-    def assert_golden(self, destination: Destination, remote: str = "", **variants: Destination) -> None:
+    def assert_golden(
+        self, destination: Destination, remote: str = "", *, folder: str = "", **variants: Destination
+    ) -> None:
         """
         Compare the bodies of all requests for a broadcast, and those of variants for its start.
 
         :param remote: of the post that is edited.
+        :param folder: below that of the kind.
         """
         for name, delivery in self._deliveries(destination, remote, variants):
             with self.subTest(name):
                 owner = variants.get(name, destination)
                 body = open_destination(owner).make_request(delivery, NOW).body
-                path = _FOLDER / self.kind.name / f"{name}.json"
+                path = _FOLDER / self.kind.name / folder / f"{name}.json"
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(body)
