@@ -125,7 +125,7 @@ class LifeOfABroadcastTests(PostCase):
         stage.settings += "\n[catch_up]\nenabled = true\n"
         daemon = await stage.started()
         await self.covered(stage)
-        await stage.twitch.announce(stage.twitch.world.go_live("tanuki"))
+        await stage.twitch.announce(stage.twitch.world.go_live("tanuki", ago=600))
         await self.one(stage, discord)
         await stage.settled(stage.reactor)
         await daemon.stop()
