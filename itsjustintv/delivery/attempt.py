@@ -105,6 +105,7 @@ class AttemptRunner:
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
         if (refusal := self._places.refusal(destination)) is not None:
             return await self._settle(delivery, Next(state=State.DEAD, reason=refusal.value))
+        self._places.begin(destination)
         attempt = await self._send(delivery, self._places.current(destination))
         self._places.learn(destination, attempt)
         lane.pause_until(self._clock.seconds() + retry_policy.pause_after(attempt))

@@ -17,6 +17,9 @@ __all__ = ["Places"]
 # No service may pause its destinations for longer than this, in seconds.
 _LONGEST_PAUSE = 3600.0
 
+# For how many seconds a place is asked no faster, after a limit that was not announced.
+_PACED = 3600.0
+
 _KEPT = (Verdict.DESTINATION_GONE, Verdict.UNAUTHORIZED, Verdict.MOVED)
 
 
@@ -33,6 +36,7 @@ class Places:
     _clock: IReactorTime
     _known: dict[str, tuple[Verdict, str]] | None = field(default=None, init=False)
     _paused: dict[str, float] = field(factory=dict, init=False)
+    _paces: dict[str, tuple[float, float]] = field(factory=dict, init=False)
 
     async def load(self) -> None:
         """
@@ -67,6 +71,18 @@ class Places:
         keys = (destination.place, _host(destination))
         return max(self._paused.get(key, 0.0) for key in keys)
 
+    def begin(self, destination: Destination) -> None:
+        """
+        Note that a request is being sent: where a service has limited requests, the next one comes a while later.
+        """
+        now = self._clock.seconds()
+        for key in (destination.place, _host(destination)):
+            interval, until = self._paces.get(key, (0.0, 0.0))
+            if now < until:
+                self._pause(key, now + interval)
+            elif until:
+                del self._paces[key]
+
     def learn(self, destination: Destination, attempt: Attempt) -> None:
         """
         Remember what an attempt says of its place.
@@ -75,11 +91,15 @@ class Places:
         if attempt.verdict in _KEPT:
             known = self._known = {} if self._known is None else self._known
             known[destination.place] = (attempt.verdict, attempt.moved_to)
+        key = _host(destination) if attempt.pause_host else destination.place
         if attempt.pause > 0:
             self._paused = {key: until for key, until in self._paused.items() if until > now}
-            key = _host(destination) if attempt.pause_host else destination.place
-            until = now + min(attempt.pause, _LONGEST_PAUSE)
-            self._paused[key] = max(until, self._paused.get(key, 0.0))
+            self._pause(key, now + min(attempt.pause, _LONGEST_PAUSE))
+        if attempt.pace > 0:
+            self._paces[key] = (attempt.pace, now + _PACED)
+
+    def _pause(self, key: str, until: float) -> None:
+        self._paused[key] = max(until, self._paused.get(key, 0.0))
 
 
 def _host(destination: Destination) -> str:

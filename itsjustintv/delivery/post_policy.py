@@ -14,6 +14,7 @@ from itsjustintv.filters import unwanted_hour
 from itsjustintv.model import (
     CHANNEL_UPDATE,
     STREAM_OFFLINE,
+    STREAM_ONLINE,
     Action,
     Broadcast,
     Destination,
@@ -129,7 +130,7 @@ class PostPolicy:
         Make what is rendered: with a mention if there may be one, and silent in quiet hours and for what is over.
         """
         policy, broadcast = destination.policy, standing.broadcast
-        ended = broadcast is None or event.event_type == STREAM_OFFLINE or self.has_ended(broadcast)
+        ended = event.event_type == STREAM_OFFLINE or (broadcast is not None and self.has_ended(broadcast))
         is_quiet = bool(unwanted_hour(policy, self._wall(), any_quiet=True))
         silent = is_quiet or ended or action is Action.FOLLOW_UP
         return Notice(
@@ -192,7 +193,8 @@ def decide(  # noqa: PLR0911 - a table
     """
     post = standing.post
     if standing.broadcast is None:
-        return _NOTHING_OPEN
+        # News that was accepted when the destination was another one, which kept no posts.
+        return Decision(action=Action.CREATE) if event_type == STREAM_ONLINE else _NOTHING_OPEN
     if event_type == STREAM_OFFLINE:
         return _offline(policy, standing, place, creation_under_way=creation_under_way)
     if post is not None:

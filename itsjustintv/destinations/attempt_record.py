@@ -72,6 +72,7 @@ def make_attempt(
         remote=result.remote,
         pause=result.pause,
         pause_host=result.pause_host,
+        pace=result.pace,
         moved_to=result.moved_to,
         place=destination.place,
     )

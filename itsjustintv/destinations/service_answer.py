@@ -99,13 +99,13 @@ class ServiceAnswer:
         """
         return self._make(Verdict.RETRY, why, wait=self.retry_after if wait is None else wait)
 
-    def pause(self, why: str, wait: float | None = None, *, host: bool = False) -> Result:
+    def pause(self, why: str, wait: float | None = None, *, host: bool = False, pace: float = 0.0) -> Result:
         """
         Send nothing to the place, or to the whole host, for ``wait`` seconds: by default what the service says, or a
-        minute.
+        minute; and then one request in ``pace`` seconds.
         """
         seconds = next((each for each in (wait, self.retry_after) if each is not None), 60.0)
-        return evolve(self._make(Verdict.PAUSE, why, wait=seconds), pause=_bounded(seconds), pause_host=host)
+        return evolve(self._make(Verdict.PAUSE, why, wait=seconds), pause=_bounded(seconds), pause_host=host, pace=pace)
 
     def rejected(self, why: str) -> Result:
         """

@@ -149,6 +149,7 @@ class Attempt:
     remote: str = ""
     pause: float = 0.0
     pause_host: bool = False
+    pace: float = 0.0
     moved_to: str = field(default="", repr=False)
     place: str = ""
 

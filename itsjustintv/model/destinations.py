@@ -166,6 +166,7 @@ class Result:
     :ivar remote: of a post that was created, as :attr:`Post.remote`.
     :ivar pause: seconds for which the place gets no further request, also after a success.
     :ivar pause_host: whether that holds for every destination at the same host.
+    :ivar pace: seconds between two requests from now on, after a limit that no header announces; 0 for no change.
     :ivar moved_to: for ``MOVED``: the new address, as :attr:`Destination.moved_to`.
     """
 
@@ -179,6 +180,7 @@ class Result:
     remote: str = field(default="", kw_only=True)
     pause: float = field(default=0.0, kw_only=True)
     pause_host: bool = field(default=False, kw_only=True)
+    pace: float = field(default=0.0, kw_only=True)
     moved_to: str = field(default="", repr=False, kw_only=True)
 
     @property
