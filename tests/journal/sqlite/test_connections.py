@@ -16,7 +16,7 @@ from typing import Any
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.errors import JournalUnavailable
+from itsjustintv.errors import AmbiguousId, JournalUnavailable
 from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.connections import Reader, Writer
 from itsjustintv.journal.sqlite.database import connect, create
@@ -185,6 +185,17 @@ class WriterTests(SynchronousTestCase):
         aside.rename(self.path)
         self.assert_works()
 
+    def test_file_that_disappears_during_a_transaction(self) -> None:
+        """
+        Nothing of the batch is stored, not even in the file that was moved away.
+        """
+        self.writer.perform([remember("healed")])
+        aside = self.path.with_name("aside")
+        results = self.writer.perform([remember("a"), lambda _: self.path.rename(aside)])
+        self.assert_refused(results, "was deleted or moved away while in use")
+        aside.rename(self.path)
+        self.assert_works()
+
     def test_file_that_is_replaced(self) -> None:
         """
         Another journal under the same name is not written to.
@@ -229,4 +240,17 @@ class WriterTests(SynchronousTestCase):
         first, second = self.reader.perform([wrong, reads.signals])
         assert isinstance(first, Failure)
         first.trap(ZeroDivisionError)
+        self.assertEqual(second, 0)
+
+    def test_reader_survives_an_ambiguous_id(self) -> None:
+        """
+        The question after one about a mistyped id is answered, by the same connection.
+        """
+
+        def ambiguous(connection: Connection) -> None:
+            raise AmbiguousId("e1", ("e1-1", "e1-2"))
+
+        first, second = self.reader.perform([ambiguous, reads.signals])
+        assert isinstance(first, Failure)
+        first.trap(AmbiguousId)
         self.assertEqual(second, 0)

@@ -510,6 +510,17 @@ class AccountingTests(OperationsCase):
         writes.insert_deliveries(self.connection, [evolve(deliveries(event("e1"), "b")[0], id="e1-2")])
         self.assertEqual(reads.accounting(self.connection).imbalance, -1)
 
+    def test_a_copy_has_an_id_of_its_own(self) -> None:
+        """
+        The number after the largest, though a delivery of the event was removed meanwhile.
+        """
+        self.accept("e1", "a", "b")
+        self.connection.execute("DELETE FROM deliveries WHERE id = 'e1-1'")
+        writes.prepare(self.connection, "e1-2", b"{}", None, 1000.0)
+        left = reads.get(self.connection, "e1-2")
+        assert left is not None
+        self.assertEqual(writes.resend(self.connection, left, 2000.0).id, "e1-3")
+
 
 class PlanTests(OperationsCase):
     """

@@ -171,6 +171,17 @@ class PlanTests(SynchronousTestCase):
         young, old = subscription(2, created_at=ago(50)), subscription(3, created_at=ago(500))
         drawn = self.plan(pending, young, old)
         self.assertEqual((ids(drawn.keep), ids(drawn.delete), drawn.create), (["sub-3"], ["sub-1", "sub-2"], ()))
+        drawn = self.plan(evolve(pending, created_at=ago(300)), young)
+        self.assertEqual((ids(drawn.keep), ids(drawn.delete)), (["sub-2"], ["sub-1"]))
+
+    def test_one_in_grace_gives_way_when_there_is_no_room(self) -> None:
+        """
+        The subscription of a streamer who was removed is kept for a while, unless a configured one needs its points.
+        """
+        gone = subscription(broadcaster_id="7")
+        self.assertEqual(ids(self.plan(gone, in_grace=lambda _: True).grace), ["sub-1"])
+        drawn = self.plan(gone, in_grace=lambda _: True, most=1)
+        self.assertEqual((drawn.grace, ids(drawn.delete), len(drawn.create)), ((), ["sub-1"], 1))
 
     def test_a_former_callback_stays_until_there_is_a_successor(self) -> None:
         """
