@@ -460,7 +460,7 @@ class MissedEndTests(CatchUpTestCase):
 
     def test_what_is_not_listed_has_ended(self) -> None:
         """
-        When its recording says that it did; what is listed goes on, and nobody is asked twice.
+        When its recording says that it did; what is listed goes on, and each channel is asked about once.
         """
         self.open("1")
         self.open("2")

@@ -827,7 +827,7 @@ class TypesTests(KeeperTestCase):
 
     def test_the_limit_of_the_cost(self) -> None:
         """
-        A new streamer's start takes the room of another's changes; which is said, and mended when there is room.
+        A new streamer's start takes the room of another's changes; which is said, and undone when there is room.
         """
         scene = self.scene
         (tanuki,) = scene.streamers("tanuki")
