@@ -11,6 +11,7 @@ from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.kind_table import KindTable
 from itsjustintv.destinations.ntfy import NTFY_KIND
 from itsjustintv.destinations.slack import SLACK_KIND
+from itsjustintv.destinations.teams import TEAMS_KIND
 from itsjustintv.destinations.telegram import TELEGRAM_KIND
 from itsjustintv.destinations.webhook import WEBHOOK
 from itsjustintv.interfaces import DestinationKind, IDestination
@@ -25,6 +26,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
         for each in (
             DISCORD_KIND,
             SLACK_KIND,
+            TEAMS_KIND,
             TELEGRAM_KIND,
             NTFY_KIND,
             WEBHOOK,

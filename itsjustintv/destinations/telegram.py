@@ -27,10 +27,11 @@ from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
-__all__ = ["TELEGRAM_KIND", "Settings", "Telegram"]
+__all__ = ["CAPTION_LIMIT", "TELEGRAM_KIND", "Settings", "Telegram"]
 
-# The least of the limits: a message that begins as a photo stays one, and an edit does not know which it is.
-_CAPTION = 1024
+#: UTF-16 units of a text, once its markup is read. The least of the limits: a message that begins as a photo stays one,
+#: and an edit is rendered before it is known which it is.
+CAPTION_LIMIT = 1024
 _BUTTON = 64
 
 # A message has 100 entities at most.
@@ -53,7 +54,7 @@ def _shown(text: str) -> str:
 _AFTER_PARSING = Counter("UTF-16 units", lambda text: UTF16.count(_shown(text).strip()))
 
 _FIELDS = {
-    "text": MessageField(format=TELEGRAM, limit=_CAPTION, counter=_AFTER_PARSING, pings=True, required=True),
+    "text": MessageField(format=TELEGRAM, limit=CAPTION_LIMIT, counter=_AFTER_PARSING, pings=True, required=True),
     "button": MessageField(format=TELEGRAM_PLAIN, limit=_BUTTON),
 }
 
@@ -133,7 +134,7 @@ class Telegram:
         url = escape(str(values["url"] or ""))
         if self._settings.style == "card" or not url:
             return _FORMS.text(self._destination, event, "text", values)
-        return f"{_FORMS.text(self._destination, event, 'text', values, limit=_CAPTION - len(url) - 1)}\n{url}"
+        return f"{_FORMS.text(self._destination, event, 'text', values, limit=CAPTION_LIMIT - len(url) - 1)}\n{url}"
 
     def _button(self, event: str, values: Mapping[str, object]) -> dict[str, Any]:
         label = _FORMS.text(self._destination, event, "button", values)
