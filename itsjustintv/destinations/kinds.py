@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.kind_table import KindTable
+from itsjustintv.destinations.matrix import MATRIX_KIND
 from itsjustintv.destinations.ntfy import NTFY_KIND
 from itsjustintv.destinations.slack import SLACK_KIND
 from itsjustintv.destinations.teams import TEAMS_KIND
@@ -29,6 +30,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             TEAMS_KIND,
             TELEGRAM_KIND,
             NTFY_KIND,
+            MATRIX_KIND,
             WEBHOOK,
             CLOUDEVENTS,
         )

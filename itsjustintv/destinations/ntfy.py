@@ -212,7 +212,8 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _place(settings: Settings) -> Sequence[str]:
-    return (settings.url.rstrip("/").lower(), settings.topic)
+    # Other credentials are tried where the ones before were refused.
+    return (settings.url.rstrip("/").lower(), settings.topic, settings.token, settings.user, settings.password)
 
 
 NTFY_KIND = DestinationKind(
