@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
+from itsjustintv.destinations.gotify import GOTIFY_KIND
 from itsjustintv.destinations.kind_table import KindTable
+from itsjustintv.destinations.mastodon import MASTODON_KIND
 from itsjustintv.destinations.matrix import MATRIX_KIND
 from itsjustintv.destinations.ntfy import NTFY_KIND
+from itsjustintv.destinations.pushover import PUSHOVER_KIND
 from itsjustintv.destinations.slack import SLACK_KIND
 from itsjustintv.destinations.teams import TEAMS_KIND
 from itsjustintv.destinations.telegram import TELEGRAM_KIND
@@ -30,7 +33,10 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             TEAMS_KIND,
             TELEGRAM_KIND,
             NTFY_KIND,
+            GOTIFY_KIND,
+            PUSHOVER_KIND,
             MATRIX_KIND,
+            MASTODON_KIND,
             WEBHOOK,
             CLOUDEVENTS,
         )
