@@ -27,6 +27,7 @@ from itsjustintv.interfaces import BeginSpan, IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_client import Response, read_beginning
 from itsjustintv.support.response_head import BrokenAnswer, Fault
+from itsjustintv.support.waiters import watch
 
 __all__ = ["HttpExchange"]
 
@@ -75,7 +76,7 @@ class HttpExchange:
         sending = Deferred.fromCoroutine(self._exchange(exchange, adapter, delivery, destination))
         deadline = self._clock.callLater(timeout, exchange.expire, sending)
         try:
-            await _watch(sending)
+            await watch(sending)
         except CancelledError:
             sending.cancel()
             if exchange.status is None and not exchange.expired:
@@ -147,16 +148,6 @@ class HttpExchange:
             answer=exchange.body,
             trace=exchange.trace,
         )
-
-
-def _watch(sending: Deferred[None]) -> Deferred[None]:
-    """
-    Wait for a request, so that a cancellation of the wait is one: a request that is itself cancelled fails as if the
-    receiver had hung up.
-    """
-    watching: Deferred[None] = Deferred()
-    sending.chainDeferred(watching)
-    return watching
 
 
 @define(eq=False)

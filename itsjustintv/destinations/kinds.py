@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
+from itsjustintv.destinations.email import EMAIL_KIND
 from itsjustintv.destinations.gotify import GOTIFY_KIND
 from itsjustintv.destinations.kind_table import KindTable
 from itsjustintv.destinations.mastodon import MASTODON_KIND
@@ -37,6 +38,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             PUSHOVER_KIND,
             MATRIX_KIND,
             MASTODON_KIND,
+            EMAIL_KIND,
             WEBHOOK,
             CLOUDEVENTS,
         )

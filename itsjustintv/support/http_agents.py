@@ -52,8 +52,10 @@ __all__ = [
     "Endpoints",
     "ExactAgent",
     "PolicyOf",
+    "host_endpoint",
     "make_agent",
     "policy_for",
+    "tls_creator",
 ]
 
 #: Which addresses a host may be connected at, by its origin as it is in the URL: ``("https", "example.org", 443)``.
@@ -105,6 +107,21 @@ def make_agent(
         egress = _without_exceptions
     endpoints = Endpoints(reactor, policy_for(ca_bundle), settings.strict, egress)
     return cast("ExactAgent", ExactAgent.usingEndpointFactory(reactor, endpoints, pool))
+
+
+def host_endpoint(reactor: Any, host: str, port: int, policy: Callable[[], EgressPolicy]) -> IStreamClientEndpoint:
+    """
+    Make an endpoint that looks up a host and connects to an address that a policy lets through, for protocols other
+    than HTTP.
+    """
+    return _CheckedEndpoint(reactor, host, port, policy)
+
+
+def tls_creator(policy: IPolicyForHTTPS, host: str, port: int) -> IOpenSSLClientConnectionCreator:
+    """
+    Make what verifies the certificate of a host.
+    """
+    return _creator(policy, host.removesuffix(".").encode("ascii"), port)
 
 
 def _without_exceptions(_origin: tuple[str, str, int]) -> EgressPolicy:

@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["SingleFlight", "Waiters"]
+__all__ = ["SingleFlight", "Waiters", "watch"]
 
 V = TypeVar("V")
 
@@ -85,3 +85,13 @@ class SingleFlight(Generic[V]):
 
     def _finish(self, result: V | Failure, key: str) -> None:
         self._under_way.pop(key).answer(result)
+
+
+def watch(working: Deferred[V]) -> Deferred[V]:
+    """
+    Wait for some work, so that a cancellation of the wait is one: work that is itself cancelled may fail as if the
+    other side had hung up. The work goes on.
+    """
+    watching: Deferred[V] = Deferred()
+    working.chainDeferred(watching)
+    return watching

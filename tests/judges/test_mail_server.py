@@ -28,13 +28,16 @@ def _mail() -> EmailMessage:
     return mail
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def make_certificate(folder: Path, host: str = "mail.test") -> tuple[Path, Path]:
+    """
+    Make a certificate that vouches for itself.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     start = datetime.now(UTC) - timedelta(hours=1)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("mail.test")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     folder.mkdir()
@@ -98,7 +101,7 @@ class MailServerTests(SynchronousTestCase):
         """
         With a certificate STARTTLS is required, and with users a login.
         """
-        certificate, key = _certificate(Path(self.mktemp()))
+        certificate, key = make_certificate(Path(self.mktemp()))
         server = self.server(certificate=certificate, key=key, users={"tanuki": "secret"})
         plain = self.connect(server)
         self.assertEqual(self.assertRaises(SMTPResponseException, plain.send_message, _mail()).smtp_code, 530)

@@ -1,0 +1,200 @@
+"""
+Sends the mails of all destinations of the kind ``email``: each attempt over a connection of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, evolve, field
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
+from itsjustintv.destinations.attempt_record import make_attempt
+from itsjustintv.destinations.response import RESET, classify_failure, classify_timeout
+from itsjustintv.destinations.smtp import PHASE, MailRefused, MailServer, NotSmtp, Phase, Reply, SmtpConnection
+from itsjustintv.interfaces import ISender, SenderTools
+from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
+from itsjustintv.support.http_agents import host_endpoint, tls_creator
+from itsjustintv.support.http_client import Response
+from itsjustintv.support.waiters import watch
+
+__all__ = ["MailAdapter", "SmtpSender"]
+
+# A recipient who is refused for now holds up a mail for so many attempts; then the others get it without.
+_PATIENT = 3
+
+_NOTHING = Result("error", "")
+
+_SENTENCES: Mapping[str, str] = {
+    RESET: "closed the connection without an answer: check host, port and security.",
+    "dns": "has a mail server whose name cannot be resolved: check host and the name server.",
+    "error": "did not answer in SMTP: check host, port and security.",
+}
+
+
+class MailAdapter(Protocol):
+    """
+    An adapter whose requests are mails.
+    """
+
+    def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest: ...
+
+    def interpret(self, response: Response, delivery: Delivery, now: float) -> Result: ...
+
+    def server(self) -> MailServer: ...
+
+
+@implementer(ISender)
+@define(eq=False)
+class SmtpSender:
+    """
+    Hands a mail to the mail server of its destination.
+
+    :ivar open: makes the adapter of a destination.
+    :ivar trust: decides which certificates of mail servers are trusted.
+    """
+
+    _tools: SenderTools
+    _open: Callable[[Destination], MailAdapter]
+    _trust: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
+    _connections: set[SmtpConnection] = field(factory=set, init=False)
+
+    log = Logger()
+
+    def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
+        return Deferred.fromCoroutine(self._attempt(delivery, destination))
+
+    def stop(self) -> Deferred[None]:
+        """
+        Close every connection.
+        """
+        connections = list(self._connections)
+        for each in connections:
+            each.abort()
+        return DeferredList([each.ended for each in connections]).addCallback(lambda _: None)
+
+    async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
+        tools = self._tools
+        began, timeout = tools.reactor.seconds(), tools.timeout()
+        talk = _Talk(self._open(destination), delivery, destination)
+        talking = Deferred.fromCoroutine(self._talk(talk))
+        deadline = tools.reactor.callLater(timeout, talk.expire, talking)
+        try:
+            await watch(talking)
+        except CancelledError:
+            talking.cancel()
+            if not talk.expired:
+                raise
+        except ValueError:
+            talk.result = Result("error", f"no mail can be made for {destination.name}: check sender and to.")
+        except Exception:  # noqa: BLE001 - whatever went wrong is how the attempt ended
+            talk.result = _classify(Failure(), destination.name)
+        finally:
+            if deadline.active():
+                deadline.cancel()
+        if talk.reply is not None:
+            talk.result = talk.interpret(talk.reply, tools.wall())
+        elif talk.expired:
+            talk.result = classify_timeout(timeout, destination.name)
+        return make_attempt(
+            talk.result,
+            destination,
+            began,
+            tools.reactor.seconds(),
+            status=None if talk.reply is None else talk.reply.code,
+            answer=b"" if talk.reply is None else talk.reply.text.encode(),
+            trace=tools.begin_span(delivery.trace),
+        )
+
+    async def _talk(self, talk: _Talk) -> None:
+        server = talk.adapter.server()
+        mail = talk.adapter.make_request(talk.delivery, self._tools.wall()).body
+        trust = tls_creator(self._trust, server.host, server.port)
+        connection = await self._connect(server, trust)
+        try:
+            patient = talk.delivery.attempts < _PATIENT
+            talk.reply, refused = await connection.hand_in(server, mail, trust, all_or_none=patient)
+        except MailRefused as error:
+            talk.reply, talk.phase = error.reply, error.phase
+        except BaseException:
+            connection.abort()
+            raise
+        else:
+            if refused:
+                self.log.warn(
+                    "{destination} did not take a mail for {refused} of {count} recipients; the others get it",
+                    destination=talk.destination.name,
+                    refused=refused,
+                    count=len(server.recipients),
+                )
+        connection.leave()
+
+    async def _connect(self, server: MailServer, trust: Any) -> SmtpConnection:
+        tools = self._tools
+        endpoint = host_endpoint(tools.reactor, server.host, server.port, tools.egress)
+        if server.security == "tls":
+            endpoint = wrapClientTLS(trust, endpoint)
+        connection = SmtpConnection(tools.reactor)
+        await endpoint.connect(_Factory(connection))
+        self._connections.add(connection)
+        connection.ended.addCallback(lambda _: self._connections.discard(connection))
+        return connection
+
+
+@define(eq=False)
+class _Talk:
+    """
+    The state of one attempt, wherever it is cut short.
+    """
+
+    adapter: MailAdapter
+    delivery: Delivery
+    destination: Destination
+    reply: Reply | None = None
+    phase: Phase = Phase.CONTENT
+    result: Result = _NOTHING
+    expired: bool = False
+
+    def expire(self, talking: Deferred[None]) -> None:
+        """
+        Cancel it at its deadline.
+        """
+        self.expired = True
+        talking.cancel()
+
+    def interpret(self, reply: Reply, now: float) -> Result:
+        """
+        Say what a reply means.
+        """
+        headers = Headers({PHASE: [self.phase.value]})
+        return self.adapter.interpret(Response(reply.code, headers, b""), self.delivery, now)
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def __init__(self, connection: SmtpConnection) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: object) -> SmtpConnection:
+        return self._connection
+
+
+def _classify(failure: Failure, destination: str) -> Result:
+    """
+    Classify an attempt that got no reply of its own.
+    """
+    if isinstance(failure.value, NotSmtp):
+        return Result("error", f"{destination} {failure.value}: check host, port and security.")
+    result = classify_failure(failure, destination)
+    sentence = _SENTENCES.get(result.reason)
+    return result if sentence is None else evolve(result, detail=f"{destination} {sentence}")
