@@ -4,7 +4,6 @@ Decides which broadcasts are announced where and when: by type, tags, category, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -12,6 +11,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from itsjustintv.model import DestinationFilter, DestinationPolicy, Enrichment, Event, Streamer
+from itsjustintv.support.bounded_pattern import BoundedPattern
 
 __all__ = ["FilterResult", "apply_filter", "apply_tag_filter", "unwanted_hour", "unwanted_type"]
 
@@ -95,13 +95,13 @@ def _holds(entries: Iterable[str], matches: Callable[[str], bool]) -> bool:
 
 def _is_in_title(entry: str, title: str) -> bool:
     if len(entry) > len("//") and entry.startswith("/") and entry.endswith("/"):
-        return _compile(entry[1:-1]).search(title) is not None
+        return _parse(entry[1:-1]).search(title)
     return entry.casefold() in title.casefold()
 
 
 @cache
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+def _parse(pattern: str) -> BoundedPattern:
+    return BoundedPattern.parse(pattern)
 
 
 def unwanted_hour(policy: DestinationPolicy, now: float, *, any_quiet: bool = False) -> str:
