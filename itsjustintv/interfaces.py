@@ -345,6 +345,8 @@ class DestinationKind:
         them: :meth:`can_edit` and :meth:`can_delete` answer in both cases.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
     :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
+    :ivar check_mention: finds what is wrong with the id in ``role:ID`` or ``user:ID``: a sentence without a subject,
+        empty when nothing is.
     :ivar fields: the fields of ``messages.EVENT`` that are templates.
     :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
         begin with ``messages``.
@@ -362,6 +364,7 @@ class DestinationKind:
     deletes: bool | Callable[[Any], bool] = False
     keeps_posts: bool = True
     mentions: frozenset[str] = frozenset()
+    check_mention: Callable[[str], str] = lambda _: ""
     fields: tuple[str, ...] = ()
     check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
     concurrency: int | None = 1

@@ -255,7 +255,7 @@ def _mention(text: str, kind: DestinationKind) -> str:
         return f"must be one of {_quoted(forms)}"
     if colon and (not identity or any(c == " " or is_invisible(c) for c in identity)):
         return f"must have an id without blanks after {word}:"
-    return ""
+    return kind.check_mention(text) if colon else ""
 
 
 def _quiet_hours(text: str) -> str:

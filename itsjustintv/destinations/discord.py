@@ -311,6 +311,18 @@ def _mention(name: str) -> str:
     return f"<@&{identity}>" if kind == "role" else f"<@{identity}>"
 
 
+def _check_mention(name: str) -> str:
+    """
+    Discord refuses the whole message because of an id that is none.
+    """
+    kind, _, identity = name.partition(":")
+    return (
+        ""
+        if re.fullmatch(r"\d{1,20}", identity, re.ASCII)
+        else f'must have an id of digits, as "Copy {kind.title()} ID" gives it'
+    )
+
+
 def _allowed(names: Sequence[str]) -> Mapping[str, Any]:
     """
     What may notify: exactly those, whatever stands in the text.
@@ -367,5 +379,6 @@ DISCORD_KIND = DestinationKind(
     edits=True,
     deletes=True,
     mentions=frozenset({"everyone", "here", "role", "user"}),
+    check_mention=_check_mention,
     fields=tuple(_FIELDS),
 )

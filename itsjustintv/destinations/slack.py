@@ -32,7 +32,7 @@ _WEBHOOK = re.compile(r"https?://[^?#\s]+/services/[\w-]+/[\w-]+/[\w-]+/?", re.A
 _TOKEN = re.compile(r"xox[a-z][.-][\w.-]{1,300}", re.ASCII)
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,30}|#[^\s<>&,]{1,80}")
 _BASE = re.compile(r"https?://[^?#\s]+")
-_ID = re.compile(r"[A-Z0-9]{1,30}", re.ASCII)
+_USER, _GROUP = (re.compile(pattern, re.ASCII) for pattern in (r"[UW][A-Z0-9]{1,30}", r"S[A-Z0-9]{1,30}"))
 
 # Enough for any message, and with the title below the 4,000 bytes that an update may have.
 _TEXT = 2500
@@ -317,10 +317,17 @@ def _mentions(names: Sequence[str]) -> str:
 def _mention(name: str) -> str:
     if name in ("here", "everyone"):
         return "<!here>" if name == "here" else "<!channel>"
-    kind, _, identity = name.partition(":")
-    if not _ID.fullmatch(identity):
+    if _check_mention(name):
         return ""
+    kind, _, identity = name.partition(":")
     return f"<!subteam^{identity}>" if kind == "role" else f"<@{identity}>"
+
+
+def _check_mention(name: str) -> str:
+    kind, _, identity = name.partition(":")
+    if kind == "role":
+        return "" if _GROUP.fullmatch(identity) else "must have the id of a user group, such as role:S0123456789"
+    return "" if _USER.fullmatch(identity) else "must have the id of a member, such as user:U0123456789"
 
 
 def _is_bot(settings: Settings) -> bool:
@@ -358,6 +365,7 @@ SLACK_KIND = DestinationKind(
     edits=_is_bot,
     deletes=_is_bot,
     mentions=frozenset({"everyone", "here", "role", "user"}),
+    check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
 )

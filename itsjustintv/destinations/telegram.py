@@ -340,6 +340,11 @@ def _mention(identity: str) -> str:
     return f"@{found[1]}" if found else ""
 
 
+def _check_mention(name: str) -> str:
+    identity = name.partition(":")[2]
+    return "" if _mention(identity) else "must have the id of a user, such as user:123456789, or user:@name"
+
+
 def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     if not _TOKEN.fullmatch(settings.token):
         yield "token", "must be the token of a bot, such as 123456:ABC-DEF1234"
@@ -369,6 +374,7 @@ TELEGRAM_KIND = DestinationKind(
     edits=True,
     deletes=True,
     mentions=frozenset({"user"}),
+    check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
 )

@@ -82,11 +82,16 @@ class DestinationTests(SynchronousTestCase):
     What a table of a destination says.
     """
 
-    def problems(self, tables: Mapping[str, Any], environ: Mapping[str, str] = {}) -> dict[str, str]:
+    def problems(
+        self,
+        tables: Mapping[str, Any],
+        environ: Mapping[str, str] = {},
+        kinds: Mapping[str, DestinationKind] = TABLE,
+    ) -> dict[str, str]:
         """
         What is wrong, by path; each path once.
         """
-        found = self.assertRaises(ConfigError, loaded, tables, environ).problems
+        found = self.assertRaises(ConfigError, loaded, tables, environ, kinds=kinds).problems
         self.assertEqual(len(found), len({each.path for each in found}), found)
         return {each.path: each.message for each in found}
 
@@ -219,6 +224,23 @@ class DestinationTests(SynchronousTestCase):
         )
         self.assertIn("posts of the type pager cannot be deleted", found["destinations.main.on_offline"])
         self.assertIn("posts of the type pager cannot be edited", found["destinations.main.on_update"])
+
+    def test_ids_of_services(self) -> None:
+        """
+        An id that cannot be one of the service is an error, since the message would mention no one, or be refused.
+        """
+        bot = {"token": "123456:AAFakeFakeFakeFake", "chat": "-1001"}
+        for about, right, wrong in (
+            ({"type": "discord", "url": "https://discord.com/api/webhooks/1/a"}, "role:77", "role:@tanuki"),
+            ({"type": "slack", "url": "https://hooks.slack.com/services/T/B/x"}, "role:S77", "role:77"),
+            ({"type": "slack", "url": "https://hooks.slack.com/services/T/B/x"}, "user:U88", "user:<!here>"),
+            ({"type": "telegram", **bot}, "user:88", "user:<a>"),
+            ({"type": "telegram", **bot}, "user:@tanuki", "user:@1"),
+        ):
+            with self.subTest(wrong):
+                found = self.problems({"destinations": {"main": {**about, "mention": [right, wrong]}}}, kinds=KINDS)
+                self.assertEqual(["destinations.main.mention"], [*found])
+                self.assertIn("number 2 must have", found["destinations.main.mention"])
 
     def test_unknown_keys(self) -> None:
         """

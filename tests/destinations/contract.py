@@ -174,6 +174,13 @@ class AdapterContract:
         """
         verifyObject(IDestination, open_destination(self.destination()))
 
+    def test_mentions_of_the_settings(self) -> None:
+        """
+        What the service can mention is right to the check of the configuration.
+        """
+        for name in self.mention[0]:
+            self.assertEqual(self.kind.check_mention(name) if ":" in name else "", "", name)
+
     def test_life_of_a_broadcast(self) -> None:
         """
         A post is created once, changes with the broadcast where the service can do that, and is deleted on request.
