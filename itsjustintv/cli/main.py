@@ -24,7 +24,16 @@ __all__ = ["main"]
 _GROUPS: Mapping[str, Sequence[str]] = {
     "Set up": ("init", "migrate", "config", "demo"),
     "Run": ("run", "health", "doctor"),
-    "Inspect and repair": ("explain", "deliveries", "subscriptions", "certs", "backup", "restore"),
+    "Inspect and repair": (
+        "explain",
+        "preview",
+        "destinations",
+        "deliveries",
+        "subscriptions",
+        "certs",
+        "backup",
+        "restore",
+    ),
     "Try out": ("simulate", "receive"),
 }
 
@@ -36,6 +45,8 @@ _MODULES: Mapping[str, str] = {
     "receive": "receive.receive",
     "config": "config.config_group",
     "deliveries": "deliveries.deliveries",
+    "destinations": "destinations.destinations",
+    "preview": "preview.preview",
     "subscriptions": "subscriptions.subscriptions",
     "certs": "certs.certs",
     "state": "state.state",

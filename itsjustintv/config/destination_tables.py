@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 import attrs
-from attrs import frozen
+from attrs import evolve, frozen
 
 from itsjustintv.config.keys import Keys, Leaf, leaves
 from itsjustintv.config.parse_state import ParseState
@@ -24,6 +24,7 @@ from itsjustintv.model import DestinationPolicy
 __all__ = [
     "EVENTS",
     "DestinationTable",
+    "default_policy",
     "destination_leaves",
     "destination_tables",
     "file_of",
@@ -195,20 +196,21 @@ def make_entry(table: DestinationTable, structured: Any) -> DestinationEntry:
     return DestinationEntry(
         type=table.kind.name,
         default=given.get("default", False),
-        policy=DestinationPolicy(**{**_usual(table.kind, made), **_known(DestinationPolicy, given)}),
+        policy=evolve(default_policy(table.kind, made), **_known(DestinationPolicy, given)),
         settings=made,
         files={key: given[key] for key in map(file_of, secret_names(settings)) if given.get(key)},
         kind=table.kind,
     )
 
 
-def _usual(kind: DestinationKind, settings: Any) -> Mapping[str, Any]:
+def default_policy(kind: DestinationKind, settings: Any) -> DestinationPolicy:
     """
-    The defaults of the policy that depend on what can be done: a post that can be edited changes with its broadcast.
+    What holds where nothing else is configured. Some of it depends on what can be done: a post that can be edited
+    changes with its broadcast.
     """
     edits = kind.can_edit(settings)
     change = "edit" if edits else "post"
-    return {"events": EVENTS if edits else ("online",), "on_offline": change, "on_update": change}
+    return DestinationPolicy(events=EVENTS if edits else ("online",), on_offline=change, on_update=change)
 
 
 def _known(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:

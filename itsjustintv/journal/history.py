@@ -23,6 +23,7 @@ __all__ = [
     "EventHistory",
     "HistoryFilter",
     "HistoryStep",
+    "OpenPost",
     "Place",
     "shorten_id",
 ]
@@ -207,6 +208,22 @@ class DestinationBacklog:
     destination: str
     count: int
     next_at: float
+
+
+@frozen(kw_only=True)
+class OpenPost:
+    """
+    A post that stands at a destination and can still change.
+
+    :ivar streamer: key of the streamer's table when the broadcast began.
+    :ivar started_at: of the broadcast; RFC 3339, as Twitch wrote it.
+    :ivar changed_at: when it was created or last changed.
+    """
+
+    destination: str
+    streamer: str
+    started_at: str
+    changed_at: float
 
 
 @frozen(kw_only=True)

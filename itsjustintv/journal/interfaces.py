@@ -24,10 +24,11 @@ from itsjustintv.journal.history import (
     DestinationBacklog,
     EventHistory,
     HistoryFilter,
+    OpenPost,
     Place,
 )
 from itsjustintv.journal.legacy_files import Embed, Export, Imported, LegacyFiles
-from itsjustintv.model import Accounting, Census, Delivery, Owner, State
+from itsjustintv.model import Accounting, Census, Delivery, Owner, State, Verdict
 from itsjustintv.support.clocks import SteadyClock
 
 __all__ = [
@@ -84,6 +85,11 @@ class IOperatorJournal(Interface):
     def backlogs() -> Deferred[Sequence[DestinationBacklog]]:
         """
         Count the pending deliveries of each destination that has some.
+        """
+
+    def open_posts() -> Deferred[Sequence[OpenPost]]:
+        """
+        List the posts that can still change, by destination, those that were changed last in front.
         """
 
     def history_version() -> Deferred[object]:
@@ -263,6 +269,16 @@ class IOfflineJournal(Interface):
     def cancel(delivery_id: str) -> Delivery:
         """
         Do as :meth:`IOperatorJournal.cancel`.
+        """
+
+    def open_posts() -> Sequence[OpenPost]:
+        """
+        Do as :meth:`IOperatorJournal.open_posts`.
+        """
+
+    def places() -> Mapping[str, tuple[Verdict, str]]:
+        """
+        Do as :meth:`IDeliveryJournal.places`.
         """
 
     def recall_all(kind: str) -> Mapping[str, tuple[int, float]]:

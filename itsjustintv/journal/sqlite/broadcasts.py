@@ -11,6 +11,7 @@ from sqlite3 import Connection, Row
 
 from attrs import evolve
 
+from itsjustintv.journal.history import OpenPost
 from itsjustintv.model import (
     CHANNEL_UPDATE,
     STREAM_OFFLINE,
@@ -33,6 +34,7 @@ __all__ = [
     "join",
     "live",
     "note_announced",
+    "open_posts",
     "places",
     "purge",
     "record_attempt",
@@ -352,6 +354,25 @@ def places(connection: Connection) -> Mapping[str, tuple[Verdict, str]]:
     """
     rows = connection.execute("SELECT place, verdict, moved_to FROM places")
     return {row["place"]: (Verdict(row["verdict"]), row["moved_to"]) for row in rows}
+
+
+def open_posts(connection: Connection) -> Sequence[OpenPost]:
+    """
+    The posts that can still change, by destination, those that were changed last in front; at most ten thousand.
+    """
+    rows = connection.execute(
+        "SELECT destination, streamer, started_at, posts.at AS at FROM posts JOIN broadcasts ON id = broadcast"
+        " WHERE state = 'open' ORDER BY destination, posts.at DESC LIMIT 10000"
+    )
+    return [
+        OpenPost(
+            destination=row["destination"],
+            streamer=row["streamer"],
+            started_at=row["started_at"],
+            changed_at=row["at"],
+        )
+        for row in rows
+    ]
 
 
 def forget_places(connection: Connection, forgotten: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from itsjustintv.journal.history import (
     DestinationBacklog,
     EventHistory,
     HistoryFilter,
+    OpenPost,
     Place,
 )
 from itsjustintv.journal.interfaces import Committed, IJournal
@@ -305,6 +306,9 @@ class SQLiteJournal(Service):
 
     def backlogs(self) -> Deferred[Sequence[DestinationBacklog]]:
         return self._show(history_reads.backlogs)
+
+    def open_posts(self) -> Deferred[Sequence[OpenPost]]:
+        return self._show(broadcasts.open_posts)
 
     def history_version(self) -> Deferred[object]:
         return self._read(history_reads.version)

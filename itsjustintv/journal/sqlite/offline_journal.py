@@ -14,14 +14,14 @@ from zope.interface import implementer
 
 from itsjustintv.errors import DeliveryNotFound, JournalUnavailable
 from itsjustintv.interfaces import Resolve
-from itsjustintv.journal.history import SHORTEST_ID, EventHistory
+from itsjustintv.journal.history import SHORTEST_ID, EventHistory, OpenPost
 from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.journal.legacy_files import Embed, Export, collect_export
-from itsjustintv.journal.sqlite import history_reads, ids, operations, reads, writes
+from itsjustintv.journal.sqlite import broadcasts, history_reads, ids, operations, reads, writes
 from itsjustintv.journal.sqlite.database import connect, explained
 from itsjustintv.journal.sqlite.migrations import STEPS, check
 from itsjustintv.journal.sqlite.timeline import TIME_KINDS, clock_ahead
-from itsjustintv.model import Accounting, Delivery, State
+from itsjustintv.model import Accounting, Delivery, State, Verdict
 from itsjustintv.support.clocks import SteadyClock, boot_id, shift_times, uptime
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
@@ -141,6 +141,14 @@ class SQLiteOfflineJournal:
     def cancel(self, delivery_id: str) -> Delivery:
         with self._writing() as connection:
             return operations.cancel(connection, delivery_id, self._time(connection))
+
+    def open_posts(self) -> Sequence[OpenPost]:
+        with self._reading() as connection:
+            return shift_times(broadcasts.open_posts(connection), self._ahead(connection))
+
+    def places(self) -> Mapping[str, tuple[Verdict, str]]:
+        with self._reading() as connection:
+            return broadcasts.places(connection)
 
     def recall_all(self, kind: str) -> Mapping[str, tuple[int, float]]:
         with self._reading() as connection:

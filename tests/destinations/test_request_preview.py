@@ -1,0 +1,117 @@
+"""
+Tests of :mod:`itsjustintv.destinations.request_preview`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.config.load import parse
+from itsjustintv.delivery.sample_notice import SampleNotice, action_for
+from itsjustintv.destinations.kinds import KINDS
+from itsjustintv.destinations.message_samples import SAMPLES
+from itsjustintv.destinations.request_preview import MASK, RequestPreview
+from itsjustintv.model import Action, Destination, Streamer
+from itsjustintv.routing import Routes
+
+TOKEN = "aVerySecretTokenOfDiscord"
+
+CONFIG = f"""
+[server]
+external_domain = "hooks.example.org"
+[twitch]
+client_id = "an-id-of-tests"
+client_secret = "a-secret-of-tests"
+webhook_secret = "a secret of tests"
+[destinations.main]
+type = "discord"
+url = "https://discord.com/api/webhooks/42/{TOKEN}"
+mention = ["role:7"]
+[destinations.main.messages.online]
+content = "{{{{ mentions }}}} {{{{ name }}}} streams {{{{ category }}}}"
+[destinations.phone]
+type = "telegram"
+token = "123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi"
+chat = "-100"
+[destinations.own]
+type = "webhook"
+url = "https://hooks.example.org/9f8e7d6c5b4a"
+secret = "the secret that signs"
+[streamers.tanuki]
+login = "tanuki"
+destinations = ["main", "phone", "own"]
+"""
+
+
+class PreviewTests(SynchronousTestCase):
+    """
+    What would be sent.
+    """
+
+    def setUp(self) -> None:
+        self.routes = Routes.of(parse(CONFIG, {}, kinds=KINDS).config)
+        self.sample = SampleNotice(
+            streamer=Streamer(key="tanuki", user_id="42", login="tanuki"),
+            id="preview-1",
+            now=1_767_355_500.0,
+            enrichment=SAMPLES[0].notice.enrichment,
+        )
+
+    def preview(self, name: str, event: str = "online") -> RequestPreview:
+        destination = self.routes.destinations[name]
+        action = action_for(event, destination)
+        return RequestPreview.of(self.sample.make(event, destination, action, mention=True), destination)
+
+    def test_the_configured_texts(self) -> None:
+        """
+        The body is that of the service, with the configured template and those whom the destination mentions.
+        """
+        shown = self.preview("main")
+        self.assertEqual(shown.body["content"], "<@&7> tanuki streams Art")
+        self.assertEqual(shown.body["allowed_mentions"], {"parse": [], "roles": ["7"]})
+        self.assertIn(("content", "<@&7> tanuki streams Art"), [*shown.texts()])
+        self.assertTrue(shown.mention)
+
+    def test_an_edit_is_the_change_of_a_post(self) -> None:
+        """
+        The end is shown as the edit that the destination makes of it, and an edit notifies no one.
+        """
+        shown = self.preview("main", "offline")
+        self.assertEqual((shown.action, shown.method, shown.mention), (Action.EDIT, "PATCH", False))
+        self.assertEqual(shown.body["embeds"][0]["description"], "Live for 1 h 30 min")
+
+    def test_no_secret_is_shown(self) -> None:
+        """
+        Neither the address behind the host nor a secret is in a preview, and of an unknown header not the value.
+        """
+        for name, destination in self.routes.destinations.items():
+            for event in ("online", "update", "offline"):
+                with self.subTest(name=name, event=event):
+                    shown = json.dumps(self.preview(name, event).public())
+                    for secret in (TOKEN, "ABCDEFGHIJ", "9f8e7d6c5b4a", "the secret that signs", "sha256="):
+                        self.assertNotIn(secret, shown)
+                    self.assertTrue(self.preview(name, event).url.endswith(MASK) or not destination.keeps_posts)
+
+    def test_a_secret_in_the_body(self) -> None:
+        """
+        A secret that a service wants in the body is masked there.
+        """
+        destination = evolve(self.routes.destinations["main"], secrets=("streams Art", "7"))
+        notice = self.sample.make("online", destination, Action.CREATE, mention=True)
+        body = RequestPreview.of(notice, destination).body
+        self.assertEqual(body["content"], f"<@&7> tanuki {MASK}")
+        self.assertEqual(body["allowed_mentions"]["roles"], [MASK])
+
+    def test_every_kind_can_be_previewed(self) -> None:
+        """
+        Every kind that is configured here shows something at every event, and the webhook of today shows its payload.
+        """
+        webhook = Destination(name="streamers.tanuki", url="https://hooks.example.org/x")
+        shown = RequestPreview.of(self.sample.make("online", webhook, Action.CREATE), webhook)
+        self.assertEqual(shown.body["event"], "stream.online")
+        for name in self.routes.destinations:
+            for event in ("online", "update"):
+                self.assertNotEqual([*self.preview(name, event).texts()], [], (name, event))
