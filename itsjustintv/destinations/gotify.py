@@ -133,7 +133,7 @@ class Gotify:
             return answer.delivered(identity if _ID.fullmatch(identity) else "")
         if answer.status == 429:
             return answer.pause("wants fewer requests")
-        if answer.status in (408, 425) or answer.status >= 500:
+        if answer.status in (408, 425) or answer.status < 400 or answer.status >= 500:
             return answer.by_status()
         return _refused(answer, delivery)
 
@@ -144,15 +144,17 @@ class Gotify:
 
 
 def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
+    if not answer.json and answer.status in (401, 403, 404):
+        return answer.retry("is no Gotify server, by its answer: check url, and any proxy in between")
     if delivery.action is Action.DELETE:
-        if answer.status == 404 and answer.json:
+        if answer.status == 404:
             return answer.message_gone()
         if answer.status in (401, 403):
             return answer.skipped("does not let the client delete messages: check client_token")
     if answer.status in (401, 403):
         return answer.unauthorized("does not know the application: check token")
     if answer.status == 404:
-        return answer.gone("is no Gotify server at this address: check url")
+        return answer.retry("takes no messages at this address: check url")
     return answer.rejected("does not accept the message: correct the templates in messages")
 
 

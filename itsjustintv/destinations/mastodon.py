@@ -131,7 +131,7 @@ class Mastodon:
             return answer.retry("takes no more deletions for a while")
         if answer.status == 429:
             return answer.pause("wants fewer requests", wait)
-        if answer.status in (408, 425) or answer.status >= 500:
+        if answer.status in (408, 425) or answer.status < 400 or answer.status >= 500:
             return answer.by_status()
         return _refused(answer, delivery)
 
@@ -154,7 +154,9 @@ def _reset(response: Response, now: float) -> float | None:
     return None if at is None or at < _EPOCH else max(0.0, at - now)
 
 
-def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
+def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:  # noqa: PLR0911 - a table
+    if not answer.json and answer.status in (401, 403, 404):
+        return answer.retry("is no Mastodon server, by its answer: check url, and any proxy in between")
     if answer.status == 401:
         return answer.unauthorized("does not know the access token: check token")
     if answer.status == 403:
@@ -162,7 +164,7 @@ def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
     if answer.status in (404, 410):
         if delivery.action in (Action.EDIT, Action.DELETE):
             return answer.message_gone()
-        return answer.gone("is no Mastodon server at this address: check url")
+        return answer.retry("takes no statuses at this address: check url")
     if answer.status == 422:
         return answer.rejected("does not accept the status: check max_characters, and the templates in messages")
     return answer.rejected("does not accept the status")

@@ -137,7 +137,7 @@ class Matrix:
         if answer.status == 429:
             milliseconds = number(answer.json.get("retry_after_ms"))
             return answer.pause("wants fewer messages", None if milliseconds is None else milliseconds / 1000)
-        if answer.status in (408, 425) or answer.status >= 500:
+        if answer.status in (408, 425) or answer.status < 400 or answer.status >= 500:
             return answer.by_status()
         return _refused(answer, delivery)
 
@@ -164,16 +164,18 @@ def _replacement(content: Mapping[str, Any], event: str) -> Mapping[str, Any]:
 def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:  # noqa: PLR0911 - a table
     code = shown_word(answer.json.get("errcode"))
     changes = delivery.action in (Action.EDIT, Action.DELETE)
+    if not code and answer.status in (401, 403, 404):
+        return answer.retry("is no Matrix server, by its answer: check homeserver, and any proxy in between")
     if answer.status == 401:
         return answer.unauthorized("does not know the access token: check token")
-    if answer.status == 403 and delivery.action is Action.DELETE and code:
+    if answer.status == 403 and delivery.action is Action.DELETE:
         return answer.skipped("does not let the user remove the message")
-    if answer.status == 403 and code:
+    if answer.status == 403:
         return answer.gone("does not let the user write into the room: check room, and let the user join it")
     if answer.status == 404 and code == "M_NOT_FOUND":
         return answer.message_gone() if changes else answer.gone("knows no such room: check room")
     if answer.status == 404:
-        return answer.gone("is no Matrix server at this address: check homeserver")
+        return answer.retry("does not know the request: check homeserver")
     if changes and answer.status == 400 and "unknown event" in str(answer.json.get("error", "")).casefold():
         return answer.message_gone()
     if code == "M_TOO_LARGE":

@@ -142,8 +142,6 @@ class Ntfy:
                 method="DELETE", url=f"{url}/{settings.topic}/{delivery.remote}", headers=headers, body=b""
             )
         content: Mapping[str, Any] = {"topic": settings.topic, **to_send(delivery)}
-        if delivery.action is Action.EDIT:
-            content = {**content, "sequence_id": delivery.remote}
         headers = [("Content-Type", "application/json"), *headers]
         return OutgoingRequest(method="POST", url=f"{url}/", headers=headers, body=orjson.dumps(content))
 
@@ -154,7 +152,7 @@ class Ntfy:
             return answer.delivered(sequence if isinstance(sequence, str) and _NAME.fullmatch(sequence) else "")
         if answer.status == 429:
             return self._too_many(answer, now)
-        if answer.status in (408, 425) or answer.status >= 500:
+        if answer.status in (408, 425) or answer.status < 400 or answer.status >= 500:
             return answer.by_status()
         return _refused(answer, delivery)
 
@@ -184,6 +182,8 @@ def _authorization(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
+    if not answer.json and answer.status in (401, 403, 404):
+        return answer.retry("is no ntfy server, by its answer: check url, and any proxy in between")
     if answer.status == 401:
         return answer.unauthorized("does not know the account: check token, or user and password")
     if answer.status == 403:
@@ -191,7 +191,7 @@ def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
     if answer.status == 404 and delivery.action is Action.DELETE:
         return answer.skipped("cannot remove a note: that needs ntfy 2.16 or newer")
     if answer.status == 404:
-        return answer.gone("is no ntfy server at this address: check url")
+        return answer.retry("takes no messages at this address: check url")
     code = answer.json.get("code")
     is_code = isinstance(code, int) and 10_000 <= code < 100_000
     return answer.rejected(f"does not accept the message{f' (error {code} of ntfy)' if is_code else ''}")

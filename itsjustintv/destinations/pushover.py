@@ -134,7 +134,7 @@ class Pushover:
             return answer.pause("takes no more messages of this application this month", wait)
         if answer.status >= 500:
             return answer.retry("is in trouble", max(_LEAST_WAIT, answer.retry_after or 0.0))
-        if answer.status in (408, 425):
+        if answer.status in (408, 425) or answer.status // 100 == 3:
             return answer.by_status()
         if answer.is_success and answer.json.get("status", 1) == 1:
             return answer.delivered(shown_word(answer.json.get("request")))
@@ -155,7 +155,7 @@ def _refused(answer: ServiceAnswer) -> Result:
     if "user" in answer.json:
         return answer.unauthorized("does not know the user or the group: check user and device")
     if answer.status == 404:
-        return answer.gone("is not Pushover at this address: check url")
+        return answer.retry("takes no messages at this address: check url")
     wrong = next((name for name in ("message", "title", "url", "url_title", "device") if name in answer.json), "")
     return answer.rejected(f"does not accept {wrong or 'the message'}")
 

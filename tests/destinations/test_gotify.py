@@ -121,17 +121,19 @@ class GotifyTests(GoldenBodies, SynchronousTestCase):
         """
         What the server refuses is not sent again; what is wrong with the server is.
         """
-        for status, verdict in (
-            (400, Verdict.REJECTED),
-            (401, Verdict.UNAUTHORIZED),
-            (403, Verdict.UNAUTHORIZED),
-            (404, Verdict.DESTINATION_GONE),
-            (429, Verdict.PAUSE),
-            (500, Verdict.RETRY),
+        adapter, delivery = open_destination(self.at()), self.prepare(self.at(), notice())
+        for status, body, verdict in (
+            (302, b"", Verdict.RETRY),
+            (400, b"{}", Verdict.REJECTED),
+            (401, b'{"errorCode":401}', Verdict.UNAUTHORIZED),
+            (403, b'{"errorCode":403}', Verdict.UNAUTHORIZED),
+            (403, b"<html>", Verdict.RETRY),
+            (404, b'{"errorCode":404}', Verdict.RETRY),
+            (429, b"", Verdict.PAUSE),
+            (500, b"", Verdict.RETRY),
         ):
-            with self.subTest(status):
-                adapter = open_destination(self.at())
-                result = adapter.interpret(Response(status, Headers(), b""), self.prepare(self.at(), notice()), NOW)
+            with self.subTest(status, body=body):
+                result = adapter.interpret(Response(status, Headers(), body), delivery, NOW)
                 self.assertEqual(result.verdict, verdict)
 
     def test_mistakes_in_the_settings(self) -> None:

@@ -131,16 +131,25 @@ class MastodonTests(GoldenBodies, SynchronousTestCase):
         What the server does not take is not sent again; what is wrong with the server is.
         """
         for status, action, verdict in (
+            (302, Action.CREATE, Verdict.RETRY),
             (401, Action.CREATE, Verdict.UNAUTHORIZED),
             (403, Action.CREATE, Verdict.UNAUTHORIZED),
-            (404, Action.CREATE, Verdict.DESTINATION_GONE),
+            (404, Action.CREATE, Verdict.RETRY),
             (404, Action.EDIT, Verdict.MESSAGE_GONE),
             (422, Action.CREATE, Verdict.REJECTED),
             (503, Action.CREATE, Verdict.RETRY),
             (429, Action.DELETE, Verdict.RETRY),
         ):
             with self.subTest(status, action=action):
-                self.assertEqual(self.read(status, action=action).verdict, verdict)
+                self.assertEqual(self.read(status, b'{"error":"x"}', action=action).verdict, verdict)
+
+    def test_a_page_of_a_proxy(self) -> None:
+        """
+        A page of what stands before the server says nothing of the account or of the status.
+        """
+        for status in (401, 403, 404):
+            for action in (Action.CREATE, Action.EDIT):
+                self.assertEqual(self.read(status, b"<html>", action=action).verdict, Verdict.RETRY)
 
     def test_waits(self) -> None:
         """

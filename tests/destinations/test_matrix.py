@@ -156,10 +156,13 @@ class MatrixTests(GoldenBodies, SynchronousTestCase):
             (401, b'{"errcode":"M_UNKNOWN_TOKEN"}', Action.CREATE, Verdict.UNAUTHORIZED),
             (403, b'{"errcode":"M_FORBIDDEN"}', Action.CREATE, Verdict.DESTINATION_GONE),
             (403, b'{"errcode":"M_FORBIDDEN"}', Action.DELETE, Verdict.SKIPPED),
-            (403, b"<html>", Action.CREATE, Verdict.REJECTED),
+            (401, b"<html>", Action.CREATE, Verdict.RETRY),
+            (403, b"<html>", Action.DELETE, Verdict.RETRY),
             (404, b'{"errcode":"M_NOT_FOUND"}', Action.CREATE, Verdict.DESTINATION_GONE),
             (404, b'{"errcode":"M_NOT_FOUND"}', Action.DELETE, Verdict.MESSAGE_GONE),
-            (404, b"<html>", Action.CREATE, Verdict.DESTINATION_GONE),
+            (404, b'{"errcode":"M_UNRECOGNIZED"}', Action.CREATE, Verdict.RETRY),
+            (404, b"<html>", Action.EDIT, Verdict.RETRY),
+            (302, b"", Action.CREATE, Verdict.RETRY),
             (400, b'{"errcode":"M_UNKNOWN"}', Action.CREATE, Verdict.REJECTED),
             (413, b'{"errcode":"M_TOO_LARGE"}', Action.CREATE, Verdict.REJECTED),
             (500, b'{"errcode":"M_UNKNOWN"}', Action.CREATE, Verdict.RETRY),
@@ -180,6 +183,16 @@ class MatrixTests(GoldenBodies, SynchronousTestCase):
             with self.subTest(body):
                 result = self.read(429, body, wait=wait)
                 self.assertEqual((result.verdict, result.pause), (Verdict.PAUSE, pause))
+
+    def test_the_longest_words(self) -> None:
+        """
+        An edit with the longest words of the widest characters is an event that the server takes.
+        """
+        wide = "\N{HAMSTER FACE}" * 4096
+        created = self.post(self.at(), notice(title=wide, category=wide, name=wide))
+        self.assert_taken(created)
+        edited = notice(STREAM_OFFLINE, Action.EDIT, title=wide, category=wide, name=wide)
+        self.assert_taken(self.post(self.at(), edited, created.remote))
 
     def test_an_edit_of_what_the_server_does_not_know(self) -> None:
         """

@@ -151,13 +151,15 @@ class NtfyTests(GoldenBodies, SynchronousTestCase):
 
     def test_what_an_answer_means(self) -> None:
         """
-        Content that is refused is not sent again; what is wrong with the server is.
+        Content that is refused is not sent again; what is wrong with the server is, and what no ntfy server said.
         """
         for status, body, verdict in (
             (400, b'{"code":40018}', Verdict.REJECTED),
             (401, b'{"code":40101}', Verdict.UNAUTHORIZED),
             (403, b'{"code":40301}', Verdict.UNAUTHORIZED),
-            (404, b"", Verdict.DESTINATION_GONE),
+            (404, b'{"code":40401}', Verdict.RETRY),
+            (401, b"<html>", Verdict.RETRY),
+            (301, b"", Verdict.RETRY),
             (413, b'{"code":41301}', Verdict.REJECTED),
             (507, b'{"code":50701}', Verdict.RETRY),
             (502, b"", Verdict.RETRY),
@@ -165,7 +167,7 @@ class NtfyTests(GoldenBodies, SynchronousTestCase):
             with self.subTest(status):
                 self.assertEqual(self.read(status, body, self.at()).verdict, verdict)
         self.assertIn("40018", self.read(400, b'{"code":40018}', self.at()).detail)
-        self.assertEqual(self.read(404, b"", self.at(), Action.DELETE).verdict, Verdict.SKIPPED)
+        self.assertEqual(self.read(404, b'{"code":40401}', self.at(), Action.DELETE).verdict, Verdict.SKIPPED)
 
     def test_mistakes_in_the_settings(self) -> None:
         """

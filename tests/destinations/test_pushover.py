@@ -132,7 +132,8 @@ class PushoverTests(GoldenBodies, SynchronousTestCase):
             (200, b'{"status":0}', Verdict.REJECTED),
             (400, b'{"status":0,"message":"cannot be blank"}', Verdict.REJECTED),
             (400, b'{"status":0,"user":"invalid"}', Verdict.UNAUTHORIZED),
-            (404, b"", Verdict.DESTINATION_GONE),
+            (302, b"", Verdict.RETRY),
+            (404, b"", Verdict.RETRY),
             (500, b"", Verdict.RETRY),
         ):
             with self.subTest(status, body=body):
