@@ -178,6 +178,10 @@ def _mentions(names: Sequence[str]) -> str:
     return " ".join(f"@{each[1]}" for each in found if each is not None)
 
 
+def _check_mention(name: str) -> str:
+    return "" if _mentions((name,)) else "must have the name of an account, such as user:name or user:name@example.org"
+
+
 def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("url", sentence) for sentence in base_url(settings.url))
     yield from (("token", sentence) for sentence in visible(settings.token))
@@ -200,6 +204,7 @@ MASTODON_KIND = DestinationKind(
     edits=True,
     deletes=True,
     mentions=frozenset({"user"}),
+    check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
 )

@@ -246,6 +246,10 @@ def _mentioned(names: Sequence[str]) -> Mapping[str, Any]:
     return {**({"room": True} if _rooms(names) else {}), **({"user_ids": users} if users else {})}
 
 
+def _check_mention(name: str) -> str:
+    return "" if _users((name,)) else "must have the whole name of a user, such as user:@name:example.org"
+
+
 def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("homeserver", sentence) for sentence in base_url(settings.homeserver))
     yield from (("token", sentence) for sentence in visible(settings.token))
@@ -270,6 +274,7 @@ MATRIX_KIND = DestinationKind(
     edits=True,
     deletes=True,
     mentions=frozenset({"everyone", "user"}),
+    check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
 )

@@ -166,6 +166,13 @@ class MastodonTests(GoldenBodies, SynchronousTestCase):
         deleting = self.read(429, headers=spent, action=Action.DELETE)
         self.assertEqual((deleting.verdict, deleting.pause, deleting.retry_after), (Verdict.RETRY, 0.0, None))
 
+    def test_mistakes_in_mentions(self) -> None:
+        """
+        An account has a name, and is of this server or of another one.
+        """
+        for name in ("user:ada@", "user:https://other.test/@ada", "user:@"):
+            self.assertIn("user:name", MASTODON_KIND.check_mention(name))
+
     def test_mistakes_in_the_settings(self) -> None:
         """
         Each mistake is said at its key.

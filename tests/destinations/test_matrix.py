@@ -201,6 +201,13 @@ class MatrixTests(GoldenBodies, SynchronousTestCase):
         result = self.post(self.at(), notice(STREAM_OFFLINE, Action.EDIT), "$forgotten")
         self.assertEqual(result.verdict, Verdict.MESSAGE_GONE)
 
+    def test_mistakes_in_mentions(self) -> None:
+        """
+        A user has a whole name.
+        """
+        for name in ("user:ada", "user:@ada", "user:ada:matrix.test"):
+            self.assertIn("user:@name:example.org", MATRIX_KIND.check_mention(name))
+
     def test_mistakes_in_the_settings(self) -> None:
         """
         Each mistake is said at its key; an alias is no id.
