@@ -23,7 +23,7 @@ from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.destinations.text import UTF8, UTF16
 from itsjustintv.interfaces import DestinationKind, IDestination
-from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
 __all__ = ["SLACK_KIND", "Settings", "Slack"]
@@ -110,8 +110,7 @@ class Slack:
         plain = "\n".join(filter(None, (text["text"], SLACK.escape(text["title"]))))
         if self._settings.style == "short":
             return pack({"text": plain, "blocks": []}, {"text": plain, "blocks": []})
-        blocks = [*_blocks(text, values, is_over=notice.event.event_type == STREAM_OFFLINE)]
-        return pack({"text": text["text"], "blocks": blocks}, {"text": plain, "blocks": []})
+        return pack({"text": text["text"], "blocks": [*_blocks(text, values)]}, {"text": plain, "blocks": []})
 
     def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
         settings, content = self._settings, to_send(delivery)
@@ -144,7 +143,7 @@ class Slack:
         return settings
 
 
-def _blocks(text: Mapping[str, str], values: Mapping[str, object], *, is_over: bool) -> Iterator[Mapping[str, Any]]:
+def _blocks(text: Mapping[str, str], values: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
     """
     What Slack shows of a card. There is no button: pressing one needs an app that answers.
     """
@@ -156,7 +155,7 @@ def _blocks(text: Mapping[str, str], values: Mapping[str, object], *, is_over: b
         yield {"type": "header", "text": _plain_text(text["title"])}
     if text["context"]:
         yield {"type": "context", "elements": [_plain_text(text["context"])]}
-    if (thumbnail := values["thumbnail"]) and not is_over:
+    if thumbnail := values["thumbnail"]:
         yield {"type": "image", "image_url": thumbnail, "alt_text": "Preview of the broadcast"}
 
 

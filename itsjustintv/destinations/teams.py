@@ -22,7 +22,7 @@ from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.destinations.text import UTF8
 from itsjustintv.interfaces import DestinationKind, IDestination
-from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
 __all__ = ["TEAMS_KIND", "Settings", "Teams"]
@@ -94,8 +94,7 @@ class Teams:
         destination, event = self._destination, message_event(notice)
         values = message_values(notice, destination)
         text = {name: _FORMS.text(destination, event, name, values) for name in _FIELDS}
-        is_over = notice.event.event_type == STREAM_OFFLINE
-        card = _card([*_body(text, values, is_over=is_over)], _actions(text["button"], event, values))
+        card = _card([*_body(text, values)], _actions(text["button"], event, values))
         return pack(self._message(card), self._message(_card([_run(text["text"], weight="Bolder")])))
 
     def _message(self, card: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,7 +122,7 @@ class Teams:
         return _meaning(answer, int(failure[1])) if failure else answer.delivered()
 
 
-def _body(text: Mapping[str, str], values: Mapping[str, object], *, is_over: bool) -> Iterator[Mapping[str, Any]]:
+def _body(text: Mapping[str, str], values: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
     lines = [_run(text["text"], weight="Bolder", size="Large")]
     if text["title"]:
         lines.append(_run(text["title"]))
@@ -139,7 +138,7 @@ def _body(text: Mapping[str, str], values: Mapping[str, object], *, is_over: boo
         yield {"type": "ColumnSet", "columns": columns}
     else:
         yield from lines
-    if thumbnail and not is_over:
+    if thumbnail:
         yield {"type": "Image", "url": thumbnail, "size": "Stretch", "altText": "Preview of the broadcast"}
 
 

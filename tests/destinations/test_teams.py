@@ -87,6 +87,15 @@ class TeamsTests(GoldenBodies, SynchronousTestCase):
         self.assertNotIn(b'"TextBlock"', sent)
         self.assertNotIn(b'"FactSet"', sent)
 
+    def test_the_longest_message(self) -> None:
+        """
+        The longest words, of the largest characters or of those that JSON escapes, are few enough bytes.
+        """
+        for letter in ("\U0001f600", '"', "\u65e5"):
+            long = letter * 5000
+            self.card(notice(title=long, category=long, name=long))
+            self.assertLess(len(self.fake.history[-1].request.body), _SAFE / 2)
+
     def test_the_end(self) -> None:
         """
         The end is another card: how long it was, and the recording, without a preview.

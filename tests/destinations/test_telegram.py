@@ -123,6 +123,8 @@ class TelegramTests(GoldenBodies, SynchronousTestCase):
         """
         self.assert_taken(self.post(self.at(), notice(silent=True)))
         self.assertEqual(self.fake.silent, set(self.fake.messages))
+        edit = self.request(self.at(), notice(CHANNEL_UPDATE, Action.EDIT, silent=True), f"5/text/{CHAT}")[1]
+        self.assertNotIn("disable_notification", edit, "an edit makes no sound, and takes no such parameter")
 
     def test_a_mention_stays_in_the_text_of_an_edit(self) -> None:
         """
@@ -222,6 +224,15 @@ class TelegramTests(GoldenBodies, SynchronousTestCase):
         """
         self.assert_taken(self.post(self.at(), notice(title="&" * 5000)))
         self.assertGreater(len(self.message()["caption"]), 1000)
+
+    def test_another_style_while_a_photo_stands(self) -> None:
+        """
+        A text with its link fits below the photo that was posted in the other style.
+        """
+        created = self.post(self.at(), notice())
+        edit = notice(CHANNEL_UPDATE, Action.EDIT, title="&" * 5000)
+        self.assert_taken(self.post(self.at(style="short"), edit, created.remote))
+        self.assertTrue(self.message()["caption"].endswith("\nhttps://twitch.tv/tanuki"))
 
     def read(self, status: int, body: Any, **headers: str) -> Result:
         delivery = self.prepare(self.at(), notice())
