@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
+from uuid import uuid4
 
 from attrs import Factory, define, evolve, field
 from twisted.application.service import Service
@@ -21,7 +22,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
-from itsjustintv.delivery.post_policy import OVERTAKEN, SHOWN_ALREADY, STILL_LIVE, PostPolicy, hash_shown
+from itsjustintv.delivery.attempt import DESTINATION_REMOVED
+from itsjustintv.delivery.post_policy import (
+    OVERTAKEN,
+    SHOWN_ALREADY,
+    STILL_LIVE,
+    WAITS,
+    PostPolicy,
+    as_update,
+    complete,
+    hash_shown,
+)
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import FilterResult, apply_filter, apply_tag_filter, unwanted_hour, unwanted_type
 from itsjustintv.interfaces import (
@@ -46,6 +57,7 @@ from itsjustintv.model import (
     Outcome,
     State,
     Streamer,
+    end_key,
 )
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
@@ -82,6 +94,8 @@ class Pipeline(Service):
     :ivar poll_interval: seconds between two looks into the journal.
     :ivar retry_delay: seconds until a delivery that could not be prepared is tried again.
     :ivar wall: the time of the machine, in seconds since the epoch, for payloads.
+    :ivar destination_end: by the name of a destination.
+    :ivar new_id: makes the ids of events.
     """
 
     _clock: IReactorTime
@@ -105,6 +119,8 @@ class Pipeline(Service):
     _poll_interval: float = 2.0
     _retry_delay: float = 30.0
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
+    _destination_end: GraceEnd = field(default=lambda _: 0.0, kw_only=True)
+    _new_id: Callable[[], str] = field(default=lambda: uuid4().hex, kw_only=True)
     _posts: PostPolicy = field(
         init=False,
         default=Factory(
@@ -113,6 +129,7 @@ class Pipeline(Service):
         ),
     )
     _accepting: set[Deferred[Acceptance]] = field(factory=set, init=False)
+    _ending: set[Deferred[None]] = field(factory=set, init=False)
     _preparing: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _prepared: set[str] = field(factory=set, init=False)
     _poll: PeriodicService = field(init=False)
@@ -145,7 +162,7 @@ class Pipeline(Service):
         preparing = list(self._preparing.values())
         for each in preparing:
             each.cancel()
-        under_way: list[Deferred[Any]] = [polling, *self._accepting, *preparing]
+        under_way: list[Deferred[Any]] = [polling, *self._accepting, *self._ending, *preparing]
         return DeferredList(under_way, consumeErrors=True).addCallback(lambda _: None)
 
     def problem(self) -> str | None:
@@ -198,6 +215,8 @@ class Pipeline(Service):
         self._on_stored(event, now)
         if not is_new:
             return Acceptance.DUPLICATE
+        if event.event_type == STREAM_ONLINE and any(each.broadcast for each in deliveries):
+            self._clock.callLater(0, self._end_former, event)
         if len(self._preparing) < self._concurrency:
             # In the next iteration of the reactor, so that Twitch's answer is sent first.
             due = [each for each in deliveries if each.next_attempt_at <= now]
@@ -217,6 +236,45 @@ class Pipeline(Service):
             trace=event.trace,
             broadcast=event.id if is_post else "",
         )
+
+    def _end_former(self, event: Event) -> None:
+        """
+        End the broadcasts of a channel whose end no message reported, now that another one has begun.
+        """
+        ending = Deferred.fromCoroutine(self._accept_ends(event))
+        self._ending.add(ending)
+
+        def ended(result: object) -> None:
+            self._ending.discard(ending)
+            if isinstance(result, Failure) and not result.check(JournalUnavailable, CancelledError):
+                self.log.failure("cannot end the broadcast before {event_id}", result, event_id=event.id)
+
+        ending.addBoth(ended)
+
+    async def _accept_ends(self, event: Event) -> None:
+        if not self.running:
+            return
+        live = [each for each in await self._journal.live_broadcasts() if each.broadcaster_id == event.broadcaster_id]
+        for each in live:
+            if event.stream_id in each.stream_ids or each.id >= event.id:
+                continue
+            stream_id = each.stream_ids[-1] if each.stream_ids else ""
+            await self.accept(
+                Event(
+                    id=self._new_id(),
+                    message_id="",
+                    stream_id=stream_id,
+                    broadcaster_id=event.broadcaster_id,
+                    broadcaster_login=event.broadcaster_login,
+                    broadcaster_name=event.broadcaster_name,
+                    type="",
+                    started_at="",
+                    received_at=event.received_at,
+                    recovered=True,
+                    event_type=STREAM_OFFLINE,
+                    keys=(end_key(each.id, stream_id),),
+                )
+            )
 
     async def _load_seen(self) -> None:
         self._seen.load(await self._journal.seen(self._clock.seconds()))
@@ -290,6 +348,10 @@ class Pipeline(Service):
         if self._clock.seconds() - delivery.accepted_at >= self._longest_wait(event, destination):
             await self._settle(delivery, State.EXPIRED, delivery.reason or "too old to be news")
             return
+        if destination is None and delivery.broadcast:
+            # Whether it creates a post or changes one is known when it is configured again.
+            await self._wait_for(delivery)
+            return
         streamers = self._match(event)
         if not streamers:
             if self._grace_end(delivery.streamer) > self._clock.seconds():
@@ -311,6 +373,15 @@ class Pipeline(Service):
             picture = None if enrichment.picture is None else enrichment.picture.data
             await self._enqueue(notice, evolve(delivery, picture=picture))
 
+    async def _wait_for(self, delivery: Delivery) -> None:
+        """
+        Hold a delivery while its destination may return to the configuration.
+        """
+        if self._destination_end(delivery.destination) > self._clock.seconds():
+            await self._hold(delivery, "destination not configured")
+        else:
+            await self._settle(delivery, State.CANCELLED, DESTINATION_REMOVED)
+
     def _longest_wait(self, event: Event, destination: Destination | None) -> float:
         """
         For how many seconds a delivery may wait to be prepared. A change of a post is worth more time than news.
@@ -328,25 +399,43 @@ class Pipeline(Service):
         """
         standing = await self._journal.standing(delivery.id)
         enrichment = await self._enricher.enrich(event, streamer, standing.broadcast)
-        if standing.broadcast is not None and event.event_type == STREAM_OFFLINE and enrichment.stream.listed:
-            await self._journal.resume(standing.broadcast.id, self._wall())
-            await self._settle(delivery, State.SUPERSEDED, STILL_LIVE)
-            return
+        false_alarm = event.event_type == STREAM_OFFLINE and enrichment.stream.listed
+        broadcast = standing.broadcast
+        if broadcast is not None:
+            if false_alarm:
+                await self._journal.resume(broadcast.id, self._wall())
+                if "update" not in destination.policy.events or destination.policy.on_update != "edit":
+                    await self._settle(delivery, State.SUPERSEDED, STILL_LIVE)
+                    return
+                # It has superseded the changes before it, so it shows them.
+                broadcast, event = evolve(broadcast, offline_at=None), as_update(event, enrichment)
+                standing = evolve(standing, broadcast=broadcast)
+            event, enrichment = complete(event, enrichment, broadcast)
         decision = self._posts.decide(event, destination, standing)
-        if decision.supersede is not None:
-            await self._end_creation(decision.supersede)
+        if decision.supersede is not None and not await self._end_creation(decision.supersede):
+            # Its attempt began in the same moment: what that creates is changed by this delivery.
+            await self._hold(delivery, WAITS)
+            return
         if decision.wait:
             await self._hold(delivery, decision.reason)
             return
         if decision.action is None:
-            await self._settle(delivery, decision.end, decision.reason)
+            await self._settle(delivery, decision.end, STILL_LIVE if false_alarm else decision.reason)
+            return
+        if decision.action is Action.CREATE and (reason := unwanted_type(streamer, event)):
+            await self._settle(delivery, State.FILTERED, reason)
             return
         notice = self._posts.notice(event, streamer, enrichment, destination, standing, decision.action)
         if decision.action is Action.CREATE and not await self._is_wanted(notice, delivery, destination):
             return
         shown = hash_shown(notice)
-        if decision.action is Action.EDIT and standing.post is not None and standing.post.shown == shown:
-            await self._settle(delivery, State.SUPERSEDED, SHOWN_ALREADY)
+        if (
+            decision.action is Action.EDIT
+            and standing.post is not None
+            and standing.post.shown == shown
+            and not standing.changing
+        ):
+            await self._settle(delivery, State.SUPERSEDED, STILL_LIVE if false_alarm else SHOWN_ALREADY)
             return
         await self._enqueue(
             notice,
@@ -360,13 +449,16 @@ class Pipeline(Service):
             ),
         )
 
-    async def _end_creation(self, delivery_id: str) -> None:
+    async def _end_creation(self, delivery_id: str) -> bool:
         """
         End the delivery that was to create a post, since the broadcast is over.
+
+        :return: ``False`` when an attempt of it has begun meanwhile.
         """
         now = self._clock.seconds()
         settled = await self._journal.settle(delivery_id, State.SUPERSEDED, OVERTAKEN, now)
         self._report(settled, now)
+        return not self._under_way(delivery_id)
 
     async def _enqueue(self, notice: Notice, delivery: Delivery) -> None:
         now = self._clock.seconds()

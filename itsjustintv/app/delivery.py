@@ -131,6 +131,8 @@ class DeliveryParts:
             lambda: config().broadcast.settle,
             queue.is_under_way,
             wall=context.wall.seconds,
+            destination_end=removed_destinations.ends,
+            new_id=context.new_event_id,
         )
         return cls(
             removed_destinations,

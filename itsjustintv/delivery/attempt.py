@@ -24,7 +24,7 @@ from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["AttemptRunner", "Orphaned", "report"]
+__all__ = ["DESTINATION_REMOVED", "AttemptRunner", "Orphaned", "report"]
 
 #: When a delivery ends because its streamer is not configured, as :data:`~itsjustintv.interfaces.GraceEnd`; ``None``
 #: while the streamer is.

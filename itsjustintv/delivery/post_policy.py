@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from math import inf
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from itsjustintv.filters import unwanted_hour
 from itsjustintv.model import (
@@ -29,12 +29,27 @@ from itsjustintv.model import (
     Streamer,
 )
 
-__all__ = ["OVERTAKEN", "SHOWN_ALREADY", "STILL_LIVE", "Decision", "PostPolicy", "decide", "hash_shown", "may_mention"]
+__all__ = [
+    "OVERTAKEN",
+    "SHOWN_ALREADY",
+    "STILL_LIVE",
+    "WAITS",
+    "Decision",
+    "PostPolicy",
+    "as_update",
+    "complete",
+    "decide",
+    "hash_shown",
+    "may_mention",
+]
 
 #: Why a delivery was superseded: stable words for the journal, logs and metrics.
 OVERTAKEN = "overtaken by later news"
 SHOWN_ALREADY = "the post shows it already"
 STILL_LIVE = "the broadcast is still live"
+
+#: Why a delivery is held.
+WAITS = "waits for the first message of the broadcast"
 
 
 @frozen
@@ -64,7 +79,7 @@ _NOTHING_OPEN = _end("no broadcast that was announced here is live", State.FILTE
 _NOT_ANNOUNCED = _end("the broadcast was not announced here", State.FILTERED)
 _NOT_DELIVERED = _end("the first message of the broadcast was not delivered")
 _ENDED = "the broadcast ended before it could be announced"
-_WAIT = Decision(wait=True, reason="waits for the first message of the broadcast")
+_WAIT = Decision(wait=True, reason=WAITS)
 
 
 @frozen
@@ -131,6 +146,9 @@ class PostPolicy:
         """
         policy, broadcast = destination.policy, standing.broadcast
         ended = event.event_type == STREAM_OFFLINE or (broadcast is not None and self.has_ended(broadcast))
+        if ended and action is not Action.FOLLOW_UP:
+            # What is late is shown as it is now.
+            event = evolve(event, event_type=STREAM_OFFLINE)
         is_quiet = bool(unwanted_hour(policy, self._wall(), any_quiet=True))
         silent = is_quiet or ended or action is Action.FOLLOW_UP
         return Notice(
@@ -159,16 +177,42 @@ def may_mention(policy: DestinationPolicy, standing: Standing, now: float) -> bo
     return now - (-inf if standing.mentioned_at is None else standing.mentioned_at) >= policy.cooldown
 
 
+def as_update(event: Event, enrichment: Enrichment) -> Event:
+    """
+    Make of an end that turned out to be none what it has found out instead: title and category as they are now.
+    """
+    stream = enrichment.stream
+    return evolve(
+        event,
+        event_type=CHANNEL_UPDATE,
+        title=stream.title,
+        category_id=stream.game_id,
+        category=stream.game_name,
+        language=stream.language,
+    )
+
+
+def complete(event: Event, enrichment: Enrichment, broadcast: Broadcast) -> tuple[Event, Enrichment]:
+    """
+    Add what is known of a broadcast to what could not be found out: the type of its stream, title and category.
+    """
+    stream = enrichment.stream
+    if event.event_type != CHANNEL_UPDATE and not stream.title:
+        stream = evolve(stream, title=broadcast.title, game_name=stream.game_name or broadcast.category)
+    return evolve(event, type=event.type or broadcast.type), evolve(enrichment, stream=stream)
+
+
 def hash_shown(notice: Notice) -> str:
     """
     Hash what a post shows, as far as a change of it is worth an edit: not the number of viewers.
     """
     stream, broadcast = notice.enrichment.stream, notice.broadcast
+    ended = notice.event.event_type == STREAM_OFFLINE
     parts = (
         notice.event.broadcaster_name,
         stream.title,
         stream.game_name,
-        repr(None if broadcast is None else broadcast.offline_at),
+        repr(broadcast.offline_at) if ended and broadcast is not None else "",
         *notice.enrichment.vods,
         *notice.streamer.additional_tags,
     )
@@ -196,27 +240,32 @@ def decide(  # noqa: PLR0911 - a table
         # News that was accepted when the destination was another one, which kept no posts.
         return Decision(action=Action.CREATE) if event_type == STREAM_ONLINE else _NOTHING_OPEN
     if event_type == STREAM_OFFLINE:
+        if standing.broadcast.is_live:
+            return _end(STILL_LIVE)
         return _offline(policy, standing, place, creation_under_way=creation_under_way)
+    # Of what is over, nothing is created that would have to be deleted at once.
+    may_create = not ended or (policy.on_offline != "delete" and (policy.late == "tell" or standing.requested))
     if post is not None:
-        if post.state is PostState.GONE and policy.recreate and not ended:
-            return Decision(action=Action.CREATE)
         if event_type == CHANNEL_UPDATE and policy.on_update == "post":
             return Decision(action=Action.FOLLOW_UP)
-        return _unchangeable(post, place) or Decision(action=Action.EDIT)
+        unchangeable = _unchangeable(post, place)
+        if unchangeable is None:
+            is_old = event_type == CHANNEL_UPDATE and standing.overtaken
+            return _end(OVERTAKEN) if is_old else Decision(action=Action.EDIT)
+        is_recreated = post.state is PostState.GONE and policy.recreate and not ended
+        return Decision(action=Action.CREATE) if is_recreated or (standing.requested and may_create) else unchangeable
     if standing.creating is not None:
         return _WAIT
-    if standing.failed is not None:
+    if standing.failed is not None and not standing.requested:
         return _NOT_DELIVERED
-    if ended and policy.late != "tell":
-        return _end(_ENDED)
-    return Decision(action=Action.CREATE)
+    return Decision(action=Action.CREATE) if may_create else _end(_ENDED)
 
 
 def _offline(  # noqa: PLR0911 - a table
     policy: DestinationPolicy, standing: Standing, place: str, *, creation_under_way: bool
 ) -> Decision:
     post = standing.post
-    late = policy.late == "tell"
+    late = policy.late == "tell" and policy.on_offline != "delete"
     if post is not None:
         if policy.on_offline == "post":
             return Decision(action=Action.FOLLOW_UP)
@@ -225,9 +274,11 @@ def _offline(  # noqa: PLR0911 - a table
     if standing.creating is not None:
         if standing.uncertain or creation_under_way:
             return _WAIT
-        if late and policy.on_offline != "delete":
+        if late:
             return Decision(action=Action.CREATE, supersede=standing.creating)
         return _end(_ENDED, supersede=standing.creating)
+    if standing.given_up and standing.failed is None:
+        return Decision(action=Action.CREATE) if late else _end(_ENDED)
     if standing.failed is None:
         return _NOT_ANNOUNCED
     if late and policy.on_offline == "post":

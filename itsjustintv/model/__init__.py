@@ -31,6 +31,7 @@ from itsjustintv.model.events import (
     Streamer,
     broadcast_key,
     broadcast_keys,
+    end_key,
 )
 from itsjustintv.model.presence import Presence, Subscribed
 from itsjustintv.model.times import parse_rfc3339, rfc3339
@@ -70,6 +71,7 @@ __all__ = [
     "Verdict",
     "broadcast_key",
     "broadcast_keys",
+    "end_key",
     "hash_place",
     "parse_rfc3339",
     "rfc3339",

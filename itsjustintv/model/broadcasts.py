@@ -26,6 +26,7 @@ class Broadcast:
     :ivar offline_at: when its last stream ended, as Twitch said, in seconds since the epoch; ``None`` while it is live,
         0 when it has ended and nothing says when.
     :ivar title: the title that was last announced, empty for none; likewise ``category``.
+    :ivar type: of its first stream, as :attr:`Event.type`.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Broadcast:
     offline_at: float | None = None
     title: str = ""
     category: str = ""
+    type: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -93,6 +95,10 @@ class Standing:
     :ivar post: what stands at the destination; ``None`` when nothing was created there.
     :ivar creating: id of an earlier delivery that may still create the post; ``None`` when there is none.
     :ivar uncertain: whether an attempt of it may have created the post although no answer says so.
+    :ivar changing: whether an earlier change of the post waits for an attempt.
+    :ivar overtaken: whether a later change of the post was delivered, or waits for an attempt.
+    :ivar given_up: whether the delivery that was to create the post was ended, since the broadcast was over.
+    :ivar requested: whether an operator asked for this delivery.
     :ivar failed: how an earlier delivery ended that was to create the post and did not; ``None`` when there is none.
     :ivar mentioned: whether a message to the destination about this broadcast has mentioned its readers, or may have.
     :ivar mentioned_at: when the destination was last mentioned for the streamer; ``None`` for never.
@@ -102,6 +108,10 @@ class Standing:
     post: Post | None = None
     creating: str | None = None
     uncertain: bool = False
+    changing: bool = False
+    overtaken: bool = False
+    given_up: bool = False
+    requested: bool = False
     failed: State | None = None
     mentioned: bool = False
     mentioned_at: float | None = None

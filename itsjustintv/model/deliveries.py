@@ -81,6 +81,7 @@ class Delivery:
     :ivar shown: hash of what the post shows afterwards.
     :ivar plain: whether the content was rejected once, so that the plain form is sent.
     :ivar mention: whether it mentions those whom the policy names.
+    :ivar requested: whether an operator asked for it, whatever has become of its post.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Delivery:
     shown: str = ""
     plain: bool = False
     mention: bool = False
+    requested: bool = False
 
 
 @frozen(order=True)

@@ -28,6 +28,7 @@ __all__ = [
     "Streamer",
     "broadcast_key",
     "broadcast_keys",
+    "end_key",
 ]
 
 
@@ -60,6 +61,13 @@ def broadcast_keys(user_id: str, stream_id: str, started_at: str, message_id: st
         *((f"message:{message_id}",) if message_id else ()),
         f"stream:{user_id}:{stream_id}",
     )
+
+
+def end_key(broadcast_id: str, stream_id: str) -> str:
+    """
+    Make the deduplication key of an end that no message reported.
+    """
+    return f"offline:{broadcast_id}:{stream_id}"
 
 
 #: EventSub's names of what happens: the values of ``Event.event_type``.

@@ -279,11 +279,12 @@ class CatchUpService(Service):
         ended_at = await self._ended_at(broadcast, stream_id, now)
         user = await self._user(broadcast.broadcaster_id)
         occurrence = Occurrence(
+            stream_id=stream_id,
             broadcaster_id=broadcast.broadcaster_id,
             broadcaster_login="" if user is None else user.login,
             broadcaster_name="" if user is None else user.name,
             occurred_at=ended_at or 0.0,
-            ended=f"{broadcast_id}:{stream_id}",
+            ended=(broadcast_id, stream_id),
         )
         event = STREAM_OFFLINE.event(occurrence, self._new_id(), "", self._clock.seconds(), recovered=True)
         if await self._accept(event) is Acceptance.ACCEPTED:

@@ -474,7 +474,7 @@ class MissedEndTests(CatchUpTestCase):
         [event] = [each for each in self.accepted if each.event_type == "stream.offline"]
         self.assertEqual((event.broadcaster_login, event.broadcaster_name), ("login1", "Name1"))
         self.assertEqual((event.keys, event.recovered, event.message_id), (("offline:b-1:701",), True, ""))
-        self.assertEqual((event.stream_id, event.started_at, event.type), ("", "", ""))
+        self.assertEqual((event.stream_id, event.started_at, event.type), ("701", "", ""))
         self.assertEqual(self.asked(), [["1", "9", "2"]])
         self.assertEqual([each.values("user_id") for each in self.twitch.to("/helix/videos")], [["1"]])
         lines = [formatEvent(each) for each in logs]

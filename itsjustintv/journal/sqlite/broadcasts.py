@@ -54,8 +54,13 @@ _LONGEST_BROADCAST = 30 * 86400.0
 
 _MENTIONED = "mentioned"
 
+# So many broadcasts of a channel, the latest, may be meant by the end of a stream.
+_RECENT = 4
+
 # An attempt that ended in one of these cannot have created anything, nor can one that was answered with 3xx or 4xx.
-_UNCERTAIN = "NOT ok AND (status >= 500 OR (status IS NULL AND reason NOT IN ('refused', 'dns', 'tls', 'egress')))"
+_NOTHING_SENT = ("refused", "dns", "tls", "egress")
+_SERVER_ERROR = 500
+_UNCERTAIN = f"NOT ok AND (status >= {_SERVER_ERROR} OR (status IS NULL AND reason NOT IN {_NOTHING_SENT}))"
 
 
 def join(
@@ -90,25 +95,39 @@ def _follow(connection: Connection, event: Event, streamer: str, window: float, 
 
     :return: the id of the broadcast that the event belongs to.
     """
-    latest = connection.execute(
-        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY id DESC LIMIT 1", (event.broadcaster_id,)
-    ).fetchone()
+    recent = connection.execute(
+        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY id DESC LIMIT ?", (event.broadcaster_id, _RECENT)
+    ).fetchall()
+    latest = recent[0] if recent else None
     if event.event_type == STREAM_ONLINE:
         return _go_live(connection, event, streamer, latest, window, now)
-    if latest is None or latest["offline_at"] is not None:
-        return None
-    identity: str = latest["id"]
     moment = event.occurred_at or event.received_at
     if event.event_type == STREAM_OFFLINE:
-        # Twitch does not keep the order: the end of the stream before may arrive after the start of this one.
-        if not event.recovered and moment < latest["seen_at"]:
-            return None
-        ended = event.occurred_at if event.recovered else moment
-        connection.execute("UPDATE broadcasts SET offline_at = ?, at = ? WHERE id = ?", (ended, now, identity))
+        return _go_offline(connection, event, recent, moment, now)
+    if latest is None or latest["offline_at"] is not None:
+        return None
+    connection.execute(
+        "UPDATE broadcasts SET seen_at = max(seen_at, ?), at = ? WHERE id = ?", (moment, now, latest["id"])
+    )
+    identity: str = latest["id"]
+    return identity
+
+
+def _go_offline(connection: Connection, event: Event, recent: Sequence[Row], moment: float, now: float) -> str | None:
+    """
+    End the broadcast of the stream that an event names; when it names none, the latest that was live before it. Twitch
+    does not keep the order: the end of the stream before may arrive after the start of the next one.
+    """
+    if event.stream_id:
+        of_stream = [each for each in recent if event.stream_id in json.loads(each["stream_ids"])]
     else:
-        connection.execute(
-            "UPDATE broadcasts SET seen_at = max(seen_at, ?), at = ? WHERE id = ?", (moment, now, identity)
-        )
+        of_stream = [each for each in recent if event.recovered or moment >= each["seen_at"]]
+    # One that ended at an unknown time gets the time.
+    ended = event.occurred_at if event.recovered else moment
+    if not of_stream or of_stream[0]["offline_at"] or of_stream[0]["offline_at"] == ended:
+        return None
+    identity: str = of_stream[0]["id"]
+    connection.execute("UPDATE broadcasts SET offline_at = ?, at = ? WHERE id = ?", (ended, now, identity))
     return identity
 
 
@@ -127,12 +146,19 @@ def _go_live(  # noqa: PLR0917 - all of it decides
         )
         identity: str = latest["id"]
         return identity
-    if latest is not None and latest["offline_at"] is None:
-        connection.execute("UPDATE broadcasts SET offline_at = 0 WHERE id = ?", (latest["id"],))
     connection.execute(
-        "INSERT INTO broadcasts (id, broadcaster_id, streamer, started_at, seen_at, stream_ids, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (event.id, event.broadcaster_id, streamer, event.started_at, moment, json.dumps([event.stream_id]), now),
+        "INSERT INTO broadcasts (id, broadcaster_id, streamer, type, started_at, seen_at, stream_ids, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.id,
+            event.broadcaster_id,
+            streamer,
+            event.type,
+            event.started_at,
+            moment,
+            json.dumps([event.stream_id]),
+            now,
+        ),
     )
     return event.id
 
@@ -227,6 +253,11 @@ def record_attempt(connection: Connection, delivery: Delivery, attempt: Attempt,
             ),
         )
         return
+    if delivery.action is Action.EDIT and _is_uncertain(attempt):
+        connection.execute(
+            "UPDATE posts SET shown = '' WHERE broadcast = ? AND destination = ?",
+            (delivery.broadcast, delivery.destination),
+        )
     state = _state_after(connection, delivery, attempt)
     if state is not None:
         connection.execute(
@@ -244,7 +275,19 @@ def _state_after(connection: Connection, delivery: Delivery, attempt: Attempt) -
     if not attempt.ok:
         return None
     kind = connection.execute("SELECT event_type FROM events WHERE id = ?", (delivery.event_id,)).fetchone()
-    return PostState.CLOSED if kind["event_type"] == STREAM_OFFLINE else PostState.OPEN
+    ended = connection.execute(
+        "SELECT 1 FROM broadcasts WHERE id = ? AND offline_at IS NOT NULL", (delivery.broadcast,)
+    ).fetchone()
+    return PostState.CLOSED if kind["event_type"] == STREAM_OFFLINE and ended else PostState.OPEN
+
+
+def _is_uncertain(attempt: Attempt) -> bool:
+    """
+    Whether an attempt may have had its effect although no answer says so.
+    """
+    if attempt.status is None:
+        return not attempt.ok and attempt.reason not in _NOTHING_SENT
+    return not attempt.ok and attempt.status >= _SERVER_ERROR
 
 
 def _mention_key(destination: str, streamer: str) -> str:
@@ -259,14 +302,17 @@ def standing(connection: Connection, delivery_id: str) -> Standing:
     if own is None or not own["broadcast"]:
         return Standing()
     pair = {"broadcast": own["broadcast"], "destination": own["destination"], "own": own["rowid"]}
-    earlier = connection.execute(
-        "SELECT id, state, action, reason FROM deliveries WHERE broadcast = :broadcast AND broadcast <> ''"
-        " AND destination = :destination AND rowid < :own AND (state = 'accepted' OR action = 'create') ORDER BY rowid",
+    others = connection.execute(
+        "SELECT rowid AS place, id, event_id, state, action FROM deliveries WHERE broadcast = :broadcast"
+        " AND broadcast <> '' AND destination = :destination AND rowid <> :own AND action <> 'follow_up'"
+        " ORDER BY place",
         pair,
     ).fetchall()
-    creating = next((row["id"] for row in earlier if not State(row["state"]).is_final), None)
+    earlier = [row for row in others if row["place"] < own["rowid"]]
+    creations = [row for row in earlier if row["state"] == "accepted" or row["action"] == "create"]
+    creating = next((row["id"] for row in creations if not State(row["state"]).is_final), None)
     failed = next(
-        (State(row["state"]) for row in reversed(earlier) if row["state"] in ("dead", "expired", "cancelled")), None
+        (State(row["state"]) for row in reversed(creations) if row["state"] in ("dead", "expired", "cancelled")), None
     )
     mentioned = connection.execute(
         "SELECT at FROM known WHERE kind = ? AND key = ?",
@@ -279,6 +325,10 @@ def standing(connection: Connection, delivery_id: str) -> Standing:
         post=_post(connection, own["broadcast"], own["destination"]),
         creating=creating,
         uncertain=creating is not None and _may_have_created(connection, creating),
+        changing=any(row["state"] == "pending" and row["action"] != "create" for row in earlier),
+        overtaken=any(row["place"] > own["rowid"] and row["state"] in ("pending", "delivered") for row in others),
+        given_up=any(row["state"] == "superseded" and row["event_id"] == own["broadcast"] for row in creations),
+        requested=bool(own["requested"]),
         failed=failed,
         mentioned=_has_mentioned(connection, pair),
         mentioned_at=None if mentioned is None else mentioned["at"],
@@ -345,6 +395,7 @@ def _to_broadcast(row: Row | None) -> Broadcast | None:
         offline_at=row["offline_at"],
         title=row["title"],
         category=row["category"],
+        type=row["type"],
     )
 
 

@@ -9,6 +9,7 @@ CREATE TABLE broadcasts (
     id TEXT NOT NULL PRIMARY KEY, -- of the event that opened it
     broadcaster_id TEXT NOT NULL,
     streamer TEXT NOT NULL,
+    type TEXT NOT NULL DEFAULT '', -- of its first stream
     started_at TEXT NOT NULL,
     seen_at REAL NOT NULL, -- the latest time at which it was certainly live
     offline_at REAL, -- 0: it has ended, and nothing says when
@@ -47,6 +48,8 @@ ALTER TABLE deliveries ADD COLUMN action TEXT NOT NULL DEFAULT 'create';
 ALTER TABLE deliveries ADD COLUMN shown TEXT NOT NULL DEFAULT '';
 ALTER TABLE deliveries ADD COLUMN plain INTEGER NOT NULL DEFAULT 0 CHECK (plain IN (0, 1));
 ALTER TABLE deliveries ADD COLUMN mention INTEGER NOT NULL DEFAULT 0 CHECK (mention IN (0, 1));
+-- Whether an operator asked for it, whatever has become of its post.
+ALTER TABLE deliveries ADD COLUMN requested INTEGER NOT NULL DEFAULT 0 CHECK (requested IN (0, 1));
 
 CREATE INDEX deliveries_of_broadcast ON deliveries (broadcast, destination) WHERE broadcast <> '';
 

@@ -446,6 +446,7 @@ def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = ""
         shown=row["shown"],
         plain=bool(row["plain"]),
         mention=bool(row["mention"]),
+        requested=bool(row["requested"]),
     )
 
 

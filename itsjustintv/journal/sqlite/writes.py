@@ -118,8 +118,8 @@ def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], fi
     """
     connection.executemany(
         "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts,"
-        " reason, body, finished_at, trace, broadcast, action, shown, plain, mention)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reason, body, finished_at, trace, broadcast, action, shown, plain, mention, requested)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 delivery.id,
@@ -139,6 +139,7 @@ def insert_deliveries(connection: Connection, deliveries: Iterable[Delivery], fi
                 delivery.shown,
                 delivery.plain,
                 delivery.mention,
+                delivery.requested,
             )
             for delivery in deliveries
         ],
@@ -282,10 +283,11 @@ def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
         next_attempt_at=now,
         body=body,
         plain=False,
+        requested=True,
     )
     connection.execute(
         "UPDATE deliveries SET state = ?, reason = '', attempts = 0, accepted_at = ?, next_attempt_at = ?,"
-        " finished_at = NULL, body = ?, plain = 0 WHERE id = ?",
+        " finished_at = NULL, body = ?, plain = 0, requested = 1 WHERE id = ?",
         (requeued.state.value, now, now, body, delivery.id),
     )
     # The operator wants it tried again, whatever the service has said of the place.
@@ -299,6 +301,7 @@ def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     Insert a copy of a delivery, due at once. What was delivered stays delivered, whatever becomes of the copy.
 
     :return: the new delivery: with the same payload, but without the bytes of the picture, which are no longer stored.
+        That of a post has none: it is made again, since the broadcast may have changed, and no one is mentioned twice.
     """
     numbers = [
         int(number)
@@ -308,7 +311,11 @@ def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     again = evolve(
         delivery,
         id=f"{delivery.event_id}-{max(numbers, default=0) + 1}",
-        state=State.PENDING,
+        state=State.ACCEPTED if delivery.broadcast else State.PENDING,
+        body=b"" if delivery.broadcast else delivery.body,
+        mention=False,
+        plain=False,
+        requested=True,
         reason="",
         attempts=0,
         accepted_at=now,

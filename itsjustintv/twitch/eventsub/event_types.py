@@ -13,7 +13,7 @@ from attrs import frozen
 from itsjustintv.model import CHANNEL_UPDATE as UPDATE
 from itsjustintv.model import STREAM_OFFLINE as OFFLINE
 from itsjustintv.model import STREAM_ONLINE as ONLINE
-from itsjustintv.model import Event, broadcast_keys
+from itsjustintv.model import Event, broadcast_keys, end_key
 from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = [
@@ -53,7 +53,7 @@ class Occurrence:
     category_id: str = ""
     category: str = ""
     language: str = ""
-    ended: str = ""
+    ended: tuple[str, str] = ("", "")
 
 
 @frozen(kw_only=True, eq=False)
@@ -172,7 +172,7 @@ def _message_key(_: Occurrence, message_id: str) -> tuple[str, ...]:
 
 
 def _end_key(occurrence: Occurrence, message_id: str) -> tuple[str, ...]:
-    return (f"message:{message_id}" if message_id else f"offline:{occurrence.ended}",)
+    return (f"message:{message_id}" if message_id else end_key(*occurrence.ended),)
 
 
 STREAM_ONLINE = EventType(

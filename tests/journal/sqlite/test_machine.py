@@ -176,6 +176,7 @@ class JournalMachine(RuleBasedStateMachine):
                     attempts=0,
                     accepted_at=self.now,
                     next_attempt_at=self.now,
+                    requested=True,
                 )
             )
 
@@ -210,6 +211,7 @@ class JournalMachine(RuleBasedStateMachine):
                 attempts=0,
                 accepted_at=self.now,
                 next_attempt_at=self.now,
+                requested=True,
             )
         )
         self.attempts.pop(again.id, None)
