@@ -28,6 +28,7 @@ from itsjustintv.delivery.post_policy import (
     SHOWN_ALREADY,
     STILL_LIVE,
     WAITS,
+    Decision,
     PostPolicy,
     as_update,
     complete,
@@ -404,26 +405,20 @@ class Pipeline(Service):
         if broadcast is not None:
             if false_alarm:
                 await self._journal.resume(broadcast.id, self._wall())
-                if "update" not in destination.policy.events or destination.policy.on_update != "edit":
-                    await self._settle(delivery, State.SUPERSEDED, STILL_LIVE)
-                    return
                 # It has superseded the changes before it, so it shows them.
                 broadcast, event = evolve(broadcast, offline_at=None), as_update(event, enrichment)
                 standing = evolve(standing, broadcast=broadcast)
             event, enrichment = complete(event, enrichment, broadcast)
-        decision = self._posts.decide(event, destination, standing)
+        shows = not false_alarm or (destination.policy.on_update == "edit" and "update" in destination.policy.events)
+        decision = self._posts.decide(event, destination, standing) if shows else Decision()
         if decision.supersede is not None and not await self._end_creation(decision.supersede):
             # Its attempt began in the same moment: what that creates is changed by this delivery.
-            await self._hold(delivery, WAITS)
-            return
+            decision = Decision(wait=True, reason=WAITS)
         if decision.wait:
             await self._hold(delivery, decision.reason)
             return
         if decision.action is None:
             await self._settle(delivery, decision.end, STILL_LIVE if false_alarm else decision.reason)
-            return
-        if decision.action is Action.CREATE and (reason := unwanted_type(streamer, event)):
-            await self._settle(delivery, State.FILTERED, reason)
             return
         notice = self._posts.notice(event, streamer, enrichment, destination, standing, decision.action)
         if decision.action is Action.CREATE and not await self._is_wanted(notice, delivery, destination):
@@ -484,6 +479,8 @@ class Pipeline(Service):
         Apply the filters of the streamer and the destination. Otherwise the delivery has ended, or is held.
         """
         results = [apply_tag_filter(notice.streamer, notice.enrichment)]
+        if reason := unwanted_type(notice.streamer, notice.event):
+            results.insert(0, (FilterResult.BLOCKED, reason))
         if destination is not None:
             if reason := unwanted_hour(destination.policy, self._wall()):
                 results.insert(0, (FilterResult.BLOCKED, reason))
