@@ -52,6 +52,8 @@ __all__ = [
     "IOutcomeSink",
     "ISender",
     "Match",
+    "Probe",
+    "ProbeAnswer",
     "Render",
     "Resolve",
     "Send",
@@ -328,6 +330,33 @@ class SenderTools:
     hide: Callable[[Sequence[str]], None] = lambda _: None
 
 
+@frozen
+class ProbeAnswer:
+    """
+    What a service says of itself and of the address.
+
+    :ivar ok: whether it would take a message, as far as that can be seen.
+    :ivar text: a clause about it for the operator, without the full stop; what the service says is quoted.
+    """
+
+    ok: bool
+    text: str
+
+
+@frozen(kw_only=True)
+class Probe:
+    """
+    A question to a service that posts nothing. Does no I/O.
+
+    :ivar ask: makes the request, of the settings; ``None`` when these cannot be asked about.
+    :ivar read: reads the answer, with the settings; ``None`` for what :meth:`IDestination.interpret` knows better, such
+        as errors.
+    """
+
+    ask: Callable[[Any], OutgoingRequest | None]
+    read: Callable[[Response, Any], ProbeAnswer | None]
+
+
 @frozen(kw_only=True)
 class DestinationKind:
     """
@@ -351,6 +380,7 @@ class DestinationKind:
     :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
         begin with ``messages``.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
+    :ivar probe: asks whether the address and its token are good; ``None`` where that cannot be asked without posting.
     :ivar make_sender: makes what sends to all destinations of the kind; ``None`` where one HTTP request does.
     """
 
@@ -368,6 +398,7 @@ class DestinationKind:
     fields: tuple[str, ...] = ()
     check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
     concurrency: int | None = 1
+    probe: Probe | None = None
     make_sender: Callable[[SenderTools], ISender] | None = None
 
     def can_edit(self, settings: Any) -> bool:

@@ -25,10 +25,12 @@ from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.sections import TLS, callback_url
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor import system_checks, tls_checks
+from itsjustintv.doctor.destination_checks import DestinationChecks
 from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.journal.storage import open_storage
+from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
@@ -60,7 +62,8 @@ class _Result:
 def doctor(config: str | None, as_json: bool) -> None:
     """
     Diagnose the installation and suggest fixes: configuration, disk, journal, daemon, HTTPS, clock, credentials,
-    subscriptions and callback. Changes nothing. Run it as the daemon's user. Status 1 if there are errors.
+    subscriptions, destinations and callback. Changes and sends nothing. Run it as the daemon's user. Status 1 if there
+    are errors.
     """
     path = config_path(config)
     try:
@@ -171,6 +174,7 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
         found.append(_Result("twitch", Finding(Severity.ERROR, f"cannot reach Twitch: {error}; {advice}")))
     else:
         found += [each async for each in _at_twitch(reactor, settings, running)]
+    found += _all("destinations", iter(await _destinations(reactor, settings)))
     url = callback_url(config)
     check = CallbackCheck(http, reactor.nameResolver, reactor, lambda: url)
     asked = running is not False
@@ -178,6 +182,15 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
         "callback", system_checks.callback(url, await check.examine(url) if asked else url_warnings(url), asked)
     )
     return found
+
+
+async def _destinations(reactor: Any, settings: Loaded) -> Sequence[Finding]:
+    """
+    Ask the services of the destinations, without posting.
+    """
+    known = Routes.of(settings.config).destinations
+    named = [known[name] for name in settings.config.destinations]
+    return await DestinationChecks(reactor, settings.config.egress.allow).ask_all(named)
 
 
 async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> AsyncIterator[_Result]:

@@ -22,7 +22,8 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.destinations.service_probe import answer_json, get_request, named
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Notice, OutgoingRequest, Result, rfc3339
 from itsjustintv.support.http_client import Response
 
@@ -369,6 +370,22 @@ def _place(settings: Settings) -> Sequence[str]:
     return (address["base"], address["id"], settings.thread_id or address["thread"] or "")
 
 
+def _ask(settings: Settings) -> OutgoingRequest | None:
+    address = _ADDRESS.fullmatch(settings.url)
+    if address is None:
+        return None
+    url = f"{address['base']}/api/{_VERSION}/webhooks/{address['id']}/{address['token']}"
+    return get_request(url, agent=_AGENT)
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    found = answer_json(response)
+    if "channel_id" not in found:
+        return None
+    channel, server = (shown_word(found.get(key)) or "unknown" for key in ("channel_id", "guild_id"))
+    return ProbeAnswer(True, f"is the webhook {named(found, 'name')} of channel {channel} at server {server}")
+
+
 DISCORD_KIND = DestinationKind(
     name="discord",
     open=Discord,
@@ -381,4 +398,5 @@ DISCORD_KIND = DestinationKind(
     mentions=frozenset({"everyone", "here", "role", "user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -21,7 +21,8 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.destinations.service_probe import answer_json, get_request, named
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
@@ -175,6 +176,19 @@ def _deletes(settings: Settings) -> bool:
     return bool(settings.client_token)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    return get_request(f"{settings.url.rstrip('/')}/health")
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    found = answer_json(response)
+    if "health" not in found:
+        return None
+    if found["health"] == "green":
+        return ProbeAnswer(True, "has a healthy server; the token shows only in a test")
+    return ProbeAnswer(False, f"has a server that says that its health is {named(found, 'health')}: see its log")
+
+
 GOTIFY_KIND = DestinationKind(
     name="gotify",
     open=Gotify,
@@ -184,4 +198,5 @@ GOTIFY_KIND = DestinationKind(
     deletes=_deletes,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

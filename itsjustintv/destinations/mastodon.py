@@ -21,8 +21,9 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
+from itsjustintv.destinations.service_probe import answer_json, get_request, named
 from itsjustintv.destinations.text import TOOTS
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result, parse_rfc3339
 from itsjustintv.support.http_client import Response, header_values
 
@@ -195,6 +196,19 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.url.rstrip("/").lower(), settings.token)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    url = f"{settings.url.rstrip('/')}/api/v1/accounts/verify_credentials"
+    return get_request(url, ("Authorization", f"Bearer {settings.token}"))
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    if response.status == 403:
+        # The scope that posts is not one that reads.
+        return ProbeAnswer(True, "takes the token, which may not read the name of its account")
+    found = answer_json(response)
+    return ProbeAnswer(True, f"is the account {named(found, 'acct')}") if "acct" in found else None
+
+
 MASTODON_KIND = DestinationKind(
     name="mastodon",
     open=Mastodon,
@@ -207,4 +221,5 @@ MASTODON_KIND = DestinationKind(
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -26,7 +26,8 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.destinations.service_probe import answer_json, get_request
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
@@ -264,6 +265,20 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.homeserver.rstrip("/").lower(), settings.room, settings.token)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    url = f"{settings.homeserver.rstrip('/')}/_matrix/client/v3/joined_rooms"
+    return get_request(url, ("Authorization", f"Bearer {settings.token}"))
+
+
+def _read_probe(response: Response, settings: Settings) -> ProbeAnswer | None:
+    rooms = answer_json(response).get("joined_rooms")
+    if not isinstance(rooms, list):
+        return None
+    if settings.room in rooms:
+        return ProbeAnswer(True, "is a room that the user of the token has joined")
+    return ProbeAnswer(False, "is no room that the user of the token has joined: invite the user, and join the room")
+
+
 MATRIX_KIND = DestinationKind(
     name="matrix",
     open=Matrix,
@@ -277,4 +292,5 @@ MATRIX_KIND = DestinationKind(
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

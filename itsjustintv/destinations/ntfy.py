@@ -24,8 +24,9 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, post_id, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer
+from itsjustintv.destinations.service_probe import answer_json, get_request
 from itsjustintv.destinations.text import UTF8
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
@@ -216,6 +217,19 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.url.rstrip("/").lower(), settings.topic, settings.token, settings.user, settings.password)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    return get_request(f"{settings.url.rstrip('/')}/v1/health")
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    healthy = answer_json(response).get("healthy")
+    if not isinstance(healthy, bool):
+        return None
+    if healthy:
+        return ProbeAnswer(True, "has a healthy server; whether the topic can be written to shows only in a test")
+    return ProbeAnswer(False, "has a server that says that it is not healthy: see its log")
+
+
 NTFY_KIND = DestinationKind(
     name="ntfy",
     open=Ntfy,
@@ -226,4 +240,5 @@ NTFY_KIND = DestinationKind(
     deletes=lambda settings: settings.updates,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -21,8 +21,10 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.destinations.service_probe import answer_json
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.support.counts import count
 from itsjustintv.support.http_client import Response
 
 __all__ = ["PUSHOVER_KIND", "Pushover", "Settings"]
@@ -177,6 +179,23 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.url.rstrip("/").lower(), settings.token, settings.user, settings.device)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    return OutgoingRequest(
+        method="POST",
+        url=f"{settings.url.rstrip('/')}/1/users/validate.json",
+        headers=[("Content-Type", "application/json"), ("User-Agent", AGENT)],
+        body=orjson.dumps({"token": settings.token, "user": settings.user}),
+    )
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    found = answer_json(response)
+    devices = found.get("devices")
+    if found.get("status") != 1 or not isinstance(devices, list):
+        return None
+    return ProbeAnswer(True, f"is a user or a group with {count(len(devices), 'device')}")
+
+
 PUSHOVER_KIND = DestinationKind(
     name="pushover",
     open=Pushover,
@@ -185,4 +204,5 @@ PUSHOVER_KIND = DestinationKind(
     place=_place,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -21,8 +21,9 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
+from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF8, UTF16
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
@@ -354,6 +355,17 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.api_url.rstrip("/").lower(), settings.token, settings.channel)
 
 
+def _ask(settings: Settings) -> OutgoingRequest | None:
+    return _request(f"{settings.api_url.rstrip('/')}/auth.test", {}, settings.token) if _is_bot(settings) else None
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    found = answer_json(response)
+    if found.get("ok") is not True:
+        return None
+    return ProbeAnswer(True, f"is the bot {named(found, 'user')} of the workspace {named(found, 'team')}")
+
+
 SLACK_KIND = DestinationKind(
     name="slack",
     open=Slack,
@@ -367,4 +379,5 @@ SLACK_KIND = DestinationKind(
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -22,8 +22,9 @@ from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
+from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF16, Counter
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
@@ -364,6 +365,23 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.api_url.rstrip("/").lower(), bot, settings.chat.lower(), thread)
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    return OutgoingRequest(
+        method="POST",
+        url=f"{settings.api_url.rstrip('/')}/bot{settings.token}/getChat",
+        headers=[("Content-Type", "application/json")],
+        body=orjson.dumps({"chat_id": _id(settings.chat)}),
+    )
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    chat = answer_json(response).get("result")
+    if not isinstance(chat, dict):
+        return None
+    kind = shown_word(chat.get("type")) or "chat"
+    return ProbeAnswer(True, f"is the {kind} {named(chat, 'title', 'username', 'first_name')}, which the bot can read")
+
+
 TELEGRAM_KIND = DestinationKind(
     name="telegram",
     open=Telegram,
@@ -377,4 +395,5 @@ TELEGRAM_KIND = DestinationKind(
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -12,18 +12,25 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, frozen
+from twisted.internet.defer import DeferredSemaphore
 
 from itsjustintv.delivery.sample import SampleSender
+from itsjustintv.destinations.http_exchange import HttpExchange
 from itsjustintv.destinations.kinds import KINDS, open_destination
 from itsjustintv.destinations.senders import Senders
+from itsjustintv.destinations.service_probe import ProbeAdapter
+from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.interfaces import SenderTools
-from itsjustintv.model import Action, Attempt, Destination, Notice, Streamer
+from itsjustintv.model import Action, Attempt, Delivery, Destination, Notice, Streamer
 from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_agents import DELIVERIES, make_agent
 
 __all__ = ["DestinationChecks", "TestStep"]
 
 _TIMEOUT = 15.0
+
+# Services that are asked at the same time.
+_AT_ONCE = 5
 
 
 @frozen
@@ -68,6 +75,36 @@ class DestinationChecks:
                 if attempt is None or not attempt.ok:
                     break
         return steps
+
+    async def ask(self, destination: Destination) -> Finding:
+        """
+        Ask a service about a destination, without posting.
+        """
+        name, kind = destination.name, KINDS[destination.kind]
+        probe = kind.probe
+        if probe is None or probe.ask(destination.settings) is None:
+            text = f"{name} ({kind.name}) cannot be asked without posting: try itsjustintv destinations test {name}"
+            return Finding(Severity.OK, text)
+        agent = make_agent(self._reactor, DELIVERIES, egress=lambda _: EgressPolicy.of(self._allow))
+        adapter = ProbeAdapter(destination, probe, open_destination(destination))
+        question = Delivery(
+            id="question", event_id="question", streamer="", destination=name, accepted_at=0.0, next_attempt_at=0.0
+        )
+        exchange = HttpExchange(agent, self._reactor, lambda: self._timeout)
+        attempt = await exchange.exchange(adapter, question, destination)
+        if attempt.ok:
+            return Finding(Severity.OK, attempt.detail.removesuffix("."))
+        # What may pass by itself is no error of the configuration.
+        severity = Severity.ERROR if attempt.final else Severity.WARNING
+        return Finding(severity, attempt.detail.removesuffix("."))
+
+    async def ask_all(self, destinations: Sequence[Destination]) -> Sequence[Finding]:
+        """
+        Ask about many, a few at a time.
+        """
+        few = DeferredSemaphore(_AT_ONCE)
+        answers = [few.run(self.ask, each) for each in destinations]
+        return [await each for each in answers]
 
     @asynccontextmanager
     async def _sender(

@@ -9,17 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
 from attrs import define, evolve
 from treq.client import HTTPClient
 from twisted.internet.defer import execute
 from twisted.internet.threads import deferToThreadPool
 
 from itsjustintv.config.sections import Twitch
-from itsjustintv.destinations.http_sender import HttpSender
+from itsjustintv.doctor.destination_checks import DestinationChecks
 from itsjustintv.errors import TwitchError, TwitchRejected
-from itsjustintv.model import Delivery, Destination, rfc3339
-from itsjustintv.support.http_agents import DELIVERIES, TWITCH, make_agent
+from itsjustintv.model import Destination
+from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
@@ -27,8 +26,6 @@ from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
 __all__ = ["SetupChecks"]
-
-_TIMEOUT = 15.0
 
 
 @define(eq=False)
@@ -85,24 +82,10 @@ class SetupChecks:
 
     async def receiver(self, destination: Destination) -> str:
         """
-        Send a test notification to a receiver, signed as deliveries are.
+        Send a test notification, rendered and signed as real ones are. It stays there.
         """
-        now = self._reactor.seconds()
-        event_id = f"test-{int(now)}"
-        body = orjson.dumps({"event": "test", "id": event_id, "timestamp": rfc3339(now)})
-        delivery = Delivery(
-            id=f"{event_id}-1",
-            event_id=event_id,
-            streamer="",
-            destination=destination.name,
-            accepted_at=now,
-            next_attempt_at=now,
-            body=body,
-        )
-        agent = make_agent(self._reactor, DELIVERIES)
-        sender = HttpSender(agent, self._reactor, lambda: _TIMEOUT)
-        attempt = await sender.send(delivery, destination)
-        return "" if attempt.ok else f"the test was not delivered: {attempt.explanation}"
+        sent, *_ = await DestinationChecks(self._reactor).test(destination)
+        return "" if sent.attempt.ok else f"the test was not delivered: {sent.attempt.explanation}"
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))

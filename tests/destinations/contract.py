@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from twisted.web.http_headers import Headers
 from zope.interface.verify import verifyObject
 
+from itsjustintv.config.secrets import destination_secrets
 from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.message_samples import HOSTILE_WORDS, SAMPLES
+from itsjustintv.destinations.request_preview import RequestPreview
+from itsjustintv.destinations.service_probe import ProbeAdapter
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import (
     CHANNEL_UPDATE,
@@ -200,6 +203,38 @@ class AdapterContract:
         if self.kind.can_delete(destination.settings):
             self.assert_taken(self.post(destination, notice(STREAM_OFFLINE, Action.DELETE), created.remote))
             self.assertEqual([*self.fake.messages], [])
+
+    def test_a_question_posts_nothing(self) -> None:
+        """
+        Where the service can be asked about the destination, it says that all is well, and nothing is posted.
+        """
+        destination = self.destination()
+        probe = self.kind.probe
+        if probe is None or probe.ask(destination.settings) is None:
+            return
+        adapter = ProbeAdapter(destination, probe, open_destination(destination))
+        request = adapter.make_request(self.prepare(destination, notice()), self.now)
+        headers = {name.lower(): value for name, value in request.headers}
+        # A proxy may stand before a service.
+        url = request.url.replace("/prefix/", "/")
+        answer = self.fake.handle(request.method, url, headers, request.body, self.now)
+        response = Response(answer.status, Headers(), answer.body)
+        result = adapter.interpret(response, self.prepare(destination, notice()), self.now)
+        self.assert_taken(result)
+        self.assertTrue(result.detail.startswith(f"home ({self.kind.name}) "), result.detail)
+        self.assertEqual([*self.fake.messages], [])
+
+    def test_a_preview_hides_secrets(self) -> None:
+        """
+        What a preview shows has the title, but no secret of the settings.
+        """
+        destination = evolve(self.destination(), secrets=())
+        secrets = tuple(filter(None, destination_secrets(destination.settings)))
+        shown = RequestPreview.of(notice(), evolve(destination, secrets=secrets)).public()
+        self.assertIn("Drawing until dawn", str(shown["body"]))
+        for secret in secrets:
+            if len(secret) >= 6 and secret != destination.url:
+                self.assertNotIn(secret, str(shown))
 
     def test_follow_up(self) -> None:
         """

@@ -60,6 +60,24 @@ class DestinationCommandsTests(PostCase):
         self.assertEqual(ended.status, 1)
         self.assertIn("the test message was not sent: main answered 400", ended.err)
 
+    async def test_doctor(self) -> None:
+        """
+        The diagnosis names the webhook, its channel and its server, and of one that is gone the remedy; nothing is
+        posted.
+        """
+        stage, discord = self.with_discord()
+        [webhook] = discord.webhooks.values()
+        stage.daemon()
+        ended = await stage.command("doctor")
+        self.assertIn(f"channel {webhook.channel} at server {webhook.guild}", ended.out)
+        webhook.deleted = True
+        ended = await stage.command("doctor", "--json")
+        [found] = [each for each in json.loads(ended.out)["findings"] if each["area"] == "destinations"]
+        self.assertEqual(found["verdict"], "mend")
+        self.assertIn("has no such webhook any more", found["text"])
+        self.assertEqual({each.request.method for each in discord.history}, {"GET"})
+        self.assertNotIn(webhook.token, ended.out)
+
     async def test_list_and_explain(self) -> None:
         """
         The list counts the posts that can still change and names a webhook that is gone; the explanation names the
