@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from itsjustintv.destinations.bluesky import BLUESKY_KIND
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
 from itsjustintv.destinations.email import EMAIL_KIND
@@ -38,6 +39,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             PUSHOVER_KIND,
             MATRIX_KIND,
             MASTODON_KIND,
+            BLUESKY_KIND,
             EMAIL_KIND,
             WEBHOOK,
             CLOUDEVENTS,
