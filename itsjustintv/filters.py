@@ -65,6 +65,8 @@ def apply_filter(wanted: DestinationFilter, event: Event, enrichment: Enrichment
 
     :return: as :func:`apply_tag_filter`.
     """
+    if not (wanted.types or wanted.categories or wanted.title or wanted.tags):
+        return FilterResult.SEND, ""
     stream = enrichment.stream
     title = event.title or stream.title
     categories = {(event.category or stream.game_name).casefold(), event.category_id or stream.game_id} - {""}

@@ -61,13 +61,17 @@ class Places:
         """
         The destination with its new address, if the service said that it has moved.
         """
-        verdict, moved_to = (self._known or {}).get(destination.place, (None, ""))
+        if not self._known:
+            return destination
+        verdict, moved_to = self._known.get(destination.place, (None, ""))
         return evolve(destination, moved_to=moved_to) if verdict is Verdict.MOVED else destination
 
     def paused_until(self, destination: Destination) -> float:
         """
         No request may be sent to a destination before this moment.
         """
+        if not self._paused:
+            return 0.0
         keys = (destination.place, _host(destination))
         return max(self._paused.get(key, 0.0) for key in keys)
 
@@ -75,8 +79,8 @@ class Places:
         """
         Note that a request is being sent: where a service has limited requests, the next one comes a while later.
         """
-        now = self._clock.seconds()
-        for key in (destination.place, _host(destination)):
+        now = self._clock.seconds() if self._paces else 0.0
+        for key in (destination.place, _host(destination)) if self._paces else ():
             interval, until = self._paces.get(key, (0.0, 0.0))
             if now < until:
                 self._pause(key, now + interval)
@@ -91,6 +95,8 @@ class Places:
         if attempt.verdict in _KEPT:
             known = self._known = {} if self._known is None else self._known
             known[destination.place] = (attempt.verdict, attempt.moved_to)
+        if not attempt.pause and not attempt.pace:
+            return
         key = _host(destination) if attempt.pause_host else destination.place
         if attempt.pause > 0:
             self._paused = {key: until for key, until in self._paused.items() if until > now}
