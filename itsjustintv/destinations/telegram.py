@@ -13,19 +13,20 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from zope.interface import implementer
 
 from itsjustintv.config.values import one_of
 from itsjustintv.destinations.formats import TELEGRAM, TELEGRAM_PLAIN
 from itsjustintv.destinations.message_forms import MessageField, MessageForms
+from itsjustintv.destinations.message_samples import SAMPLE_DESTINATION, SAMPLES
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
 from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF16, Counter
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
-from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Delivery, Destination, DestinationPolicy, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_client import Response
 
 __all__ = ["CAPTION_LIMIT", "TELEGRAM_KIND", "Settings", "Telegram"]
@@ -50,6 +51,39 @@ def _shown(text: str) -> str:
     What readers see of HTML, and all that is left of it where it is broken.
     """
     return unescape(_TAG.sub("", text))
+
+
+# The tags of ``parse_mode: HTML``.
+_TAGS = frozenset(
+    ("a", "b", "blockquote", "code", "del", "em", "i", "ins", "pre", "s", "span", "strike", "strong", "u")
+) | {"tg-emoji", "tg-spoiler"}
+_CERTAIN_TAG = re.compile(r'</?[a-z]+>|<a href="[^"<>]+">')
+_ANY_TAG = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z][A-Za-z-]*)?(?P<rest>[^<>]*)(?P<closed>>?)")
+
+
+def _markup_mistake(text: str) -> str:
+    """
+    Why Telegram would not read HTML; empty if it would. The attributes of tags are not looked at.
+    """
+    opened: list[str] = []
+    for tag in _ANY_TAG.finditer(text):
+        name = (tag["name"] or "").lower()
+        if not name or not tag["closed"]:
+            return "a < that begins no tag must be written &lt;"
+        if name not in _TAGS:
+            return f"Telegram knows no tag <{name}>"
+        if not tag["end"]:
+            opened.append(name)
+        elif not opened or opened.pop() != name:
+            return f"</{name}> closes no tag that is open there"
+    return f"<{opened[-1]}> is not closed" if opened else ""
+
+
+def _is_certain(text: str) -> bool:
+    """
+    Whether the markup cannot be why a message is rejected.
+    """
+    return not _markup_mistake(text) and all(_CERTAIN_TAG.fullmatch(each[0]) for each in _ANY_TAG.finditer(text))
 
 
 _AFTER_PARSING = Counter("UTF-16 units", lambda text: UTF16.count(_shown(text).strip()))
@@ -110,7 +144,7 @@ class Telegram:
     def render(self, notice: Notice) -> bytes:
         """
         Make the message: a text, and for a card a photo above it and a button below. The plain form has the same words
-        without markup and photo.
+        without the photo, and without the markup if that may be at fault.
         """
         if notice.action is Action.DELETE:
             return NOTHING
@@ -119,9 +153,12 @@ class Telegram:
         values = message_values(notice, destination, mentions)
         silent = {"disable_notification": True} if notice.silent and notice.action is not Action.EDIT else {}
         text, unmarked = (self._text(event, each) for each in (values, message_values(notice, destination)))
-        plain = {"text": _shown(unmarked), **silent}
-        if mentions:
-            plain |= {"text": f"{mentions} {escape(_shown(unmarked))}", "parse_mode": "HTML"}
+        if _is_certain(text):
+            plain = {"text": text, "parse_mode": "HTML", **silent}
+        elif mentions:
+            plain = {"text": f"{mentions} {escape(_shown(unmarked))}", "parse_mode": "HTML", **silent}
+        else:
+            plain = {"text": _shown(unmarked), **silent}
         body: dict[str, Any] = {"text": text, "parse_mode": "HTML", **silent}
         if self._settings.style == "card":
             # At the end the address of the preview shows a grey picture, so that the photo stays as it is.
@@ -358,6 +395,22 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("style", sentence) for sentence in one_of("card", "short")(settings.style))
 
 
+def _check_messages(messages: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    mistakes = dict(_FORMS.check(messages))
+    yield from mistakes.items()
+    trial = evolve(SAMPLE_DESTINATION, policy=DestinationPolicy(messages=messages))
+    for event in _BUILTIN:
+        key = f"messages.{event}.text"
+        if mistakes or "text" not in messages.get(event, {}):
+            continue
+        for sample in SAMPLES:
+            if sample.event == event:
+                text = _FORMS.text(trial, event, "text", message_values(sample.notice, trial))
+                if mistake := _markup_mistake(text):
+                    yield key, f"for a broadcast {sample.description}: {mistake}"
+                    break
+
+
 def _place(settings: Settings) -> Sequence[str]:
     token = _TOKEN.fullmatch(settings.token)
     bot = settings.token if token is None else token["bot"]
@@ -394,6 +447,6 @@ TELEGRAM_KIND = DestinationKind(
     mentions=frozenset({"user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
-    check_messages=_FORMS.check,
+    check_messages=_check_messages,
     probe=Probe(ask=_ask, read=_read_probe),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from attrs import evolve
 from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
@@ -17,6 +18,7 @@ from itsjustintv.destinations.telegram import TELEGRAM_KIND, Settings
 from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destination, Enrichment, Notice, Result, Verdict
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.telegram import FakeTelegram
+from itsjustintv.simulator.fakes.telegram_html import HtmlError, parse_html
 from itsjustintv.support.http_client import Response
 from tests.destinations.contract import NOW, notice, words
 from tests.destinations.golden import GoldenBodies
@@ -193,6 +195,7 @@ class TelegramTests(GoldenBodies, SynchronousTestCase):
         created = self.attempt(destination, evolve(delivery, plain=True))
         self.assert_taken(created)
         self.assertEqual(self.message()["text"], "Tanuki & co: <i>1 & 2</i>")
+        self.assertEqual([each["type"] for each in self.message()["entities"]], ["bold"])
         self.assertEqual(created.remote, f"1/text/{CHAT}")
 
     def test_markup_that_cannot_be_read(self) -> None:
@@ -204,6 +207,47 @@ class TelegramTests(GoldenBodies, SynchronousTestCase):
         self.assertEqual(self.attempt(destination, delivery).verdict, Verdict.REJECTED)
         self.assert_taken(self.attempt(destination, evolve(delivery, plain=True)))
         self.assertEqual(self.message()["text"], "Tanuki: Drawing until dawn")
+
+    def test_mistakes_in_the_markup(self) -> None:
+        """
+        The check of the configuration finds markup that Telegram would not read.
+        """
+        for text, mistake in (
+            ("<b>{{ name }}", "<b> is not closed"),
+            ("<p>{{ name }}</p>", "knows no tag <p>"),
+            ("{{ name }}</b>", "</b> closes no tag"),
+            ("<b><i>{{ name }}</b></i>", "</b> closes no tag"),
+            ("{{ name }} <3", "must be written &lt;"),
+            ("{{ name }} {% if title %}<b>{{ title }}{% endif %}", "as usual: <b> is not closed"),
+        ):
+            with self.subTest(text):
+                [(key, found)] = TELEGRAM_KIND.check_messages({"online": {"text": text}})
+                self.assertEqual(key, "messages.online.text")
+                self.assertIn(mistake, found)
+        for text in (
+            '<a href="{{ url }}">{{ name }}</a>',
+            "<B>{{ name }}</b> &lt;3 {{ title }}",
+            "<pre>x</pre>{{ name }}",
+        ):
+            self.assertEqual([*TELEGRAM_KIND.check_messages({"online": {"text": text}})], [])
+
+    @given(
+        text=st.lists(
+            st.sampled_from(["<b>", "</b>", "<i>", "</i>", '<a href="https://x.y">', "</a>", "<p>", "<", "x", "&lt;"])
+        )
+    )
+    def test_the_markup_is_read_as_telegram_reads_it(self, text: list[str]) -> None:
+        """
+        What is right to the check is right to Telegram, and the other way around.
+        """
+        written = f"{{{{ name }}}} {''.join(text)}"
+        found = [*TELEGRAM_KIND.check_messages({"online": {"text": written}})]
+        try:
+            parse_html(written)
+        except HtmlError:
+            self.assertNotEqual(found, [])
+        else:
+            self.assertEqual(found, [])
 
     @given(title=words)
     def test_the_plain_form_shows_the_same_words(self, title: str) -> None:
