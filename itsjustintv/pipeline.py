@@ -349,7 +349,7 @@ class Pipeline(Service):
         if self._clock.seconds() - delivery.accepted_at >= self._longest_wait(event, destination):
             await self._settle(delivery, State.EXPIRED, delivery.reason or "too old to be news")
             return
-        if destination is None and delivery.broadcast:
+        if destination is None and (delivery.broadcast or event.event_type != STREAM_ONLINE):
             # Whether it creates a post or changes one is known when it is configured again.
             await self._wait_for(delivery)
             return

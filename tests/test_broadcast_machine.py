@@ -83,6 +83,7 @@ class Channel:
 
     stream: str = ""
     started_at: float = 0.0
+    ended_at: float = 0.0
     title: str = "title 0"
     streams: int = 0
     undelivered: list[Event] = field(factory=list)
@@ -311,6 +312,8 @@ class BroadcastMachine(RuleBasedStateMachine):
         """
         if self.channel.stream:
             return
+        # Twitch keeps the id over a short drop only.
+        same = same and self.clock.seconds() - self.channel.ended_at < LIST_DELAY
         if not same or not self.channel.streams:
             self.channel.streams += 1
             self.channel.started_at = self.clock.seconds()
@@ -330,7 +333,7 @@ class BroadcastMachine(RuleBasedStateMachine):
         It ends.
         """
         if self.channel.stream:
-            self.channel.stream = ""
+            self.channel.stream, self.channel.ended_at = "", self.clock.seconds()
             self.channel.note(STREAM_OFFLINE, self.clock.seconds())
             self.clock.advance(1)
 
@@ -422,7 +425,8 @@ class BroadcastMachine(RuleBasedStateMachine):
         """
         Discord has trouble with a few requests.
         """
-        self.discord.script.plan(method, *WEATHER[weather])
+        if method != "DELETE" or weather != "refused":
+            self.discord.script.plan(method, *WEATHER[weather])
 
     @rule(name=st.sampled_from(["main", "other"]))
     def reload(self, name: str) -> None:

@@ -103,6 +103,9 @@ class AttemptRunner:
             retry = evolve(retry, max_age=destination.policy.edit_max_age)
         if retry_policy.is_too_old(retry, delivery.accepted_at, self._clock.seconds()):
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
+        if self._places.refusal(destination) is not None:
+            # An operator may have asked for it since.
+            await self._places.load()
         if (refusal := self._places.refusal(destination)) is not None:
             return await self._settle(delivery, Next(state=State.DEAD, reason=refusal.value))
         self._places.begin(destination)

@@ -75,7 +75,7 @@ def _end(reason: str, state: State = State.SUPERSEDED, supersede: str | None = N
     return Decision(end=state, reason=reason, supersede=supersede)
 
 
-_NOTHING_OPEN = _end("no broadcast that was announced here is live", State.FILTERED)
+_NOTHING_OPEN = _end("no broadcast that is live goes on with it", State.FILTERED)
 _NOT_ANNOUNCED = _end("the broadcast was not announced here", State.FILTERED)
 _NOT_DELIVERED = _end("the first message of the broadcast was not delivered")
 _ENDED = "the broadcast ended before it could be announced"

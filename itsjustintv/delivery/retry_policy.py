@@ -116,7 +116,7 @@ def decide_next(  # noqa: PLR0911 - a table
         return Next(state=State.DELIVERED, reason=attempt.reason)
     if attempt.verdict is Verdict.REJECTED and can_degrade:
         return Next(state=State.PENDING, reason=attempt.reason, at=now, plain=True)
-    if attempt.verdict is Verdict.MOVED:
+    if attempt.verdict is Verdict.MOVED and attempts <= _TRUSTED:
         return Next(state=State.PENDING, reason=attempt.reason, at=now)
     if attempt.verdict in _ENDS:
         return Next(state=_ENDS[attempt.verdict], reason=attempt.verdict.value)

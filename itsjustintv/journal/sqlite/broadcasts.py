@@ -104,11 +104,10 @@ def _follow(connection: Connection, event: Event, streamer: str, window: float, 
     moment = event.occurred_at or event.received_at
     if event.event_type == STREAM_OFFLINE:
         return _go_offline(connection, event, recent, moment, now)
-    if latest is None or latest["offline_at"] is not None:
+    # Nor of changes: one that is older than the start, or than another change, says nothing new.
+    if latest is None or latest["offline_at"] is not None or moment < latest["seen_at"]:
         return None
-    connection.execute(
-        "UPDATE broadcasts SET seen_at = max(seen_at, ?), at = ? WHERE id = ?", (moment, now, latest["id"])
-    )
+    connection.execute("UPDATE broadcasts SET seen_at = ?, at = ? WHERE id = ?", (moment, now, latest["id"]))
     identity: str = latest["id"]
     return identity
 

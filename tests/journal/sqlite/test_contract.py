@@ -15,9 +15,10 @@ from itsjustintv.journal.sqlite.journal import SQLiteJournal
 from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.support.clocks import SteadyClock
 from tests.journal.contract import JournalContract
+from tests.journal.post_contract import PostContract
 
 
-class SQLiteContractTests(JournalContract, TestCase):
+class SQLiteContractTests(JournalContract, PostContract, TestCase):
     """
     The contract on a file.
     """

@@ -1,0 +1,338 @@
+"""
+Tests for :mod:`itsjustintv.delivery.post_policy`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from itsjustintv.delivery.post_policy import (
+    OVERTAKEN,
+    STILL_LIVE,
+    WAITS,
+    Decision,
+    PostPolicy,
+    as_update,
+    complete,
+    decide,
+    hash_shown,
+    may_mention,
+)
+from itsjustintv.model import (
+    CHANNEL_UPDATE,
+    STREAM_OFFLINE,
+    STREAM_ONLINE,
+    Action,
+    Broadcast,
+    Destination,
+    DestinationPolicy,
+    Enrichment,
+    Event,
+    Notice,
+    Post,
+    PostState,
+    Standing,
+    State,
+    StreamDetails,
+    Streamer,
+)
+
+NOW = 1_800_000_000.0
+PLACE = "here"
+ONLINE = Event(
+    id="e1",
+    message_id="m",
+    stream_id="1",
+    broadcaster_id="42",
+    broadcaster_login="tanuki",
+    broadcaster_name="Tanuki",
+    type="live",
+    started_at="2027-01-15T07:00:00Z",
+    received_at=NOW,
+)
+LIVE = Broadcast(
+    id="e1", broadcaster_id="42", streamer="tanuki", started_at=ONLINE.started_at, stream_ids=("1",), title="pottery"
+)
+ENDED = evolve(LIVE, offline_at=NOW - 600)
+OPEN = Post(broadcast="e1", destination="main", place=PLACE, remote="9", shown="s")
+GONE = evolve(OPEN, state=PostState.GONE)
+LOST = evolve(OPEN, state=PostState.LOST, remote="")
+ELSEWHERE = evolve(OPEN, place="there")
+
+
+class TableCase(SynchronousTestCase):
+    """
+    Decisions about one post.
+    """
+
+    def ask(
+        self,
+        event_type: str,
+        broadcast: Broadcast | None = LIVE,
+        *,
+        under_way: bool = False,
+        policy: DestinationPolicy | None = None,
+        **standing: Any,
+    ) -> Decision:
+        return decide(
+            event_type,
+            policy or DestinationPolicy(),
+            Standing(broadcast=broadcast, **standing),
+            place=PLACE,
+            ended=broadcast is ENDED,
+            creation_under_way=under_way,
+        )
+
+
+class WhileLiveTests(TableCase):
+    """
+    The start, and what follows.
+    """
+
+    def test_created_once(self) -> None:
+        """
+        The start creates the post; whatever follows edits it, and waits while its creation is under way.
+        """
+        self.assertEqual(self.ask(STREAM_ONLINE), Decision(Action.CREATE))
+        for event_type in (STREAM_ONLINE, CHANNEL_UPDATE):
+            self.assertEqual(self.ask(event_type, post=OPEN), Decision(Action.EDIT))
+            self.assertEqual(self.ask(event_type, creating="e1-1"), Decision(wait=True, reason=WAITS))
+
+    def test_opened_by_a_change(self) -> None:
+        """
+        A change creates the post when the start was filtered, and does not when it failed.
+        """
+        self.assertEqual(self.ask(CHANNEL_UPDATE), Decision(Action.CREATE))
+        for state in (State.DEAD, State.EXPIRED, State.CANCELLED):
+            self.assertIsNone(self.ask(CHANNEL_UPDATE, failed=state).action)
+        self.assertEqual(self.ask(CHANNEL_UPDATE, failed=State.DEAD, requested=True).action, Action.CREATE)
+
+    def test_changes_as_messages(self) -> None:
+        """
+        With ``on_update = "post"`` each change is a further message, also beside a post that is gone.
+        """
+        policy = DestinationPolicy(on_update="post")
+        for post in (OPEN, GONE):
+            self.assertEqual(self.ask(CHANNEL_UPDATE, post=post, policy=policy), Decision(Action.FOLLOW_UP))
+
+    def test_out_of_reach(self) -> None:
+        """
+        A post that was deleted, has no known id, or is at a former address, is left alone; with ``recreate`` the first
+        is posted again, and whatever an operator asks for is.
+        """
+        for post in (GONE, LOST, ELSEWHERE):
+            for event_type in (STREAM_ONLINE, CHANNEL_UPDATE):
+                self.assertEqual(self.ask(event_type, post=post).action, None)
+                self.assertEqual(self.ask(event_type, post=post, requested=True), Decision(Action.CREATE))
+        policy = DestinationPolicy(recreate=True)
+        self.assertEqual(self.ask(CHANNEL_UPDATE, post=GONE, policy=policy), Decision(Action.CREATE))
+        self.assertIsNone(self.ask(CHANNEL_UPDATE, post=LOST, policy=policy).action)
+        self.assertIsNone(self.ask(CHANNEL_UPDATE, ENDED, post=GONE, policy=policy).action)
+
+    def test_old_change(self) -> None:
+        """
+        A change that was requeued after a later one was sent does not bring the old text back; a start brings the new.
+        """
+        self.assertEqual(self.ask(CHANNEL_UPDATE, post=OPEN, overtaken=True).reason, OVERTAKEN)
+        self.assertEqual(self.ask(STREAM_ONLINE, post=OPEN, overtaken=True), Decision(Action.EDIT))
+
+    def test_no_broadcast(self) -> None:
+        """
+        What belongs to no broadcast is filtered, but for a start that was accepted when no posts were kept.
+        """
+        for event_type in (STREAM_OFFLINE, CHANNEL_UPDATE):
+            self.assertEqual(self.ask(event_type, None).end, State.FILTERED)
+        self.assertEqual(self.ask(STREAM_ONLINE, None), Decision(Action.CREATE))
+
+
+class EndTests(TableCase):
+    """
+    The table of what becomes of a post when the turn of the end has come.
+    """
+
+    def end(self, on_offline: str, late: str = "skip", **more: Any) -> Decision:
+        policy = DestinationPolicy(on_offline=on_offline, late=late)
+        return self.ask(STREAM_OFFLINE, ENDED, policy=policy, **more)
+
+    def test_post_exists(self) -> None:
+        """
+        It is deleted, edited, or followed by a further message.
+        """
+        actions = {"delete": Action.DELETE, "edit": Action.EDIT, "post": Action.FOLLOW_UP}
+        for on_offline, action in actions.items():
+            self.assertEqual(self.end(on_offline, post=OPEN), Decision(action))
+
+    def test_creation_pending(self) -> None:
+        """
+        Where nothing was sent for certain the creation is superseded; it is announced late only if that is wanted, and
+        would not be deleted at once.
+        """
+        for on_offline in ("delete", "edit", "post"):
+            found = self.end(on_offline, creating="e1-1")
+            self.assertEqual((found.action, found.supersede, found.end), (None, "e1-1", State.SUPERSEDED))
+        self.assertEqual(self.end("edit", "tell", creating="e1-1"), Decision(Action.CREATE, supersede="e1-1"))
+        self.assertEqual(self.end("post", "tell", creating="e1-1"), Decision(Action.CREATE, supersede="e1-1"))
+        self.assertIsNone(self.end("delete", "tell", creating="e1-1").action)
+
+    def test_creation_unknown(self) -> None:
+        """
+        Where it may have been created, or is being created, the end waits for the creation.
+        """
+        for more in ({"uncertain": True}, {"under_way": True}):
+            for on_offline in ("delete", "edit", "post"):
+                self.assertEqual(
+                    self.end(on_offline, "tell", creating="e1-1", **more), Decision(wait=True, reason=WAITS)
+                )
+
+    def test_creation_given_up(self) -> None:
+        """
+        After a restart between the end of the creation and what takes its place, that is still done.
+        """
+        self.assertEqual(self.end("edit", "tell", given_up=True), Decision(Action.CREATE))
+        self.assertIsNone(self.end("edit", given_up=True).action)
+        self.assertIsNone(self.end("delete", "tell", given_up=True).action)
+
+    def test_creation_failed(self) -> None:
+        """
+        Nothing is done, but for a further message where late ones are wanted.
+        """
+        for on_offline in ("delete", "edit", "post"):
+            self.assertIsNone(self.end(on_offline, failed=State.DEAD).action)
+        self.assertEqual(self.end("post", "tell", failed=State.DEAD), Decision(Action.FOLLOW_UP))
+        self.assertIsNone(self.end("edit", "tell", failed=State.EXPIRED).action)
+
+    def test_out_of_reach(self) -> None:
+        """
+        A post that cannot be changed needs nothing; a further message is sent all the same.
+        """
+        for post in (GONE, LOST, ELSEWHERE):
+            for on_offline in ("delete", "edit"):
+                self.assertEqual(self.end(on_offline, post=post).end, State.SUPERSEDED)
+                self.assertIsNone(self.end(on_offline, post=post, requested=True).action)
+            self.assertEqual(self.end("post", post=post), Decision(Action.FOLLOW_UP))
+
+    def test_never_announced(self) -> None:
+        """
+        Of a broadcast that was filtered nothing is said at its end.
+        """
+        for on_offline in ("delete", "edit", "post"):
+            self.assertEqual(self.end(on_offline).end, State.FILTERED)
+
+    def test_live_again(self) -> None:
+        """
+        The end of a broadcast that is live again changes nothing.
+        """
+        self.assertEqual(self.ask(STREAM_OFFLINE, LIVE, post=OPEN).reason, STILL_LIVE)
+
+    def test_late_start(self) -> None:
+        """
+        A start whose turn comes after the end creates nothing, unless late ones are wanted or an operator asks; and
+        never what would have to be deleted.
+        """
+        self.assertIsNone(self.ask(STREAM_ONLINE, ENDED).action)
+        self.assertEqual(self.ask(STREAM_ONLINE, ENDED, requested=True), Decision(Action.CREATE))
+        self.assertEqual(
+            self.ask(STREAM_ONLINE, ENDED, policy=DestinationPolicy(late="tell")), Decision(Action.CREATE)
+        )
+        deleted = DestinationPolicy(late="tell", on_offline="delete")
+        self.assertIsNone(self.ask(STREAM_ONLINE, ENDED, policy=deleted, requested=True).action)
+
+
+class NoticeTests(SynchronousTestCase):
+    """
+    What is rendered, when, and with whom mentioned.
+    """
+
+    window = 300.0
+    policy = PostPolicy(lambda: 300.0, lambda: 60.0, lambda _: False, lambda: NOW, lambda: NOW)
+
+    def notice(
+        self, event_type: str, action: Action, broadcast: Broadcast = LIVE, title: str = "pottery", **standing: Any
+    ) -> Notice:
+        destination = Destination(name="main", url="", policy=DestinationPolicy(mention=("role:1",)), place=PLACE)
+        return self.policy.notice(
+            evolve(ONLINE, event_type=event_type),
+            Streamer(key="tanuki"),
+            Enrichment(stream=StreamDetails(title=title)),
+            destination,
+            Standing(broadcast=broadcast, **standing),
+            action,
+        )
+
+    def test_one_mention(self) -> None:
+        """
+        The creation mentions unless there was a mention; an edit keeps the text of one; a deletion and a further message
+        have none.
+        """
+        self.assertTrue(self.notice(STREAM_ONLINE, Action.CREATE).mention)
+        self.assertFalse(self.notice(STREAM_ONLINE, Action.CREATE, mentioned=True).mention)
+        self.assertTrue(self.notice(CHANNEL_UPDATE, Action.EDIT, mentioned=True).mention)
+        self.assertFalse(self.notice(CHANNEL_UPDATE, Action.EDIT).mention)
+        self.assertFalse(self.notice(CHANNEL_UPDATE, Action.FOLLOW_UP, mentioned=True).mention)
+
+    def test_late(self) -> None:
+        """
+        What is created after the end shows the end, makes no sound and mentions no one.
+        """
+        found = self.notice(STREAM_ONLINE, Action.CREATE, ENDED)
+        self.assertEqual((found.event.event_type, found.silent, found.mention), (STREAM_OFFLINE, True, False))
+        drop = evolve(LIVE, offline_at=NOW - 10)
+        self.assertEqual(self.notice(STREAM_ONLINE, Action.CREATE, drop).event.event_type, STREAM_ONLINE)
+
+    def test_cooldown(self) -> None:
+        """
+        Within the cooldown after the last mention for a streamer there is no further one.
+        """
+        policy = DestinationPolicy(mention=("everyone",), cooldown=1800.0)
+        for ago, expected in ((0.0, False), (1799.0, False), (1800.0, True)):
+            self.assertEqual(may_mention(policy, Standing(mentioned_at=NOW - ago), NOW), expected)
+        self.assertTrue(may_mention(policy, Standing(), NOW))
+        self.assertFalse(may_mention(DestinationPolicy(), Standing(), NOW))
+
+    def test_what_is_shown(self) -> None:
+        """
+        The title, and the end with its time, are worth an edit. What a post shows does not depend on an end that it
+        does not show: else the end would count as shown already.
+        """
+        online = hash_shown(self.notice(STREAM_ONLINE, Action.CREATE))
+        drop = evolve(LIVE, offline_at=NOW - 10)
+        self.assertEqual(hash_shown(self.notice(STREAM_ONLINE, Action.CREATE, drop)), online)
+        self.assertEqual(hash_shown(self.notice(CHANNEL_UPDATE, Action.EDIT)), online)
+        over = {
+            hash_shown(self.notice(STREAM_OFFLINE, Action.EDIT, evolve(LIVE, offline_at=at))) for at in (0.0, NOW - 10)
+        }
+        self.assertEqual(len({online, hash_shown(self.notice(STREAM_ONLINE, Action.EDIT, title="x")), *over}), 4)
+
+    def test_delays(self) -> None:
+        """
+        A start is due at once, a change after the settling, an end after the window; a recovered end counts from then.
+        """
+        update = evolve(ONLINE, event_type=CHANNEL_UPDATE)
+        end = evolve(ONLINE, event_type=STREAM_OFFLINE, occurred_at=NOW - 100)
+        found = [self.policy.delay(each) for each in (ONLINE, update, end)]
+        self.assertEqual(found, [0.0, 60.0, 300.0])
+        for occurred_at, delay in ((NOW - 100, 200.0), (NOW - 900, 0.0), (0.0, 0.0)):
+            self.assertEqual(self.policy.delay(evolve(end, recovered=True, occurred_at=occurred_at)), delay)
+
+    def test_false_alarm(self) -> None:
+        """
+        An end that was none shows the title and the category of the moment.
+        """
+        stream = StreamDetails(listed=True, title="glazing", game_id="5", game_name="Crafts")
+        found = as_update(evolve(ONLINE, event_type=STREAM_OFFLINE), Enrichment(stream=stream))
+        self.assertEqual((found.event_type, found.title, found.category), (CHANNEL_UPDATE, "glazing", "Crafts"))
+
+    def test_what_could_not_be_found_out(self) -> None:
+        """
+        Title, category and type that are not known are those of the broadcast; a change that says so has none.
+        """
+        broadcast = evolve(LIVE, category="Art", type="rerun")
+        event, enrichment = complete(evolve(ONLINE, type=""), Enrichment(), broadcast)
+        self.assertEqual(
+            (event.type, enrichment.stream.title, enrichment.stream.game_name), ("rerun", "pottery", "Art")
+        )
+        event, enrichment = complete(evolve(ONLINE, event_type=CHANNEL_UPDATE), Enrichment(), broadcast)
+        self.assertEqual((event.type, enrichment.stream.title), ("live", ""))
