@@ -353,6 +353,10 @@ class BroadcastMachine(RuleBasedStateMachine):
         """
         if self.channel.undelivered:
             news = self.channel.undelivered[min(index, len(self.channel.undelivered) - 1)]
+            if news.event_type == CHANNEL_UPDATE:
+                # A change that overtakes the start is not remembered for it: Get Channel Information has it.
+                earlier = self.channel.undelivered[: self.channel.undelivered.index(news)]
+                news = next((each for each in earlier if each.event_type == STREAM_ONLINE), news)
             self.offer(news)
 
     def offer(self, news: Event) -> None:
@@ -532,7 +536,7 @@ class BroadcastMachine(RuleBasedStateMachine):
         rows = self.journal.connection.execute(
             "SELECT posts.*, offline_at, stream_ids FROM posts JOIN broadcasts ON id = broadcast"
         ).fetchall()
-        latest = max((row["broadcast"] for row in rows), default="")
+        latest = self.journal.connection.execute("SELECT max(id) AS id FROM broadcasts").fetchone()["id"]
         for row in rows:
             self.check_post(row, is_latest=row["broadcast"] == latest)
 

@@ -234,9 +234,7 @@ class EndTests(TableCase):
         """
         self.assertIsNone(self.ask(STREAM_ONLINE, ENDED).action)
         self.assertEqual(self.ask(STREAM_ONLINE, ENDED, requested=True), Decision(Action.CREATE))
-        self.assertEqual(
-            self.ask(STREAM_ONLINE, ENDED, policy=DestinationPolicy(late="tell")), Decision(Action.CREATE)
-        )
+        self.assertEqual(self.ask(STREAM_ONLINE, ENDED, policy=DestinationPolicy(late="tell")), Decision(Action.CREATE))
         deleted = DestinationPolicy(late="tell", on_offline="delete")
         self.assertIsNone(self.ask(STREAM_ONLINE, ENDED, policy=deleted, requested=True).action)
 
@@ -264,8 +262,7 @@ class NoticeTests(SynchronousTestCase):
 
     def test_one_mention(self) -> None:
         """
-        The creation mentions unless there was a mention; an edit keeps the text of one; a deletion and a further message
-        have none.
+        The creation mentions unless there was a mention; an edit keeps the text of one; a further message has none.
         """
         self.assertTrue(self.notice(STREAM_ONLINE, Action.CREATE).mention)
         self.assertFalse(self.notice(STREAM_ONLINE, Action.CREATE, mentioned=True).mention)
