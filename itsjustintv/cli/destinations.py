@@ -214,7 +214,7 @@ class _Known:
         """
         if self.problem:
             return "unknown"
-        verdict = self.places.get(destination.place)
+        verdict = self.places.get(destination.access)
         return "ok" if verdict is None else _STATES.get(verdict, verdict.value)
 
 

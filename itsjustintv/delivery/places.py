@@ -54,7 +54,7 @@ class Places:
         """
         Why nothing may be sent to a destination; ``None`` when it may.
         """
-        verdict, _ = (self._known or {}).get(destination.place, (None, ""))
+        verdict, _ = (self._known or {}).get(destination.access, (None, ""))
         return None if verdict is Verdict.MOVED else verdict
 
     def current(self, destination: Destination) -> Destination:
@@ -63,7 +63,7 @@ class Places:
         """
         if not self._known:
             return destination
-        verdict, moved_to = self._known.get(destination.place, (None, ""))
+        verdict, moved_to = self._known.get(destination.access, (None, ""))
         return evolve(destination, moved_to=moved_to) if verdict is Verdict.MOVED else destination
 
     def paused_until(self, destination: Destination) -> float:
@@ -94,7 +94,7 @@ class Places:
         now = self._clock.seconds()
         if attempt.verdict in _KEPT:
             known = self._known = {} if self._known is None else self._known
-            known[destination.place] = (attempt.verdict, attempt.moved_to)
+            known[destination.access] = (attempt.verdict, attempt.moved_to)
         if not attempt.pause and not attempt.pace:
             return
         key = _host(destination) if attempt.pause_host else destination.place

@@ -75,6 +75,7 @@ def make_attempt(
         pace=result.pace,
         moved_to=result.moved_to,
         place=destination.place,
+        access=destination.access,
     )
 
 

@@ -134,7 +134,7 @@ class Attempt:
     :ivar duration: seconds.
     :ivar trace: the span of this attempt, as sent to the receiver; empty for none. Not stored; nor are the next ones,
         which are those of its :class:`Result`, but for ``remote``, which becomes that of the post.
-    :ivar place: where it was sent, as :attr:`Destination.place`.
+    :ivar place: where it was sent, as :attr:`Destination.place`; likewise ``access``.
     """
 
     ok: bool
@@ -154,6 +154,7 @@ class Attempt:
     pace: float = 0.0
     moved_to: str = field(default="", repr=False)
     place: str = ""
+    access: str = ""
 
     @property
     def explanation(self) -> str:

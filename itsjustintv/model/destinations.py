@@ -89,6 +89,8 @@ class Destination:
         ``None`` for a webhook of a streamer or ``[global_webhook]``, whose settings are the five above.
     :ivar place: two destinations with the same are one; see :func:`hash_place`.
     :ivar secrets: what must not be quoted of answers, besides the URL.
+    :ivar access: the place with its address and secrets. What a service says of a token or a chat holds for these, and
+        no longer when one of them is replaced.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     :ivar moved_to: where the service said that it has moved; empty while it has not.
@@ -105,6 +107,9 @@ class Destination:
     policy: DestinationPolicy = DestinationPolicy()
     place: str = field(default=Factory(lambda self: hash_place(self.kind, self.url), takes_self=True))
     secrets: tuple[str, ...] = field(default=Factory(lambda self: (self.secret,), takes_self=True), repr=False)
+    access: str = field(
+        default=Factory(lambda self: hash_place(self.place, self.url, *self.secrets), takes_self=True), eq=False
+    )
     keeps_posts: bool = False
     concurrency: int | None = None
     moved_to: str = ""

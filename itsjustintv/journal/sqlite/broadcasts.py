@@ -227,7 +227,7 @@ def record_attempt(connection: Connection, delivery: Delivery, attempt: Attempt,
         connection.execute(
             "INSERT INTO places (place, verdict, moved_to, at) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET verdict = excluded.verdict, moved_to = excluded.moved_to, at = excluded.at",
-            (attempt.place, attempt.verdict.value, attempt.moved_to, now),
+            (attempt.access, attempt.verdict.value, attempt.moved_to, now),
         )
     if attempt.ok and delivery.mention:
         connection.execute(

@@ -35,7 +35,8 @@ CREATE TABLE posts (
     PRIMARY KEY (broadcast, destination)
 ) STRICT, WITHOUT ROWID;
 
--- Places that must not be used any more, or that have moved.
+-- Places that must not be used any more, or that have moved: hashes of an address with its secrets, since the operator may
+-- replace these.
 CREATE TABLE places (
     place TEXT NOT NULL PRIMARY KEY,
     verdict TEXT NOT NULL,
