@@ -100,9 +100,12 @@ setup(
         "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
     ],
     extras_require={
+        # Imported only where a destination needs it.
+        "apprise": ["apprise>=2.3,<3"],
         "grpc": ["opentelemetry-exporter-otlp-proto-grpc>=1.45,<2"],
         "dev": [
             "opentelemetry-exporter-otlp-proto-grpc>=1.45,<2",
+            "apprise>=2.3,<3",
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",

@@ -121,7 +121,7 @@ def decide_next(  # noqa: PLR0911 - a table
     if attempt.verdict in _ENDS:
         return Next(state=_ENDS[attempt.verdict], reason=attempt.verdict.value)
     if attempt.final:
-        return Next(state=State.DEAD, reason=GONE)
+        return Next(state=State.DEAD, reason=GONE if attempt.reason == GONE else EXHAUSTED)
     if retry.max_attempts and attempts >= retry.max_attempts:
         return Next(state=State.DEAD, reason=EXHAUSTED)
     wait = delay(retry, attempts, random)

@@ -16,6 +16,7 @@ from attrs import frozen
 from itsjustintv.destinations.message_names import Moment
 
 __all__ = [
+    "APPRISE",
     "BLUESKY",
     "DISCORD",
     "DISCORD_PLAIN",
@@ -146,3 +147,6 @@ EMAIL = Format("e-mail")
 
 #: ``text/html``.
 EMAIL_HTML = Format("e-mail-html", escape=escape, escape_link=escape, is_markup=True)
+
+#: Plain text for a service that is not known: what mentions or is a tag at one of them is broken.
+APPRISE = Format("apprise", escape=_break("@\uff20#\uff03<"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from itsjustintv.destinations.apprise import APPRISE_KIND
 from itsjustintv.destinations.bluesky import BLUESKY_KIND
 from itsjustintv.destinations.cloudevents import CLOUDEVENTS
 from itsjustintv.destinations.discord import DISCORD_KIND
@@ -41,6 +42,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             MASTODON_KIND,
             BLUESKY_KIND,
             EMAIL_KIND,
+            APPRISE_KIND,
             WEBHOOK,
             CLOUDEVENTS,
         )

@@ -94,6 +94,12 @@ class AfterTests(SynchronousTestCase):
         """
         self.assertEqual(decide(GONE, 1), Next(state=State.DEAD, reason="gone"))
 
+    def test_the_last_attempt_of_a_kind(self) -> None:
+        """
+        A failure after which its kind makes no further attempt ends a delivery as if its attempts were used up.
+        """
+        self.assertEqual(decide(evolve(FAILED, final=True), 4), Next(state=State.DEAD, reason="exhausted"))
+
     def test_failure_is_retried(self) -> None:
         """
         A failure is tried again after the delay, and keeps its reason.
