@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from itsjustintv.config.example import to_toml
 from itsjustintv.config.keys import Keys, dotted, leaves
 from itsjustintv.config.load import Loaded, parse_for
+from itsjustintv.config.pasted_address import read_pasted
 from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
@@ -69,13 +74,21 @@ class _Statement:
     heading: bool = False
 
 
-def convert(text: str, environ: Mapping[str, str], path: Path = Path("config.toml"), name: str = "") -> ConvertedConfig:
+def convert(
+    text: str,
+    environ: Mapping[str, str],
+    path: Path = Path("config.toml"),
+    name: str = "",
+    *,
+    moving: bool = False,
+) -> ConvertedConfig:
     """
     Make the original's configuration valid with as few changes as possible.
 
     :param environ: as in :func:`~itsjustintv.config.load.load`.
     :param path: where the configuration will be.
     :param name: names the text in an error about TOML; the path by default.
+    :param moving: whether addresses of chat services, to which the original could deliver nothing, become destinations.
     :raises ConfigError: it is not TOML.
     """
     try:
@@ -86,16 +99,73 @@ def convert(text: str, environ: Mapping[str, str], path: Path = Path("config.tom
     problems: Sequence[Problem] = ()
     for _ in range(_ROUNDS):
         try:
-            loaded = parse_for(path, text, environ, name=name)
+            loaded = parse_for(path, text, environ, name=name, kinds=KINDS)
         except ConfigError as error:
             problems = error.problems
         else:
+            moved, made = _moved(text, tables) if moving else ("", ())
+            if made:
+                with suppress(ConfigError):
+                    # What cannot be moved stays as it is, with a warning that has the lines.
+                    loaded = parse_for(path, moved, environ, name=name, kinds=KINDS)
+                    text, repairs = moved, [*repairs, *made]
             return ConvertedConfig(text=text, tables=tables, repairs=repairs, loaded=loaded)
         text, made = _repaired(text, problems)
         if not made:
             break
         repairs += made
     return ConvertedConfig(text=text, tables=tables, repairs=repairs, loaded=None, problems=problems)
+
+
+def _moved(text: str, tables: Mapping[str, Any]) -> tuple[str, Sequence[Repair]]:
+    """
+    Make destinations of the addresses of chat services that can be one as they are.
+    """
+    statements = list(_statements(text.splitlines()))
+    taken = set(tables.get("destinations", ()))
+    names: dict[str, str] = {}
+    added: list[str] = []
+    repairs = []
+    for each in [*statements]:
+        if len(each.lines) != 1 or each.keys[-1:] not in {("target_webhook_url",), ("url",)}:
+            continue
+        is_global = each.keys == ("global_webhook", "url")
+        if is_global and tables["global_webhook"].get("enabled") is not True:
+            continue
+        if not is_global and (each.keys[:1] != ("streamers",) or len(each.keys) != 3):
+            continue
+        value: Any = _toml([line.strip() for line in each.lines])
+        for _ in range(10):
+            value = next(iter(value.values())) if isinstance(value, dict) else value
+        found = read_pasted(value) if isinstance(value, str) else None
+        if found is None or found.missing:
+            continue
+        if value not in names:
+            candidates = chain([found.kind], (f"{found.kind}-{number}" for number in count(2)))
+            names[value] = next(name for name in candidates if name not in taken)
+            taken.add(names[value])
+            added += ["", f"[destinations.{names[value]}]", f'type = "{found.kind}"']
+            added += [f"{key} = {to_toml(given)}" for key, given in found.values.items()]
+        if is_global:
+            added.insert(added.index(f"[destinations.{names[value]}]") + 1, "default = true")
+        name = names[value]
+        _replace(statements, each, name, is_global=is_global)
+        repairs.append(Repair(dotted(each.keys), f"is an address of {found.kind}: moved to destinations.{name}"))
+    return "\n".join([*(line for each in statements for line in each.lines), *added]) + "\n", repairs
+
+
+def _replace(statements: Sequence[_Statement], address: _Statement, name: str, *, is_global: bool) -> None:
+    """
+    Put the name of a destination in the place of an address, and comment out what belonged to the address.
+    """
+    for each in statements:
+        beside = each is not address and each.keys[:-1] == address.keys[:-1] and not each.heading
+        if beside and (is_global or each.keys[-1].startswith("target_webhook_")):
+            each.lines = [f"# {line}".rstrip() for line in each.lines]
+    indent = _indent(address)
+    address.lines = [f"{indent}# moved to destinations.{name}"]
+    if not is_global:
+        address.lines.append(f'{indent}destinations = ["{name}"]')
 
 
 def _repaired(text: str, problems: Sequence[Problem]) -> tuple[str, Sequence[Repair]]:

@@ -86,7 +86,7 @@ def migrate(folder: Path, config: str | None, dry_run: bool, as_json: bool) -> N
     source, target = folder.absolute() / "config.toml", new_config_path(config)
     existing = target.exists()
     with errors():
-        accepted = convert(_original(source), os.environ, target, str(source))
+        accepted = convert(_original(source), os.environ, target, str(source), moving=not existing)
         in_use = convert(read(target), os.environ, target) if existing else accepted
         # An existing file is never changed, not even to convert it.
         usable = in_use.loaded is not None and not (existing and in_use.repairs)
@@ -177,6 +177,8 @@ def _report(
         echo(f"  {repair.path}: {repair.text}")
     for warning in accepted.loaded.warnings if accepted.loaded else ():
         echo(f"Warning: {warning}", "doubtful", err=True)
+        for line in warning.lines:
+            echo(f"    {line}", err=True)
     if state is not None:
         if state["new"]:
             echo(

@@ -12,24 +12,28 @@ from secrets import token_bytes, token_hex
 from typing import TypeVar
 
 import click
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from itsjustintv.cli.console import Interrupted, echo
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.example import Value
 from itsjustintv.config.keys import Keys
+from itsjustintv.config.pasted_address import PastedAddress, read_pasted
 from itsjustintv.config.sections import Server, Twitch
-from itsjustintv.doctor.setup_checks import SetupChecks
+from itsjustintv.doctor.setup_checks import SetupChecks, make_destination
 from itsjustintv.errors import TwitchError
 from itsjustintv.model import Destination
 from itsjustintv.support.signatures import format_standard_secret, signature_for
 
-__all__ = ["INTERRUPTED", "InitOptions", "Interview"]
+__all__ = ["DESTINATION", "INTERRUPTED", "Answers", "InitOptions", "Interview"]
 
 T = TypeVar("T")
 
 INTERRUPTED = "interrupted; nothing was written"
+
+#: What init calls the destination that it configures.
+DESTINATION = "main"
 
 _CREDENTIALS = "--client-id, --client-secret"
 
@@ -41,7 +45,9 @@ class InitOptions:
 
     :ivar https: serve HTTPS; ``None`` if not given.
     :ivar proxy: the address of the proxy.
-    :ivar webhook_secret: signs the deliveries.
+    :ivar webhook: the URL of a program of one's own.
+    :ivar destination: the same, or the URL or token of a service; ``keys`` are more keys of the destination.
+    :ivar webhook_secret: signs the deliveries to a program.
     """
 
     client_id: str | None
@@ -53,6 +59,8 @@ class InitOptions:
     proxy: str
     streamers: Sequence[str]
     webhook: str | None = field(repr=False)
+    destination: str | None = field(repr=False)
+    keys: Mapping[str, str]
     webhook_secret: str | None = field(repr=False)
     send_test: bool
     api_url: str
@@ -67,10 +75,24 @@ class InitOptions:
             ("--client-secret", self.client_secret),
             ("--domain", self.domain),
             ("--streamer", self.streamers),
-            ("--webhook", self.webhook),
+            ("--destination or --webhook", self.destination or self.webhook),
         ]
         absent = [name for name, value in found if not value]
         return [*absent, "--agree-to-terms"] if self.https and not self.agree_to_terms else absent
+
+
+@frozen
+class Answers:
+    """
+    What becomes of the answers.
+
+    :ivar values: by key.
+    :ivar streamers: their tables; likewise ``destinations``.
+    """
+
+    values: Mapping[Keys, Value]
+    streamers: Mapping[str, Mapping[str, Value]]
+    destinations: Mapping[str, Mapping[str, Value]]
 
 
 @define(eq=False)
@@ -88,32 +110,33 @@ class Interview:
     _asking: bool
     problems: list[str] = field(factory=list, init=False)
 
-    async def run(self) -> tuple[Mapping[Keys, Value], Mapping[str, Mapping[str, Value]]]:
+    async def run(self) -> Answers:
         """
         Ask everything.
-
-        :return: values by key, and the tables of the streamers.
         """
+        target = await self._target()
         credentials = await self._credentials()
         domain = await self._domain()
         server = self._server(domain)
         streamers = await self._streamers(self._twitch(credentials))
-        webhook = await self._webhook()
         client_id, client_secret = credentials
         found: dict[Keys, Value] = {
             **server,
             ("twitch", "client_id"): client_id,
             ("twitch", "client_secret"): client_secret,
             ("twitch", "webhook_secret"): token_hex(32),
-            ("global_webhook", "enabled"): True,
-            ("global_webhook", "url"): webhook.url,
-            ("global_webhook", "target_webhook_secret"): webhook.secret,
-            ("global_webhook", "target_webhook_signature"): webhook.signature,
         }
+        if not isinstance(target, PastedAddress):
+            found |= {
+                ("global_webhook", "enabled"): True,
+                ("global_webhook", "url"): target.url,
+                ("global_webhook", "target_webhook_secret"): target.secret,
+                ("global_webhook", "target_webhook_signature"): target.signature,
+            }
         for key, default in (("api_url", Twitch().api_url), ("auth_url", Twitch().auth_url)):
             if (url := getattr(self._given, key)) != default:
                 found["twitch", key] = url
-        return found, streamers
+        return Answers(found, streamers, _tables(target))
 
     async def _credentials(self) -> tuple[str, str]:
         given = self._given
@@ -186,27 +209,76 @@ class Interview:
             login: {"login": login, **({"user_id": user_id} if (user_id := ids.get(login)) else {})} for login in logins
         }
 
-    async def _webhook(self) -> Destination:
+    async def _target(self) -> PastedAddress | Destination:
+        """
+        Find out where announcements go: a destination of a service, or a program of one's own.
+        """
+        text = self._given.destination or self._given.webhook
+        if text is None:
+            echo(
+                "Where announcements go: paste the URL of a webhook of Discord, Slack or Teams, the token of a Telegram"
+            )
+            echo("bot, or the URL of a program of your own. docs/destinations.md has more services.")
+            text = _prompt("Address", _address)
+        is_webhook = text == self._given.webhook and self._given.destination is None and not self._asking
+        pasted = None if is_webhook else read_pasted(text)
+        return await self._webhook(text) if pasted is None else await self._service(pasted)
+
+    async def _service(self, pasted: PastedAddress) -> PastedAddress:
+        """
+        Complete the keys of a destination of a service, and test it.
+        """
+        given = self._given
+
+        def complete(address: PastedAddress) -> PastedAddress:
+            found = {**address.values, **given.keys}
+            for key, what in address.missing.items():
+                if key not in found and self._asking:
+                    found[key] = _prompt(f"{key.capitalize()} ({what})", values.visible)
+            return evolve(address, values=found)
+
+        def ask() -> PastedAddress:
+            again = read_pasted(_prompt("Address", _address))
+            if again is None:
+                raise click.ClickException("a program of your own: run this again with --webhook URL")
+            return complete(again)
+
+        sending: bool | None = True if given.send_test else None if self._asking else False
+
+        async def check(address: PastedAddress) -> str:
+            nonlocal sending
+            destination, problem = make_destination(address.kind, address.values)
+            if destination is None or self._checks is None:
+                return problem
+            if sending is None:
+                sending = _confirm("Send a test message there now?", default=True)
+            return await self._checks.receiver(destination) if sending else ""
+
+        return await self._settle("--destination", complete(pasted), ask, check)
+
+    async def _webhook(self, first: str) -> Destination:
         given = self._given
         secret = given.webhook_secret or format_standard_secret(token_bytes(32))
         signature = signature_for(secret)
-        sending = given.send_test
+        sending, asks = given.send_test, self._asking and self._checks is not None and not given.send_test
 
         def destination(url: str) -> Destination:
             return Destination(name="the webhook", url=url, secret=secret, signature=signature)
 
         def ask() -> str:
-            nonlocal sending
-            url = _prompt("Webhook (URL that receives the notifications)", urls.receiver_url)
-            sending = self._checks is not None and _confirm("Send a test notification to it now?")
-            return url
+            return _prompt("Webhook (URL that receives the notifications)", urls.receiver_url)
 
         async def check(url: str) -> str:
+            nonlocal sending
+            if problem := next(urls.receiver_url(url), ""):
+                return f"it {problem}"
             if self._asking and (service := find_chat_service(url)):
                 return f"it {service.advice()}"
+            if asks and not sending:
+                sending = _confirm("Send a test notification to it now?")
             return await self._checks.receiver(destination(url)) if self._checks is not None and sending else ""
 
-        return destination(await self._settle("--webhook", given.webhook, ask, check))
+        return destination(await self._settle("--webhook", first, ask, check))
 
     def _twitch(self, credentials: tuple[str, str]) -> Twitch:
         client_id, client_secret = credentials
@@ -233,6 +305,20 @@ class Interview:
             if _confirm("Use it anyway?"):
                 return answer
             answer = None
+
+
+def _tables(target: PastedAddress | Destination) -> Mapping[str, Mapping[str, Value]]:
+    """
+    The table of the destination of a service.
+    """
+    if not isinstance(target, PastedAddress):
+        return {}
+    return {DESTINATION: {"type": target.kind, **target.values, "default": True}}
+
+
+def _address(text: str) -> Iterator[str]:
+    if read_pasted(text) is None:
+        yield from urls.receiver_url(text)
 
 
 @contextmanager

@@ -37,6 +37,13 @@ class ChatService:
     kind: str = ""
     keys: Mapping[str, str] = _URL_ALONE
 
+    @property
+    def is_current(self) -> bool:
+        """
+        Whether the URL itself can still be used, as the address of a destination.
+        """
+        return self.keys is not _WORKFLOW
+
     def lines(self, name: str, streamer: str | None) -> tuple[str, ...]:
         """
         What to write in the configuration instead.

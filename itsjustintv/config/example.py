@@ -57,11 +57,16 @@ def to_toml(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
-def fill_in(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, Mapping[str, Value]]) -> str:
+def fill_in(
+    example: str,
+    values: Mapping[Keys, Value],
+    streamers: Mapping[str, Mapping[str, Value]],
+    destinations: Mapping[str, Mapping[str, Value]] = {},
+) -> str:
     """
     Replace values in the example, whether their key is commented out or not. Comments stay.
 
-    :param streamers: their tables by name, appended at the end.
+    :param streamers: their tables by name, appended at the end; those of ``destinations`` before them.
     :raises KeyError: the example has no such key.
     """
     waiting, table = dict(values), ""
@@ -74,10 +79,11 @@ def fill_in(example: str, values: Mapping[Keys, Value], streamers: Mapping[str, 
         lines.append(f"{keys[-1]} = {to_toml(waiting.pop(keys))}" if keys in waiting else line)
     if waiting:
         raise KeyError(", ".join(map(dotted, waiting)))
-    for name, about in streamers.items():
-        lines += [
-            "",
-            f"[{dotted(('streamers', name))}]",
-            *(f"{key} = {to_toml(value)}" for key, value in about.items()),
-        ]
+    for above, tables in (("destinations", destinations), ("streamers", streamers)):
+        for name, about in tables.items():
+            lines += [
+                "",
+                f"[{dotted((above, name))}]",
+                *(f"{key} = {to_toml(value)}" for key, value in about.items()),
+            ]
     return "\n".join(lines) + "\n"

@@ -14,10 +14,19 @@ from treq.client import HTTPClient
 from twisted.internet.defer import execute
 from twisted.internet.threads import deferToThreadPool
 
-from itsjustintv.config.sections import Twitch
+from itsjustintv.config.destination_tables import (
+    DestinationTable,
+    make_entry,
+    required_keys,
+    settings_class,
+    table_class,
+)
+from itsjustintv.config.sections import Config, Twitch
+from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor.destination_checks import DestinationChecks
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Destination
+from itsjustintv.routing import Routes
 from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
@@ -25,7 +34,27 @@ from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
 
-__all__ = ["SetupChecks"]
+__all__ = ["SetupChecks", "make_destination"]
+
+
+def make_destination(kind: str, values: Mapping[str, str]) -> tuple[Destination | None, str]:
+    """
+    Make a destination of the values of its keys.
+
+    :return: the destination, or ``None`` and what is wrong with the values.
+    """
+    row = KINDS[kind]
+    table = DestinationTable(("destinations", "main"), row, dict(values), dict(values))
+    missing = [key for key in required_keys(settings_class(row)) if not values.get(key)]
+    if missing:
+        return None, f"{kind} needs {' and '.join(missing)}"
+    try:
+        entry = make_entry(table, table_class(row)(**values))
+    except TypeError:
+        return None, f"{kind} has no such key: {', '.join(values)}"
+    for key, sentence in row.check(entry.settings):
+        return None, f"{key} {sentence}"
+    return Routes.of(Config(destinations={"main": entry})).destinations["main"], ""
 
 
 @define(eq=False)

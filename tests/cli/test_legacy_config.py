@@ -23,6 +23,9 @@ target_webhook_url = "https://receiver.example.org/live"
 """
 
 
+WANTED = {"discord": True, "slack": False}
+
+
 class AcceptTests(SynchronousTestCase):
     """
     What becomes of the original's configuration.
@@ -44,6 +47,39 @@ class AcceptTests(SynchronousTestCase):
         """
         found = self.accepted("")
         self.assertEqual((found.text, list(found.repairs)), (GOOD, []))
+
+    def test_addresses_of_chat_services_become_destinations(self) -> None:
+        """
+        What the original could deliver nothing to becomes a destination, once for each address, with what belonged to
+        it commented out; an address of a program stays, and so does everything where that is not wished.
+        """
+        url = "https://discord.com/api/webhooks/1/a"
+        more = f'''target_webhook_secret = "x"
+
+[streamers.kitsune]
+login = "kitsune"
+target_webhook_url = "{url}"  # ours
+target_webhook_secret = "a secret"
+
+[streamers.mujina]
+login = "mujina"
+target_webhook_url = "https://hooks.slack.com/services/T00/B00/q7Z"
+
+[global_webhook]
+enabled = true
+url = "{url}"
+'''
+        found = convert(GOOD + more, {}, moving=True)
+        assert found.loaded is not None
+        config = found.loaded.config
+        self.assertEqual({name: each.default for name, each in config.destinations.items()}, WANTED)
+        self.assertEqual(config.streamers["kitsune"].destinations, ("discord",))
+        self.assertEqual(config.streamers["mujina"].destinations, ("slack",))
+        self.assertEqual(config.streamers["tanuki"].target_webhook_url, "https://receiver.example.org/live")
+        self.assertFalse(config.global_webhook.enabled)
+        self.assertEqual(len(found.repairs), 3)
+        self.assertNotIn(url, str(found.repairs))
+        self.assertEqual(convert(GOOD + more, {}).text, GOOD + more)
 
     def test_what_is_unknown_becomes_a_comment(self) -> None:
         """

@@ -28,6 +28,8 @@ GIVEN = InitOptions(
     proxy="127.0.0.1",
     streamers=("tanuki",),
     webhook="https://receiver.example.org/live",
+    destination=None,
+    keys={},
     webhook_secret=None,
     send_test=False,
     api_url=Twitch().api_url,
@@ -66,17 +68,48 @@ class InterviewTests(SynchronousTestCase):
         """
         talk = Interview(given, Look(), typed is not None)  # type: ignore[arg-type]
         with CliRunner().isolation(input=typed) as (out, *_):
-            values, streamers = self.successResultOf(Deferred.fromCoroutine(talk.run()))
-            return talk, values, streamers, out.getvalue().decode()
+            found = self.successResultOf(Deferred.fromCoroutine(talk.run()))
+            self.destinations = found.destinations
+            return talk, found.values, found.streamers, out.getvalue().decode()
 
     def test_an_address_of_a_chat_service(self) -> None:
         """
-        Somebody who gives an address of Discord is told that it cannot work, and asked again.
+        A URL of Discord becomes a destination for every streamer, wherever it is given, and the global webhook stays
+        off.
         """
-        chat = evolve(GIVEN, streamers=("tanuki",), webhook="https://discord.com/api/webhooks/1/a", https=False)
-        _, values, _, shown = self.hold(chat, "y\nn\nhttps://receiver.example.org/live\nn\n")
-        self.assertIn("is a URL of Discord, which accepts only its own message format", shown)
-        self.assertEqual(values["global_webhook", "url"], "https://receiver.example.org/live")
+        url = "https://discord.com/api/webhooks/1/a"
+        wanted = {"main": {"type": "discord", "url": url, "default": True}}
+        for given in (
+            evolve(GIVEN, webhook=url, https=False),
+            evolve(GIVEN, webhook=None, destination=f"{url}/slack", https=False),
+        ):
+            _, values, _, shown = self.hold(given, "y\ny\n")
+            self.assertIn("Send a test message there now?", shown)
+            self.assertEqual(self.destinations, wanted)
+            self.assertNotIn(("global_webhook", "enabled"), values)
+
+    def test_an_address_that_is_pasted(self) -> None:
+        """
+        The first question is where announcements go; a token of Telegram alone is asked for its chat, and what is wrong
+        is asked for again.
+        """
+        typed = "nonsense\n123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi\nhere\nn\n"
+        typed += "123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi\n-100123\nn\ny\n"
+        _, _, _, shown = self.hold(evolve(GIVEN, webhook=None, https=False), typed)
+        self.assertLess(shown.index("Where announcements go"), shown.index("Chat (id of the chat"))
+        self.assertIn("chat must be the id of a chat", shown)
+        self.assertEqual(self.destinations["main"]["chat"], "-100123")
+
+    def test_no_one_to_ask_for_a_key(self) -> None:
+        """
+        Without a user, what a service needs besides is given as a key, or is a problem.
+        """
+        token = "123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi"
+        told = evolve(GIVEN, webhook=None, destination=token)
+        self.assertIn("--destination: telegram needs chat", self.hold(told)[0].problems)
+        self.hold(evolve(told, keys={"chat": "-100123"}))
+        wanted = {"type": "telegram", "token": token, "chat": "-100123", "default": True}
+        self.assertEqual(self.destinations, {"main": wanted})
 
     def test_nobody_to_ask(self) -> None:
         """
@@ -94,7 +127,7 @@ class InterviewTests(SynchronousTestCase):
         """
         Somebody who is asked can say that it is right all the same.
         """
-        talk, _, streamers, shown = self.hold(evolve(GIVEN, https=False), "y\n")
+        talk, _, streamers, shown = self.hold(evolve(GIVEN, https=False), "n\ny\n")
         self.assertEqual((talk.problems, streamers), ([], {"tanuki": {"login": "tanuki"}}))
         self.assertIn("twitch is away", shown)
 
@@ -102,7 +135,7 @@ class InterviewTests(SynchronousTestCase):
         """
         Without a proxy certificates are ordered for the domain, by somebody who agrees to the authority's terms.
         """
-        _, values, _, _ = self.hold(GIVEN, "n\ny\ny\n")
+        _, values, _, _ = self.hold(GIVEN, "n\nn\ny\ny\n")
         self.assertEqual(
             {key[1:]: value for key, value in values.items() if key[0] == "server"},
             {
@@ -118,7 +151,7 @@ class InterviewTests(SynchronousTestCase):
         Who does not agree is told what else there is.
         """
         talk = Interview(evolve(GIVEN, https=True), Look(), True)  # type: ignore[arg-type]
-        with CliRunner().isolation(input="n\n"):
+        with CliRunner().isolation(input="n\nn\n"):
             failure = self.failureResultOf(Deferred.fromCoroutine(talk.run()), click.ClickException)
         self.assertIn("let a proxy serve HTTPS", failure.value.message)
 

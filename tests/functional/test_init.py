@@ -13,11 +13,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.fakes.discord import FakeDiscord
+from itsjustintv.simulator.fakes.site import FakeSite
+from itsjustintv.simulator.loopback import listen
 from itsjustintv.simulator.process import environment
 from itsjustintv.support.signatures import sign_hub
 from tests.functional.run import Ended, run
 from tests.functional.stage import Stage, StageCase
 from tests.functional.terminal import Terminal
+
+DISCORD = {"type": "discord", "default": True}
 
 
 class InitCase(StageCase):
@@ -87,7 +92,7 @@ class FlagsTests(InitCase):
             self.assertEqual(len(found["twitch"]["webhook_secret"]), 64)
             [test] = stage.receiver.at("/live")
             signed = sign_hub(found["global_webhook"]["target_webhook_secret"], test.body)
-            self.assertEqual((test.payload["event"], test.headers["x-hub-signature-256"]), ("test", signed))
+            self.assertEqual((test.payload["test"], test.headers["x-hub-signature-256"]), (True, signed))
             self.assertIn("webhook-signature", test.headers)
             checked = await stage.command("config", "validate")
             self.assertEqual(checked.status, 0, checked)
@@ -95,6 +100,28 @@ class FlagsTests(InitCase):
             self.assertIn("config.toml exists already", again.err)
 
         return Deferred.fromCoroutine(scenario())
+
+    async def test_an_address_of_discord(self) -> None:
+        """
+        The URL of a Discord webhook becomes the destination of every streamer, and a card marked as a test has come.
+        """
+        stage, discord = self.peopled(), FakeDiscord()
+        listening = listen(stage.reactor, FakeSite(stage.reactor, [discord]).resource())
+        self.addCleanup(listening.stop)
+        url = discord.add_webhook().url
+        ended = await self.told(
+            stage, "--streamer", "tanuki", "--destination", url, "--key", f"url={self.local(url, listening.url)}"
+        )
+        self.assertEqual(ended.status, 0, ended)
+        found = self.configuration(stage)
+        self.assertEqual({key: found["destinations"]["main"][key] for key in ("type", "default")}, DISCORD)
+        self.assertNotIn("enabled", found["global_webhook"])
+        [message] = discord.messages.values()
+        self.assertIn("test notification", message["embeds"][0]["title"])
+        self.assertEqual((await stage.command("config", "validate")).status, 0)
+
+    def local(self, url: str, site: str) -> str:
+        return url.replace("https://discord.com", f"{site}/discord")
 
     def test_everything_that_is_wrong(self) -> Deferred[None]:
         """
@@ -164,6 +191,8 @@ class TerminalTests(InitCase):
         async def scenario() -> None:
             stage = self.peopled()
             terminal = self.terminal(stage)
+            await terminal.answer("Address: ", f"{stage.hook}/live\n")
+            await terminal.answer("Send a test notification to it now? [y/N]: ", "y\n")
             await terminal.answer("Client id: ", f"{stage.twitch.client_id}\n")
             await terminal.answer("Client secret: ", f"{stage.twitch.client_secret}\n")
             await terminal.answer("Domain: ", "https://localhost\n")
@@ -172,8 +201,6 @@ class TerminalTests(InitCase):
             await terminal.answer("separated by spaces): ", "tanuki nobody\n")
             await terminal.answer("Use it anyway? [y/N]: ", "n\n")
             await terminal.answer("separated by spaces): ", "Tanuki\n")
-            await terminal.answer("receives the notifications): ", f"{stage.hook}/live\n")
-            await terminal.answer("Send a test notification to it now? [y/N]: ", "y\n")
             self.assertEqual(await terminal.ended(), 0, terminal.seen)
             self.assertNotIn(stage.twitch.client_secret, terminal.seen)
             self.assertIn("no such user at Twitch: nobody", terminal.seen)
@@ -192,7 +219,7 @@ class TerminalTests(InitCase):
         async def scenario() -> None:
             stage = self.peopled()
             terminal = self.terminal(stage)
-            await terminal.answer("Client id: ", "\x03")
+            await terminal.answer("Address: ", "\x03")
             self.assertEqual(await terminal.ended(), 130, terminal.seen)
             self.assertIn("interrupted; nothing was written", terminal.seen)
             self.assertEqual(list(stage.folder.iterdir()), [])
