@@ -121,9 +121,9 @@ class HttpExchange:
                 headers.addRawHeader("traceparent", exchange.trace)
         except ValueError as error:
             # Neither signature nor headers quote the secret when they refuse it.
-            exchange.result = Result(
-                "error", f"nothing can be signed for {destination.name}, check its secret, header and hashing: {error}."
-            )
+            advice = "" if destination.keeps_posts else ", check its secret, header and hashing"
+            verb = "sent to" if destination.keeps_posts else "signed for"
+            exchange.result = Result("error", f"nothing can be {verb} {destination.name}{advice}: {error}.")
             return
         method, url = request.method.encode("ascii"), request.url.encode("ascii")
         while exchange.response is None:

@@ -689,6 +689,20 @@ class KindTests(SenderTestCase):
         self.assertEqual((attempt.ok, attempt.reason), (True, "delivered"), "by its status, after a defect")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_another_kind_that_cannot_make_a_request(self) -> None:
+        """
+        What a kind cannot send is said in its own words, without a word of signatures.
+        """
+        self.patch(kinds, "KINDS", {"chat": DestinationKind(name="chat", open=Chat, settings=None)})
+
+        def refuse(*_: object) -> None:
+            raise ValueError("the post has no thread")
+
+        self.patch(Chat, "make_request", refuse)
+        where = Destination(name="home", url="https://chat.example.org/c", kind="chat", keeps_posts=True)
+        attempt = self.send(destination=where)
+        self.assertEqual(attempt.detail, "nothing can be sent to home: the post has no thread.")
+
     def test_another_kind_says_what_is_final(self) -> None:
         """
         An answer that a kind calls final ends the delivery, whatever its status.
