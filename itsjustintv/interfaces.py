@@ -373,6 +373,7 @@ class DestinationKind:
     :ivar edits: whether a post can be edited; likewise ``deletes``. Where that depends on the settings, a function of
         them: :meth:`can_edit` and :meth:`can_delete` answer in both cases.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
+    :ivar has_key: whether the service knows a message that is sent again by an id of ours.
     :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
     :ivar check_mention: finds what is wrong with the id in ``role:ID`` or ``user:ID``: a sentence without a subject,
         empty when nothing is.
@@ -393,6 +394,7 @@ class DestinationKind:
     edits: bool | Callable[[Any], bool] = False
     deletes: bool | Callable[[Any], bool] = False
     keeps_posts: bool = True
+    has_key: bool = False
     mentions: frozenset[str] = frozenset()
     check_mention: Callable[[str], str] = lambda _: ""
     fields: tuple[str, ...] = ()

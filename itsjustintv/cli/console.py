@@ -26,7 +26,7 @@ from itsjustintv.config.locations import SEARCH_ORDER, find_config
 from itsjustintv.config.values import Rule
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, ItsJustInTVError
-from itsjustintv.model import STREAM_ONLINE, Event
+from itsjustintv.model import STREAM_ONLINE, Action, Delivery, Event, State
 from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.foreign_text import visible, visible_json
@@ -43,6 +43,7 @@ __all__ = [
     "config_option",
     "config_path",
     "describe_event",
+    "describe_post",
     "echo",
     "errors",
     "examples",
@@ -247,6 +248,28 @@ def describe_event(event: Event) -> tuple[str, str]:
         return "broadcast", f"{event.stream_id}, started {event.started_at}{kind}"
     when = f" at {utc(event.occurred_at)} UTC" if event.occurred_at else ", at an unknown time"
     return "event type", f"{event.event_type}: {event.action}{when}"
+
+
+_DONE = {
+    Action.CREATE: "created",
+    Action.EDIT: "edited",
+    Action.DELETE: "deleted",
+    Action.FOLLOW_UP: "followed by a further message",
+}
+
+
+def describe_post(delivery: Delivery) -> str:
+    """
+    Say what a delivery does with the post of its broadcast; empty where there is none, and when it does nothing.
+    """
+    if not delivery.broadcast or (delivery.state.is_final and delivery.state is not State.DELIVERED):
+        return ""
+    if delivery.state is State.ACCEPTED:
+        return "to be decided when its turn comes"
+    done = _DONE[delivery.action] if delivery.state is State.DELIVERED else f"to be {_DONE[delivery.action]}"
+    more = ["with a mention"] * delivery.mention + ["as plain text"] * delivery.plain
+    more += [f"id {delivery.remote}"] * bool(delivery.remote)
+    return ", ".join([done, *more])
 
 
 def write_json(content: object, indent: int | None = 2) -> None:

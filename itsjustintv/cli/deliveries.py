@@ -17,6 +17,7 @@ from itsjustintv.cli.console import (
     complete_streamer,
     config_option,
     describe_event,
+    describe_post,
     echo,
     errors,
     examples,
@@ -154,6 +155,7 @@ def list_deliveries(  # noqa: PLR0917 - click names them
             echo(
                 f"{account.wanted} wanted = {account.delivered} delivered + {account.dead} dead + {account.expired}"
                 f" expired + {account.filtered} filtered + {account.cancelled} cancelled"
+                f"{f' + {account.superseded} superseded' if account.superseded else ''}"
                 f" + {account.accepted + account.pending} in progress"
             )
     if account.imbalance:
@@ -191,6 +193,8 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     echo(f"destination  {about.destination}")
     echo(f"accepted     {utc(about.accepted_at)} UTC")
     echo(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
+    if post := describe_post(about):
+        echo(f"post         {post}")
     if suspension is not None:
         echo(f"next attempt none, {suspension}", "doubtful")
     elif not about.state.is_final:
@@ -214,6 +218,7 @@ def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, A
         "destination": delivery.destination,
         "state": delivery.state.value,
         "reason": delivery.reason,
+        "post": describe_post(delivery) or None,
         "attempts": delivery.attempts,
         "accepted_at": rfc3339(delivery.accepted_at),
         "next_attempt_at": None if delivery.state.is_final or suspension else rfc3339(delivery.next_attempt_at),

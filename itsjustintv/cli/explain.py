@@ -14,6 +14,7 @@ from itsjustintv.cli.console import (
     complete_streamer,
     config_option,
     describe_event,
+    describe_post,
     echo,
     errors,
     examples,
@@ -190,14 +191,15 @@ def _next(history: DeliveryHistory, suspensions: Suspensions) -> str:
         return str(suspension)
     match about.state:
         case State.DELIVERED:
-            return f"delivered, attempt {len(history.attempts)}"
+            post = describe_post(about)
+            return f"delivered, attempt {len(history.attempts)}{f'; post {post}' if post else ''}"
         case State.ACCEPTED:
             reason = f" ({about.reason})" if about.reason else ""
             return f"not prepared yet{reason}; due at {utc(about.next_attempt_at)}"
         case State.PENDING:
             return f"attempt {len(history.attempts) + 1} is due at {utc(about.next_attempt_at)}"
-        case State.FILTERED:
-            return f"filtered: {about.reason}"
+        case State.FILTERED | State.SUPERSEDED:
+            return f"{about.state.value}: {about.reason}"
         case _:
             return f"{about.state.value}: {about.reason}; requeue it with itsjustintv deliveries retry {about.id}"
 

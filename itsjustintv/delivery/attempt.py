@@ -122,7 +122,9 @@ class AttemptRunner:
             random=self._random,
             can_degrade=destination.keeps_posts and not delivery.plain and delivery.action is not Action.DELETE,
         )
-        return await self._settle(delivery, decision, attempt)
+        creates = delivery.action in (Action.CREATE, Action.FOLLOW_UP) and destination.keeps_posts
+        may_double = creates and attempt.is_uncertain and not destination.has_key
+        return await self._settle(delivery, decision, attempt, may_double=may_double)
 
     async def _hold(self, delivery: Delivery, end: float, reason: str, lane: Lane | None = None) -> Due | None:
         """
@@ -141,10 +143,13 @@ class AttemptRunner:
         after = await self._journal.settle(delivery.id, delivery.state, delivery.reason, now, None, later)
         return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
 
-    async def _settle(self, before: Delivery, decision: Next, attempt: Attempt | None = None) -> Due | None:
+    async def _settle(
+        self, before: Delivery, decision: Next, attempt: Attempt | None = None, *, may_double: bool = False
+    ) -> Due | None:
         now = self._clock.seconds()
         after = await self._store(before, decision, attempt, now)
-        outcome = Outcome(delivery=after, attempt=attempt, at=now)
+        may_double = may_double and after.state is State.PENDING
+        outcome = Outcome(delivery=after, attempt=attempt, at=now, may_double=may_double)
         report(self.log, before, outcome, self._policy().max_age)
         for sink in self._sinks:
             try:

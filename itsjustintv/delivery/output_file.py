@@ -104,7 +104,9 @@ class OutputFile(Service):
 
     def _line(self, outcome: Outcome, attempt: Attempt) -> _Line:
         at = outcome.at + self._ahead()
-        return _Line(at, outcome.delivery.body, attempt.ok, None if attempt.ok else attempt.detail)
+        delivery = outcome.delivery
+        action = delivery.action.value if delivery.broadcast else None
+        return _Line(at, delivery.body, attempt.ok, None if attempt.ok else attempt.detail, action)
 
     def _schedule(self) -> None:
         if self._writing is None and self._timer is None:
@@ -190,6 +192,7 @@ class _Line:
     body: bytes
     success: bool
     error: str | None
+    action: str | None = None
 
     def render(self, delivery: str) -> bytes:
         """
@@ -201,6 +204,8 @@ class _Line:
             "success": self.success,
             "delivery": delivery,
         }
+        if self.action is not None:
+            entry["action"] = self.action
         if self.error is not None:
             entry["error"] = self.error
         return _render(entry)

@@ -259,6 +259,7 @@ def _place(settings: Settings) -> Sequence[str]:
 
 BLUESKY_KIND = DestinationKind(
     name="bluesky",
+    has_key=True,
     open=Bluesky,
     settings=Settings,
     check=_check,

@@ -211,6 +211,7 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
 
 MASTODON_KIND = DestinationKind(
     name="mastodon",
+    has_key=True,
     open=Mastodon,
     settings=Settings,
     check=_check,

@@ -281,6 +281,7 @@ def _read_probe(response: Response, settings: Settings) -> ProbeAnswer | None:
 
 MATRIX_KIND = DestinationKind(
     name="matrix",
+    has_key=True,
     open=Matrix,
     settings=Settings,
     check=_check,

@@ -232,6 +232,7 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
 
 NTFY_KIND = DestinationKind(
     name="ntfy",
+    has_key=True,
     open=Ntfy,
     settings=Settings,
     check=_check,

@@ -335,6 +335,10 @@ def _event(event: Event | None) -> bytes:
     ).encode()
 
 
+# The only kind of destination that the original program has.
+_ITS_KIND = "webhook"
+
+
 def _queue(
     deliveries: Iterable[Delivery], resolve: Resolve, embed: Embed
 ) -> tuple[list[Mapping[str, object]], list[str]]:
@@ -344,6 +348,9 @@ def _queue(
         destination = resolve(delivery.destination, delivery.streamer)
         if destination is None:
             problems.append(f"{delivery.id} stays behind: {delivery.destination} is not configured")
+            continue
+        if destination.kind != _ITS_KIND:
+            problems.append(f"{delivery.id} stays behind: the original program cannot send to a {destination.kind}")
             continue
         body = delivery.body if delivery.picture is None else embed(delivery.body, delivery.picture)
         signing = {

@@ -12,7 +12,19 @@ from attrs import Factory, field, frozen
 from itsjustintv.model.destinations import Verdict
 from itsjustintv.support.foreign_text import quote
 
-__all__ = ["UNDELIVERED", "Accounting", "Action", "Attempt", "Census", "Delivery", "Due", "Outcome", "State"]
+__all__ = [
+    "NOTHING_SENT",
+    "SERVER_ERROR",
+    "UNDELIVERED",
+    "Accounting",
+    "Action",
+    "Attempt",
+    "Census",
+    "Delivery",
+    "Due",
+    "Outcome",
+    "State",
+]
 
 
 class Action(StrEnum):
@@ -118,6 +130,11 @@ class Due:
     id: str
 
 
+#: The reasons of attempts that ended before anything was sent.
+NOTHING_SENT = ("refused", "dns", "tls", "egress")
+SERVER_ERROR = 500
+
+
 @frozen(kw_only=True)
 class Attempt:
     """
@@ -157,6 +174,15 @@ class Attempt:
     access: str = ""
 
     @property
+    def is_uncertain(self) -> bool:
+        """
+        Whether it may have had its effect although no answer says so: none came, or 5xx.
+        """
+        if self.ok:
+            return False
+        return self.reason not in NOTHING_SENT if self.status is None else self.status >= SERVER_ERROR
+
+    @property
     def explanation(self) -> str:
         """
         The detail, and of a failed attempt the beginning of the receiver's answer.
@@ -173,11 +199,13 @@ class Outcome:
     :ivar delivery: as it stands now, its state and reason included.
     :ivar attempt: the attempt that led here, if one was made.
     :ivar at: when.
+    :ivar may_double: whether a message may stand twice: an attempt may have created it, and another one follows.
     """
 
     delivery: Delivery
     attempt: Attempt | None
     at: float
+    may_double: bool = False
 
 
 @frozen(kw_only=True)

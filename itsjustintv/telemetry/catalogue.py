@@ -156,6 +156,13 @@ ENDED = _counter(
     "state",
     expected=_each(*(state.value for state in State if state.is_final)),
 )
+DOUBLES = _counter(
+    "posts.possible_doubles",
+    "{post}",
+    "Messages sent again although the attempt before, which had no clear outcome, may have created them.",
+    "destination",
+    limit=DESTINATIONS,
+)
 TO_FIRST_ATTEMPT = _histogram(
     "event_to_first_attempt",
     "Time from the acceptance of an event to the first attempt to deliver it.",

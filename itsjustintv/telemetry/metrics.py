@@ -38,6 +38,7 @@ class Metrics:
         self._operations = registry.counter(catalogue.COMMITTED)
         self._commits = registry.histogram(catalogue.COMMIT_DURATION)
         self._attempts = registry.counter(catalogue.ATTEMPTS)
+        self._doubles = registry.counter(catalogue.DOUBLES)
         self._failures = registry.counter(catalogue.ATTEMPT_FAILURES)
         self._durations = registry.histogram(catalogue.ATTEMPT_DURATION)
         self._first = registry.histogram(catalogue.TO_FIRST_ATTEMPT)
@@ -102,6 +103,8 @@ class Metrics:
             self._attempted(delivery.destination, attempt)
             if delivery.attempts == 1:
                 self._first.record(attempt.started_at - delivery.accepted_at)
+        if outcome.may_double:
+            self._doubles.add(delivery.destination)
         if delivery.state.is_final:
             self._ended.add(delivery.state.value)
         if delivery.state is State.DELIVERED:

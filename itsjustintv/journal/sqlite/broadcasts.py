@@ -28,6 +28,7 @@ from itsjustintv.model import (
     Verdict,
     parse_rfc3339,
 )
+from itsjustintv.model.deliveries import NOTHING_SENT, SERVER_ERROR
 
 __all__ = [
     "forget_places",
@@ -57,10 +58,8 @@ _MENTIONED = "mentioned"
 # So many broadcasts of a channel, the latest, may be meant by the end of a stream.
 _RECENT = 4
 
-# An attempt that ended in one of these cannot have created anything, nor can one that was answered with 3xx or 4xx.
-_NOTHING_SENT = ("refused", "dns", "tls", "egress")
-_SERVER_ERROR = 500
-_UNCERTAIN = f"NOT ok AND (status >= {_SERVER_ERROR} OR (status IS NULL AND reason NOT IN {_NOTHING_SENT}))"
+# As Attempt.is_uncertain.
+_UNCERTAIN = f"NOT ok AND (status >= {SERVER_ERROR} OR (status IS NULL AND reason NOT IN {NOTHING_SENT}))"
 
 
 def join(
@@ -252,7 +251,7 @@ def record_attempt(connection: Connection, delivery: Delivery, attempt: Attempt,
             ),
         )
         return
-    if delivery.action is Action.EDIT and _is_uncertain(attempt):
+    if delivery.action is Action.EDIT and attempt.is_uncertain:
         connection.execute(
             "UPDATE posts SET shown = '' WHERE broadcast = ? AND destination = ?",
             (delivery.broadcast, delivery.destination),
@@ -278,15 +277,6 @@ def _state_after(connection: Connection, delivery: Delivery, attempt: Attempt) -
         "SELECT 1 FROM broadcasts WHERE id = ? AND offline_at IS NOT NULL", (delivery.broadcast,)
     ).fetchone()
     return PostState.CLOSED if kind["event_type"] == STREAM_OFFLINE and ended else PostState.OPEN
-
-
-def _is_uncertain(attempt: Attempt) -> bool:
-    """
-    Whether an attempt may have had its effect although no answer says so.
-    """
-    if attempt.status is None:
-        return not attempt.ok and attempt.reason not in _NOTHING_SENT
-    return not attempt.ok and attempt.status >= _SERVER_ERROR
 
 
 def _mention_key(destination: str, streamer: str) -> str:

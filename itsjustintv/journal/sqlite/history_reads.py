@@ -249,8 +249,13 @@ def _history(connection: Connection, row: Row, most: int = _MOST_ATTEMPTS) -> De
     attempts = connection.execute(
         "SELECT * FROM attempts WHERE delivery_id = ? ORDER BY sequence DESC LIMIT ?", (row["id"], most)
     ).fetchall()
+    post = None
+    if row["broadcast"]:
+        post = connection.execute(
+            "SELECT remote FROM posts WHERE broadcast = ? AND destination = ?", (row["broadcast"], row["destination"])
+        ).fetchone()
     return DeliveryHistory(
-        delivery=to_delivery(row),
+        delivery=to_delivery(row, remote="" if post is None else post["remote"]),
         finished_at=row["finished_at"],
         attempts=tuple(to_attempt(each) for each in reversed(attempts)),
     )
