@@ -279,7 +279,13 @@ class BroadcastMachine(RuleBasedStateMachine):
             self.doubtful[pair] += 1
         if lost:
             return Attempt(
-                ok=False, reason="reset", detail="lost", started_at=now, duration=0.0, place=destination.place
+                ok=False,
+                reason="reset",
+                detail="lost",
+                started_at=now,
+                duration=0.0,
+                place=destination.place,
+                access=destination.access,
             )
         response = Response(
             answer.status,
@@ -301,6 +307,7 @@ class BroadcastMachine(RuleBasedStateMachine):
             pause=result.pause,
             pause_host=result.pause_host,
             place=destination.place,
+            access=destination.access,
         )
 
     # What happens on Twitch

@@ -317,7 +317,7 @@ class PostContract:
             ((Verdict.DESTINATION_GONE, ""), (Verdict.MOVED, "-100"), (Verdict.UNAUTHORIZED, "")), 1
         ):
             await self.journal.prepare(f"e1-{number}", b"{}", None, NOW)
-            tried = attempt(place=f"p{number}", verdict=verdict, moved_to=moved_to, status=400)
+            tried = attempt(access=f"p{number}", verdict=verdict, moved_to=moved_to, status=400)
             await self.journal.settle(f"e1-{number}", State.DEAD, "gone", NOW, tried)
         moved = ("p2", (Verdict.MOVED, "-100"))
         gone, refused = ("p1", (Verdict.DESTINATION_GONE, "")), ("p3", (Verdict.UNAUTHORIZED, ""))
