@@ -261,6 +261,8 @@ class MemoryJournal:
                 self.attempts.setdefault(delivery_id, []).append((attempt, now))
                 self._order = [*(each for each in self._order if each != delivery_id), delivery_id]
                 delivery = evolve(delivery, attempts=delivery.attempts + 1)
+                if attempt.verdict in (Verdict.DESTINATION_GONE, Verdict.UNAUTHORIZED, Verdict.MOVED):
+                    self.known_places[attempt.access] = (attempt.verdict, attempt.moved_to)
             if delivery.state is not State.CANCELLED or state is State.DELIVERED:
                 at = delivery.next_attempt_at if next_attempt_at is None else next_attempt_at
                 delivery = evolve(

@@ -256,7 +256,10 @@ class DeliveryQueue(Service):
         self._check_destination(lane, now)
         while lane.head(now) is not None and self._has_room(lane):
             due = lane.take(now)
-            self._begin(lane, due, submitted if submitted is not None and submitted.id == due.id else None)
+            first = submitted if submitted is not None and submitted.id == due.id else None
+            if first is not None:
+                submitted = None  # a second attempt is made of what the journal holds then
+            self._begin(lane, due, first)
         if lane.paused_until <= now and (limit := lane.room):
             self._track(self._read_lane(lane, lane.begin_reading(), limit))
         if lane.head(now) is None:
