@@ -15,6 +15,7 @@ from itsjustintv.destinations.gotify import GOTIFY_KIND
 from itsjustintv.destinations.kind_table import KindTable
 from itsjustintv.destinations.mastodon import MASTODON_KIND
 from itsjustintv.destinations.matrix import MATRIX_KIND
+from itsjustintv.destinations.mqtt import MQTT_KIND
 from itsjustintv.destinations.ntfy import NTFY_KIND
 from itsjustintv.destinations.pushover import PUSHOVER_KIND
 from itsjustintv.destinations.slack import SLACK_KIND
@@ -42,6 +43,7 @@ KINDS: Mapping[str, DestinationKind] = KindTable(
             MASTODON_KIND,
             BLUESKY_KIND,
             EMAIL_KIND,
+            MQTT_KIND,
             APPRISE_KIND,
             WEBHOOK,
             CLOUDEVENTS,

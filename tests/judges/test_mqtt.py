@@ -1,0 +1,93 @@
+"""
+States that the sender publishes at Mosquitto.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from treq.testing import RequestTraversalAgent
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+
+from itsjustintv.destinations.kinds import open_destination
+from itsjustintv.destinations.mqtt import MQTT_KIND, Mqtt, Settings
+from itsjustintv.destinations.mqtt_sender import MqttSender
+from itsjustintv.interfaces import SenderTools
+from itsjustintv.model import STREAM_OFFLINE, Action, Attempt, Delivery, Destination, Notice, Verdict
+from itsjustintv.support.egress import EgressPolicy
+from tests.destinations.contract import NOW, notice
+from tests.judges.broker import Broker
+
+
+class BrokerTests(TestCase):
+    """
+    A broker retains what is published.
+    """
+
+    timeout = 60
+
+    def at(self, broker: Broker, **more: Any) -> Destination:
+        settings = Settings(**{"host": "127.0.0.1", "port": broker.port, **more})
+        return Destination(name="home", url=MQTT_KIND.address(settings), kind="mqtt", settings=settings)
+
+    def send(self, where: Destination, what: Notice, patience: float = 10.0) -> Deferred[Attempt]:
+        delivery = Delivery(
+            id="1-1",
+            event_id="1",
+            streamer="tanuki",
+            destination="home",
+            accepted_at=NOW,
+            next_attempt_at=NOW,
+            body=open_destination(where).render(what),
+            action=what.action,
+        )
+        tools = SenderTools(
+            reactor=reactor,
+            agent=RequestTraversalAgent(Resource()),
+            egress=EgressPolicy,
+            timeout=lambda: patience,
+            wall=lambda: NOW,
+        )
+        sender = MqttSender(tools, Mqtt)
+        return sender.send(delivery, where).addCallback(lambda made: sender.stop().addCallback(lambda _: made))
+
+    async def test_states(self) -> None:
+        """
+        State, attributes and sensor are retained, and the newest state counts.
+        """
+        broker = self.enterContext(Broker(Path(self.mktemp()), users={"tanuki": "secret"}))
+        where = self.at(broker, user="tanuki", password="secret")
+        attempt = await self.send(where, notice(title="Töpfern 🏺"))
+        self.assertEqual((attempt.verdict, attempt.remote), (Verdict.OK, "itsjustintv/tanuki"), attempt.detail)
+        await self.send(where, notice(STREAM_OFFLINE, Action.EDIT))
+        messages = broker.wait_for(6)
+        self.assertTrue(all(each.retained and each.quality == 1 for each in messages))
+        self.assertEqual([each.payload for each in messages if each.topic.endswith("/live")], [b"ON", b"OFF"])
+        self.assertEqual(orjson.loads(messages[1].payload)["title"], "Töpfern 🏺")
+        self.assertEqual(
+            sorted(broker.state),
+            [
+                "homeassistant/binary_sensor/itsjustintv_1/config",
+                "itsjustintv/tanuki/attributes",
+                "itsjustintv/tanuki/live",
+            ],
+        )
+
+    async def test_refused(self) -> None:
+        """
+        A wrong password is said to be one; a broker without TLS, or none at all, is tried again.
+        """
+        broker = self.enterContext(Broker(Path(self.mktemp()), users={"tanuki": "secret"}))
+        wrong = await self.send(self.at(broker, user="tanuki", password="wrong"), notice())
+        self.assertEqual(wrong.verdict, Verdict.UNAUTHORIZED)
+        encrypted = await self.send(self.at(broker, tls=True), notice(), 2.0)
+        self.assertEqual(encrypted.verdict, Verdict.RETRY)
+        self.assertIn(encrypted.reason, ("tls", "reset", "timeout"))
+        absent = await self.send(self.at(broker, port=1), notice())
+        self.assertEqual((absent.verdict, absent.reason), (Verdict.RETRY, "refused"))
+        self.assertEqual(broker.state, {})
