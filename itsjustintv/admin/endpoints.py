@@ -38,6 +38,7 @@ from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
 
 __all__ = [
+    "EVENTS",
     "OPERATIONS",
     "STATES",
     "BadRequest",
@@ -241,6 +242,22 @@ def _state(description: str) -> Parameter:
     return Parameter(name="state", description=description, schema=schema, read=_states, default=())
 
 
+def _read_event(text: str) -> str:
+    if text not in EVENTS:
+        raise ValueError
+    return text
+
+
+#: What can be tested.
+EVENTS = ("online", "update", "offline")
+
+_event = Parameter(
+    name="event",
+    description="What the test is about.",
+    schema={"type": "string", "enum": [*EVENTS], "default": "online"},
+    read=_read_event,
+    default="online",
+)
 _Limit = Annotated[int, _number("limit", "Maximum number of items.", 1, _LIMIT, 50)]
 _Cursor = Annotated[
     str | None,
@@ -382,12 +399,15 @@ async def list_destinations(sources: Sources, limit: _Limit, cursor: _Cursor) ->
 
 @operation("POST", "/destinations/{name}/test")
 async def test_destination(
-    sources: Sources, name: Annotated[str, _part("name", "name of its table; or streamers.KEY, or global_webhook.")]
+    sources: Sources,
+    name: Annotated[str, _part("name", "name of its table; or streamers.KEY, or global_webhook.")],
+    event: Annotated[str, _event],
 ) -> AttemptView:
     """
-    Send a test notification, signed like a real one, and return the result. Nothing of it is stored.
+    Send a test notification, signed like a real one, and return the result. Nothing of it is stored. Where there are
+    posts, a change is that of the last test, and without one a new one is sent first. It notifies no one.
     """
-    attempt = await sources.test(name)
+    attempt = await sources.test(name, event)
     if attempt is None:
         raise NotFound(f"there is no destination {name}")
     return to_attempt_view(attempt)

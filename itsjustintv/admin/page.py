@@ -25,7 +25,8 @@ from itsjustintv.admin.daemon_sections import (
     tiles,
     twitch,
 )
-from itsjustintv.admin.endpoints import STATES, read_cursor, write_cursor
+from itsjustintv.admin.destination_section import destinations
+from itsjustintv.admin.endpoints import EVENTS, STATES, read_cursor, write_cursor
 from itsjustintv.admin.event_views import to_delivery_view, to_event_view
 from itsjustintv.admin.html import Markup, el, foreign, page
 from itsjustintv.admin.live_updates import LiveUpdates
@@ -33,7 +34,6 @@ from itsjustintv.admin.page_sections import (
     Choice,
     Forms,
     badge,
-    destinations,
     quoted,
     section,
     streamers,
@@ -236,7 +236,8 @@ class ActionResource(Resource):
         if what == "cancel":
             await self._sources.cancel(about)
             return [foreign(about), " is cancelled."]
-        attempt = await self._sources.test(about)
+        event = what.removeprefix("test-") if what.startswith("test-") else "online"
+        attempt = await self._sources.test(about, event if event in EVENTS else "online")
         if attempt is None:
             raise NotFound(f"there is no destination {about}")
         return [

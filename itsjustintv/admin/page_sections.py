@@ -13,7 +13,7 @@ from attrs import frozen
 from itsjustintv.admin.endpoints import STATES
 from itsjustintv.admin.event_views import DeliveryView, EventView
 from itsjustintv.admin.html import Markup, el, foreign
-from itsjustintv.admin.views import DestinationView, StreamerView
+from itsjustintv.admin.views import StreamerView
 from itsjustintv.journal.history import HistoryFilter
 from itsjustintv.model import State, Subscribed, parse_rfc3339
 from itsjustintv.support.counts import count
@@ -25,9 +25,10 @@ __all__ = [
     "action",
     "badge",
     "channel",
-    "destinations",
     "quoted",
+    "quoted_name",
     "section",
+    "shown_of",
     "streamers",
     "timeline",
     "tone_of",
@@ -81,7 +82,7 @@ class Forms:
         return el(
             "form",
             el("input", type="hidden", name="proof", value=self._proof),
-            el("input", type="hidden", name="about", value=_quoted(about)),
+            el("input", type="hidden", name="about", value=quoted_name(about)),
             el("button", words, type="submit", aria_label=label),
             method="post",
             action=f"/actions/{what}",
@@ -165,7 +166,7 @@ def streamers(found: Sequence[StreamerView], total: int, query: str, kept: Seque
     return section(
         "streamers",
         "Streamers",
-        _shown(found, total),
+        shown_of(found, total),
         search if total > 8 or query else None,
         el("ul", [_streamer(each) for each in found], class_="cards") if found else el("p", nothing, class_="quiet"),
         api=f"/streamers?{urlencode({'limit': max(1, len(found)), 'query': query})}",
@@ -369,7 +370,7 @@ def _delivery(event: EventView, delivery: DeliveryView) -> Markup:
             badge(_TONES[delivery.state], delivery.state.value),
             " ",
             el("span", foreign(delivery.destination), class_="to"),
-            el("small", " · ", el("a", tries, href=f"/deliveries/{_quoted(delivery.id)}"), soon),
+            el("small", " · ", el("a", tries, href=f"/deliveries/{quoted_name(delivery.id)}"), soon),
         ),
         el("ol", steps, class_="steps"),
         el("p", foreign(last.detail), " ", quoted(last.response), class_="quiet") if last and not last.ok else None,
@@ -383,52 +384,6 @@ def _after(lapse: float) -> str:
     Time between two stages; negative when Twitch's clock is ahead, or after a requeue.
     """
     return f"+{duration(lapse)}" if lapse >= 0 else "earlier"
-
-
-def destinations(found: Sequence[DestinationView], total: int, forms: Forms) -> Markup:
-    """
-    The destinations, what is pending for each, and its last attempt.
-    """
-    rows = [
-        el(
-            "li",
-            el(
-                "div",
-                el("p", el("strong", foreign(each.name), class_="to"), _queue(each), class_="name"),
-                el("p", _last(each), class_="quiet"),
-                class_="about",
-            ),
-            forms.button(
-                "Send a test",
-                "test",
-                each.name,
-                f"Send a test notification to {each.name}",
-                f"/destinations/{_quoted(each.name)}/test",
-            ),
-            class_="row",
-            data_key=f"destination-{each.name}",
-        )
-        for each in found
-    ]
-    api = f"/destinations?limit={max(1, len(found))}"
-    return section("destinations", "Destinations", _shown(found, total), el("ul", rows, class_="rows"), api=api)
-
-
-def _queue(each: DestinationView) -> object:
-    if not each.pending:
-        return None
-    return [" ", badge("warn", f"{each.pending:,} waiting"), el("small", " next ", when(each.next_attempt_at))]
-
-
-def _last(each: DestinationView) -> object:
-    signed = f"signed ({each.signature})" if each.signed else "not signed" if each.signature else each.type
-    if each.last is None:
-        return f"Nothing sent yet · {signed}"
-    if each.last.ok:
-        return ["Delivered ", when(each.last.at), f" in {duration(each.last.duration)} · {signed}"]
-    return [
-        "Failed ", when(each.last.at), ": ", foreign(each.last.detail), " ", quoted(each.last.response), f" ({signed})"
-    ]  # fmt: skip
 
 
 def waiting(
@@ -453,7 +408,7 @@ def waiting(
     ]
     content = (el("ul", rows, class_="rows"), _all(found, total, "pending"))
     return section(
-        "waiting", "In progress", _shown(found, total), *content, api=f"/deliveries?state=pending&limit={len(found)}"
+        "waiting", "In progress", shown_of(found, total), *content, api=f"/deliveries?state=pending&limit={len(found)}"
     )
 
 
@@ -470,13 +425,16 @@ def undelivered(found: Sequence[DeliveryView], total: int, forms: Forms) -> Mark
     return section(
         "undelivered",
         "Undelivered",
-        _shown(found, total),
+        shown_of(found, total),
         *content,
         api=f"/deliveries?state=undelivered&limit={len(found)}",
     )
 
 
-def _shown(found: Sequence[object], total: int) -> str:
+def shown_of(found: Sequence[object], total: int) -> str:
+    """
+    How many are shown of how many.
+    """
     return f"{len(found)} of {total:,}" if len(found) < total else f"{total:,}"
 
 
@@ -507,7 +465,7 @@ def action(each: DeliveryView, forms: Forms) -> Markup | None:
         what,
         each.id,
         f"{words}{though}: {each.streamer} to {each.destination}",
-        f"/deliveries/{_quoted(each.id)}/{what}",
+        f"/deliveries/{quoted_name(each.id)}/{what}",
     )
 
 
@@ -530,7 +488,7 @@ def _row(each: DeliveryView, facts: Sequence[object], forms: Forms) -> Markup:
                 facts,
                 why if last or each.reason else None,
                 " · ",
-                el("a", "details", href=f"/deliveries/{_quoted(each.id)}", aria_label=f"{each.id}: details"),
+                el("a", "details", href=f"/deliveries/{quoted_name(each.id)}", aria_label=f"{each.id}: details"),
                 class_="quiet",
             ),
             class_="about",
@@ -541,5 +499,8 @@ def _row(each: DeliveryView, facts: Sequence[object], forms: Forms) -> Markup:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted_name(text: str) -> str:
+    """
+    Percent-encode a name for a path, slashes included.
+    """
     return quote(text, safe="")

@@ -68,7 +68,8 @@ class Sources:
     :ivar retry: requeues a delivery.
     :ivar resend: sends a delivered event again, as a new delivery.
     :ivar cancel: cancels a delivery.
-    :ivar test: sends a test notification to a destination; ``None`` when there is no such destination.
+    :ivar test: ``(name, event)``: sends a test notification to a destination; ``None`` when there is no such
+        destination.
     :ivar picture: the profile image of a user id.
     :ivar mark: a value that changes whenever anything shown changes.
     """
@@ -88,6 +89,6 @@ class Sources:
     retry: Callable[[str], Asked[Delivery]]
     resend: Callable[[str], Asked[Delivery]]
     cancel: Callable[[str], Asked[Delivery]]
-    test: Callable[[str], Asked[Attempt | None]]
+    test: Callable[[str, str], Asked[Attempt | None]]
     picture: Callable[[str], Asked[Picture | None]]
     mark: Callable[[], Asked[object]]

@@ -20,8 +20,10 @@ __all__ = [
     "ConfigurationView",
     "DestinationView",
     "LastAttemptView",
+    "OpenPostView",
     "Page",
     "PointView",
+    "PreviewLineView",
     "ProblemView",
     "RateView",
     "ReasonView",
@@ -239,6 +241,32 @@ class LastAttemptView:
 
 
 @frozen(kw_only=True)
+class OpenPostView:
+    """
+    A post that stands at a destination and can still change.
+
+    :ivar streamer: key of the streamer.
+    :ivar since: when the broadcast began; null when that is not known.
+    """
+
+    streamer: str
+    since: str | None
+
+
+@frozen(kw_only=True)
+class PreviewLineView:
+    """
+    A text of a message.
+
+    :ivar name: its place in the message.
+    :ivar text: text as the service gets it, of a made-up broadcast.
+    """
+
+    name: str
+    text: str
+
+
+@frozen(kw_only=True)
 class DestinationView:
     """
     A destination of notifications. Its URL is a secret.
@@ -251,6 +279,12 @@ class DestinationView:
     :ivar pending: number of pending deliveries.
     :ivar next_attempt_at: when the first of those is due; null without any.
     :ivar last: the last attempt; null when none is known.
+    :ivar state: ok; gone or unauthorized, when nothing is sent there any more; moved; paused.
+    :ivar advice: what the state means and what to do; empty when it is ok.
+    :ivar paused_until: when the service takes the next message; null while it is not paused.
+    :ivar posts: number of posts that can still change.
+    :ivar open_posts: the first of these.
+    :ivar preview: what a message looks like; empty where there are no posts.
     """
 
     name: str
@@ -261,6 +295,12 @@ class DestinationView:
     pending: int
     next_attempt_at: str | None
     last: LastAttemptView | None
+    state: str = "ok"
+    advice: str = ""
+    paused_until: str | None = None
+    posts: int = 0
+    open_posts: Sequence[OpenPostView] = ()
+    preview: Sequence[PreviewLineView] = ()
 
 
 @frozen(kw_only=True)

@@ -5,9 +5,10 @@ Collects what the admin site shows from all parts, as its views.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import chain
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from attrs import asdict, define, field
 
@@ -20,6 +21,8 @@ from itsjustintv.admin.views import (
     CertificateView,
     ConfigurationView,
     DestinationView,
+    OpenPostView,
+    PreviewLineView,
     RateView,
     ReasonView,
     StatusView,
@@ -32,8 +35,10 @@ from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
 from itsjustintv.delivery.sample import SampleSender
-from itsjustintv.journal.history import EventHistory, HistoryFilter, Place
-from itsjustintv.model import Destination, Streamer, Subscribed, parse_rfc3339
+from itsjustintv.destinations.message_samples import SAMPLES
+from itsjustintv.destinations.request_preview import RequestPreview
+from itsjustintv.journal.history import EventHistory, HistoryFilter, OpenPost, Place
+from itsjustintv.model import Destination, Streamer, Subscribed, Verdict, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
@@ -42,6 +47,19 @@ _T = TypeVar("_T")
 
 # Limit of questions to the journal for one list of events.
 _QUESTIONS = 10
+
+# Posts that are named for a destination.
+_POSTS = 5
+
+_ADVICE = {
+    Verdict.DESTINATION_GONE: (
+        "Nothing is sent there any more: the service has no such place. Correct its address, then requeue what is dead"
+    ),
+    Verdict.UNAUTHORIZED: (
+        "Nothing is sent there any more: the service does not know its token. Correct it, then requeue what is dead"
+    ),
+    Verdict.MOVED: "It has moved, and the daemon follows. Configure its new address, which the log has",
+}
 
 _ORDER = {
     Subscribed.BROKEN: 1,
@@ -65,6 +83,7 @@ class AdminSources:
     _web: WebParts
     _recent_stats: RecentStats
     _started_at: float = field(init=False)
+    _previews: dict[str, tuple[Destination, Sequence[PreviewLineView]]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self._context.reactor.seconds()
@@ -172,8 +191,14 @@ class AdminSources:
         backlogs = {each.destination: each for each in await self._context.journal.backlogs()}
         routing, last = self._context.routing, self._recent_stats.last
         everywhere = routing.destinations()
-        ailing = {name for name in everywhere if name in backlogs or ((tried := last(name)) and not tried.ok)}
+        places = await self._context.journal.places()
+        ailing = {
+            name
+            for name, each in everywhere.items()
+            if name in backlogs or each.access in places or ((tried := last(name)) and not tried.ok)
+        }
         names = [*(name for name in everywhere if name in ailing), *(name for name in everywhere if name not in ailing)]
+        posts = _by_destination(await self._context.journal.open_posts())
         streamers = Counter(chain.from_iterable(each.destinations for each in routing.streamers()))
         return [
             DestinationView(
@@ -185,9 +210,42 @@ class AdminSources:
                 pending=backlogs[name].count if name in backlogs else 0,
                 next_attempt_at=moment(backlogs[name].next_at) if name in backlogs else None,
                 last=last(name),
+                posts=len(posts.get(name, ())),
+                open_posts=[
+                    OpenPostView(streamer=each.streamer, since=moment(parse_rfc3339(each.started_at)))
+                    for each in posts.get(name, ())[:_POSTS]
+                ],
+                preview=self._preview(everywhere[name]),
+                **self._standing(everywhere[name], places),
             )
             for name in names[start : start + limit]
         ], len(names)
+
+    def _preview(self, destination: Destination) -> Sequence[PreviewLineView]:
+        """
+        Show a made-up broadcast as a destination with posts shows one: once, while it is configured as it is.
+        """
+        if not destination.keeps_posts:
+            return ()
+        known, lines = self._previews.get(destination.name, (None, ()))
+        if known is not destination:
+            shown = RequestPreview.of(SAMPLES[0].notice, destination)
+            lines = [PreviewLineView(name=name, text=text) for name, text in shown.texts()]
+            self._previews[destination.name] = (destination, lines)
+        return lines
+
+    def _standing(self, destination: Destination, places: Mapping[str, tuple[Verdict, str]]) -> Mapping[str, Any]:
+        """
+        What the service has said of a destination.
+        """
+        verdict, _ = places.get(destination.access, (None, ""))
+        if verdict in _ADVICE:
+            return {"state": verdict.value, "advice": _ADVICE[verdict]}
+        until = self._delivery.queue.paused_until(destination)
+        if until <= self._context.reactor.seconds():
+            return {}
+        ahead = self._context.clock_jumps.ahead
+        return {"state": "paused", "advice": "The service takes nothing", "paused_until": moment(until + ahead)}
 
     def certificates(self) -> Sequence[CertificateView]:
         return [
@@ -286,6 +344,10 @@ class AdminSources:
             destinations=streamer.destinations,
             subscription=SubscriptionView(state=state, reason=reason),
         )
+
+
+def _by_destination(posts: Sequence[OpenPost]) -> Mapping[str, Sequence[OpenPost]]:
+    return {name: [*found] for name, found in groupby(posts, attrgetter("destination"))}
 
 
 def _signature(destination: Destination) -> str:

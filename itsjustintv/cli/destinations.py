@@ -188,7 +188,7 @@ class _Known:
     What the journal knows of destinations.
 
     :ivar posts: how many can still change, by destination.
-    :ivar places: verdicts by place.
+    :ivar places: verdicts, by :attr:`Destination.access`.
     :ivar problem: why nothing is known; empty when it is.
     """
 

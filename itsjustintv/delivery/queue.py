@@ -23,7 +23,7 @@ from itsjustintv.delivery.lane import Lane
 from itsjustintv.delivery.places import Places
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
-from itsjustintv.model import Delivery, Due, rfc3339
+from itsjustintv.model import Delivery, Destination, Due, rfc3339
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.log_throttle import LogOnChange
@@ -141,6 +141,12 @@ class DeliveryQueue(Service):
         """
         now = self._clock.seconds()
         return [name for name, lane in self._lanes.items() if lane.paused_until > now]
+
+    def paused_until(self, destination: Destination) -> float:
+        """
+        No request may be sent to a destination before this moment; it may have passed.
+        """
+        return self._places.paused_until(destination)
 
     def is_under_way(self, delivery_id: str) -> bool:
         """

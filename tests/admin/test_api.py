@@ -181,9 +181,9 @@ class RequestTests(ApiCase):
             path = f"/streamers?limit=2&cursor={page['next']}" if page["next"] else ""
         self.assertEqual(found, [2, 1])
         _, page = self.ask("/destinations?limit=1")
-        _, last = self.ask(f"/destinations?limit=1&cursor={page['next']}")
+        _, last = self.ask(f"/destinations?limit=2&cursor={page['next']}")
         names = [each["name"] for each in (*page["items"], *last["items"])]
-        self.assertEqual((names, last["next"]), (["streamers.tanuki", "global_webhook"], None))
+        self.assertEqual((names, last["next"]), (["streamers.tanuki", "main", "global_webhook"], None))
         self.assertEqual(self.ask("/streamers?query=nobody")[1], {"items": [], "next": None})
         for wrong in (-1, 1.5, 1 << 63):
             self.assertEqual(self.ask(f"/streamers?cursor={write_cursor('streamers', (wrong,))}")[0], 404)
@@ -259,7 +259,11 @@ class RequestTests(ApiCase):
         self.assertEqual(self.ask("/deliveries/e1-1/resend", "POST")[1]["id"], "e1-1")
         self.assertEqual(self.ask("/deliveries/e1-1/cancel", "POST")[1]["id"], "e1-1")
         self.assertEqual(self.ask("/destinations/a/test", "POST")[1]["ok"], True)
-        self.assertEqual(self.house.orders, [("retry", "e1-1"), ("resend", "e1-1"), ("cancel", "e1-1"), ("test", "a")])
+        self.assertEqual(self.ask("/destinations/a/test?event=update", "POST")[1]["ok"], True)
+        self.assertEqual(self.house.orders[-1], ("test of update", "a"))
+        self.assertEqual(self.ask("/destinations/a/test?event=lunch", "POST")[0], 400)
+        orders = [("retry", "e1-1"), ("resend", "e1-1"), ("cancel", "e1-1"), ("test", "a"), ("test of update", "a")]
+        self.assertEqual(self.house.orders, orders)
 
     def test_payloads_are_for_those_who_ask(self) -> None:
         """

@@ -142,6 +142,18 @@ class PageTests(PageCase):
         ):  # fmt: skip
             self.assertIn(words, text)
 
+    def test_posts_and_a_preview(self) -> None:
+        """
+        A destination of a service has its state with advice, the posts that can still change, and a preview, in which
+        nothing of a streamer is markup.
+        """
+        found = self.outline()
+        text = " ".join(found.texts)
+        for words in ("gone", "Nothing is sent there any more", "3 open posts", "and 2 more", "Preview"):
+            self.assertIn(words, text)
+        self.assertIn(r"<script>alert(1)</script> \u202e is live", text)
+        self.assertEqual(found.find("script", src=None), [])
+
     def test_headings_lead_through_it(self) -> None:
         """
         There is one first heading, every section has a second one that names it, and a link leads to the content.
@@ -162,8 +174,10 @@ class PageTests(PageCase):
         found = self.outline()
         names = [each["aria-label"] for each in found.find("button") if "aria-label" in each]
         self.assertEqual(len(names), len(set(names)))
-        self.assertEqual(len(names), 4)
-        self.assertEqual(len(found.find("input", name="proof", value=self.access.form_proof())), 4)
+        self.assertEqual(len(names), 7)
+        self.assertEqual(len(found.find("input", name="proof", value=self.access.form_proof())), 7)
+        change = {"data-api": "/api/v1/destinations/main/test?event=update"}
+        self.assertTrue(found.find("form", action="/actions/test-update", **change))
         self.assertTrue(found.find("form", action="/actions/retry", **{"data-api": "/api/v1/deliveries/e1-1/retry"}))
         for each in found.find("input"):
             if each.get("type") != "hidden":

@@ -18,7 +18,9 @@ from itsjustintv.admin.views import (
     ConfigurationView,
     DestinationView,
     LastAttemptView,
+    OpenPostView,
     PointView,
+    PreviewLineView,
     RateView,
     ReasonView,
     StatusView,
@@ -257,6 +259,21 @@ class House:
             ),
             DestinationView(
                 type="webhook",
+                name="main",
+                signature="",
+                state="gone",
+                advice="Nothing is sent there any more",
+                posts=3,
+                open_posts=[OpenPostView(streamer="<b>tanuki</b>", since=AT)],
+                preview=[PreviewLineView(name="content", text="<script>alert(1)</script> \u202e is live")],
+                signed=False,
+                streamers=0,
+                pending=0,
+                next_attempt_at=None,
+                last=None,
+            ),
+            DestinationView(
+                type="webhook",
                 name="global_webhook",
                 signature="both",
                 signed=False,
@@ -293,8 +310,8 @@ class House:
     async def cancel(self, delivery_id: str) -> Delivery:
         return self._order("cancel", delivery_id)
 
-    async def test(self, name: str) -> Attempt:
-        self._order("test", name)
+    async def test(self, name: str, happened: str) -> Attempt:
+        self._order("test" if happened == "online" else f"test of {happened}", name)
         return attempt(ok=True)
 
     def _order(self, what: str, about: str) -> Delivery:

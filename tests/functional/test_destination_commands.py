@@ -5,9 +5,15 @@ What commands show of destinations and send to them, with an imitated Discord.
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import treq
 
 from itsjustintv.simulator.behaviour import Behaviour
+from itsjustintv.simulator.loopback import free_port
 from tests.functional.test_posts import PostCase
+
+TOKEN = "an-admin-token-of-the-stage"
 
 
 class DestinationCommandsTests(PostCase):
@@ -77,6 +83,47 @@ class DestinationCommandsTests(PostCase):
         self.assertIn("has no such webhook any more", found["text"])
         self.assertEqual({each.request.method for each in discord.history}, {"GET"})
         self.assertNotIn(webhook.token, ended.out)
+
+    async def test_admin_page(self) -> None:
+        """
+        The page and its API have the open post, a preview and a test of each event: one card that is changed, and says
+        at last that it is over; a webhook that is gone is named with what to do.
+        """
+        stage, discord = self.with_discord()
+        port = free_port()
+        stage.settings += f'\n[admin]\nenabled = true\nlisten = "127.0.0.1:{port}"\ntoken = "{TOKEN}"\n'
+
+        async def ask(path: str, method: str = "GET") -> Any:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            answer = await treq.request(method, f"http://127.0.0.1:{port}{path}", headers=headers, persistent=False)
+            return json.loads(await answer.text())
+
+        async def main() -> Any:
+            items = (await ask("/api/v1/destinations"))["items"]
+            return next(each for each in items if each["name"] == "main")
+
+        await stage.started()
+        await self.covered(stage)
+        await stage.twitch.announce(stage.twitch.world.go_live("tanuki"))
+        await self.one(stage, discord)
+        await stage.settled(stage.reactor)
+        shown = await main()
+        self.assertEqual((shown["posts"], shown["open_posts"][0]["streamer"], shown["state"]), (1, "tanuki", "ok"))
+        self.assertIn("Drawing until dawn", [each["text"] for each in shown["preview"]])
+        discord.messages.clear()
+        for event in ("online", "update", "offline"):
+            answer = await ask(f"/api/v1/destinations/main/test?event={event}", "POST")
+            self.assertTrue(answer["ok"], answer)
+        [message] = discord.messages.values()
+        self.assertIn("was live", message["content"])
+        self.assertEqual([each.whom for each in discord.pings], ["role:77"], "that of the broadcast alone")
+        next(iter(discord.webhooks.values())).deleted = True
+        stage.twitch.world.change("tanuki", title="glazing")
+        await stage.twitch.announce_change(stage.twitch.world.channel("tanuki"))
+        await stage.until(lambda: stage.accounting().dead == 1)
+        shown = await main()
+        self.assertEqual(shown["state"], "gone")
+        self.assertIn("requeue what is dead", shown["advice"])
 
     async def test_list_and_explain(self) -> None:
         """
