@@ -44,7 +44,7 @@ _COLLECTION = "app.bsky.feed.post"
 _MICROSECONDS = 1_000_000
 _TID_LETTERS = "234567abcdefghijklmnopqrstuvwxyz"
 
-_SERVICE = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+/?", re.ASCII)
+_SERVICE = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?(?<!/xrpc)(?<!/xrpc/)", re.ASCII)
 _IDENTIFIER = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z]{2,}|did:[a-z]+:[A-Za-z0-9.:_%-]+|\S+@\S+", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", re.ASCII)
 _POST = re.compile(
@@ -245,7 +245,7 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.password.strip():
         yield "password", "must be an app password of the account"
     if not _SERVICE.fullmatch(settings.service):
-        yield "service", "must be the URL of a server without a path, such as https://bsky.social"
+        yield "service", "must be the URL of a server, without /xrpc, such as https://bsky.social"
     if len(settings.langs) > 3:
         yield "langs", "must have at most three languages"
     for number, each in enumerate(settings.langs, 1):

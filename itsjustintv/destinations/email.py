@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from urllib.parse import quote
 
 from attrs import field, frozen
 from zope.interface import implementer
@@ -245,8 +246,12 @@ def _is_sender(text: str) -> bool:
 
 
 def _address(settings: Settings) -> str:
+    """
+    The server, with the user: another one may be let in where this one was not.
+    """
     host = settings.bare_host
-    return f"smtp://{f'[{host}]' if ':' in host else host}:{settings.actual_port}"
+    user = f"{quote(settings.user, safe='')}@" if settings.user else ""
+    return f"smtp://{user}{f'[{host}]' if ':' in host else host}:{settings.actual_port}"
 
 
 def _place(settings: Settings) -> Sequence[str]:

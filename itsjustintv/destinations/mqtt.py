@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from attrs import field, frozen
@@ -187,9 +188,13 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _address(settings: Settings) -> str:
+    """
+    The broker, with the user: another one may be let in where this one was not.
+    """
     host = settings.bare_host
     scheme = "mqtts" if settings.tls else "mqtt"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.actual_port}"
+    user = f"{quote(settings.user, safe='')}@" if settings.user else ""
+    return f"{scheme}://{user}{f'[{host}]' if ':' in host else host}:{settings.actual_port}"
 
 
 def _place(settings: Settings) -> Sequence[str]:

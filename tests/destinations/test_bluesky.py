@@ -163,6 +163,7 @@ class BlueskyTests(GoldenBodies, SynchronousTestCase):
         Each mistake is said at its key.
         """
         good = {"identifier": "tanuki.bsky.social", "password": "abcd-efgh-ijkl-mnop"}
+        self.assertEqual([*BLUESKY_KIND.check(Settings(**good, service="http://10.0.0.1:3000/pds/"))], [])
         for identifier in ("tanuki.bsky.social", "@tanuki.bsky.social", "did:plc:abc234", "tanuki@example.org"):
             self.assertEqual([*BLUESKY_KIND.check(Settings(**{**good, "identifier": identifier}))], [])
         for key, more in (

@@ -160,6 +160,8 @@ class EmailTests(GoldenBodies, SynchronousTestCase):
             self.assertEqual((server.port, server.sender), (port, "bot@example.org"))
         ipv6 = self.make_settings(None, host="[2001:db8::1]")
         self.assertEqual(EMAIL_KIND.address(ipv6), "smtp://[2001:db8::1]:587")
+        user = self.make_settings(None, user="ada@x.example", password="x")
+        self.assertEqual(EMAIL_KIND.address(user), "smtp://ada%40x.example@mail.example.org:587")
         self.assertEqual(Email(self.at(host="[2001:db8::1]")).server().host, "2001:db8::1")
 
     def test_mistakes_in_the_settings(self) -> None:
