@@ -50,7 +50,8 @@ manual: $(INSTALLED)  ## write the pages that say what --help says
 	$(BIN)/itsjustintv manual man > etc/man/itsjustintv.1
 	$(BIN)/itsjustintv manual markdown > docs/commands.md
 
-pictures: $(INSTALLED)  ## take the pictures of the admin page anew; needs chromium, node and npm
+pictures: $(INSTALLED)  ## take the pictures of the admin page and draw the card anew; needs chromium, node and npm
+	$(BIN)/python scripts/card chromium "$(CURDIR)/docs/images/card.png"
 	npm install --prefix $(VENV)/tools --no-audit --no-fund --silent playwright-core@1.65.1 axe-core@4.14.1
 	ITSJUSTINTV_REQUIRE_TOOLS="chromium node" ITSJUSTINTV_PICTURES="$(CURDIR)/docs/images" $(TRIAL) tests.functional.test_admin_page
 

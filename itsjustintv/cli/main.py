@@ -119,7 +119,7 @@ class _MainGroup(click.Group):
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see console.config_path
     """
-    Send a webhook when a Twitch streamer goes live, and retry until it is delivered.
+    Announce where you want when a Twitch streamer goes live: on Discord, other services, or by a webhook.
 
     Without a command, run the daemon.
     """

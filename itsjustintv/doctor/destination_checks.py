@@ -25,7 +25,7 @@ from itsjustintv.model import Action, Attempt, Delivery, Destination, Notice, St
 from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_agents import DELIVERIES, make_agent
 
-__all__ = ["DestinationChecks", "TestStep"]
+__all__ = ["DestinationChecks", "TestStep", "test_steps"]
 
 _TIMEOUT = 15.0
 
@@ -68,7 +68,7 @@ class DestinationChecks:
         """
         steps = []
         async with self._sender(destination, lambda: streamers) as sender:
-            for done, event, action in _life(destination, keep=keep):
+            for done, event, action in test_steps(destination, keep=keep):
                 attempt = await sender.send(destination.name, event, action)
                 if attempt is not None:
                     steps.append(TestStep(done, attempt))
@@ -139,7 +139,7 @@ class DestinationChecks:
                 await senders.stopService()
 
 
-def _life(destination: Destination, *, keep: bool) -> Sequence[tuple[str, str, Action]]:
+def test_steps(destination: Destination, *, keep: bool) -> Sequence[tuple[str, str, Action]]:
     """
     The steps of a test: what each does, at which event, and to the post.
     """
@@ -147,6 +147,10 @@ def _life(destination: Destination, *, keep: bool) -> Sequence[tuple[str, str, A
     kind, settings = KINDS[destination.kind], destination.settings
     if destination.keeps_posts and kind.can_edit(settings):
         steps.append(("changed", "update", Action.EDIT))
-    if destination.keeps_posts and kind.can_delete(settings) and not keep:
-        steps.append(("deleted", "offline", Action.DELETE))
+    if destination.keeps_posts and not keep:
+        if kind.can_delete(settings):
+            steps.append(("deleted", "offline", Action.DELETE))
+        elif kind.can_edit(settings):
+            # What stays says at least that nothing goes on.
+            steps.append(("ended", "offline", Action.EDIT))
     return steps

@@ -28,6 +28,7 @@ EXCUSED: Mapping[str, str] = {
     r"make \w+.*": "what .ci/run does, or takes an idle machine (bench), or removes where this runs from (clean)",
     r"python3\.11 -m venv .*": "the wheel of .ci/run, in an empty environment",
     r".*/pip install \.": "the wheel of .ci/run",
+    r"pip install \./examples/.*": "tests.destinations.test_kind_table installs it",
     r"(ITSJUSTINTV_CRASH_POINTS=\d+ )?\.venv/bin/python -m twisted\.trial .*": "these tests",
     r"(.*/)?itsjustintv run( .*)?": "the daemon of these tests; tests.functional.test_start, test_box",
     r"\.venv/bin/(twistd|python) .*itsjustintv.*": "tests.functional.test_start",
