@@ -16,15 +16,15 @@ import orjson
 from attrs import evolve, field, frozen
 from zope.interface import implementer
 
-from itsjustintv import __version__
 from itsjustintv.destinations.bluesky_sender import ENDED_TOKENS, SESSION_ENDED, BlueskySender, Session, wait_for_reset
 from itsjustintv.destinations.formats import BLUESKY
 from itsjustintv.destinations.message_forms import MessageField, MessageForms
 from itsjustintv.destinations.message_values import message_event, message_values
-from itsjustintv.destinations.post_body import NOTHING, pack, post_id, to_send
+from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, post_id, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
+from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import GRAPHEMES, UTF8, Counter
-from itsjustintv.interfaces import DestinationKind, IDestination
+from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import (
     STREAM_OFFLINE,
     Action,
@@ -159,7 +159,7 @@ class Bluesky:
                 parent = {"uri": first["uri"], "cid": first["cid"]}
                 record["reply"] = {"root": parent, "parent": parent}
             method, body = "putRecord", {**owner, "rkey": given.get("rkey", ""), "record": record}
-        headers = [("Content-Type", "application/json"), ("User-Agent", f"itsjustintv/{__version__}")]
+        headers = [("Content-Type", "application/json"), ("User-Agent", AGENT)]
         if session is not None:
             headers.append(("Authorization", f"Bearer {session.access}"))
         url = f"{settings.service.rstrip('/')}/xrpc/com.atproto.repo.{method}"
@@ -257,6 +257,21 @@ def _place(settings: Settings) -> Sequence[str]:
     return (settings.service.rstrip("/").lower(), settings.identifier.lower().removeprefix("@"))
 
 
+def _ask(settings: Settings) -> OutgoingRequest:
+    """
+    Log in: nothing else says whether the password is good.
+    """
+    url = f"{settings.service.rstrip('/')}/xrpc/com.atproto.server.createSession"
+    given = {"identifier": settings.identifier.removeprefix("@"), "password": settings.password}
+    headers = [("Content-Type", "application/json"), ("User-Agent", AGENT)]
+    return OutgoingRequest(method="POST", url=url, headers=headers, body=orjson.dumps(given))
+
+
+def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
+    found = answer_json(response)
+    return ProbeAnswer(True, f"is the account {named(found, 'handle', 'did')}") if "did" in found else None
+
+
 BLUESKY_KIND = DestinationKind(
     name="bluesky",
     has_key=True,
@@ -268,5 +283,6 @@ BLUESKY_KIND = DestinationKind(
     deletes=True,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    probe=Probe(ask=_ask, read=_read_probe),
     make_sender=lambda tools: BlueskySender(tools, Bluesky),
 )

@@ -19,9 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from itsjustintv import __version__
 from itsjustintv.destinations.attempt_record import make_attempt
 from itsjustintv.destinations.http_exchange import HttpExchange
+from itsjustintv.destinations.post_body import AGENT
 from itsjustintv.destinations.response import classify_failure, classify_timeout
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.interfaces import IDestination, ISender, SenderTools
@@ -259,7 +259,8 @@ class _Steps:
                     return step.session, attempt
                 if attempt.reason != SESSION_ENDED:
                     break
-            return None, attempt
+            # An answer that is no session may hold tokens all the same.
+            return None, evolve(attempt, response="" if attempt.status == 200 else attempt.response)
         finally:
             lock.release()
 
@@ -280,7 +281,7 @@ class _Login:
 
     def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
         settings = self._destination.settings
-        headers = [("User-Agent", f"itsjustintv/{__version__}")]
+        headers = [("User-Agent", AGENT)]
         body = b""
         if self._renewed is None:
             method = "createSession"

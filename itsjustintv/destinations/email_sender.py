@@ -23,6 +23,7 @@ from itsjustintv.destinations.response import RESET, classify_failure, classify_
 from itsjustintv.destinations.smtp import PHASE, MailRefused, MailServer, NotSmtp, Phase, Reply, SmtpConnection
 from itsjustintv.interfaces import ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
+from itsjustintv.model.deliveries import SERVER_ERROR
 from itsjustintv.support.http_agents import host_endpoint, tls_creator
 from itsjustintv.support.http_client import Response
 from itsjustintv.support.waiters import watch
@@ -105,12 +106,14 @@ class SmtpSender:
             talk.result = talk.interpret(talk.reply, tools.wall())
         elif talk.expired:
             talk.result = classify_timeout(timeout, destination.name)
+        # A code of 5xx is a refusal: in HTTP it would mean that the outcome is not known.
+        status = None if talk.reply is None or talk.reply.code >= SERVER_ERROR else talk.reply.code
         return make_attempt(
             talk.result,
             destination,
             began,
             tools.reactor.seconds(),
-            status=None if talk.reply is None else talk.reply.code,
+            status=status,
             answer=b"" if talk.reply is None else talk.reply.text.encode(),
             trace=tools.begin_span(delivery.trace),
         )

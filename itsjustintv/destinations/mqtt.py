@@ -203,6 +203,7 @@ def _place(settings: Settings) -> Sequence[str]:
 
 MQTT_KIND = DestinationKind(
     name="mqtt",
+    has_key=True,
     open=Mqtt,
     settings=Settings,
     check=_check,

@@ -130,8 +130,8 @@ class Due:
     id: str
 
 
-#: The reasons of attempts that ended before anything was sent.
-NOTHING_SENT = ("refused", "dns", "tls", "egress")
+#: The reasons of attempts without a status that ended before anything was sent, or were refused in so many words.
+NOTHING_SENT = ("refused", "dns", "tls", "egress", "rejected", "unauthorized", "gone")
 SERVER_ERROR = 500
 
 

@@ -231,9 +231,11 @@ class BlueskySenderTests(SynchronousTestCase):
         """
         What is no server of the network says so.
         """
-        for status, body in ((404, b""), (200, b"<html>"), (200, b'{"did":"x"}')):
+        for status, body in ((404, b""), (200, b"<html>"), (200, b'{"did":"x","accessJwt":"kept"}')):
             self.fake.script.plan("createSession", Behaviour(status=status, body=body or b"no"))
-            self.assertEqual(self.send().verdict, Verdict.DESTINATION_GONE)
+            attempt = self.send()
+            self.assertEqual(attempt.verdict, Verdict.DESTINATION_GONE)
+            self.assertNotIn("kept", attempt.response)
 
     def test_a_broken_file(self) -> None:
         """

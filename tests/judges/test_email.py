@@ -11,7 +11,8 @@ from attrs import evolve
 from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.protocols.portforward import ProxyFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgent
@@ -91,12 +92,28 @@ class MailServerTests(TestCase):
         self.assertEqual(attempt.verdict, Verdict.OK, attempt.detail)
         self.assertEqual([(each.encrypted, each.user) for each in self.judge.wait_for(1)], [(True, "tanuki")])
         wrong = await self.send(self.at(security="starttls", user="tanuki", password="wrong"), certificate)
-        self.assertEqual((wrong.verdict, wrong.status), (Verdict.UNAUTHORIZED, 535))
+        self.assertEqual((wrong.verdict, "answered 535" in wrong.detail), (Verdict.UNAUTHORIZED, True))
         without = await self.send(self.at(security="starttls"), certificate)
-        self.assertEqual((without.verdict, without.status), (Verdict.UNAUTHORIZED, 530))
+        self.assertEqual((without.verdict, "answered 530" in without.detail), (Verdict.UNAUTHORIZED, True))
         unknown = await self.send(where)
         self.assertEqual((unknown.verdict, unknown.reason), (Verdict.RETRY, "tls"), unknown.detail)
         self.assertEqual(len(self.judge.mails), 1)
+
+    async def test_tls_from_the_first_byte(self) -> None:
+        """
+        With ``tls`` the connection is encrypted before the server says anything.
+        """
+        certificate, key = make_certificate(Path(self.mktemp()), "localhost")
+        self.server()
+        pair = PrivateCertificate.loadPEM(key.read_bytes() + certificate.read_bytes())
+        # TLS ends in front of the server.
+        proxy = reactor.listenSSL(0, ProxyFactory("127.0.0.1", self.judge.port), pair.options(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(proxy.stopListening)
+        where = self.at(security="tls", port=proxy.getHost().port)
+        attempt = await self.send(where, certificate)
+        self.assertEqual(attempt.verdict, Verdict.OK, attempt.detail)
+        self.assertEqual(len(self.judge.wait_for(1)), 1)
+        self.assertEqual((await self.send(where)).reason, "tls")
 
     async def test_no_starttls(self) -> None:
         """
@@ -125,7 +142,8 @@ class MailServerTests(TestCase):
             self.judge.refuse(what, reply)
             attempt = await self.send(where)
             self.judge.refuse(what)
-            self.assertEqual((attempt.verdict, attempt.status), (verdict, int(reply[:3])))
+            self.assertEqual((attempt.verdict, attempt.is_uncertain), (verdict, False))
+            self.assertIn(f"answered {reply[:3]}", attempt.detail)
             self.assertIn(reply[4:], attempt.explanation)
         self.judge.refuse("ada@x.example", "550 5.1.1 No such user")
         gone = await self.send(self.at(to=("ada@x.example",)))
