@@ -71,6 +71,7 @@ WEATHER = {
         Behaviour(status=429, body=b'{"message": "slow", "retry_after": 7.5, "global": false}'),
         Behaviour(status=429, body=b'{"message": "slow", "retry_after": 0.5, "global": true}'),
     ),
+    "limited for long": (Behaviour(status=429, body=b'{"message": "slow", "retry_after": 25.0, "global": false}'),) * 4,
     "refused": (Behaviour(status=400, body=b'{"code": 50035, "message": "no", "errors": {"embeds": {}}}'),),
 }
 
@@ -590,7 +591,7 @@ class MachineTests(SynchronousTestCase):
         run_state_machine_as_test(
             BroadcastMachine,
             settings=settings(
-                max_examples=40,
+                max_examples=60,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
