@@ -6,8 +6,7 @@ A docstring here is the contract; an implementation needs none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from itsjustintv.model import (
     Broadcast,
     Delivery,
     Destination,
+    DestinationKind,
     Due,
     Enrichment,
     Event,
@@ -38,7 +38,7 @@ from itsjustintv.model import (
 )
 from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.file_thread_pool import InThread
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = [
     "Accept",
@@ -355,65 +355,6 @@ class Probe:
 
     ask: Callable[[Any], OutgoingRequest | None]
     read: Callable[[Response, Any], ProbeAnswer | None]
-
-
-@frozen(kw_only=True)
-class DestinationKind:
-    """
-    A kind of destination: a row of :data:`itsjustintv.destinations.kinds.KINDS`.
-
-    :ivar name: its ``type`` in the configuration.
-    :ivar open: makes the adapter of a configured destination.
-    :ivar settings: attrs class, frozen, of the keys that only this kind has; ``str``, ``bool``, ``int``, ``float`` (a
-        duration in seconds) and ``tuple[str, ...]``. A ``str`` with ``repr=False`` is a secret: it can also be given as
-        a file (``KEY_file``). An attribute without a default is required.
-    :ivar check: finds the mistakes in settings: the key, and what is wrong as a sentence without a subject.
-    :ivar address: the URL, of the settings; its host is what a pause for a whole host is about.
-    :ivar place: what makes two of them the same, of the settings: address, thread, chat, topic.
-    :ivar edits: whether a post can be edited; likewise ``deletes``. Where that depends on the settings, a function of
-        them: :meth:`can_edit` and :meth:`can_delete` answer in both cases.
-    :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
-    :ivar has_key: whether the service knows a message that is sent again by an id of ours.
-    :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
-    :ivar check_mention: finds what is wrong with the id in ``role:ID`` or ``user:ID``: a sentence without a subject,
-        empty when nothing is.
-    :ivar fields: the fields of ``messages.EVENT`` that are templates.
-    :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
-        begin with ``messages``.
-    :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
-    :ivar probe: asks whether the address and its token are good; ``None`` where that cannot be asked without posting.
-    :ivar make_sender: makes what sends to all destinations of the kind; ``None`` where one HTTP request does.
-    """
-
-    name: str
-    open: Callable[[Destination], IDestination]
-    settings: type | None
-    check: Callable[[Any], Iterator[tuple[str, str]]] = lambda _: iter(())
-    address: Callable[[Any], str] = attrgetter("url")
-    place: Callable[[Any], Sequence[str]] = lambda _: ()
-    edits: bool | Callable[[Any], bool] = False
-    deletes: bool | Callable[[Any], bool] = False
-    keeps_posts: bool = True
-    has_key: bool = False
-    mentions: frozenset[str] = frozenset()
-    check_mention: Callable[[str], str] = lambda _: ""
-    fields: tuple[str, ...] = ()
-    check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
-    concurrency: int | None = 1
-    probe: Probe | None = None
-    make_sender: Callable[[SenderTools], ISender] | None = None
-
-    def can_edit(self, settings: Any) -> bool:
-        """
-        Whether a post of a destination with these settings can be edited.
-        """
-        return self.edits(settings) if callable(self.edits) else self.edits
-
-    def can_delete(self, settings: Any) -> bool:
-        """
-        Whether a post of a destination with these settings can be deleted.
-        """
-        return self.deletes(settings) if callable(self.deletes) else self.deletes
 
 
 class IEnricher(Interface):

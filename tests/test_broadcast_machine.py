@@ -50,7 +50,7 @@ from itsjustintv.model import (
 from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.discord import FakeDiscord, FakeWebhook
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.stepped_journal import SteppedJournal, Steps
 
 START = 1_800_000_000.0

@@ -21,7 +21,7 @@ from itsjustintv.destinations.message_values import message_event, message_value
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Delivery, Destination, Notice, OutgoingRequest, Result, Verdict
-from itsjustintv.support.http_client import Response, header_values, retry_after
+from itsjustintv.support.http_response import Response, header_values, retry_after
 
 _MARKUP = re.compile(r"[\\`*_~\[\]()#>|!:<&-]")
 

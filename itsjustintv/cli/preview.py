@@ -36,6 +36,7 @@ from itsjustintv.errors import TwitchError
 from itsjustintv.filters import FilterResult, apply_filter, apply_tag_filter, unwanted_hour
 from itsjustintv.model import Action, Destination, Picture, Streamer, rfc3339
 from itsjustintv.routing import Routes
+from itsjustintv.support.durations import duration
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 from itsjustintv.twitch.enrich import TwitchEnricher
 
@@ -174,7 +175,7 @@ async def _find(reactor: Any, settings: Loaded, streamer: Streamer) -> _About:
         except TwitchError as error:
             return _sampled(reactor, streamer, str(error))
         except DeferredTimeout:
-            return _sampled(reactor, streamer, f"no answer within {_TIMEOUT:g} seconds")
+            return _sampled(reactor, streamer, f"no answer within {duration(_TIMEOUT)}")
 
 
 async def _ask(reactor: Any, settings: Loaded, streamer: Streamer) -> _About:

@@ -28,8 +28,7 @@ from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.sections import NO_DESTINATION, Config, DestinationEntry, StreamerEntry
 from itsjustintv.config.values import BROADCAST_TYPES, above
 from itsjustintv.errors import KindUnavailable
-from itsjustintv.interfaces import DestinationKind
-from itsjustintv.model import DestinationFilter, DestinationPolicy
+from itsjustintv.model import DestinationFilter, DestinationKind, DestinationPolicy
 from itsjustintv.support.bounded_pattern import BoundedPattern
 from itsjustintv.support.nearest import did_you_mean, nearest
 

@@ -18,8 +18,7 @@ from itsjustintv.config.keys import Keys, Leaf, leaves
 from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.sections import DestinationEntry
 from itsjustintv.errors import KindUnavailable
-from itsjustintv.interfaces import DestinationKind
-from itsjustintv.model import DestinationPolicy
+from itsjustintv.model import DestinationKind, DestinationPolicy
 
 __all__ = [
     "EVENTS",

@@ -17,7 +17,7 @@ from attrs import frozen
 from itsjustintv.config.keys import Keys, Leaf, dotted, leaves
 from itsjustintv.config.locations import relative_paths
 from itsjustintv.config.sections import Config, DestinationEntry, StreamerEntry
-from itsjustintv.interfaces import DestinationKind
+from itsjustintv.model import DestinationKind
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 

@@ -21,7 +21,7 @@ from itsjustintv.config.parse_state import ParseState
 from itsjustintv.config.secrets import named_files, read_secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
-from itsjustintv.interfaces import DestinationKind
+from itsjustintv.model import DestinationKind
 from itsjustintv.support.regular_files import is_descriptor, read_again, read_once
 
 __all__ = ["FileReader", "Loaded", "Reread", "load", "parse", "parse_for", "read", "reread"]

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from itsjustintv.config.keys import Keys, dotted
 from itsjustintv.errors import Problem
-from itsjustintv.interfaces import DestinationKind
+from itsjustintv.model import DestinationKind
 
 __all__ = ["ConfigProblem", "ParseState"]
 

@@ -20,8 +20,7 @@ from itsjustintv.config.load import Loaded, Reread, reread
 from itsjustintv.config.secrets import secret_files
 from itsjustintv.config.sections import Config
 from itsjustintv.errors import ConfigError, Problem
-from itsjustintv.interfaces import DestinationKind
-from itsjustintv.model import rfc3339
+from itsjustintv.model import DestinationKind, rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.file_watch import Watcher

@@ -10,8 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from itsjustintv.config.hosts import dns_name, dns_names
-from itsjustintv.interfaces import DestinationKind
-from itsjustintv.model import DestinationPolicy
+from itsjustintv.model import DestinationKind, DestinationPolicy
 
 __all__ = [
     "NO_DESTINATION",

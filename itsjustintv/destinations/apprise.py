@@ -20,7 +20,7 @@ from itsjustintv.destinations.message_values import message_event, message_value
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result, Verdict
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["APPRISE_KIND", "Apprise", "Settings"]
 

@@ -22,7 +22,7 @@ from itsjustintv.destinations.response import TIMEOUT
 from itsjustintv.interfaces import ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
 from itsjustintv.support.durations import duration
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
 
 __all__ = ["AppriseSender"]

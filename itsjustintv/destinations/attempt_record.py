@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from itsjustintv.model import Attempt, Destination, Result
-from itsjustintv.support.http_client import one_line
+from itsjustintv.support.http_response import one_line
 from itsjustintv.support.http_url import HttpUrl, after_host
 from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
 

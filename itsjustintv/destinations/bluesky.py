@@ -36,7 +36,7 @@ from itsjustintv.model import (
     parse_rfc3339,
     rfc3339,
 )
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["BLUESKY_KIND", "Bluesky", "Settings"]
 

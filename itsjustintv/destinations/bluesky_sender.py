@@ -27,7 +27,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.interfaces import IDestination, ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.files import replace
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import watch
 

@@ -29,7 +29,7 @@ from itsjustintv.model import (
     parse_rfc3339,
     rfc3339,
 )
-from itsjustintv.support.http_client import Response, header_values, retry_after
+from itsjustintv.support.http_response import Response, header_values, retry_after
 
 __all__ = ["CLOUDEVENTS", "CloudEvents", "Settings"]
 

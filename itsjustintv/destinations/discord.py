@@ -25,7 +25,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown
 from itsjustintv.destinations.service_probe import answer_json, get_request, named
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Notice, OutgoingRequest, Result, rfc3339
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["DISCORD_KIND", "Discord", "Settings"]
 

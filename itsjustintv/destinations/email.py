@@ -27,7 +27,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer
 from itsjustintv.destinations.smtp import PHASE, MailServer, Phase
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response, header_values
+from itsjustintv.support.http_response import Response, header_values
 
 __all__ = ["EMAIL_KIND", "Email", "Settings"]
 

@@ -25,7 +25,7 @@ from itsjustintv.interfaces import ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
 from itsjustintv.model.deliveries import SERVER_ERROR
 from itsjustintv.support.http_agents import host_endpoint, tls_creator
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
 
 __all__ = ["MailAdapter", "SmtpSender"]

@@ -24,7 +24,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer
 from itsjustintv.destinations.service_probe import answer_json, get_request, named
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["GOTIFY_KIND", "Gotify", "Settings"]
 

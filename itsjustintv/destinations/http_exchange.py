@@ -25,7 +25,8 @@ from itsjustintv.destinations.response import (
 )
 from itsjustintv.interfaces import BeginSpan, IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Result
-from itsjustintv.support.http_client import Response, read_beginning
+from itsjustintv.support.http_client import read_beginning
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.response_head import BrokenAnswer, Fault
 from itsjustintv.support.waiters import watch
 

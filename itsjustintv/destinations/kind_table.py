@@ -5,6 +5,7 @@ The table of kinds: those of this package, and those that other packages add by 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
@@ -30,14 +31,15 @@ def find_entry_points() -> Iterable[EntryPoint]:
 @define(eq=False)
 class KindTable(Mapping[str, DestinationKind]):
     """
-    Looks kinds up by their types. Other packages are searched for when a type is not one of this package, and loaded
-    when theirs is asked for, so that a broken one harms only those who use it.
+    Looks kinds up by their types. A kind of this package is imported when it is asked for. Other packages are searched
+    for when a type is not one of this package, and loaded when theirs is asked for, so that a broken one harms only
+    those who use it.
 
-    :ivar own: those of this package, which cannot be replaced.
+    :ivar own: those of this package, which cannot be replaced: ``module:name`` by type.
     :ivar find: lists the entry points of other packages.
     """
 
-    _own: Mapping[str, DestinationKind]
+    _own: Mapping[str, str]
     _find: Callable[[], Iterable[EntryPoint]] = find_entry_points
     _others: Mapping[str, tuple[EntryPoint, ...]] | None = field(default=None, init=False)
     _loaded: dict[str, DestinationKind] = field(factory=dict, init=False)
@@ -47,10 +49,9 @@ class KindTable(Mapping[str, DestinationKind]):
         :raises KeyError: there is no such type.
         :raises KindUnavailable: a package adds it, but cannot be used.
         """
-        if (found := self._own.get(name)) is not None:
-            return found
         if name not in self._loaded:
-            self._loaded[name] = _load(name, self._added()[name])
+            own = self._own.get(name)
+            self._loaded[name] = _load(name, self._added()[name]) if own is None else _import(own)
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
@@ -74,6 +75,12 @@ class KindTable(Mapping[str, DestinationKind]):
                     found[each.name] = (*found.get(each.name, ()), each)
             self._others = found
         return self._others
+
+
+def _import(place: str) -> DestinationKind:
+    module, _, name = place.partition(":")
+    found: DestinationKind = getattr(import_module(module), name)
+    return found
 
 
 def _load(name: str, candidates: tuple[EntryPoint, ...]) -> DestinationKind:

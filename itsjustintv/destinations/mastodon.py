@@ -25,7 +25,7 @@ from itsjustintv.destinations.service_probe import answer_json, get_request, nam
 from itsjustintv.destinations.text import TOOTS
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result, parse_rfc3339
-from itsjustintv.support.http_client import Response, header_values
+from itsjustintv.support.http_response import Response, header_values
 
 __all__ = ["MASTODON_KIND", "Mastodon", "Settings"]
 

@@ -29,7 +29,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown
 from itsjustintv.destinations.service_probe import answer_json, get_request
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["MATRIX_KIND", "Matrix", "Settings"]
 

@@ -32,7 +32,7 @@ from itsjustintv.model import (
     Verdict,
     rfc3339,
 )
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["MQTT_KIND", "Mqtt", "Settings"]
 

@@ -25,7 +25,7 @@ from itsjustintv.destinations.response import RESET, classify_failure, classify_
 from itsjustintv.interfaces import ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
 from itsjustintv.support.http_agents import host_endpoint, tls_creator
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
 
 __all__ = ["MqttSender"]

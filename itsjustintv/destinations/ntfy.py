@@ -28,7 +28,7 @@ from itsjustintv.destinations.service_probe import answer_json, get_request
 from itsjustintv.destinations.text import UTF8
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["NTFY_KIND", "Ntfy", "Settings"]
 

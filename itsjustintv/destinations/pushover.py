@@ -25,7 +25,7 @@ from itsjustintv.destinations.service_probe import answer_json
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.counts import count
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["PUSHOVER_KIND", "Pushover", "Settings"]
 

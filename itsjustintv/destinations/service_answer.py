@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.model import Destination, Result, Verdict
-from itsjustintv.support.http_client import Response, header_values, retry_after
+from itsjustintv.support.http_response import Response, header_values, retry_after
 
 __all__ = ["ServiceAnswer", "number", "shown_word"]
 

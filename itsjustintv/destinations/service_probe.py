@@ -15,7 +15,7 @@ from itsjustintv.destinations.post_body import AGENT
 from itsjustintv.interfaces import IDestination, Probe
 from itsjustintv.model import Delivery, Destination, Notice, OutgoingRequest, Result, Verdict
 from itsjustintv.support.foreign_text import quote
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["ProbeAdapter", "answer_json", "get_request", "named"]
 

@@ -25,7 +25,7 @@ from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF8, UTF16
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["SLACK_KIND", "Settings", "Slack"]
 

@@ -23,7 +23,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.destinations.text import UTF8
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["TEAMS_KIND", "Settings", "Teams"]
 

@@ -27,7 +27,7 @@ from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF16, Counter
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, DestinationPolicy, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["CAPTION_LIMIT", "TELEGRAM_KIND", "Settings", "Telegram"]
 

@@ -12,7 +12,7 @@ from itsjustintv.destinations.receiver import ReceiverSettings, check_receiver, 
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Delivery, Destination, Notice, OutgoingRequest, Result
-from itsjustintv.support.http_client import Response, header_values, retry_after
+from itsjustintv.support.http_response import Response, header_values, retry_after
 
 __all__ = ["WEBHOOK", "Settings", "Webhook"]
 

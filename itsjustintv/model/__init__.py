@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itsjustintv.model.broadcasts import Broadcast, Post, PostState, Standing
 from itsjustintv.model.deliveries import UNDELIVERED, Accounting, Action, Attempt, Census, Delivery, Due, Outcome, State
+from itsjustintv.model.destination_kind import DestinationKind
 from itsjustintv.model.destinations import (
     Destination,
     DestinationFilter,
@@ -50,6 +51,7 @@ __all__ = [
     "Delivery",
     "Destination",
     "DestinationFilter",
+    "DestinationKind",
     "DestinationPolicy",
     "Due",
     "Enrichment",

@@ -40,7 +40,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from itsjustintv import __version__
-from itsjustintv.support.http_client import one_line
+from itsjustintv.support.http_response import one_line
 from itsjustintv.support.quoted_secrets import QuotedSecrets
 from itsjustintv.telemetry import tracing
 from itsjustintv.telemetry.instruments import HistogramValue, Kind, Reading

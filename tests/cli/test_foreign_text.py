@@ -189,7 +189,7 @@ class CommandTests(SynchronousTestCase):
         )
         listing = Listing(subscriptions=(found,), total=1, total_cost=0, max_total_cost=10)
         decision = Action(topic=Topic(STREAM_ONLINE, HOSTILE), reason=HOSTILE, subscription=found)
-        view = Snapshot(listing, {}, Plan(delete=(decision,)), WebhookTransport("https://hooks.example.org/twitch"))
+        view = Snapshot(listing, {}, (), Plan(delete=(decision,)), WebhookTransport("https://hooks.example.org/twitch"))
         failed = TwitchUnavailable(HOSTILE)
         work = PlanResult(created=[found], deleted=[found], refused={HOSTILE: HOSTILE}, unavailable=failed)
         answers: tuple[tuple[Any, *tuple[str, ...]], ...] = (

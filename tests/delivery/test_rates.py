@@ -18,7 +18,7 @@ from itsjustintv.destinations.discord import DISCORD_KIND, Settings
 from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.model import Attempt, Delivery, Destination, State
 from itsjustintv.simulator.fakes.discord import FakeDiscord
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import notice
 from tests.doubles import MemoryJournal
 

@@ -32,7 +32,7 @@ from itsjustintv.model import (
     Verdict,
 )
 from itsjustintv.simulator.fakes.service import FakeService
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 __all__ = ["NOW", "AdapterContract", "notice", "words"]
 

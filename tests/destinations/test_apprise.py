@@ -29,7 +29,7 @@ from itsjustintv.interfaces import SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, Verdict
 from itsjustintv.simulator.fakes.service import FakeAnswer, FakeRequest, FakeService, Ping
 from itsjustintv.support.egress import EgressPolicy
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 from tests.functional.stage import lacking

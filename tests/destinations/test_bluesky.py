@@ -16,7 +16,7 @@ from itsjustintv.destinations.bluesky_sender import SESSION_ENDED, Session
 from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Result, Verdict
 from itsjustintv.simulator.fakes.bluesky import FakeBluesky
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

@@ -34,7 +34,7 @@ from itsjustintv.model import (
     OutgoingRequest,
     Verdict,
 )
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.test_payload import BARE, EVENT, FULL, PICTURE, TEXT
 
 try:

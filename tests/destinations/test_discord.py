@@ -15,7 +15,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destination, Result, Verdict
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.discord import FakeDiscord
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, AdapterContract, notice
 
 

@@ -17,7 +17,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.smtp import PHASE, Phase
 from itsjustintv.model import STREAM_OFFLINE, Action, Destination, Verdict
 from itsjustintv.simulator.fakes.service import FakeAnswer, FakeRequest, FakeService
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

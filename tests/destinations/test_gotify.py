@@ -14,7 +14,7 @@ from itsjustintv.destinations.gotify import GOTIFY_KIND, Settings
 from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.model import STREAM_OFFLINE, Action, Destination, Enrichment, Result, Verdict
 from itsjustintv.simulator.fakes.gotify import FakeGotify
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

@@ -39,7 +39,7 @@ from itsjustintv.destinations.response import classify_status
 from itsjustintv.interfaces import DestinationKind, IDestination
 from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result, State
 from itsjustintv.support.egress import EgressRefused
-from itsjustintv.support.http_client import Response as WholeResponse
+from itsjustintv.support.http_response import Response as WholeResponse
 
 NOW = 1_700_000_000.25
 SECRET = "whsec_" + b64encode(b"k" * 32).decode()

@@ -40,7 +40,7 @@ class KindTableTests(SynchronousTestCase):
         """
         A table with one kind of its own.
         """
-        return KindTable({"webhook": WEBHOOK}, lambda: entries)
+        return KindTable({"webhook": "itsjustintv.destinations.webhook:WEBHOOK"}, lambda: entries)
 
     def test_an_added_type(self) -> None:
         """
@@ -62,7 +62,7 @@ class KindTableTests(SynchronousTestCase):
         def fail() -> list[EntryPoint]:
             raise AssertionError("other packages were searched")
 
-        self.assertIs(WEBHOOK, KindTable({"webhook": WEBHOOK}, fail)["webhook"])
+        self.assertIs(WEBHOOK, KindTable({"webhook": "itsjustintv.destinations.webhook:WEBHOOK"}, fail)["webhook"])
         table = self.table(entry("webhook", "ADDED"))
         self.assertIs(WEBHOOK, table["webhook"])
         self.assertEqual(1, len(table))

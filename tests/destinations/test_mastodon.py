@@ -17,7 +17,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.mastodon import MASTODON_KIND, Settings
 from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destination, Result, Verdict
 from itsjustintv.simulator.fakes.mastodon import FakeMastodon
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice, words
 from tests.destinations.golden import GoldenBodies
 

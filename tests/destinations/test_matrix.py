@@ -14,7 +14,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.matrix import MATRIX_KIND, Settings
 from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destination, Result, Verdict
 from itsjustintv.simulator.fakes.matrix import FakeMatrix, MatrixRoom
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

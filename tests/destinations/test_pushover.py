@@ -15,7 +15,7 @@ from itsjustintv.destinations.kinds import open_destination
 from itsjustintv.destinations.pushover import PUSHOVER_KIND, Settings
 from itsjustintv.model import STREAM_OFFLINE, Action, Destination, Result, Verdict
 from itsjustintv.simulator.fakes.pushover import FakePushover
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

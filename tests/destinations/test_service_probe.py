@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 from itsjustintv.destinations.kinds import KINDS, open_destination
 from itsjustintv.destinations.service_probe import ProbeAdapter, named
 from itsjustintv.model import Delivery, Destination, Result, Verdict
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 
 QUESTION = Delivery(id="q-1", event_id="q", streamer="", destination="main", accepted_at=0.0, next_attempt_at=0.0)
 

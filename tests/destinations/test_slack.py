@@ -16,7 +16,7 @@ from itsjustintv.destinations.slack import SLACK_KIND, Settings
 from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destination, Result, Verdict
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.slack import FakeSlack
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice
 from tests.destinations.golden import GoldenBodies
 

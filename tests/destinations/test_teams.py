@@ -17,7 +17,7 @@ from itsjustintv.destinations.message_samples import SAMPLES
 from itsjustintv.destinations.teams import TEAMS_KIND, Settings
 from itsjustintv.model import STREAM_OFFLINE, Action, Destination, Enrichment, Notice, Result, Verdict
 from itsjustintv.simulator.fakes.teams import FakeTeams
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice, words
 from tests.destinations.golden import GoldenBodies
 

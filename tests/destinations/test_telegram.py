@@ -19,7 +19,7 @@ from itsjustintv.model import CHANNEL_UPDATE, STREAM_OFFLINE, Action, Destinatio
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.telegram import FakeTelegram
 from itsjustintv.simulator.fakes.telegram_html import HtmlError, parse_html
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.destinations.contract import NOW, notice, words
 from tests.destinations.golden import GoldenBodies
 

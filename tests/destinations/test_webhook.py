@@ -24,7 +24,7 @@ from itsjustintv.destinations.payload import build_payload
 from itsjustintv.destinations.webhook import WEBHOOK, Settings, Webhook
 from itsjustintv.interfaces import IDestination
 from itsjustintv.model import Delivery, Destination, Notice, OutgoingRequest, Streamer
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.signatures import sign_hub
 from tests.destinations.test_payload import BARE, EVENT, FULL, PICTURE
 

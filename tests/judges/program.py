@@ -21,7 +21,7 @@ from twisted.web.http_headers import Headers
 
 from itsjustintv.model import OutgoingRequest
 from itsjustintv.simulator.fakes.service import FakeAnswer, FakeService
-from itsjustintv.support.http_client import Response
+from itsjustintv.support.http_response import Response
 from tests.functional.stage import lacking
 
 __all__ = ["FOLDER", "Server", "ask", "judge_imports", "judge_python", "judge_wait", "perform", "port_is_open"]

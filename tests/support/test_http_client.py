@@ -18,7 +18,8 @@ from twisted.web.client import ResponseDone
 
 from itsjustintv.errors import AcmeUnavailable, CertificateError
 from itsjustintv.support.foreign_text import visible
-from itsjustintv.support.http_client import BodyTooLong, bounded, one_line, read_body
+from itsjustintv.support.http_client import BodyTooLong, bounded, read_body
+from itsjustintv.support.http_response import one_line
 
 
 class Source:

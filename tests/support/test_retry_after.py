@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.http_client import retry_after
+from itsjustintv.support.http_response import retry_after
 
 #: Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
 EXAMPLE = 784111777.0

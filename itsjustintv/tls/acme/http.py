@@ -16,7 +16,8 @@ from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import AcmeProblem, AcmeUnavailable
 from itsjustintv.support.causes import cause
-from itsjustintv.support.http_client import header_values, one_line, request, retry_after
+from itsjustintv.support.http_client import request
+from itsjustintv.support.http_response import header_values, one_line, retry_after
 
 __all__ = ["AcmeResponse", "AcmeTransport", "explain", "is_final", "is_replacement_error", "read_problem"]
 

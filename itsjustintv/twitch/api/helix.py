@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
-from itsjustintv.support.http_client import Response, exchange
+from itsjustintv.support.http_client import exchange
+from itsjustintv.support.http_response import Response
 from itsjustintv.telemetry.tracing import ApiCall, OnCall, requesters
 from itsjustintv.twitch.api.oauth import AppToken, TwitchSettings
 from itsjustintv.twitch.api.rate_limit import RateBucket

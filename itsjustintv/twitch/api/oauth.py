@@ -25,7 +25,8 @@ from itsjustintv.model import rfc3339
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
-from itsjustintv.support.http_client import Response, exchange
+from itsjustintv.support.http_client import exchange
+from itsjustintv.support.http_response import Response
 from itsjustintv.support.log_throttle import LogOnChange
 from itsjustintv.support.regular_files import read
 from itsjustintv.support.waiters import SingleFlight

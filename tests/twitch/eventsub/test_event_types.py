@@ -70,7 +70,7 @@ class EventTypesTests(SynchronousTestCase):
         One that was found without a message has a key of the broadcast and its last stream instead, so that it is not
         recovered twice, and a later end of the same broadcast is another one.
         """
-        ended = Occurrence(broadcaster_id="42", broadcaster_login="", broadcaster_name="", ended="b-1:70")
+        ended = Occurrence(broadcaster_id="42", broadcaster_login="", broadcaster_name="", ended=("b-1", "70"))
         self.assertEqual(STREAM_OFFLINE.event(ended, "e", "m-1", NOW).keys, ("message:m-1",))
         event = STREAM_OFFLINE.event(ended, "e", "", NOW, recovered=True)
         self.assertEqual((event.keys, event.occurred_at, event.recovered), (("offline:b-1:70",), 0.0, True))
