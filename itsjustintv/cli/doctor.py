@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,7 @@ from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.journal.storage import open_storage
+from itsjustintv.model import Destination, Verdict
 from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
@@ -190,7 +191,34 @@ async def _destinations(reactor: Any, settings: Loaded) -> Sequence[Finding]:
     """
     known = Routes.of(settings.config).destinations
     named = [known[name] for name in settings.config.destinations]
-    return await DestinationChecks(reactor, settings.config.egress.allow).ask_all(named)
+    found = await DestinationChecks(reactor, settings.config.egress.allow).ask_all(named)
+    refused = _refused(settings)
+    return [
+        _left_alone(each, finding) if each.access in refused and finding.severity is Severity.OK else finding
+        for each, finding in zip(named, found, strict=True)
+    ]
+
+
+def _refused(settings: Loaded) -> Container[str]:
+    """
+    The destinations to which the daemon sends nothing any more; none if the journal cannot be read, which is a finding
+    of its own.
+    """
+    storage = open_storage(settings.config.storage)
+    try:
+        places = storage.offline(time.time).places() if storage.exists() else {}
+    except JournalUnavailable:
+        return ()
+    return {place for place, (verdict, _) in places.items() if verdict is not Verdict.MOVED}
+
+
+def _left_alone(destination: Destination, finding: Finding) -> Finding:
+    name = destination.name
+    return Finding(
+        Severity.WARNING,
+        f"{finding.text}; but the daemon sends nothing there since the service refused a message: requeue what is dead"
+        f" with itsjustintv deliveries retry --all --destination {name}",
+    )
 
 
 async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> AsyncIterator[_Result]:

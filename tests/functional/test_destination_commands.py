@@ -151,3 +151,6 @@ class DestinationCommandsTests(PostCase):
         await stage.until(lambda: stage.accounting().dead == 1)
         listed_text = (await stage.command("destinations", "list")).out
         self.assertIn("main gets nothing any more", listed_text)
+        next(iter(discord.webhooks.values())).deleted = False
+        diagnosis = (await stage.command("doctor")).out
+        self.assertIn("but the daemon sends nothing there since the service refused a message", diagnosis)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock
@@ -386,6 +387,25 @@ class JournalContract:
         self.assertEqual((offline.streamers(), offline.destinations()), (["cool"], ["a", "b"]))
         offline.remember_all("ids", {"tanuki": 7})
         self.assertEqual((await self.journal.recall("ids", "tanuki"))[0], 7)
+
+    async def test_open_posts(self) -> None:
+        """
+        A post that was created is listed with its streamer and the start of its broadcast, for the daemon and for a
+        command.
+        """
+        news = event("e1", received_at=self.clock.seconds())
+        delivery = evolve(deliveries(news, "main")[0], broadcast=news.id)
+        await self.journal.accept(news, [delivery], self.clock.seconds() + TTL)
+        self.assertEqual(await self.journal.open_posts(), [])
+        await self.prepare(delivery.id, shown="a")
+        done = evolve(attempt(ok=True, started_at=self.clock.seconds()), remote="99", place="p")
+        await self.journal.settle(delivery.id, State.DELIVERED, "delivered", self.clock.seconds(), done, None)
+        [post] = await self.journal.open_posts()
+        self.assertEqual(
+            (post.destination, post.streamer, post.started_at), ("main", delivery.streamer, news.started_at)
+        )
+        offline = self.open_offline(self.clock.seconds())
+        self.assertEqual(([each.destination for each in offline.open_posts()], offline.places()), (["main"], {}))
 
     async def test_times_are_shown_by_the_machines_clock(self) -> None:
         """
