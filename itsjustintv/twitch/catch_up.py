@@ -21,6 +21,7 @@ from itsjustintv.model import Acceptance, Broadcast, parse_rfc3339
 from itsjustintv.support.backoff import RetryingTask
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds, duration
+from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.twitch.api.batching import FULL_CALL, all_of, full_calls
 from itsjustintv.twitch.api.lookups import Lookups, Stream, User
 from itsjustintv.twitch.eventsub.event_types import STREAM_OFFLINE, STREAM_ONLINE, Occurrence
@@ -38,6 +39,9 @@ _INTERVAL = 10.0
 # streamer whose subscription was just enabled may be too early for the broadcast, and the subscription too late. For as
 # long a broadcast that is not listed may have just begun.
 _SECOND_LOOK = 75.0
+
+# Seconds between two looks whether what is live has ended. A call asks about a hundred.
+_LOOK_EVERY = 600.0
 
 # Ends that are looked into at the same time.
 _AT_ONCE = 20
@@ -105,6 +109,15 @@ class CatchUpService(Service):
     )
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _live_broadcasts: LiveBroadcasts = field(default=_no_broadcasts, kw_only=True)
+    _look: PeriodicService = field(
+        init=False,
+        default=Factory(
+            lambda self: PeriodicService(
+                self._clock, _LOOK_EVERY, "look for broadcasts that have ended", self._ask_about_live, now=False
+            ),
+            takes_self=True,
+        ),
+    )
     _unlisted: dict[tuple[str, str], float] = field(factory=dict, init=False)
     _pending: dict[str, None] = field(factory=dict, init=False)
     _tally: _Tally = field(factory=_Tally, init=False)
@@ -116,10 +129,12 @@ class CatchUpService(Service):
 
     def startService(self) -> None:
         super().startService()
+        self._look.startService()
         self._schedule()
 
     def stopService(self) -> None:
         super().stopService()
+        self._look.stopService()
         for call in (self._next, *self._second_looks):
             if call is not None and call.active():
                 call.cancel()
@@ -150,6 +165,12 @@ class CatchUpService(Service):
         Why a missed broadcast may not be found, or ``None``.
         """
         return self._task.problem()
+
+    async def _ask_about_live(self) -> None:
+        """
+        Ask about the broadcasts that are live as far as is known: no message may have told of their end.
+        """
+        self._add(list(await self._broadcasts()))
 
     def _add(self, ids: Sequence[str]) -> None:
         self._pending.update(dict.fromkeys(ids))

@@ -480,6 +480,19 @@ class MissedEndTests(CatchUpTestCase):
         lines = [formatEvent(each) for each in logs]
         self.assertIn("recovered event1: login1 went offline 9 min 51 s ago; no EventSub message arrived", lines)
 
+    def test_an_end_that_no_message_reports(self) -> None:
+        """
+        Ten minutes after the start, and again every ten minutes, what is live is asked about unasked; while nothing is,
+        Twitch is left alone.
+        """
+        self.clock.advance(1200.0)
+        self.after(1.0)
+        self.assertEqual(self.asked(), [])
+        self.open("1")
+        self.clock.advance(600.0)
+        self.after(12.0)
+        self.assertEqual([user_id for user_id, _ in self.ends()], ["1"])
+
     def test_an_end_without_a_recording(self) -> None:
         """
         Has no time rather than an invented one, also when the recordings or the names cannot be looked up.
