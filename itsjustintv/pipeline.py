@@ -372,7 +372,7 @@ class Pipeline(Service):
         notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall())
         if event.event_type == STREAM_OFFLINE or await self._is_wanted(notice, delivery, destination):
             picture = None if enrichment.picture is None else enrichment.picture.data
-            await self._enqueue(notice, evolve(delivery, picture=picture))
+            await self._enqueue(notice, delivery, picture)
 
     async def _wait_for(self, delivery: Delivery) -> None:
         """
@@ -455,14 +455,14 @@ class Pipeline(Service):
         self._report(settled, now)
         return not self._under_way(delivery_id)
 
-    async def _enqueue(self, notice: Notice, delivery: Delivery) -> None:
+    async def _enqueue(self, notice: Notice, delivery: Delivery, picture: bytes | None = None) -> None:
         now = self._clock.seconds()
         stream = notice.enrichment.stream
         body = self._render(notice, delivery.destination)
         prepared = await self._journal.prepare(
             delivery.id,
             body,
-            delivery.picture,
+            picture,
             now,
             stream.title,
             stream.game_name,
@@ -472,7 +472,7 @@ class Pipeline(Service):
         )
         self._journal_failed = False
         if prepared:
-            self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body))
+            self._submit(evolve(delivery, state=State.PENDING, next_attempt_at=now, body=body, picture=picture))
 
     async def _is_wanted(self, notice: Notice, delivery: Delivery, destination: Destination | None) -> bool:
         """

@@ -77,7 +77,7 @@ class Options(usage.Options):
     """
 
     synopsis = "[--config FILE]"
-    longdesc = "Send a webhook when a Twitch streamer goes live, and again until it is received."
+    longdesc = "Announce where you want that a Twitch streamer is live, once, and again until it is received."
     optParameters = [  # noqa: RUF012 - the form usage.Options reads
         ["config", "c", None, SEARCH_ORDER],
     ]
