@@ -57,6 +57,19 @@ class ChatService:
             return (*head, "default = true", "# and in [global_webhook]:", "enabled = false")
         return (*head, f"# and in [{streamer}], in place of target_webhook_url:", f'destinations = ["{name}"]')
 
+    def misplaced(self, kind: str) -> str | None:
+        """
+        What to do with such a URL in a destination, as a sentence without a subject; ``None`` if it belongs there.
+
+        :param kind: the type of the destination.
+        """
+        if self.kind == kind:
+            return (
+                "is the URL of a connector, which no longer works: make a workflow" if self.keys is _WORKFLOW else None
+            )
+        what = f"is a URL of {self.name}, which {'' if self.certain else 'probably '}accepts only "
+        return f"{what}{self.takes.removeprefix('only ')}" + (f': set type to "{self.kind}"' if self.kind else "")
+
     def advice(self, *, can_move: bool = False) -> str:
         """
         What to do, as a sentence without a subject.

@@ -273,6 +273,8 @@ def _addresses(config: Config, state: ParseState) -> Iterator[ConfigProblem]:
             url = getattr(destination.settings, key)
             if url.startswith("http") and _LEFT_OPEN.search(after_host(url)):
                 yield ConfigProblem(dotted(("destinations", name, key)), _PLACEHOLDER)
+            if (service := find_chat_service(url)) and (sentence := service.misplaced(destination.type)):
+                yield ConfigProblem(dotted(("destinations", name, key)), sentence)
             for sentence in _refused(config, url):
                 yield ConfigProblem(dotted(("destinations", name, key)), sentence)
 

@@ -5,7 +5,7 @@ The rules for destinations, their policies, and what streamers say of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -16,6 +16,7 @@ from attrs import evolve
 from itsjustintv.config.destination_tables import (
     EVENTS,
     DestinationTable,
+    default_policy,
     destination_tables,
     file_of,
     required_keys,
@@ -89,6 +90,8 @@ def destination_warnings(config: Config) -> Iterator[ConfigProblem]:
     """
     Find what has no effect.
     """
+    yield from _unheard(config)
+    yield from _twins(config)
     for key, entry in config.streamers.items():
         names = destinations_of(config, entry)
         for name in entry.at:
@@ -104,6 +107,35 @@ def destination_warnings(config: Config) -> Iterator[ConfigProblem]:
                         dotted(("streamers", key, "destinations")),
                         f"names {first} and {name}, which are the same place: only {first} is used",
                     )
+
+
+def _unheard(config: Config) -> Iterator[ConfigProblem]:
+    """
+    Find what is configured for events that a destination does not hear of.
+    """
+    for name, entry in config.destinations.items():
+        usual = default_policy(entry.kind, entry.settings)
+        over = [streamer.at[name] for streamer in config.streamers.values() if name in streamer.at]
+        heard = {event for each in (entry, *over) for event in each.policy.events}
+        for event in EVENTS:
+            if event in heard:
+                continue
+            key = f"on_{event}"
+            changed = getattr(entry.policy, key, None) != getattr(usual, key, None)
+            for keys in [(key,)] * changed + [("messages", event)] * (event in entry.policy.messages):
+                path = dotted(("destinations", name, *keys))
+                yield ConfigProblem(path, f'has no effect, since events does not have "{event}"')
+
+
+def _twins(config: Config) -> Iterator[ConfigProblem]:
+    """
+    Find default destinations that are one place.
+    """
+    places: dict[object, str] = {}
+    for name, entry in config.destinations.items():
+        if entry.default and (first := places.setdefault(_place(entry), name)) != name:
+            path = dotted(("destinations", name, "default"))
+            yield ConfigProblem(path, f"has no effect, since {first} is the same place, and a default too")
 
 
 def _place(entry: DestinationEntry) -> tuple[str, ...]:
@@ -231,8 +263,7 @@ def _policy(policy: DestinationPolicy, kind: DestinationKind, settings: Any) -> 
         yield ("edit_max_age",), message
     yield from _each(policy.quiet_hours, "quiet_hours", _quiet_hours)
     if not _is_zone(policy.timezone):
-        hint = did_you_mean(policy.timezone, available_timezones())
-        yield ("timezone",), f'must be the name of a time zone such as "Europe/Berlin"{hint}'
+        yield ("timezone",), _zone_mistake(policy.timezone, available_timezones())
 
 
 def _cannot(value: str, key: str, kind: DestinationKind) -> str:
@@ -262,6 +293,12 @@ def _quiet_hours(text: str) -> str:
         return 'must be two times of 24 hours, such as "23:00-07:00"'
     begin, _, end = text.partition("-")
     return "must begin and end at different times" if begin == end else ""
+
+
+def _zone_mistake(name: str, known: Collection[str]) -> str:
+    if not known:
+        return f'must be "{_UTC}", since this machine has no database of time zones: install the package tzdata'
+    return f'must be the name of a time zone such as "Europe/Berlin"{did_you_mean(name, known)}'
 
 
 def _is_zone(name: str) -> bool:

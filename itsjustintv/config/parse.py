@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
+from operator import eq
 from typing import Any, get_type_hints
 
 import attrs
 from attrs import evolve
 from cattrs import Converter
+from cattrs.cols import mapping_structure_factory
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -240,14 +243,18 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(attrs.has, section)
     # What is in them depends on their types: destination_tables.
     converter.register_structure_hook(DestinationEntry, _table(lambda value, _: value))
+    # What holds others comes after them.
     tables: tuple[Any, ...] = (
-        Mapping[str, StreamerEntry],
-        Mapping[str, DestinationEntry],
-        Mapping[str, Mapping[str, str]],
         Mapping[str, str],
+        Mapping[str, Mapping[str, str]],
+        Mapping[str, DestinationEntry],
+        Mapping[str, StreamerEntry],
     )
     for each in tables:
-        converter.register_structure_hook_func(each.__eq__, _table(converter.gen_structure_mapping(each)))
+        # Not gen_structure_mapping, which registers its hook itself, with precedence over this one; nor
+        # each.__eq__, which is that of the class Mapping.
+        of_mapping = _table(mapping_structure_factory(each, converter, dict))
+        converter.register_structure_hook_func(partial(eq, each), of_mapping)
     return converter
 
 

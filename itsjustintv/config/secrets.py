@@ -44,6 +44,10 @@ _LONGEST = 65536
 _URL = re.compile("https?://", re.IGNORECASE)
 _PARTS = re.compile("[/?&=#]")
 
+#: What may be a secret in place of the name of its file, which must not be quoted; but for names with a suffix.
+_MAYBE_SECRET = re.compile("[^/]{14,}")
+_SUFFIX = re.compile(r"\.[A-Za-z]{1,6}$")
+
 #: The secrets outside ``streamers``.
 SECRETS: tuple[Keys, ...] = (
     ("server", "tls", "eab_hmac"),
@@ -134,6 +138,13 @@ def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, 
             continue
         try:
             secret = _read(base, name, read_file)
+        except FileNotFoundError as error:
+            odd = next(path_mistakes(name), "")
+            message = f"cannot read {str(base / name)!r}: {error.strerror}{odd and f'; its name {odd}'}"
+            if _MAYBE_SECRET.fullmatch(name) and not _SUFFIX.search(name):
+                place = str(base.absolute())
+                message = f"names no file in {place!r}: if it is the secret itself, move it to {keys[-1]}"
+            state.findings.append(ConfigProblem(dotted(file_keys), message))
         except ValueError as error:
             state.findings.append(ConfigProblem(dotted(file_keys), str(error)))
         else:
@@ -144,6 +155,7 @@ def read_secret_files(state: ParseState, base: Path, read_file: Callable[[Path, 
 def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str:
     """
     :raises ValueError: saying why not.
+    :raises FileNotFoundError: if there is none.
     """
     path = base / name
     try:
@@ -152,9 +164,8 @@ def _read(base: Path, name: str, read_file: Callable[[Path, int], bytes]) -> str
         if error.errno == errno.EFBIG:
             raise ValueError(f"{str(path)!r} holds more than {_LONGEST} bytes; a secret is shorter") from None
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except FileNotFoundError as error:
-        odd = next(path_mistakes(name), "")
-        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}{odd and f'; its name {odd}'}") from None
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except ValueError:

@@ -29,6 +29,7 @@ from itsjustintv.destinations.text import UTF8
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
 from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_response import Response
+from itsjustintv.support.http_url import after_host
 
 __all__ = ["NTFY_KIND", "Ntfy", "Settings"]
 
@@ -200,6 +201,8 @@ def _refused(answer: ServiceAnswer, delivery: Delivery) -> Result:
 
 def _check(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("url", sentence) for sentence in base_url(settings.url))
+    if settings.topic and after_host(settings.url).strip("/") == settings.topic:
+        yield "url", "must be the URL of the server alone: the topic is in topic"
     if not _NAME.fullmatch(settings.topic):
         yield "topic", "must have at most 64 letters, digits, - and _"
     yield from (("token", sentence) for sentence in visible(settings.token))

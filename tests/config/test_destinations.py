@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.config import destination_checks
 from itsjustintv.config.diff import fingerprint
 from itsjustintv.config.load import Loaded, parse
 from itsjustintv.config.secrets import readable_by_others, secret_files, secrets
@@ -298,10 +299,23 @@ class DestinationTests(SynchronousTestCase):
 
     def test_tables_that_are_none(self) -> None:
         """
-        What is no table is reported once.
+        What is no table is reported once, in words of the configuration.
         """
         self.assertEqual(["destinations"], list(self.problems({"destinations": 3})))
         self.assertEqual(["destinations.main"], list(self.problems({"destinations": {"main": 3}})))
+        main = {"type": "board", "url": URL}
+        streamer = {"login": "tanuki", "destinations": ["main"]}
+        for path, tables in (
+            ("destinations", {"destinations": [main]}),
+            ("streamers", {"streamers": [streamer], "destinations": {"main": main}}),
+            (
+                "streamers.tanuki.at",
+                {"streamers": {"tanuki": {**streamer, "at": "main"}}, "destinations": {"main": main}},
+            ),
+            ("destinations.main.messages", {"destinations": {"main": {**main, "messages": "live"}}}),
+            ("destinations.main.messages.online", {"destinations": {"main": {**main, "messages": {"online": "live"}}}}),
+        ):
+            self.assertEqual({path: "must be a table"}, self.problems(tables))
 
     def test_required(self) -> None:
         """
@@ -360,6 +374,20 @@ class SecretTests(SynchronousTestCase):
             "destinations.main.url_file: must name a file, and is a URL: if that is the secret, move it to url",
             str(problem),
         )
+
+    def test_a_token_in_place_of_its_file(self) -> None:
+        """
+        A text that may be a secret is not quoted where no file has that name; the name of a file is.
+        """
+        for name in ("123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi", "A.b-cdefghijk_m", "abcd efgh ijkl mnop"):
+            tables = {"destinations": {"main": {"type": "board", "url": URL, "password_file": name}}}
+            [problem] = self.assertRaises(ConfigError, loaded, tables).problems
+            self.assertNotIn(name, str(problem))
+            self.assertIn("if it is the secret itself, move it to password", problem.message)
+        for name in ("password", "password-of-board.txt", "/run/secrets/password"):
+            tables = {"destinations": {"main": {"type": "board", "url": URL, "password_file": name}}}
+            [problem] = self.assertRaises(ConfigError, loaded, tables).problems
+            self.assertIn(f"{name}': No such file", problem.message)
 
     def test_environment(self) -> None:
         """
@@ -496,6 +524,55 @@ class OverrideTests(SynchronousTestCase):
             self.assertEqual(("none",), entry.destinations)
         self.main["default"] = True  # type: ignore[assignment]
         self.assertEqual((), loaded(self.tables()).config.streamers["tanuki"].destinations)
+
+    def test_events_that_are_not_heard(self) -> None:
+        """
+        What is configured for an event that a destination does not hear of, by itself or for a streamer, is warned of.
+        """
+        self.main.update(events=["online"], on_offline="delete", messages={"update": {"content": "x"}})  # type: ignore[call-overload]
+        tables = self.tables(destinations=["main"])
+        self.assertEqual(
+            ["destinations.main.messages.update", "destinations.main.on_offline"],
+            sorted(each.path for each in loaded(tables).warnings),
+        )
+        tables = self.tables(destinations=["main"], at={"main": {"events": ["online", "offline", "update"]}})
+        self.assertEqual((), tuple(loaded(tables).warnings))
+
+    def test_defaults_of_one_place(self) -> None:
+        """
+        Two default destinations that are one place are warned of, once.
+        """
+        self.main["default"] = True  # type: ignore[assignment]
+        tables = {**self.tables(), "destinations": {"main": self.main, "twin": self.main}}
+        [warning] = loaded(tables).warnings
+        self.assertEqual("destinations.twin.default", warning.path)
+
+    def test_addresses_of_other_types(self) -> None:
+        """
+        The URL of a chat service in a destination of another type is warned of, without the URL.
+        """
+        discord = "https://discord.com/api/webhooks/123456789/aTokenOfDiscordThatIsLong"
+        google = "https://chat.googleapis.com/v1/spaces/x/messages"
+        connector = "https://acme.webhook.office.com/webhookb2/a/IncomingWebhook/b/c"
+        for kind, url, words in (
+            ("webhook", discord, 'set type to "discord"'),
+            ("webhook", google, "accepts only its own message format"),
+            ("teams", connector, "no longer works"),
+        ):
+            tables = {**self.tables(destinations=["main"]), "destinations": {"main": {"type": kind, "url": url}}}
+            [warning] = loaded(tables, kinds=KINDS).warnings
+            self.assertEqual("destinations.main.url", warning.path)
+            self.assertIn(words, warning.message)
+            self.assertNotIn(url, warning.message)
+
+    def test_no_time_zones(self) -> None:
+        """
+        Where the machine knows no time zones, that is said of a name that is right elsewhere.
+        """
+        self.patch(destination_checks, "available_timezones", set)
+        self.main["timezone"] = "Nowhere/Atall"  # type: ignore[assignment]
+        found = self.problems(destinations=["main"])
+        self.assertIn("install the package tzdata", found["destinations.main.timezone"])
 
     def test_no_effect(self) -> None:
         """

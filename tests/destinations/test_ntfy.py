@@ -177,6 +177,7 @@ class NtfyTests(GoldenBodies, SynchronousTestCase):
             ("url", {"url": "ntfy.sh"}),
             ("topic", {"topic": "a topic"}),
             ("topic", {"topic": ""}),
+            ("url", {"url": f"https://ntfy.example/{TOPIC}"}),
             ("token", {"token": "tk x"}),
             ("token", {"token": "tk_x", "user": "a"}),
             ("user", {"user": "a:b"}),
@@ -187,6 +188,7 @@ class NtfyTests(GoldenBodies, SynchronousTestCase):
                 found = [*NTFY_KIND.check(Settings(**{"topic": TOPIC, **settings}))]
                 self.assertEqual([each for each, _ in found], [key])
         self.assertEqual([*NTFY_KIND.check(Settings(topic=TOPIC))], [])
+        self.assertEqual([*NTFY_KIND.check(Settings(url="http://ntfy", topic="ntfy"))], [])
 
     def test_an_old_server(self) -> None:
         """
