@@ -33,6 +33,9 @@ _LONGEST_TEMPLATE = 8192
 _CHARACTERS_PER_UNIT = 16
 _SLACK = 1024
 
+# What Jinja calls the file of a template that has none.
+_COMPILED = "<template>"
+
 
 @frozen(eq=False)
 class Template:
@@ -46,6 +49,7 @@ class Template:
     format: Format
     names: frozenset[str]
     _render: Callable[[dict[str, Any]], Iterator[str]] = field(repr=False)
+    _line_of: Callable[[int], int] = field(repr=False)
 
     @staticmethod
     @lru_cache(maxsize=512)
@@ -75,6 +79,7 @@ class Template:
             format=format,
             names=names,
             render=lambda values: compiled.root_render_func(compiled.new_context(values)),
+            line_of=compiled.get_corresponding_lineno,
         )
 
     def render(self, values: Mapping[str, object], limit: int, counter: Counter = CHARACTERS) -> str:
@@ -131,16 +136,31 @@ class Template:
                 length += len(piece)
                 if length > most:
                     return "".join(pieces)[:most].strip(), False
-        except RenderFailure:
-            raise
-        except TypeError:
-            raise RenderFailure(
-                "it compares a value that is unknown, or of another type; ask first whether it is known,"
-                " as in {% if viewers and viewers > 100 %}."
-            ) from None
         except Exception as error:
-            raise RenderFailure(f"it ended with {type(error).__name__}.") from error
+            raise RenderFailure(f"{self._place(error)}{_reason(error)}") from error
         return "".join(pieces).strip(), True
+
+    def _place(self, error: Exception) -> str:
+        """
+        The line that was rendered when this was raised, as the beginning of a sentence.
+        """
+        trace, line = error.__traceback__, 0
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == _COMPILED:
+                line = self._line_of(trace.tb_lineno)
+            trace = trace.tb_next
+        return f"line {line}: " if line else ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RenderFailure):
+        return str(error)
+    if isinstance(error, TypeError):
+        return (
+            "it compares a value that is unknown, or of another type; ask first whether it is known,"
+            " as in {% if viewers and viewers > 100 %}."
+        )
+    return f"it ended with {type(error).__name__}."
 
 
 def _length(value: object) -> int:

@@ -414,6 +414,18 @@ class RenderTests(SynchronousTestCase):
                 self.assertNotIn(secret, str(error))
         self.assertIn("no value for name", str(self.assertRaises(RenderFailure, render, "{{ name }}")))
 
+    def test_the_line_of_a_failure(self) -> None:
+        """
+        A failure while rendering says in which line of the template it is.
+        """
+        for source, words in (
+            ("{{ title }}\n\n{{ title|time }}", "line 3: time takes a time"),
+            ("a\n{% if viewers > 5 %}b{% endif %}", "line 2: it compares"),
+            ("{{ title|truncate(title) }}", "line 1: truncate takes"),
+        ):
+            error = self.assertRaises(RenderFailure, render, source, title="x", viewers=None)
+            self.assertTrue(str(error).startswith(words), error)
+
     def test_what_is_unknown_is_empty(self) -> None:
         """
         It prints as nothing, is false, and has a default.
