@@ -95,13 +95,17 @@ def _readable(body: bytes, destination: Destination) -> str:
 @lru_cache(maxsize=1024)
 def _quoted(url: str, given: tuple[str, ...]) -> QuotedSecrets:
     """
-    What an answer may quote: the given secrets; the URL, its path and its query as a whole, as written and as sent; and
-    their parts, of which those that are no words are secrets of which not even a piece is shown.
+    What an answer may quote: the given secrets; the URLs, their paths and queries as a whole, as written and as sent;
+    and their parts, of which those that are no words are secrets of which not even a piece is shown. The words that all
+    URLs of a service have are in its answers, too: "Unknown Webhook".
     """
-    paths = [after_host(url)]
-    with suppress(ValueError):
-        paths.append(HttpUrl.parse(url).target)
-    wholes, words, secrets = {url, *paths}, set[str](), set(given)
+    urls = [url, *(each for each in given if each.startswith(("http://", "https://")))]
+    paths = [after_host(each) for each in urls]
+    for each in urls:
+        with suppress(ValueError):
+            paths.append(HttpUrl.parse(each).target)
+    wholes, words = {*urls, *paths}, set[str]()
+    secrets = {each for each in given if "/" not in each or not any(each in whole for whole in urls)}
     for place, _, query in (path.partition("?") for path in paths):
         # What names a value is no secret, unless there is no value.
         pairs = (pair.partition("=") for pair in _SEPARATORS.split(query))
