@@ -311,7 +311,11 @@ class MetricsTests(TelemetryCase):
             self.assertEqual(evening["itsjustintv_accounting_imbalance"], {"itsjustintv_accounting_imbalance": 0})
             self.assertEqual(
                 sorted({family.prometheus for family in ALL.values()} - set(evening)),
-                ["itsjustintv_certificate_expiry_timestamp_seconds", "itsjustintv_certificate_orders_total"],
+                [
+                    "itsjustintv_certificate_expiry_timestamp_seconds",
+                    "itsjustintv_certificate_orders_total",
+                    "itsjustintv_posts_possible_doubles_total",
+                ],
             )
             messages = evening["itsjustintv_messages_total"]
             for outcome in ("accepted", "duplicate", "ignored", "challenge", "revocation", "forged", "stale"):

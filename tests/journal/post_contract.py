@@ -306,6 +306,19 @@ class PostContract:
         requeued = await self.journal.retry("e2-1")
         self.assertEqual((requeued.state, requeued.requested), (State.ACCEPTED, True))
 
+    async def test_resent_after_the_end(self) -> None:
+        """
+        What is sent again after the end shows the end, so that the post needs no further change.
+        """
+        await self.posted()
+        await self.offline("e2", 10)
+        await self.journal.prepare("e2-1", b"{}", None, NOW, action=Action.EDIT)
+        await self.journal.settle("e2-1", State.DELIVERED, "", NOW, attempt(ok=True))
+        await self.journal.resend("e1-1")
+        await self.journal.prepare("e1-2", b"{}", None, NOW, action=Action.EDIT)
+        await self.journal.settle("e1-2", State.DELIVERED, "", NOW, attempt(ok=True))
+        self.assertIs((await self.standing("e1-2")).post.state, PostState.CLOSED)
+
     # Places
 
     async def test_places(self) -> None:

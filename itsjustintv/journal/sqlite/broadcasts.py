@@ -272,11 +272,16 @@ def _state_after(connection: Connection, delivery: Delivery, attempt: Attempt) -
         return PostState.CLOSED
     if not attempt.ok:
         return None
-    kind = connection.execute("SELECT event_type FROM events WHERE id = ?", (delivery.event_id,)).fetchone()
+    row = connection.execute(
+        "SELECT event_type, requested FROM deliveries JOIN events ON events.id = event_id WHERE deliveries.id = ?",
+        (delivery.id,),
+    ).fetchone()
     ended = connection.execute(
         "SELECT 1 FROM broadcasts WHERE id = ? AND offline_at IS NOT NULL", (delivery.broadcast,)
     ).fetchone()
-    return PostState.CLOSED if kind["event_type"] == STREAM_OFFLINE and ended else PostState.OPEN
+    # What an operator requeues shows the state of the moment, whatever it was about.
+    shows_end = row["event_type"] == STREAM_OFFLINE or row["requested"]
+    return PostState.CLOSED if shows_end and ended else PostState.OPEN
 
 
 def _mention_key(destination: str, streamer: str) -> str:
