@@ -326,6 +326,6 @@ def _flat(value: Any, above: str = "") -> Mapping[str, Any]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, float):  # every such key is a duration
-        return json.dumps(f"{value:g}s")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a duration, in seconds
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -131,7 +131,7 @@ class MessageCheckTests(SynchronousTestCase):
         A template that fails for a broadcast of which little is known, or of which too much is said, is a mistake.
         """
         for source, words in (
-            ("{% if viewers > 9 %}x{% else %}y{% endif %}", "of which nothing is known: it compares a value"),
+            ("{% if viewers > 9 %}x{% else %}y{% endif %}", "of which nothing is known: line 1: it compares a value"),
             ("{{ viewers }}", "it is empty for a broadcast of which nothing is known"),
             ("x" * 2001, "as usual: it is longer than 2000 characters"),
             ("{{ title|raw }}", "remove raw"),

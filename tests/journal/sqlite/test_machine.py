@@ -146,12 +146,14 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(name=ids, what=st.sampled_from(["retry", "cancel"]))
     def operate(self, name: str, what: str) -> None:
         """
-        The operator revives what ended undelivered, and cancels what has not ended.
+        The operator revives what ended undelivered and was not overtaken, and cancels what has not ended.
         """
         delivery = self.kept.get(name)
         state = None if delivery is None else delivery.state
         possible = state is not None and (
-            not state.is_final if what == "cancel" else state.is_final and state is not State.DELIVERED
+            not state.is_final
+            if what == "cancel"
+            else state.is_final and state not in (State.DELIVERED, State.SUPERSEDED)
         )
         signals = reads.signals(self.connection)
         journal = SQLiteOfflineJournal.open(self.path, lambda: self.now)
@@ -266,7 +268,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.connection = create(self.path)
 
     def _keep(self, delivery: Delivery) -> None:
-        if delivery.state in (State.DELIVERED, State.EXPIRED, State.FILTERED, State.CANCELLED):
+        if delivery.state.is_final and delivery.state is not State.DEAD:
             delivery = evolve(delivery, picture=None)
         self.kept[delivery.id] = delivery
 
