@@ -224,6 +224,7 @@ class Routes:
     _for_one: Mapping[tuple[str, str], Destination] = field(factory=dict)
     _by_id: Mapping[str, tuple[Streamer, ...]] = field(init=False)
     _by_login: Mapping[str, Streamer] = field(init=False)
+    _matches: dict[tuple[str, str | None], Sequence[Streamer]] = field(factory=dict, init=False, eq=False, repr=False)
 
     @_by_id.default
     def _index_ids(self) -> Mapping[str, tuple[Streamer, ...]]:
@@ -301,7 +302,16 @@ class Routes:
         :param event_type: leaves out the destinations that are not to hear of it, and streamers without any.
         """
         known, other = self._by_id.get(user_id, ()), self._by_login.get(login.lower())
-        found = known if other is None else (*known, other)
+        if other is not None:
+            return self._find(event_type, (*known, other))
+        if not known:
+            return ()
+        # Only what is configured is kept here: a login is anyone's text.
+        if (matched := self._matches.get((user_id, event_type))) is None:
+            matched = self._matches[user_id, event_type] = self._find(event_type, known)
+        return matched
+
+    def _find(self, event_type: str | None, found: Sequence[Streamer]) -> Sequence[Streamer]:
         if event_type is not None:
             found = tuple(self._hearing(found, event_type))
         if len(found) > 1 or any(len(each.destinations) > 1 for each in found):
