@@ -92,6 +92,8 @@ setup(
         "josepy>=2.2,<3",
         "cryptography>=46,<51",
         "orjson>=3.11",
+        # Imported only where messages arrive through a conduit, and by the simulator.
+        "websockets>=16,<18",
         "click>=8.3,<9",
         # Imported only where a destination has messages; the sandbox of 3.1.5 had a way out.
         "jinja2>=3.1.6,<4",
@@ -106,6 +108,7 @@ setup(
         "dev": [
             "opentelemetry-exporter-otlp-proto-grpc>=1.45,<2",
             "apprise>=2.3,<3",
+            "wsproto>=1.3,<2",
             "hypothesis>=6.150",
             "schemathesis>=4.32,<5",
             "standardwebhooks>=1.1",

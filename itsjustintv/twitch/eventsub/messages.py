@@ -1,7 +1,9 @@
 """
-EventSub's webhook messages: headers and a raw body in, one of four frozen values out.
+EventSub's messages: a webhook's headers and raw body, or a frame of a WebSocket in; one of four frozen values out.
 
-Pure. Nothing is parsed before the signature is verified (dev.twitch.tv, "Handling webhook events").
+Pure. Nothing of a webhook is parsed before its signature is verified (dev.twitch.tv, "Handling webhook events"). A
+frame has no signature: what comes over a connection whose certificate was verified is Twitch's ("Handling WebSocket
+events").
 """
 
 from __future__ import annotations
@@ -22,7 +24,18 @@ from itsjustintv.support.signatures import verify_eventsub
 from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, broadcaster_in
 from itsjustintv.twitch.json_fields import JSONFields
 
-__all__ = ["WINDOW", "Challenge", "Message", "Notification", "Other", "Revocation", "open_message"]
+__all__ = [
+    "WINDOW",
+    "Challenge",
+    "Frame",
+    "Message",
+    "Notification",
+    "Other",
+    "Revocation",
+    "open_message",
+    "parse_frame",
+    "read_frame",
+]
 
 #: Seconds by which a message may be older or newer than now (dev.twitch.tv, "EventSub": guard against replays).
 WINDOW = 600.0
@@ -89,6 +102,53 @@ class Other:
 Message = Challenge | Notification | Revocation | Other
 
 
+@frozen(kw_only=True)
+class Frame:
+    """
+    One message on a WebSocket (dev.twitch.tv, "EventSub WebSocket reference").
+
+    :ivar kind: ``message_type``: ``session_welcome``, say.
+    :ivar sent_at: seconds since the epoch.
+    """
+
+    kind: str
+    message_id: str
+    sent_at: float
+    payload: JSONFields
+
+
+def parse_frame(text: str) -> Frame:
+    """
+    Read the envelope of a frame.
+
+    :raises Unreadable: it is not what EventSub documents.
+    """
+    content = JSONFields.required(_parse(text.encode("utf-8", "surrogatepass")), "the frame")
+    metadata = JSONFields.required(content.value("metadata"), "the metadata")
+    return Frame(
+        kind=metadata.required_text("message_type"),
+        message_id=metadata.required_text("message_id"),
+        sent_at=_moment(metadata.required_text("message_timestamp").encode("utf-8", "surrogatepass")),
+        payload=content.object("payload"),
+    )
+
+
+def read_frame(frame: Frame, event_id: str, received_at: float) -> Message:
+    """
+    Read a notification or a revocation; any other frame is :class:`Other`. The age of a frame does not matter: nothing
+    is sent a second time on a connection.
+
+    :param event_id: the id of the event, if the frame has one.
+    :param received_at: seconds since the epoch.
+    :raises Unreadable: it is not what EventSub documents.
+    """
+    if frame.kind == "notification":
+        return _notification(frame.payload, frame.sent_at, frame.message_id, event_id, received_at)
+    if frame.kind == "revocation":
+        return _revocation(JSONFields.required(frame.payload.value("subscription"), "the subscription"))
+    return Other(frame.kind)
+
+
 def open_message(
     headers: Headers,
     body: bytes,
@@ -139,20 +199,26 @@ def open_message(
         raise Unreadable("the message type does not match the body")
     if shape == b"webhook_callback_verification":
         return _challenge(content)
-    subscription = JSONFields.required(content.value("subscription"), "the subscription")
     if shape == b"revocation":
-        return _revocation(subscription)
-    name = subscription.required_text("type")
+        return _revocation(JSONFields.required(content.value("subscription"), "the subscription"))
+    # Latin-1 keeps every byte of a header that promises no alphabet.
+    return _notification(
+        content, sent_at, message_id.decode("latin-1"), event_id, now if received_at is None else received_at
+    )
+
+
+def _notification(
+    content: JSONFields, sent_at: float, message_id: str, event_id: str, received_at: float
+) -> Notification | Other:
+    """
+    Read a subscription and its event.
+    """
+    name = JSONFields.required(content.value("subscription"), "the subscription").required_text("type")
     event_type = EVENT_TYPES.get(name)
     if event_type is None:
         return Other(name)
     occurrence = event_type.parse(JSONFields.required(content.value("event"), "the event"), sent_at)
-    # Latin-1 keeps every byte of a header that promises no alphabet.
-    return Notification(
-        event_type.event(
-            occurrence, event_id, message_id.decode("latin-1"), now if received_at is None else received_at
-        )
-    )
+    return Notification(event_type.event(occurrence, event_id, message_id, received_at))
 
 
 def _authenticate(headers: Headers, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:

@@ -1,5 +1,5 @@
 """
-How Twitch sends the events of a subscription, as a value: a webhook today.
+How Twitch sends the events of a subscription, as a value: by webhook or through a conduit.
 
 A transport equals another one when Twitch would send to the same place; the secret, which Twitch never shows, does not
 count. :func:`configured_transport` makes the daemon's, :func:`listed_transport` reads those that Helix lists.
@@ -16,7 +16,15 @@ from attrs import field, frozen
 from itsjustintv.config.sections import Config, callback_url
 from itsjustintv.twitch.json_fields import JSONFields
 
-__all__ = ["TRANSPORTS", "OtherTransport", "Transport", "WebhookTransport", "configured_transport", "listed_transport"]
+__all__ = [
+    "TRANSPORTS",
+    "ConduitTransport",
+    "OtherTransport",
+    "Transport",
+    "WebhookTransport",
+    "configured_transport",
+    "listed_transport",
+]
 
 
 class Transport(Protocol):
@@ -78,6 +86,29 @@ class WebhookTransport:
 
 
 @frozen
+class ConduitTransport:
+    """
+    Messages are sent to a conduit, which hands each to one of its shards.
+    """
+
+    method: ClassVar[str] = "conduit"
+    secret: ClassVar[str] = ""
+
+    conduit_id: str
+
+    @property
+    def address(self) -> str:
+        return f"conduit:{self.conduit_id}"
+
+    @property
+    def host(self) -> str:
+        return f"conduit {self.conduit_id}"
+
+    def to_helix(self) -> Mapping[str, str]:
+        return {"method": self.method, "conduit_id": self.conduit_id}
+
+
+@frozen
 class OtherTransport:
     """
     A kind of transport that the daemon neither creates nor touches.
@@ -95,6 +126,7 @@ class OtherTransport:
 #: The kinds that the daemon creates, and how what Helix lists of each is read.
 TRANSPORTS: Mapping[str, Callable[[JSONFields], Transport]] = {
     WebhookTransport.method: lambda listed: WebhookTransport(listed.text("callback")),
+    ConduitTransport.method: lambda listed: ConduitTransport(listed.text("conduit_id")),
 }
 
 
