@@ -82,6 +82,7 @@ def _content(event: EventView, each: DeliveryView, forms: Forms, *, begun: str) 
     facts = (
         ("State", [badge(tone_of(each.state), each.state.value), " ", foreign(each.reason)]),
         ("Destination", foreign(each.destination)),
+        *([("Action", each.action.word)] if each.action else []),
         ("Event", [channel(event.login, event.name), f" {event.deed} ", when(event.received_at)]),
         (begun, when(each.accepted_at)),
         ("Prepared", when(each.prepared_at, "not yet")),

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from itsjustintv.journal.history import DeliveryHistory, EventHistory
-from itsjustintv.model import Attempt, Delivery, State, parse_rfc3339, rfc3339
+from itsjustintv.model import Action, Attempt, Delivery, State, parse_rfc3339, rfc3339
 from itsjustintv.support.signatures import SIGNERS, Signable
 
 __all__ = [
@@ -67,6 +67,8 @@ class DeliveryView:
     :ivar destination: name of the destination.
     :ivar state: state of the delivery.
     :ivar reason: why it is in this state.
+    :ivar action: what it did, will do or has failed to do with its post; null where there is no post, while that is not
+        decided, and when it was not needed.
     :ivar attempts: number of attempts that have ended; a requeue counts from 0.
     :ivar accepted_at: when the event was stored, or when an operator requeued the delivery.
     :ivar next_attempt_at: when the next attempt is due; null without one.
@@ -86,6 +88,7 @@ class DeliveryView:
     accepted_at: str
     next_attempt_at: str | None
     finished_at: str | None
+    action: Action | None = None
     prepared_at: str | None = None
     tries: Sequence[AttemptView] = ()
     payload: Any = None
@@ -183,6 +186,7 @@ def to_delivery_view(story: DeliveryHistory, whole: Signings | None = None) -> D
         destination=delivery.destination,
         state=delivery.state,
         reason=delivery.reason,
+        action=delivery.post_action,
         attempts=delivery.attempts,
         accepted_at=rfc3339(delivery.accepted_at, "milliseconds"),
         next_attempt_at=moment(delivery.next_attempt_at) if waits else None,

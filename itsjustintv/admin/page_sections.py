@@ -50,6 +50,7 @@ _TONES = {
     State.ACCEPTED: "warn",
     State.FILTERED: "quiet",
     State.CANCELLED: "quiet",
+    State.SUPERSEDED: "quiet",
 }
 _SUBSCRIBED = {
     Subscribed.ENABLED: ("good", "subscribed"),
@@ -370,13 +371,20 @@ def _delivery(event: EventView, delivery: DeliveryView) -> Markup:
             badge(_TONES[delivery.state], delivery.state.value),
             " ",
             el("span", foreign(delivery.destination), class_="to"),
-            el("small", " · ", el("a", tries, href=f"/deliveries/{quoted_name(delivery.id)}"), soon),
+            el("small", _done(delivery), " · ", el("a", tries, href=f"/deliveries/{quoted_name(delivery.id)}"), soon),
         ),
         el("ol", steps, class_="steps"),
         el("p", foreign(last.detail), " ", quoted(last.response), class_="quiet") if last and not last.ok else None,
         class_="way",
         data_key=f"way-{delivery.id}",
     )
+
+
+def _done(delivery: DeliveryView) -> str:
+    """
+    What it does with its post, where there is one.
+    """
+    return f" · {delivery.action.word}" if delivery.action else ""
 
 
 def _after(lapse: float) -> str:
@@ -486,6 +494,7 @@ def _row(each: DeliveryView, facts: Sequence[object], forms: Forms) -> Markup:
             el(
                 "p",
                 facts,
+                _done(each),
                 why if last or each.reason else None,
                 " · ",
                 el("a", "details", href=f"/deliveries/{quoted_name(each.id)}", aria_label=f"{each.id}: details"),

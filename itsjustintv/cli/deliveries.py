@@ -134,11 +134,24 @@ def list_deliveries(  # noqa: PLR0917 - click names them
         )
     else:
         if found:
-            rows = [("ACCEPTED (UTC)", "STATE", "ATTEMPTS", "STREAMER", "DESTINATION", "DELIVERY", "REASON")]
+            posts = any(each.broadcast for each in found)
+            rows = [
+                (
+                    "ACCEPTED (UTC)",
+                    "STATE",
+                    *["POST"] * posts,
+                    "ATTEMPTS",
+                    "STREAMER",
+                    "DESTINATION",
+                    "DELIVERY",
+                    "REASON",
+                )
+            ]
             rows += [
                 (
                     utc(each.accepted_at),
                     each.state.value,
+                    *["" if each.post_action is None else each.post_action.word] * posts,
                     f"{each.attempts:>8}",
                     each.streamer,
                     each.destination,
@@ -193,6 +206,8 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
     echo(f"destination  {about.destination}")
     echo(f"accepted     {utc(about.accepted_at)} UTC")
     echo(f"state        {about.state.value}{f': {about.reason}' if about.reason else ''}", _TONES.get(about.state, ""))
+    if about.post_action is not None:
+        echo(f"action       {about.post_action.word}")
     if post := describe_post(about):
         echo(f"post         {post}")
     if suspension is not None:
@@ -219,6 +234,7 @@ def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, A
         "state": delivery.state.value,
         "reason": delivery.reason,
         "post": describe_post(delivery) or None,
+        "action": delivery.post_action,
         "attempts": delivery.attempts,
         "accepted_at": rfc3339(delivery.accepted_at),
         "next_attempt_at": None if delivery.state.is_final or suspension else rfc3339(delivery.next_attempt_at),

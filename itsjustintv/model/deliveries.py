@@ -39,6 +39,13 @@ class Action(StrEnum):
     DELETE = "delete"
     FOLLOW_UP = "follow_up"
 
+    @property
+    def word(self) -> str:
+        """
+        For people.
+        """
+        return self.value.replace("_", "-")
+
 
 class State(StrEnum):
     """
@@ -116,6 +123,15 @@ class Delivery:
     plain: bool = False
     mention: bool = False
     requested: bool = False
+
+    @property
+    def post_action(self) -> Action | None:
+        """
+        What it did with the post, will do, or has failed to do; ``None`` where there is no post, while that is not
+        decided, and when it turned out not to be needed.
+        """
+        is_idle = self.state in (State.ACCEPTED, State.FILTERED, State.CANCELLED, State.SUPERSEDED)
+        return None if is_idle or not self.broadcast or not self.shown else self.action
 
 
 @frozen(order=True)

@@ -270,6 +270,7 @@ class RequestTests(ApiCase):
         The payload is told of one delivery or one event, and in no list.
         """
         self.assertEqual(self.ask("/deliveries/e1-1")[1]["payload"]["stream"]["title"], "Pottery")
+        self.assertIsNone(self.ask("/deliveries/e1-1")[1]["action"])
         self.assertEqual(self.ask("/events/e1")[1]["deliveries"][0]["payload"]["stream"]["title"], "Pottery")
         self.assertIsNone(self.ask("/events")[1]["items"][0]["deliveries"][0]["payload"])
 

@@ -27,7 +27,7 @@ from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource
 from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
 from itsjustintv.journal.history import EVERYTHING, HistoryFilter
-from itsjustintv.model import UNDELIVERED, State, Subscribed
+from itsjustintv.model import UNDELIVERED, Action, State, Subscribed
 from itsjustintv.support.foreign_text import visible
 from tests.admin.values import AT, HOSTILE, House, story, streamer
 
@@ -656,6 +656,27 @@ class DeliveryTests(PageCase):
         text = "".join(self.outline("/deliveries/e1-1").texts)
         self.assertNotIn("webhook-signature", text)
         self.assertIn("How it was signed is not known", text)
+
+    def test_what_it_does_with_its_post(self) -> None:
+        """
+        The page of a delivery, and its rows in the list and the timeline, name its action where there is a post.
+        """
+        tale = story("e1", State.DEAD)
+        [one] = tale.deliveries
+        posted = evolve(one.delivery, broadcast="e1", shown="x", action=Action.FOLLOW_UP)
+        for delivery, count in ((posted, 2), (one.delivery, 0)):
+            self.house.stories = [evolve(tale, deliveries=(evolve(one, delivery=delivery),))]
+            self.assertEqual("".join(self.outline().texts).count("follow-up"), count)
+            self.assertEqual("|".join(self.outline("/deliveries/e1-1").texts).count("|Action|follow-up|"), count // 2)
+
+    def test_every_state_has_a_colour(self) -> None:
+        """
+        The page shows a delivery in whatever state it is.
+        """
+        for state in State:
+            self.house.stories = [story("e1", state)]
+            for path in ("/", "/deliveries/e1-1"):
+                self.assertIn(state.value, "".join(self.outline(path).texts))
 
     def test_what_can_be_done(self) -> None:
         """

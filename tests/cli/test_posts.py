@@ -4,11 +4,20 @@ Tests for what commands say of posts.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from attrs import evolve
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli.console import describe_post
+from itsjustintv.cli.main import main
+from itsjustintv.journal.sqlite import writes
+from itsjustintv.journal.sqlite.database import create
 from itsjustintv.model import Action, Delivery, State
+from tests.journal.sqlite.values import accept
+from tests.journal.values import attempt, deliveries, event
 
 POST = Delivery(
     id="e1-1",
@@ -42,3 +51,69 @@ class DescribePostTests(SynchronousTestCase):
             (evolve(sent, broadcast=""), ""),
         ):
             self.assertEqual(describe_post(delivery), text)
+
+
+class ListTests(SynchronousTestCase):
+    """
+    ``itsjustintv deliveries list`` and ``show``.
+    """
+
+    def setUp(self) -> None:
+        """
+        A journal with an event to four destinations, of which one keeps no post.
+        """
+        self.folder = Path(self.mktemp()).absolute()
+        connection = create(self.folder / "journal.db")
+        self.addCleanup(connection.close)
+        news = event("e1")
+        accept(connection, news, deliveries(news, "made", "noted", "undecided", "webhook"), 9999.0, 1000.0)
+        for number, action, shown in ((1, Action.CREATE, "x"), (2, Action.FOLLOW_UP, "x"), (4, Action.CREATE, "")):
+            writes.prepare(connection, f"e1-{number}", b"{}", None, 1000.0, action=action, shown=shown)
+        writes.settle(connection, "e1-1", State.DELIVERED, "", 1001.0, attempt(True))
+        connection.execute("UPDATE deliveries SET broadcast = 'e1' WHERE destination <> 'webhook'")
+
+    def run_command(self, *arguments: str) -> str:
+        """
+        What the command prints.
+        """
+        path = self.folder / "config.toml"
+        path.write_text(
+            f'[storage]\npath = "{self.folder}/journal.db"\n'
+            '[twitch]\nclient_id = "an-id-of-tests"\nclient_secret = "a-secret-of-tests"\n'
+            'webhook_secret = "a secret of tests"\n'
+        )
+        result = CliRunner().invoke(main, ["deliveries", *arguments, "--config", str(path)])
+        self.assertEqual(result.exit_code, 0, result.output)
+        return result.output
+
+    def test_the_list_names_the_action(self) -> None:
+        """
+        A column has the action of each delivery: empty where it is not decided and where there is no post.
+        """
+        header, *rows = self.run_command("list").splitlines()[:5]
+        self.assertIn("POST", header)
+        start = header.index("POST")
+        found = {row.split()[-1 - (not row.endswith("again"))]: row[start:].split(" ")[0] for row in rows}
+        self.assertEqual(sorted(found.values()), ["", "", "create", "follow-up"], found)
+
+    def test_without_posts_there_is_no_column(self) -> None:
+        """
+        A list of deliveries to webhooks has no such column.
+        """
+        self.assertNotIn("POST", self.run_command("list", "--destination", "webhook"))
+
+    def test_as_json(self) -> None:
+        """
+        Each delivery has the key ``action``, which is null where there is none, beside the keys of before.
+        """
+        found = json.loads(self.run_command("list", "--json"))["deliveries"]
+        actions = {each["destination"]: each["action"] for each in found}
+        self.assertEqual(actions, {"made": "create", "noted": "follow_up", "undecided": None, "webhook": None})
+        self.assertEqual([each["post"] for each in found if each["destination"] == "made"], ["created"])
+
+    def test_a_single_one(self) -> None:
+        """
+        ``show`` has a line with it.
+        """
+        self.assertIn("action       follow-up\n", self.run_command("show", "e1-2"))
+        self.assertNotIn("action  ", self.run_command("show", "e1-4"))
