@@ -18,9 +18,9 @@ from itsjustintv.config.lint import describe, edge_mistakes, mistakes, path_mist
 from itsjustintv.config.locations import is_path
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
 from itsjustintv.config.secrets import SECRETS
-from itsjustintv.config.sections import Admin, Config, Server, StreamerEntry
+from itsjustintv.config.sections import CONDUIT, WEBHOOK, Admin, Config, Server, StreamerEntry
 from itsjustintv.config.tls import TLS_RULES, check_tls, not_txacme, tls_warnings
-from itsjustintv.config.urls import base_url, host_url, receiver_url
+from itsjustintv.config.urls import base_url, host_url, receiver_url, websocket_url
 from itsjustintv.config.values import (
     LOG_LEVELS,
     Rule,
@@ -63,6 +63,11 @@ _RULES: Mapping[str, Rule] = {
     "twitch.webhook_secret": optional(eventsub_secret),
     "twitch.token_file": file_name,
     "twitch.incoming_webhook_url": optional(host_url),
+    "twitch.transport": one_of(WEBHOOK, CONDUIT),
+    "twitch.conduit.shards": between(1, 10),
+    "twitch.conduit.keepalive": between(10, 600),
+    "twitch.conduit.websocket_url": websocket_url,
+    "twitch.conduit.state_file": file_name,
     "twitch.api_url": base_url,
     "twitch.auth_url": base_url,
     "retry.max_attempts": between(0),
@@ -142,11 +147,13 @@ def check_rules(config: Config, wrong: Collection[str] = ()) -> Iterator[ConfigP
 
     :param wrong: keys whose values could not be read.
     """
-    for key in ("client_id", "client_secret", "webhook_secret"):
+    by_webhook = config.twitch.transport != CONDUIT
+    for key in ("client_id", "client_secret", *(("webhook_secret",) if by_webhook else ())):
         if not getattr(config.twitch, key):
             variable = f"ITSJUSTINTV_TWITCH_{key}".upper()
             message = f"must be given, here or in the environment as {variable}"
-            yield ConfigProblem(f"twitch.{key}", message, (f"twitch.{key}_file",))
+            involved = (f"twitch.{key}_file", *(("twitch.transport",) if key == "webhook_secret" else ()))
+            yield ConfigProblem(f"twitch.{key}", message, involved)
     yield from check_tls(config.server)
     yield from check_admin(config.admin, config.server)
     if config.server.proxy_protocol and not config.server.trusted_proxies:
@@ -182,6 +189,7 @@ def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem
     """
     yield from value_warnings(config, state)
     yield from tls_warnings(config.server)
+    yield from _conduit_warnings(config)
     yield from destination_warnings(config)
     if any(each.endswith("/0") for each in config.server.trusted_proxies):
         yield ConfigProblem("server.trusted_proxies", "trusts every client: each can claim any address")
@@ -191,6 +199,24 @@ def config_warnings(config: Config, state: ParseState) -> Iterator[ConfigProblem
         yield ConfigProblem(
             "catch_up.max_age",
             "is limited to cache.ttl: after that a broadcast is forgotten, and would be announced twice",
+        )
+
+
+def _conduit_warnings(config: Config) -> Iterator[ConfigProblem]:
+    if config.twitch.transport != CONDUIT:
+        return
+    if config.twitch.conduit.shards == 1:
+        yield ConfigProblem(
+            "twitch.conduit.shards",
+            "is 1: while that connection is broken, Twitch has no other one to send to; use 2",
+            ("twitch.transport",),
+        )
+    if not config.catch_up.enabled:
+        yield ConfigProblem(
+            "catch_up.enabled",
+            "is false: broadcasts that begin while a connection is broken are never announced, since Twitch sends a"
+            " message through a conduit once",
+            ("twitch.transport",),
         )
 
 

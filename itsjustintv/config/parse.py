@@ -24,7 +24,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from itsjustintv.config.destination_tables import destination_tables, make_entry, table_class
 from itsjustintv.config.keys import FACTORS, Keys, dotted
 from itsjustintv.config.parse_state import ConfigProblem, ParseState
-from itsjustintv.config.sections import NO_DESTINATION, Config, DestinationEntry, StreamerEntry
+from itsjustintv.config.sections import CONDUIT, NO_DESTINATION, Config, DestinationEntry, StreamerEntry
 from itsjustintv.config.values import parse_duration
 
 # A misspelt table may hold misspelt tables.
@@ -103,6 +103,9 @@ def structure(state: ParseState) -> Config:
             state.findings.append(ConfigProblem(dotted(keys), message))
         state.drop(keys)
     config: Config = _CONVERTER.structure(state.tables, Config)
+    if config.twitch.transport == CONDUIT and state.get(("server", "listen_addr")) is None:
+        # Twitch connects to no port of the daemon, so none is open to the network unless the operator says so.
+        config = evolve(config, server=evolve(config.server, listen_addr="127.0.0.1"))
     destinations: dict[str, DestinationEntry] = {}
     at: dict[str, dict[str, DestinationEntry]] = {}
     for table in destination_tables(state):

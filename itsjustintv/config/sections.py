@@ -13,12 +13,15 @@ from itsjustintv.config.hosts import dns_name, dns_names
 from itsjustintv.model import DestinationKind, DestinationPolicy
 
 __all__ = [
+    "CONDUIT",
     "NO_DESTINATION",
     "TLS",
+    "WEBHOOK",
     "Admin",
     "Broadcast",
     "Cache",
     "CatchUp",
+    "Conduit",
     "Config",
     "DestinationEntry",
     "Egress",
@@ -36,6 +39,12 @@ __all__ = [
     "Twitch",
     "callback_url",
 ]
+
+
+#: Twitch POSTs EventSub messages to a callback.
+WEBHOOK = "webhook"
+#: Twitch sends them over connections that the daemon opens.
+CONDUIT = "conduit"
 
 
 @frozen(kw_only=True)
@@ -98,9 +107,28 @@ class Server:
 
 
 @frozen(kw_only=True)
+class Conduit:
+    """
+    ``[twitch.conduit]``.
+
+    :ivar shards: WebSocket connections of this daemon.
+    :ivar keepalive: seconds after which Twitch sends a keepalive on a quiet connection.
+    :ivar websocket_url: where the connections go.
+    :ivar state_file: remembers the conduit.
+    """
+
+    shards: int = 2
+    keepalive: float = 10.0
+    websocket_url: str = "wss://eventsub.wss.twitch.tv/ws"
+    state_file: str = "data/conduit.json"
+
+
+@frozen(kw_only=True)
 class Twitch:
     """
     ``[twitch]``. Loading replaces the ``*_file`` variants of secrets: afterwards the secret itself is here.
+
+    :ivar transport: how EventSub messages arrive: :data:`WEBHOOK` or :data:`CONDUIT`.
     """
 
     client_id: str = ""
@@ -110,6 +138,8 @@ class Twitch:
     webhook_secret_file: str = ""
     token_file: str = "data/tokens.json"
     incoming_webhook_url: str = ""
+    transport: str = WEBHOOK
+    conduit: Conduit = Conduit()
     api_url: str = "https://api.twitch.tv/helix"
     auth_url: str = "https://id.twitch.tv/oauth2"
 

@@ -12,8 +12,9 @@ from urllib.parse import quote
 from itsjustintv.config.hosts import host_faults, is_address, port_faults
 from itsjustintv.config.lint import describe, edge_mistakes, is_invisible, trim
 
-__all__ = ["base_url", "host_url", "receiver_url"]
+__all__ = ["base_url", "host_url", "receiver_url", "websocket_url"]
 
+_WEBSOCKET = re.compile(r"(?i)ws(s?)(://.*)", re.DOTALL)
 _URL = re.compile(r"(?is)(https?)://([^/?#]*)(.*)")
 _NEARLY = re.compile(r"(?is)https?(?::|//|:/|;|$)")
 _USER = "must not hold a user name or a password: they would not be sent"
@@ -58,6 +59,19 @@ def base_url(value: str) -> Iterator[str]:
     yield from host_url(value)
     if "?" in value.partition("#")[0]:
         yield "must not have a query: paths are added to it"
+
+
+def websocket_url(value: str) -> Iterator[str]:
+    """
+    The URL of a WebSocket, to which parameters are added.
+    """
+    found = _WEBSOCKET.fullmatch(trim(value))
+    if found is None:
+        yield "must begin with wss:// or ws://"
+        return
+    yield from edge_mistakes(value)
+    for sentence in base_url(f"http{found[1]}{found[2]}"):
+        yield sentence.replace("https://", "wss://").replace("http://", "ws://")
 
 
 def _place(place: str, scheme: str) -> Iterator[str]:

@@ -139,6 +139,7 @@ class BaseTests(PlaceCase):
                 "twitch.client_secret_file",
                 "twitch.webhook_secret_file",
                 "twitch.token_file",
+                "twitch.conduit.state_file",
                 "retry.state_file",
                 "output.file_path",
                 "admin.token_file",
