@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 
 import attrs
 import click
-from attrs import frozen
 
 from itsjustintv.cli.console import (
     complete_destination,
@@ -27,6 +25,7 @@ from itsjustintv.cli.console import (
     table,
     write_json,
 )
+from itsjustintv.cli.destination_states import DestinationStates
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.config.destination_tables import default_policy, secret_names
 from itsjustintv.config.keys import dotted
@@ -34,22 +33,21 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import DestinationEntry
 from itsjustintv.destinations.request_preview import MASK
 from itsjustintv.doctor.destination_checks import DestinationChecks
-from itsjustintv.errors import JournalUnavailable
-from itsjustintv.journal.storage import open_storage
-from itsjustintv.model import Destination, Streamer, Verdict
+from itsjustintv.model import Destination, Streamer
 from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.durations import duration
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
 __all__ = ["destinations"]
 
-_STATES = {
-    Verdict.DESTINATION_GONE: "gone",
-    Verdict.UNAUTHORIZED: "not authorized",
-    Verdict.MOVED: "moved",
+_TONES = {
+    "ok": "good",
+    "gone": "bad",
+    "not authorized": "bad",
+    "moved": "doubtful",
+    "paused": "doubtful",
+    "unknown": "doubtful",
 }
-
-_TONES = {"ok": "good", "gone": "bad", "not authorized": "bad", "moved": "doubtful", "unknown": "doubtful"}
 
 
 @click.group(
@@ -71,7 +69,7 @@ def list_destinations(config: str | None, as_json: bool) -> None:
     """
     settings = load_config(config)
     routes = Routes.of(settings.config)
-    known = _Known.of(settings)
+    known = DestinationStates.of(settings)
     streamers = Counter(name for each in routes.streamers for name in each.destinations)
     found: list[dict[str, Any]] = [
         {
@@ -109,13 +107,9 @@ def list_destinations(config: str | None, as_json: bool) -> None:
     table(rows, _TONES)
     if known.problem:
         echo(f"posts and states are not known: {known.problem}", "doubtful", err=True)
-    for each in found:
-        if each["state"] in ("gone", "not authorized"):
-            echo(
-                f"{each['name']} gets nothing any more: correct its address or token, then requeue what is dead with"
-                f" itsjustintv deliveries retry --all --destination {each['name']}",
-                "bad",
-            )
+    for destination in routes.destinations.values():
+        if explanation := known.explain(destination):
+            echo(explanation, "bad" if known.refuses(destination) else "doubtful")
 
 
 @destinations.command("test", epilog=examples("destinations test main", "destinations test main --keep"))
@@ -180,42 +174,6 @@ def explain(config: str | None, name: str, streamer: str | None, as_json: bool) 
         echo("announces no streamer: name it in destinations of a streamer, or set default = true", "doubtful")
         return
     table([("STREAMER", "BECAUSE"), *((each.key, _because(settings, each, name)) for each in reached)])
-
-
-@frozen
-class _Known:
-    """
-    What the journal knows of destinations.
-
-    :ivar posts: how many can still change, by destination.
-    :ivar places: verdicts, by :attr:`Destination.access`.
-    :ivar problem: why nothing is known; empty when it is.
-    """
-
-    posts: Mapping[str, int]
-    places: Mapping[str, Verdict]
-    problem: str = ""
-
-    @classmethod
-    def of(cls, settings: Loaded) -> _Known:
-        storage = open_storage(settings.config.storage)
-        try:
-            if not storage.exists():
-                return cls({}, {})
-            journal = storage.offline(time.time)
-            posts = Counter(each.destination for each in journal.open_posts())
-            return cls(posts, {place: verdict for place, (verdict, _) in journal.places().items()})
-        except JournalUnavailable as error:
-            return cls({}, {}, str(error))
-
-    def state(self, destination: Destination) -> str:
-        """
-        One or two words.
-        """
-        if self.problem:
-            return "unknown"
-        verdict = self.places.get(destination.access)
-        return "ok" if verdict is None else _STATES.get(verdict, verdict.value)
 
 
 def _named(routes: Routes, name: str) -> Destination:

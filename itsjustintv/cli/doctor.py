@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Container, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from treq.client import HTTPClient
 
 from itsjustintv.cli.certs import TONES, Certificate, certificates, check_authority, https_findings, is_daemon_running
 from itsjustintv.cli.console import config_option, config_path, echo, examples, in_reactor, json_option, write_json
+from itsjustintv.cli.destination_states import DestinationStates
 from itsjustintv.cli.health import daemon_address
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded, load
@@ -30,7 +31,7 @@ from itsjustintv.doctor.findings import Finding, Severity
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.errors import ConfigError, JournalUnavailable, TwitchError, TwitchUnavailable
 from itsjustintv.journal.storage import open_storage
-from itsjustintv.model import Destination, Verdict
+from itsjustintv.model import Destination
 from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
@@ -192,24 +193,11 @@ async def _destinations(reactor: Any, settings: Loaded) -> Sequence[Finding]:
     known = Routes.of(settings.config).destinations
     named = [known[name] for name in settings.config.destinations]
     found = await DestinationChecks(reactor, settings.config.egress.allow).ask_all(named)
-    refused = _refused(settings)
+    states = DestinationStates.of(settings)
     return [
-        _left_alone(each, finding) if each.access in refused and finding.severity is Severity.OK else finding
+        _left_alone(each, finding) if states.refuses(each) and finding.severity is Severity.OK else finding
         for each, finding in zip(named, found, strict=True)
     ]
-
-
-def _refused(settings: Loaded) -> Container[str]:
-    """
-    The destinations to which the daemon sends nothing any more; none if the journal cannot be read, which is a finding
-    of its own.
-    """
-    storage = open_storage(settings.config.storage)
-    try:
-        places = storage.offline(time.time).places() if storage.exists() else {}
-    except JournalUnavailable:
-        return ()
-    return {place for place, (verdict, _) in places.items() if verdict is not Verdict.MOVED}
 
 
 def _left_alone(destination: Destination, finding: Finding) -> Finding:

@@ -25,6 +25,7 @@ from itsjustintv.cli.console import (
     utc,
     write_json,
 )
+from itsjustintv.cli.destination_states import DestinationStates
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.subscriptions import explained
 from itsjustintv.cli.suspended_deliveries import Suspensions
@@ -81,7 +82,7 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     answers = [] if found is None else in_reactor(lambda reactor: _ask(reactor, settings, found.key))
     key = what if found is None else found.key
     deliveries = [] if journal is None else journal.list(streamer=key, limit=_LATEST)
-    about = [*_configured(found, settings), *answers]
+    about = [*_configured(found, settings), *_states(found, settings), *answers]
     if as_json:
         write_json(
             {
@@ -158,6 +159,18 @@ def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str,
     if found.tag_filter:
         answers.append(("only with", f"one of the tags {', '.join(found.tag_filter)}"))
     return answers
+
+
+def _states(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str, str]]:
+    """
+    Say which destinations of a streamer take nothing, or have another address now.
+    """
+    if found is None:
+        return ()
+    routes, known = Routes.of(settings.config), DestinationStates.of(settings)
+    named = [routes.destination(name, found.key) for name in found.destinations]
+    texts = [known.explain(each) for each in named if each is not None]
+    return [("destination", text) for text in texts if text]
 
 
 def _tell_event(history: EventHistory, suspensions: Suspensions) -> None:

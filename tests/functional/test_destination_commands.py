@@ -150,7 +150,8 @@ class DestinationCommandsTests(PostCase):
         await stage.twitch.announce_end(stage.twitch.world.channel("tanuki"))
         await stage.until(lambda: stage.accounting().dead == 1)
         listed_text = (await stage.command("destinations", "list")).out
-        self.assertIn("main gets nothing any more", listed_text)
+        self.assertIn("main is gone: the service has no such place", listed_text)
+        self.assertIn("destination:  main is gone:", (await stage.command("explain", "tanuki")).out)
         next(iter(discord.webhooks.values())).deleted = False
         diagnosis = (await stage.command("doctor")).out
         self.assertIn("but the daemon sends nothing there since the service refused a message", diagnosis)
