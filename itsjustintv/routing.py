@@ -433,6 +433,7 @@ def _named_destination(name: str, entry: DestinationEntry) -> Destination:
         place=hash_place(kind.name, *kind.place(settings)),
         secrets=tuple(filter(None, destination_secrets(settings))),
         keeps_posts=kind.keeps_posts,
+        edits=kind.can_edit(settings),
         has_key=kind.has_key,
     )
     if getattr(settings, "signature", None) not in SIGNERS:

@@ -285,7 +285,7 @@ class NamedDestinationTests(SynchronousTestCase):
         policy = DestinationPolicy(events=("offline",), on_offline="post", on_update="post")
         own = routing.destination("ended")
         assert own is not None
-        today = Destination(name="ended", url="https://e.example/", secret="s", policy=policy)
+        today = Destination(name="ended", url="https://e.example/", secret="s", policy=policy, edits=False)
         self.assertEqual(evolve(own, settings=None, secrets=("s",)), today)
 
     def test_what_differs_for_a_streamer(self) -> None:

@@ -77,6 +77,7 @@ def _end(reason: str, state: State = State.SUPERSEDED, supersede: str | None = N
 
 _NOTHING_OPEN = _end("no broadcast that is live goes on with it", State.FILTERED)
 _NOT_ANNOUNCED = _end("the broadcast was not announced here", State.FILTERED)
+_NOT_EDITABLE = _end("the destination cannot edit what it has posted")
 _NOT_DELIVERED = _end("the first message of the broadcast was not delivered")
 _ENDED = "the broadcast ended before it could be announced"
 _WAIT = Decision(wait=True, reason=WAITS)
@@ -128,6 +129,7 @@ class PostPolicy:
             destination.policy,
             standing,
             place=destination.place,
+            edits=destination.edits,
             ended=standing.broadcast is not None and self.has_ended(standing.broadcast),
             creation_under_way=standing.creating is not None and self._under_way(standing.creating),
         )
@@ -225,6 +227,7 @@ def decide(  # noqa: PLR0911 - a table
     standing: Standing,
     *,
     place: str,
+    edits: bool,
     ended: bool,
     creation_under_way: bool,
 ) -> Decision:
@@ -232,6 +235,7 @@ def decide(  # noqa: PLR0911 - a table
     Decide what becomes of a post.
 
     :param place: the address of the destination now, as :attr:`~itsjustintv.model.Destination.place`.
+    :param edits: whether the destination can edit its posts. Otherwise an edit would be one more message.
     :param ended: whether the broadcast is over for good.
     :param creation_under_way: whether the attempt that may create the post is being made at this moment.
     """
@@ -248,7 +252,7 @@ def decide(  # noqa: PLR0911 - a table
     if post is not None:
         if event_type == CHANNEL_UPDATE and policy.on_update == "post":
             return Decision(action=Action.FOLLOW_UP)
-        unchangeable = _unchangeable(post, place)
+        unchangeable = _unchangeable(post, place) if edits or post.state is PostState.GONE else _NOT_EDITABLE
         if unchangeable is None:
             is_old = event_type == CHANNEL_UPDATE and standing.overtaken
             return _end(OVERTAKEN) if is_old else Decision(action=Action.EDIT)

@@ -92,6 +92,7 @@ class Destination:
     :ivar access: the place with its address and secrets. What a service says of a token or a chat holds for these, and
         no longer when one of them is replaced.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
+    :ivar edits: whether such a post can be edited.
     :ivar has_key: whether the service knows a message that is sent again by an id of ours.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     :ivar moved_to: where the service said that it has moved; empty while it has not.
@@ -112,6 +113,7 @@ class Destination:
         default=Factory(lambda self: hash_place(self.place, self.url, *self.secrets), takes_self=True), eq=False
     )
     keeps_posts: bool = False
+    edits: bool = True
     has_key: bool = False
     concurrency: int | None = None
     moved_to: str = ""

@@ -74,6 +74,7 @@ class TableCase(SynchronousTestCase):
         broadcast: Broadcast | None = LIVE,
         *,
         under_way: bool = False,
+        edits: bool = True,
         policy: DestinationPolicy | None = None,
         **standing: Any,
     ) -> Decision:
@@ -82,6 +83,7 @@ class TableCase(SynchronousTestCase):
             policy or DestinationPolicy(),
             Standing(broadcast=broadcast, **standing),
             place=PLACE,
+            edits=edits,
             ended=broadcast is ENDED,
             creation_under_way=under_way,
         )
@@ -131,6 +133,21 @@ class WhileLiveTests(TableCase):
         self.assertEqual(self.ask(CHANNEL_UPDATE, post=GONE, policy=policy), Decision(Action.CREATE))
         self.assertIsNone(self.ask(CHANNEL_UPDATE, post=LOST, policy=policy).action)
         self.assertIsNone(self.ask(CHANNEL_UPDATE, ENDED, post=GONE, policy=policy).action)
+
+    def test_a_further_start_where_nothing_can_be_edited(self) -> None:
+        """
+        A stream that comes back is announced once also where an edit would be one more message; the end and what an
+        operator asks for are sent.
+        """
+        for post in (OPEN, LOST):
+            decision = self.ask(STREAM_ONLINE, post=post, edits=False)
+            self.assertEqual((decision.action, decision.end), (None, State.SUPERSEDED))
+            self.assertEqual(self.ask(STREAM_ONLINE, post=post, edits=False, requested=True), Decision(Action.CREATE))
+        delete = DestinationPolicy(on_offline="delete")
+        ended = self.ask(STREAM_OFFLINE, ENDED, post=OPEN, edits=False, policy=delete)
+        self.assertEqual(ended, Decision(Action.DELETE))
+        recreate = DestinationPolicy(recreate=True)
+        self.assertEqual(self.ask(STREAM_ONLINE, post=GONE, edits=False, policy=recreate), Decision(Action.CREATE))
 
     def test_old_change(self) -> None:
         """

@@ -83,7 +83,7 @@ class SessionTests(StageCase):
 
     async def test_email(self) -> None:
         """
-        The start and the end come as mails in one thread.
+        The start and the end come as mails in one thread; a short drop after a new title brings no mail.
         """
         server = self.enterContext(MailServer(Path(self.mktemp())))
         keys = (
@@ -94,6 +94,10 @@ class SessionTests(StageCase):
         await self.go_live(stage)
         await stage.until(lambda: server.mails)
         await stage.settled(stage.reactor)
+        stage.twitch.world.change("tanuki", title="glazing", game="Crafts")
+        await self.end(stage)
+        await self.go_live(stage)
+        await stage.until(lambda: stage.accounting().superseded == 2)
         await self.end(stage)
         await stage.until(lambda: len(server.mails) == 2)
         await self.assert_all_delivered(stage)
