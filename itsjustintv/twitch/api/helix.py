@@ -33,9 +33,9 @@ _TIMEOUT = 5.0
 _CONCURRENCY = 24
 _LIMIT = 1024 * 1024
 
-# How a 429 begins that is not about the rate limit (dev.twitch.tv, API reference, "Create EventSub Subscription":
-# more subscriptions with one type and condition than allowed). Waiting does not help.
-_TOO_MANY = "maximum subscriptions"
+# How a 429 begins that is not about the rate limit, but about how many conduits, or subscriptions of a kind, there may
+# be (dev.twitch.tv, API reference, "Create EventSub Subscription", "Create Conduits"). Waiting does not help.
+_TOO_MANY = "maximum "
 
 
 @define(eq=False)
