@@ -22,7 +22,7 @@ from zope.interface import implementer
 from itsjustintv.config.sections import Output
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
-from itsjustintv.model import Attempt, Outcome, rfc3339
+from itsjustintv.model import Attempt, Outcome, rfc3339, sent_form
 from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.files import replace
 from itsjustintv.support.foreign_text import visible_json
@@ -106,7 +106,8 @@ class OutputFile(Service):
         at = outcome.at + self._ahead()
         delivery = outcome.delivery
         action = delivery.action.value if delivery.broadcast else None
-        return _Line(at, delivery.body, attempt.ok, None if attempt.ok else attempt.detail, action)
+        error = None if attempt.ok else attempt.detail
+        return _Line(at, delivery.body, attempt.ok, error, action, plain=delivery.plain)
 
     def _schedule(self) -> None:
         if self._writing is None and self._timer is None:
@@ -193,6 +194,7 @@ class _Line:
     success: bool
     error: str | None
     action: str | None = None
+    plain: bool = False
 
     def render(self, delivery: str) -> bytes:
         """
@@ -200,7 +202,7 @@ class _Line:
         """
         entry = {
             "timestamp": rfc3339(self.at, "milliseconds"),
-            "payload": _parsed(self.body),
+            "payload": sent_form(_parsed(self.body), plain=self.plain),
             "success": self.success,
             "delivery": delivery,
         }

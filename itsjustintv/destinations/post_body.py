@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from itsjustintv import __version__
-from itsjustintv.model import Action, Delivery, Notice
+from itsjustintv.model import Action, Delivery, Notice, sent_form
 
 __all__ = ["AGENT", "NOTHING", "pack", "post_id", "present", "to_send"]
 
@@ -39,8 +39,7 @@ def to_send(delivery: Delivery) -> Any:
     """
     The form that an attempt sends.
     """
-    forms = orjson.loads(delivery.body)
-    return forms.get("plain" if delivery.plain else "body", {})
+    return sent_form(orjson.loads(delivery.body), plain=delivery.plain)
 
 
 def post_id(notice: Notice) -> str:

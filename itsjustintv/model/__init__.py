@@ -7,7 +7,18 @@ Times are seconds since the epoch, UTC, as ``float``; texts that came from Twitc
 from __future__ import annotations
 
 from itsjustintv.model.broadcasts import Broadcast, Post, PostState, Standing
-from itsjustintv.model.deliveries import UNDELIVERED, Accounting, Action, Attempt, Census, Delivery, Due, Outcome, State
+from itsjustintv.model.deliveries import (
+    UNDELIVERED,
+    Accounting,
+    Action,
+    Attempt,
+    Census,
+    Delivery,
+    Due,
+    Outcome,
+    State,
+    sent_form,
+)
 from itsjustintv.model.destination_kind import DestinationKind
 from itsjustintv.model.destinations import (
     Destination,
@@ -77,4 +88,5 @@ __all__ = [
     "hash_place",
     "parse_rfc3339",
     "rfc3339",
+    "sent_form",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import Factory, field, frozen
 
@@ -24,6 +25,7 @@ __all__ = [
     "Due",
     "Outcome",
     "State",
+    "sent_form",
 ]
 
 
@@ -132,6 +134,16 @@ class Delivery:
         """
         is_idle = self.state in (State.ACCEPTED, State.FILTERED, State.CANCELLED, State.SUPERSEDED)
         return None if is_idle or not self.broadcast or not self.shown else self.action
+
+
+def sent_form(stored: Any, *, plain: bool) -> Any:
+    """
+    Find in a parsed :attr:`Delivery.body` what is sent: services that may reject what is formatted have the plain form
+    stored beside it, as ``{"body": ..., "plain": ...}``.
+    """
+    if isinstance(stored, dict) and stored.keys() == {"body", "plain"}:
+        return stored["plain" if plain else "body"]
+    return stored
 
 
 @frozen(order=True)

@@ -669,6 +669,19 @@ class DeliveryTests(PageCase):
             self.assertEqual("".join(self.outline().texts).count("follow-up"), count)
             self.assertEqual("|".join(self.outline("/deliveries/e1-1").texts).count("|Action|follow-up|"), count // 2)
 
+    def test_the_payload_is_what_was_sent(self) -> None:
+        """
+        Of a message whose plain form is stored beside it, the page shows the one that was sent.
+        """
+        tale = story("e1")
+        [one] = tale.deliveries
+        stored = b'{"body":{"content":"**Pottery**"},"plain":{"content":"Pottery"}}'
+        for plain, words in ((False, "**Pottery**"), (True, "Pottery")):
+            delivery = evolve(one.delivery, body=stored, plain=plain)
+            self.house.stories = [evolve(tale, deliveries=(evolve(one, delivery=delivery),))]
+            text = "".join(self.outline("/deliveries/e1-1").texts)
+            self.assertIn(f'{{\n  "content": "{words}"\n}}', text)
+
     def test_every_state_has_a_colour(self) -> None:
         """
         The page shows a delivery in whatever state it is.

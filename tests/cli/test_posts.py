@@ -68,7 +68,15 @@ class ListTests(SynchronousTestCase):
         news = event("e1")
         accept(connection, news, deliveries(news, "made", "noted", "undecided", "webhook"), 9999.0, 1000.0)
         for number, action, shown in ((1, Action.CREATE, "x"), (2, Action.FOLLOW_UP, "x"), (4, Action.CREATE, "")):
-            writes.prepare(connection, f"e1-{number}", b"{}", None, 1000.0, action=action, shown=shown)
+            writes.prepare(
+                connection,
+                f"e1-{number}",
+                b'{"body":{"content":"hi"},"plain":{}}',
+                None,
+                1000.0,
+                action=action,
+                shown=shown,
+            )
         writes.settle(connection, "e1-1", State.DELIVERED, "", 1001.0, attempt(True))
         connection.execute("UPDATE deliveries SET broadcast = 'e1' WHERE destination <> 'webhook'")
 
@@ -117,3 +125,9 @@ class ListTests(SynchronousTestCase):
         """
         self.assertIn("action       follow-up\n", self.run_command("show", "e1-2"))
         self.assertNotIn("action  ", self.run_command("show", "e1-4"))
+
+    def test_the_payload_is_what_was_sent(self) -> None:
+        """
+        ``show`` has the message, without the plain form that is stored beside it.
+        """
+        self.assertEqual(json.loads(self.run_command("show", "e1-2", "--json"))["payload"], {"content": "hi"})

@@ -168,6 +168,16 @@ class FormatTests(OutputTestCase):
         self.assertEqual(self.read()[0]["payload"], {"image": {"url": "https://x/"}})
         self.assertNotIn("PICTURE", self.path.read_text())
 
+    def test_what_was_sent(self) -> None:
+        """
+        Where a plain form is stored beside what is sent, an entry holds the one that was sent.
+        """
+        self.start()
+        stored = b'{"body":{"content":"**foo**"},"plain":{"content":"foo"}}'
+        rich, plain = outcome("a", body=stored), outcome("b", body=stored)
+        self.write(rich, evolve(plain, delivery=evolve(plain.delivery, plain=True)))
+        self.assertEqual([each["payload"] for each in self.read()], [{"content": "**foo**"}, {"content": "foo"}])
+
     def test_newest_are_kept(self) -> None:
         """
         Of more outcomes than are to be kept the oldest go, whatever the number is changed to.
