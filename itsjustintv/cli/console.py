@@ -14,22 +14,23 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 import click
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ReactorNotRunning
-from twisted.python.failure import Failure
 
-from itsjustintv.config.load import Loaded, load
 from itsjustintv.config.locations import SEARCH_ORDER, find_config
-from itsjustintv.config.values import Rule
-from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, ItsJustInTVError
 from itsjustintv.model import STREAM_ONLINE, Action, Delivery, Event, State
-from itsjustintv.routing import GLOBAL, Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.foreign_text import visible, visible_json
+
+# Every command imports this module, and most do without these.
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from itsjustintv.config.load import Loaded
+    from itsjustintv.config.values import Rule
+    from itsjustintv.routing import Routes
 
 __all__ = [
     "Advance",
@@ -192,6 +193,9 @@ def load_config(given: str | None) -> Loaded:
     :param given: the value of ``--config``, if any.
     :raises click.ClickException: listing every error in it.
     """
+    from itsjustintv.config.load import load  # noqa: PLC0415 - not for every command
+    from itsjustintv.destinations.kinds import KINDS  # noqa: PLC0415 - as above
+
     with errors():
         return load(config_path(given), os.environ, kinds=KINDS)
 
@@ -207,12 +211,18 @@ def complete_destination(context: click.Context, _: click.Parameter, incomplete:
     """
     Complete the name of a destination in a shell.
     """
+    from itsjustintv.routing import GLOBAL  # noqa: PLC0415 - only for completion
+
     routes = _routes(context)
     names = dict.fromkeys([*(name for each in routes.streamers for name in each.destinations), GLOBAL])
     return [name for name in names if name.startswith(incomplete) and routes.destination(name) is not None]
 
 
 def _routes(context: click.Context) -> Routes:
+    from itsjustintv.config.load import load  # noqa: PLC0415 - only for completion
+    from itsjustintv.destinations.kinds import KINDS  # noqa: PLC0415 - as above
+    from itsjustintv.routing import Routes  # noqa: PLC0415 - as above
+
     given = context.params.get("config") or context.find_root().params.get("config")
     try:
         return Routes.of(load(find_config(given, os.environ).path, os.environ, kinds=KINDS).config)
@@ -367,6 +377,9 @@ def in_reactor(
     :raises click.ClickException: the error, in one line.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - a command that does not need it must not install it
+    from twisted.internet.defer import CancelledError, Deferred  # noqa: PLC0415 - as above
+    from twisted.internet.error import ReactorNotRunning  # noqa: PLC0415 - as above
+    from twisted.python.failure import Failure  # noqa: PLC0415 - as above
 
     running: Any = reactor
     results: list[Any] = []

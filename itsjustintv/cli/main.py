@@ -14,7 +14,6 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-from itsjustintv import __version__
 from itsjustintv.cli.console import Interrupted, ListedError, colour_in, config_option, config_path, examples, verbose
 from itsjustintv.support.foreign_text import visible
 
@@ -102,6 +101,14 @@ class _MainGroup(click.Group):
                 )
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from itsjustintv import __version__  # noqa: PLC0415 - slow to find
+
+        click.echo(f"itsjustintv {__version__}")
+        context.exit()
+
+
 @click.group(
     cls=_MainGroup,
     commands=_Commands(_MODULES),
@@ -115,7 +122,14 @@ class _MainGroup(click.Group):
     " own --help.",
 )
 @config_option
-@click.version_option(__version__, message="itsjustintv %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def main(context: click.Context, config: str | None) -> None:  # noqa: ARG001 - see console.config_path
     """
@@ -184,6 +198,7 @@ def manual(form: str) -> None:
     """
     Print the manual, for man or in Markdown.
     """
+    from itsjustintv import __version__  # noqa: PLC0415 - slow to find
     from itsjustintv.cli.manual import man, markdown  # noqa: PLC0415 - only for packagers
 
     click.echo(man(main, __version__) if form == "man" else markdown(main), nl=False)

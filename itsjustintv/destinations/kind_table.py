@@ -12,7 +12,7 @@ import attrs
 from attrs import define, field
 
 from itsjustintv.errors import KindUnavailable
-from itsjustintv.interfaces import DestinationKind
+from itsjustintv.model import DestinationKind
 from itsjustintv.support.foreign_text import quote
 
 __all__ = ["GROUP", "KindTable", "find_entry_points"]

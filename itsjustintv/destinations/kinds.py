@@ -5,10 +5,13 @@ The kinds of destinations: which module renders the requests of each and reads t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from itsjustintv.destinations.kind_table import KindTable
-from itsjustintv.interfaces import DestinationKind, IDestination
-from itsjustintv.model import Destination
+from itsjustintv.model import Destination, DestinationKind
+
+if TYPE_CHECKING:
+    from itsjustintv.interfaces import IDestination
 
 __all__ = ["KINDS", "open_destination"]
 

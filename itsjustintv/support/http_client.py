@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,7 +23,6 @@ from itsjustintv.errors import TwitchError, TwitchUnavailable
 from itsjustintv.support.causes import cause
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_response import Response, one_line
-from itsjustintv.support.http_url import request_url
 
 __all__ = [
     "BodyTooLong",
@@ -31,6 +31,7 @@ __all__ = [
     "read_beginning",
     "read_body",
     "request",
+    "request_url",
     "unavailable",
 ]
 
@@ -214,3 +215,19 @@ def unavailable(what: str) -> Callable[[str], TwitchUnavailable]:
     Name errors after a request.
     """
     return lambda reason: TwitchUnavailable(f"{what}: {reason}")
+
+
+def request_url(text: str) -> EncodedURL:
+    """
+    Make a URL for treq, which by itself refuses every host name that is not one of the internet (IDNA), such as
+    ``my_service``.
+    """
+    return _AnyHost.from_text(text)
+
+
+class _AnyHost(EncodedURL):
+    def to_uri(self) -> EncodedURL:
+        try:
+            return super().to_uri()
+        except UnicodeError:
+            return self

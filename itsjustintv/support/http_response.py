@@ -10,7 +10,6 @@ from math import isfinite
 
 import orjson
 from attrs import field, frozen
-from twisted.web.http import stringToDatetime
 from twisted.web.http_headers import Headers
 
 from itsjustintv.support.foreign_text import visible
@@ -101,6 +100,8 @@ def _seconds(value: str, now: float) -> float | None:
         return seconds if isfinite(seconds) else None
     if len(value) > _LONGEST_DATE:
         return None
+    from twisted.web.http import stringToDatetime  # noqa: PLC0415 - loads a whole HTTP server, which few commands need
+
     try:
         # Twisted's stubs do not say that this is a number.
         moment = float(stringToDatetime(value.encode("ascii")))

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from attrs import frozen
-from hyperlink import EncodedURL
 
-__all__ = ["HttpUrl", "after_host", "request_url"]
+__all__ = ["HttpUrl", "after_host"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -87,22 +86,6 @@ def after_host(url: str) -> str:
     rest = rest if scheme else url
     found = _AFTER_HOST.search(rest)
     return rest[found.start() :] if found else ""
-
-
-def request_url(text: str) -> EncodedURL:
-    """
-    Make a URL for treq, which by itself refuses every host name that is not one of the internet (IDNA), such as
-    ``my_service``.
-    """
-    return _AnyHost.from_text(text)
-
-
-class _AnyHost(EncodedURL):
-    def to_uri(self) -> EncodedURL:
-        try:
-            return super().to_uri()
-        except UnicodeError:
-            return self
 
 
 def _path(text: str) -> str:

@@ -11,12 +11,14 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import field, frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from itsjustintv.errors import Forged
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = [
     "HASHINGS",
@@ -103,6 +105,10 @@ def parse_standard_secret(secret: str) -> bytes | Ed25519PrivateKey:
         return key
     if len(key) != 64:
         raise ValueError("must hold 64 bytes in base64 after whsk_: the seed, then the public key")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - slow, for few
+        Ed25519PrivateKey,
+    )
+
     private = Ed25519PrivateKey.from_private_bytes(key[:32])
     if private.public_key().public_bytes_raw() != key[32:]:
         raise ValueError("must hold a seed and the public key that belongs to it")

@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
@@ -165,19 +163,6 @@ class HealthTests(SynchronousTestCase):
         """
         for url in ("ftp://x", "http://127.0.0.1/health", "127.0.0.1:8080", "http://127.0.0.1:x"):
             self.assertEqual(CliRunner().invoke(health, ["--url", url]).exit_code, 2, url)
-
-    def test_imports_next_to_nothing(self) -> None:
-        """
-        Neither Twisted nor what it takes to read a whole configuration is loaded for it.
-        """
-        code = (
-            "import sys; sys.argv = ['itsjustintv', 'health', '--help']\n"
-            "import itsjustintv.__main__ as it\n"
-            "try: it.main()\n"
-            "except SystemExit: print({'twisted', 'cattrs', 'treq', 'cryptography'} & set(sys.modules))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        self.assertEqual(done.stdout.splitlines()[-1], "set()")
 
 
 class DoorTests(SynchronousTestCase):

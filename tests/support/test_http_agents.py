@@ -28,8 +28,7 @@ from zope.interface import implementer
 
 from itsjustintv.errors import CertificateUnusable
 from itsjustintv.support.http_agents import AUTHORITY, DELIVERIES, TWITCH, Endpoints, ExactAgent, make_agent, policy_for
-from itsjustintv.support.http_client import exchange
-from itsjustintv.support.http_url import request_url
+from itsjustintv.support.http_client import exchange, request_url
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from tests.support.test_http_url import SENT

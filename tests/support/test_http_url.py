@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.support.http_url import HttpUrl, request_url
+from itsjustintv.support.http_client import request_url
+from itsjustintv.support.http_url import HttpUrl
 
 #: What a URL becomes: the authority, and the target.
 SENT = {
