@@ -17,6 +17,7 @@ from itsjustintv.support.clocks import shift_times
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.tls.modes import ModeFactory
 from itsjustintv.tls.service import TLSService
+from itsjustintv.twitch.eventsub.intake import Intake
 from itsjustintv.twitch.eventsub.status import SubscriptionCounts
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.client_address import ClientAddresses
@@ -63,11 +64,9 @@ class WebParts:
         https = TLSService(config().server.tls, modes, reactor)
         events = TwitchResource(
             subscriptions.reconciler.secrets,
-            accept,
-            subscriptions.reconciler.revoked,
+            Intake(accept, subscriptions.reconciler.revoked, context.metrics.message),
             reactor,
             context.new_event_id,
-            context.metrics.message,
             context.wall.seconds,
         )
         health = _health(context, twitch, deliveries, subscriptions, https)

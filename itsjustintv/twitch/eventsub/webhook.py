@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
@@ -15,21 +15,16 @@ from twisted.web import http
 from twisted.web.iweb import IRequest
 
 from itsjustintv.errors import Forged, JournalUnavailable, Refused, Stale, Unreadable
-from itsjustintv.interfaces import Accept
-from itsjustintv.model import STREAM_ONLINE, Acceptance, Event
+from itsjustintv.model import Acceptance, Event
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.log_throttle import LogThrottle
+from itsjustintv.twitch.eventsub.intake import Intake, log_fields
 from itsjustintv.twitch.eventsub.messages import Challenge, Notification, Revocation, open_message
 
-__all__ = ["CountMessage", "OnRevocation", "Secrets", "TwitchResource"]
+__all__ = ["Secrets", "TwitchResource"]
 
 #: The secrets that Twitch may sign with now.
 Secrets = Callable[[], Sequence[bytes]]
-#: Counts a message by its outcome, one word.
-CountMessage = Callable[[str], None]
-#: Called with a revocation. Returns at once.
-OnRevocation = Callable[[Revocation], None]
-
 # Seconds. Twitch redelivers within a couple of minutes whatever this says; it is for other clients.
 _RETRY_AFTER = b"5"
 
@@ -59,15 +54,7 @@ class _Response:
 
 _PROCESSED = _Response(http.OK, b'{"status":"processed"}')
 _IGNORED = _Response(http.OK, b'{"status":"ignored"}')
-_RESULTS = {
-    Acceptance.ACCEPTED: ("accepted", "accepted {event_id}: {streamer} {action}", _PROCESSED),
-    Acceptance.DUPLICATE: (
-        "duplicate",
-        "dropped {event_id} of {streamer}: it was accepted before",
-        _PROCESSED,
-    ),
-    Acceptance.IGNORED: ("ignored", "ignored {event_id}: {streamer} is not configured", _IGNORED),
-}
+_ANSWERS = {Acceptance.ACCEPTED: _PROCESSED, Acceptance.DUPLICATE: _PROCESSED, Acceptance.IGNORED: _IGNORED}
 _REFUSED = {Forged: "forged", Stale: "stale", Unreadable: "unreadable"}
 _UNREADABLE = _Response(http.BAD_REQUEST, b'{"status":"bad request"}')
 _FORBIDDEN = _Response(http.FORBIDDEN, b'{"status":"forbidden"}')
@@ -82,23 +69,19 @@ class TwitchResource:
     Answers 2xx to a notification only once ``accept`` says that it is stored.
 
     :ivar secrets: asked for at each message.
-    :ivar accept: goes on when the peer hangs up.
+    :ivar intake: goes on when the peer hangs up.
     :ivar clock: gives the time at which an event was received.
     :ivar new_id: makes the ids of requests. The id of a notification is also its event's, so that one id links Twitch's
         record to the last attempt. An id in the request is ignored: anyone could send one.
-    :ivar count: called for each message with ``accepted``, ``duplicate``, ``ignored``, ``challenge``, ``revocation``,
-        ``other``, ``forged``, ``stale``, ``unreadable``, ``unavailable`` or ``failed``.
     :ivar wall: the time of the machine, in seconds since the epoch, for the age of messages.
     """
 
     log: ClassVar[Logger] = Logger()
 
     _secrets: Secrets
-    _accept: Accept
-    _on_revocation: OnRevocation
+    _intake: Intake
     _clock: IReactorTime
     _new_id: Callable[[], str]
-    _count: CountMessage = lambda _: None
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True))
     _refusals: LogThrottle = field(init=False, default=Factory(lambda self: LogThrottle(self._clock), takes_self=True))
 
@@ -116,11 +99,11 @@ class TwitchResource:
             response = self._open(request, request_id)
         except Refused as refusal:
             self._note(refusal, getattr(request.getClientAddress(), "host", "unknown"), request_id)
-            self._count(_REFUSED[type(refusal)])
+            self._intake.count(_REFUSED[type(refusal)])
             return (_UNREADABLE if isinstance(refusal, Unreadable) else _FORBIDDEN).write(request)
         except Exception:  # noqa: BLE001 - Twitch redelivers after a 500
             self.log.failure("cannot handle a message from Twitch; Twitch will redeliver", request_id=request_id)
-            self._count("failed")
+            self._intake.count("failed")
             return _FAILED.write(request)
         if isinstance(response, Deferred):
             return response.addCallback(_Response.write, request)
@@ -138,7 +121,7 @@ class TwitchResource:
         if isinstance(message, Notification):
             return _uncancelled(Deferred.fromCoroutine(self._accept_event(message.event)))
         if isinstance(message, Challenge):
-            self._count("challenge")
+            self._intake.count("challenge")
             self.log.info(
                 "answered Twitch's challenge for subscription {subscription_id}",
                 subscription_id=message.subscription_id or "unknown (a conduit shard)",
@@ -146,59 +129,29 @@ class TwitchResource:
             )
             return _Response(http.OK, message.text.encode("utf-8"), b"text/plain")
         if isinstance(message, Revocation):
-            self._count("revocation")
-            self._revoked(message, request_id)
+            self._intake.revoked(message, request_id)
         else:
-            self._count("other")
-            self.log.info("ignored a message of type {kind}", kind=message.kind, request_id=request_id)
+            self._intake.ignored(message.kind, request_id)
         return _IGNORED
 
     async def _accept_event(self, event: Event) -> _Response:
         """
         Hand an event over and wait until it is stored. Never fails.
         """
-        fields: dict[str, Any] = {
-            "event_id": event.id,
-            "message_id": event.message_id,
-            "streamer": event.broadcaster_login or event.broadcaster_id,
-        }
         try:
-            result = await self._accept(event)
+            return _ANSWERS[await self._intake.accept_event(event)]
         except JournalUnavailable as error:
             self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
                 "cannot store {event_id} of {streamer}: {reason}; Twitch will redeliver",
                 reason=str(error),
-                **fields,
+                **log_fields(event),
             )
-            self._count("unavailable")
+            self._intake.count("unavailable")
             return _UNAVAILABLE
         except Exception:  # noqa: BLE001 - Twitch redelivers after a 500
-            self.log.failure("cannot accept {event_id} of {streamer}; Twitch will redeliver", **fields)
-            self._count("failed")
+            self.log.failure("cannot accept {event_id} of {streamer}; Twitch will redeliver", **log_fields(event))
+            self._intake.count("failed")
             return _FAILED
-        outcome, sentence, response = _RESULTS[result]
-        self._count(outcome)
-        if result is Acceptance.IGNORED and event.event_type != STREAM_ONLINE:
-            # It is unsubscribed soon.
-            self.log.info(
-                "ignored {event_id}: no destination of {streamer} is configured for {event_type}",
-                event_type=event.event_type,
-                **fields,
-            )
-        else:
-            self.log.info(sentence, action=event.action, **fields)
-        return response
-
-    def _revoked(self, revocation: Revocation, request_id: str) -> None:
-        self.log.warn(
-            "Twitch revoked subscription {subscription_id} ({kind} of {streamer}): {reason}",
-            subscription_id=revocation.subscription_id,
-            kind=revocation.type,
-            streamer=revocation.broadcaster_id,
-            reason=revocation.status,
-            request_id=request_id,
-        )
-        self._on_revocation(revocation)
 
     def _note(self, refusal: Refused, client: str, request_id: str) -> None:
         """

@@ -23,6 +23,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.logs import Redactor
 from itsjustintv.logs.formats import JSONLines
 from itsjustintv.model import Acceptance, Event
+from itsjustintv.twitch.eventsub.intake import Intake
 from itsjustintv.twitch.eventsub.messages import WINDOW, Revocation
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.site import HandlerResource
@@ -92,11 +93,9 @@ class Door:
         self.clock.advance(NOW)
         resource = TwitchResource(
             secrets=lambda: self.secrets,
-            accept=self.accept,
-            on_revocation=self.revocations.append,
+            intake=Intake(self.accept, self.revocations.append, self.counts.append),
             clock=self.clock,
             new_id=lambda: f"event-{next(self.ids)}",
-            count=self.counts.append,
             wall=lambda: self.clock.seconds() + self.ahead,
         )
         self.client = StubTreq(HandlerResource(resource.receive))
