@@ -257,7 +257,7 @@ class Pipeline(Service):
             return
         live = [each for each in await self._journal.live_broadcasts() if each.broadcaster_id == event.broadcaster_id]
         for each in live:
-            if event.stream_id in each.stream_ids or each.id >= event.id:
+            if event.stream_id in each.stream_ids or each.began_after(event.started_at):
                 continue
             stream_id = each.stream_ids[-1] if each.stream_ids else ""
             await self.accept(

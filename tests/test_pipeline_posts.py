@@ -305,3 +305,13 @@ class PipelinePostTests(SynchronousTestCase):
         self.assertEqual((found.event_type, found.stream_id, found.recovered), (STREAM_OFFLINE, "6", True))
         self.assertEqual(found.keys, ("offline:e1:6",))
         self.assertEqual(set(self.journal.events), {"e2", "e9"})
+
+    def test_unreported_end_after_the_clock_was_set_back(self) -> None:
+        """
+        Which of two broadcasts came first is decided by Twitch's times: ids sort by this machine's clock.
+        """
+        later = evolve(LIVE, id="e0", stream_ids=("8",), started_at="2027-01-15T07:30:00Z")
+        self.journal.live = [evolve(LIVE, id="e3", stream_ids=("6",)), later]
+        self.happen(STREAM_ONLINE)
+        self.assertEqual(self.journal.events["e9"].stream_id, "6")
+        self.assertEqual(set(self.journal.events), {"e2", "e9"})

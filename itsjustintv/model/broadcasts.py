@@ -46,6 +46,14 @@ class Broadcast:
         """
         return self.offline_at is None
 
+    def began_after(self, moment: str) -> bool:
+        """
+        Whether it began after a moment, both as Twitch wrote them: ids follow this machine's clock, which may have been
+        set back.
+        """
+        began, other = parse_rfc3339(self.started_at), parse_rfc3339(moment)
+        return began is not None and other is not None and began > other
+
     @property
     def duration(self) -> float | None:
         """

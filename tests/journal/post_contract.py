@@ -133,6 +133,17 @@ class PostContract:
         await self.offline("e4", 995)
         self.assertEqual(await self.broadcast_of("e4-1"), "")
 
+    async def test_ids_of_a_clock_that_was_set_back(self) -> None:
+        """
+        Which broadcast is the latest is decided by Twitch's times, also where the id of a later one sorts before.
+        """
+        await self.online("e9")
+        await self.offline("f1", 100)
+        await self.online("e1", 1000)
+        await self.update("f2", 1100)
+        await self.offline("f3", 1200)
+        self.assertEqual([await self.broadcast_of(f"f{each}-1") for each in (1, 2, 3)], ["e9", "e1", "e1"])
+
     async def test_old_changes(self) -> None:
         """
         A change that is older than the start or than the last change is about no broadcast; so is one after the end.

@@ -94,8 +94,10 @@ def _follow(connection: Connection, event: Event, streamer: str, window: float, 
 
     :return: the id of the broadcast that the event belongs to.
     """
+    # Not by id: ids sort by this machine's clock, which may have been set back.
     recent = connection.execute(
-        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY id DESC LIMIT ?", (event.broadcaster_id, _RECENT)
+        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY seen_at DESC, id DESC LIMIT ?",
+        (event.broadcaster_id, _RECENT),
     ).fetchall()
     latest = recent[0] if recent else None
     if event.event_type == STREAM_ONLINE:
