@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ __all__ = [
     "errors",
     "examples",
     "in_reactor",
+    "interruptible",
     "json_option",
     "load_config",
     "new_config_path",
@@ -110,6 +112,22 @@ class ListedError(click.ClickException):
 
     def __init__(self, what: str, problems: Iterable[str]) -> None:
         super().__init__("\n  ".join(map(visible, (what, *problems))))
+
+
+@contextmanager
+def interruptible(text: str) -> Iterator[None]:
+    """
+    Let Ctrl-C end a question; the reactor would not interrupt it.
+
+    :param text: the error text then.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except click.Abort:
+        raise Interrupted(text) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def checked_by(rule: Rule) -> Callable[[click.Context, click.Parameter, Any], Any]:

@@ -4,9 +4,7 @@ The dialogue of ``itsjustintv init``: asks questions and checks the answers.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from ipaddress import ip_address
 from secrets import token_bytes, token_hex
 from typing import TypeVar
@@ -14,7 +12,7 @@ from typing import TypeVar
 import click
 from attrs import define, evolve, field, frozen
 
-from itsjustintv.cli.console import Interrupted, echo
+from itsjustintv.cli.console import echo, interruptible
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.example import Value
@@ -321,33 +319,19 @@ def _address(text: str) -> Iterator[str]:
         yield from urls.receiver_url(text)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """
-    Let Ctrl-C end a question; the reactor would not interrupt it.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    except click.Abort:
-        raise Interrupted(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _prompt(text: str, rule: values.Rule, *, hide: bool = False) -> str:
     def convert(value: str) -> str:
         if problems := list(rule(value.strip())):
             raise click.BadParameter("; ".join(problems))
         return value.strip()
 
-    with _interruptible():
+    with interruptible(INTERRUPTED):
         answer: str = click.prompt(text, value_proc=convert, hide_input=hide)
     return answer
 
 
 def _confirm(text: str, *, default: bool = False) -> bool:
-    with _interruptible():
+    with interruptible(INTERRUPTED):
         return click.confirm(text, default=default)
 
 

@@ -20,14 +20,19 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.cli.names import configured, streamer_names
-from itsjustintv.cli.twitch_session import TwitchSession, run_session
+from itsjustintv.cli.twitch_session import NO_CONDUIT, TwitchSession, run_session
 from itsjustintv.config.values import login
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 from itsjustintv.twitch.eventsub.manual import Snapshot
+from itsjustintv.twitch.eventsub.plan import PENDING
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, WebhookTransport
 
 __all__ = ["explained", "subscriptions"]
+
+# How events of our subscriptions arrive.
+_SHORT = {WebhookTransport.method: "by webhook", ConduitTransport.method: "through conduit"}
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
@@ -74,9 +79,9 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
         absent = [{"streamer": key, "reason": reason} for key, (_, reason) in lost.items()]
         write_json({"subscriptions": found, **totals, "unknown": absent})
         return
-    rows = [("ID", "STREAMER", "TYPE", "STATUS", "CREATED", "CALLBACK")]
+    rows = [("ID", "STREAMER", "TYPE", "STATUS", "CREATED", "TRANSPORT")]
     for each in listing.subscriptions:
-        callback = "ours" if view.is_ours(each) else each.transport.address or each.transport.method
+        transport = f"{_SHORT[each.transport.method]}, ours" if view.is_ours(each) else each.transport.words
         created = each.created_at[:19].replace("T", " ")
         row = (
             each.id,
@@ -84,7 +89,7 @@ def list_subscriptions(config: str | None, as_json: bool) -> None:
             f"{each.type} v{each.version}",
             each.status,
             created,
-            callback,
+            transport,
         )
         rows.append(row)
     rows += [("", key, "", status, "", reason) for key, (status, reason) in lost.items()]
@@ -106,6 +111,8 @@ def sync(config: str | None, dry_run: bool) -> None:
         view = await session.take_snapshot()
         if dry_run:
             return view, PlanResult()
+        if not session.can_create:
+            raise click.ClickException(NO_CONDUIT)
         # The daemon would replace subscriptions whose secret is not in the journal.
         session.key_values.journal()
         with progress(view.plan.topics, "synchronizing") as advance:
@@ -218,7 +225,8 @@ def _tell(view: Snapshot, work: PlanResult) -> None:
     for each in work.deleted:
         echo(f"deleted {each.id} of {view.name(each.topic, each.broadcaster_id)}")
     for each in work.created:
-        echo(f"created {each.id} of {view.name(each.topic, each.broadcaster_id)}; Twitch verifies the callback now")
+        then = "; Twitch verifies the callback now" if each.status == PENDING else ""
+        echo(f"created {each.id} of {view.name(each.topic, each.broadcaster_id)}{then}")
     for topic, reason in work.refused.items():
         echo(f"failed {view.name(topic, topic.broadcaster_id)}: {reason}", "bad", err=True)
     current = len(view.plan.keep) + len(work.adopted)

@@ -13,32 +13,39 @@ from twisted.internet.defer import Deferred, execute
 
 from itsjustintv.cli.console import echo, in_reactor, load_config
 from itsjustintv.config.load import Loaded
+from itsjustintv.config.sections import CONDUIT, Config, Twitch
 from itsjustintv.errors import TwitchError
 from itsjustintv.interfaces import IKeyValues
 from itsjustintv.journal.offline_key_values import OfflineKeyValues
 from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
+from itsjustintv.support.causes import cause
 from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
 from itsjustintv.twitch.api.oauth import AppToken
 from itsjustintv.twitch.api.rate_limit import RateBucket
+from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedConduit
 from itsjustintv.twitch.eventsub.manual import ManualSubscriptions, Snapshot
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import configured_transport
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, Transport, configured_transport
 from itsjustintv.twitch.user_ids import KIND
 
-__all__ = ["TwitchSession", "open_session", "run_session"]
+__all__ = ["NO_CONDUIT", "TwitchSession", "make_helix", "open_session", "remembered_conduit", "run_session"]
 
 T = TypeVar("T")
+
+#: Why a command creates no subscriptions.
+NO_CONDUIT = "there is no conduit to create subscriptions with: start the daemon, which creates it and them"
 
 
 @define(eq=False)
 class TwitchSession:
     """
     :ivar lost: why Twitch has no user for a streamer, by key.
+    :ivar can_create: whether subscriptions can be created; not before there is a conduit for them.
     """
 
     subscriptions: ManualSubscriptions
@@ -46,6 +53,7 @@ class TwitchSession:
     routes: Routes
     lost: Mapping[str, str]
     key_values: OfflineKeyValues
+    can_create: bool = True
 
     async def take_snapshot(self) -> Snapshot:
         """
@@ -64,21 +72,52 @@ async def open_session(reactor: Any, settings: Loaded) -> TwitchSession:
     """
     config = settings.config
     key_values = OfflineKeyValues.of(open_storage(config.storage), reactor.seconds)
-    http = HTTPClient(make_agent(reactor, TWITCH))
-    token = AppToken(http, lambda: config.twitch, reactor, execute)
     bucket = RateBucket(reactor)
-    helix = Helix(http, lambda: config.twitch, token, bucket, reactor)
+    helix = make_helix(reactor, config.twitch, bucket)
+    transport = _transport(config)
     lookups = Lookups(helix, reactor, BatchInterval(bucket, reactor))
     routes, lost = await _identified(Routes.of(config), lookups, key_values)
     subscriptions = ManualSubscriptions(
         SubscriptionsAPI(helix),
         Fingerprints(key_values, reactor),
         reactor,
-        configured_transport(config),
+        transport,
         routes.keys_by_user_id(),
         wanted=routes.wanted_types(),
     )
-    return TwitchSession(subscriptions, lookups, routes, lost, key_values)
+    can_create = transport != ConduitTransport("")
+    return TwitchSession(subscriptions, lookups, routes, lost, key_values, can_create)
+
+
+def make_helix(reactor: Any, twitch: Twitch, bucket: RateBucket | None = None) -> Helix:
+    """
+    Create a client of Helix.
+    """
+    http = HTTPClient(make_agent(reactor, TWITCH))
+    token = AppToken(http, lambda: twitch, reactor, execute)
+    return Helix(http, lambda: twitch, token, RateBucket(reactor) if bucket is None else bucket, reactor)
+
+
+def remembered_conduit(config: Config) -> RememberedConduit | None:
+    """
+    Read which conduit is the daemon's. What is wrong with the file is a warning.
+    """
+    file = ConduitFile.of(config)
+    try:
+        return file.read(config.twitch.client_id)
+    except OSError as error:
+        problem = f"cannot be read: {cause(error)}"
+    except ValueError as error:
+        problem = str(error)
+    echo(f"Warning: twitch.conduit.state_file {file.path} {problem}", "doubtful", err=True)
+    return None
+
+
+def _transport(config: Config) -> Transport:
+    if config.twitch.transport != CONDUIT:
+        return configured_transport(config)
+    remembered = remembered_conduit(config)
+    return ConduitTransport("" if remembered is None else remembered.conduit_id)
 
 
 async def _identified(routes: Routes, lookups: Lookups, key_values: IKeyValues) -> tuple[Routes, Mapping[str, str]]:

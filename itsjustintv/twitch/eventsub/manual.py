@@ -15,7 +15,7 @@ from itsjustintv.twitch.eventsub.plan import ENABLED, PENDING, Action, Plan, pla
 from itsjustintv.twitch.eventsub.plan_runner import PlanResult, PlanRunner
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription, SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import Transport
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, Transport
 
 __all__ = ["ManualSubscriptions", "Snapshot"]
 
@@ -76,10 +76,11 @@ class Snapshot:
         :param broadcaster_id: empty while it is not known.
         """
         configured = broadcaster_id in self.streamers
+        where = "conduit" if isinstance(self._transport, ConduitTransport) else "callback"
         answers = [
             ("wanted", f"yes, by streamers.{self.streamers[broadcaster_id]}" if configured else "no"),
             ("user id", broadcaster_id or "unknown login: no such user at Twitch"),
-            ("callback", self._transport.address),
+            ("transport", self._transport.words),
         ]
         about = [
             each
@@ -95,7 +96,7 @@ class Snapshot:
             ]
             answers += [("why not", reason) for reason in self._reasons(each)]
         if not mine:
-            answers.append(("subscription", "none with this callback"))
+            answers.append(("subscription", f"none with this {where}"))
         subscribed = {each.topic for each in mine}
         lacking = [each for each in self.topics if each.broadcaster_id == broadcaster_id and each not in subscribed]
         answers += [
@@ -160,11 +161,16 @@ class ManualSubscriptions:
             wanted,
             listing,
             self._transport,
-            lambda each: self._fingerprints.matches(each.id, self._transport.secret),
+            self._is_current,
             self._clock.seconds(),
             created_here=self._fingerprints.created_here,
         )
         return Snapshot(listing, self.streamers, topics_of(wanted), needed, self._transport)
+
+    def _is_current(self, subscription: Subscription) -> bool:
+        # Nothing is signed without a secret.
+        secret = self._transport.secret
+        return not secret or self._fingerprints.matches(subscription.id, secret)
 
     async def sync(self, snapshot: Snapshot, on_progress: Callable[[], object] = lambda: None) -> PlanResult:
         """

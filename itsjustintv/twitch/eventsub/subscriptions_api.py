@@ -16,7 +16,13 @@ from attrs import define, frozen
 from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, Topic, broadcaster_in
-from itsjustintv.twitch.eventsub.transport import TRANSPORTS, Transport, listed_transport
+from itsjustintv.twitch.eventsub.transport import (
+    TRANSPORTS,
+    ConduitTransport,
+    Transport,
+    WebhookTransport,
+    listed_transport,
+)
 from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = ["AlreadyExists", "Listing", "Subscription", "SubscriptionsAPI", "TooManyAlike"]
@@ -80,7 +86,8 @@ class Subscription:
             "type": self.type,
             "version": self.version,
             "broadcaster_id": self.broadcaster_id,
-            "callback": self.transport.address,
+            "callback": self.transport.callback if isinstance(self.transport, WebhookTransport) else "",
+            "conduit_id": self.transport.conduit_id if isinstance(self.transport, ConduitTransport) else "",
             "method": self.transport.method,
             "created_at": self.created_at,
             "cost": self.cost,

@@ -51,6 +51,12 @@ class Transport(Protocol):
         """
 
     @property
+    def words(self) -> str:
+        """
+        How events arrive, to complete a sentence such as "they are sent ...".
+        """
+
+    @property
     def secret(self) -> str:
         """
         What Twitch is to sign its messages with; empty when it signs nothing, or in what Helix lists.
@@ -81,6 +87,10 @@ class WebhookTransport:
     def host(self) -> str:
         return urlsplit(self.callback).hostname or ""
 
+    @property
+    def words(self) -> str:
+        return f"by {self.method} to {self.callback}"
+
     def to_helix(self) -> Mapping[str, str]:
         return {"method": self.method, "callback": self.callback, "secret": self.secret}
 
@@ -89,6 +99,8 @@ class WebhookTransport:
 class ConduitTransport:
     """
     Messages are sent to a conduit, which hands each to one of its shards.
+
+    :ivar conduit_id: empty when none has been created yet.
     """
 
     method: ClassVar[str] = "conduit"
@@ -104,6 +116,10 @@ class ConduitTransport:
     def host(self) -> str:
         return f"conduit {self.conduit_id}"
 
+    @property
+    def words(self) -> str:
+        return f"through conduit {self.conduit_id}" if self.conduit_id else "through a conduit that the daemon creates"
+
     def to_helix(self) -> Mapping[str, str]:
         return {"method": self.method, "conduit_id": self.conduit_id}
 
@@ -118,6 +134,10 @@ class OtherTransport:
     address: ClassVar[str] = ""
     host: ClassVar[str] = ""
     secret: ClassVar[str] = ""
+
+    @property
+    def words(self) -> str:
+        return f"by {self.method or 'an unknown method'}"
 
     def to_helix(self) -> Mapping[str, str]:
         return {"method": self.method}

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Config
 from itsjustintv.twitch.eventsub.transport import (
+    ConduitTransport,
     OtherTransport,
     WebhookTransport,
     configured_transport,
@@ -34,6 +35,17 @@ class TransportTests(SynchronousTestCase):
         self.assertEqual((listed, hash(listed)), (ours, hash(ours)))
         self.assertNotEqual(listed_transport(JSONFields.of({"method": "webhook", "callback": f"{CALLBACK}2"})), ours)
         self.assertNotIn("a-secret", repr(ours))
+
+    def test_a_transport_in_words(self) -> None:
+        """
+        Each says how events arrive, without a secret; a conduit also while there is none.
+        """
+        self.assertEqual(WebhookTransport(CALLBACK, "a-secret").words, f"by webhook to {CALLBACK}")
+        self.assertEqual(ConduitTransport("c-1").words, "through conduit c-1")
+        self.assertEqual(ConduitTransport("").words, "through a conduit that the daemon creates")
+        self.assertEqual(
+            [OtherTransport(each).words for each in ("websocket", "")], ["by websocket", "by an unknown method"]
+        )
 
     def test_other_kinds_are_never_ours(self) -> None:
         """
