@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.page_sections import Forms, badge, quoted, quoted_name, section, shown_of, when
-from itsjustintv.admin.views import DestinationView
+from itsjustintv.admin.views import CardView, DestinationView
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
@@ -87,15 +87,46 @@ def _posts(each: DestinationView) -> Markup | None:
 
 def _preview(each: DestinationView) -> Markup | None:
     """
-    What a message looks like. Pictures are named only: the page fetches nothing from elsewhere.
+    What a message looks like: a card, or its texts.
     """
     if not each.preview:
         return None
+    texts = el("dl", [el("div", el("dt", line.name), el("dd", foreign(line.text))) for line in each.preview])
     return el(
         "details",
         el("summary", "Preview"),
-        el("dl", [el("div", el("dt", line.name), el("dd", foreign(line.text))) for line in each.preview]),
+        texts if each.card is None else _card(each.card),
         data_key=f"preview-{each.name}",
+    )
+
+
+def _card(card: CardView) -> Markup:
+    """
+    Draw a card about as services do. Its pictures are grey: the page fetches nothing from elsewhere.
+    """
+    # A colour in a style would be forbidden by the policy of the page.
+    edge = el("svg", el("rect", width="100%", height="100%", fill=card.colour), class_="edge", aria_hidden="true")
+    lines = [
+        el("p", foreign(card.author), class_="quiet") if card.author else None,
+        el("p", el("strong", foreign(card.title))) if card.title else None,
+        [el("p", foreign(each)) for each in card.details],
+        el("dl", [el("div", el("dt", fact.name), el("dd", foreign(fact.text))) for fact in card.facts])
+        if card.facts
+        else None,
+        el("p", "Preview of the broadcast", class_="picture") if card.picture else None,
+        el("p", el("small", foreign(card.footer))) if card.footer else None,
+    ]
+    return el(
+        "div",
+        [el("p", foreign(line)) for line in card.text.splitlines() if line],
+        el(
+            "div",
+            edge if card.colour else None,
+            el("div", lines, class_="about"),
+            el("span", (card.author or card.title)[:1], class_="avatar", aria_hidden="true") if card.profile else None,
+            class_="card",
+        ),
+        class_="post",
     )
 
 

@@ -16,9 +16,11 @@ from itsjustintv.model import Subscribed
 
 __all__ = [
     "AccountingView",
+    "CardView",
     "CertificateView",
     "ConfigurationView",
     "DestinationView",
+    "FactView",
     "LastAttemptView",
     "OpenPostView",
     "Page",
@@ -267,6 +269,46 @@ class PreviewLineView:
 
 
 @frozen(kw_only=True)
+class FactView:
+    """
+    A fact on a card.
+
+    :ivar name: what it is.
+    :ivar text: as it is shown.
+    """
+
+    name: str
+    text: str
+
+
+@frozen(kw_only=True)
+class CardView:
+    """
+    What people see of a message about a made-up broadcast.
+
+    :ivar text: above the card.
+    :ivar author: the line above the title.
+    :ivar title: title of the card.
+    :ivar details: lines below it.
+    :ivar facts: facts, such as the category.
+    :ivar footer: the last line.
+    :ivar profile: whether the streamer's profile image is beside it.
+    :ivar picture: whether it has a large picture.
+    :ivar colour: colour of its edge, as #rrggbb; empty where the service has none.
+    """
+
+    text: str
+    author: str
+    title: str
+    details: Sequence[str]
+    facts: Sequence[FactView]
+    footer: str
+    profile: bool
+    picture: bool
+    colour: str
+
+
+@frozen(kw_only=True)
 class DestinationView:
     """
     A destination of notifications. Its URL is a secret.
@@ -284,7 +326,8 @@ class DestinationView:
     :ivar paused_until: when the service takes the next message; null while it is not paused.
     :ivar posts: number of posts that can still change.
     :ivar open_posts: the first of these.
-    :ivar preview: what a message looks like; empty where there are no posts.
+    :ivar preview: texts of a message; empty where there are no posts.
+    :ivar card: the same as people see it; null where a message is no card.
     """
 
     name: str
@@ -301,6 +344,7 @@ class DestinationView:
     posts: int = 0
     open_posts: Sequence[OpenPostView] = ()
     preview: Sequence[PreviewLineView] = ()
+    card: CardView | None = None
 
 
 @frozen(kw_only=True)

@@ -18,9 +18,11 @@ from itsjustintv.admin.recent_stats import RecentStats
 from itsjustintv.admin.sources import Sources
 from itsjustintv.admin.views import (
     AccountingView,
+    CardView,
     CertificateView,
     ConfigurationView,
     DestinationView,
+    FactView,
     OpenPostView,
     PreviewLineView,
     RateView,
@@ -38,7 +40,7 @@ from itsjustintv.delivery.sample import SampleSender
 from itsjustintv.destinations.message_samples import SAMPLES
 from itsjustintv.destinations.request_preview import RequestPreview
 from itsjustintv.journal.history import EventHistory, HistoryFilter, OpenPost, Place
-from itsjustintv.model import Destination, Streamer, Subscribed, Verdict, parse_rfc3339
+from itsjustintv.model import Card, Destination, Streamer, Subscribed, Verdict, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
 
 __all__ = ["AdminSources"]
@@ -83,7 +85,7 @@ class AdminSources:
     _web: WebParts
     _recent_stats: RecentStats
     _started_at: float = field(init=False)
-    _previews: dict[str, tuple[Destination, Sequence[PreviewLineView]]] = field(factory=dict, init=False)
+    _previews: dict[str, tuple[Destination, Mapping[str, Any]]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self._context.reactor.seconds()
@@ -215,24 +217,28 @@ class AdminSources:
                     OpenPostView(streamer=each.streamer, since=moment(parse_rfc3339(each.started_at)))
                     for each in posts.get(name, ())[:_POSTS]
                 ],
-                preview=self._preview(everywhere[name]),
+                **self._preview(everywhere[name]),
                 **self._standing(everywhere[name], places),
             )
             for name in names[start : start + limit]
         ], len(names)
 
-    def _preview(self, destination: Destination) -> Sequence[PreviewLineView]:
+    def _preview(self, destination: Destination) -> Mapping[str, Any]:
         """
         Show a made-up broadcast as a destination with posts shows one: once, while it is configured as it is.
         """
         if not destination.keeps_posts:
-            return ()
-        known, lines = self._previews.get(destination.name, (None, ()))
+            return {}
+        known, shown = self._previews.get(destination.name, (None, {}))
         if known is not destination:
-            shown = RequestPreview.of(SAMPLES[0].notice, destination)
-            lines = [PreviewLineView(name=name, text=text) for name, text in shown.texts()]
-            self._previews[destination.name] = (destination, lines)
-        return lines
+            request = RequestPreview.of(SAMPLES[0].notice, destination)
+            card = request.card()
+            shown = {
+                "preview": [PreviewLineView(name=name, text=text) for name, text in request.texts()],
+                "card": None if card is None else _card(card),
+            }
+            self._previews[destination.name] = (destination, shown)
+        return shown
 
     def _standing(self, destination: Destination, places: Mapping[str, tuple[Verdict, str]]) -> Mapping[str, Any]:
         """
@@ -348,6 +354,20 @@ class AdminSources:
 
 def _by_destination(posts: Sequence[OpenPost]) -> Mapping[str, Sequence[OpenPost]]:
     return {name: [*found] for name, found in groupby(posts, attrgetter("destination"))}
+
+
+def _card(card: Card) -> CardView:
+    return CardView(
+        text=card.text,
+        author=card.author,
+        title=card.title,
+        details=card.details,
+        facts=[FactView(name=name, text=text) for name, text in card.facts],
+        footer=card.footer,
+        profile=card.profile,
+        picture=card.picture,
+        colour="" if card.colour is None else f"#{card.colour:06x}",
+    )
 
 
 def _signature(destination: Destination) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from attrs import evolve, field, frozen
@@ -28,6 +29,7 @@ from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAn
 from itsjustintv.model import (
     STREAM_OFFLINE,
     Action,
+    Card,
     Delivery,
     Destination,
     Notice,
@@ -272,6 +274,19 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
     return ProbeAnswer(True, f"is the account {named(found, 'handle', 'did')}") if "did" in found else None
 
 
+def _read_card(body: Mapping[str, Any]) -> Card | None:
+    record = body.get("record", body)
+    card = record.get("embed", {}).get("external")
+    if card is None:
+        return None
+    return Card(
+        text=record["text"],
+        title=card["title"],
+        details=tuple(filter(None, (card["description"],))),
+        footer=urlsplit(card["uri"]).hostname or "",
+    )
+
+
 BLUESKY_KIND = DestinationKind(
     name="bluesky",
     has_key=True,
@@ -283,6 +298,7 @@ BLUESKY_KIND = DestinationKind(
     deletes=True,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    card=_read_card,
     probe=Probe(ask=_ask, read=_read_probe),
     make_sender=lambda tools: BlueskySender(tools, Bluesky),
 )

@@ -24,7 +24,17 @@ from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
 from itsjustintv.destinations.service_probe import answer_json, get_request, named
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
-from itsjustintv.model import STREAM_OFFLINE, Action, Delivery, Destination, Notice, OutgoingRequest, Result, rfc3339
+from itsjustintv.model import (
+    STREAM_OFFLINE,
+    Action,
+    Card,
+    Delivery,
+    Destination,
+    Notice,
+    OutgoingRequest,
+    Result,
+    rfc3339,
+)
 from itsjustintv.support.http_response import Response
 
 __all__ = ["DISCORD_KIND", "Discord", "Settings"]
@@ -97,6 +107,10 @@ _THREADS = {
 # Seconds between two requests within the limits of a channel (30 messages a minute, as people observe) and of an
 # address (50 requests a second, topics/rate-limits).
 _CHANNEL_PACE, _HOST_PACE = 2.2, 0.025
+
+# What people see of a moment, and of marks and escapes.
+_MOMENT = re.compile(r"<t:(\d{1,11})(?::\w)?>", re.ASCII)
+_MARKUP = re.compile(r"\\(.)|\*\*")
 
 # How long the whole host is left alone after an answer that is not Discord's, in seconds: a ban by Cloudflare.
 _BAN = 600.0
@@ -386,6 +400,31 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
     return ProbeAnswer(True, f"is the webhook {named(found, 'name')} of channel {channel} at server {server}")
 
 
+def _read_card(body: Mapping[str, Any]) -> Card | None:
+    embed = next(iter(body.get("embeds", ())), None)
+    if embed is None:
+        return None
+    return Card(
+        text=_as_shown(body.get("content", "")),
+        author=_as_shown(embed.get("author", {}).get("name", "")),
+        title=_as_shown(embed.get("title", "")),
+        details=tuple(_as_shown(embed.get("description", "")).splitlines()),
+        facts=tuple((each["name"], _as_shown(each["value"])) for each in embed.get("fields", ())),
+        footer=embed.get("footer", {}).get("text", ""),
+        profile="thumbnail" in embed,
+        picture="image" in embed,
+        colour=embed.get("color"),
+    )
+
+
+def _as_shown(text: str) -> str:
+    """
+    Write a text about as Discord shows it: bold marks and escapes are gone, and moments are times.
+    """
+    text = _MOMENT.sub(lambda found: rfc3339(int(found[1])).replace("T", " ").replace("Z", " UTC"), text)
+    return _MARKUP.sub(lambda found: found[1] or "", text)
+
+
 DISCORD_KIND = DestinationKind(
     name="discord",
     open=Discord,
@@ -398,5 +437,6 @@ DISCORD_KIND = DestinationKind(
     mentions=frozenset({"everyone", "here", "role", "user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
+    card=_read_card,
     probe=Probe(ask=_ask, read=_read_probe),
 )

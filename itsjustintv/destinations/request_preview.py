@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import orjson
 from attrs import frozen
 
-from itsjustintv.destinations.kinds import open_destination
-from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest
+from itsjustintv.destinations.kinds import KINDS, open_destination
+from itsjustintv.model import Action, Card, Delivery, Destination, Notice, OutgoingRequest
 
 __all__ = ["MASK", "RequestPreview"]
 
@@ -104,6 +104,12 @@ class RequestPreview:
             "headers": dict(self.headers),
             "body": self.body,
         }
+
+    def card(self) -> Card | None:
+        """
+        What people would see of the message, where it is a card.
+        """
+        return KINDS[self.kind].card(self.body) if isinstance(self.body, dict) else None
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """

@@ -24,7 +24,7 @@ from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.destinations.service_probe import answer_json, named
 from itsjustintv.destinations.text import UTF8, UTF16
 from itsjustintv.interfaces import DestinationKind, IDestination, Probe, ProbeAnswer
-from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Card, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_response import Response
 
 __all__ = ["SLACK_KIND", "Settings", "Slack"]
@@ -33,6 +33,7 @@ _WEBHOOK = re.compile(r"https?://[^?#\s]+/services/[\w-]+/[\w-]+/[\w-]+/?", re.A
 _TOKEN = re.compile(r"xox[a-z][.-][\w.-]{1,300}", re.ASCII)
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,30}|#[^\s<>&,]{1,80}")
 _BASE = re.compile(r"https?://[^?#\s]+")
+_LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")
 _USER, _GROUP = (re.compile(pattern, re.ASCII) for pattern in (r"[UW][A-Z0-9]{1,30}", r"S[A-Z0-9]{1,30}"))
 
 # Enough for any message, and with the title below the 4,000 bytes that an update may have.
@@ -366,6 +367,29 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
     return ProbeAnswer(True, f"is the bot {named(found, 'user')} of the workspace {named(found, 'team')}")
 
 
+def _read_card(body: Mapping[str, Any]) -> Card | None:
+    blocks = {each["type"]: each for each in body.get("blocks", ())}
+    if not blocks:
+        return None
+    section = blocks["section"]
+    elements = blocks.get("context", {}).get("elements", ())
+    return Card(
+        text=_as_shown(section["text"]["text"]),
+        title=blocks.get("header", {}).get("text", {}).get("text", ""),
+        details=tuple(each["text"] for each in elements),
+        profile="accessory" in section,
+        picture="image" in blocks,
+    )
+
+
+def _as_shown(text: str) -> str:
+    """
+    Write a text about as Slack shows it: without the marks of links and bold words.
+    """
+    text = _LINK.sub(lambda found: found[1], text).replace("*", "")
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 SLACK_KIND = DestinationKind(
     name="slack",
     open=Slack,
@@ -379,5 +403,6 @@ SLACK_KIND = DestinationKind(
     check_mention=_check_mention,
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    card=_read_card,
     probe=Probe(ask=_ask, read=_read_probe),
 )

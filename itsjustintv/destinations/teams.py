@@ -22,7 +22,7 @@ from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.destinations.text import UTF8
 from itsjustintv.interfaces import DestinationKind, IDestination
-from itsjustintv.model import Action, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Card, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.http_response import Response
 
 __all__ = ["TEAMS_KIND", "Settings", "Teams"]
@@ -196,6 +196,17 @@ def _check(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "url", "must be the URL of a workflow, as Teams shows it after the workflow was made"
 
 
+def _read_card(body: Mapping[str, Any]) -> Card | None:
+    content = body["attachments"][0]["content"] if "attachments" in body else body
+    parts = content["body"]
+    profile = parts[0]["type"] == "ColumnSet"
+    lines = parts[0]["columns"][1]["items"] if profile else [each for each in parts if each["type"] != "Image"]
+    first, *others = ["".join(run["text"] for run in each["inlines"]) for each in lines]
+    labels = tuple(each["title"] for each in content.get("actions", ()))
+    picture = any(each["type"] == "Image" for each in parts)
+    return Card(title=first, details=(*others, *labels), profile=profile, picture=picture)
+
+
 TEAMS_KIND = DestinationKind(
     name="teams",
     open=Teams,
@@ -204,4 +215,5 @@ TEAMS_KIND = DestinationKind(
     place=lambda settings: (settings.url,),
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
+    card=_read_card,
 )

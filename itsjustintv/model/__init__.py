@@ -19,7 +19,7 @@ from itsjustintv.model.deliveries import (
     State,
     sent_form,
 )
-from itsjustintv.model.destination_kind import DestinationKind
+from itsjustintv.model.destination_kind import Card, DestinationKind
 from itsjustintv.model.destinations import (
     Destination,
     DestinationFilter,
@@ -58,6 +58,7 @@ __all__ = [
     "Action",
     "Attempt",
     "Broadcast",
+    "Card",
     "Census",
     "Delivery",
     "Destination",

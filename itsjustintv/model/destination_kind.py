@@ -13,7 +13,32 @@ from attrs import frozen
 
 from itsjustintv.model.destinations import Destination
 
-__all__ = ["DestinationKind"]
+__all__ = ["Card", "DestinationKind"]
+
+
+@frozen(kw_only=True)
+class Card:
+    """
+    What people see of a message, as words without markup: for the admin page, which loads nothing from elsewhere.
+
+    :ivar text: above the card.
+    :ivar author: the line above the title.
+    :ivar details: lines below it.
+    :ivar facts: names and values.
+    :ivar profile: whether the streamer's image is beside it.
+    :ivar picture: whether it has a large picture.
+    :ivar colour: of its edge, ``0xRRGGBB``; ``None`` where the service has none.
+    """
+
+    text: str = ""
+    author: str = ""
+    title: str = ""
+    details: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    footer: str = ""
+    profile: bool = False
+    picture: bool = False
+    colour: int | None = None
 
 
 @frozen(kw_only=True)
@@ -39,6 +64,7 @@ class DestinationKind:
     :ivar fields: the fields of ``messages.EVENT`` that are templates.
     :ivar check_messages: finds the mistakes in :attr:`DestinationPolicy.messages`, as ``check`` does, with keys that
         begin with ``messages``.
+    :ivar card: reads of a body that is sent what people see of it; ``None`` for what has no card.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     :ivar probe: asks whether the address and its token are good, a :class:`~itsjustintv.interfaces.Probe`; ``None``
         where that cannot be asked without posting.
@@ -60,6 +86,7 @@ class DestinationKind:
     check_mention: Callable[[str], str] = lambda _: ""
     fields: tuple[str, ...] = ()
     check_messages: Callable[[Mapping[str, Mapping[str, str]]], Iterator[tuple[str, str]]] = lambda _: iter(())
+    card: Callable[[Any], Card | None] = lambda _: None
     concurrency: int | None = 1
     probe: Any = None
     make_sender: Callable[[Any], Any] | None = None

@@ -25,7 +25,7 @@ from itsjustintv.admin.html import Markup, el, page
 from itsjustintv.admin.live_updates import LiveUpdates
 from itsjustintv.admin.page import ACTIONS, ActionResource, PageResource
 from itsjustintv.admin.site import AdminResource
-from itsjustintv.admin.views import PointView, ReasonView, SubscriptionView
+from itsjustintv.admin.views import CardView, FactView, PointView, ReasonView, SubscriptionView
 from itsjustintv.journal.history import EVERYTHING, HistoryFilter
 from itsjustintv.model import UNDELIVERED, Action, State, Subscribed
 from itsjustintv.support.foreign_text import visible
@@ -153,6 +153,31 @@ class PageTests(PageCase):
             self.assertIn(words, text)
         self.assertIn(r"<script>alert(1)</script> \u202e is live", text)
         self.assertEqual(found.find("script", src=None), [])
+
+    def test_a_card(self) -> None:
+        """
+        Where a message is a card it is drawn, with its colour; nothing in it is markup, loaded from elsewhere, or a
+        style, which the policy of the page forbids.
+        """
+        before = self.outline()
+        self.house.card = CardView(
+            text=f"above\nbelow {HOSTILE}",
+            author=HOSTILE,
+            title=HOSTILE,
+            details=(HOSTILE,),
+            facts=(FactView(name="Category", text=HOSTILE),),
+            footer=HOSTILE,
+            profile=True,
+            picture=True,
+            colour="#9146ff",
+        )
+        found = self.outline()
+        self.assertEqual(found.isolated.count(visible(HOSTILE)) - before.isolated.count(visible(HOSTILE)), 5)
+        self.assertIn("above", found.isolated)
+        self.assertTrue(found.find("rect", fill="#9146ff"))
+        self.assertEqual(len(found.find("img")), len(before.find("img")))
+        self.assertFalse([each for _, each in found.tags if "style" in each])
+        self.assertNotIn(r"<script>alert(1)</script> \u202e is live", " ".join(found.texts))
 
     def test_headings_lead_through_it(self) -> None:
         """

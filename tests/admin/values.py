@@ -14,6 +14,7 @@ from itsjustintv.admin.event_views import Signing
 from itsjustintv.admin.sources import Sources
 from itsjustintv.admin.views import (
     AccountingView,
+    CardView,
     CertificateView,
     ConfigurationView,
     DestinationView,
@@ -108,6 +109,7 @@ class House:
             "streamers.tanuki": Signing(kind="both", signed=True, header="X-Hub-Signature-256", hashing="sha256")
         }
     )
+    card: CardView | None = None
     hours: list[float] = field(factory=list)
 
     def sources(self) -> Sources:
@@ -266,6 +268,7 @@ class House:
                 posts=3,
                 open_posts=[OpenPostView(streamer="<b>tanuki</b>", since=AT)],
                 preview=[PreviewLineView(name="content", text="<script>alert(1)</script> \u202e is live")],
+                card=self.card,
                 signed=False,
                 streamers=0,
                 pending=0,

@@ -14,7 +14,7 @@ from itsjustintv.delivery.sample_notice import SampleNotice, action_for
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.destinations.message_samples import SAMPLES
 from itsjustintv.destinations.request_preview import MASK, RequestPreview
-from itsjustintv.model import Action, Destination, Streamer
+from itsjustintv.model import Action, Card, Destination, Streamer
 from itsjustintv.routing import Routes
 
 TOKEN = "aVerySecretTokenOfDiscord"
@@ -36,19 +36,29 @@ content = "{{{{ mentions }}}} {{{{ name }}}} streams {{{{ category }}}}"
 type = "telegram"
 token = "123456:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi"
 chat = "-100"
+[destinations.work]
+type = "slack"
+url = "https://hooks.slack.com/services/T0/B0/ABCDEFGHIJ"
+[destinations.office]
+type = "teams"
+url = "https://prod-1.example.org/workflows/1/triggers/manual/paths/invoke?api-version=1&sig=ABCDEFGHIJ"
+[destinations.sky]
+type = "bluesky"
+identifier = "tanuki.example.org"
+password = "ABCDEFGHIJ"
 [destinations.own]
 type = "webhook"
 url = "https://hooks.example.org/9f8e7d6c5b4a"
 secret = "the secret that signs"
 [streamers.tanuki]
 login = "tanuki"
-destinations = ["main", "phone", "own"]
+destinations = ["main", "phone", "work", "office", "sky", "own"]
 """
 
 
-class PreviewTests(SynchronousTestCase):
+class PreviewCase(SynchronousTestCase):
     """
-    What would be sent.
+    The destinations of a configuration.
     """
 
     def setUp(self) -> None:
@@ -64,6 +74,12 @@ class PreviewTests(SynchronousTestCase):
         destination = self.routes.destinations[name]
         action = action_for(event, destination)
         return RequestPreview.of(self.sample.make(event, destination, action, mention=True), destination)
+
+
+class PreviewTests(PreviewCase):
+    """
+    What would be sent.
+    """
 
     def test_the_configured_texts(self) -> None:
         """
@@ -115,3 +131,65 @@ class PreviewTests(SynchronousTestCase):
         for name in self.routes.destinations:
             for event in ("online", "update"):
                 self.assertNotEqual([*self.preview(name, event).texts()], [], (name, event))
+
+
+class CardTests(PreviewCase):
+    """
+    What people see of a message.
+    """
+
+    def card(self, name: str, number: int = 0) -> Card | None:
+        """
+        That of a sample.
+        """
+        return RequestPreview.of(SAMPLES[number].notice, self.routes.destinations[name]).card()
+
+    def test_words_and_places(self) -> None:
+        """
+        Each service with cards has the words where people see them, without marks of its format.
+        """
+        expected = {
+            "main": Card(
+                text="Tanuki streams Art",
+                author="Tanuki",
+                title="Drawing until dawn",
+                facts=(("Category", "Art"), ("Started", "2026-01-02 12:04:05 UTC")),
+                footer="Twitch",
+                profile=True,
+                picture=True,
+                colour=0x9146FF,
+            ),
+            "work": Card(
+                text="Tanuki is live! Watch on Twitch",
+                title="Drawing until dawn",
+                details=("Art",),
+                profile=True,
+                picture=True,
+            ),
+            "office": Card(
+                title="Tanuki is live!",
+                details=("Drawing until dawn", "Art \u00b7 Since 2 January 2026, 12:04 UTC", "Watch"),
+                profile=True,
+                picture=True,
+            ),
+            "sky": Card(
+                text="Tanuki is live: Drawing until dawn\n\nhttps://twitch.tv/tanuki",
+                title="Drawing until dawn",
+                details=("Art on Twitch",),
+                footer="twitch.tv",
+            ),
+            "phone": None,
+        }
+        self.assertEqual({name: self.card(name) for name in expected}, expected)
+
+    def test_whatever_the_words_are(self) -> None:
+        """
+        A card can be read of every sample, hostile ones included; one that is not wrapped, too.
+        """
+        office = self.routes.destinations["office"]
+        bare = evolve(office, settings=evolve(office.settings, wrap=False))
+        for sample in SAMPLES:
+            for destination in (*self.routes.destinations.values(), bare):
+                if destination.keeps_posts:
+                    RequestPreview.of(sample.notice, destination).card()
+        self.assertEqual(RequestPreview.of(SAMPLES[0].notice, bare).card(), self.card("office"))

@@ -110,6 +110,7 @@ class DestinationCommandsTests(PostCase):
         shown = await main()
         self.assertEqual((shown["posts"], shown["open_posts"][0]["streamer"], shown["state"]), (1, "tanuki", "ok"))
         self.assertIn("Drawing until dawn", [each["text"] for each in shown["preview"]])
+        self.assertEqual((shown["card"]["title"], shown["card"]["colour"]), ("Drawing until dawn", "#9146ff"))
         discord.messages.clear()
         for event in ("online", "update", "offline"):
             answer = await ask(f"/api/v1/destinations/main/test?event={event}", "POST")
