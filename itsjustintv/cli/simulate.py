@@ -26,6 +26,9 @@ __all__ = ["simulate"]
 
 _PORT = 8090
 
+#: What a configuration needs of the settings of the simulator, whatever its transport.
+_KEYS = ("client_id", "client_secret", "api_url", "auth_url")
+
 
 def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
     if problems := [problem for each in value for problem in login(each)]:
@@ -47,6 +50,12 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
     default=_PORT,
     show_default=True,
     help="Port to listen on, on this machine only; 0 for any free port.",
+)
+@click.option(
+    "--websocket-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port for the WebSockets, on this machine only; any free port by default.",
 )
 @click.option(
     "--streamer",
@@ -85,6 +94,7 @@ def _logins(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequ
 )
 def simulate(  # noqa: PLR0917 - click names them
     port: int,
+    websocket_port: int,
     streamers: Sequence[str],
     every: float | None,
     end_after: float | None,
@@ -94,7 +104,8 @@ def simulate(  # noqa: PLR0917 - click names them
     as_json: bool,
 ) -> None:
     """
-    Run a simulated Twitch on this machine: tokens, Helix, subscriptions with challenges, signed messages with retries.
+    Run a simulated Twitch on this machine: tokens, Helix, subscriptions with challenges, signed messages with retries,
+    conduits with WebSockets.
 
     It behaves like the real Twitch. Requests to its control address start and end broadcasts; the first
     lines of the output show them.
@@ -123,10 +134,11 @@ def simulate(  # noqa: PLR0917 - click names them
                 twitch.after(end_after, end)
 
         try:
-            simulated = begin(reactor, SystemRandom(), port)
+            simulated = begin(reactor, SystemRandom(), port, websocket_port)
         except CannotListenError as error:
+            option = "--websocket-port" if error.port == websocket_port else "--port"
             raise click.ClickException(
-                f"cannot listen on port {port}: {cause(error)}; choose another with --port"
+                f"cannot listen on port {error.port}: {cause(error)}; choose another with {option}"
             ) from None
         repeating: LoopingCall | None = None
         try:
@@ -163,7 +175,7 @@ def _write(path: Path, connection: Mapping[str, str], names: Sequence[str], webh
         example(),
         {
             ("server", "listen_addr"): "127.0.0.1",
-            **{("twitch", key): value for key, value in connection.items() if key != "control_url"},
+            **{("twitch", key): connection[key] for key in _KEYS},
             ("twitch", "webhook_secret"): token_hex(32),
             ("global_webhook", "enabled"): True,
             ("global_webhook", "url"): webhook,
@@ -191,12 +203,14 @@ def _explain(connection: Mapping[str, str], names: Sequence[str], written: Path 
         echo("Configuration for a daemon:")
         echo("")
         echo("  [twitch]")
-        for key in ("client_id", "client_secret", "api_url", "auth_url"):
+        for key in _KEYS:
             echo(f'  {key} = "{connection[key]}"')
     else:
         echo(f"Wrote {written}. Start the daemon in another terminal:")
         echo("")
         echo(f"  itsjustintv run --config {written}")
+    echo("")
+    echo(f"EventSub over WebSockets: {connection['websocket_url']}")
     echo("")
     echo("Start a broadcast, change it, interrupt it for 30 seconds, end it, show the state:")
     echo("")

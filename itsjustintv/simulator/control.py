@@ -4,7 +4,7 @@ The control API of the simulated Twitch: JSON over HTTP, for scripts and for pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import orjson
@@ -18,6 +18,7 @@ from twisted.web.server import Request
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import channel_update, stream_offline, stream_online
 from itsjustintv.simulator.responses import Rejection, send_json
+from itsjustintv.simulator.sessions import Undelivered
 from itsjustintv.simulator.twitch import SimulatedTwitch
 
 __all__ = ["Control", "with_control"]
@@ -39,6 +40,18 @@ _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "total_lag": ("subscriptions", (int, float)),
     "max_total_cost": ("subscriptions", int),
     "conflict_names_id": ("subscriptions", bool),
+    "lenient_tokens": ("subscriptions", bool),
+    "conduit_limit": ("conduits", int),
+    "ghosts": ("conduits", bool),
+    "shards_answered_after": ("conduits", (int, float)),
+    "keepalive": ("sessions", (int, float)),
+    "ping_interval": ("sessions", (int, float)),
+    "pong_timeout": ("sessions", (int, float)),
+    "unused_after": ("sessions", (int, float)),
+    "reconnect_grace": ("sessions", (int, float)),
+    "welcome_after": ("sessions", (int, float)),
+    "frame_delay": ("sessions", (int, float)),
+    "strict_pings": ("sessions", bool),
     "limit": ("bucket", int),
     "lag": ("world", (int, float)),
     "flickers": ("world", bool),
@@ -76,13 +89,25 @@ class Control:
       sends the challenge unless it has a ``status``; optional are ``type``, ``version``, ``cost``, and ``hidden`` from
       the list.
     - ``/revoke``: ends the subscription ``id`` with ``status``, without a message if ``silently``.
+    - ``/break``: breaks the socket of a session as ``how`` says: ``close`` with ``code``, ``fin``, ``rst``, or
+      ``silence``, which Twitch only notices when no pong comes.
+    - ``/reconnect``: sends ``session_reconnect`` to a session, with another ``url`` if one is given.
+    - ``/frame``: sends to a session what Twitch does not send: ``what`` is ``garbage``, ``unknown``, ``huge`` with at
+      least ``size`` bytes, ``binary``, ``bytes``, or ``text`` with that ``text``.
+    - These three mean the session with the id ``session``, or those that serve the shard ``shard``, else all.
+    - ``/conduits``: deletes the conduit ``delete``, or lets ``hours`` pass for conduits without an enabled shard, of
+      which they survive 71.
+    - ``/tokens``: issues a user access token for ``login``, with which WebSocket subscriptions are created.
     - ``/faults``: the endpoint ``name`` treats its next requests as the behaviours in ``next`` say, and all further
       ones as ``then`` says, else normally. ``*`` stands for every endpoint without a plan.
     - ``/limits``: ``per_page``, ``total_lag``, ``max_total_cost`` and ``conflict_names_id`` of
-      :class:`SimulatedSubscriptions`, ``removed`` types with their versions; the rate limit's ``limit``, and the
-      ``points`` that are left.
+      :class:`SimulatedSubscriptions`, ``removed`` types with their versions, ``lenient_tokens``; ``conduit_limit`` and
+      ``ghosts`` of :class:`SimulatedConduits`; the rate limit's ``limit``, and the ``points`` that are left.
     - ``/timing``: ``lag``, ``flickers``, ``stale`` and ``records`` of :class:`World`; ``resend_after`` and ``timeout``
-      of :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of :class:`SimulatedTwitch`.
+      of :class:`EventSub`; ``challenge_after``, ``challenge_again`` and ``patience`` of
+      :class:`SimulatedTwitch`; ``shards_answered_after`` of :class:`SimulatedConduits`; ``keepalive``,
+      ``ping_interval``, ``pong_timeout``, ``unused_after``, ``reconnect_grace``, ``welcome_after``, ``frame_delay`` and
+      ``strict_pings`` of :class:`SimulatedSessions`.
     """
 
     _twitch: SimulatedTwitch
@@ -92,7 +117,8 @@ class Control:
     @app.route("/state", methods=["GET"])
     def state(self, request: Request) -> bytes:
         """
-        Show the channels, the subscriptions, the requests and the messages.
+        Show the channels, the subscriptions, the conduits, the sessions, the requests and the messages: those that were
+        ``sent``, those that no shard took (``dropped``), and those that were written to a dead socket (``lost``).
         """
         twitch = self._twitch
         return send_json(
@@ -102,6 +128,27 @@ class Control:
                 "streamers": [{"id": each.id, "login": each.login} for each in twitch.world.all_channels()],
                 "live": [each.channel.login for each in twitch.world.listed()],
                 "subscriptions": [each.public() for each in twitch.subscriptions],
+                "conduits": [
+                    {
+                        **each.public(),
+                        "enabled": each.dark_since is None,
+                        "shards": [shard.public() for _, shard in sorted(each.shards.items())],
+                    }
+                    for each in twitch.conduits
+                ],
+                "sessions": [
+                    {
+                        "id": each.id,
+                        "status": each.status,
+                        "silent": each.silent,
+                        "frames": each.frames,
+                        "shards": [shard for _, shard in twitch.conduits.shards_of(each.id)],
+                    }
+                    for each in twitch.sessions
+                ],
+                "closed": [{"session": session, "code": code} for session, code in twitch.sessions.closed],
+                "dropped": [_undelivered(each) for each in twitch.dropped],
+                "lost": [_undelivered(each) for each in twitch.sessions.lost],
                 "requests": twitch.requests,
                 "points_taken": twitch.bucket.taken,
                 "requests_refused": twitch.bucket.refused,
@@ -128,6 +175,11 @@ class Control:
             "flap": self._flap,
             "subscriptions": self._subscription,
             "revoke": self._revoke,
+            "break": self._break,
+            "reconnect": self._reconnect,
+            "frame": self._frame,
+            "conduits": self._conduits,
+            "tokens": self._token,
             "faults": self._faults,
             "limits": self._set,
             "timing": self._set,
@@ -227,7 +279,7 @@ class Control:
             message = evolve(message, id=str(asked.get("id", message.id)))
             for number in range(int(asked.get("times", 1))):
                 age, forged = float(asked.get("age", 0.0)), bool(asked.get("forged", False))
-                _unattended(twitch.eventsub.send(message, number=number, again=False, age=age, forged=forged))
+                _unattended(twitch.send(message, number=number, again=False, age=age, forged=forged))
             found.append(message.id)
         return {"ids": found}
 
@@ -251,6 +303,46 @@ class Control:
         else:
             _unattended(self._twitch.revoke(found[0], asked["status"]))
         return {}
+
+    def _sessions(self, asked: Mapping[str, Any]) -> Sequence[str]:
+        twitch = self._twitch
+        if "session" in asked:
+            return [str(asked["session"])]
+        shard = asked.get("shard")
+        return [
+            each.id
+            for each in twitch.sessions
+            if shard is None or str(shard) in [number for _, number in twitch.conduits.shards_of(each.id)]
+        ]
+
+    def _break(self, asked: Mapping[str, Any]) -> object:
+        found = self._sessions(asked)
+        for each in found:
+            self._twitch.sessions.sever(each, asked["how"], int(asked.get("code", 4000)))
+        return {"sessions": found}
+
+    def _reconnect(self, asked: Mapping[str, Any]) -> object:
+        found = self._sessions(asked)
+        return {"urls": [self._twitch.sessions.reconnect(each, str(asked.get("url", ""))) for each in found]}
+
+    def _frame(self, asked: Mapping[str, Any]) -> object:
+        found = self._sessions(asked)
+        text, size = str(asked.get("text", "")), int(asked.get("size", 1 << 20))
+        for each in found:
+            self._twitch.sessions.write(each, asked["what"], text=text, size=size)
+        return {"sessions": found}
+
+    def _conduits(self, asked: Mapping[str, Any]) -> object:
+        conduits = self._twitch.conduits
+        if "delete" in asked:
+            conduits.delete(str(asked["delete"]))
+        if "hours" in asked:
+            conduits.let_pass(float(asked["hours"]) * 3600)
+        return {"conduits": [each.id for each in conduits]}
+
+    def _token(self, asked: Mapping[str, Any]) -> object:
+        channel = self._twitch.world.channel(asked["login"])
+        return {"access_token": self._twitch.tokens.issue_to_user(channel.id, channel.login), "user_id": channel.id}
 
     def _faults(self, asked: Mapping[str, Any]) -> object:
         faults, then = self._twitch.faults, asked.get("then")
@@ -301,6 +393,10 @@ def _behaviour(given: Mapping[str, Any]) -> Behaviour:
         if not isinstance(value, _BEHAVIOUR[name]):
             raise TypeError(f"{name} has the wrong type")
     return Behaviour(**{**given, "body": str(given.get("body", "")).encode()})
+
+
+def _undelivered(message: Undelivered) -> Mapping[str, str]:
+    return {"id": message.id, "type": message.type, "reason": message.reason}
 
 
 def _unattended(work: Deferred[Any]) -> None:

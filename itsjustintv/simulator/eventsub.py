@@ -16,6 +16,7 @@ from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.web import http
 from twisted.web.client import readBody
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
@@ -60,6 +61,19 @@ class Message:
     subscription: SimulatedSubscription
     body: bytes
 
+    def frame(self, timestamp: str) -> bytes:
+        """
+        The message as a text message of a WebSocket (dev.twitch.tv, "WebSocket reference").
+        """
+        metadata = {
+            "message_id": self.id,
+            "message_type": self.type,
+            "message_timestamp": timestamp,
+            "subscription_type": self.subscription.type,
+            "subscription_version": self.subscription.version,
+        }
+        return orjson.dumps({"metadata": metadata, "payload": orjson.Fragment(self.body)})
+
 
 @frozen
 class VerificationReport:
@@ -78,6 +92,13 @@ class VerificationReport:
         Whether the last try was answered with any 2xx (dev.twitch.tv, "Handling webhook events").
         """
         return self.tries[-1].ok
+
+    def echoes(self, challenge: bytes) -> bool:
+        """
+        Whether the last answer is right for a challenge: 200, the challenge alone, and its length.
+        """
+        answer = self.tries[-1]
+        return answer.status == http.OK and answer.body == challenge and answer.measured
 
 
 def stream_online(stream: SimulatedStream) -> dict[str, str]:
@@ -156,6 +177,27 @@ class EventSub:
         challenge = f"{self._random.getrandbits(160):040x}"
         message = self._message("webhook_callback_verification", subscription, {"challenge": challenge})
         return message, challenge.encode()
+
+    def shard_challenge(self, conduit_id: str, shard_id: str, callback: str, secret: str) -> tuple[Message, bytes]:
+        """
+        Make a challenge for the callback of a shard, which has no subscription (dev.twitch.tv, "Getting Events Using
+        Conduits", "Verifying a conduit"). Which headers it has is not documented.
+
+        :return: the message, and the answer that it requires.
+        """
+        shard = SimulatedSubscription(
+            id="",
+            status="",
+            type="",
+            version="",
+            condition={},
+            callback=callback,
+            secret=secret,
+            created_at="",
+        )
+        message, challenge = self.challenge(shard)
+        body = {"challenge": challenge.decode(), "conduit_shard": {"conduit_id": conduit_id, "shard": shard_id}}
+        return evolve(message, body=orjson.dumps(body)), challenge
 
     def revocation(self, subscription: SimulatedSubscription) -> Message:
         """

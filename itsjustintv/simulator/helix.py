@@ -12,13 +12,15 @@ from attrs import define
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.web import http
 from twisted.web.server import Request
 
 from itsjustintv.simulator.behaviour import Behaviour, Script, act
+from itsjustintv.simulator.conduits import SimulatedConduits
 from itsjustintv.simulator.oauth import Tokens
 from itsjustintv.simulator.responses import Bucket, Query, Rejection, page, send_json
-from itsjustintv.simulator.subscriptions import SimulatedSubscription, SimulatedSubscriptions
+from itsjustintv.simulator.subscriptions import PENDING, SimulatedSubscription, SimulatedSubscriptions
 from itsjustintv.simulator.world import SimulatedChannel, SimulatedStream, SimulatedVideo, World
 
 __all__ = ["SimulatedHelix", "channels", "followers", "streams", "users", "videos"]
@@ -42,6 +44,7 @@ class SimulatedHelix:
     _bucket: Bucket
     _script: Script
     _subscriptions: SimulatedSubscriptions
+    _conduits: SimulatedConduits
     _created: Callable[[SimulatedSubscription], None]
 
     app: ClassVar[Klein] = Klein()
@@ -102,7 +105,9 @@ class SimulatedHelix:
         Get EventSub Subscriptions.
         """
         return await self._serve(
-            request, "eventsub/subscriptions", lambda asked: (http.OK, self._subscriptions.list(Query(asked.args)))
+            request,
+            "eventsub/subscriptions",
+            lambda asked: (http.OK, self._subscriptions.list(Query(asked.args), self._user(asked))),
         )
 
     @app.route("/eventsub/subscriptions", methods=["POST"])
@@ -112,10 +117,10 @@ class SimulatedHelix:
         """
 
         def create(request: Request) -> tuple[int, Any]:
-            content: Any = request.content
-            subscription = self._subscriptions.create(content.read())
-            self._created(subscription)
-            return http.ACCEPTED, self._subscriptions.answer([subscription])
+            subscription = self._subscriptions.create(_body(request), self._user(request))
+            if subscription.status == PENDING:
+                self._created(subscription)
+            return http.ACCEPTED, self._subscriptions.answer([subscription], self._user(request))
 
         return await self._serve(request, "eventsub/subscriptions", create)
 
@@ -126,12 +131,82 @@ class SimulatedHelix:
         """
 
         def delete(request: Request) -> tuple[int, Any]:
-            self._subscriptions.delete(Query(request.args).one("id"))
+            self._subscriptions.delete(Query(request.args).one("id"), self._user(request))
             return http.NO_CONTENT, None
 
         return await self._serve(request, "eventsub/subscriptions", delete)
 
-    async def _serve(self, request: Request, name: str, answer: _Answer) -> bytes:
+    @app.route("/eventsub/conduits", methods=["GET"])
+    async def list_conduits(self, request: Request) -> bytes:
+        """
+        Get Conduits.
+        """
+        return await self._serve_app(request, "eventsub/conduits", lambda _: (http.OK, self._conduits.list()))
+
+    @app.route("/eventsub/conduits", methods=["POST"])
+    async def create_conduit(self, request: Request) -> bytes:
+        """
+        Create Conduits.
+        """
+        return await self._serve_app(
+            request, "eventsub/conduits", lambda asked: (http.OK, self._conduits.create(_body(asked)))
+        )
+
+    @app.route("/eventsub/conduits", methods=["PATCH"])
+    async def update_conduit(self, request: Request) -> bytes:
+        """
+        Update Conduits.
+        """
+        return await self._serve_app(
+            request, "eventsub/conduits", lambda asked: (http.OK, self._conduits.update(_body(asked)))
+        )
+
+    @app.route("/eventsub/conduits", methods=["DELETE"])
+    async def delete_conduit(self, request: Request) -> bytes:
+        """
+        Delete Conduit.
+        """
+
+        def delete(request: Request) -> tuple[int, Any]:
+            self._conduits.delete(Query(request.args).one("id"))
+            return http.NO_CONTENT, None
+
+        return await self._serve_app(request, "eventsub/conduits", delete)
+
+    @app.route("/eventsub/conduits/shards", methods=["GET"])
+    async def list_shards(self, request: Request) -> bytes:
+        """
+        Get Conduit Shards.
+        """
+        return await self._serve_app(
+            request, "eventsub/conduits/shards", lambda asked: (http.OK, self._conduits.shards(Query(asked.args)))
+        )
+
+    @app.route("/eventsub/conduits/shards", methods=["PATCH"])
+    async def assign_shards(self, request: Request) -> bytes:
+        """
+        Update Conduit Shards.
+        """
+        return await self._serve_app(
+            request,
+            "eventsub/conduits/shards",
+            lambda asked: (http.ACCEPTED, self._conduits.assign(_body(asked))),
+            self._conduits.shards_answered_after,
+        )
+
+    async def _serve_app(self, request: Request, name: str, answer: _Answer, late: float = 0.0) -> bytes:
+        """
+        Serve what only an app access token is good for (dev.twitch.tv, "Getting Events Using Conduits").
+        """
+
+        def answer_app(asked: Request) -> tuple[int, Any]:
+            if self._user(asked):
+                raise Rejection(http.UNAUTHORIZED, "The token must be an app access token")
+            return answer(asked)
+
+        return await self._serve(request, name, answer_app, late)
+
+    async def _serve(self, request: Request, name: str, answer: _Answer, late: float = 0.0) -> bytes:
         behaviour: Behaviour = self._script.next(name)
         body = await act(behaviour, request, self._clock)
         if not behaviour.well:
@@ -143,10 +218,19 @@ class SimulatedHelix:
             return self._error(request, rejection.status, rejection.message, rejection.more)
         if behaviour.lost:
             await Deferred()
+        if late > 0:
+            await deferLater(self._clock, late)
         if status == http.NO_CONTENT:
             request.setResponseCode(status)
             return b""
         return send_json(request, status, found)
+
+    def _user(self, request: Request) -> str:
+        """
+        The id of the user whose token a request has; empty for an app access token.
+        """
+        user = self._tokens.user((request.getHeader("authorization") or "").partition(" ")[2])
+        return "" if user is None else user[0]
 
     def _admit(self, request: Request) -> None:
         """
@@ -174,6 +258,12 @@ class SimulatedHelix:
     def _error(self, request: Request, status: int, message: str, more: Mapping[str, str] = {}) -> bytes:
         answer = {"error": HTTPStatus(status).phrase, "status": status, "message": message, **more}
         return send_json(request, status, answer)
+
+
+def _body(request: Request) -> bytes:
+    content: Any = request.content
+    body: bytes = content.read()
+    return body
 
 
 _MAX_IDS = 100

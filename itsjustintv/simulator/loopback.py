@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-__all__ = ["Listening", "all_of", "cancelling", "free_port", "listen"]
+__all__ = ["Listening", "all_of", "cancelling", "free_port", "listen", "listen_with"]
 
 #: Ports that were found free, the latest at the end.
 _RESERVED: deque[socket.socket] = deque()
@@ -28,7 +28,7 @@ _KEPT = 128
 @frozen
 class Listening:
     """
-    A site on a port of this machine.
+    A server on a port of this machine.
     """
 
     _port: IListeningPort
@@ -45,6 +45,13 @@ class Listening:
         The URL, without a trailing slash.
         """
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        """
+        The URL of EventSub's WebSockets, if that is what is served.
+        """
+        return f"ws://127.0.0.1:{self.port}/ws"
 
     async def finish(self, clock: IReactorTime, patience: float = 1.0) -> None:
         """
@@ -73,7 +80,16 @@ def listen(reactor: Any, resource: IResource, port: int = 0, interface: str = "1
 
     :param port: 0 for any free port.
     """
-    connections = WrappingFactory(Site(resource, reactor=reactor))
+    return listen_with(reactor, Site(resource, reactor=reactor), port, interface)
+
+
+def listen_with(reactor: Any, factory: IProtocolFactory, port: int = 0, interface: str = "127.0.0.1") -> Listening:
+    """
+    Serve with any protocol, on loopback unless another address is given.
+
+    :param port: 0 for any free port.
+    """
+    connections = WrappingFactory(factory)
     return Listening(reactor.listenTCP(port, connections, interface=interface), connections)
 
 

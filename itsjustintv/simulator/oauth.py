@@ -23,7 +23,7 @@ __all__ = ["OAuth", "Tokens"]
 @define(eq=False)
 class Tokens:
     """
-    The credentials of one application, and its app access tokens.
+    The credentials of one application, its app access tokens, and user access tokens.
 
     :ivar lifetime: seconds until a new token expires; at Twitch about two months (dev.twitch.tv, "Client
         credentials grant flow", has this number).
@@ -35,11 +35,26 @@ class Tokens:
     client_secret: str = field(repr=False)
     lifetime: float = 5011271.0
     _expiry: dict[str, float] = field(factory=dict, init=False, repr=False)
+    _users: dict[str, tuple[str, str]] = field(factory=dict, init=False, repr=False)
 
     def issue(self) -> str:
         token = "".join(self._random.choices(string.ascii_lowercase + string.digits, k=30))
         self._expiry[token] = self._clock.seconds() + self.lifetime
         return token
+
+    def issue_to_user(self, user_id: str, login: str) -> str:
+        """
+        Issue a user access token without scopes, as if the user had logged in and consented.
+        """
+        token = self.issue()
+        self._users[token] = user_id, login
+        return token
+
+    def user(self, token: str) -> tuple[str, str] | None:
+        """
+        The id and the login of the user of a token; ``None`` for an app access token.
+        """
+        return self._users.get(token)
 
     def remaining(self, token: str) -> float:
         """
@@ -138,4 +153,6 @@ class OAuth:
         remaining = self._tokens.remaining(token)
         if remaining <= 0:
             raise Rejection(http.UNAUTHORIZED, "invalid access token")
-        return {"client_id": self._tokens.client_id, "scopes": [], "expires_in": int(remaining)}
+        user = self._tokens.user(token)
+        about = {} if user is None else {"user_id": user[0], "login": user[1]}
+        return {"client_id": self._tokens.client_id, "scopes": [], "expires_in": int(remaining), **about}

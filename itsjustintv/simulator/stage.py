@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
+from twisted.internet.error import CannotListenError
 from twisted.web.client import Agent
 
 from itsjustintv.simulator.control import with_control
 from itsjustintv.simulator.fakes.discord import FakeDiscord
 from itsjustintv.simulator.fakes.site import FakeSite
-from itsjustintv.simulator.loopback import Listening, free_port, listen
+from itsjustintv.simulator.loopback import Listening, free_port, listen, listen_with
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.twitch import SimulatedTwitch
@@ -45,6 +46,7 @@ def _value(value: object) -> str:
 @frozen
 class _Open:
     twitch: Listening
+    websockets: Listening
     receiver: Listening
     fakes: Listening
 
@@ -78,6 +80,7 @@ class Stage:
     def open(self) -> None:
         self._open = _Open(
             listen(self._reactor, self.twitch.resource()),
+            listen_with(self._reactor, self.twitch.websockets()),
             listen(self._reactor, self.receiver.resource()),
             listen(self._reactor, FakeSite(self._reactor, [self.discord]).resource()),
         )
@@ -88,6 +91,13 @@ class Stage:
         The URL of the simulator, without a trailing slash.
         """
         return self._listening.twitch.url
+
+    @property
+    def websocket_url(self) -> str:
+        """
+        The URL of the simulator's WebSockets.
+        """
+        return self._listening.websockets.websocket_url
 
     @property
     def receiver_url(self) -> str:
@@ -141,6 +151,7 @@ class Stage:
             await daemon.stop(grace)
         if self._open is not None:
             await self._open.twitch.stop()
+            await self._open.websockets.stop()
             await self._open.receiver.stop()
             await self._open.fakes.stop()
             self._open = None
@@ -160,6 +171,7 @@ class StandaloneTwitch:
 
     twitch: SimulatedTwitch
     listening: Listening
+    websockets: Listening
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -169,6 +181,7 @@ class StandaloneTwitch:
         return {
             "api_url": f"{self.listening.url}/helix",
             "auth_url": f"{self.listening.url}/oauth2",
+            "websocket_url": self.websockets.websocket_url,
             "control_url": f"{self.listening.url}/simulator",
             "client_id": self.twitch.client_id,
             "client_secret": self.twitch.client_secret,
@@ -180,14 +193,21 @@ class StandaloneTwitch:
         """
         self.twitch.stop()
         await self.listening.stop()
+        await self.websockets.stop()
 
 
-def begin(reactor: Any, random: Random, port: int) -> StandaloneTwitch:
+def begin(reactor: Any, random: Random, port: int, websocket_port: int = 0) -> StandaloneTwitch:
     """
     Start a simulated Twitch with its control API.
 
     :param port: 0 for any free port.
-    :raises twisted.internet.error.CannotListenError: the port is taken.
+    :param websocket_port: the same for the WebSockets.
+    :raises twisted.internet.error.CannotListenError: a port is taken.
     """
     twitch = SimulatedTwitch(reactor, Agent(reactor), random)
-    return StandaloneTwitch(twitch, listen(reactor, with_control(twitch), port))
+    listening = listen(reactor, with_control(twitch), port)
+    try:
+        return StandaloneTwitch(twitch, listening, listen_with(reactor, twitch.websockets(), websocket_port))
+    except CannotListenError:
+        reactor.callWhenRunning(listening.stop)
+        raise

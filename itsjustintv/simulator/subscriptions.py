@@ -18,13 +18,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web import http
 
 from itsjustintv.simulator.responses import Query, Rejection, page
+from itsjustintv.simulator.sessions import SimulatedSession
 from itsjustintv.simulator.world import World, rfc3339
 
 __all__ = [
+    "CONDUIT_DELETED",
     "FAILURES_EXCEEDED",
     "USER_REMOVED",
     "SimulatedSubscription",
     "SimulatedSubscriptions",
+    "check_secret",
     "loopback_too",
     "only_https",
 ]
@@ -33,6 +36,7 @@ PENDING = "webhook_callback_verification_pending"
 FAILED = "webhook_callback_verification_failed"
 FAILURES_EXCEEDED = "notification_failures_exceeded"
 USER_REMOVED = "user_removed"
+CONDUIT_DELETED = "conduit_deleted"
 ENABLED = "enabled"
 
 #: The types there are, each with its version (dev.twitch.tv, "EventSub Subscription Types").
@@ -40,6 +44,9 @@ _TYPES = {("stream.online", "1"), ("stream.offline", "1"), ("channel.update", "2
 
 # dev.twitch.tv, "Managing Event Subscriptions", "Subscription limits".
 _MAX_ALIKE = 3
+# The same, of the WebSocket transport: for each user, and for each session.
+_MAX_COST_OF_USER = 10
+_MAX_OF_SESSION = 300
 # dev.twitch.tv, API reference, "Get EventSub Subscriptions".
 _FILTERS = ("status", "type", "user_id", "subscription_id", "conduit_id")
 
@@ -50,7 +57,11 @@ class SimulatedSubscription:
     One subscription. It does not expire; one that has ended stays in the list, at Twitch for at least ten days
     (dev.twitch.tv, "Managing Event Subscriptions").
 
+    :ivar callback: where its messages go, if its transport is a webhook.
     :ivar secret: signs its messages; never shown ("Handling webhook events").
+    :ivar conduit_id: which conduit its messages go to, if its transport is one.
+    :ivar session_id: which session its messages go to, if its transport is a WebSocket.
+    :ivar user: the id of the user whose token created it; empty for an app access token.
     :ivar cost: 0 if the user has authorized the application, else 1 ("Managing Event Subscriptions").
     :ivar hidden: whether the list leaves it out although it counts (github.com/twitchdev, issues 1094).
     """
@@ -60,8 +71,12 @@ class SimulatedSubscription:
     type: str
     version: str
     condition: Mapping[str, str]
-    callback: str
-    secret: str = field(repr=False)
+    callback: str = ""
+    secret: str = field(default="", repr=False)
+    conduit_id: str = ""
+    session_id: str = ""
+    connected_at: str = ""
+    user: str = ""
     created_at: str
     cost: int = 1
     hidden: bool = False
@@ -74,12 +89,37 @@ class SimulatedSubscription:
         return self.condition["broadcaster_user_id"]
 
     @property
+    def counts(self) -> bool:
+        """
+        Whether it is enabled or pending.
+        """
+        return self.status in (ENABLED, PENDING)
+
+    @property
     def counted(self) -> int:
         """
         Its share of the total cost: 0 unless it is enabled or pending. That pending ones count is not documented, but
         the totals in the answer to a creation include them.
         """
-        return self.cost if self.status in (ENABLED, PENDING) else 0
+        return self.cost if self.counts else 0
+
+    @property
+    def method(self) -> str:
+        """
+        Of its transport: ``webhook``, ``conduit`` or ``websocket``.
+        """
+        return "conduit" if self.conduit_id else "websocket" if self.session_id else "webhook"
+
+    @property
+    def transport(self) -> dict[str, str]:
+        """
+        Its transport, without what is secret.
+        """
+        return {
+            "webhook": {"method": "webhook", "callback": self.callback},
+            "conduit": {"method": "conduit", "conduit_id": self.conduit_id},
+            "websocket": {"method": "websocket", "session_id": self.session_id, "connected_at": self.connected_at},
+        }[self.method]
 
     def public(self) -> dict[str, object]:
         """
@@ -92,7 +132,7 @@ class SimulatedSubscription:
             "version": self.version,
             "cost": self.cost,
             "condition": dict(self.condition),
-            "transport": {"method": "webhook", "callback": self.callback},
+            "transport": self.transport,
             "created_at": self.created_at,
         }
 
@@ -114,6 +154,13 @@ def loopback_too(callback: str) -> bool:
     return only_https(callback) or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost"))
 
 
+def check_secret(secret: str) -> bool:
+    """
+    Accept the secrets that Twitch accepts (dev.twitch.tv, "Handling webhook events").
+    """
+    return secret.isascii() and 10 <= len(secret) <= 100
+
+
 @define(eq=False)
 class SimulatedSubscriptions:
     """
@@ -127,6 +174,7 @@ class SimulatedSubscriptions:
         limits").
     :ivar conflict_names_id: whether a 409 has the id of the existing subscription, as in the reference since 2026;
         answers observed before had not.
+    :ivar lenient_tokens: whether tokens of either kind may create subscriptions of every transport.
     :ivar removed: types and versions that are answered 410 ("Create EventSub Subscription").
     """
 
@@ -134,20 +182,26 @@ class SimulatedSubscriptions:
     _random: Random
     _world: World
     _callback_is_allowed: Callable[[str], bool] = loopback_too
+    _is_conduit: Callable[[str], bool] = lambda _: False
+    _session: Callable[[str], SimulatedSession | None] = lambda _: None
+    _use_session: Callable[[str], object] = lambda _: None
     per_page: int = 100
     total_lag: float = 0.0
     max_total_cost: int = 10_000
     conflict_names_id: bool = True
+    lenient_tokens: bool = False
     removed: set[tuple[str, str]] = field(factory=set)
     _subscriptions: dict[str, SimulatedSubscription] = field(factory=dict, init=False)
     _alike: dict[tuple[str, str], dict[str, None]] = field(factory=dict, init=False)
+    _total: int = field(default=0, init=False)
     _total_cost: int = field(default=0, init=False)
     _totals: deque[tuple[float, int, int]] = field(factory=deque, init=False)
 
-    def create(self, body: bytes) -> SimulatedSubscription:
+    def create(self, body: bytes, user: str = "") -> SimulatedSubscription:
         """
-        Create the pending subscription that a POST asks for.
+        Create the subscription that a POST asks for: pending if it is a webhook, else enabled.
 
+        :param user: the id of the user whose token it is, if it is a user access token.
         :raises Rejection: 400, 409, 410 or 429, as Twitch would.
         """
         try:
@@ -162,76 +216,87 @@ class SimulatedSubscriptions:
             raise Rejection(http.BAD_REQUEST, "The combination of values in the type and version fields is not valid")
         if not self._world.channels(ids=[broadcaster]):
             raise Rejection(http.BAD_REQUEST, "The condition names a user that does not exist")
-        callback, secret = self._transport(transport)
-        alike = [each for each in self._like(kind, broadcaster) if each.status in (ENABLED, PENDING)]
+        made = self._make(kind, version, broadcaster, user=user, **self._transport(transport, user))
+        alike = [each for each in self._like(kind, broadcaster) if each.counts and each.user == user]
         for each in alike:
-            if each.callback == callback:
+            if each.transport == made.transport:
                 more = {"id": each.id} if self.conflict_names_id else {}
                 raise Rejection(http.CONFLICT, "subscription already exists", more)
         if len(alike) >= _MAX_ALIKE:
             # Client libraries look for this message; the reference has only the status.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "maximum subscriptions with type and condition exceeded")
-        if self._total_cost >= self.max_total_cost:
+        if self._cost(user) >= self._max_cost(user):
             # Not in the reference; documented by twitch4j.
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "cost exceeded")
-        return self.add(kind, version, broadcaster, callback, secret)
+        if made.session_id and len(self._of_session(made.session_id)) >= _MAX_OF_SESSION:
+            raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "number of websocket transport subscriptions limit exceeded")
+        if made.session_id:
+            self._use_session(made.session_id)
+        self._put(made)
+        return made
 
     def add(self, kind: str, version: str, broadcaster_id: str, callback: str, secret: str) -> SimulatedSubscription:
         """
-        Create a pending subscription without any check.
+        Create a pending subscription of a callback without any check.
         """
-        subscription = SimulatedSubscription(
-            id=str(UUID(int=self._random.getrandbits(128), version=4)),
-            status=PENDING,
-            type=kind,
-            version=version,
-            condition={"broadcaster_user_id": broadcaster_id},
-            callback=callback,
-            secret=secret,
-            created_at=rfc3339(self._clock.seconds()),
-        )
+        subscription = self._make(kind, version, broadcaster_id, callback=callback, secret=secret)
         self._put(subscription)
         return subscription
 
-    def delete(self, subscription_id: str) -> None:
+    def _make(self, kind: str, version: str, broadcaster_id: str, **transport: Any) -> SimulatedSubscription:
+        return SimulatedSubscription(
+            id=str(UUID(int=self._random.getrandbits(128), version=4)),
+            status=PENDING if "callback" in transport else ENABLED,
+            type=kind,
+            version=version,
+            condition={"broadcaster_user_id": broadcaster_id},
+            created_at=rfc3339(self._clock.seconds()),
+            **transport,
+        )
+
+    def delete(self, subscription_id: str, user: str = "") -> None:
         """
         Delete a subscription.
 
+        :param user: the id of the user whose token it is, if it is a user access token.
         :raises Rejection: 400 or 404 (dev.twitch.tv, API reference, "Delete EventSub Subscription").
         """
         if not subscription_id:
             raise Rejection(http.BAD_REQUEST, 'The parameter "id" is required')
-        gone = self._subscriptions.pop(subscription_id, None)
-        if gone is None:
+        gone = self._subscriptions.get(subscription_id)
+        if gone is None or gone.user != user:
             raise Rejection(http.NOT_FOUND, "subscription not found")
+        del self._subscriptions[subscription_id]
         del self._alike[gone.type, gone.broadcaster_id][subscription_id]
-        self._count(-gone.counted)
+        self._count(gone, -1)
 
-    def list(self, query: Query) -> dict[str, object]:
+    def list(self, query: Query, user: str = "") -> dict[str, object]:
         """
         One page of the list, oldest first; ``first`` is not supported (dev.twitch.tv, API
         reference, "Get EventSub Subscriptions").
+
+        :param user: whose subscriptions to list, if the token is a user access token.
 
         :raises Rejection: there is more than one filter.
         """
         filters = [(name, value) for name in _FILTERS if (value := query.one(name))]
         if len(filters) > 1:
             raise Rejection(http.BAD_REQUEST, "The filters are mutually exclusive")
-        shown = (each for each in self._subscriptions.values() if not each.hidden)
+        shown = (each for each in self._subscriptions.values() if not each.hidden and each.user == user)
         chosen = [each for each in shown if all(_fits(each, *one) for one in filters)]
         data, pagination = page(chosen, self.per_page, query.one("after"))
-        return {**self.answer(data), "pagination": pagination}
+        return {**self.answer(data, user), "pagination": pagination}
 
-    def answer(self, subscriptions: Iterable[SimulatedSubscription]) -> dict[str, object]:
+    def answer(self, subscriptions: Iterable[SimulatedSubscription], user: str = "") -> dict[str, object]:
         """
-        The answer about some subscriptions, with the totals of all.
+        The answer about some subscriptions, with the totals of all; of a user's, if the token is a user access token.
         """
-        total, total_cost = self._known_totals()
+        total, total_cost = self._known_totals() if not user else (len(self._of_user(user)), self._cost(user))
         return {
             "data": [each.public() for each in subscriptions],
             "total": total,
             "total_cost": total_cost,
-            "max_total_cost": self.max_total_cost,
+            "max_total_cost": self._max_cost(user),
         }
 
     def set_status(self, subscription_id: str, status: str) -> SimulatedSubscription | None:
@@ -248,7 +313,7 @@ class SimulatedSubscriptions:
         if subscription is None:
             return None
         changed = evolve(subscription, **changes)
-        self._count(-subscription.counted)
+        self._count(subscription, -1)
         self._put(changed)
         return changed
 
@@ -261,25 +326,55 @@ class SimulatedSubscriptions:
     def _put(self, subscription: SimulatedSubscription) -> None:
         self._subscriptions[subscription.id] = subscription
         self._alike.setdefault((subscription.type, subscription.broadcaster_id), {})[subscription.id] = None
-        self._count(subscription.counted)
+        self._count(subscription, 1)
 
-    def _count(self, cost: int) -> None:
+    def _count(self, subscription: SimulatedSubscription, number: int) -> None:
         """
         Record the totals, for as long as a delayed answer may need them.
         """
-        self._total_cost += cost
-        self._totals.append((self._clock.seconds(), len(self._subscriptions), self._total_cost))
+        if subscription.user:
+            return
+        self._total += number
+        self._total_cost += number * subscription.counted
+        self._totals.append((self._clock.seconds(), self._total, self._total_cost))
         self._known_totals()
+
+    def _of_user(self, user: str) -> Sequence[SimulatedSubscription]:
+        return [each for each in self._subscriptions.values() if each.user == user]
+
+    def _of_session(self, session_id: str) -> Sequence[SimulatedSubscription]:
+        return [each for each in self._subscriptions.values() if each.session_id == session_id and each.counts]
+
+    def _cost(self, user: str) -> int:
+        return sum(each.counted for each in self._of_user(user)) if user else self._total_cost
+
+    def _max_cost(self, user: str) -> int:
+        return _MAX_COST_OF_USER if user else self.max_total_cost
+
+    def conduit_deleted(self, conduit_id: str) -> None:
+        """
+        Disable the subscriptions of a conduit that is gone.
+        """
+        for each in self:
+            if each.conduit_id == conduit_id and each.counts:
+                self.change(each.id, status=CONDUIT_DELETED)
+
+    def session_ended(self, session_id: str, status: str) -> None:
+        """
+        Disable the subscriptions of a session that has ended, with the reason.
+        """
+        for each in self._of_session(session_id):
+            self.change(each.id, status=status)
 
     def _known_totals(self) -> tuple[int, int]:
         if self.total_lag <= 0:
             self._totals.clear()
-            return len(self._subscriptions), self._total_cost
+            return self._total, self._total_cost
         until = self._clock.seconds() - self.total_lag
         while len(self._totals) > 1 and self._totals[1][0] <= until:
             self._totals.popleft()
         if not self._totals:
-            return len(self._subscriptions), self._total_cost
+            return self._total, self._total_cost
         at, total, cost = self._totals[0]
         return (total, cost) if at <= until else (0, 0)
 
@@ -299,19 +394,50 @@ class SimulatedSubscriptions:
     def __iter__(self) -> Any:
         return iter(list(self._subscriptions.values()))
 
-    def _transport(self, transport: Any) -> tuple[str, str]:
+    def _transport(self, transport: Any, user: str) -> dict[str, str]:
+        """
+        The fields of a subscription that say where its messages go.
+
+        :raises Rejection: 400.
+        """
         match transport:
             case {"method": "webhook", "callback": str(callback), "secret": str(secret)}:
-                pass
+                self._check_token(user, wanted=False)
+            case {"method": "conduit", "conduit_id": str(conduit_id)} if conduit_id:
+                self._check_token(user, wanted=False)
+                if not self._is_conduit(conduit_id):
+                    raise Rejection(http.BAD_REQUEST, "The transport names a conduit that does not exist")
+                return {"conduit_id": conduit_id}
+            case {"method": "websocket", "session_id": str(session_id)} if session_id:
+                self._check_token(user, wanted=True)
+                session = self._session(session_id)
+                if session is None:
+                    # This message was observed; the reference has only the status.
+                    message = "websocket transport session does not exist or has already disconnected"
+                    raise Rejection(http.BAD_REQUEST, message)
+                return {"session_id": session_id, "connected_at": session.connected_at}
             case _:
-                raise Rejection(http.BAD_REQUEST, "The transport must be a webhook with a callback and a secret")
+                raise Rejection(
+                    http.BAD_REQUEST,
+                    "The transport must be a webhook with a callback and a secret, a conduit with its id, or a"
+                    " websocket with the id of a session",
+                )
         if not self._callback_is_allowed(callback):
             # This message was observed; the reference has only the status.
             message = "callback must provide valid https callback with standard port in creation request"
             raise Rejection(http.BAD_REQUEST, message)
-        if not (secret.isascii() and 10 <= len(secret) <= 100):
+        if not check_secret(secret):
             raise Rejection(http.BAD_REQUEST, "The secret must be an ASCII string of 10 to 100 characters")
-        return callback, secret
+        return {"callback": callback, "secret": secret}
+
+    def _check_token(self, user: str, *, wanted: bool) -> None:
+        """
+        :param wanted: whether the token has to be a user access token.
+        :raises Rejection: it is of the other kind.
+        """
+        if bool(user) is not wanted and not self.lenient_tokens:
+            # This message was observed; the reference has only the status.
+            raise Rejection(http.BAD_REQUEST, "invalid transport and auth combination")
 
 
 def _fits(subscription: SimulatedSubscription, name: str, value: str) -> bool:
@@ -320,6 +446,5 @@ def _fits(subscription: SimulatedSubscription, name: str, value: str) -> bool:
         "type": subscription.type,
         "user_id": subscription.broadcaster_id,
         "subscription_id": subscription.id,
-        # Conduits are not simulated.
-        "conduit_id": None,
+        "conduit_id": subscription.conduit_id,
     }[name] == value

@@ -23,7 +23,7 @@ from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import Accounting
 from itsjustintv.simulator.eventsub import Message, stream_online
-from itsjustintv.simulator.loopback import Listening, free_port, listen
+from itsjustintv.simulator.loopback import Listening, free_port, listen, listen_with
 from itsjustintv.simulator.process import DaemonProcess, environment
 from itsjustintv.simulator.receiver import Receiver
 from itsjustintv.simulator.subscriptions import SimulatedSubscription
@@ -101,6 +101,7 @@ class Stage:
         self._listening = [
             listen(self.reactor, self.twitch.resource()),
             listen(self.reactor, self.receiver.resource()),
+            listen_with(self.reactor, self.twitch.websockets()),
         ]
         self._twitch_port = self._listening[0].port
 
@@ -117,6 +118,13 @@ class Stage:
         Where Twitch listens, without a slash at its end.
         """
         return f"http://127.0.0.1:{self._twitch_port}"
+
+    @property
+    def websocket_url(self) -> str:
+        """
+        Where the WebSockets of Twitch listen.
+        """
+        return self._listening[2].websocket_url
 
     @property
     def callback(self) -> str:

@@ -337,4 +337,6 @@ class ProcessTests(SynchronousTestCase):
                     self.assertEqual(json.load(answer)["subscriptions"], [])
             finally:
                 process.kill()
-        self.assertEqual(set(told), {"api_url", "auth_url", "control_url", "client_id", "client_secret"})
+        self.assertEqual(
+            set(told), {"api_url", "auth_url", "websocket_url", "control_url", "client_id", "client_secret"}
+        )
