@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 
 from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -100,6 +101,7 @@ class QueueTestCase(SynchronousTestCase):
         self.receivers = Receivers(self.clock)
         self.outcomes = Outcomes()
         self.unknown: set[str] = set()
+        self.ends: dict[str, float] = {}
         self.queue = self.make()
 
     def make(self) -> DeliveryQueue:
@@ -117,7 +119,14 @@ class QueueTestCase(SynchronousTestCase):
             clock=self.clock,
             random=lambda: 0.5,
             limits=self.limits,
+            grace_end=self.grace_end,
         )
+
+    def grace_end(self, name: str) -> float:
+        """
+        The end of a destination's grace: there is none, unless a test says when.
+        """
+        return self.ends.get(name, 0.0)
 
     def start(self) -> None:
         """
@@ -444,6 +453,20 @@ class ReloadTests(QueueTestCase):
         self.assertLess(len(self.journal.calls) - before, 50)
         self.journal.broken = None
         self.advance(2)
+        self.assertEqual(self.state("a"), (State.CANCELLED, "destination removed"))
+
+    def test_an_end_that_is_not_known_yet_is_asked_for_again(self) -> None:
+        """
+        While the end of the grace of a removed destination is unknown, the queue asks for it at each poll.
+        """
+        self.receivers.answers["home"] = lambda _: BUSY
+        self.ends["home"] = inf
+        self.start()
+        self.submit(delivery("a"))
+        self.unknown.add("home")
+        self.queue.refresh()
+        self.ends["home"] = self.clock.seconds()
+        self.advance(4, step=0.5)
         self.assertEqual(self.state("a"), (State.CANCELLED, "destination removed"))
 
     def test_a_higher_concurrency_is_used_at_once(self) -> None:

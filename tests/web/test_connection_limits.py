@@ -113,6 +113,19 @@ class FullHouseTests(SynchronousTestCase):
         self.assertEqual([each.disconnected for each in guests], [False, False, True])
         self.assertEqual((len(self.site.registry.open), self.site.registry.rejected), (4, 3))
 
+    def test_a_connection_is_removed_once(self) -> None:
+        """
+        A connection that is dropped and then lost is counted down once: its client still has its other ones, and makes
+        way for a client with fewer.
+        """
+        for _ in range(3):
+            self.connect("192.0.2.1")
+        gone = next(iter(self.site.registry.open))
+        self.site.registry.remove(gone)
+        self.site.registry.remove(gone)
+        for host in ("192.0.2.2", "192.0.2.3", "192.0.2.4"):
+            self.assertFalse(self.connect(host).disconnected, host)
+
     def test_nobody_is_interrupted(self) -> None:
         """
         A connection whose request is being answered is not cut; when all are, the newcomer is turned away.
