@@ -118,9 +118,12 @@ class IDeliveryJournal(Interface):
         List accepted deliveries without a payload whose ``next_attempt_at`` has come, oldest first.
         """
 
-    def standing(delivery_id: str) -> Deferred[Standing]:
+    def standing(delivery_id: str, place: str = "") -> Deferred[Standing]:
         """
         Find out where the post stands that a delivery is about.
+
+        :param place: of its destination, as :attr:`Destination.place`: a post there counts also if the destination had
+            another name when it was created.
         """
 
     def resume(broadcast: str, now: float) -> Deferred[None]:
@@ -144,14 +147,20 @@ class IDeliveryJournal(Interface):
         action: Action = Action.CREATE,
         shown: str = "",
         mention: bool = False,
+        form: str = "",
     ) -> Deferred[bool]:
         """
         Give an accepted delivery its payload and make it pending, due at ``now``. ``False`` when it is no longer
         accepted. Title and category of the broadcast are stored with the event, unless it has some already, and with
         the broadcast.
 
-        :param action: what it does with its post; ``shown`` and ``mention`` are as those of a delivery. Earlier changes
-            of the post that wait for an attempt are superseded.
+        :param action: what it does with its post; ``shown``, ``mention`` and ``form`` are as those of a delivery.
+            Earlier changes of the post that wait for an attempt are superseded.
+        """
+
+    def unprepare(delivery_id: str, now: float) -> Deferred[None]:
+        """
+        Take the payload of a pending delivery away: it is accepted again, due at ``now``.
         """
 
     def hold(delivery_id: str, until: float, reason: str) -> Deferred[None]:

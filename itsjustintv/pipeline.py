@@ -372,7 +372,8 @@ class Pipeline(Service):
         notice = Notice(event=event, streamer=streamer, enrichment=enrichment, built_at=self._wall())
         if event.event_type == STREAM_OFFLINE or await self._is_wanted(notice, delivery, destination):
             picture = None if enrichment.picture is None else enrichment.picture.data
-            await self._enqueue(notice, delivery, picture)
+            form = "" if destination is None else destination.form
+            await self._enqueue(notice, evolve(delivery, form=form), picture)
 
     async def _wait_for(self, delivery: Delivery) -> None:
         """
@@ -398,7 +399,7 @@ class Pipeline(Service):
         Bring the delivery of a post to the queue or to its end. What is done is decided now, by what the journal knows
         and Twitch says at this moment, so that the newest state is shown.
         """
-        standing = await self._journal.standing(delivery.id)
+        standing = await self._journal.standing(delivery.id, destination.place)
         enrichment = await self._enricher.enrich(event, streamer, standing.broadcast)
         false_alarm = event.event_type == STREAM_OFFLINE and enrichment.stream.listed
         broadcast = standing.broadcast
@@ -441,6 +442,7 @@ class Pipeline(Service):
                 remote="" if standing.post is None else standing.post.remote,
                 shown=shown,
                 mention=notice.mention and decision.action is Action.CREATE,
+                form=destination.form,
             ),
         )
 
@@ -469,6 +471,7 @@ class Pipeline(Service):
             action=delivery.action,
             shown=delivery.shown,
             mention=delivery.mention,
+            form=delivery.form,
         )
         self._journal_failed = False
         if prepared:

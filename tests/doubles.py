@@ -200,6 +200,7 @@ class MemoryJournal:
         action: Action = Action.CREATE,
         shown: str = "",
         mention: bool = False,
+        form: str = "",
     ) -> Deferred[bool]:
         def prepare() -> bool:
             delivery = self.deliveries[delivery_id]
@@ -214,12 +215,22 @@ class MemoryJournal:
                 action=action,
                 shown=shown,
                 mention=mention,
+                form=form,
             )
             return True
 
         return self._do("prepare", prepare)
 
-    def standing(self, delivery_id: str) -> Deferred[Standing]:
+    def unprepare(self, delivery_id: str, now: float) -> Deferred[None]:
+        def unprepare() -> None:
+            delivery = self.deliveries[delivery_id]
+            self.deliveries[delivery_id] = evolve(
+                delivery, state=State.ACCEPTED, body=b"", picture=None, form="", next_attempt_at=now
+            )
+
+        return self._do("unprepare", unprepare)
+
+    def standing(self, delivery_id: str, _place: str = "") -> Deferred[Standing]:
         return self._do("standing", lambda: self.standings.get(delivery_id, Standing()))
 
     def resume(self, broadcast: str, now: float) -> Deferred[None]:

@@ -91,6 +91,9 @@ class AttemptRunner:
             return await self._hold(delivery, self._grace_end(delivery.destination), DESTINATION_REMOVED, lane)
         if submitted is None and (end := self._orphaned(delivery)) is not None:
             return await self._hold(delivery, end, STREAMER_REMOVED)
+        if delivery.form and delivery.form != destination.form:
+            await self._unprepare(delivery)
+            return None
         if not self._places.is_loaded:
             await self._places.load()
         lane.pause_until(self._places.paused_until(destination))
@@ -142,6 +145,20 @@ class AttemptRunner:
         later = min(end, max(now + _HOLD, delivery.next_attempt_at))
         after = await self._journal.settle(delivery.id, delivery.state, delivery.reason, now, None, later)
         return Due(after.next_attempt_at, after.id) if after.state is State.PENDING else None
+
+    async def _unprepare(self, delivery: Delivery) -> None:
+        """
+        Have a payload made again: what it was made for is no longer there.
+        """
+        await self._journal.unprepare(delivery.id, self._clock.seconds())
+        self.log.info(
+            "delivery of {event_id} ({streamer}) to {destination} is prepared again, since the type or the address of"
+            " the destination has changed",
+            event_id=delivery.event_id,
+            delivery=delivery.id,
+            streamer=delivery.streamer,
+            destination=delivery.destination,
+        )
 
     async def _settle(
         self, before: Delivery, decision: Next, attempt: Attempt | None = None, *, may_double: bool = False

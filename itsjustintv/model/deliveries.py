@@ -103,6 +103,7 @@ class Delivery:
     :ivar plain: whether the content was rejected once, so that the plain form is sent.
     :ivar mention: whether it mentions those whom the policy names.
     :ivar requested: whether an operator asked for it, whatever has become of its post.
+    :ivar form: what its body was made for, as :attr:`Destination.form`; empty while there is none, or not known.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Delivery:
     plain: bool = False
     mention: bool = False
     requested: bool = False
+    form: str = ""
 
     @property
     def post_action(self) -> Action | None:

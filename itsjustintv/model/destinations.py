@@ -118,6 +118,14 @@ class Destination:
     concurrency: int | None = None
     moved_to: str = ""
 
+    @property
+    def form(self) -> str:
+        """
+        What a payload is made for. Another type does not understand it, and at another address a post has another id;
+        what keeps no posts gets the same bytes at its new URL.
+        """
+        return self.place if self.keeps_posts else self.kind
+
 
 def hash_place(*parts: str) -> str:
     """

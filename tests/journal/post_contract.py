@@ -184,6 +184,49 @@ class PostContract:
         await self.offline("e3", 300)
         self.assertEqual(await self.broadcast_of("e3-1"), "e1")
 
+    async def test_another_name_of_the_destination(self) -> None:
+        """
+        A post is found by its place when its destination has another name, and belongs to that from the next change.
+        """
+        await self.posted()
+        await self.news("e2", CHANNEL_UPDATE, 100, "cards")
+        self.assertIsNone((await self.standing("e2-1")).post)
+        found = (await self.journal.standing("e2-1", "p")).post
+        self.assertEqual((found.destination, found.remote), ("a", "m1"))
+        self.assertIsNone((await self.journal.standing("e2-1", "elsewhere")).post)
+        await self.journal.prepare("e2-1", b"{}", None, NOW, action=Action.EDIT, shown="s2", form="p")
+        self.assertEqual((await self.journal.load("e2-1")).remote, "m1")
+
+    async def test_prepared_again(self) -> None:
+        """
+        A delivery whose payload fits no more is accepted again and due, with its age and attempts; one that has ended
+        stays as it is.
+        """
+        await self.online("e1")
+        await self.journal.prepare("e1-1", b"{}", b"picture", NOW, shown="s1", mention=True, form="p")
+        await self.attempted("e1-1", ok=False)
+        before = await self.journal.load("e1-1")
+        self.assertEqual((before.form, before.picture), ("p", b"picture"))
+        await self.journal.unprepare("e1-1", NOW + 5)
+        found = await self.journal.load("e1-1")
+        self.assertEqual(
+            found,
+            evolve(
+                before,
+                state=State.ACCEPTED,
+                body=b"",
+                picture=None,
+                form="",
+                shown="",
+                mention=False,
+                next_attempt_at=NOW + 5,
+            ),
+        )
+        await self.journal.prepare("e1-1", b"{2}", b"another", NOW)
+        await self.attempted("e1-1")
+        await self.journal.unprepare("e1-1", NOW + 9)
+        self.assertEqual(await self.state("e1-1"), State.DELIVERED)
+
     # What waits
 
     async def test_later_news_supersedes(self) -> None:

@@ -31,6 +31,7 @@ from itsjustintv.model import (
 from itsjustintv.model.deliveries import NOTHING_SENT, SERVER_ERROR
 
 __all__ = [
+    "adopt_post",
     "forget_places",
     "join",
     "live",
@@ -290,9 +291,11 @@ def _mention_key(destination: str, streamer: str) -> str:
     return f"{destination}/{streamer}"
 
 
-def standing(connection: Connection, delivery_id: str) -> Standing:
+def standing(connection: Connection, delivery_id: str, place: str = "") -> Standing:
     """
     Find out where the post stands that a delivery is about; a few lookups.
+
+    :param place: of its destination: a post there counts also if the destination had another name.
     """
     own = connection.execute("SELECT rowid, * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     if own is None or not own["broadcast"]:
@@ -318,7 +321,7 @@ def standing(connection: Connection, delivery_id: str) -> Standing:
         broadcast=_to_broadcast(
             connection.execute("SELECT * FROM broadcasts WHERE id = ?", (own["broadcast"],)).fetchone()
         ),
-        post=_post(connection, own["broadcast"], own["destination"]),
+        post=_post(connection, own["broadcast"], own["destination"], place),
         creating=creating,
         uncertain=creating is not None and _may_have_created(connection, creating),
         changing=any(row["state"] == "pending" and row["action"] != "create" for row in earlier),
@@ -355,9 +358,20 @@ def _has_mentioned(connection: Connection, pair: Mapping[str, object]) -> bool:
     return found is not None
 
 
-def _post(connection: Connection, broadcast: str, destination: str) -> Post | None:
+def adopt_post(connection: Connection, broadcast: str, destination: str, place: str) -> None:
+    """
+    Give a post that stands at a place to the destination that is there now, unless that has one.
+    """
+    connection.execute(
+        "UPDATE OR IGNORE posts SET destination = ? WHERE broadcast = ? AND place = ? AND destination <> ?",
+        (destination, broadcast, place or None, destination),
+    )
+
+
+def _post(connection: Connection, broadcast: str, destination: str, place: str) -> Post | None:
     row = connection.execute(
-        "SELECT * FROM posts WHERE broadcast = ? AND destination = ?", (broadcast, destination)
+        "SELECT * FROM posts WHERE broadcast = ? AND (destination = ? OR place = ?) ORDER BY destination = ? DESC",
+        (broadcast, destination, place or None, destination),
     ).fetchone()
     if row is None:
         return None

@@ -172,6 +172,7 @@ class SQLiteJournal(Service):
         action: Action = Action.CREATE,
         shown: str = "",
         mention: bool = False,
+        form: str = "",
     ) -> Deferred[bool]:
         return self._write(
             lambda connection: writes.prepare(
@@ -185,11 +186,15 @@ class SQLiteJournal(Service):
                 action=action,
                 shown=shown,
                 mention=mention,
+                form=form,
             )
         )
 
-    def standing(self, delivery_id: str) -> Deferred[Standing]:
-        return self._read(lambda connection: broadcasts.standing(connection, delivery_id))
+    def unprepare(self, delivery_id: str, now: float) -> Deferred[None]:
+        return self._write(lambda connection: writes.unprepare(connection, delivery_id, now))
+
+    def standing(self, delivery_id: str, place: str = "") -> Deferred[Standing]:
+        return self._read(lambda connection: broadcasts.standing(connection, delivery_id, place))
 
     def resume(self, broadcast: str, now: float) -> Deferred[None]:
         return self._write(lambda connection: broadcasts.resume(connection, broadcast, now))

@@ -447,6 +447,7 @@ def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = ""
         plain=bool(row["plain"]),
         mention=bool(row["mention"]),
         requested=bool(row["requested"]),
+        form=row["form"],
     )
 
 

@@ -165,6 +165,7 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     action: Action = Action.CREATE,
     shown: str = "",
     mention: bool = False,
+    form: str = "",
 ) -> bool:
     """
     Give an accepted delivery its payload and make it pending, due at ``now``.
@@ -173,10 +174,11 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     """
     prepared = connection.execute(
         "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = '', action = ?, shown = ?,"
-        " mention = ? WHERE id = ? AND state = 'accepted' RETURNING event_id, broadcast, destination",
-        (body, now, action.value, shown, mention, delivery_id),
+        " mention = ?, form = ? WHERE id = ? AND state = 'accepted' RETURNING event_id, broadcast, destination",
+        (body, now, action.value, shown, mention, form, delivery_id),
     ).fetchall()
     if prepared and prepared[0]["broadcast"]:
+        broadcasts.adopt_post(connection, prepared[0]["broadcast"], prepared[0]["destination"], form)
         broadcasts.supersede_changes(connection, prepared[0]["broadcast"], prepared[0]["destination"], delivery_id, now)
         broadcasts.note_announced(connection, prepared[0]["broadcast"], title, category)
     if prepared and picture is not None:
@@ -187,6 +189,21 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
             (title, category, prepared[0]["event_id"]),
         )
     return bool(prepared)
+
+
+def unprepare(connection: Connection, delivery_id: str, now: float) -> None:
+    """
+    Take the payload of a pending delivery away: it is accepted again, due at ``now``.
+    """
+    connection.execute(
+        "DELETE FROM pictures WHERE delivery_id = (SELECT id FROM deliveries WHERE id = ? AND state = 'pending')",
+        (delivery_id,),
+    )
+    connection.execute(
+        "UPDATE deliveries SET state = 'accepted', body = x'', form = '', action = 'create', shown = '', plain = 0,"
+        " mention = 0, reason = '', next_attempt_at = ? WHERE id = ? AND state = 'pending'",
+        (now, delivery_id),
+    )
 
 
 def hold(connection: Connection, delivery_id: str, until: float, reason: str) -> None:
