@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from attrs import evolve, frozen
+from twisted.web import http
 
 from itsjustintv.destinations.response import classify_status
 from itsjustintv.model import Destination, Result, Verdict
@@ -77,6 +78,8 @@ class ServiceAnswer:
         """
         What the status means to any destination: 2xx is success, anything else is tried again.
         """
+        if self.status >= http.INTERNAL_SERVER_ERROR:
+            return self.retry("has a fault of its own")
         return evolve(classify_status(self.status, self.destination.name, self.retry_after), final=False)
 
     def delivered(self, remote: str = "", pause: float | None = None) -> Result:
