@@ -10,6 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 #: What a logger is called, and its methods for what an operator must be able to look up.
 LOGGERS = frozenset({"log", "_log"})
 LOUD = {"warn": "warn", "error": "error", "critical": "critical", "failure": "critical"}
+LOGGED = frozenset({*LOUD, "info", "debug", "emit"})
 
 #: Exceptions whose text an operator reads.
 TOLD = frozenset(
@@ -116,30 +118,37 @@ def handed_in(module: ast.Module, node: ast.Call, sentence: ast.expr) -> Iterato
     """
     What callers hand in, when a line's sentence is an argument of the function that logs it.
     """
+    if not isinstance(sentence, ast.Name):
+        return
     for function in ast.walk(module):
         if not isinstance(function, ast.FunctionDef) or node not in ast.walk(function):
             continue
         arguments = [each.arg for each in function.args.args if each.arg != "self"]
-        if isinstance(sentence, ast.Name) and sentence.id in arguments:
+        if sentence.id in arguments:
             place = arguments.index(sentence.id)
             for call in ast.walk(module):
                 if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == function.name:
                     yield call.args[place]
 
 
-def log_lines() -> Iterator[tuple[str, str, str]]:
+@cache
+def log_lines() -> Sequence[tuple[str, str, str]]:
     """
     Every line that the daemon can log: its method, its sentence as a template, and where.
 
     A sentence that is looked up in a table of the module stands for the whole table.
     """
+    return tuple(_log_lines())
+
+
+def _log_lines() -> Iterator[tuple[str, str, str]]:
     for path, module in sources():
         known = names(module)
         for node in ast.walk(module):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            method, logger = node.func.attr, ast.unparse(node.func.value).rpartition(".")[2]
-            if logger not in LOGGERS or method not in {*LOUD, "info", "debug", "emit"}:
+            method = node.func.attr
+            if method not in LOGGED or ast.unparse(node.func.value).rpartition(".")[2] not in LOGGERS:
                 continue
             sentence = node.args[1] if method == "emit" else node.args[0]
             where = f"{path.relative_to(ROOT)}:{node.lineno}"
