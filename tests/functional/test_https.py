@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.task import deferLater
 
 from itsjustintv.simulator.loopback import free_port
 from itsjustintv.simulator.process import DaemonProcess, environment, twistd
@@ -33,6 +34,8 @@ from tests.tls.pebble import Pebble
 
 NAME = "hooks.example.test"
 TLS = f'[server.tls]\nenabled = true\ndomains = ["{NAME}"]\n'
+#: Seconds between two questions: each is a program that starts, and takes time from the daemon that is waited for.
+PAUSE = 0.15
 OWN = 'mode = "files"\ncert_file = "served.pem"\nkey_file = "served.pem"\n'
 FILES = f'{OWN}http_listen = ""\n'
 
@@ -102,6 +105,7 @@ class HttpsCase(StageCase):
         daemon.start()
         while (await self.ask(stage, "/health")).status != 0:
             self.assertIsNone(daemon.status, daemon.output)
+            await deferLater(stage.reactor, PAUSE)
         return daemon
 
     async def deliver(self, stage: Stage) -> None:
@@ -188,7 +192,7 @@ class FilesTests(HttpsCase):
         before = await self.serial(stage)
         self.issue(stage, issuer)
         while await self.serial(stage) == before:
-            pass
+            await deferLater(stage.reactor, PAUSE)
         await self.deliver(stage)
         for old in ("-tls1", "-tls1_1"):
             self.assertNotIn("BEGIN CERTIFICATE", (await self.served(stage, old)).out)
@@ -394,12 +398,13 @@ class AcmeTests(HttpsCase):
         daemon.start()
         while (await self.ask(stage, "/health")).status != 0:
             self.assertIsNone(daemon.status, daemon.output)
+            await deferLater(stage.reactor, PAUSE)
         ids = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii")
         self.assertIn("Uid:\t" + "\t".join([str(somebody.pw_uid)] * 4), ids)
         await self.deliver(stage)
         first = await self.serial(stage)
         while await self.serial(stage) == first:
-            pass
+            await deferLater(stage.reactor, PAUSE)
         owners = {}
         for each in (stage.folder / "data").rglob("*"):
             # Some have a new name by now.
