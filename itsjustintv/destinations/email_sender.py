@@ -5,30 +5,25 @@ Sends the mails of all destinations of the kind ``email``: each attempt over a c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
-from attrs import define, evolve, field
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.protocol import Factory
+from attrs import Factory, define, field
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from itsjustintv.destinations.attempt_record import make_attempt
-from itsjustintv.destinations.response import RESET, classify_failure, classify_timeout
+from itsjustintv.destinations.response import RESET, classify_timeout
+from itsjustintv.destinations.server_connections import ServerAdapter, ServerConnections, classify_connection
 from itsjustintv.destinations.smtp import PHASE, MailRefused, MailServer, NotSmtp, Phase, Reply, SmtpConnection
 from itsjustintv.interfaces import ISender, SenderTools
-from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
+from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.model.deliveries import SERVER_ERROR
-from itsjustintv.support.http_agents import host_endpoint, tls_creator
 from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
 
-__all__ = ["MailAdapter", "SmtpSender"]
+__all__ = ["SmtpSender"]
 
 # A recipient who is refused for now holds up a mail for so many attempts; then the others get it without.
 _PATIENT = 3
@@ -42,18 +37,6 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-class MailAdapter(Protocol):
-    """
-    An adapter whose requests are mails.
-    """
-
-    def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest: ...
-
-    def interpret(self, response: Response, delivery: Delivery, now: float) -> Result: ...
-
-    def server(self) -> MailServer: ...
-
-
 @implementer(ISender)
 @define(eq=False)
 class SmtpSender:
@@ -61,13 +44,13 @@ class SmtpSender:
     Hands a mail to the mail server of its destination.
 
     :ivar open: makes the adapter of a destination.
-    :ivar trust: decides which certificates of mail servers are trusted.
     """
 
     _tools: SenderTools
-    _open: Callable[[Destination], MailAdapter]
-    _trust: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
-    _connections: set[SmtpConnection] = field(factory=set, init=False)
+    _open: Callable[[Destination], ServerAdapter[MailServer]]
+    _connections: ServerConnections = field(
+        default=Factory(lambda self: ServerConnections(self._tools), takes_self=True), init=False
+    )
 
     log = Logger()
 
@@ -78,10 +61,7 @@ class SmtpSender:
         """
         Close every connection.
         """
-        connections = list(self._connections)
-        for each in connections:
-            each.abort()
-        return DeferredList([each.ended for each in connections]).addCallback(lambda _: None)
+        return self._connections.close()
 
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
         tools = self._tools
@@ -121,8 +101,10 @@ class SmtpSender:
     async def _talk(self, talk: _Talk) -> None:
         server = talk.adapter.server()
         mail = talk.adapter.make_request(talk.delivery, self._tools.wall()).body
-        trust = tls_creator(self._trust, server.host, server.port)
-        connection = await self._connect(server, trust)
+        trust = self._connections.trust(server.host, server.port)
+        connection = await self._connections.open(
+            SmtpConnection(self._tools.reactor), server.host, server.port, tls=server.security == "tls"
+        )
         try:
             patient = talk.delivery.attempts < _PATIENT
             talk.reply, refused = await connection.hand_in(server, mail, trust, all_or_none=patient)
@@ -141,17 +123,6 @@ class SmtpSender:
                 )
         connection.leave()
 
-    async def _connect(self, server: MailServer, trust: Any) -> SmtpConnection:
-        tools = self._tools
-        endpoint = host_endpoint(tools.reactor, server.host, server.port, tools.egress)
-        if server.security == "tls":
-            endpoint = wrapClientTLS(trust, endpoint)
-        connection = SmtpConnection(tools.reactor)
-        await endpoint.connect(_Factory(connection))
-        self._connections.add(connection)
-        connection.ended.addCallback(lambda _: self._connections.discard(connection))
-        return connection
-
 
 @define(eq=False)
 class _Talk:
@@ -159,7 +130,7 @@ class _Talk:
     The state of one attempt, wherever it is cut short.
     """
 
-    adapter: MailAdapter
+    adapter: ServerAdapter[MailServer]
     delivery: Delivery
     destination: Destination
     reply: Reply | None = None
@@ -182,22 +153,10 @@ class _Talk:
         return self.adapter.interpret(Response(reply.code, headers, b""), self.delivery, now)
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, connection: SmtpConnection) -> None:
-        self._connection = connection
-
-    def buildProtocol(self, addr: object) -> SmtpConnection:
-        return self._connection
-
-
 def _classify(failure: Failure, destination: str) -> Result:
     """
     Classify an attempt that got no reply of its own.
     """
     if isinstance(failure.value, NotSmtp):
         return Result("error", f"{destination} {failure.value}: check host, port and security.")
-    result = classify_failure(failure, destination)
-    sentence = _SENTENCES.get(result.reason)
-    return result if sentence is None else evolve(result, detail=f"{destination} {sentence}")
+    return classify_connection(failure, destination, _SENTENCES)

@@ -111,7 +111,7 @@ class Mqtt:
         messages = to_send(delivery).get("messages", [])
         return OutgoingRequest(method="PUBLISH", url=_address(self._settings), headers=(), body=orjson.dumps(messages))
 
-    def broker(self) -> Broker:
+    def server(self) -> Broker:
         """
         Where they are published.
         """

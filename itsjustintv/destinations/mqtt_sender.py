@@ -6,25 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Protocol
 
 import orjson
-from attrs import define, evolve, field
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.protocol import Factory
+from attrs import Factory, define, field
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
-from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from itsjustintv.destinations.attempt_record import make_attempt
 from itsjustintv.destinations.mqtt_client import Broker, MqttConnection, NotMqtt
-from itsjustintv.destinations.response import RESET, classify_failure, classify_timeout
+from itsjustintv.destinations.response import RESET, classify_timeout
+from itsjustintv.destinations.server_connections import ServerAdapter, ServerConnections, classify_connection
 from itsjustintv.interfaces import ISender, SenderTools
-from itsjustintv.model import Attempt, Delivery, Destination, OutgoingRequest, Result
-from itsjustintv.support.http_agents import host_endpoint, tls_creator
+from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
 
@@ -37,18 +32,6 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-class Adapter(Protocol):
-    """
-    An adapter whose requests are messages.
-    """
-
-    def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest: ...
-
-    def interpret(self, response: Response, delivery: Delivery, now: float) -> Result: ...
-
-    def broker(self) -> Broker: ...
-
-
 @implementer(ISender)
 @define(eq=False)
 class MqttSender:
@@ -56,13 +39,13 @@ class MqttSender:
     Publishes at the broker of a destination.
 
     :ivar open: makes the adapter of a destination.
-    :ivar trust: decides which certificates of brokers are trusted.
     """
 
     _tools: SenderTools
-    _open: Callable[[Destination], Adapter]
-    _trust: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
-    _connections: set[MqttConnection] = field(factory=set, init=False)
+    _open: Callable[[Destination], ServerAdapter[Broker]]
+    _connections: ServerConnections = field(
+        default=Factory(lambda self: ServerConnections(self._tools), takes_self=True), init=False
+    )
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         return Deferred.fromCoroutine(self._attempt(delivery, destination))
@@ -71,10 +54,7 @@ class MqttSender:
         """
         Close every connection.
         """
-        connections = list(self._connections)
-        for each in connections:
-            each.abort()
-        return DeferredList([each.ended for each in connections]).addCallback(lambda _: None)
+        return self._connections.close()
 
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
         tools = self._tools
@@ -100,16 +80,10 @@ class MqttSender:
                 deadline.cancel()
         return make_attempt(result, destination, began, tools.reactor.seconds(), trace=tools.begin_span(delivery.trace))
 
-    async def _publish(self, adapter: Adapter, delivery: Delivery) -> int:
-        broker = adapter.broker()
+    async def _publish(self, adapter: ServerAdapter[Broker], delivery: Delivery) -> int:
+        broker = adapter.server()
         messages = orjson.loads(adapter.make_request(delivery, self._tools.wall()).body)
-        endpoint = host_endpoint(self._tools.reactor, broker.host, broker.port, self._tools.egress)
-        if broker.tls:
-            endpoint = wrapClientTLS(tls_creator(self._trust, broker.host, broker.port), endpoint)
-        connection = MqttConnection()
-        await endpoint.connect(_Factory(connection))
-        self._connections.add(connection)
-        connection.ended.addCallback(lambda _: self._connections.discard(connection))
+        connection = await self._connections.open(MqttConnection(), broker.host, broker.port, tls=broker.tls)
         # Every broker takes 23 letters and digits (3.1.3.1).
         client = f"ijtv{sha256(delivery.id.encode()).hexdigest()[:19]}"
         try:
@@ -121,22 +95,10 @@ class MqttSender:
         return code
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, connection: MqttConnection) -> None:
-        self._connection = connection
-
-    def buildProtocol(self, addr: object) -> MqttConnection:
-        return self._connection
-
-
 def _classify(failure: Failure, destination: str) -> Result:
     """
     Classify an attempt that the broker did not answer.
     """
     if isinstance(failure.value, NotMqtt):
         return Result("error", f"{destination} {_SENTENCES['error']}")
-    result = classify_failure(failure, destination)
-    sentence = _SENTENCES.get(result.reason)
-    return result if sentence is None else evolve(result, detail=f"{destination} {sentence}")
+    return classify_connection(failure, destination, _SENTENCES)
