@@ -48,6 +48,7 @@ __all__ = [
     "IDeliveryJournal",
     "IDestination",
     "IEnricher",
+    "IFollowingSender",
     "IKeyValues",
     "IOutcomeSink",
     "ISender",
@@ -309,6 +310,18 @@ class ISender(Interface):
     def stop() -> Deferred[None]:
         """
         Close what is open. Nothing is sent afterwards.
+        """
+
+
+class IFollowingSender(ISender):
+    """
+    A sender that also does something while nothing is sent, such as staying connected.
+    """
+
+    def follow(destinations: Sequence[Destination]) -> None:
+        """
+        Do it for these destinations: all of the kind that are configured now, none of them a copy with the keys of a
+        single streamer.
         """
 
 

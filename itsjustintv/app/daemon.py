@@ -163,6 +163,7 @@ class Daemon:
             grace.refresh()
         self.context.metrics.expect(routing.destinations())
         self.telemetry.service.refresh()
+        self.delivery.senders.refresh()
         self.delivery.queue.refresh()
         self.subscriptions.user_ids.refresh()
         # A streamer may have gone live before it was configured: that message was ignored.

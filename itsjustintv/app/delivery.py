@@ -73,6 +73,7 @@ class DeliveryParts:
                 state=lambda: Path(config().twitch.token_file).parent,
                 hide=context.hide_secrets,
             ),
+            lambda: routing.destinations().values(),
         )
         removed_destinations = RemovalGrace(
             DESTINATIONS,

@@ -10,7 +10,9 @@ from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from itsjustintv.destinations.attempt_record import make_attempt
@@ -44,12 +46,14 @@ class SmtpSender:
     Hands a mail to the mail server of its destination.
 
     :ivar open: makes the adapter of a destination.
+    :ivar trust: decides which certificates of mail servers are trusted.
     """
 
     _tools: SenderTools
     _open: Callable[[Destination], ServerAdapter[MailServer]]
+    _trust: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
     _connections: ServerConnections = field(
-        default=Factory(lambda self: ServerConnections(self._tools), takes_self=True), init=False
+        default=Factory(lambda self: ServerConnections(self._tools, self._trust), takes_self=True), init=False
     )
 
     log = Logger()

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from itsjustintv.destinations.message_names import Moment
 from itsjustintv.destinations.message_values import message_values
 from itsjustintv.destinations.mqtt_client import ACCEPTED, REFUSED_LOGINS, Broker
+from itsjustintv.destinations.mqtt_presence import OFFLINE, ONLINE, Shown
 from itsjustintv.destinations.mqtt_sender import MqttSender
 from itsjustintv.destinations.post_body import NOTHING, pack, present, to_send
 from itsjustintv.interfaces import DestinationKind, IDestination
@@ -90,15 +91,16 @@ class Mqtt:
             return NOTHING
         settings = self._settings
         key = _NOT_IN_NAMES.sub("_", notice.streamer.key) or "streamer"
-        base = f"{settings.topic}/{key}"
+        # A test moves no sensor.
+        base = f"{settings.topic}/{key}{'/test' if notice.test else ''}"
         attributes = _attributes(message_values(notice, self._destination))
         messages = [
             (f"{base}/attributes", orjson.dumps(attributes).decode()),
             (f"{base}/live", "OFF" if notice.event.event_type == STREAM_OFFLINE else "ON"),
         ]
-        if settings.discovery:
+        if settings.discovery and not notice.test:
             unique = f"itsjustintv_{_NOT_IN_NAMES.sub('_', notice.event.broadcaster_id) or key}"
-            sensor = _sensor(base, key, unique, str(attributes.get("name", key)))
+            sensor = _sensor(base, self.shown().topic, key, unique, str(attributes.get("name", key)))
             topic = f"{settings.discovery}/binary_sensor/{unique}/config"
             messages.insert(0, (topic, orjson.dumps(sensor).decode()))
         body = {"topic": base, "messages": messages}
@@ -123,6 +125,12 @@ class Mqtt:
             user=settings.user,
             password=settings.password,
         )
+
+    def shown(self) -> Shown:
+        """
+        Where it is shown that the daemon runs.
+        """
+        return Shown(self.server(), f"{self._settings.topic}/status")
 
     def interpret(self, response: Response, delivery: Delivery, now: float) -> Result:
         """
@@ -158,7 +166,7 @@ def _attributes(values: Mapping[str, object]) -> dict[str, Any]:
     )
 
 
-def _sensor(base: str, key: str, unique: str, name: str) -> Mapping[str, Any]:
+def _sensor(base: str, availability: str, key: str, unique: str, name: str) -> Mapping[str, Any]:
     """
     The sensor in the form of Home Assistant's discovery.
     """
@@ -168,6 +176,9 @@ def _sensor(base: str, key: str, unique: str, name: str) -> Mapping[str, Any]:
         "default_entity_id": f"binary_sensor.twitch_{key.lower().replace('-', '_')}",
         "state_topic": f"{base}/live",
         "json_attributes_topic": f"{base}/attributes",
+        "availability_topic": availability,
+        "payload_available": ONLINE,
+        "payload_not_available": OFFLINE,
         "icon": "mdi:twitch",
         "device": {"identifiers": [unique], "name": name, "manufacturer": "Twitch"},
         "origin": {"name": "itsjustintv"},
@@ -211,4 +222,5 @@ MQTT_KIND = DestinationKind(
     place=_place,
     edits=True,
     make_sender=lambda tools: MqttSender(tools, Mqtt),
+    follows=True,
 )

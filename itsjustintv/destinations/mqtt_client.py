@@ -27,10 +27,10 @@ _LONGEST = 1024
 _KEEP_ALIVE = 60
 
 # Types of packets (2.2.1), with their flags.
-_CONNECT, _CONNACK, _PUBACK, _DISCONNECT = 0x10, 0x20, 0x40, 0xE0
+_CONNECT, _CONNACK, _PUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 0x10, 0x20, 0x40, 0xC0, 0xD0, 0xE0
 _PUBLISH_ONCE_RETAINED = 0x30 | 0x02 | 0x01
 
-_CLEAN, _PASSWORD, _USER = 0x02, 0x40, 0x80
+_CLEAN, _WILL_ONCE_RETAINED, _PASSWORD, _USER = 0x02, 0x04 | 0x08 | 0x20, 0x40, 0x80
 
 
 @frozen(kw_only=True)
@@ -66,27 +66,44 @@ class MqttConnection(Protocol):
         self._failed: Failure | None = None
         self.ended: Deferred[None] = Deferred()
 
-    async def publish(self, broker: Broker, client: str, messages: Sequence[tuple[str, str]]) -> int:
+    async def log_in(self, broker: Broker, client: str, will: tuple[str, str] | None = None) -> int:
         """
-        Publish messages in their order, each to be retained, and wait until the broker has each of them.
+        Begin a session.
 
         :param client: a name of this connection: one with the same name ends another.
-        :param messages: topics and payloads.
-        :return: the code of the broker's answer to the login; unless it is :data:`ACCEPTED`, nothing was published.
-        :raises NotMqtt: nothing is known of what was published.
+        :param will: topic and payload, to be retained, of what the broker publishes if the connection ends without
+            :meth:`leave`.
+        :return: the code of the broker's answer.
+        :raises NotMqtt: it did not answer in MQTT.
         """
-        self._write(_CONNECT, _connect(broker, client))
+        self._write(_CONNECT, _connect(broker, client, will))
         kind, answer = await self._next()
         if kind != _CONNACK or len(answer) != 2:
             raise NotMqtt
-        if answer[1] != ACCEPTED:
-            return answer[1]
+        return answer[1]
+
+    async def publish(self, messages: Sequence[tuple[str, str]]) -> None:
+        """
+        Publish messages in their order, each to be retained, and wait until the broker has each of them.
+
+        :param messages: topics and payloads.
+        :raises NotMqtt: nothing is known of what was published.
+        """
         for number, (topic, payload) in enumerate(messages, 1):
             packet = number.to_bytes(2, "big")
             self._write(_PUBLISH_ONCE_RETAINED, _text(topic) + packet + payload.encode())
             if await self._next() != (_PUBACK, packet):
                 raise NotMqtt
-        return ACCEPTED
+
+    async def ping(self) -> None:
+        """
+        Break the silence, and wait for an answer.
+
+        :raises NotMqtt: it answered something else.
+        """
+        self._write(_PINGREQ, b"")
+        if await self._next() != (_PINGRESP, b""):
+            raise NotMqtt
 
     def leave(self) -> None:
         """
@@ -100,8 +117,8 @@ class MqttConnection(Protocol):
         """
         Close the connection at once.
         """
-        if not self.ended.called:
-            self.transport.abortConnection()  # type: ignore[union-attr]
+        if self.transport is not None and not self.ended.called:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -146,13 +163,15 @@ class MqttConnection(Protocol):
         self.transport.write(bytes([kind]) + _as_length(len(content)) + content)  # type: ignore[union-attr]
 
 
-def _connect(broker: Broker, client: str) -> bytes:
+def _connect(broker: Broker, client: str, will: tuple[str, str] | None) -> bytes:
     """
     The content of CONNECT (3.1).
     """
     flags = _CLEAN | (_USER if broker.user else 0) | (_PASSWORD if broker.user and broker.password else 0)
+    flags |= _WILL_ONCE_RETAINED if will else 0
     login = b"".join(_text(each) for each in (broker.user, broker.password) if broker.user and each)
-    return _text("MQTT") + bytes([4, flags]) + _KEEP_ALIVE.to_bytes(2, "big") + _text(client) + login
+    wish = b"".join(_text(each) for each in will or ())
+    return _text("MQTT") + bytes([4, flags]) + _KEEP_ALIVE.to_bytes(2, "big") + _text(client) + wish + login
 
 
 def _text(text: str) -> bytes:

@@ -1,24 +1,29 @@
 """
-Publishes for all destinations of the kind ``mqtt``: each attempt over a connection of its own.
+Publishes for all destinations of the kind ``mqtt``: each attempt over a connection of its own, beside one to each
+broker that shows that the daemon runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 import orjson
 from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from itsjustintv.destinations.attempt_record import make_attempt
-from itsjustintv.destinations.mqtt_client import Broker, MqttConnection, NotMqtt
+from itsjustintv.destinations.mqtt_client import ACCEPTED, Broker, MqttConnection, NotMqtt
+from itsjustintv.destinations.mqtt_presence import MqttPresence, Shown
 from itsjustintv.destinations.response import RESET, classify_timeout
 from itsjustintv.destinations.server_connections import ServerAdapter, ServerConnections, classify_connection
-from itsjustintv.interfaces import ISender, SenderTools
+from itsjustintv.interfaces import IFollowingSender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
@@ -32,28 +37,53 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-@implementer(ISender)
+class MqttAdapter(ServerAdapter[Broker], Protocol):
+    """
+    An adapter of a broker.
+    """
+
+    def shown(self) -> Shown: ...
+
+
+@implementer(IFollowingSender)
 @define(eq=False)
 class MqttSender:
     """
     Publishes at the broker of a destination.
 
     :ivar open: makes the adapter of a destination.
+    :ivar trust: decides which certificates of brokers are trusted.
     """
 
     _tools: SenderTools
-    _open: Callable[[Destination], ServerAdapter[Broker]]
+    _open: Callable[[Destination], MqttAdapter]
+    _trust: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
     _connections: ServerConnections = field(
-        default=Factory(lambda self: ServerConnections(self._tools), takes_self=True), init=False
+        default=Factory(lambda self: ServerConnections(self._tools, self._trust), takes_self=True), init=False
     )
+    _presences: dict[Shown, MqttPresence] = field(factory=dict, init=False)
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         return Deferred.fromCoroutine(self._attempt(delivery, destination))
+
+    def follow(self, destinations: Sequence[Destination]) -> None:
+        """
+        Show at the brokers of these destinations, and at no other, that the daemon runs.
+        """
+        wanted = {self._open(each).shown(): each.name for each in destinations}
+        for shown in self._presences.keys() - wanted.keys():
+            self._presences.pop(shown).stop()
+        for shown, name in wanted.items():
+            if shown not in self._presences:
+                presence = MqttPresence(name, shown, self._tools, self._connections, _classify)
+                self._presences[shown] = presence
+                presence.start()
 
     def stop(self) -> Deferred[None]:
         """
         Close every connection.
         """
+        self.follow(())
         return self._connections.close()
 
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
@@ -87,7 +117,9 @@ class MqttSender:
         # Every broker takes 23 letters and digits (3.1.3.1).
         client = f"ijtv{sha256(delivery.id.encode()).hexdigest()[:19]}"
         try:
-            code = await connection.publish(broker, client, messages)
+            code = await connection.log_in(broker, client)
+            if code == ACCEPTED:
+                await connection.publish(messages)
         except BaseException:
             connection.abort()
             raise

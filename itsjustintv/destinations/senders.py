@@ -4,14 +4,15 @@ Sends each delivery in the way of its kind: by one HTTP request, unless the kind
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 
 from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.interfaces import DestinationKind, ISender, SenderTools
+from itsjustintv.interfaces import DestinationKind, IFollowingSender, ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination
 
 __all__ = ["Senders"]
@@ -24,15 +25,22 @@ class Senders(Service):
     daemon.
 
     :param kinds: by name.
+    :param destinations: those that are configured now.
     """
 
     _kinds: Mapping[str, DestinationKind]
     _tools: SenderTools
+    _destinations: Callable[[], Iterable[Destination]]
     _made: dict[str, ISender] = field(init=False)
     _http: ISender = field(init=False)
 
-    def __init__(self, kinds: Mapping[str, DestinationKind], tools: SenderTools) -> None:
-        self._kinds, self._tools, self._made = kinds, tools, {}
+    def __init__(
+        self,
+        kinds: Mapping[str, DestinationKind],
+        tools: SenderTools,
+        destinations: Callable[[], Iterable[Destination]] = tuple,
+    ) -> None:
+        self._kinds, self._tools, self._destinations, self._made = kinds, tools, destinations, {}
         self._http = HttpSender(tools.agent, tools.reactor, tools.timeout, tools.begin_span, tools.wall)
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
@@ -40,6 +48,21 @@ class Senders(Service):
         Send a delivery once, as :data:`itsjustintv.interfaces.Send`.
         """
         return self._sender(destination.kind).send(delivery, destination)
+
+    def startService(self) -> None:
+        super().startService()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """
+        Hand the senders that follow the configuration their destinations.
+        """
+        found: dict[str, list[Destination]] = {kind: [] for kind in self._made}
+        for each in self._destinations():
+            found.setdefault(each.kind, []).append(each)
+        for kind, theirs in found.items():
+            if self._kinds[kind].follows:
+                cast("IFollowingSender", self._sender(kind)).follow(theirs)
 
     def stopService(self) -> Deferred[None]:
         """

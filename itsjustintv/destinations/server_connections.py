@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
 from itsjustintv.destinations.response import classify_failure
@@ -56,7 +55,7 @@ class ServerConnections:
     """
 
     _tools: SenderTools
-    _policy: IPolicyForHTTPS = field(factory=BrowserLikePolicyForHTTPS)
+    _policy: IPolicyForHTTPS
     _open: set[_Connection] = field(factory=set, init=False)
 
     def trust(self, host: str, port: int) -> Any:

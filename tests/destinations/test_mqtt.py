@@ -102,6 +102,28 @@ class MqttTests(GoldenBodies, SynchronousTestCase):
         self.assertEqual((sensor["unique_id"], sensor["device"]["name"]), ("itsjustintv_1_live", "Tanuki"))
         self.assertEqual(len(topics(discovery="")), 2)
 
+    def test_availability(self) -> None:
+        """
+        The sensor names the topic that shows whether the daemon runs.
+        """
+        where = self.at(topic="home/twitch", user="ada")
+        delivery = self.prepare(where, notice())
+        [[_, config], *_] = orjson.loads(open_destination(where).make_request(delivery, NOW).body)
+        sensor, shown = orjson.loads(config), open_destination(where).shown()
+        self.assertEqual((shown.topic, shown.broker.user), ("home/twitch/status", "ada"))
+        found = [sensor[f"{each}vailab{rest}"] for each, rest in (("a", "ility_topic"), ("payload_a", "le"))]
+        self.assertEqual([*found, sensor["payload_not_available"]], [shown.topic, "online", "offline"])
+
+    def test_a_test_moves_no_sensor(self) -> None:
+        """
+        A test message has topics of its own, and no sensor.
+        """
+        delivery = self.prepare(self.at(), evolve(notice(), test=True))
+        messages = orjson.loads(open_destination(self.at()).make_request(delivery, NOW).body)
+        self.assertEqual(
+            [topic for topic, _ in messages], [f"itsjustintv/tanuki/test/{x}" for x in ("attributes", "live")]
+        )
+
     def test_names_of_topics(self) -> None:
         """
         No name leads to another topic.

@@ -4,6 +4,8 @@ Tests for :mod:`itsjustintv.destinations.mqtt_client`, before a broker that is a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.destinations.mqtt_client import Broker, MqttConnection, NotMqtt
+from itsjustintv.destinations.mqtt_client import ACCEPTED, Broker, MqttConnection, NotMqtt
 
 BROKER = Broker(host="broker.test", port=1883, tls=False, user="", password="")
 CONNACK = bytes.fromhex("20020000")
@@ -28,7 +30,13 @@ class MqttClientTests(SynchronousTestCase):
         self.connection = MqttConnection()
         self.transport = StringTransport()
         self.connection.makeConnection(self.transport)
-        return Deferred.fromCoroutine(self.connection.publish(broker, "c1", messages or [("a/b", "ON")]))
+        return Deferred.fromCoroutine(self.publish(broker, messages or [("a/b", "ON")]))
+
+    async def publish(self, broker: Broker, messages: Sequence[tuple[str, str]]) -> int:
+        code = await self.connection.log_in(broker, "c1")
+        if code == ACCEPTED:
+            await self.connection.publish(messages)
+        return code
 
     def said(self) -> bytes:
         said = self.transport.value()
@@ -61,6 +69,34 @@ class MqttClientTests(SynchronousTestCase):
         self.assertEqual(self.said(), bytes.fromhex("1016 0004 4d515454 04 c2 003c 0002 6331 0003 616461 0001 78"))
         self.connection.dataReceived(bytes.fromhex("20020005"))
         self.assertEqual((self.successResultOf(done), self.said()), (5, b""))
+
+    def test_a_will(self) -> None:
+        """
+        The last will is retained, of quality 1, and stands before user and password.
+        """
+        self.begin()
+        self.said()
+        Deferred.fromCoroutine(self.connection.log_in(evolve(BROKER, user="ada"), "c1", ("a/s", "off")))
+        self.assertEqual(
+            self.said(), bytes.fromhex("101d 0004 4d515454 04 ae 003c 0002 6331 0003 612f73 0003 6f6666 0003 616461")
+        )
+
+    def test_a_ping(self) -> None:
+        """
+        A ping waits for its answer; anything else is none.
+        """
+        for answer, is_good in (("d000", True), ("40020001", False)):
+            self.begin()
+            self.connection.dataReceived(CONNACK + bytes.fromhex("40020001"))
+            self.said()
+            done = Deferred.fromCoroutine(self.connection.ping())
+            self.assertEqual(self.said(), bytes.fromhex("c000"))
+            self.assertNoResult(done)
+            self.connection.dataReceived(bytes.fromhex(answer))
+            if is_good:
+                self.assertIsNone(self.successResultOf(done))
+            else:
+                self.failureResultOf(done, NotMqtt)
 
     def test_in_pieces(self) -> None:
         """

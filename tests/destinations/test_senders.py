@@ -4,6 +4,8 @@ Tests for :mod:`itsjustintv.destinations.senders`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import define, evolve, field
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred, succeed
@@ -44,11 +46,15 @@ class Pigeon:
     """
 
     sent: list[str] = field(factory=list)
+    followed: list[list[str]] = field(factory=list)
     stopped: Deferred[None] | None = None
 
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         self.sent.append(destination.name)
         return succeed(Attempt(ok=True, reason="delivered", detail="It flew.", started_at=0.0, duration=0.0))
+
+    def follow(self, destinations: Sequence[Destination]) -> None:
+        self.followed.append([each.name for each in destinations])
 
     def stop(self) -> Deferred[None]:
         self.stopped = Deferred()
@@ -67,7 +73,7 @@ class SendersTests(SynchronousTestCase):
             self.made.append(Pigeon())
             return self.made[-1]
 
-        tools = SenderTools(
+        self.tools = tools = SenderTools(
             reactor=Clock(),
             agent=RequestTraversalAgent(Receiver()),
             egress=EgressPolicy,
@@ -116,3 +122,26 @@ class SendersTests(SynchronousTestCase):
         assert stopped is not None
         stopped.callback(None)
         self.assertIsNone(self.successResultOf(stopping))
+
+    def test_a_sender_that_follows(self) -> None:
+        """
+        From the start on it knows the destinations of its kind, without a delivery, and after the last one has gone
+        that there is none. A kind that is not configured gets no sender.
+        """
+        made: list[Pigeon] = []
+        now = [Destination(name=name, url="", kind=kind) for name, kind in (("a", "stork"), ("b", "pigeon"))]
+
+        def make(_tools: SenderTools) -> Pigeon:
+            made.append(Pigeon())
+            return made[-1]
+
+        kinds = {
+            name: evolve(WEBHOOK, name=name, make_sender=make, follows=follows)
+            for name, follows in (("stork", True), ("owl", True), ("pigeon", False))
+        }
+        senders = Senders(kinds, self.tools, lambda: now)
+        senders.startService()
+        now.pop(0)
+        senders.refresh()
+        [stork] = made
+        self.assertEqual(stork.followed, [["a"], []])

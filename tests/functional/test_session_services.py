@@ -108,7 +108,8 @@ class SessionTests(StageCase):
 
     async def test_mqtt(self) -> None:
         """
-        The state is ON, then OFF; a new title is in the attributes.
+        The state is ON, then OFF; a new title is in the attributes. While the daemon runs it is online there, and no
+        longer when it was killed.
         """
         broker = self.enterContext(Broker(Path(self.mktemp())))
         stage = await self.begin("mqtt", f'host = "127.0.0.1"\nport = {broker.port}', 3)
@@ -121,3 +122,14 @@ class SessionTests(StageCase):
         await self.end(stage)
         await stage.until(lambda: broker.state["itsjustintv/tanuki/live"] == b"OFF")
         await self.assert_all_delivered(stage)
+        self.assertEqual(broker.state["itsjustintv/status"], b"online")
+        await self.daemon.kill()
+        await stage.until(lambda: broker.state["itsjustintv/status"] == b"offline")
+        self.daemon = await stage.started()
+        await stage.until(lambda: broker.state["itsjustintv/status"] == b"online")
+        tested = await stage.command("destinations", "test", "mqtt")
+        self.assertEqual(tested.status, 0, tested.err)
+        self.assertIn("itsjustintv/tanuki/test/live", broker.state)
+        self.assertEqual(broker.state["itsjustintv/tanuki/live"], b"OFF")
+        await self.daemon.stop()
+        await stage.until(lambda: broker.state["itsjustintv/status"] == b"offline")

@@ -11,6 +11,7 @@ import orjson
 from treq.testing import RequestTraversalAgent
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
@@ -46,15 +47,17 @@ class BrokerTests(TestCase):
             body=open_destination(where).render(what),
             action=what.action,
         )
-        tools = SenderTools(
+        sender = MqttSender(self.tools(patience), Mqtt)
+        return sender.send(delivery, where).addCallback(lambda made: sender.stop().addCallback(lambda _: made))
+
+    def tools(self, patience: float = 10.0) -> SenderTools:
+        return SenderTools(
             reactor=reactor,
             agent=RequestTraversalAgent(Resource()),
             egress=EgressPolicy,
             timeout=lambda: patience,
             wall=lambda: NOW,
         )
-        sender = MqttSender(tools, Mqtt)
-        return sender.send(delivery, where).addCallback(lambda made: sender.stop().addCallback(lambda _: made))
 
     async def test_states(self) -> None:
         """
@@ -77,6 +80,36 @@ class BrokerTests(TestCase):
                 "itsjustintv/tanuki/live",
             ],
         )
+
+    async def test_presence(self) -> None:
+        """
+        While a sender follows a destination its topic is ``online``, also after the broker was started again; as soon
+        as the connection has ended, however that was, it is ``offline``.
+        """
+        broker = Broker(Path(self.mktemp()), users={"tanuki": "secret"})
+        sender = MqttSender(self.tools(), Mqtt)
+
+        async def until(payload: bytes) -> None:
+            for _ in range(200):
+                if broker.state.get("itsjustintv/status") == payload:
+                    return
+                await deferLater(reactor, 0.05)
+            self.fail(f"{broker.state} after {broker.output[-1000:]}")
+
+        for _ in range(2):
+            with broker:
+                where = self.at(broker, user="tanuki", password="secret")
+                sender.follow([where])
+                await until(b"online")
+        with broker:
+            await until(b"online")
+            sender.follow([])
+            await until(b"offline")
+            sender.follow([where])
+            await until(b"online")
+            await sender.stop()
+            await until(b"offline")
+        self.assertTrue(all(each.retained and each.quality == 1 for each in broker.messages))
 
     async def test_refused(self) -> None:
         """
