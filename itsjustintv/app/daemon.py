@@ -20,7 +20,7 @@ from itsjustintv.app.telemetry import TelemetryParts, counted_recovery, traced_a
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts, vital_checks
 from itsjustintv.config.removal_grace import RemovalGrace
-from itsjustintv.config.sections import Config, callback_url
+from itsjustintv.config.sections import CONDUIT, WEBHOOK, Config, callback_url
 from itsjustintv.support.file_watch import SighupHandler
 from itsjustintv.support.services import StartWhenReady
 from itsjustintv.support.systemd import SystemdNotifier
@@ -54,8 +54,8 @@ class Daemon:
         twitch = TwitchParts.of(context)
         delivery = DeliveryParts.of(context, traced_enricher(context, twitch.enricher), (recent_stats,))
         accept = traced_accept(context, delivery.pipeline.accept)
-        subscriptions = SubscriptionParts.of(context, twitch, counted_recovery(context, accept))
-        web = WebParts.of(context, twitch, delivery, subscriptions, accept=accept)
+        subscriptions = SubscriptionParts.of(context, twitch, accept, counted_recovery(context, accept))
+        web = WebParts.of(context, twitch, delivery, subscriptions)
         telemetry = TelemetryParts.of(context, twitch, delivery, subscriptions, web=web, environ=environ)
         sources = AdminSources(context, twitch, delivery, subscriptions, web, recent_stats).sources()
         admin = AdminParts.of(context, recent_stats, sources, {b"/metrics": telemetry.resource})
@@ -77,11 +77,11 @@ class Daemon:
         """
         context, subscriptions = self.context, self.subscriptions
         examined = StartWhenReady(
-            (self._when_served,), subscriptions.callback_check.startService, subscriptions.callback_check.stopService
+            (self._when_open,), subscriptions.callback_check.startService, subscriptions.callback_check.stopService
         )
-        # Twitch verifies a callback at once, so it must be served before.
+        # Twitch verifies a callback at once, so it must be served before; and drops what no shard of a conduit takes.
         subscribed = StartWhenReady(
-            (subscriptions.user_ids.whenReady, self._when_served),
+            (subscriptions.user_ids.whenReady, self._when_open),
             self._start_subscribing,
             subscriptions.reconciler.stopService,
         )
@@ -92,6 +92,7 @@ class Daemon:
 
         # The callback may be another one, or be served by another TLS mode.
         context.config_service.add_listener(restart_when_ready)
+        subscriptions.reconciler.add_listener(self._close_unused_port)
         context.clock_jumps.add_listener(self._check_again_after_clock_jump)
         return {
             # Storage, time and threads, which everything else uses.
@@ -113,6 +114,8 @@ class Daemon:
             # From here on messages arrive.
             "tls": self.web.https,
             "http": self.web.listener,
+            "frames": subscriptions.conduit.frames,
+            "shards": subscriptions.conduit.shards,
             # The admin page.
             "live_status": self.twitch.live_status,
             "recent_stats": self.admin.recent_stats,
@@ -137,7 +140,7 @@ class Daemon:
         service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.admin.prepare(new)))
         service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.web.https.prepare(new.server.tls)))
         # The last one, and it does not wait: a new port must not answer before its TLS mode is decided.
-        service.add_preparer(lambda _, new: Deferred.fromCoroutine(self.web.prepare(new)))
+        service.add_preparer(lambda old, new: Deferred.fromCoroutine(self._prepare_port(old, new)))
 
         def follow(old: Config, new: Config) -> None:
             first(new)
@@ -170,21 +173,38 @@ class Daemon:
         self.subscriptions.catch_up.ask(routing.keys_by_user_id().keys() - before.keys())
         if old.admin.token != new.admin.token:
             self.admin.live_updates.dismiss()
-        if callback_url(old) == callback_url(new):
+        self.subscriptions.conduit.shards.refresh()
+        if _address(old) == _address(new):
             self.subscriptions.reconciler.reconcile("the configuration was reloaded")
         else:
-            # Twitch verifies the new callback at once, so it must be served first. Cancelled when it changes again.
-            self._when_served(new).addCallbacks(
-                lambda _: self._change_callback(), lambda failure: failure.trap(CancelledError) and None
+            # As at the start. Cancelled when it changes again.
+            self._when_open(new).addCallbacks(
+                lambda _: self._change_transport(), lambda failure: failure.trap(CancelledError) and None
             )
 
     async def _close_old_ports(self) -> None:
         await self.admin.listener.settled()
         await self.web.settle()
 
-    def _change_callback(self) -> None:
+    async def _prepare_port(self, old: Config, new: Config) -> Callable[[bool], None]:
+        """
+        Bind the new port; unless webhooks arrive at the old one, until messages come through a conduit instead.
+        """
+        methods = self.subscriptions.reconciler.methods or {old.twitch.transport}
+        if new.twitch.transport == CONDUIT and WEBHOOK in methods:
+            return lambda _: None
+        return await self.web.prepare(new)
+
+    def _close_unused_port(self) -> None:
+        """
+        Listen where a conduit needs it, as soon as no webhook can arrive any more.
+        """
+        if self.context.config().twitch.transport == CONDUIT and WEBHOOK not in self.subscriptions.reconciler.methods:
+            Deferred.fromCoroutine(self.web.follow())
+
+    def _change_transport(self) -> None:
         self.subscriptions.callback_check.check()
-        self.subscriptions.reconciler.reconcile("the callback has changed")
+        self.subscriptions.reconciler.reconcile("the transport has changed")
 
     def _start_subscribing(self) -> None:
         self.subscriptions.reconciler.startService()
@@ -216,9 +236,19 @@ class Daemon:
             "removed_logins": self.subscriptions.removed_logins,
         }
 
-    def _when_served(self, config: Config | None = None) -> Deferred[None]:
+    def _when_open(self, config: Config | None = None) -> Deferred[None]:
         """
-        Fires when the callback of a configuration, otherwise of the current one, can be served.
+        Fires when messages can arrive as a configuration, otherwise the current one, says: the callback can be served,
+        or a shard of the conduit is assigned.
         """
-        url = callback_url(config or self.context.config())
-        return self.web.https.when_ready(urlsplit(url).hostname or "")
+        config = config or self.context.config()
+        if config.twitch.transport == CONDUIT:
+            return self.subscriptions.conduit.shards.when_open()
+        return self.web.https.when_ready(urlsplit(callback_url(config)).hostname or "")
+
+
+def _address(config: Config) -> str:
+    """
+    Where Twitch sends messages, as far as the configuration says.
+    """
+    return callback_url(config) if config.twitch.transport == WEBHOOK else CONDUIT

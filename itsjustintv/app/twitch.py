@@ -10,9 +10,10 @@ from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 
+from itsjustintv.app.conduit import ConduitParts
 from itsjustintv.app.context import Context
 from itsjustintv.config.removal_grace import CHANNELS, LOGINS, RemovalGrace
-from itsjustintv.config.sections import callback_url
+from itsjustintv.config.sections import CONDUIT, WEBHOOK, callback_url
 from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.model import STREAM_OFFLINE, Broadcast
 from itsjustintv.support.http_agents import PICTURES, TWITCH, make_agent
@@ -25,9 +26,11 @@ from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.catch_up import CatchUpService, CatchUpSettings
 from itsjustintv.twitch.enrich import LiveStatusEnricher, TwitchEnricher
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck
+from itsjustintv.twitch.eventsub.intake import Intake
+from itsjustintv.twitch.eventsub.messages import Revocation
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import configured_transport
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, TransportSwitch
 from itsjustintv.twitch.followers import Followers
 from itsjustintv.twitch.live_status import LiveStatus
 from itsjustintv.twitch.profile_images import ProfileImages, picture_egress
@@ -129,11 +132,14 @@ class SubscriptionParts:
     user_ids: UserIds
     reconciler: SubscriptionReconciler
     callback_check: CallbackCheck
+    intake: Intake
+    conduit: ConduitParts
 
     @classmethod
-    def of(cls, context: Context, twitch: TwitchParts, accept: Accept) -> SubscriptionParts:
+    def of(cls, context: Context, twitch: TwitchParts, accept: Accept, recover: Accept) -> SubscriptionParts:
         """
-        :param accept: stores an event that the catch-up recovered.
+        :param accept: stores an event that Twitch sent.
+        :param recover: stores an event that the catch-up recovered.
         """
         reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
 
@@ -147,7 +153,7 @@ class SubscriptionParts:
 
         catch_up = CatchUpService(
             twitch.lookups,
-            accept,
+            recover,
             reactor,
             context.new_event_id,
             lambda: CatchUpSettings.of(config()),
@@ -178,10 +184,21 @@ class SubscriptionParts:
             twitch.lookups, journal, reactor, routing.logins, on_ids, routing.user_ids, ends=removed_logins.ends
         )
         unknown_users = UnknownLogins(user_ids, routing.streamers)
+
+        def on_open(transport: ConduitTransport) -> None:
+            reconciler.reconcile(f"messages arrive through {transport.host}")
+
+        def revoked(revocation: Revocation) -> None:
+            reconciler.revoked(revocation)
+
+        intake = Intake(accept, revoked, context.metrics.message)
+        conduit = ConduitParts.of(
+            context, twitch.helix, intake, lambda: catch_up.ask(routing.keys_by_user_id()), on_open
+        )
         reconciler = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),
             routing.keys_by_user_id,
-            lambda: configured_transport(config()),
+            TransportSwitch(config, conduit.shards.transport).current,
             journal,
             reactor,
             context.random,
@@ -193,6 +210,16 @@ class SubscriptionParts:
             wanted=routing.wanted_types,
             wall=twitch.time.now,
         )
+
+        def close_unused() -> None:
+            if CONDUIT not in reconciler.methods:
+                conduit.shards.release()
+
+        reconciler.add_listener(close_unused)
+
+        def callback() -> str:
+            return callback_url(config()) if config().twitch.transport == WEBHOOK else ""
+
         return cls(
             unknown_users=unknown_users,
             removed_channels=removed_channels,
@@ -200,5 +227,7 @@ class SubscriptionParts:
             catch_up=catch_up,
             user_ids=user_ids,
             reconciler=reconciler,
-            callback_check=CallbackCheck(twitch.http, reactor.nameResolver, reactor, lambda: callback_url(config())),
+            callback_check=CallbackCheck(twitch.http, reactor.nameResolver, reactor, callback),
+            intake=intake,
+            conduit=conduit,
         )

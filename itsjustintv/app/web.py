@@ -5,19 +5,20 @@ Builds the public site, its listener and its health checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from attrs import frozen
+from twisted.logger import Logger
 
 from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.config.sections import Config
-from itsjustintv.interfaces import Accept
+from itsjustintv.errors import ConfigError
 from itsjustintv.support.clocks import shift_times
 from itsjustintv.support.file_watch import FileWatch
 from itsjustintv.tls.modes import ModeFactory
 from itsjustintv.tls.service import TLSService
-from itsjustintv.twitch.eventsub.intake import Intake
 from itsjustintv.twitch.eventsub.status import SubscriptionCounts
 from itsjustintv.twitch.eventsub.webhook import TwitchResource
 from itsjustintv.web.client_address import ClientAddresses
@@ -43,6 +44,9 @@ class WebParts:
     listener: Listener
     health: HealthResource
     connections: ConnectionRegistry
+    _config: Callable[[], Config]
+
+    log: ClassVar[Logger] = Logger()
 
     @classmethod
     def of(
@@ -51,8 +55,6 @@ class WebParts:
         twitch: TwitchParts,
         deliveries: DeliveryParts,
         subscriptions: SubscriptionParts,
-        *,
-        accept: Accept,
     ) -> WebParts:
         """
         Build the resources, the site, the chain of factories and the listener.
@@ -64,7 +66,7 @@ class WebParts:
         https = TLSService(config().server.tls, modes, reactor)
         events = TwitchResource(
             subscriptions.reconciler.secrets,
-            Intake(accept, subscriptions.reconciler.revoked, context.metrics.message),
+            subscriptions.intake,
             reactor,
             context.new_event_id,
             context.wall.seconds,
@@ -84,7 +86,7 @@ class WebParts:
         chain = make_chain(
             site, https.encrypt, https.offers_http2, client_addresses, lambda: config().server.proxy_protocol
         )
-        return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.registry)
+        return cls(https, Listener(lambda: _description(config()), chain, reactor), health, site.registry, config)
 
     async def prepare(self, config: Config) -> Callable[[bool], None]:
         """
@@ -94,6 +96,17 @@ class WebParts:
         :raises ConfigError: the port cannot be bound.
         """
         return await self.listener.prepare(_description(config))
+
+    async def follow(self) -> None:
+        """
+        Listen where the current configuration says, if it is elsewhere. Never fails.
+        """
+        try:
+            await self.listener.move(_description(self._config()))
+        except ConfigError as error:
+            self.log.error(  # noqa: TRY400 - the reason is in the line
+                "cannot leave the port that webhooks came to: {reason}; trying again in an hour", reason=str(error)
+            )
 
     async def settle(self) -> None:
         """
@@ -123,6 +136,7 @@ def _health(
             ("ids", subscriptions.user_ids.problem),
             ("streamers", context.routing.problem),
             ("logins", subscriptions.unknown_users.problem),
+            ("conduit", subscriptions.conduit.problem),
             ("subscriptions", subscriptions.reconciler.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", context.config_service.problem),
@@ -180,6 +194,8 @@ def make_readyz(
             ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
             ProbeCheck("backlog", "deliveries are long overdue", deliveries.stall_check.problem),
             ProbeCheck("twitch", "Twitch is unavailable", twitch_problem),
+            ProbeCheck("conduit", "no message arrives", subscriptions.conduit.shards.critical),
+            ProbeCheck("memory", "events are held in memory", subscriptions.conduit.frames.problem),
             ProbeCheck("logins", "some streamers are unknown to Twitch", subscriptions.unknown_users.problem),
             ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),
             ProbeCheck("certificates", "a certificate is missing or about to expire", tls.critical),

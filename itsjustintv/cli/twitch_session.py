@@ -30,7 +30,7 @@ from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedCond
 from itsjustintv.twitch.eventsub.manual import ManualSubscriptions, Snapshot
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import ConduitTransport, Transport, configured_transport
+from itsjustintv.twitch.eventsub.transport import Transport, configured_transport
 from itsjustintv.twitch.user_ids import KIND
 
 __all__ = ["NO_CONDUIT", "TwitchSession", "make_helix", "open_session", "remembered_conduit", "run_session"]
@@ -114,10 +114,8 @@ def remembered_conduit(config: Config) -> RememberedConduit | None:
 
 
 def _transport(config: Config) -> Transport:
-    if config.twitch.transport != CONDUIT:
-        return configured_transport(config)
-    remembered = remembered_conduit(config)
-    return ConduitTransport("" if remembered is None else remembered.conduit_id)
+    remembered = remembered_conduit(config) if config.twitch.transport == CONDUIT else None
+    return configured_transport(config, "" if remembered is None else remembered.conduit_id)
 
 
 async def _identified(routes: Routes, lookups: Lookups, key_values: IKeyValues) -> tuple[Routes, Mapping[str, str]]:

@@ -54,6 +54,7 @@ __all__ = [
     "PolicyOf",
     "host_endpoint",
     "make_agent",
+    "make_endpoints",
     "policy_for",
     "tls_creator",
 ]
@@ -107,6 +108,13 @@ def make_agent(
         egress = _without_exceptions
     endpoints = Endpoints(reactor, policy_for(ca_bundle), settings.strict, egress)
     return cast("ExactAgent", ExactAgent.usingEndpointFactory(reactor, endpoints, pool))
+
+
+def make_endpoints(reactor: Any) -> IAgentEndpointFactory:
+    """
+    Make what connects to Twitch without HTTP: certificates are verified as for :data:`TWITCH`.
+    """
+    return Endpoints(reactor, policy_for(""))
 
 
 def host_endpoint(reactor: Any, host: str, port: int, policy: Callable[[], EgressPolicy]) -> IStreamClientEndpoint:

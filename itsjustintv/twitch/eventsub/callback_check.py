@@ -107,7 +107,7 @@ class CallbackCheck(Service):
 
     :ivar http: verifies certificates against the usual authorities.
     :ivar resolver: the reactor's.
-    :ivar callback: the current URL.
+    :ivar callback: the current URL; empty while there is none.
     :ivar timeout: seconds for the name, and then for the answer.
     """
 
@@ -138,9 +138,9 @@ class CallbackCheck(Service):
 
     async def report(self, url: str) -> None:
         """
-        Check a callback and log the warnings. Never fails, unless it is cancelled.
+        Check a callback and log the warnings; an empty one is none. Never fails, unless it is cancelled.
         """
-        for warning in await self.examine(url):
+        for warning in await self.examine(url) if url else ():
             self.log.warn("Twitch may reject the callback: {reason}", reason=str(warning))
 
     async def examine(self, url: str) -> Sequence[CallbackWarning]:

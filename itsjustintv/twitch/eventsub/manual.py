@@ -161,16 +161,11 @@ class ManualSubscriptions:
             wanted,
             listing,
             self._transport,
-            self._is_current,
+            lambda each: self._fingerprints.is_current(each, self._transport.secret),
             self._clock.seconds(),
             created_here=self._fingerprints.created_here,
         )
         return Snapshot(listing, self.streamers, topics_of(wanted), needed, self._transport)
-
-    def _is_current(self, subscription: Subscription) -> bool:
-        # Nothing is signed without a secret.
-        secret = self._transport.secret
-        return not secret or self._fingerprints.matches(subscription.id, secret)
 
     async def sync(self, snapshot: Snapshot, on_progress: Callable[[], object] = lambda: None) -> PlanResult:
         """

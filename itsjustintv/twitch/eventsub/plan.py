@@ -1,7 +1,8 @@
 """
 What to create and delete so that Twitch has one working subscription for each topic.
 
-Pure. Subscriptions of other programs, with another transport, are neither counted nor touched.
+Pure. Subscriptions of other programs, with another transport, are neither counted nor touched. A transport is a
+callback or a conduit; a change from one to the other is like one of the callback.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from math import inf
 
 from attrs import evolve, field, frozen
 
+from itsjustintv.config.sections import CONDUIT
 from itsjustintv.support.durations import duration
 from itsjustintv.twitch.eventsub.event_types import EVENT_TYPES, STREAM_ONLINE, Topic
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
@@ -32,6 +34,7 @@ _WHY = {
     "authorization_revoked": "Twitch revoked it: the authorization was revoked",
     "user_removed": "Twitch revoked it: the user no longer exists",
     "version_removed": "Twitch revoked it: this version is no longer offered",
+    "conduit_deleted": "Twitch has deleted its conduit",
 }
 
 _NO_ROOM = "Twitch's limit for the cost of all subscriptions leaves no room for it"
@@ -251,7 +254,7 @@ class _PlanBuilder:
             elif each is best:
                 self._wait.append(Action(topic=topic, subscription=each, reason="Twitch is verifying the callback"))
             elif has_room and not enabled and former and each.status == ENABLED:
-                reason = "it has a former callback; kept until its replacement is enabled"
+                reason = f"{_former(each)}; kept until its replacement is enabled"
                 self._wait.append(Action(topic=topic, subscription=each, reason=reason))
             else:
                 reasons.append(self._fault(each) or "there is another subscription for the same streamer")
@@ -274,7 +277,7 @@ class _PlanBuilder:
         Why a subscription cannot stay, or ``None``.
         """
         if subscription.transport != self._transport:
-            return "it has a former callback"
+            return _former(subscription)
         if subscription.status == PENDING:
             if subscription.age(self._now) >= VERIFICATION_TIMEOUT:
                 return f"Twitch did not verify the callback within {duration(VERIFICATION_TIMEOUT)}"
@@ -289,3 +292,12 @@ class _PlanBuilder:
         Prefer enabled ones to pending ones, and old ones to new ones.
         """
         return subscription.status == ENABLED, subscription.age(self._now)
+
+
+def _former(subscription: Subscription) -> str:
+    """
+    Say of a subscription that it has another transport than the current one.
+    """
+    if subscription.transport.method == CONDUIT:
+        return "it belongs to a former conduit"
+    return "it has a former callback"

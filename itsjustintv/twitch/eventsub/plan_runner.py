@@ -206,7 +206,7 @@ class _Run:
         for each in mine:
             if each.id in deleted:
                 continue
-            if each.status in (ENABLED, PENDING) and self._fingerprints.matches(each.id, self._transport.secret):
+            if each.status in (ENABLED, PENDING) and self._fingerprints.is_current(each, self._transport.secret):
                 self._result.adopted.append(each)
                 return
         for each in mine:

@@ -78,6 +78,7 @@ class SubscriptionReconciler(Service):
     :ivar rejecting: whether the daemon rejects Twitch's messages, challenges included; what fails meanwhile is tried
         again as soon as it no longer does.
     :ivar wanted: asked at the beginning of each pass; streamers that it leaves out need ``stream.online`` alone.
+    :ivar methods: the kinds of transport that subscriptions of ours had after the last pass, the current one included.
     :ivar wall: the time by which Twitch dates subscriptions, in seconds since the epoch.
     """
 
@@ -118,6 +119,8 @@ class SubscriptionReconciler(Service):
             takes_self=True,
         ),
     )
+    methods: frozenset[str] = field(default=frozenset(), init=False)
+    _listeners: list[Callable[[], object]] = field(factory=list, init=False)
     _hourly_at: float = field(default=0.0, init=False)
     _next_pass: IDelayedCall | None = field(default=None, init=False)
     _current: Transport | None = field(default=None, init=False)
@@ -161,6 +164,12 @@ class SubscriptionReconciler(Service):
                 return
             self._next_pass.cancel()
         self._next_pass = self._clock.callLater(delay, self._task.run)
+
+    def add_listener(self, listener: Callable[[], object]) -> None:
+        """
+        Have something called after each pass.
+        """
+        self._listeners.append(listener)
 
     def revoked(self, revocation: Revocation) -> None:
         """
@@ -280,6 +289,7 @@ class SubscriptionReconciler(Service):
         result = await runner.run(due, transport, deletions_first=crowded)
         self._note_result(result)
         self._status.add(Pass(streamers, topics, listing, needed, due, result))
+        self._note_transports(listing, transport, result)
         self._schedule(needed, result)
         await self._fingerprints.save()
         await self._fingerprints.forget_all_but((*(each.id for each in listing.subscriptions), *self._created))
@@ -311,7 +321,7 @@ class SubscriptionReconciler(Service):
             wanted,
             listing,
             transport,
-            lambda each: self._fingerprints.matches(each.id, transport.secret),
+            lambda each: self._fingerprints.is_current(each, transport.secret),
             self._wall(),
             created_here=self._fingerprints.created_here,
             complete=self._all_known(),
@@ -352,9 +362,23 @@ class SubscriptionReconciler(Service):
                 or (each.transport == transport and (each.topic in wanted or each.topic.event_type is STREAM_ONLINE))
             )
         )
-        if all(self._fingerprints.matches(each.id, transport.secret) for each in ours):
+        if all(self._fingerprints.is_current(each, transport.secret) for each in ours):
             self._former_secrets.clear()
             self.log.info("webhook secret rotation finished; the old secret is no longer accepted")
+
+    def _note_transports(self, listing: Listing, transport: Transport, result: PlanResult) -> None:
+        """
+        Find out by which kinds of transport events may still arrive.
+        """
+        deleted = {each.id for each in result.deleted}
+        ours = (
+            each.transport.method
+            for each in listing.subscriptions
+            if each.id not in deleted and (each.transport == transport or each.id in self._fingerprints.created_here)
+        )
+        self.methods = frozenset({transport.method, *ours})
+        for listener in self._listeners:
+            listener()
 
     def _without_backoff(self, needed: Plan) -> Plan:
         """

@@ -14,6 +14,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.interfaces import IKeyValues
+from itsjustintv.twitch.eventsub.subscriptions_api import Subscription
 
 __all__ = ["KIND", "Fingerprints", "fingerprint"]
 
@@ -67,6 +68,12 @@ class Fingerprints:
         """
         known = self._known.get(subscription_id)
         return known is not None and known[0] == fingerprint(secret, subscription_id)
+
+    def is_current(self, subscription: Subscription, secret: str) -> bool:
+        """
+        Whether a subscription is known to have been created with this secret, or needs none.
+        """
+        return not subscription.transport.is_signed or self.matches(subscription.id, secret)
 
     async def remember(self, subscription_id: str, secret: str) -> None:
         """

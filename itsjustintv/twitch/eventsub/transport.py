@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from itsjustintv.config.sections import Config, callback_url
+from itsjustintv.config.sections import CONDUIT, WEBHOOK, Config, callback_url
 from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ConduitTransport",
     "OtherTransport",
     "Transport",
+    "TransportSwitch",
     "WebhookTransport",
     "configured_transport",
     "listed_transport",
@@ -57,6 +58,12 @@ class Transport(Protocol):
         """
 
     @property
+    def is_signed(self) -> bool:
+        """
+        Whether Twitch signs its messages with a secret.
+        """
+
+    @property
     def secret(self) -> str:
         """
         What Twitch is to sign its messages with; empty when it signs nothing, or in what Helix lists.
@@ -74,7 +81,8 @@ class WebhookTransport:
     Messages are POSTed to a callback, and signed.
     """
 
-    method: ClassVar[str] = "webhook"
+    method: ClassVar[str] = WEBHOOK
+    is_signed: ClassVar[bool] = True
 
     callback: str
     secret: str = field(default="", repr=False, eq=False)
@@ -103,7 +111,8 @@ class ConduitTransport:
     :ivar conduit_id: empty when none has been created yet.
     """
 
-    method: ClassVar[str] = "conduit"
+    method: ClassVar[str] = CONDUIT
+    is_signed: ClassVar[bool] = False
     secret: ClassVar[str] = ""
 
     conduit_id: str
@@ -133,6 +142,7 @@ class OtherTransport:
     method: str
     address: ClassVar[str] = ""
     host: ClassVar[str] = ""
+    is_signed: ClassVar[bool] = False
     secret: ClassVar[str] = ""
 
     @property
@@ -159,8 +169,32 @@ def listed_transport(listed: JSONFields) -> Transport:
     return OtherTransport(method) if read is None else read(listed)
 
 
-def configured_transport(config: Config) -> Transport:
+def configured_transport(config: Config, conduit_id: str = "") -> Transport:
     """
     Make the transport that subscriptions are created with.
+
+    :param conduit_id: of the daemon's conduit; empty while it has none.
     """
+    if config.twitch.transport == CONDUIT:
+        return ConduitTransport(conduit_id)
     return WebhookTransport(callback_url(config), config.twitch.webhook_secret)
+
+
+@define(eq=False)
+class TransportSwitch:
+    """
+    The transport that subscriptions are created with now. After a change to a conduit it is the former one until
+    messages can arrive through the conduit.
+
+    :ivar conduit: the transport of the conduit; ``None`` while no message can arrive through it.
+    """
+
+    _config: Callable[[], Config]
+    _conduit: Callable[[], Transport | None]
+    _former: Transport | None = field(default=None, init=False)
+
+    def current(self) -> Transport:
+        config = self._config()
+        found = self._conduit() if config.twitch.transport == CONDUIT else configured_transport(config)
+        self._former = found or self._former
+        return self._former or configured_transport(config)
