@@ -30,7 +30,7 @@ from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedCond
 from itsjustintv.twitch.eventsub.manual import ManualSubscriptions, Snapshot
 from itsjustintv.twitch.eventsub.secret_rotation import Fingerprints
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import Transport, configured_transport
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, Transport, configured_transport
 from itsjustintv.twitch.user_ids import KIND
 
 __all__ = ["NO_CONDUIT", "TwitchSession", "make_helix", "open_session", "remembered_conduit", "run_session"]

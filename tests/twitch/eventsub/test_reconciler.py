@@ -538,10 +538,10 @@ class TroubleTests(KeeperTestCase):
         kind: Any = type(scene.twitch.subscriptions)
         usual, deletions = kind.delete, []
 
-        def delete(this: Any, subscription_id: str) -> None:
+        def delete(this: Any, subscription_id: str, *more: Any) -> None:
             deletions.append(subscription_id)
             if len(deletions) > 1:
-                usual(this, subscription_id)
+                usual(this, subscription_id, *more)
 
         self.patch(kind, "delete", delete)
         scene.tell_of_the_end(old, "authorization_revoked")
@@ -633,8 +633,8 @@ class TroubleTests(KeeperTestCase):
         kind = type(subscriptions)
         usual, lists = kind.list, []
 
-        def list_(this: Any, query: Any) -> Any:
-            answer = usual(this, query)
+        def list_(this: Any, query: Any, *more: Any) -> Any:
+            answer = usual(this, query, *more)
             if not query.one("user_id") and not lists:
                 lists.append(True)
                 answer["data"] = [each for each in answer["data"] if each["id"] != subscription_id]
