@@ -26,7 +26,7 @@ from itsjustintv.cli.questions import INTERRUPTED, InitOptions, Interview
 from itsjustintv.config import hosts, urls, values
 from itsjustintv.config.example import example, fill_in, write_new
 from itsjustintv.config.load import parse
-from itsjustintv.config.sections import Server, Twitch, callback_url
+from itsjustintv.config.sections import CONDUIT, Conduit, Config, Server, Twitch, callback_url
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor.setup_checks import SetupChecks
 from itsjustintv.doctor.tls_checks import addresses
@@ -55,7 +55,7 @@ def _ip_address(value: str) -> Iterator[str]:
 @click.command(
     epilog=examples(
         "init",
-        "init --domain hooks.example.org --streamer tanuki --destination https://discord.com/api/webhooks/ID/TOKEN",
+        "init --client-id ID --streamer tanuki --destination https://discord.com/api/webhooks/ID/TOKEN",
         "init --client-id ID --domain hooks.example.org --streamer tanuki --webhook https://receiver.example.org/live",
         "init --no-check --config /etc/itsjustintv.toml",
     )
@@ -81,12 +81,14 @@ def _ip_address(value: str) -> Iterator[str]:
     "--domain",
     metavar="NAME",
     callback=checked_by(hosts.authority),
-    help="Public host name at which Twitch reaches this machine.",
+    help="Public host name at which Twitch calls this machine, by HTTPS on port 443. Without it, the daemon connects to"
+    " Twitch.",
 )
+@click.option("--conduit", is_flag=True, help="Ask for no domain: the daemon connects to Twitch, and no port is open.")
 @click.option(
     "--https/--proxy",
     default=None,
-    help="Serve HTTPS with certificates of Let's Encrypt, or leave it to a proxy, which is the default.",
+    help="With a domain: serve HTTPS with certificates of Let's Encrypt, or leave it to a proxy, which is the default.",
 )
 @click.option("--agree-to-terms", is_flag=True, help="With --https: agree to the terms of service of Let's Encrypt.")
 @click.option(
@@ -94,7 +96,7 @@ def _ip_address(value: str) -> Iterator[str]:
     type=click.IntRange(1, 65535),
     default=Server().port,
     show_default=True,
-    help="Port to which the proxy forwards requests.",
+    help="Port to which the proxy forwards requests; without a domain, the port of the health checks.",
 )
 @click.option(
     "--proxy-address",
@@ -131,15 +133,23 @@ def _ip_address(value: str) -> Iterator[str]:
 @click.option("--yes", "-y", is_flag=True, help="Ask no questions; the default without a terminal.")
 @click.option("--api-url", default=Twitch().api_url, envvar="ITSJUSTINTV_TWITCH_API_URL", hidden=True)
 @click.option("--auth-url", default=Twitch().auth_url, envvar="ITSJUSTINTV_TWITCH_AUTH_URL", hidden=True)
+@click.option(
+    "--websocket-url",
+    default=Conduit().websocket_url,
+    envvar="ITSJUSTINTV_TWITCH_CONDUIT_WEBSOCKET_URL",
+    hidden=True,
+)
 def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
     """
     Write a first configuration. Asks for what the options do not give, checks the answers, generates the secrets, and
-    never overwrites a file.
+    never overwrites a file. Without a domain, nothing has to be opened to the internet.
     """
     path = new_config_path(config)
     if path.exists():
         raise click.ClickException(f"{path} exists already and was not changed")
     given = InitOptions(**answers)
+    if given.conduit and (given.domain or given.https):
+        raise click.UsageError("--conduit: needs no --domain and no --https")
     asking = sys.stdin.isatty() and not yes
     missing = given.missing()
     if missing and not asking:
@@ -163,13 +173,23 @@ def init(config: str | None, check: bool, yes: bool, **answers: Any) -> None:
     echo(f"Wrote {path} with mode 0600, since it holds secrets. Comments in it explain every key.", "good")
     for warning in settings.warnings:
         echo(f"Warning: {warning}", "doubtful", err=True)
-    for doubt in url_warnings(callback_url(found)):
-        echo(f"Warning: Twitch may reject the callback: {doubt}", "doubtful", err=True)
-    if found.server.tls.enabled:
-        echo("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.")
+    if found.twitch.transport == CONDUIT:
+        echo("No port has to be opened: the daemon connects to Twitch, and everything else is on this machine only.")
     else:
-        callback, server = callback_url(found), found.server
-        where = f"{server.listen_addr}:{server.port}" if ":" not in server.listen_addr else f"port {server.port} of ::1"
-        echo(f"Let your proxy forward {callback} to {where}, path and body unchanged; its address is {given.proxy}.")
-        echo(f"Once the daemon runs, curl -i {callback} from outside must return 405.")
+        _explain_callback(found, given.proxy)
     echo(f"Next: itsjustintv run{config_argument(path)}")
+
+
+def _explain_callback(config: Config, proxy: str) -> None:
+    """
+    Say what must lead to this machine, and how to see whether it does.
+    """
+    callback, server = callback_url(config), config.server
+    for doubt in url_warnings(callback):
+        echo(f"Warning: Twitch may reject the callback: {doubt}", "doubtful", err=True)
+    if server.tls.enabled:
+        echo("Ports 443 and 80 must reach this machine: check with itsjustintv certs check.")
+        return
+    where = f"{server.listen_addr}:{server.port}" if ":" not in server.listen_addr else f"port {server.port} of ::1"
+    echo(f"Let your proxy forward {callback} to {where}, path and body unchanged; its address is {proxy}.")
+    echo(f"Once the daemon runs, curl -i {callback} from outside must return 405.")

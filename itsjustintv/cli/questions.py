@@ -18,7 +18,7 @@ from itsjustintv.config.chat_services import find_chat_service
 from itsjustintv.config.example import Value
 from itsjustintv.config.keys import Keys
 from itsjustintv.config.pasted_address import PastedAddress, read_pasted
-from itsjustintv.config.sections import Server, Twitch
+from itsjustintv.config.sections import CONDUIT, Server, Twitch
 from itsjustintv.doctor.setup_checks import SetupChecks, make_destination
 from itsjustintv.errors import TwitchError
 from itsjustintv.model import Destination
@@ -41,6 +41,8 @@ class InitOptions:
     """
     The answers given on the command line and in the environment.
 
+    :ivar domain: without one, EventSub messages arrive through a conduit.
+    :ivar conduit: ask for no domain.
     :ivar https: serve HTTPS; ``None`` if not given.
     :ivar proxy: the address of the proxy.
     :ivar webhook: the URL of a program of one's own.
@@ -51,6 +53,7 @@ class InitOptions:
     client_id: str | None
     client_secret: str | None = field(repr=False)
     domain: str | None
+    conduit: bool
     https: bool | None
     agree_to_terms: bool
     port: int
@@ -63,6 +66,7 @@ class InitOptions:
     send_test: bool
     api_url: str
     auth_url: str
+    websocket_url: str
 
     def missing(self) -> Sequence[str]:
         """
@@ -71,7 +75,7 @@ class InitOptions:
         found = [
             ("--client-id", self.client_id),
             ("--client-secret", self.client_secret),
-            ("--domain", self.domain),
+            ("--domain", self.domain or not self.https),
             ("--streamer", self.streamers),
             ("--destination or --webhook", self.destination or self.webhook),
         ]
@@ -84,11 +88,11 @@ class Answers:
     """
     What becomes of the answers.
 
-    :ivar values: by key.
+    :ivar values: by key; ``None`` for one that is not needed.
     :ivar streamers: their tables; likewise ``destinations``.
     """
 
-    values: Mapping[Keys, Value]
+    values: Mapping[Keys, Value | None]
     streamers: Mapping[str, Mapping[str, Value]]
     destinations: Mapping[str, Mapping[str, Value]]
 
@@ -114,15 +118,15 @@ class Interview:
         """
         target = await self._target()
         credentials = await self._credentials()
-        domain = await self._domain()
-        server = self._server(domain)
+        domain = "" if self._given.conduit else await self._domain()
+        server = self._server(domain) if domain else self._by_conduit()
         streamers = await self._streamers(self._twitch(credentials))
         client_id, client_secret = credentials
-        found: dict[Keys, Value] = {
+        found: dict[Keys, Value | None] = {
             **server,
             ("twitch", "client_id"): client_id,
             ("twitch", "client_secret"): client_secret,
-            ("twitch", "webhook_secret"): token_hex(32),
+            ("twitch", "webhook_secret"): token_hex(32) if domain else None,
         }
         if not isinstance(target, PastedAddress):
             found |= {
@@ -131,9 +135,13 @@ class Interview:
                 ("global_webhook", "target_webhook_secret"): target.secret,
                 ("global_webhook", "target_webhook_signature"): target.signature,
             }
-        for key, default in (("api_url", Twitch().api_url), ("auth_url", Twitch().auth_url)):
-            if (url := getattr(self._given, key)) != default:
-                found["twitch", key] = url
+        given, default = self._given, Twitch()
+        elsewhere: dict[Keys, tuple[str, str]] = {
+            ("twitch", "api_url"): (given.api_url, default.api_url),
+            ("twitch", "auth_url"): (given.auth_url, default.auth_url),
+            ("twitch", "conduit", "websocket_url"): (given.websocket_url, default.conduit.websocket_url),
+        }
+        found |= {keys: url for keys, (url, usual) in elsewhere.items() if url != usual}
         return Answers(found, streamers, _tables(target))
 
     async def _credentials(self) -> tuple[str, str]:
@@ -151,16 +159,24 @@ class Interview:
 
     async def _domain(self) -> str:
         def ask() -> str:
+            if self._given.https:
+                echo("The public host name at which Twitch reaches this machine, by HTTPS on port 443.")
+                return _prompt("Domain", hosts.authority)
             echo(
-                "The public host name at which Twitch reaches this machine, by HTTPS on port 443,"
-                " such as hooks.example.org."
+                "Press Enter, and the daemon connects to Twitch: no domain and no open port are needed. Only if Twitch"
             )
-            return _prompt("Domain", hosts.authority)
+            echo("is to call this machine, by HTTPS on port 443: its public host name, such as hooks.example.org.")
+            return _prompt("Domain (Enter for none)", values.optional(hosts.authority), default="")
 
         async def check(domain: str) -> str:
-            return "" if self._checks is None else await self._checks.name(domain)
+            return "" if self._checks is None or not domain else await self._checks.name(domain)
 
-        return await self._settle("--domain", self._given.domain, ask, check)
+        given = self._given.domain
+        return await self._settle("--domain", given if given or self._asking else "", ask, check)
+
+    def _by_conduit(self) -> Mapping[Keys, Value]:
+        port: dict[Keys, Value] = {} if self._given.port == Server().port else {("server", "port"): self._given.port}
+        return {("twitch", "transport"): CONDUIT, **port}
 
     def _server(self, domain: str) -> Mapping[Keys, Value]:
         given, https = self._given, self._given.https
@@ -319,14 +335,14 @@ def _address(text: str) -> Iterator[str]:
         yield from urls.receiver_url(text)
 
 
-def _prompt(text: str, rule: values.Rule, *, hide: bool = False) -> str:
+def _prompt(text: str, rule: values.Rule, *, hide: bool = False, default: str | None = None) -> str:
     def convert(value: str) -> str:
         if problems := list(rule(value.strip())):
             raise click.BadParameter("; ".join(problems))
         return value.strip()
 
     with interruptible(INTERRUPTED):
-        answer: str = click.prompt(text, value_proc=convert, hide_input=hide)
+        answer: str = click.prompt(text, value_proc=convert, hide_input=hide, default=default, show_default=False)
     return answer
 
 

@@ -59,13 +59,14 @@ def to_toml(value: Value) -> str:
 
 def fill_in(
     example: str,
-    values: Mapping[Keys, Value],
+    values: Mapping[Keys, Value | None],
     streamers: Mapping[str, Mapping[str, Value]],
     destinations: Mapping[str, Mapping[str, Value]] = {},
 ) -> str:
     """
     Replace values in the example, whether their key is commented out or not. Comments stay.
 
+    :param values: by key; ``None`` comments a key out.
     :param streamers: their tables by name, appended at the end; those of ``destinations`` before them.
     :raises KeyError: the example has no such key.
     """
@@ -76,7 +77,7 @@ def fill_in(
             table = heading[1]
         key = _KEY.match(line)
         keys: Keys = (*filter(None, table.split(".")), key[1]) if key else ()
-        lines.append(f"{keys[-1]} = {to_toml(waiting.pop(keys))}" if keys in waiting else line)
+        lines.append(_assign(keys[-1], waiting.pop(keys)) if keys in waiting else line)
     if waiting:
         raise KeyError(", ".join(map(dotted, waiting)))
     for above, tables in (("destinations", destinations), ("streamers", streamers)):
@@ -87,3 +88,7 @@ def fill_in(
                 *(f"{key} = {to_toml(value)}" for key, value in about.items()),
             ]
     return "\n".join(lines) + "\n"
+
+
+def _assign(name: str, value: Value | None) -> str:
+    return f'#{name} = ""' if value is None else f"{name} = {to_toml(value)}"

@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.cli import init
 from itsjustintv.cli.main import main
+from itsjustintv.config.load import load
+from itsjustintv.destinations.kinds import KINDS
 
 
 class InitTests(SynchronousTestCase):
@@ -34,9 +36,53 @@ class InitTests(SynchronousTestCase):
         """
         Run the command.
         """
-        arguments = ["--client-id", "an-id", "--client-secret", "a-secret", "--domain", "hooks.example.org"]
-        arguments += ["--streamer", "tanuki", "--webhook", "https://receiver.example.org/live", "--no-check"]
+        return self.without_a_domain("--domain", "hooks.example.org", *more)
+
+    def without_a_domain(self, *more: str) -> Result:
+        """
+        Run the command with the four answers that are always needed.
+        """
+        arguments = ["--client-id", "an-id", "--client-secret", "a-secret", "--streamer", "tanuki"]
+        arguments += ["--webhook", "https://receiver.example.org/live", "--no-check"]
         return CliRunner().invoke(main, ["init", "--config", str(self.path), *arguments, *more])
+
+    def test_without_a_domain(self) -> None:
+        """
+        Four answers are enough: the configuration chooses a conduit, needs no secret for webhooks, and opens no port to
+        the network.
+        """
+        for number, more in enumerate(([], ["--conduit"])):
+            self.path = Path(f"{self.path}{number}")
+            result = self.without_a_domain(*more)
+            self.assertEqual((result.exit_code, result.stderr), (0, ""), result.output)
+            self.assertIn("No port has to be opened: the daemon connects to Twitch", result.stdout)
+            self.assertNotIn("proxy", result.stdout)
+            tables = tomllib.loads(self.path.read_text())
+            self.assertEqual((tables["twitch"]["transport"], tables["server"]), ("conduit", {"tls": {}}))
+            self.assertNotIn("webhook_secret", tables["twitch"])
+            config = load(self.path, {}, kinds=KINDS).config
+            self.assertEqual((config.server.listen_addr, config.server.port), ("127.0.0.1", 8080))
+
+    def test_another_port_for_the_health_checks(self) -> None:
+        """
+        Without a domain the port is that of the health checks, and stays on loopback.
+        """
+        self.assertEqual(self.without_a_domain("--port", "9000").exit_code, 0)
+        config = load(self.path, {}, kinds=KINDS).config
+        self.assertEqual((config.server.listen_addr, config.server.port), ("127.0.0.1", 9000))
+
+    def test_what_needs_a_domain(self) -> None:
+        """
+        HTTPS needs a domain, and a conduit is asked for without one.
+        """
+        result = self.without_a_domain("--https", "--agree-to-terms")
+        self.assertEqual(result.exit_code, 2)
+        self.assertIn("--domain: required without a terminal", result.stderr)
+        for more in (["--domain", "hooks.example.org"], ["--https"]):
+            result = self.without_a_domain("--conduit", *more)
+            self.assertEqual(result.exit_code, 2)
+            self.assertIn("--conduit: needs no --domain and no --https", result.stderr)
+        self.assertFalse(self.path.exists())
 
     def test_behind_a_proxy(self) -> None:
         """

@@ -22,6 +22,7 @@ GIVEN = InitOptions(
     client_id="an-id",
     client_secret="a-secret",
     domain="hooks.example.org",
+    conduit=False,
     https=None,
     agree_to_terms=False,
     port=8080,
@@ -34,6 +35,7 @@ GIVEN = InitOptions(
     send_test=False,
     api_url=Twitch().api_url,
     auth_url=Twitch().auth_url,
+    websocket_url=Twitch().conduit.websocket_url,
 )
 
 
@@ -131,6 +133,32 @@ class InterviewTests(SynchronousTestCase):
         self.assertEqual((talk.problems, streamers), ([], {"tanuki": {"login": "tanuki"}}))
         self.assertIn("twitch is away", shown)
 
+    def test_enter_instead_of_a_domain(self) -> None:
+        """
+        Who presses Enter gets a conduit, and is asked nothing about proxies, certificates or ports.
+        """
+        given = evolve(GIVEN, domain=None)
+        _, values, _, shown = self.hold(given, "n\n\ny\n")
+        self.assertIn("Domain (Enter for none): ", shown)
+        self.assertNotIn("proxy", shown)
+        self.assertEqual((values["twitch", "transport"], values["twitch", "webhook_secret"]), ("conduit", None))
+        self.assertEqual([key for key in values if key[0] == "server"], [])
+        _, values, _, shown = self.hold(evolve(given, conduit=True), "n\ny\n")
+        self.assertNotIn("Domain", shown)
+        self.assertEqual(values["twitch", "transport"], "conduit")
+
+    def test_a_domain_that_is_typed(self) -> None:
+        """
+        A name makes a webhook; what is no name is asked for again, and certificates cannot do without one.
+        """
+        _, values, _, _ = self.hold(evolve(GIVEN, domain=None), "n\nhttps://a\nhooks.example.org\ny\ny\n")
+        self.assertEqual(values["server", "external_domain"], "hooks.example.org")
+        self.assertNotIn(("twitch", "transport"), values)
+        given = evolve(GIVEN, domain=None, https=True, agree_to_terms=True)
+        _, values, _, shown = self.hold(given, "n\n\nhooks.example.org\ny\n")
+        self.assertNotIn("Enter for none", shown)
+        self.assertEqual(values["server", "tls", "domains"], ("hooks.example.org",))
+
     def test_https_without_a_proxy(self) -> None:
         """
         Without a proxy certificates are ordered for the domain, by somebody who agrees to the authority's terms.
@@ -175,3 +203,6 @@ class InterviewTests(SynchronousTestCase):
         values = self.hold(evolve(GIVEN, api_url="http://127.0.0.1:9/helix"))[1]
         self.assertEqual(values["twitch", "api_url"], "http://127.0.0.1:9/helix")
         self.assertNotIn(("twitch", "auth_url"), values)
+        self.assertNotIn(("twitch", "conduit", "websocket_url"), values)
+        values = self.hold(evolve(GIVEN, websocket_url="ws://127.0.0.1:9/ws"))[1]
+        self.assertEqual(values["twitch", "conduit", "websocket_url"], "ws://127.0.0.1:9/ws")

@@ -19,6 +19,13 @@ class FilledTests(SynchronousTestCase):
     The example with somebody's own values.
     """
 
+    def test_a_key_that_is_not_needed(self) -> None:
+        """
+        ``None`` comments a key out, and leaves nothing of its example.
+        """
+        tables = tomllib.loads(fill_in(example(), {("twitch", "webhook_secret"): None}, {}))
+        self.assertEqual(set(tables["twitch"]), {"client_id", "client_secret", "conduit"})
+
     def test_every_key_has_its_place(self) -> None:
         """
         A value for any key, whatever its type, is found under that key, once, and every comment stays.
