@@ -28,14 +28,19 @@ from itsjustintv.config.sections import CONDUIT
 from itsjustintv.support.counts import count
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 from itsjustintv.twitch.api.helix import Helix
-from itsjustintv.twitch.eventsub.conduits_api import SHARD_ENABLED, Conduit, ConduitGone, ConduitsAPI, Shard
+from itsjustintv.twitch.eventsub.conduits_api import (
+    MAX_CONDUITS,
+    SHARD_ENABLED,
+    Conduit,
+    ConduitGone,
+    ConduitsAPI,
+    Shard,
+    current_shards,
+)
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
 from itsjustintv.twitch.eventsub.transport import ConduitTransport
 
-__all__ = ["MAX_CONDUITS", "ListedConduit", "conduits"]
-
-#: Conduits that a client id can have (dev.twitch.tv, "Getting Events Using Conduits").
-MAX_CONDUITS = 5
+__all__ = ["ListedConduit", "conduits"]
 
 
 @frozen(kw_only=True)
@@ -204,10 +209,9 @@ async def _list(helix: Helix, remembered: str) -> Sequence[ListedConduit]:
 
 async def _shards(api: ConduitsAPI, conduit: Conduit) -> Sequence[Shard]:
     """
-    Fetch the shards of a conduit; none if it was deleted meanwhile. Those of an earlier size are left out.
+    Fetch the shards of a conduit; none if it was deleted meanwhile.
     """
     try:
-        found = await api.shards(conduit.id)
+        return current_shards(conduit, await api.shards(conduit.id))
     except ConduitGone:
         return ()
-    return [each for each in found if each.id.isdecimal() and int(each.id) < conduit.shard_count]

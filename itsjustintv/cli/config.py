@@ -19,7 +19,7 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.config.secrets import readable_by_others
-from itsjustintv.config.sections import callback_url
+from itsjustintv.config.sections import CONDUIT, callback_url
 from itsjustintv.support.counts import count
 from itsjustintv.twitch.eventsub.callback_check import url_warnings
 
@@ -44,7 +44,8 @@ def validate(config: str | None, as_json: bool) -> None:
     warnings = {str(warning): warning.lines for warning in found.warnings}
     for problem in readable_by_others(config_path(config), found.config):
         warnings[f"{problem.path} {problem.message}"] = ()
-    for doubt in url_warnings(callback_url(found.config)):
+    by_webhook = found.config.twitch.transport != CONDUIT
+    for doubt in url_warnings(callback_url(found.config)) if by_webhook else ():
         warnings[f"Twitch may reject the callback: {doubt}"] = ()
     streamers = len(found.config.streamers)
     if as_json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +22,9 @@ from itsjustintv.cli.certs import TONES, Certificate, certificates, check_author
 from itsjustintv.cli.console import config_option, config_path, echo, examples, in_reactor, json_option, write_json
 from itsjustintv.cli.destination_states import DestinationStates
 from itsjustintv.cli.health import daemon_address
-from itsjustintv.cli.twitch_session import open_session
+from itsjustintv.cli.twitch_session import make_helix, open_session
 from itsjustintv.config.load import Loaded, load
-from itsjustintv.config.sections import TLS, callback_url
+from itsjustintv.config.sections import CONDUIT, TLS, Config, Twitch, callback_url
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor import system_checks, tls_checks
 from itsjustintv.doctor.destination_checks import DestinationChecks
@@ -36,8 +37,10 @@ from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.http_agents import TWITCH, make_agent
+from itsjustintv.support.http_agents import TWITCH, Endpoints, make_agent, policy_for
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, url_warnings
+from itsjustintv.twitch.eventsub.conduit_file import ConduitFile
+from itsjustintv.twitch.eventsub.conduits_api import ConduitsAPI
 
 __all__ = ["doctor"]
 
@@ -64,8 +67,8 @@ class _Result:
 def doctor(config: str | None, as_json: bool) -> None:
     """
     Diagnose the installation and suggest fixes: configuration, disk, journal, daemon, HTTPS, clock, credentials,
-    subscriptions, destinations and callback. Changes and sends nothing. Run it as the daemon's user. Status 1 if there
-    are errors.
+    subscriptions, destinations, and callback or conduit. Changes and sends nothing. Run it as the daemon's user. Status
+    1 if there are errors.
     """
     path = config_path(config)
     try:
@@ -133,7 +136,13 @@ def _daemon(path: Path, running: bool | None) -> Iterator[Finding]:
 def _https(settings: Loaded, running: bool | None) -> Iterator[Finding]:
     server = settings.config.server
     if not server.tls.enabled:
-        yield Finding(Severity.OK, "left to a proxy: server.tls.enabled is false")
+        by_conduit = settings.config.twitch.transport == CONDUIT
+        text = (
+            "not needed: the daemon connects to Twitch"
+            if by_conduit
+            else "left to a proxy: server.tls.enabled is false"
+        )
+        yield Finding(Severity.OK, text)
         yield from tls_checks.ports(server, running)
         return
     yield from https_findings(settings, running)
@@ -177,6 +186,9 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
     else:
         found += [each async for each in _at_twitch(reactor, settings, running)]
     found += _all("destinations", iter(await _destinations(reactor, settings)))
+    if config.twitch.transport == CONDUIT:
+        found.append(_Result("connection", await _connection(reactor, config)))
+        return found
     url = callback_url(config)
     check = CallbackCheck(http, reactor.nameResolver, reactor, lambda: url)
     asked = running is not False
@@ -221,6 +233,9 @@ async def _at_twitch(reactor: Any, settings: Loaded, running: bool | None) -> As
     yield _Result("credentials", Finding(Severity.OK, "Twitch issues a token for them"))
     for each in await _subscriptions(reactor, settings, running):
         yield _Result("subscriptions", each)
+    if settings.config.twitch.transport == CONDUIT:
+        for each in await _conduit(reactor, settings.config, running):
+            yield _Result("conduit", each)
 
 
 async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -> Iterator[Finding]:
@@ -231,14 +246,41 @@ async def _subscriptions(reactor: Any, settings: Loaded, running: bool | None) -
     except JournalUnavailable:
         text = "not checked: their secret is in the journal, which cannot be read; see above"
         return iter((Finding(Severity.WARNING, text),))
-    with TemporaryDirectory(prefix="itsjustintv-") as folder:
-        # A token file written by another user would lock the daemon out of its own.
-        twitch = evolve(settings.config.twitch, token_file=str(Path(folder) / "tokens.json"))
+    with _without_token_file(settings.config.twitch) as twitch:
         try:
             session = await open_session(reactor, evolve(settings, config=evolve(settings.config, twitch=twitch)))
             return system_checks.subscriptions(await session.subscriptions.take_snapshot(), session.lost, running)
         except TwitchError as error:
             return iter((Finding(Severity.ERROR, f"cannot list them: {error}"),))
+
+
+async def _conduit(reactor: Any, config: Config, running: bool | None) -> Sequence[Finding]:
+    from itsjustintv.doctor import conduit_checks  # noqa: PLC0415 - imports the library of the WebSocket
+
+    remembered, problem = conduit_checks.check_file(ConduitFile.of(config), config.twitch.client_id)
+    with _without_token_file(config.twitch) as twitch:
+        try:
+            state = await conduit_checks.check_conduit(ConduitsAPI(make_helix(reactor, twitch)), remembered, running)
+        except TwitchError as error:
+            state = Finding(Severity.ERROR, f"cannot list the conduits: {error}")
+    return [*([] if problem is None else [problem]), state]
+
+
+async def _connection(reactor: Any, config: Config) -> Finding:
+    from itsjustintv.doctor import conduit_checks  # noqa: PLC0415 - imports the library of the WebSocket
+    from itsjustintv.support.websocket import WebSocketDialer  # noqa: PLC0415
+
+    dialer = WebSocketDialer(reactor, Endpoints(reactor, policy_for("")))
+    return await conduit_checks.check_welcome(dialer, reactor, config.twitch.conduit.websocket_url)
+
+
+@contextmanager
+def _without_token_file(twitch: Twitch) -> Iterator[Twitch]:
+    """
+    Use another token file for a while: one written by another user would lock the daemon out of its own.
+    """
+    with TemporaryDirectory(prefix="itsjustintv-") as folder:
+        yield evolve(twitch, token_file=str(Path(folder) / "tokens.json"))
 
 
 def _end(found: Sequence[_Result], as_json: bool) -> None:

@@ -14,7 +14,7 @@ from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from itsjustintv.config.secrets import readable_by_others
-from itsjustintv.config.sections import Config, Twitch
+from itsjustintv.config.sections import CONDUIT, Config, Twitch
 from itsjustintv.doctor.findings import Finding, Severity, is_visible
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.journal.interfaces import IJournalStorage
@@ -56,11 +56,16 @@ def folders(config: Config) -> Mapping[Path, str]:
     for key, path in (
         *([] if journal is None else [("storage.path", journal.parent)]),
         ("twitch.token_file", Path(config.twitch.token_file).parent),
+        *([("twitch.conduit.state_file", _state_file(config).parent)] if config.twitch.transport == CONDUIT else []),
         ("cache.image_dir", Path(config.cache.image_dir)),
         *([("output.file_path", Path(config.output.file_path).parent)] if config.output.enabled else []),
     ):
         found.setdefault(path.absolute(), key)
     return found
+
+
+def _state_file(config: Config) -> Path:
+    return Path(config.twitch.conduit.state_file)
 
 
 def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Finding]:
@@ -73,6 +78,8 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
     for folder, key in folders(config).items():
         yield _folder(folder, key)
     secrets = [("twitch.token_file", Path(config.twitch.token_file))]
+    if config.twitch.transport == CONDUIT:
+        secrets.append(("twitch.conduit.state_file", _state_file(config)))
     if (journal := open_storage(config.storage).file()) is not None:
         secrets.append(("storage.path", journal))
         folder = journal.absolute().parent

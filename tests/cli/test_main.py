@@ -411,6 +411,15 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertNotIn("q7Z", result.output)
         self.assertEqual(result.exit_code, 0)
 
+    def test_no_callback_with_a_conduit(self) -> None:
+        """
+        Where Twitch calls nothing, nothing is said of a callback.
+        """
+        text = CONFIG.format(path="x.db").replace("webhook_secret", 'transport = "conduit"\nwebhook_secret')
+        self.assertIn('transport = "conduit"', text)
+        result = self.validated(text)
+        self.assertEqual((result.exit_code, result.stderr), (0, ""))
+
     def test_for_programs(self) -> None:
         """
         As JSON a valid configuration is its path, the number of streamers and the warnings.

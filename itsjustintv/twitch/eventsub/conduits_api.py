@@ -15,9 +15,21 @@ from itsjustintv.errors import TwitchRejected, TwitchUnavailable
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.json_fields import JSONFields
 
-__all__ = ["SHARD_ENABLED", "Conduit", "ConduitGone", "ConduitsAPI", "Shard", "TooManyConduits"]
+__all__ = [
+    "MAX_CONDUITS",
+    "SHARD_ENABLED",
+    "Conduit",
+    "ConduitGone",
+    "ConduitsAPI",
+    "Shard",
+    "TooManyConduits",
+    "current_shards",
+]
 
 SHARD_ENABLED = "enabled"
+
+#: Conduits that a client id can have (dev.twitch.tv, "Handling Conduit Events").
+MAX_CONDUITS = 5
 
 _CONDUITS = "/eventsub/conduits"
 _SHARDS = "/eventsub/conduits/shards"
@@ -49,6 +61,13 @@ class Shard:
     status: str
     session_id: str = ""
     method: str = ""
+
+
+def current_shards(conduit: Conduit, listed: Sequence[Shard]) -> Sequence[Shard]:
+    """
+    Leave out the shards of an earlier size, which Twitch may still list.
+    """
+    return [each for each in listed if each.id.isdecimal() and int(each.id) < conduit.shard_count]
 
 
 class ConduitGone(TwitchRejected):
