@@ -149,14 +149,16 @@ class IDeliveryJournal(Interface):
         shown: str = "",
         mention: bool = False,
         form: str = "",
+        refreshes: Sequence[float] = (),
     ) -> Deferred[bool]:
         """
         Give an accepted delivery its payload and make it pending, due at ``now``. ``False`` when it is no longer
         accepted. Title and category of the broadcast are stored with the event, unless it has some already, and with
         the broadcast.
 
-        :param action: what it does with its post; ``shown``, ``mention`` and ``form`` are as those of a delivery.
-            Earlier changes of the post that wait for an attempt are superseded.
+        :param action: what it does with its post; ``shown``, ``mention``, ``form`` and ``refreshes`` are as those of a
+            delivery. Earlier changes of the post that wait for an attempt are superseded, and all refreshes; by a
+            refresh only other refreshes that are due.
         """
 
     def unprepare(delivery_id: str, now: float) -> Deferred[None]:
@@ -181,7 +183,8 @@ class IDeliveryJournal(Interface):
     ) -> Deferred[Delivery]:
         """
         Record an attempt that ended, or the end of a delivery without an attempt. An attempt is counted and stored, and
-        in the same transaction what it did to the post and says of the place.
+        in the same transaction what it did to the post and says of the place; when it succeeded, the refreshes of the
+        post are accepted; those whose time has passed become one that is due at once.
         Answers with the delivery as it now is, body included. A delivery that has ended meanwhile, because an operator
         cancelled it, stays as it is, unless it was in fact delivered.
 

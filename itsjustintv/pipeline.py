@@ -30,9 +30,12 @@ from itsjustintv.delivery.post_policy import (
     WAITS,
     Decision,
     PostPolicy,
+    as_refresh,
     as_update,
     complete,
+    decide_refresh,
     hash_shown,
+    is_needless,
 )
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.filters import FilterResult, apply_filter, apply_tag_filter, unwanted_hour, unwanted_type
@@ -91,6 +94,8 @@ class Pipeline(Service):
     :ivar window: seconds after its end within which a stream goes on with a broadcast.
     :ivar settling: seconds for which changes of title and category are collected.
     :ivar under_way: whether an attempt on a delivery is being made.
+    :ivar previews: after how many seconds the post of a live broadcast is refreshed; likewise ``recordings``, of one
+        that has ended.
     :ivar concurrency: how many deliveries are prepared at the same time; more wait in the journal.
     :ivar poll_interval: seconds between two looks into the journal.
     :ivar retry_delay: seconds until a delivery that could not be prepared is tried again.
@@ -121,11 +126,21 @@ class Pipeline(Service):
     _retry_delay: float = 30.0
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
     _destination_end: GraceEnd = field(default=lambda _: 0.0, kw_only=True)
+    _previews: Callable[[], tuple[float, ...]] = field(default=lambda: (), kw_only=True)
+    _recordings: Callable[[], tuple[float, ...]] = field(default=lambda: (), kw_only=True)
     _new_id: Callable[[], str] = field(default=lambda: uuid4().hex, kw_only=True)
     _posts: PostPolicy = field(
         init=False,
         default=Factory(
-            lambda self: PostPolicy(self._window, self._settling, self._under_way, self._clock.seconds, self._wall),
+            lambda self: PostPolicy(
+                self._window,
+                self._settling,
+                self._under_way,
+                self._clock.seconds,
+                self._wall,
+                self._previews,
+                self._recordings,
+            ),
             takes_self=True,
         ),
     )
@@ -346,7 +361,8 @@ class Pipeline(Service):
 
     async def _process(self, event: Event, delivery: Delivery) -> None:
         destination = self._resolve(delivery.destination, delivery.streamer)
-        if self._clock.seconds() - delivery.accepted_at >= self._longest_wait(event, destination):
+        is_news = delivery.action is not Action.REFRESH
+        if is_news and self._clock.seconds() - delivery.accepted_at >= self._longest_wait(event, destination):
             await self._settle(delivery, State.EXPIRED, delivery.reason or "too old to be news")
             return
         if destination is None and (delivery.broadcast or event.event_type != STREAM_ONLINE):
@@ -400,8 +416,11 @@ class Pipeline(Service):
         and Twitch says at this moment, so that the newest state is shown.
         """
         standing = await self._journal.standing(delivery.id, destination.place)
+        refreshes = delivery.action is Action.REFRESH
+        if refreshes:
+            event = as_refresh(event, standing.broadcast)
         enrichment = await self._enricher.enrich(event, streamer, standing.broadcast)
-        false_alarm = event.event_type == STREAM_OFFLINE and enrichment.stream.listed
+        false_alarm = not refreshes and event.event_type == STREAM_OFFLINE and enrichment.stream.listed
         broadcast = standing.broadcast
         if broadcast is not None:
             if false_alarm:
@@ -409,9 +428,13 @@ class Pipeline(Service):
                 # It has superseded the changes before it, so it shows them.
                 broadcast, event = evolve(broadcast, offline_at=None), as_update(event, enrichment)
                 standing = evolve(standing, broadcast=broadcast)
-            event, enrichment = complete(event, enrichment, broadcast)
+            is_behind = refreshes and self._posts.is_recent(broadcast)
+            event, enrichment = complete(event, enrichment, broadcast, is_behind=is_behind)
         shows = not false_alarm or (destination.policy.on_update == "edit" and "update" in destination.policy.events)
-        decision = self._posts.decide(event, destination, standing) if shows else Decision()
+        if refreshes:
+            decision = decide_refresh(event.event_type, destination, standing, listed=enrichment.stream.listed)
+        else:
+            decision = self._posts.decide(event, destination, standing) if shows else Decision()
         if decision.supersede is not None and not await self._end_creation(decision.supersede):
             # Its attempt began in the same moment: what that creates is changed by this delivery.
             decision = Decision(wait=True, reason=WAITS)
@@ -425,12 +448,7 @@ class Pipeline(Service):
         if decision.action is Action.CREATE and not await self._is_wanted(notice, delivery, destination):
             return
         shown = hash_shown(notice)
-        if (
-            decision.action is Action.EDIT
-            and standing.post is not None
-            and standing.post.shown == shown
-            and not standing.changing
-        ):
+        if standing.shows(shown) and is_needless(notice, decision.action):
             await self._settle(delivery, State.SUPERSEDED, STILL_LIVE if false_alarm else SHOWN_ALREADY)
             return
         await self._enqueue(
@@ -443,6 +461,7 @@ class Pipeline(Service):
                 shown=shown,
                 mention=notice.mention and decision.action is Action.CREATE,
                 form=destination.form,
+                refreshes=self._posts.refreshes(event, notice, destination, decision.action),
             ),
         )
 
@@ -472,6 +491,7 @@ class Pipeline(Service):
             shown=delivery.shown,
             mention=delivery.mention,
             form=delivery.form,
+            refreshes=delivery.refreshes,
         )
         self._journal_failed = False
         if prepared:
@@ -552,22 +572,23 @@ class Pipeline(Service):
             sink.record(Outcome(delivery=settled, attempt=None, at=now))
 
     def _report_end(self, delivery: Delivery) -> None:
+        fields = {
+            "event_id": delivery.event_id,
+            "delivery": delivery.id,
+            "streamer": delivery.streamer,
+            "destination": delivery.destination,
+            "state": delivery.state.value,
+            "reason": delivery.reason,
+        }
         if delivery.state.is_undelivered:
             self.log.warn(
                 "delivery of {event_id} ({streamer}) to {destination} expired before it was prepared: {reason}. To"
                 " requeue it: itsjustintv deliveries retry {delivery}",
-                event_id=delivery.event_id,
-                delivery=delivery.id,
-                streamer=delivery.streamer,
-                destination=delivery.destination,
-                reason=delivery.reason,
+                **fields,
             )
-            return
-        self.log.info(
-            "{event_id} of {streamer} is not sent to {destination} ({state}): {reason}",
-            state=delivery.state.value,
-            event_id=delivery.event_id,
-            streamer=delivery.streamer,
-            destination=delivery.destination,
-            reason=delivery.reason,
-        )
+        elif delivery.action is Action.REFRESH:
+            self.log.debug(
+                "the post of {event_id} of {streamer} at {destination} is not refreshed ({state}): {reason}", **fields
+            )
+        else:
+            self.log.info("{event_id} of {streamer} is not sent to {destination} ({state}): {reason}", **fields)

@@ -435,6 +435,7 @@ def _named_destination(name: str, entry: DestinationEntry) -> Destination:
         keeps_posts=kind.keeps_posts,
         edits=kind.can_edit(settings),
         has_key=kind.has_key,
+        previews=kind.can_refresh(settings),
     )
     if getattr(settings, "signature", None) not in SIGNERS:
         return made

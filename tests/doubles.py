@@ -201,6 +201,7 @@ class MemoryJournal:
         shown: str = "",
         mention: bool = False,
         form: str = "",
+        refreshes: Sequence[float] = (),
     ) -> Deferred[bool]:
         def prepare() -> bool:
             delivery = self.deliveries[delivery_id]
@@ -216,6 +217,7 @@ class MemoryJournal:
                 shown=shown,
                 mention=mention,
                 form=form,
+                refreshes=tuple(refreshes),
             )
             return True
 

@@ -55,6 +55,9 @@ from tests.stepped_journal import SteppedJournal, Steps
 
 START = 1_800_000_000.0
 WINDOW, SETTLE = 90.0, 20.0
+PREVIEWS, RECORDINGS = (15.0, 45.0), (120.0, 300.0)
+# Seconds after the end of a stream until its recording is there.
+RECORDED_AFTER = 100.0
 RETRY = Retry(initial_delay=5.0, max_delay=30.0, jitter=0.0)
 # Seconds after which Get Streams is believed, as in the enricher.
 LIST_DELAY = 75.0
@@ -87,6 +90,7 @@ class Channel:
     ended_at: float = 0.0
     title: str = "title 0"
     streams: int = 0
+    ended: dict[str, float] = field(factory=dict)
     undelivered: list[Event] = field(factory=list)
     messages: int = 0
 
@@ -145,7 +149,23 @@ class Enricher:
 
     def find(self, event: Event, broadcast: Broadcast | None) -> Enrichment:
         title = event.title if event.event_type == CHANNEL_UPDATE else self.channel.title
-        return Enrichment(stream=StreamDetails(listed=self.is_listed(event, broadcast), title=title), tags=())
+        listed = self.is_listed(event, broadcast)
+        thumbnail = "https://example.com/{width}x{height}.jpg" if listed else ""
+        return Enrichment(
+            stream=StreamDetails(listed=listed, title=title, thumbnail_url=thumbnail),
+            tags=(),
+            vods=self.recordings(event, broadcast),
+        )
+
+    def recordings(self, event: Event, broadcast: Broadcast | None) -> tuple[str, ...]:
+        if event.event_type != STREAM_OFFLINE or broadcast is None:
+            return ()
+        before = self.clock.seconds() - RECORDED_AFTER
+        return tuple(
+            f"https://example.com/{each}"
+            for each in broadcast.stream_ids
+            if self.channel.ended.get(each, before) < before
+        )
 
     def is_listed(self, event: Event, broadcast: Broadcast | None) -> bool:
         if not self.channel.stream:
@@ -207,6 +227,7 @@ class BroadcastMachine(RuleBasedStateMachine):
             place=hash_place("discord", hook.id),
             policy=DestinationPolicy(events=("online", "offline", "update"), mention=("role:77",), **policy),
             keeps_posts=True,
+            previews=True,
             concurrency=1,
         )
 
@@ -243,6 +264,8 @@ class BroadcastMachine(RuleBasedStateMachine):
             settling=lambda: SETTLE,
             under_way=self.queue.is_under_way,
             destination_end=lambda _: self.clock.seconds() + 3600.0,
+            previews=lambda: PREVIEWS,
+            recordings=lambda: RECORDINGS,
             new_id=new_id,
             poll_interval=10.0,
         )
@@ -273,6 +296,8 @@ class BroadcastMachine(RuleBasedStateMachine):
         headers = {name.lower(): value for name, value in request.headers}
         answer = self.discord.handle(request.method, request.url, headers, request.body, now)
         pair = (delivery.broadcast, delivery.destination)
+        if self.is_refresh(delivery):
+            assert request.method == "PATCH", request
         for message in set(self.discord.messages) - before:
             self.created.setdefault(pair, []).append(message)
         lost = not answer.answered
@@ -311,6 +336,10 @@ class BroadcastMachine(RuleBasedStateMachine):
             access=destination.access,
         )
 
+    def is_refresh(self, delivery: Delivery) -> bool:
+        found = reads.get(self.journal.connection, delivery.id)
+        return found is not None and found.action is Action.REFRESH
+
     # What happens on Twitch
 
     @rule(same=st.booleans())
@@ -326,6 +355,7 @@ class BroadcastMachine(RuleBasedStateMachine):
             self.channel.streams += 1
             self.channel.started_at = self.clock.seconds()
         self.channel.stream = f"stream-{self.channel.streams}"
+        self.channel.ended.pop(self.channel.stream, None)
         self.channel.note(
             STREAM_ONLINE,
             self.clock.seconds(),
@@ -341,6 +371,7 @@ class BroadcastMachine(RuleBasedStateMachine):
         It ends.
         """
         if self.channel.stream:
+            self.channel.ended[self.channel.stream] = self.clock.seconds()
             self.channel.stream, self.channel.ended_at = "", self.clock.seconds()
             self.channel.note(STREAM_OFFLINE, self.clock.seconds())
             self.clock.advance(1)
@@ -575,8 +606,13 @@ class BroadcastMachine(RuleBasedStateMachine):
             raise AssertionError(("stands after the end", dict(row)))
         said = message["content"]
         assert ("was live" in said) == (not is_live), (said, dict(row), self.channel)
-        if is_live and message["embeds"]:
-            assert message["embeds"][0]["title"] == self.channel.title, (message["embeds"][0], self.channel)
+        if not message["embeds"]:
+            return
+        [card] = message["embeds"]
+        if is_live:
+            assert card["title"] == self.channel.title, (card, self.channel)
+        else:
+            assert "recording" in card["description"], (card, dict(row))
 
 
 class MachineTests(SynchronousTestCase):

@@ -126,6 +126,8 @@ class PipelinePostTests(SynchronousTestCase):
             under_way=self.under_way.__contains__,
             destination_end=lambda _: self.grace_end,
             new_id=lambda: "e9",
+            previews=lambda: (120.0, 360.0),
+            recordings=lambda: (600.0,),
         )
         self.pipeline.startService()
         self.addCleanup(self.pipeline.stopService)
@@ -293,6 +295,90 @@ class PipelinePostTests(SynchronousTestCase):
         self.main = None
         self.clock.pump([10.0] * 70)
         self.assertEqual(self.journal.deliveries["e2-1"].reason, "destination removed")
+
+    def refresh(self, event_type: str, broadcast: Broadcast, **standing: Any) -> tuple[State, str]:
+        """
+        Let the turn of a refresh come, of a post that was created for an event or showed its end.
+        """
+        self.main = evolve(MAIN, previews=True)
+        # Longer ago than Twitch is behind.
+        broadcast = evolve(broadcast, seen_at=START - 900)
+        self.journal.standings["e2-2"] = Standing(broadcast=broadcast, **{"post": POST, "mentioned": True, **standing})
+        self.journal.events["e2"] = event(event_type)
+        self.journal.put(Delivery(id="e2-2", event_id="e2", streamer="tanuki", destination="main", accepted_at=START,
+            next_attempt_at=START + 120, broadcast="e1", action=Action.REFRESH))  # fmt: skip
+        self.clock.pump([1.0] * 130)
+        delivery = self.journal.deliveries["e2-2"]
+        return delivery.state, delivery.reason
+
+    def found_live(self, thumbnail: str = "https://example.com/{width}x{height}.jpg", title: str = "pottery") -> None:
+        stream = StreamDetails(listed=True, title=title, game_name="Art", thumbnail_url=thumbnail)
+        self.enricher.answer = Enrichment(stream=stream, tags=())
+
+    def test_refreshes_are_planned(self) -> None:
+        """
+        A creation is prepared with the times of its refreshes, where posts show a preview.
+        """
+        self.happen(STREAM_ONLINE)
+        self.assertEqual(self.submitted[0].refreshes, ())
+        self.setUp()
+        self.main = evolve(MAIN, previews=True)
+        self.happen(STREAM_ONLINE)
+        self.assertEqual(self.submitted[0].refreshes, (120.0, 360.0))
+        self.assertEqual(self.journal.deliveries["e2-1"].refreshes, (120.0, 360.0))
+
+    def test_fresh_preview(self) -> None:
+        """
+        The post is edited at its time, though nothing else differs: with the id of the post, and with the mention as
+        text alone.
+        """
+        self.found_live()
+        self.assertEqual(self.refresh(STREAM_ONLINE, LIVE)[0], State.PENDING)
+        [sent] = self.submitted
+        self.assertEqual((sent.action, sent.remote, sent.mention, sent.refreshes), (Action.REFRESH, "99", False, ()))
+        [notice] = self.notices
+        self.assertEqual((notice.action, notice.mention, notice.event.event_type), (Action.EDIT, True, STREAM_ONLINE))
+        self.assertTrue(START + 120 <= notice.built_at <= START + 123)
+        again = {"post": evolve(POST, shown=sent.shown)}
+        self.setUp()
+        self.found_live()
+        self.assertEqual(self.refresh(STREAM_ONLINE, LIVE, **again)[0], State.PENDING)
+        self.setUp()
+        self.found_live(thumbnail="")
+        self.assertEqual(self.refresh(STREAM_ONLINE, LIVE, **again), (State.SUPERSEDED, "the post shows it already"))
+
+    def test_late_title(self) -> None:
+        """
+        A refresh shows the title that Twitch has by then, also where Twitch has no preview.
+        """
+        self.found_live(thumbnail="", title="glazing")
+        self.refresh(STREAM_ONLINE, LIVE)
+        self.assertEqual([each.enrichment.stream.title for each in self.notices], ["glazing"])
+
+    def test_late_recording(self) -> None:
+        """
+        After the end the post is edited when there is a recording that it does not have, although the channel is live
+        with another broadcast by then, whose title it does not get.
+        """
+        self.found_live(title="another")
+        self.assertEqual(self.refresh(STREAM_OFFLINE, OVER)[0], State.PENDING)
+        shown = self.submitted[0].shown
+        self.setUp()
+        self.found_live(title="yet another")
+        without = self.refresh(STREAM_OFFLINE, OVER, post=evolve(POST, shown=shown))
+        self.assertEqual(without, (State.SUPERSEDED, "the post shows it already"))
+        self.setUp()
+        self.enricher.answer = evolve(self.enricher.answer, vods=("https://example.com/1",))
+        self.assertEqual(self.refresh(STREAM_OFFLINE, OVER, post=evolve(POST, shown=shown))[0], State.PENDING)
+        self.assertEqual(self.notices[0].enrichment.stream.title, "pottery")
+        self.assertEqual(self.journal.resumed, [])
+
+    def test_refresh_after_days(self) -> None:
+        """
+        A refresh never expires: it is decided whether it is still of use.
+        """
+        self.clock.advance(10 * 86400)
+        self.assertEqual(self.refresh(STREAM_ONLINE, LIVE), (State.SUPERSEDED, "Twitch does not list the stream"))
 
     def test_unreported_end(self) -> None:
         """

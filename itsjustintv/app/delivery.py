@@ -133,6 +133,8 @@ class DeliveryParts:
             queue.is_under_way,
             wall=context.wall.seconds,
             destination_end=removed_destinations.ends,
+            previews=lambda: config().broadcast.refresh_preview,
+            recordings=lambda: config().broadcast.refresh_recording,
             new_id=context.new_event_id,
         )
         return cls(

@@ -283,6 +283,7 @@ _DONE = {
     Action.EDIT: "edited",
     Action.DELETE: "deleted",
     Action.FOLLOW_UP: "followed by a further message",
+    Action.REFRESH: "refreshed",
 }
 
 
@@ -292,7 +293,7 @@ def describe_post(delivery: Delivery) -> str:
     """
     if not delivery.broadcast or (delivery.state.is_final and delivery.state is not State.DELIVERED):
         return ""
-    if delivery.state is State.ACCEPTED:
+    if delivery.state is State.ACCEPTED and delivery.action is not Action.REFRESH:
         return "to be decided when its turn comes"
     done = _DONE[delivery.action] if delivery.state is State.DELIVERED else f"to be {_DONE[delivery.action]}"
     more = ["with a mention"] * delivery.mention + ["as plain text"] * delivery.plain

@@ -40,6 +40,7 @@ from itsjustintv.config.values import (
     token,
     user_id,
     visible,
+    waits,
 )
 from itsjustintv.support.egress import EgressPolicy
 from itsjustintv.support.http_url import HttpUrl, after_host
@@ -100,6 +101,8 @@ _RULES: Mapping[str, Rule] = {
     "filter.types": broadcast_types,
     "broadcast.reconnect_window": between(0, 86400),
     "broadcast.settle": between(0, 3600),
+    "broadcast.refresh_preview": waits(3600.0),
+    "broadcast.refresh_recording": waits(86400.0),
     "global_webhook.url": optional(receiver_url),
     "global_webhook.target_webhook_header": optional(header),
     "global_webhook.target_webhook_hashing": optional(hashing),
@@ -259,7 +262,7 @@ def _tags(tags: list[object]) -> Iterator[str]:
 def _accident(keys: Keys, value: object, state: ParseState, *, exact: bool = False) -> Iterator[ConfigProblem]:
     if isinstance(value, list):
         for number, each in enumerate(value, 1):
-            for sentence in edge_mistakes(each):
+            for sentence in edge_mistakes(each) if isinstance(each, str) else ():
                 yield ConfigProblem(dotted(keys), f"number {number} {sentence}")
         if keys[-1] == "tag_filter":
             for sentence in _tags(value):

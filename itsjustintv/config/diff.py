@@ -149,6 +149,8 @@ def _change(leaf: Leaf, before: object, after: object) -> str:
         return "changed"
     if leaf.is_duration and isinstance(before, float) and isinstance(after, float):
         return f"{_length(before)} -> {_length(after)}"
+    if leaf.type == tuple[float, ...]:
+        return f"{_lengths(before)} -> {_lengths(after)}"
     return f"{_shown(before)} -> {_shown(after)}"
 
 
@@ -158,6 +160,10 @@ def _length(seconds: float) -> str:
     """
     smallest = 1 if seconds < 3600 else 60 if seconds < 86400 else 3600
     return duration(seconds) if seconds % smallest == 0 else f"{seconds:g} s"
+
+
+def _lengths(seconds: Any) -> str:
+    return json.dumps([_length(each) for each in seconds])
 
 
 def _shown(value: object) -> str:

@@ -218,6 +218,24 @@ def _duration(value: object, _: object) -> float:
     return parse_duration(value)
 
 
+def _durations(value: object, _: object) -> tuple[float, ...]:
+    """
+    Read a list of durations.
+
+    :raises TypeError: it is no list.
+    :raises ValueError: an entry is wrong, with its number.
+    """
+    if not isinstance(value, list):
+        raise TypeError('must be a list of durations in square brackets, such as ["2m", "6m"]')
+    found = []
+    for number, item in enumerate(value, 1):
+        try:
+            found.append(parse_duration(item))
+        except ValueError as error:
+            raise ValueError(f"must be a list of durations: number {number} {error}") from None
+    return tuple(found)
+
+
 def _table(hook: _Hook) -> _Hook:
     def structure_table(value: object, kind: object) -> object:
         if not isinstance(value, dict):
@@ -232,6 +250,7 @@ def _converter() -> Converter:
     for kind, hook in ((str, _string), (bool, _truth), (int, _whole), (float, _factor)):
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _strings)
+    converter.register_structure_hook_func(lambda kind: kind == tuple[float, ...], _durations)
 
     def section(cls: type) -> _Hook:
         durations: dict[str, Any] = {

@@ -332,10 +332,14 @@ class Broadcast:
 
     :ivar reconnect_window: seconds after its end within which a new stream of the channel continues it.
     :ivar settle: seconds without another change after which a change of title or category is shown.
+    :ivar refresh_preview: seconds after the start after which a post is edited to show a newer preview.
+    :ivar refresh_recording: seconds after the end after which a recording is looked for that the post does not have.
     """
 
     reconnect_window: float = 300.0
     settle: float = 60.0
+    refresh_preview: tuple[float, ...] = (120.0, 360.0)
+    refresh_recording: tuple[float, ...] = (600.0,)
 
 
 @frozen(kw_only=True)

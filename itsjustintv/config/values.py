@@ -14,6 +14,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 from itsjustintv.config.lint import describe, describe_unexpected, edge_mistakes, is_invisible, trim
+from itsjustintv.support.durations import duration
 from itsjustintv.support.signatures import HASHINGS
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "token",
     "user_id",
     "visible",
+    "waits",
 ]
 
 Rule = Callable[[Any], Iterable[str]]
@@ -55,6 +57,7 @@ _DIGITS = frozenset(digits)
 _IN_LOGINS = frozenset(ascii_letters + digits + "_")
 _LOGGER = re.compile(r"[\w.-]+")
 _LONGEST_LOGIN = 25
+_MOST_WAITS = 10
 
 # What a delivery says itself: two values, or ours in their place, would spoil the request.
 _TAKEN = frozenset(
@@ -83,6 +86,21 @@ def between(lowest: float, highest: float | None = None) -> Rule:
     if highest is None:
         return lambda value: () if value >= lowest else (f"must be at least {lowest}",)
     return lambda value: () if lowest <= value <= highest else (f"must be from {lowest} to {highest}",)
+
+
+def waits(longest: float) -> Callable[[Sequence[float]], Iterator[str]]:
+    """
+    At most ten durations, none of them 0 or above ``longest`` seconds.
+    """
+
+    def check(values: Sequence[float]) -> Iterator[str]:
+        if len(values) > _MOST_WAITS:
+            yield f"must have at most {_MOST_WAITS} entries"
+        for number, value in enumerate(values, 1):
+            if not 0 < value <= longest:
+                yield f"must be a list of durations above 0, each at most {duration(longest)}: correct number {number}"
+
+    return check
 
 
 def networks(values: tuple[str, ...]) -> Iterator[str]:

@@ -37,6 +37,9 @@ STREAMER_REMOVED = "streamer removed from the configuration"
 # Seconds until a delivery whose streamer is not configured is checked again.
 _HOLD = 30.0
 
+# What has no plain form, and what would replace a better one by it.
+_AS_THEY_ARE = (Action.DELETE, Action.REFRESH)
+
 # Seconds between two tries to store an outcome.
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 30.0
@@ -102,7 +105,7 @@ class AttemptRunner:
         ):
             return Due(delivery.next_attempt_at, delivery.id)
         retry = self._policy()
-        if delivery.action in (Action.EDIT, Action.DELETE):
+        if delivery.action in (Action.EDIT, Action.DELETE, Action.REFRESH):
             retry = evolve(retry, max_age=destination.policy.edit_max_age)
         if retry_policy.is_too_old(retry, delivery.accepted_at, self._clock.seconds()):
             return await self._settle(delivery, Next(state=State.EXPIRED, reason=retry_policy.TOO_OLD))
@@ -112,7 +115,9 @@ class AttemptRunner:
         if (refusal := self._places.refusal(destination)) is not None:
             return await self._settle(delivery, Next(state=State.DEAD, reason=refusal.value))
         self._places.begin(destination)
-        attempt = await self._send(delivery, self._places.current(destination))
+        # A refresh is an edit to all that sends it.
+        sent = evolve(delivery, action=Action.EDIT) if delivery.action is Action.REFRESH else delivery
+        attempt = await self._send(sent, self._places.current(destination))
         self._places.learn(destination, attempt)
         lane.pause_until(self._clock.seconds() + retry_policy.pause_after(attempt))
         lane.pause_until(self._places.paused_until(destination))
@@ -123,7 +128,7 @@ class AttemptRunner:
             now=self._clock.seconds(),
             retry=retry,
             random=self._random,
-            can_degrade=destination.keeps_posts and not delivery.plain and delivery.action is not Action.DELETE,
+            can_degrade=destination.keeps_posts and not delivery.plain and delivery.action not in _AS_THEY_ARE,
         )
         creates = delivery.action in (Action.CREATE, Action.FOLLOW_UP) and destination.keeps_posts
         may_double = creates and attempt.is_uncertain and not destination.has_key
@@ -227,6 +232,7 @@ _MESSAGES = {
     State.SUPERSEDED: "delivery of {event_id} ({streamer}) to {destination} is not needed any more: {detail}",
 }
 
+_REFRESHED = "refreshed the post of {event_id} of {streamer} at {destination}, attempt {attempt}"
 _DEGRADED = (
     "delivery of {event_id} ({streamer}) to {destination} failed, attempt {attempt}: {detail} Sending it as plain text"
 )
@@ -248,9 +254,11 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
     elif after.state is State.PENDING and before.reason == reason:
         level = LogLevel.debug
     message = _MESSAGES.get(after.state, "delivery of {event_id} ({streamer}) to {destination} ended as {state}")
+    is_degraded = after.plain and not before.plain and after.state is State.PENDING
+    is_refreshed = after.action is Action.REFRESH and after.state is State.DELIVERED
     log.emit(
         level,
-        _DEGRADED if after.plain and not before.plain and after.state is State.PENDING else message,
+        _DEGRADED if is_degraded else _REFRESHED if is_refreshed else message,
         event_id=after.event_id,
         delivery=after.id,
         streamer=after.streamer,

@@ -36,10 +36,13 @@ __all__ = [
     "WAITS",
     "Decision",
     "PostPolicy",
+    "as_refresh",
     "as_update",
     "complete",
     "decide",
+    "decide_refresh",
     "hash_shown",
+    "is_needless",
     "may_mention",
 ]
 
@@ -80,7 +83,14 @@ _NOT_ANNOUNCED = _end("the broadcast was not announced here", State.FILTERED)
 _NOT_EDITABLE = _end("the destination cannot edit what it has posted")
 _NOT_DELIVERED = _end("the first message of the broadcast was not delivered")
 _ENDED = "the broadcast ended before it could be announced"
+_OVER = _end("the broadcast has ended")
+_NOT_LISTED = _end("Twitch does not list the stream")
+_NO_POST = _end("there is no post to refresh")
+_NOT_ASKED_FOR = _end("the destination does not ask for it any more")
 _WAIT = Decision(wait=True, reason=WAITS)
+
+# Seconds for which Get Channel Information and Get Streams may still show what was before a change.
+_HELIX_DELAY = 90.0
 
 
 @frozen
@@ -93,6 +103,8 @@ class PostPolicy:
     :ivar under_way: whether an attempt on a delivery is being made.
     :ivar now: by the clock of the journal.
     :ivar wall: by the wall clock, since Twitch dates the end of a stream.
+    :ivar previews: after how many seconds a post that shows a preview of a live broadcast is refreshed.
+    :ivar recordings: after how many seconds the post of one that has ended is, for a recording that it does not have.
     """
 
     _window: Callable[[], float]
@@ -100,6 +112,8 @@ class PostPolicy:
     _under_way: Callable[[str], bool]
     _now: Callable[[], float]
     _wall: Callable[[], float]
+    _previews: Callable[[], tuple[float, ...]] = lambda: ()
+    _recordings: Callable[[], tuple[float, ...]] = lambda: ()
 
     def delay(self, event: Event) -> float:
         """
@@ -134,6 +148,28 @@ class PostPolicy:
             creation_under_way=standing.creating is not None and self._under_way(standing.creating),
         )
 
+    def refreshes(self, event: Event, notice: Notice, destination: Destination, action: Action) -> tuple[float, ...]:
+        """
+        How many seconds after its acceptance a delivery is followed by refreshes of the post that it shows.
+
+        :param event: as it was accepted.
+        """
+        broadcast = notice.broadcast
+        if broadcast is None or action not in (Action.CREATE, Action.EDIT):
+            return ()
+        if event.event_type == STREAM_OFFLINE:
+            is_complete = len(notice.enrichment.vods) >= len(broadcast.stream_ids)
+            return () if is_complete or not wants_recordings(destination) else self._recordings()
+        # A change shows the preview of its moment, late enough for Twitch to have one.
+        begins = action is Action.CREATE or event.event_type == STREAM_ONLINE
+        return self._previews() if begins and not shows_end(notice) and wants_previews(destination) else ()
+
+    def is_recent(self, broadcast: Broadcast) -> bool:
+        """
+        Whether what Helix says of a broadcast may be older than what was announced last.
+        """
+        return self._wall() - broadcast.seen_at < _HELIX_DELAY
+
     def notice(  # noqa: PLR0917 - all of it is rendered
         self,
         event: Event,
@@ -158,10 +194,10 @@ class PostPolicy:
             streamer=streamer,
             enrichment=enrichment,
             built_at=self._wall(),
-            action=action,
+            action=Action.EDIT if action is Action.REFRESH else action,
             broadcast=broadcast,
             mention=standing.mentioned
-            if action is Action.EDIT
+            if action in (Action.EDIT, Action.REFRESH)
             else action is Action.CREATE and not silent and may_mention(policy, standing, self._now()),
             silent=silent,
         )
@@ -194,12 +230,28 @@ def as_update(event: Event, enrichment: Enrichment) -> Event:
     )
 
 
-def complete(event: Event, enrichment: Enrichment, broadcast: Broadcast) -> tuple[Event, Enrichment]:
+def as_refresh(event: Event, broadcast: Broadcast | None) -> Event:
     """
-    Add what is known of a broadcast to what could not be found out: the type of its stream, title and category.
+    Make of an event that showed a post as live what a refresh of it shows: whatever is true of the broadcast now.
+    """
+    if event.event_type == STREAM_OFFLINE or broadcast is None:
+        return event
+    return evolve(event, event_type=STREAM_ONLINE, stream_id=next(reversed(broadcast.stream_ids), event.stream_id))
+
+
+def complete(
+    event: Event, enrichment: Enrichment, broadcast: Broadcast, *, is_behind: bool = False
+) -> tuple[Event, Enrichment]:
+    """
+    Add what is known of a broadcast to what could not be found out: the type of its stream, title and category. After
+    the end these are the last that were announced, since the channel may show the next ones.
+
+    :param is_behind: whether title and category may not be the newest that were announced.
     """
     stream = enrichment.stream
-    if event.event_type != CHANNEL_UPDATE and not stream.title:
+    if event.event_type == STREAM_OFFLINE or is_behind:
+        stream = evolve(stream, title=broadcast.title or stream.title, game_name=broadcast.category or stream.game_name)
+    elif event.event_type != CHANNEL_UPDATE and not stream.title:
         stream = evolve(stream, title=broadcast.title, game_name=stream.game_name or broadcast.category)
     return evolve(event, type=event.type or broadcast.type), evolve(enrichment, stream=stream)
 
@@ -209,7 +261,7 @@ def hash_shown(notice: Notice) -> str:
     Hash what a post shows, as far as a change of it is worth an edit: not the number of viewers.
     """
     stream, broadcast = notice.enrichment.stream, notice.broadcast
-    ended = notice.event.event_type == STREAM_OFFLINE
+    ended = shows_end(notice)
     parts = (
         notice.event.broadcaster_name,
         stream.title,
@@ -288,6 +340,66 @@ def _offline(  # noqa: PLR0911 - a table
     if late and policy.on_offline == "post":
         return Decision(action=Action.FOLLOW_UP)
     return _NOT_DELIVERED
+
+
+def decide_refresh(  # noqa: PLR0911 - a table
+    event_type: str, destination: Destination, standing: Standing, *, listed: bool
+) -> Decision:
+    """
+    Decide whether a post is refreshed. What stands there is edited, or stays as it is: nothing is created or deleted.
+
+    :param listed: whether Twitch lists the stream.
+    """
+    broadcast, post = standing.broadcast, standing.post
+    if broadcast is None or post is None:
+        return _NO_POST
+    if event_type == STREAM_OFFLINE:
+        if broadcast.is_live:
+            return _end(STILL_LIVE)
+        wanted = wants_recordings(destination)
+    else:
+        if not broadcast.is_live:
+            return _OVER
+        if not listed:
+            return _NOT_LISTED
+        wanted = wants_previews(destination)
+    if not wanted:
+        return _NOT_ASKED_FOR
+    if standing.overtaken:
+        return _end(OVERTAKEN)
+    return _unchangeable(post, destination.place) or Decision(action=Action.REFRESH)
+
+
+def is_needless(notice: Notice, action: Action) -> bool:
+    """
+    Whether nothing needs to be sent when a post shows by its hash what a notice does. A preview is a new one each time.
+    """
+    if action is Action.REFRESH:
+        return shows_end(notice) or not notice.enrichment.stream.thumbnail_url
+    return action is Action.EDIT
+
+
+def shows_end(notice: Notice) -> bool:
+    """
+    Whether a notice shows that the broadcast is over.
+    """
+    return notice.event.event_type == STREAM_OFFLINE
+
+
+def wants_previews(destination: Destination) -> bool:
+    """
+    Whether the posts of a destination show a preview, and are edited while the broadcast is live.
+    """
+    policy = destination.policy
+    return destination.previews and policy.on_update == "edit" and "update" in policy.events
+
+
+def wants_recordings(destination: Destination) -> bool:
+    """
+    Whether the posts of a destination are edited when the broadcast has ended.
+    """
+    policy = destination.policy
+    return destination.edits and policy.on_offline == "edit" and "offline" in policy.events
 
 
 def _unchangeable(post: Post, place: str) -> Decision | None:

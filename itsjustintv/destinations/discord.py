@@ -434,6 +434,7 @@ DISCORD_KIND = DestinationKind(
     place=_place,
     edits=True,
     deletes=True,
+    previews=lambda settings: settings.style == "card",
     mentions=frozenset({"everyone", "here", "role", "user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),

@@ -399,6 +399,7 @@ SLACK_KIND = DestinationKind(
     place=_place,
     edits=_is_bot,
     deletes=_is_bot,
+    previews=lambda settings: settings.style == "card",
     mentions=frozenset({"everyone", "here", "role", "user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),

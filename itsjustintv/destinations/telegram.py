@@ -444,6 +444,7 @@ TELEGRAM_KIND = DestinationKind(
     place=_place,
     edits=True,
     deletes=True,
+    previews=lambda settings: settings.style == "card",
     mentions=frozenset({"user"}),
     check_mention=_check_mention,
     fields=tuple(_FIELDS),

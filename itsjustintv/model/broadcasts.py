@@ -27,6 +27,7 @@ class Broadcast:
         0 when it has ended and nothing says when.
     :ivar title: the title that was last announced, empty for none; likewise ``category``.
     :ivar type: of its first stream, as :attr:`Event.type`.
+    :ivar seen_at: when its latest start or change happened, in seconds since the epoch, or it was last seen live.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Broadcast:
     title: str = ""
     category: str = ""
     type: str = ""
+    seen_at: float = 0.0
 
     @property
     def is_live(self) -> bool:
@@ -103,8 +105,9 @@ class Standing:
     :ivar post: what stands at the destination; ``None`` when nothing was created there.
     :ivar creating: id of an earlier delivery that may still create the post; ``None`` when there is none.
     :ivar uncertain: whether an attempt of it may have created the post although no answer says so.
-    :ivar changing: whether an earlier change of the post waits for an attempt.
-    :ivar overtaken: whether a later change of the post was delivered, or waits for an attempt.
+    :ivar changing: whether an earlier change of the post, or a refresh, waits for an attempt.
+    :ivar overtaken: whether a later change of the post was delivered, or waits for an attempt; of a refresh, whether
+        any change waits for one.
     :ivar given_up: whether the delivery that was to create the post was ended, since the broadcast was over.
     :ivar requested: whether an operator asked for this delivery.
     :ivar failed: how an earlier delivery ended that was to create the post and did not; ``None`` when there is none.
@@ -123,3 +126,9 @@ class Standing:
     failed: State | None = None
     mentioned: bool = False
     mentioned_at: float | None = None
+
+    def shows(self, shown: str) -> bool:
+        """
+        Whether the post shows something already, by its hash, and nothing that is under way changes that.
+        """
+        return self.post is not None and self.post.shown == shown and not self.changing

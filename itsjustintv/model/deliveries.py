@@ -33,13 +33,15 @@ class Action(StrEnum):
     """
     What a delivery does with the post of its broadcast at a destination.
 
-    ``FOLLOW_UP`` is a further message beside the post, which mentions no user.
+    ``FOLLOW_UP`` is a further message beside the post, which mentions no user. ``REFRESH`` is a later edit for what
+    Twitch has by then, a newer preview or the recording; what sends it sees an ``EDIT``.
     """
 
     CREATE = "create"
     EDIT = "edit"
     DELETE = "delete"
     FOLLOW_UP = "follow_up"
+    REFRESH = "refresh"
 
     @property
     def word(self) -> str:
@@ -104,6 +106,8 @@ class Delivery:
     :ivar mention: whether it mentions those whom the policy names.
     :ivar requested: whether an operator asked for it, whatever has become of its post.
     :ivar form: what its body was made for, as :attr:`Destination.form`; empty while there is none, or not known.
+    :ivar refreshes: how many seconds after ``accepted_at`` its post is refreshed, once it was delivered: each time by a
+        further delivery of the same event.
     """
 
     id: str
@@ -127,13 +131,16 @@ class Delivery:
     mention: bool = False
     requested: bool = False
     form: str = ""
+    refreshes: tuple[float, ...] = ()
 
     @property
     def post_action(self) -> Action | None:
         """
         What it did with the post, will do, or has failed to do; ``None`` where there is no post, while that is not
-        decided, and when it turned out not to be needed.
+        decided, and when it turned out not to be needed. A refresh is decided from the beginning.
         """
+        if self.action is Action.REFRESH:
+            return self.action
         is_idle = self.state in (State.ACCEPTED, State.FILTERED, State.CANCELLED, State.SUPERSEDED)
         return None if is_idle or not self.broadcast or not self.shown else self.action
 
@@ -243,7 +250,8 @@ class Accounting:
     """
     The conservation law in numbers: ``wanted`` equals the sum of all the others.
 
-    :ivar wanted: (event, destination) pairs ever accepted, each counted again when an operator had it sent again.
+    :ivar wanted: (event, destination) pairs ever accepted, each counted again for every refresh of its post, and when
+        an operator had it sent again.
     """
 
     wanted: int

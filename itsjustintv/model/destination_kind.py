@@ -57,6 +57,8 @@ class DestinationKind:
     :ivar edits: whether a post can be edited; likewise ``deletes``. Where that depends on the settings, a function of
         them: :meth:`can_edit` and :meth:`can_delete` answer in both cases.
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
+    :ivar previews: whether an edit of a post shows a newer preview of the broadcast; likewise a function of the
+        settings, which :meth:`can_refresh` asks.
     :ivar has_key: whether the service knows a message that is sent again by an id of ours.
     :ivar mentions: the words that ``mention`` may hold: ``everyone``, ``here``, ``role``, ``user``.
     :ivar check_mention: finds what is wrong with the id in ``role:ID`` or ``user:ID``: a sentence without a subject,
@@ -82,6 +84,7 @@ class DestinationKind:
     edits: bool | Callable[[Any], bool] = False
     deletes: bool | Callable[[Any], bool] = False
     keeps_posts: bool = True
+    previews: bool | Callable[[Any], bool] = False
     has_key: bool = False
     mentions: frozenset[str] = frozenset()
     check_mention: Callable[[str], str] = lambda _: ""
@@ -104,3 +107,9 @@ class DestinationKind:
         Whether a post of a destination with these settings can be deleted.
         """
         return self.deletes(settings) if callable(self.deletes) else self.deletes
+
+    def can_refresh(self, settings: Any) -> bool:
+        """
+        Whether an edit of a post of a destination with these settings shows a newer preview of the broadcast.
+        """
+        return self.can_edit(settings) and (self.previews(settings) if callable(self.previews) else self.previews)

@@ -94,6 +94,7 @@ class Destination:
     :ivar keeps_posts: whether one post stands for a broadcast; otherwise every event is sent by itself, at once.
     :ivar edits: whether such a post can be edited.
     :ivar has_key: whether the service knows a message that is sent again by an id of ours.
+    :ivar previews: whether its posts show a preview of the broadcast, and an edit shows a newer one.
     :ivar concurrency: simultaneous attempts; ``None`` for ``retry.concurrency``.
     :ivar moved_to: where the service said that it has moved; empty while it has not.
     """
@@ -115,6 +116,7 @@ class Destination:
     keeps_posts: bool = False
     edits: bool = True
     has_key: bool = False
+    previews: bool = False
     concurrency: int | None = None
     moved_to: str = ""
 

@@ -57,6 +57,7 @@ _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "flickers": ("world", bool),
     "stale": ("world", bool),
     "records": ("world", bool),
+    "recording_lag": ("world", (int, float)),
     "resend_after": ("eventsub", list),
     "timeout": ("eventsub", (int, float)),
     "challenge_after": ("", (int, float)),

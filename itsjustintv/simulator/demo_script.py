@@ -142,7 +142,12 @@ class DemoScript:
                 "target_webhook_signature": "both",
             }
         webhook = self._stage.discord.add_webhook(channel="on-air")
-        tables["broadcast"] = {"settle": "100ms", "reconnect_window": "1s"}
+        tables["broadcast"] = {
+            "settle": "100ms",
+            "reconnect_window": "1s",
+            "refresh_preview": [],
+            "refresh_recording": [],
+        }
         tables["destinations.main"] = {
             "type": "discord",
             "url": webhook.url.replace("https://discord.com", self._stage.discord_url),

@@ -87,6 +87,8 @@ class World:
     :ivar flickers: whether until then it is listed in half of the answers.
     :ivar stale: whether until then the previous broadcast is listed.
     :ivar records: whether broadcasts that begin are recorded; a channel decides that itself.
+    :ivar recording_lag: seconds from the end of a broadcast until Get Videos lists its recording; ``None`` when it does
+        from the start, as usual.
     """
 
     _clock: IReactorTime
@@ -95,6 +97,7 @@ class World:
     flickers: bool = False
     stale: bool = False
     records: bool = True
+    recording_lag: float | None = None
     _channels: dict[str, SimulatedChannel] = field(factory=dict, init=False)
     _live: dict[str, SimulatedStream] = field(factory=dict, init=False)
     _last: dict[str, SimulatedStream] = field(factory=dict, init=False)
@@ -226,7 +229,11 @@ class World:
         """
         The recordings of a channel, the newest first.
         """
-        return self._videos.get(user_id, [])[::-1]
+        found = self._videos.get(user_id, [])[::-1]
+        if self.recording_lag is None:
+            return found
+        before = self._clock.seconds() - self.recording_lag
+        return [each for each in found if each.ended_at is not None and each.ended_at <= before]
 
     def _end_video(self, channel_id: str) -> None:
         videos = self._videos.get(channel_id)

@@ -9,7 +9,7 @@ from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.delivery.attempt import report
-from itsjustintv.model import UNDELIVERED, Attempt, Delivery, Outcome, State
+from itsjustintv.model import UNDELIVERED, Action, Attempt, Delivery, Outcome, State
 
 BEFORE = Delivery(
     id="event1-1",
@@ -74,6 +74,16 @@ class ReportTests(SynchronousTestCase):
         (event,) = events
         self.assertEqual(event["log_level"], LogLevel.warn)
         return formatEvent(event)
+
+    def test_refreshed(self) -> None:
+        """
+        A refresh that succeeded is not logged as the announcement was.
+        """
+        events: list[LogEvent] = []
+        after = evolve(BEFORE, state=State.DELIVERED, action=Action.REFRESH)
+        sent = evolve(FAILED, ok=True)
+        report(Logger("test", observer=events.append), BEFORE, Outcome(delivery=after, attempt=sent, at=1000.0), 60.0)
+        self.assertTrue(formatEvent(events[0]).startswith("refreshed the post of event1 of "), formatEvent(events[0]))
 
     def test_each_undelivered_end_names_the_command(self) -> None:
         """

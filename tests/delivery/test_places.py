@@ -41,6 +41,7 @@ class PlaceTests(SynchronousTestCase):
         self.configured["far"] = destination("far", "other.example")
         self.answers: list[dict[str, Any]] = []
         self.sent: list[tuple[float, str, bool, str]] = []
+        self.actions: list[Action] = []
         self.number = 0
         self.queue = self.start()
 
@@ -62,6 +63,7 @@ class PlaceTests(SynchronousTestCase):
         self.queue = self.start()
 
     def send(self, delivery: Delivery, where: Destination) -> Deferred[Attempt]:
+        self.actions.append(delivery.action)
         self.sent.append((self.clock.seconds() - START, where.name, delivery.plain, where.moved_to))
         answer = self.answers.pop(0) if self.answers else {}
         verdict = answer.get("verdict", Verdict.OK)
@@ -182,6 +184,16 @@ class PlaceTests(SynchronousTestCase):
         self.answers = [{"verdict": Verdict.REJECTED}]
         self.assertEqual(self.states(self.submit("b", action=Action.DELETE)), [State.DEAD])
         self.assertEqual(len(self.sent), 3)
+
+    def test_refresh(self) -> None:
+        """
+        What sends a refresh sees an edit. One that is rejected is not sent as plain text, which would remove the card.
+        """
+        self.answers = [{"verdict": Verdict.REJECTED}]
+        ids = self.submit("a", action=Action.REFRESH)
+        self.clock.advance(0)
+        self.assertEqual((self.states(ids), self.actions), ([State.DEAD], [Action.EDIT]))
+        self.assertEqual(self.states(self.submit("b", action=Action.REFRESH)), [State.DELIVERED])
 
     def test_needless(self) -> None:
         """

@@ -15,10 +15,13 @@ from itsjustintv.delivery.post_policy import (
     WAITS,
     Decision,
     PostPolicy,
+    as_refresh,
     as_update,
     complete,
     decide,
+    decide_refresh,
     hash_shown,
+    is_needless,
     may_mention,
 )
 from itsjustintv.model import (
@@ -254,6 +257,166 @@ class EndTests(TableCase):
         self.assertEqual(self.ask(STREAM_ONLINE, ENDED, policy=DestinationPolicy(late="tell")), Decision(Action.CREATE))
         deleted = DestinationPolicy(late="tell", on_offline="delete")
         self.assertIsNone(self.ask(STREAM_ONLINE, ENDED, policy=deleted, requested=True).action)
+
+
+class RefreshTests(SynchronousTestCase):
+    """
+    Whether a post is shown again as it is by then.
+    """
+
+    card = Destination(
+        name="main",
+        url="",
+        place=PLACE,
+        previews=True,
+        policy=DestinationPolicy(events=("online", "offline", "update")),
+    )
+
+    def ask(
+        self, event_type: str = STREAM_ONLINE, broadcast: Broadcast = LIVE, *, listed: bool = True, **standing: Any
+    ) -> Decision:
+        found = Standing(broadcast=broadcast, **{"post": OPEN, **standing})
+        return decide_refresh(event_type, self.card, found, listed=listed)
+
+    def with_policy(self, **more: Any) -> None:
+        self.card = evolve(self.card, policy=evolve(self.card.policy, **more))
+
+    def test_preview(self) -> None:
+        """
+        While the broadcast is live and Twitch lists it, the post is refreshed.
+        """
+        self.assertIs(self.ask().action, Action.REFRESH)
+        self.assertIs(self.ask(CHANNEL_UPDATE).action, Action.REFRESH)
+        self.assertEqual(self.ask(listed=False).reason, "Twitch does not list the stream")
+        drop = evolve(LIVE, offline_at=NOW - 10)
+        self.assertEqual(self.ask(broadcast=drop).reason, "the broadcast has ended")
+
+    def test_recording(self) -> None:
+        """
+        After the end the post is refreshed, whatever Twitch lists by then; not when the broadcast is live again.
+        """
+        self.assertIs(self.ask(STREAM_OFFLINE, ENDED).action, Action.REFRESH)
+        self.assertIs(self.ask(STREAM_OFFLINE, ENDED, listed=False).action, Action.REFRESH)
+        self.assertEqual(self.ask(STREAM_OFFLINE).reason, STILL_LIVE)
+
+    def test_nothing_is_created(self) -> None:
+        """
+        Without a post that can be changed nothing is done, also if an operator asks, and the post may be recreated.
+        """
+        self.with_policy(recreate=True, late="tell")
+        for post in (None, GONE, LOST, ELSEWHERE):
+            for event_type, broadcast in ((STREAM_ONLINE, LIVE), (STREAM_OFFLINE, ENDED)):
+                found = self.ask(event_type, broadcast, post=post, requested=True)
+                self.assertEqual((found.action, found.end), (None, State.SUPERSEDED), (post, event_type))
+
+    def test_overtaken(self) -> None:
+        """
+        A change that waits shows the newest state itself.
+        """
+        self.assertEqual(self.ask(overtaken=True).reason, OVERTAKEN)
+
+    def test_what_the_destination_asks_for(self) -> None:
+        """
+        A preview is refreshed where posts show one and are edited at changes; a recording where they are edited at the
+        end. No other delivery has refreshes.
+        """
+        ends = (STREAM_OFFLINE, ENDED)
+        for more, preview, recording in (
+            ({"on_update": "post"}, False, True),
+            ({"events": ("online", "offline")}, False, True),
+            ({"events": ("online", "update")}, True, False),
+            ({"on_offline": "delete"}, True, False),
+            ({"on_offline": "post"}, True, False),
+        ):
+            self.setUp()
+            self.card = evolve(RefreshTests.card, policy=evolve(RefreshTests.card.policy, **more))
+            self.assertEqual(self.ask().action is not None, preview, more)
+            self.assertEqual(self.ask(*ends).action is not None, recording, more)
+            self.assertEqual(self.planned() != (), preview, more)
+            self.assertEqual(self.planned(*ends, action=Action.EDIT) != (), recording, more)
+        self.card = evolve(RefreshTests.card, previews=False)
+        self.assertEqual((self.ask().action, self.planned()), (None, ()))
+        self.card = evolve(RefreshTests.card, edits=False)
+        self.assertEqual((self.ask(*ends).action, self.planned(*ends)), (None, ()))
+
+    def planned(
+        self,
+        event_type: str = STREAM_ONLINE,
+        broadcast: Broadcast = LIVE,
+        action: Action = Action.CREATE,
+        vods: tuple[str, ...] = (),
+    ) -> tuple[float, ...]:
+        policy = PostPolicy(
+            lambda: 300.0, lambda: 60.0, lambda _: False, lambda: NOW, lambda: NOW, lambda: (120.0,), lambda: (600.0,)
+        )
+        event = evolve(ONLINE, event_type=event_type)
+        found = Enrichment(stream=StreamDetails(title="pottery"), vods=vods)
+        notice = policy.notice(event, Streamer(key="tanuki"), found, self.card, Standing(broadcast=broadcast), action)
+        return policy.refreshes(event, notice, self.card, action)
+
+    def test_which_deliveries_are_followed(self) -> None:
+        """
+        A creation, and the start of a further stream, are followed by refreshes of the preview; a change and a refresh
+        are not. The end is followed by those of the recording, unless there is one of each stream.
+        """
+        self.assertEqual(self.planned(), (120.0,))
+        self.assertEqual(self.planned(action=Action.EDIT), (120.0,))
+        self.assertEqual(self.planned(CHANNEL_UPDATE), (120.0,))
+        self.assertEqual(self.planned(CHANNEL_UPDATE, action=Action.EDIT), ())
+        self.assertEqual(self.planned(action=Action.REFRESH), ())
+        self.assertEqual(self.planned(action=Action.FOLLOW_UP), ())
+        self.assertEqual(self.planned(broadcast=ENDED), ())
+        over = evolve(ENDED, stream_ids=("1", "2"))
+        self.assertEqual(self.planned(STREAM_OFFLINE, over, Action.EDIT, ("one",)), (600.0,))
+        self.assertEqual(self.planned(STREAM_OFFLINE, over, Action.EDIT, ("one", "two")), ())
+        self.assertEqual(self.planned(STREAM_OFFLINE, over, Action.DELETE), ())
+
+    def test_as_of_now(self) -> None:
+        """
+        What is refreshed is the broadcast as it is, with its last stream, whatever had shown it; an end stays an end.
+        """
+        found = as_refresh(evolve(ONLINE, event_type=CHANNEL_UPDATE, title="old"), evolve(LIVE, stream_ids=("1", "2")))
+        self.assertEqual((found.event_type, found.stream_id), (STREAM_ONLINE, "2"))
+        over = evolve(ONLINE, event_type=STREAM_OFFLINE)
+        self.assertEqual(as_refresh(over, ENDED), over)
+
+    def test_needed(self) -> None:
+        """
+        Of what the post shows already, only a preview is worth another edit.
+        """
+        notice = Notice(
+            event=ONLINE,
+            streamer=Streamer(key="tanuki"),
+            enrichment=Enrichment(stream=StreamDetails(thumbnail_url="https://example.com/a.jpg")),
+            built_at=NOW,
+        )
+        bare, over = (
+            evolve(notice, enrichment=Enrichment()),
+            evolve(notice, event=evolve(ONLINE, event_type=STREAM_OFFLINE)),
+        )
+        found = [is_needless(each, Action.REFRESH) for each in (notice, bare, over)]
+        self.assertEqual(found, [False, True, True])
+        self.assertEqual([is_needless(notice, each) for each in (Action.EDIT, Action.CREATE)], [True, False])
+
+    def test_titles(self) -> None:
+        """
+        What Twitch says counts, but for a moment after a change, in which it may still say what was before; and after
+        the end, when it may already say what comes next.
+        """
+        found = Enrichment(stream=StreamDetails(title="glazing", game_name="Crafts"))
+        known = evolve(LIVE, category="Art")
+        titles = [
+            complete(event, found, known, is_behind=is_behind)[1].stream.title
+            for event, is_behind in (
+                (ONLINE, False),
+                (ONLINE, True),
+                (evolve(ONLINE, event_type=STREAM_OFFLINE), False),
+            )
+        ]
+        self.assertEqual(titles, ["glazing", "pottery", "pottery"])
+        policy = NoticeTests.policy
+        recent = [policy.is_recent(evolve(LIVE, seen_at=NOW - ago)) for ago in (89.0, 90.0)]
+        self.assertEqual(recent, [True, False])
 
 
 class NoticeTests(SynchronousTestCase):

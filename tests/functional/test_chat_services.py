@@ -27,6 +27,7 @@ class ChatServiceTests(PostCase):
         self.addCleanup(listening.stop)
         self.site = listening.url
         stage.settings = f'[broadcast]\nreconnect_window = "{self.window}"\nsettle = "{self.settle}"\n'
+        stage.settings += f"refresh_preview = {self.previews}\nrefresh_recording = {self.recordings}\n"
         return stage
 
     def telegram(self, fake: FakeTelegram, chat: int = CHAT) -> str:

@@ -20,6 +20,8 @@ class PostCase(StageCase):
 
     #: For how long a broadcast waits for a stream that comes back, and changes for the next one.
     window, settle = "3s", "300ms"
+    #: After which times a post is refreshed; never, where a test waits until nothing is accepted any more.
+    previews, recordings = "[]", "[]"
 
     def with_discord(self, **policy: str) -> tuple[Stage, FakeDiscord]:
         """
@@ -34,6 +36,8 @@ class PostCase(StageCase):
 [broadcast]
 reconnect_window = "{self.window}"
 settle = "{self.settle}"
+refresh_preview = {self.previews}
+refresh_recording = {self.recordings}
 
 [destinations.main]
 type = "discord"
@@ -148,6 +152,50 @@ class LifeOfABroadcastTests(PostCase):
         await stage.until(lambda: not discord.messages)
         account = await stage.settled(stage.reactor)
         self.assertEqual((account.delivered, account.imbalance), (2, 0))
+
+
+class RefreshTests(PostCase):
+    """
+    What Twitch has only later.
+    """
+
+    previews, recordings = '["3s", "600s"]', '["5s"]'
+
+    def image(self, discord: FakeDiscord) -> str:
+        found: str = self.embed(discord).get("image", {}).get("url", "")
+        return found
+
+    async def test_newer_preview_and_recording(self) -> None:
+        """
+        The card gets a newer preview, also over a restart, and the link to a recording that was not there at the end:
+        one message, one mention, and nothing for the refresh whose time came after the end.
+        """
+        stage, discord = self.with_discord()
+        world, twitch = stage.twitch.world, stage.twitch
+        world.recording_lag = 4.0
+        daemon = await stage.started()
+        await self.covered(stage)
+        await twitch.announce(world.go_live("tanuki"))
+        await self.one(stage, discord)
+        await stage.until(lambda: stage.accounting().accepted == 2)
+        first = self.image(discord)
+        await daemon.stop()
+        daemon = await stage.started()
+        await stage.until(lambda: self.image(discord) != first)
+        self.assertRegex(self.image(discord), r"\?t=\d+$")
+        await stage.until(lambda: stage.accounting().delivered == 2)
+        world.go_offline("tanuki")
+        await twitch.announce_end(world.channel("tanuki"))
+        await stage.until(lambda: "was live" in next(iter(discord.messages.values()))["content"])
+        self.assertNotIn("recording", self.embed(discord)["description"])
+        await stage.until(lambda: "recording" in self.embed(discord)["description"])
+        account = await stage.settled(stage.reactor)
+        counts = (account.delivered, account.superseded, account.wanted, account.imbalance)
+        self.assertEqual(counts, (4, 1, 5, 0), daemon.output)
+        self.assertEqual((len(discord.messages), len(discord.pings)), (1, 1))
+        self.assertIn("refreshed the post of", daemon.output)
+        listed = await stage.command("deliveries", "list", "--config", "config.toml")
+        self.assertEqual(listed.out.count(" refresh "), 3, listed.out)
 
 
 class TroubleTests(PostCase):

@@ -20,6 +20,8 @@ from tests.functional.stage import StageCase
 _SETTINGS = """
 [broadcast]
 reconnect_window = "500ms"
+refresh_preview = []
+refresh_recording = []
 settle = "300ms"
 
 [destinations.ntfy]

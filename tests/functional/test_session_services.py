@@ -16,6 +16,8 @@ from tests.judges.mail_server import MailServer
 _SETTINGS = """
 [broadcast]
 reconnect_window = "500ms"
+refresh_preview = []
+refresh_recording = []
 settle = "300ms"
 """
 

@@ -4,6 +4,7 @@ What every journal must do about broadcasts and their posts, as tests: inherited
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
@@ -267,6 +268,137 @@ class PostContract:
             await self.journal.prepare(f"{name}-1", b"{}", None, NOW, action=Action.EDIT)
         found = [await self.state(f"e{each}-1") for each in (1, 2, 3)]
         self.assertEqual(found, [State.PENDING, State.SUPERSEDED, State.PENDING])
+
+    # Refreshes
+
+    async def refreshed(self, *refreshes: float, remote: str = "m1") -> Sequence[Delivery]:
+        """
+        A broadcast begins; its message is created, and to be refreshed after so many seconds.
+
+        :return: the refreshes that are accepted.
+        """
+        await self.online("e1")
+        await self.journal.prepare("e1-1", b"{}", None, NOW, "Pottery", "Art", shown="s1", refreshes=refreshes)
+        self.assertEqual(await self.waiting(), [])
+        await self.attempted("e1-1", remote=remote)
+        return await self.waiting()
+
+    async def waiting(self) -> Sequence[Delivery]:
+        found = await self.journal.unprepared(NOW + 86400.0, 99)
+        return [each for _, each in found if each.action is Action.REFRESH]
+
+    async def test_refreshes_are_accepted_with_the_creation(self) -> None:
+        """
+        In the transaction that stores that a post was created its refreshes are accepted, as further deliveries of the
+        same event, and counted; a restart keeps them.
+        """
+        await self.refreshed(120.0, 360.0)
+        await self.restart()
+        found = await self.waiting()
+        self.assertEqual(
+            [(each.id, each.next_attempt_at) for each in found], [("e1-2", NOW + 120), ("e1-3", NOW + 360)]
+        )
+        self.assertEqual({(each.event_id, each.destination, each.broadcast) for each in found}, {("e1", "a", "e1")})
+        account = await self.journal.accounting()
+        self.assertEqual((account.wanted, account.delivered, account.accepted, account.imbalance), (3, 1, 2, 0))
+
+    async def test_late_refreshes(self) -> None:
+        """
+        The refreshes whose time has passed when the post is created become one that is due at once.
+        """
+        self.clock.advance(400.0)
+        found = await self.refreshed(120.0, 360.0, 500.0)
+        self.assertEqual([each.next_attempt_at for each in found], [NOW + 400, NOW + 500])
+
+    async def test_no_refresh_without_a_success(self) -> None:
+        """
+        A creation that fails has no refreshes.
+        """
+        await self.online("e1")
+        await self.journal.prepare("e1-1", b"{}", None, NOW, refreshes=(120.0,))
+        await self.attempted("e1-1", ok=False, state=State.DEAD)
+        self.assertEqual(await self.waiting(), [])
+
+    async def test_a_refresh_creates_nothing(self) -> None:
+        """
+        To what comes later, a refresh that waits is neither a creation nor a change; it is no reason against sending
+        the creation again.
+        """
+        await self.refreshed(120.0)
+        await self.update("e2", 10)
+        found = await self.standing("e2-1")
+        self.assertEqual((found.creating, found.changing, found.overtaken), (None, False, False))
+        self.assertEqual((await self.journal.resend("e1-1")).id, "e1-3")
+
+    async def test_a_change_supersedes_refreshes(self) -> None:
+        """
+        A change that is prepared takes the place of every refresh of the same post; one that is only accepted does not.
+        """
+        await self.refreshed(120.0, 360.0)
+        await self.journal.prepare("e1-2", b"{}", None, NOW, action=Action.REFRESH)
+        await self.update("e2", 10)
+        self.assertEqual([await self.state(f"e1-{each}") for each in (2, 3)], [State.PENDING, State.ACCEPTED])
+        self.assertTrue((await self.standing("e2-1")).changing)
+        await self.journal.prepare("e2-1", b"{}", None, NOW, action=Action.EDIT)
+        self.assertEqual([await self.state(f"e1-{each}") for each in (2, 3)], [State.SUPERSEDED] * 2)
+        account = await self.journal.accounting()
+        self.assertEqual((account.superseded, account.wanted, account.imbalance), (2, 4, 0))
+
+    async def test_a_refresh_that_is_overtaken(self) -> None:
+        """
+        A refresh is overtaken by any change that waits for an attempt; it supersedes other refreshes that are due, and
+        no change.
+        """
+        await self.refreshed(120.0, 360.0)
+        await self.update("e2", 10)
+        await self.journal.prepare("e2-1", b"{}", None, NOW, action=Action.EDIT, refreshes=(5.0, 60.0))
+        await self.attempted("e2-1")
+        self.clock.advance(30.0)
+        await self.journal.prepare("e2-2", b"{}", None, NOW + 30, action=Action.REFRESH)
+        self.assertEqual(
+            ((await self.standing("e2-3")).overtaken, (await self.standing("e2-3")).changing), (False, True)
+        )
+        self.assertEqual([await self.state(f"e2-{each}") for each in (2, 3)], [State.PENDING, State.ACCEPTED])
+        await self.update("e3", 40)
+        await self.journal.prepare("e3-1", b"{}", None, NOW + 40, action=Action.EDIT, refreshes=(5.0, 60.0))
+        self.assertEqual([await self.state(f"e2-{each}") for each in (2, 3)], [State.SUPERSEDED] * 2)
+        await self.attempted("e3-1")
+        await self.update("e4", 50)
+        await self.journal.prepare("e3-2", b"{}", None, NOW + 50, action=Action.REFRESH)
+        self.assertFalse((await self.standing("e3-3")).overtaken)
+        await self.journal.prepare("e3-3", b"{}", None, NOW + 90, action=Action.REFRESH)
+        self.assertEqual([await self.state(f"e3-{each}") for each in (2, 3)], [State.SUPERSEDED, State.PENDING])
+        await self.journal.resend("e1-1")
+        await self.journal.prepare("e1-4", b"{}", None, NOW + 90, action=Action.EDIT)
+        self.assertEqual(await self.state("e3-3"), State.SUPERSEDED)
+
+    async def test_a_refresh_that_is_prepared_again(self) -> None:
+        """
+        A refresh whose payload is taken away is still one, and creates nothing.
+        """
+        await self.refreshed(120.0)
+        await self.journal.prepare("e1-2", b"{}", None, NOW, action=Action.REFRESH)
+        await self.journal.unprepare("e1-2", NOW)
+        self.assertEqual([each.id for each in await self.waiting()], ["e1-2"])
+
+    async def test_what_a_refresh_shows(self) -> None:
+        """
+        A refresh changes what the post shows; without an answer that is not known. That of an end leaves it closed.
+        """
+        await self.refreshed(120.0)
+        await self.offline("e2", 10)
+        await self.journal.prepare("e1-2", b"{}", None, NOW, action=Action.REFRESH, shown="s2")
+        await self.attempted("e1-2", ok=False, status=None, reason="timeout")
+        self.assertEqual((await self.standing("e2-1")).post.shown, "")
+        await self.attempted("e1-2")
+        found = (await self.standing("e2-1")).post
+        self.assertEqual((found.shown, found.state), ("s2", PostState.OPEN))
+        await self.journal.prepare("e2-1", b"{}", None, NOW, action=Action.EDIT, shown="s3", refreshes=(600.0,))
+        await self.attempted("e2-1")
+        await self.journal.prepare("e2-2", b"{}", None, NOW, action=Action.REFRESH, shown="s4")
+        await self.attempted("e2-2")
+        found = (await self.standing("e2-2")).post
+        self.assertEqual((found.shown, found.state), ("s4", PostState.CLOSED))
 
     # What stands there
 

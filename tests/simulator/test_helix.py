@@ -238,7 +238,7 @@ class CatalogueTests(HelixTestCase):
     def test_recordings(self) -> None:
         """
         Each broadcast has one, the newest first, as long as it lasted; one that goes on is as long as it is by now, and
-        a broadcast that continues continues its recording. A channel may record nothing.
+        a broadcast that continues continues its recording. A channel may record nothing, and a recording may come late.
         """
         world, channel = self.world, self.tanuki
         first = world.go_live("tanuki")
@@ -262,6 +262,10 @@ class CatalogueTests(HelixTestCase):
         self.clock.advance(5.0)
         self.assertEqual(listed("&type=archive&first=1"), [(second.id, "21m15s")])
         self.assertEqual(listed("&type=highlight"), [])
+        world.recording_lag = 60.0
+        self.assertEqual([each for each, _ in listed()], [first.id])
+        self.clock.advance(55.0)
+        self.assertEqual([each for each, _ in listed()], [second.id, first.id])
         for wrong in ("", "?id=1", f"?user_id={channel.id}&id=1", f"?user_id={channel.id}&type=x"):
             self.assertEqual(self.ask(f"/videos{wrong}").status, 400, wrong)
 

@@ -43,6 +43,7 @@ __all__ = [
     "resume",
     "standing",
     "supersede_changes",
+    "supersede_refreshes",
 ]
 
 #: Why a delivery was superseded: stable words for the journal, logs and metrics.
@@ -177,14 +178,15 @@ def _goes_on(latest: Row, stream_id: str, moment: float, window: float) -> bool:
 
 def _supersede_accepted(connection: Connection, broadcast: str, destination: str, now: float) -> float | None:
     """
-    End what was accepted for a post and is not prepared, but for the event that opened the broadcast.
+    End what was accepted for a post and is not prepared, but for the event that opened the broadcast. Whether a refresh
+    is still of use is decided when its turn comes.
 
     :return: when the first of them was accepted.
     """
     ended = connection.execute(
         "UPDATE deliveries SET state = 'superseded', reason = ?, finished_at = ?"
         " WHERE broadcast = ? AND broadcast <> '' AND destination = ?"
-        " AND state = 'accepted' AND event_id <> broadcast RETURNING accepted_at AS since",
+        " AND state = 'accepted' AND action <> 'refresh' AND event_id <> broadcast RETURNING accepted_at AS since",
         (OVERTAKEN, now, broadcast, destination),
     ).fetchall()
     return min((row["since"] for row in ended), default=None)
@@ -197,9 +199,26 @@ def supersede_changes(connection: Connection, broadcast: str, destination: str, 
     """
     connection.execute(
         "UPDATE deliveries SET state = 'superseded', reason = ?, finished_at = ?"
-        " WHERE broadcast = ? AND broadcast <> '' AND destination = ? AND state = 'pending' AND action <> 'create'"
-        " AND rowid < (SELECT rowid FROM deliveries WHERE id = ?)",
+        " WHERE broadcast = ? AND broadcast <> '' AND destination = ? AND state = 'pending'"
+        " AND action NOT IN ('create', 'refresh') AND rowid < (SELECT rowid FROM deliveries WHERE id = ?)",
         (OVERTAKEN, now, broadcast, destination, delivery_id),
+    )
+
+
+def supersede_refreshes(
+    connection: Connection, broadcast: str, destination: str, delivery_id: str, now: float, *, every: bool
+) -> None:
+    """
+    End the refreshes of a post that wait for an attempt or are being prepared: a delivery that shows the newest state
+    was prepared.
+
+    :param every: whether those whose time has not come end too.
+    """
+    connection.execute(
+        "UPDATE deliveries SET state = 'superseded', reason = ?, finished_at = ?"
+        " WHERE broadcast = ? AND broadcast <> '' AND destination = ? AND action = 'refresh' AND id <> ?"
+        " AND (state = 'pending' OR (state = 'accepted' AND (? OR next_attempt_at <= ?)))",
+        (OVERTAKEN, now, broadcast, destination, delivery_id, every, now),
     )
 
 
@@ -254,7 +273,7 @@ def record_attempt(connection: Connection, delivery: Delivery, attempt: Attempt,
             ),
         )
         return
-    if delivery.action is Action.EDIT and attempt.is_uncertain:
+    if delivery.action in (Action.EDIT, Action.REFRESH) and attempt.is_uncertain:
         connection.execute(
             "UPDATE posts SET shown = '' WHERE broadcast = ? AND destination = ?",
             (delivery.broadcast, delivery.destination),
@@ -308,7 +327,8 @@ def standing(connection: Connection, delivery_id: str, place: str = "") -> Stand
         pair,
     ).fetchall()
     earlier = [row for row in others if row["place"] < own["rowid"]]
-    creations = [row for row in earlier if row["state"] == "accepted" or row["action"] == "create"]
+    creations = [row for row in earlier if row["action"] == "create"]
+    pending = [row for row in others if row["state"] == "pending" and row["action"] != "create"]
     creating = next((row["id"] for row in creations if not State(row["state"]).is_final), None)
     failed = next(
         (State(row["state"]) for row in reversed(creations) if row["state"] in ("dead", "expired", "cancelled")), None
@@ -324,8 +344,13 @@ def standing(connection: Connection, delivery_id: str, place: str = "") -> Stand
         post=_post(connection, own["broadcast"], own["destination"], place),
         creating=creating,
         uncertain=creating is not None and _may_have_created(connection, creating),
-        changing=any(row["state"] == "pending" and row["action"] != "create" for row in earlier),
-        overtaken=any(row["place"] > own["rowid"] and row["state"] in ("pending", "delivered") for row in others),
+        changing=any(row["action"] == "refresh" or row["place"] < own["rowid"] for row in pending),
+        overtaken=any(row["action"] != "refresh" for row in pending)
+        if own["action"] == "refresh"
+        else any(
+            row["place"] > own["rowid"] and row["action"] != "refresh" and row["state"] in ("pending", "delivered")
+            for row in others
+        ),
         given_up=any(row["state"] == "superseded" and row["event_id"] == own["broadcast"] for row in creations),
         requested=bool(own["requested"]),
         failed=failed,
@@ -406,6 +431,7 @@ def _to_broadcast(row: Row | None) -> Broadcast | None:
         title=row["title"],
         category=row["category"],
         type=row["type"],
+        seen_at=row["seen_at"],
     )
 
 

@@ -38,7 +38,7 @@ _ALL = -1
 _WITHOUT_BODY = (
     "rowid, id, event_id, streamer, destination, accepted_at, next_attempt_at, state, attempts, reason, x'' AS body,"
     " finished_at, trace, last_attempt, broadcast, action, shown, plain, mention,"
-    " requested, form"
+    " requested, form, refreshes"
 )
 
 

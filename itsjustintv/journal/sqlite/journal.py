@@ -173,6 +173,7 @@ class SQLiteJournal(Service):
         shown: str = "",
         mention: bool = False,
         form: str = "",
+        refreshes: Sequence[float] = (),
     ) -> Deferred[bool]:
         return self._write(
             lambda connection: writes.prepare(
@@ -187,6 +188,7 @@ class SQLiteJournal(Service):
                 shown=shown,
                 mention=mention,
                 form=form,
+                refreshes=refreshes,
             )
         )
 

@@ -19,7 +19,16 @@ APPLICATION_ID = 0x696A6974
 #: The step at position ``n`` is the SQL that leads from version ``n`` to ``n + 1``. Released steps never change.
 STEPS: tuple[str, ...] = tuple(
     files(__package__).joinpath(name).read_text(encoding="utf-8")
-    for name in ("schema.sql", "recovered.sql", "trace.sql", "keys.sql", "title.sql", "broadcasts.sql", "form.sql")
+    for name in (
+        "schema.sql",
+        "recovered.sql",
+        "trace.sql",
+        "keys.sql",
+        "title.sql",
+        "broadcasts.sql",
+        "form.sql",
+        "refreshes.sql",
+    )
 )
 
 

@@ -6,6 +6,7 @@ None reads more rows than it returns, unless it says so. States are literals whe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from sqlite3 import Connection, Row
@@ -189,10 +190,11 @@ def due(connection: Connection, destination: str, after: Due | None, limit: int)
 
 def find_unfinished(connection: Connection, event_id: str, destination: str) -> str | None:
     """
-    The id of a delivery of an event to a destination that has not ended, or ``None``.
+    The id of a delivery of an event to a destination that has not ended, or ``None``. Refreshes do not count.
     """
     row = connection.execute(
-        "SELECT id FROM deliveries WHERE event_id = ? AND destination = ? AND state IN ('accepted', 'pending')",
+        "SELECT id FROM deliveries WHERE event_id = ? AND destination = ? AND state IN ('accepted', 'pending')"
+        " AND action <> 'refresh'",
         (event_id, destination),
     ).fetchone()
     return None if row is None else row["id"]
@@ -448,6 +450,7 @@ def to_delivery(row: Row, picture: bytes | None = None, broadcaster_id: str = ""
         mention=bool(row["mention"]),
         requested=bool(row["requested"]),
         form=row["form"],
+        refreshes=tuple(json.loads(row["refreshes"])) if row["refreshes"] else (),
     )
 
 

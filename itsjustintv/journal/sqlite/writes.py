@@ -4,6 +4,7 @@ Every change of the journal, as functions of a connection that is inside a trans
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
@@ -166,6 +167,7 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     shown: str = "",
     mention: bool = False,
     form: str = "",
+    refreshes: Sequence[float] = (),
 ) -> bool:
     """
     Give an accepted delivery its payload and make it pending, due at ``now``.
@@ -174,12 +176,16 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
     """
     prepared = connection.execute(
         "UPDATE deliveries SET state = 'pending', body = ?, next_attempt_at = ?, reason = '', action = ?, shown = ?,"
-        " mention = ?, form = ? WHERE id = ? AND state = 'accepted' RETURNING event_id, broadcast, destination",
-        (body, now, action.value, shown, mention, form, delivery_id),
+        " mention = ?, form = ?, refreshes = ? WHERE id = ? AND state = 'accepted'"
+        " RETURNING event_id, broadcast, destination",
+        (body, now, action.value, shown, mention, form, json.dumps(refreshes) if refreshes else "", delivery_id),
     ).fetchall()
     if prepared and prepared[0]["broadcast"]:
-        broadcasts.adopt_post(connection, prepared[0]["broadcast"], prepared[0]["destination"], form)
-        broadcasts.supersede_changes(connection, prepared[0]["broadcast"], prepared[0]["destination"], delivery_id, now)
+        pair = (prepared[0]["broadcast"], prepared[0]["destination"])
+        broadcasts.adopt_post(connection, *pair, form)
+        broadcasts.supersede_refreshes(connection, *pair, delivery_id, now, every=action is not Action.REFRESH)
+        if action is not Action.REFRESH:
+            broadcasts.supersede_changes(connection, *pair, delivery_id, now)
         broadcasts.note_announced(connection, prepared[0]["broadcast"], title, category)
     if prepared and picture is not None:
         connection.execute("INSERT INTO pictures (delivery_id, data) VALUES (?, ?)", (delivery_id, picture))
@@ -193,15 +199,16 @@ def prepare(  # noqa: PLR0917 - the arguments of IDeliveryJournal.prepare
 
 def unprepare(connection: Connection, delivery_id: str, now: float) -> None:
     """
-    Take the payload of a pending delivery away: it is accepted again, due at ``now``.
+    Take the payload of a pending delivery away: it is accepted again, due at ``now``. A refresh stays one.
     """
     connection.execute(
         "DELETE FROM pictures WHERE delivery_id = (SELECT id FROM deliveries WHERE id = ? AND state = 'pending')",
         (delivery_id,),
     )
     connection.execute(
-        "UPDATE deliveries SET state = 'accepted', body = x'', form = '', action = 'create', shown = '', plain = 0,"
-        " mention = 0, reason = '', next_attempt_at = ? WHERE id = ? AND state = 'pending'",
+        "UPDATE deliveries SET state = 'accepted', body = x'', form = '', shown = '', plain = 0, mention = 0,"
+        " action = CASE action WHEN 'refresh' THEN 'refresh' ELSE 'create' END, refreshes = '', reason = '',"
+        " next_attempt_at = ? WHERE id = ? AND state = 'pending'",
         (now, delivery_id),
     )
 
@@ -241,6 +248,8 @@ def settle(  # noqa: PLR0917 - the arguments of IJournal.settle
         delivery = evolve(delivery, attempts=delivery.attempts + 1)
         _insert_attempt(connection, delivery, attempt, now)
         broadcasts.record_attempt(connection, delivery, attempt, now)
+        if attempt.ok and delivery.refreshes:
+            _accept_refreshes(connection, delivery, now)
     if delivery.state.is_final and (state is not State.DELIVERED or delivery.state is State.DELIVERED):
         return delivery
     if next_attempt_at is None:
@@ -283,6 +292,43 @@ def _insert_attempt(connection: Connection, delivery: Delivery, attempt: Attempt
     )
 
 
+def _accept_refreshes(connection: Connection, delivery: Delivery, now: float) -> None:
+    """
+    Accept the refreshes of a post that was shown just now. Those whose time has passed become one that is due at once,
+    since what was shown may have been made long before.
+    """
+    number = _next_number(connection, delivery.event_id)
+    times = sorted({max(now, delivery.accepted_at + each) for each in delivery.refreshes})
+    refreshes = [
+        Delivery(
+            id=f"{delivery.event_id}-{each}",
+            event_id=delivery.event_id,
+            streamer=delivery.streamer,
+            destination=delivery.destination,
+            accepted_at=now,
+            next_attempt_at=at,
+            trace=delivery.trace,
+            broadcast=delivery.broadcast,
+            action=Action.REFRESH,
+        )
+        for each, at in enumerate(times, number)
+    ]
+    insert_deliveries(connection, refreshes)
+    count_wanted(connection, len(refreshes))
+
+
+def _next_number(connection: Connection, event_id: str) -> int:
+    """
+    The number of the next delivery of an event.
+    """
+    numbers = [
+        int(number)
+        for row in connection.execute("SELECT id FROM deliveries WHERE event_id = ?", (event_id,))
+        if (number := row["id"].removeprefix(f"{event_id}-")).isdecimal()
+    ]
+    return max(numbers, default=0) + 1
+
+
 def retry(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     """
     Requeue a delivery that has ended, due at once. Attempts and age start again, or it would end for the same reason.
@@ -320,14 +366,9 @@ def resend(connection: Connection, delivery: Delivery, now: float) -> Delivery:
     :return: the new delivery: with the same payload, but without the bytes of the picture, which are no longer stored.
         That of a post has none: it is made again, since the broadcast may have changed, and no one is mentioned twice.
     """
-    numbers = [
-        int(number)
-        for row in connection.execute("SELECT id FROM deliveries WHERE event_id = ?", (delivery.event_id,))
-        if (number := row["id"].removeprefix(f"{delivery.event_id}-")).isdecimal()
-    ]
     again = evolve(
         delivery,
-        id=f"{delivery.event_id}-{max(numbers, default=0) + 1}",
+        id=f"{delivery.event_id}-{_next_number(connection, delivery.event_id)}",
         state=State.ACCEPTED if delivery.broadcast else State.PENDING,
         body=b"" if delivery.broadcast else delivery.body,
         mention=False,

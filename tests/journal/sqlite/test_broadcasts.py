@@ -154,8 +154,40 @@ class SizeTests(BroadcastCase):
 
 class OldFileTests(SynchronousTestCase):
     """
-    A journal of the version before broadcasts.
+    Journals of the version before broadcasts, and of the one before refreshes.
     """
+
+    def test_posts_of_before_run_on(self) -> None:
+        """
+        A creation of the version before refreshes, which waits for its attempt, is delivered and has none.
+        """
+        path = Path(self.mktemp()).absolute() / "journal.db"
+        path.parent.mkdir()
+        old = sqlite3.connect(path, isolation_level=None)
+        for step in STEPS[:6]:
+            old.executescript(step)
+        old.execute("PRAGMA user_version = 6")
+        old.execute("PRAGMA journal_mode = WAL")
+        old.execute(
+            "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
+            " started_at, received_at) VALUES ('e1', 'm', 's', '1', 'l', 'n', 'live', '2026-01-02T03:04:05Z', 1000)"
+        )
+        old.execute(
+            "INSERT INTO broadcasts (id, broadcaster_id, streamer, started_at, seen_at, stream_ids, at)"
+            " VALUES ('e1', '1', 'cool', '2026-01-02T03:04:05Z', 1000, '[\"s\"]', 1000)"
+        )
+        old.execute(
+            "INSERT INTO deliveries (id, event_id, streamer, destination, accepted_at, next_attempt_at, state, body,"
+            " broadcast, shown) VALUES ('e1-1', 'e1', 'cool', 'a', 1000, 1000, 'pending', x'7b7d', 'e1', 's1')"
+        )
+        old.execute("UPDATE numbers SET value = 1 WHERE name = 'wanted'")
+        old.close()
+        connection = create(path)
+        self.addCleanup(connection.close)
+        after = writes.settle(connection, "e1-1", State.DELIVERED, "", NOW, attempt(ok=True, place="p", remote="m1"))
+        self.assertEqual((after.state, after.refreshes), (State.DELIVERED, ()))
+        account = reads.accounting(connection)
+        self.assertEqual((account.wanted, account.delivered, account.imbalance), (1, 1, 0))
 
     def test_runs_on(self) -> None:
         """
