@@ -45,6 +45,7 @@ __all__ = [
     "BeginSpan",
     "DestinationKind",
     "GraceEnd",
+    "IAskingSender",
     "IDeliveryJournal",
     "IDestination",
     "IEnricher",
@@ -313,6 +314,19 @@ class ISender(Interface):
     def stop() -> Deferred[None]:
         """
         Close what is open. Nothing is sent afterwards.
+        """
+
+
+class IAskingSender(ISender):
+    """
+    A sender that can find out whether a delivery would be taken.
+    """
+
+    def ask(question: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Go as far as possible without posting, as :meth:`ISender.send`; the detail of a good attempt says what is known.
+
+        :param question: has nothing to send.
         """
 
 

@@ -268,4 +268,5 @@ EMAIL_KIND = DestinationKind(
     fields=tuple(_FIELDS),
     check_messages=_FORMS.check,
     make_sender=lambda tools: SmtpSender(tools, Email),
+    asks=True,
 )

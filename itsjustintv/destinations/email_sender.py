@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,7 +19,7 @@ from itsjustintv.destinations.attempt_record import make_attempt
 from itsjustintv.destinations.response import RESET, classify_timeout
 from itsjustintv.destinations.server_connections import ServerAdapter, ServerConnections, classify_connection
 from itsjustintv.destinations.smtp import PHASE, MailRefused, MailServer, NotSmtp, Phase, Reply, SmtpConnection
-from itsjustintv.interfaces import ISender, SenderTools
+from itsjustintv.interfaces import IAskingSender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.model.deliveries import SERVER_ERROR
 from itsjustintv.support.http_response import Response
@@ -39,7 +39,7 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
-@implementer(ISender)
+@implementer(IAskingSender)
 @define(eq=False)
 class SmtpSender:
     """
@@ -61,16 +61,24 @@ class SmtpSender:
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         return Deferred.fromCoroutine(self._attempt(delivery, destination))
 
+    def ask(self, question: Delivery, destination: Destination) -> Deferred[Attempt]:
+        return Deferred.fromCoroutine(self._ask(question, destination))
+
     def stop(self) -> Deferred[None]:
         """
         Close every connection.
         """
         return self._connections.close()
 
-    async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
+    async def _ask(self, question: Delivery, destination: Destination) -> Attempt:
+        attempt = await self._attempt(question, destination, is_question=True)
+        does = "accepts the login" if self._open(destination).server().user else "answers"
+        return evolve(attempt, detail=f"{destination.name} (email) {does}.") if attempt.ok else attempt
+
+    async def _attempt(self, delivery: Delivery, destination: Destination, *, is_question: bool = False) -> Attempt:
         tools = self._tools
         began, timeout = tools.reactor.seconds(), tools.timeout()
-        talk = _Talk(self._open(destination), delivery, destination)
+        talk = _Talk(self._open(destination), delivery, destination, is_question)
         talking = Deferred.fromCoroutine(self._talk(talk))
         deadline = tools.reactor.callLater(timeout, talk.expire, talking)
         try:
@@ -104,14 +112,17 @@ class SmtpSender:
 
     async def _talk(self, talk: _Talk) -> None:
         server = talk.adapter.server()
-        mail = talk.adapter.make_request(talk.delivery, self._tools.wall()).body
+        mail = b"" if talk.is_question else talk.adapter.make_request(talk.delivery, self._tools.wall()).body
         trust = self._connections.trust(server.host, server.port)
         connection = await self._connections.open(
             SmtpConnection(self._tools.reactor), server.host, server.port, tls=server.security == "tls"
         )
         try:
-            patient = talk.delivery.attempts < _PATIENT
-            talk.reply, refused = await connection.hand_in(server, mail, trust, all_or_none=patient)
+            if talk.is_question:
+                talk.reply, refused = await connection.check(server, trust), 0
+            else:
+                patient = talk.delivery.attempts < _PATIENT
+                talk.reply, refused = await connection.hand_in(server, mail, trust, all_or_none=patient)
         except MailRefused as error:
             talk.reply, talk.phase = error.reply, error.phase
         except BaseException:
@@ -132,11 +143,14 @@ class SmtpSender:
 class _Talk:
     """
     The state of one attempt, wherever it is cut short.
+
+    :ivar is_question: whether no mail is handed in.
     """
 
     adapter: ServerAdapter[MailServer]
     delivery: Delivery
     destination: Destination
+    is_question: bool = False
     reply: Reply | None = None
     phase: Phase = Phase.CONTENT
     result: Result = _NOTHING

@@ -222,5 +222,6 @@ MQTT_KIND = DestinationKind(
     place=_place,
     edits=True,
     make_sender=lambda tools: MqttSender(tools, Mqtt),
+    asks=True,
     follows=True,
 )

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Protocol
 
 import orjson
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -23,7 +23,7 @@ from itsjustintv.destinations.mqtt_client import ACCEPTED, Broker, MqttConnectio
 from itsjustintv.destinations.mqtt_presence import MqttPresence, Shown
 from itsjustintv.destinations.response import RESET, classify_timeout
 from itsjustintv.destinations.server_connections import ServerAdapter, ServerConnections, classify_connection
-from itsjustintv.interfaces import IFollowingSender, SenderTools
+from itsjustintv.interfaces import IAskingSender, IFollowingSender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination, Result
 from itsjustintv.support.http_response import Response
 from itsjustintv.support.waiters import watch
@@ -45,7 +45,7 @@ class MqttAdapter(ServerAdapter[Broker], Protocol):
     def shown(self) -> Shown: ...
 
 
-@implementer(IFollowingSender)
+@implementer(IAskingSender, IFollowingSender)
 @define(eq=False)
 class MqttSender:
     """
@@ -66,6 +66,9 @@ class MqttSender:
     def send(self, delivery: Delivery, destination: Destination) -> Deferred[Attempt]:
         return Deferred.fromCoroutine(self._attempt(delivery, destination))
 
+    def ask(self, question: Delivery, destination: Destination) -> Deferred[Attempt]:
+        return Deferred.fromCoroutine(self._ask(question, destination))
+
     def follow(self, destinations: Sequence[Destination]) -> None:
         """
         Show at the brokers of these destinations, and at no other, that the daemon runs.
@@ -85,6 +88,11 @@ class MqttSender:
         """
         self.follow(())
         return self._connections.close()
+
+    async def _ask(self, question: Delivery, destination: Destination) -> Attempt:
+        attempt = await self._attempt(question, destination)
+        does = "accepts the login" if self._open(destination).server().user else "accepts connections"
+        return evolve(attempt, detail=f"{destination.name} (mqtt) {does}.") if attempt.ok else attempt
 
     async def _attempt(self, delivery: Delivery, destination: Destination) -> Attempt:
         tools = self._tools

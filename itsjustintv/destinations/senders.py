@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 
 from itsjustintv.destinations.http_sender import HttpSender
-from itsjustintv.interfaces import DestinationKind, IFollowingSender, ISender, SenderTools
+from itsjustintv.interfaces import DestinationKind, IAskingSender, IFollowingSender, ISender, SenderTools
 from itsjustintv.model import Attempt, Delivery, Destination
 
 __all__ = ["Senders"]
@@ -48,6 +48,12 @@ class Senders(Service):
         Send a delivery once, as :data:`itsjustintv.interfaces.Send`.
         """
         return self._sender(destination.kind).send(delivery, destination)
+
+    def ask(self, question: Delivery, destination: Destination) -> Deferred[Attempt]:
+        """
+        Ask without posting, where the sender of the kind can.
+        """
+        return cast("IAskingSender", self._sender(destination.kind)).ask(question, destination)
 
     def startService(self) -> None:
         super().startService()

@@ -131,18 +131,7 @@ class SmtpConnection(LineOnlyReceiver):
         :raises MailRefused: nothing was taken.
         :raises NotSmtp: nothing was taken.
         """
-        self._demand(Phase.GREETING, await self._next())
-        offers = await self._hello()
-        if server.security == "starttls":
-            if "STARTTLS" not in offers:
-                raise NotSmtp("offers no STARTTLS")
-            self._demand(Phase.TLS, await self._ask("STARTTLS"))
-            if self._replies or self._lines or self._buffer:
-                raise NotSmtp("sent something between STARTTLS and the handshake")
-            self.transport.startTLS(trust)  # type: ignore[union-attr]
-            offers = await self._hello()
-        if server.user:
-            await self._login(server, offers.get("AUTH", "").upper().split())
+        await self._begin(server, trust)
         self._demand(Phase.SENDER, await self._ask(f"MAIL FROM:<{server.sender}>"))
         replies = [await self._ask(f"RCPT TO:<{each}>") for each in server.recipients]
         refused = [each for each in replies if not each.is_good]
@@ -155,6 +144,31 @@ class SmtpConnection(LineOnlyReceiver):
         self.transport.write(_stuffed(mail))  # type: ignore[union-attr]
         reply = self._demand(Phase.CONTENT, await self._next())
         return reply, len(refused)
+
+    async def check(self, server: MailServer, trust: Any) -> Reply:
+        """
+        Go as far as a mail could be handed in, and hand in none; the arguments are those of :meth:`hand_in`.
+
+        :return: the last reply.
+        :raises MailRefused: the server lets no mail be handed in.
+        :raises NotSmtp: likewise.
+        """
+        await self._begin(server, trust)
+        return self._demand(Phase.GREETING, await self._ask("NOOP"))
+
+    async def _begin(self, server: MailServer, trust: Any) -> None:
+        self._demand(Phase.GREETING, await self._next())
+        offers = await self._hello()
+        if server.security == "starttls":
+            if "STARTTLS" not in offers:
+                raise NotSmtp("offers no STARTTLS")
+            self._demand(Phase.TLS, await self._ask("STARTTLS"))
+            if self._replies or self._lines or self._buffer:
+                raise NotSmtp("sent something between STARTTLS and the handshake")
+            self.transport.startTLS(trust)  # type: ignore[union-attr]
+            offers = await self._hello()
+        if server.user:
+            await self._login(server, offers.get("AUTH", "").upper().split())
 
     def leave(self) -> None:
         """

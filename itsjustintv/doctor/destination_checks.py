@@ -82,21 +82,25 @@ class DestinationChecks:
         """
         name, kind = destination.name, KINDS[destination.kind]
         probe = kind.probe
+        question = Delivery(
+            id="question",
+            event_id="question",
+            streamer="",
+            destination=name,
+            accepted_at=0.0,
+            next_attempt_at=0.0,
+            body=b"{}",
+        )
+        if kind.asks:
+            async with self._senders() as senders:
+                return _finding(await senders.ask(question, destination))
         if probe is None or probe.ask(destination.settings) is None:
             text = f"{name} ({kind.name}) cannot be asked without posting: try itsjustintv destinations test {name}"
             return Finding(Severity.OK, text)
         agent = make_agent(self._reactor, DELIVERIES, egress=lambda _: EgressPolicy.of(self._allow))
         adapter = ProbeAdapter(destination, probe, open_destination(destination))
-        question = Delivery(
-            id="question", event_id="question", streamer="", destination=name, accepted_at=0.0, next_attempt_at=0.0
-        )
         exchange = HttpExchange(agent, self._reactor, lambda: self._timeout)
-        attempt = await exchange.exchange(adapter, question, destination)
-        if attempt.ok:
-            return Finding(Severity.OK, attempt.detail.removesuffix("."))
-        # What may pass by itself is no error of the configuration.
-        severity = Severity.ERROR if attempt.final else Severity.WARNING
-        return Finding(severity, attempt.detail.removesuffix("."))
+        return _finding(await exchange.exchange(adapter, question, destination))
 
     async def ask_all(self, destinations: Sequence[Destination]) -> Sequence[Finding]:
         """
@@ -110,13 +114,20 @@ class DestinationChecks:
     async def _sender(
         self, destination: Destination, streamers: Callable[[], Sequence[Streamer]]
     ) -> AsyncIterator[SampleSender]:
+        def render(notice: Notice, _: str) -> bytes:
+            return open_destination(destination).render(notice)
+
+        async with self._senders() as senders:
+            yield SampleSender(
+                senders.send, render, lambda *_: destination, streamers, lambda: token_hex(8), self._reactor
+            )
+
+    @asynccontextmanager
+    async def _senders(self) -> AsyncIterator[Senders]:
         reactor = self._reactor
 
         def egress() -> EgressPolicy:
             return EgressPolicy.of(self._allow)
-
-        def render(notice: Notice, _: str) -> bytes:
-            return open_destination(destination).render(notice)
 
         # A file written by another user would lock the daemon out of its own.
         with TemporaryDirectory(prefix="itsjustintv-") as folder:
@@ -132,11 +143,17 @@ class DestinationChecks:
                 ),
             )
             try:
-                yield SampleSender(
-                    senders.send, render, lambda *_: destination, streamers, lambda: token_hex(8), reactor
-                )
+                yield senders
             finally:
                 await senders.stopService()
+
+
+def _finding(attempt: Attempt) -> Finding:
+    text = attempt.detail.removesuffix(".")
+    if attempt.ok:
+        return Finding(Severity.OK, text)
+    # What may pass by itself is no error of the configuration.
+    return Finding(Severity.ERROR if attempt.final else Severity.WARNING, text)
 
 
 def test_steps(destination: Destination, *, keep: bool) -> Sequence[tuple[str, str, Action]]:

@@ -72,6 +72,7 @@ class DestinationKind:
         where that cannot be asked without posting.
     :ivar make_sender: makes what sends to all destinations of the kind, an :class:`~itsjustintv.interfaces.ISender`, of
         :class:`~itsjustintv.interfaces.SenderTools`; ``None`` where one HTTP request does.
+    :ivar asks: whether that is an :class:`~itsjustintv.interfaces.IAskingSender`, which stands for ``probe``.
     :ivar follows: whether that is an :class:`~itsjustintv.interfaces.IFollowingSender`.
     """
 
@@ -94,6 +95,7 @@ class DestinationKind:
     concurrency: int | None = 1
     probe: Any = None
     make_sender: Callable[[Any], Any] | None = None
+    asks: bool = False
     follows: bool = False
 
     def can_edit(self, settings: Any) -> bool:

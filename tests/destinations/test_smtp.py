@@ -53,11 +53,14 @@ class SmtpTests(SynchronousTestCase):
     def begin(
         self, server: MailServer = SERVER, mail: bytes = MAIL, *, patient: bool = True
     ) -> Deferred[tuple[Reply, int]]:
+        self.connect()
+        return Deferred.fromCoroutine(self.connection.hand_in(server, mail, "trust", all_or_none=patient))
+
+    def connect(self) -> None:
         self.clock = Clock()
         self.connection = SmtpConnection(self.clock)
         self.transport = Transport()
         self.connection.makeConnection(self.transport)
-        return Deferred.fromCoroutine(self.connection.hand_in(server, mail, "trust", all_or_none=patient))
 
     def hear(self, replies: Sequence[str]) -> None:
         for each in replies:
@@ -145,6 +148,19 @@ class SmtpTests(SynchronousTestCase):
             done = self.begin(patient=patient)
             self.hear([*OPENING, "250 ok", "250 ok", reply, "354 go", "250 ok"])
             self.assertEqual(self.successResultOf(done)[1], 1)
+
+    def test_a_question(self) -> None:
+        """
+        A question goes as far as the login, and hands in nothing.
+        """
+        self.connect()
+        checking = Deferred.fromCoroutine(self.connection.check(evolve(SERVER, user="ada", password="x"), "trust"))
+        self.hear(["220 mail", "250-mail\r\n250 AUTH PLAIN", "235 in"])
+        self.assertEqual(self.said()[-1], "NOOP")
+        self.hear(["250 fine"])
+        self.assertEqual(self.successResultOf(checking).code, 250)
+        self.connection.leave()
+        self.assertEqual([line.split()[0] for line in self.said()], ["EHLO", "AUTH", "NOOP", "QUIT"])
 
     def test_starttls(self) -> None:
         """

@@ -129,6 +129,7 @@ class SessionTests(StageCase):
         await stage.until(lambda: broker.state["itsjustintv/status"] == b"offline")
         self.daemon = await stage.started()
         await stage.until(lambda: broker.state["itsjustintv/status"] == b"online")
+        self.assertIn("mqtt (mqtt) accepts connections", (await stage.command("doctor")).out)
         tested = await stage.command("destinations", "test", "mqtt")
         self.assertEqual(tested.status, 0, tested.err)
         self.assertIn("itsjustintv/tanuki/test/live", broker.state)

@@ -52,7 +52,9 @@ class MailServerTests(TestCase):
         body = open_destination(where).render(what)
         return Delivery(**{**usual, "next_attempt_at": NOW, "body": body, **more})
 
-    def send(self, where: Destination, trust: Path | None = None, **more: Any) -> Deferred[Attempt]:
+    def send(
+        self, where: Destination, trust: Path | None = None, *, ask: bool = False, **more: Any
+    ) -> Deferred[Attempt]:
         agent: IAgent = None  # type: ignore[assignment]  # for HTTP
         tools = SenderTools(
             reactor=reactor, agent=agent, egress=lambda: self.egress, timeout=lambda: self.patience, wall=lambda: NOW
@@ -62,7 +64,8 @@ class MailServerTests(TestCase):
             root = Certificate(load_certificate(FILETYPE_PEM, trust.read_bytes()))
             policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates([root]))
         sender = SmtpSender(tools, Email, policy)
-        sending = sender.send(self.delivery(where, **more), where)
+        act = sender.ask if ask else sender.send
+        sending = act(self.delivery(where, **more), where)
         return sending.addCallback(lambda attempt: sender.stop().addCallback(lambda _: attempt))
 
     async def test_a_mail(self) -> None:
@@ -114,6 +117,21 @@ class MailServerTests(TestCase):
         self.assertEqual(attempt.verdict, Verdict.OK, attempt.detail)
         self.assertEqual(len(self.judge.wait_for(1)), 1)
         self.assertEqual((await self.send(where)).reason, "tls")
+
+    async def test_a_question(self) -> None:
+        """
+        The server is asked for as much as a mail needs, the login included, and gets no mail.
+        """
+        certificate, key = make_certificate(Path(self.mktemp()), "localhost")
+        self.server(certificate=certificate, key=key, users={"tanuki": "secret"})
+        where = self.at(security="starttls", user="tanuki", password="secret")
+        found = await self.send(where, certificate, ask=True)
+        self.assertEqual((found.ok, found.detail), (True, "mail (email) accepts the login."))
+        wrong = await self.send(self.at(security="starttls", user="tanuki", password="wrong"), certificate, ask=True)
+        self.assertEqual((wrong.verdict, wrong.final), (Verdict.UNAUTHORIZED, True))
+        absent = await self.send(self.at(port=1), ask=True)
+        self.assertEqual((absent.ok, absent.final, absent.reason), (False, False, "refused"))
+        self.assertEqual(self.judge.mails, [])
 
     async def test_no_starttls(self) -> None:
         """

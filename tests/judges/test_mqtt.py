@@ -111,6 +111,24 @@ class BrokerTests(TestCase):
             await until(b"offline")
         self.assertTrue(all(each.retained and each.quality == 1 for each in broker.messages))
 
+    async def test_a_question(self) -> None:
+        """
+        The broker is asked by a login alone, and nothing is published.
+        """
+        broker = self.enterContext(Broker(Path(self.mktemp()), users={"tanuki": "secret"}))
+        question = Delivery(
+            id="question", event_id="", streamer="", destination="", accepted_at=0, next_attempt_at=0, body=b"{}"
+        )
+        for password, ok, detail in (
+            ("secret", True, "home (mqtt) accepts the login."),
+            ("wrong", False, "home does not accept user and password, or does not let the user connect."),
+        ):
+            sender = MqttSender(self.tools(), Mqtt)
+            found = await sender.ask(question, self.at(broker, user="tanuki", password=password))
+            self.assertEqual((found.ok, found.final, found.detail), (ok, not ok, detail))
+            await sender.stop()
+        self.assertEqual(broker.messages, [])
+
     async def test_refused(self) -> None:
         """
         A wrong password is said to be one; a broker without TLS, or none at all, is tried again.
