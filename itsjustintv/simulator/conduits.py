@@ -112,13 +112,14 @@ class SimulatedConduits:
     on_callback: list[Callable[[str, SimulatedShard], object]] = field(factory=list)
     _conduits: dict[str, SimulatedConduit] = field(factory=dict, init=False)
 
-    def create(self, body: bytes) -> dict[str, object]:
+    def create(self, body: bytes, query: Query) -> dict[str, object]:
         """
-        Create Conduits.
+        Create Conduits. As in every call here, what belongs into the body can be in the query instead: the reference
+        does not say so, but a library sends it there (TwitchIO).
 
         :raises Rejection: 400 or 429.
         """
-        count = _count(_object(body))
+        count = _count(_asked(body, query))
         self._lapse()
         if len(self._conduits) >= self.conduit_limit:
             raise Rejection(HTTPStatus.TOO_MANY_REQUESTS, "Conduit limit reached")
@@ -130,13 +131,13 @@ class SimulatedConduits:
         self._conduits[conduit.id] = conduit
         return {"data": [conduit.public()]}
 
-    def update(self, body: bytes) -> dict[str, object]:
+    def update(self, body: bytes, query: Query) -> dict[str, object]:
         """
         Update Conduits: change the number of shards. Those that are too many are disabled.
 
         :raises Rejection: 400 or 404.
         """
-        asked = _object(body)
+        asked = _asked(body, query)
         conduit = self._found(_text(asked, "id"))
         conduit.shard_count = _count(asked)
         if not self.ghosts:
@@ -175,13 +176,13 @@ class SimulatedConduits:
         data, pagination = page(shown, _PER_PAGE, query.one("after"))
         return {"data": [each.public() for each in data], "pagination": pagination}
 
-    def assign(self, body: bytes) -> dict[str, object]:
+    def assign(self, body: bytes, query: Query) -> dict[str, object]:
         """
         Update Conduit Shards. What is wrong with one shard is in ``errors`` and does not keep others from success.
 
         :raises Rejection: 400 or 404.
         """
-        asked = _object(body)
+        asked = _asked(body, query)
         conduit_id, shards = _text(asked, "conduit_id"), asked.get("shards")
         if not isinstance(shards, list) or not shards:
             raise Rejection(http.BAD_REQUEST, 'Missing required parameter "shards"')
@@ -339,14 +340,17 @@ class _Invalid(Exception):
     """
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _asked(body: bytes, query: Query) -> dict[str, Any]:
     try:
-        asked = orjson.loads(body)
+        asked = orjson.loads(body or b"{}")
     except ValueError:
         asked = None
     if not isinstance(asked, dict):
         raise Rejection(http.BAD_REQUEST, "The request body is not a JSON object")
-    return asked
+    found: dict[str, Any] = {name: query.one(name) for name in ("id", "conduit_id") if query.one(name)}
+    if query.one("shard_count").isdecimal():
+        found["shard_count"] = int(query.one("shard_count"))
+    return {**found, **asked}
 
 
 def _text(asked: dict[str, Any], name: str) -> str:

@@ -141,6 +141,7 @@ class Control:
                     {
                         "id": each.id,
                         "status": each.status,
+                        "sockets": twitch.sessions.sockets(each.id),
                         "silent": each.silent,
                         "frames": each.frames,
                         "shards": [shard for _, shard in twitch.conduits.shards_of(each.id)],

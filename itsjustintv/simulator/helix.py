@@ -149,7 +149,9 @@ class SimulatedHelix:
         Create Conduits.
         """
         return await self._serve_app(
-            request, "eventsub/conduits", lambda asked: (http.OK, self._conduits.create(_body(asked)))
+            request,
+            "eventsub/conduits",
+            lambda asked: (http.OK, self._conduits.create(_body(asked), Query(asked.args))),
         )
 
     @app.route("/eventsub/conduits", methods=["PATCH"])
@@ -158,7 +160,9 @@ class SimulatedHelix:
         Update Conduits.
         """
         return await self._serve_app(
-            request, "eventsub/conduits", lambda asked: (http.OK, self._conduits.update(_body(asked)))
+            request,
+            "eventsub/conduits",
+            lambda asked: (http.OK, self._conduits.update(_body(asked), Query(asked.args))),
         )
 
     @app.route("/eventsub/conduits", methods=["DELETE"])
@@ -190,7 +194,7 @@ class SimulatedHelix:
         return await self._serve_app(
             request,
             "eventsub/conduits/shards",
-            lambda asked: (http.ACCEPTED, self._conduits.assign(_body(asked))),
+            lambda asked: (http.ACCEPTED, self._conduits.assign(_body(asked), Query(asked.args))),
             self._conduits.shards_answered_after,
         )
 

@@ -181,6 +181,12 @@ class SimulatedSessions:
     def __iter__(self) -> Any:
         return iter(list(self._sessions.values()))
 
+    def sockets(self, session_id: str) -> int:
+        """
+        The number of sockets of a session: two while it changes from one to another.
+        """
+        return sum(each.session is not None and each.session.id == session_id for each in self._connections.values())
+
     def send(self, session_id: str, message_id: str, kind: str, text: bytes) -> bool:
         """
         Write a notification or a revocation to a session.

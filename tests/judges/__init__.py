@@ -1,5 +1,6 @@
 """
-Programs by others that judge what the adapters send: real servers on loopback, and validators of records.
+Programs by others that judge what the adapters send: real servers on loopback, and validators of records; and
+clients of Twitch that judge the simulated one.
 
 They are installed in an environment of their own by ``.ci/run``: ``.venv/judges``, or the folder in
 ``ITSJUSTINTV_JUDGES``. A test that lacks one is skipped, unless ``ITSJUSTINTV_REQUIRE_TOOLS`` lists it.
@@ -12,6 +13,7 @@ They are installed in an environment of their own by ``.ci/run``: ``.venv/judges
   :func:`tests.judges.validators.discord_problems`,
   :func:`tests.judges.validators.slack_problems`, :func:`tests.judges.validators.card_problems`,
   :func:`tests.judges.validators.rendering_problems`;
+* :class:`tests.judges.eventsub_clients.EventSubClient`: a library that receives from the simulated Twitch;
 * :func:`tests.judges.program.judge_imports`: a library that a test imports.
 
 The servers are context managers: their ``with`` block ends the process. In a test case,

@@ -147,6 +147,19 @@ class HelixTests(ConduitCase):
         self.assertEqual(self.ask("POST", "conduits", data=b"[]").status, 400)
         self.assertEqual(self.ask("POST", "conduits", data=b"{").status, 400)
 
+    def test_parameters_in_the_query(self) -> None:
+        """
+        What belongs into the body can be in the query.
+        """
+        client = Client(self.twitch)
+        conduit_id = self.ask("POST", "conduits?shard_count=3").json["data"][0]["id"]
+        answer = self.ask("PATCH", f"conduits?id={conduit_id}&shard_count=2")
+        self.assertEqual(answer.json["data"], [{"id": conduit_id, "shard_count": 2}])
+        shard = {"id": "1", "transport": {"method": "websocket", "session_id": client.session_id}}
+        self.ask("PATCH", f"conduits/shards?conduit_id={conduit_id}", json={"shards": [shard]})
+        self.assertEqual(self.shards(conduit_id), [("1", "enabled")])
+        self.assertEqual(self.ask("POST", "conduits?shard_count=x").status, 400)
+
     def test_what_is_not_there(self) -> None:
         """
         An unknown conduit is 404, a missing id 400.
