@@ -96,8 +96,11 @@ class ComposeTests(SynchronousTestCase):
             self.assertIn(f"data:{built().volumes[0]}", daemon["volumes"], path)
             self.assertLessEqual(daemon["environment"].keys(), known, path)
             self.assertEqual(daemon["user"], "${DAEMON_UID:-10001}:0", path)
-            self.assertIn("127.0.0.1:8081:8081", daemon["ports"], path)
-            self.assertEqual([each for each in daemon["ports"] if "8081" in each], ["127.0.0.1:8081:8081"], path)
+            ports = daemon.get("ports", [])
+            # Without a callback nothing is published at all.
+            admin = [] if path.stem == "conduit" else ["127.0.0.1:8081:8081"]
+            self.assertEqual([each for each in ports if "8081" in each], admin, path)
+            self.assertTrue(ports or path.stem == "conduit", path)
             secrets = {value.removeprefix("/run/secrets/") for value in daemon["environment"].values()}
             self.assertEqual(secrets, set(file["secrets"]), path)
 

@@ -27,14 +27,15 @@ class ConfigurationTests(SynchronousTestCase):
     def test_every_configuration(self) -> None:
         """
         Each is enough, once its dots are replaced and its secrets are in their files, and nothing about it is doubtful.
-        What is shown of ``[server]`` alone goes with the rest of the first.
+        What is shown of ``[server]`` alone goes with the rest of the one for systemd.
         """
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         for name in ("client_secret", "webhook_secret", "admin_token"):
             (folder / name).write_text("something-secret\n")
         texts = [str(block) for block in INSTALL.blocks if block.language == "toml"]
-        rest = texts[0][texts[0].index("[twitch]") :]
+        whole = next(each for each in texts if "webhook_secret_file" in each)
+        rest = whole[whole.index("[twitch]") :]
         for number, text in enumerate(texts):
             path = folder / f"{number}.toml"
             whole = text if "[twitch]" in text else f"{text}\n{rest}"

@@ -18,6 +18,7 @@ from tests.functional.stage import tool
 
 FOLDER = ROOT / "etc" / "systemd"
 UNIT = FOLDER / "itsjustintv.service"
+CONDUIT = FOLDER / "conduit.conf"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -27,13 +28,13 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([tool(command[0]), *command[1:]], capture_output=True, text=True, timeout=60, check=False)
 
 
-def settings(section: str) -> dict[str, list[str]]:
+def settings(section: str, path: Path = UNIT) -> dict[str, list[str]]:
     """
-    A section of the unit: each name with all its values.
+    A section of the unit, or of another file: each name with all its values.
     """
     found: dict[str, list[str]] = {}
     within = False
-    for line in UNIT.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             within = line == f"[{section}]"
         elif within and "=" in line and not line.startswith("#"):
@@ -88,6 +89,39 @@ class UnitTests(SynchronousTestCase):
         operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
         (seconds,) = re.findall(r"Give it\s+(\d+) s\.", operations)
         self.assertEqual(settings("Service")["TimeoutStopSec"], [f"{seconds}s"])
+
+
+class ConduitTests(SynchronousTestCase):
+    """
+    The addition to the unit for a daemon that Twitch does not call.
+    """
+
+    def test_systemd_understands_it(self) -> None:
+        """
+        ``systemd-analyze verify`` has nothing to say of the unit with it.
+        """
+        unit = Path(self.mktemp()) / "itsjustintv.service"
+        folder = unit.parent / "itsjustintv.service.d"
+        folder.mkdir(parents=True)
+        shutil.copy(CONDUIT, folder)
+        text = UNIT.read_text(encoding="utf-8")
+        command = str(shutil.which("true"))
+        unit.write_text(text.replace("/opt/itsjustintv/bin/itsjustintv", command), encoding="utf-8")
+        ended = run("systemd-analyze", "verify", str(unit))
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
+
+    def test_it_takes_back_what_is_not_needed(self) -> None:
+        """
+        Of the credentials only the client secret is left, which must exist, and of the privileges none. An empty value
+        comes first, since systemd adds to lists.
+        """
+        service = settings("Service", CONDUIT)
+        self.assertEqual(service["LoadCredential"], ["", "client_secret:/etc/itsjustintv/client_secret"])
+        self.assertEqual(service["Environment"], ["", "ITSJUSTINTV_TWITCH_CLIENT_SECRET_FILE=%d/client_secret"])
+        self.assertEqual((service["AmbientCapabilities"], service["CapabilityBoundingSet"]), ([""], [""]))
+        unit = settings("Service")
+        self.assertLessEqual(set(service), set(unit))
+        self.assertLessEqual({each for each in service["LoadCredential"] if each}, set(unit["LoadCredential"]))
 
 
 class AccountTests(SynchronousTestCase):

@@ -7,19 +7,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import time
+from typing import Any, ClassVar
 
 from attrs import define, field
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from itsjustintv.config.sections import CONDUIT, Conduit, Config, Storage, Twitch
 from itsjustintv.doctor import system_checks
 from itsjustintv.doctor.conduit_checks import check_conduit, check_file, check_welcome
 from itsjustintv.doctor.findings import Finding, Severity
-from itsjustintv.support.websocket import Closed, WebSocket, WebSocketListener
+from itsjustintv.support.http_agents import Endpoints, policy_for
+from itsjustintv.support.websocket import Closed, WebSocket, WebSocketDialer, WebSocketListener
+from itsjustintv.tls.certificate import KEY_TYPES, format_key
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedConduit
 from itsjustintv.twitch.eventsub.conduits_api import ConduitsAPI
+from tests.tls.authority import DAY, Issuer
 from tests.twitch.fake import Reply, World, run
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
@@ -240,3 +248,42 @@ class WelcomeTests(SynchronousTestCase):
             self.assertEqual(finding.severity, ERROR)
             self.assertIn(words, finding.text)
             self.assertIn("proxies such as https_proxy are not supported", finding.text)
+
+
+class Eavesdropper(Protocol):
+    """
+    Notes what it hears.
+    """
+
+    heard: ClassVar[list[bytes]] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard.append(data)
+
+
+class TrustTests(TestCase):
+    """
+    Whom the connection believes.
+    """
+
+    async def test_a_false_twitch(self) -> None:
+        """
+        A server with a certificate of no known authority gets no byte of the handshake, and the certificate is named as
+        the cause.
+        """
+        key, issuer = KEY_TYPES["p256"](), Issuer()
+        leaf = issuer.issue(["127.0.0.1"], key.public_key(), time() - DAY, time() + DAY)
+        pem = Path(self.mktemp())
+        pem.write_bytes(issuer.chain(leaf) + format_key(key))
+        heard: list[bytes] = []
+        self.patch(Eavesdropper, "heard", heard)
+        listener = Factory()
+        listener.protocol = Eavesdropper
+        endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
+        port: Any = await endpoint.listen(listener)
+        self.addCleanup(port.stopListening)
+        clock: Any = reactor
+        dialer = WebSocketDialer(clock, Endpoints(clock, policy_for("")))
+        finding = await check_welcome(dialer, clock, f"wss://127.0.0.1:{port.getHost().port}/ws")
+        self.assertEqual((finding.severity, heard), (ERROR, []))
+        self.assertIn("certificate", finding.text)
