@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from itsjustintv.config.sections import CONDUIT, WEBHOOK
 from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.journal.sqlite.storage import SQLiteStorage
 from itsjustintv.model import Accounting
@@ -75,6 +76,7 @@ class Stage:
     :ivar journal_file: where that puts the journal.
     :ivar webhook_secret: what the configuration lets Twitch sign with.
     :ivar incoming_webhook_url: what it calls the callback, if it says anything of it.
+    :ivar transport: how Twitch's messages arrive.
     """
 
     reactor: Any
@@ -86,6 +88,7 @@ class Stage:
     port: int = field(factory=free_port)
     webhook_secret: str = SECRET
     incoming_webhook_url: str = ""
+    transport: str = WEBHOOK
     _pool: HTTPConnectionPool = field(init=False)
     twitch: SimulatedTwitch = field(init=False)
     receiver: Receiver = field(init=False)
@@ -165,6 +168,9 @@ class Stage:
         The text of the configuration.
         """
         incoming = f'incoming_webhook_url = "{self.incoming_webhook_url}"\n' if self.incoming_webhook_url else ""
+        more = f'webhook_secret = "{self.webhook_secret}"\n{incoming}'
+        if self.transport == CONDUIT:
+            more = f'transport = "conduit"\n[twitch.conduit]\nwebsocket_url = "{self.websocket_url}"\n'
         return f"""
 [server]
 listen_addr = "127.0.0.1"
@@ -173,10 +179,9 @@ port = {self.port}
 [twitch]
 client_id = "{self.twitch.client_id}"
 client_secret = "{self.twitch.client_secret}"
-webhook_secret = "{self.webhook_secret}"
 api_url = "{self.twitch_url}/helix"
 auth_url = "{self.twitch_url}/oauth2"
-{incoming}{"".join(self.streamers.values())}
+{more}{"".join(self.streamers.values())}
 {self.settings}
 """
 
@@ -242,10 +247,19 @@ auth_url = "{self.twitch_url}/oauth2"
 
     async def subscribed(self, *logins: str) -> None:
         """
-        Wait until the daemon has subscribed to these streamers, or all, and Twitch has verified its callback.
+        Wait until the daemon has subscribed to these streamers, or all, and Twitch has verified the callback, if any.
         """
         wanted = {self.twitch.world.channel(login).id for login in logins or self.streamers}
-        await self.until(lambda: wanted <= self.twitch.subscriptions.enabled_for(self.callback))
+        await self.until(lambda: wanted <= self._subscribed())
+
+    def _subscribed(self) -> set[str]:
+        if self.transport != CONDUIT:
+            return self.twitch.subscriptions.enabled_for(self.callback)
+        return {
+            each.broadcaster_id
+            for each in self.twitch.subscriptions
+            if each.conduit_id and (each.status, each.type) == ("enabled", "stream.online")
+        }
 
     def message(self, stream: SimulatedStream, secret: str = SECRET) -> Message:
         """
