@@ -365,11 +365,14 @@ class ShardService(Service):
     def _add(self, shard_id: str) -> None:
         if shard_id in self._shards:
             return
-        shard = _Shard(shard_id, self._make_session(self, f"shard {shard_id}"))
-        self._shards[shard_id] = shard
+        self._shards[shard_id] = _Shard(shard_id, self._begin_session(shard_id))
+
+    def _begin_session(self, shard_id: str) -> EventSubSession:
+        session = self._make_session(self, f"shard {shard_id}")
+        session.start()
         if self._paused:
-            shard.session.pause()
-        shard.session.start()
+            session.pause()
+        return session
 
     async def _remove(self, shard: _Shard) -> None:
         shard.cancel()
@@ -491,7 +494,7 @@ class ShardService(Service):
             if not taken:
                 self.log.info("shard {shard} is free; taking it", shard=shard.id)
                 shard.standing_by, shard.gap = False, True
-                shard.session.start()
+                shard.session = self._begin_session(shard.id)
             return
         # The list may be behind.
         if shard.assigned_at is None or self._clock.seconds() - shard.assigned_at < _LOOK_EVERY:

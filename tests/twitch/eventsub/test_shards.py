@@ -400,9 +400,9 @@ class ShardTests(SynchronousTestCase):
         for shard in ("0", "1"):
             self.api.status["conduit-1", shard] = "websocket_disconnected"
         self.clock.pump([60.0])
-        self.assertTrue(first.running)
+        self.assertEqual([each.running for each in self.sessions], [False, False, True, True])
         self.gaps.clear()
-        first.welcome("session-7")
+        self.sessions[2].welcome("session-7")
         self.assertEqual(self.api.assigned["conduit-1", "0"], "session-7")
         self.assertEqual(len(self.gaps), 1)
 
@@ -516,18 +516,24 @@ class ShardTests(SynchronousTestCase):
             self.move("welcome", 1)
             self.disturb("minute")
         self.assertIsNone(self.service.problem())
-        for number, each in enumerate(self.sessions):
-            self.assertEqual(self.api.assigned[self.service.conduit_id, str(number)], each.current)
+        for name, each in self.living().items():
+            self.assertEqual(self.api.assigned[self.service.conduit_id, name], each.current)
         self.successResultOf(self.service.stopService())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def living(self) -> dict[str, FakeSession]:
+        """
+        The last session of each shard.
+        """
+        return {each.name.removeprefix("shard "): each for each in self.sessions}
 
     def move(self, step: str, number: int) -> None:
         """
         Let a session be welcomed or lost, if it can be.
         """
-        if not self.sessions or not self.sessions[number].running:
+        session = self.living().get(str(number))
+        if session is None or not session.running:
             return
-        session = self.sessions[number]
         if step == "welcome" and not session.current:
             session.welcome(f"session-{next(self.numbers)}")
         elif step == "lose" and session.current:
