@@ -535,6 +535,24 @@ class PipelineTests(SynchronousTestCase):
         self.clock.pump([2.0] * 2)
         self.assertEqual(len(self.submitted), 5)
 
+    def test_an_end_that_is_stored_is_the_end_of_an_outage(self) -> None:
+        """
+        Once the journal has stored that a delivery is not sent, the next failure to store one is a new outage, and is
+        logged.
+        """
+        self.journal = FullJournal()
+        self.pipeline = self.build()
+        with capturedLogs() as logs:
+            self.pipeline.startService()
+            self.accept(online(1))
+            self.streamers = {}
+            self.clock.advance(2)
+            self.assertEqual([state for _, state, _ in self.outcomes.states], [State.CANCELLED])
+            self.streamers = {"42": TANUKI}
+            self.accept(online(2))
+        waiting = [line["event_id"] for line in logs if "wait for the journal" in line["log_format"]]
+        self.assertEqual(waiting, ["event1", "event2"])
+
     def test_a_journal_that_cannot_be_read_is_said_once(self) -> None:
         """
         The loop asks every two seconds and complains once an outage.

@@ -124,6 +124,14 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(self.states(self.submit("a", "b", "far")), [State.DEAD] * 2 + [State.DELIVERED])
         self.assertEqual([name for _, name, _, _ in self.sent], ["a", "far", "far"])
 
+    def test_a_second_one_that_is_gone(self) -> None:
+        """
+        What becomes known of one place leaves what is known of others.
+        """
+        self.answers = [{"verdict": Verdict.DESTINATION_GONE}] * 2
+        self.assertEqual(self.states(self.submit("a", "b", "a")), [State.DEAD] * 3)
+        self.assertEqual([name for _, name, _, _ in self.sent], ["a", "b"])
+
     def test_asked_for_by_an_operator(self) -> None:
         """
         What an operator requeues is sent though memory says that the place is gone: the journal has the last word.

@@ -759,7 +759,7 @@ class TroubleTests(QueueTestCase):
 
     def test_journal_away_when_the_window_is_read(self) -> None:
         """
-        A window that cannot be read is read a little later.
+        A window that cannot be read is read a little later, and why is logged.
         """
         self.receivers.answers["home"] = lambda _: OK
         self.journal.put(delivery("a"))
@@ -768,7 +768,9 @@ class TroubleTests(QueueTestCase):
         self.start()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.patch(self.journal.__class__, "due", lambda *_: fail(JournalUnavailable("locked")))
-        self.advance(1)
+        with capturedLogs() as logs:
+            self.advance(1)
+        self.assertEqual([event["reason"] for event in logs], ["locked"])
         self.assertEqual(self.receivers.sent, [])
         self.patch(self.journal.__class__, "due", due.__func__)
         self.advance(1)
@@ -797,12 +799,14 @@ class TroubleTests(QueueTestCase):
         answers: list[Callable[[], Attempt]] = [lambda: OK, lambda: OK, self.raise_defect]
         self.receivers.answers["home"] = lambda _: answers.pop()()
         self.start()
-        self.submit(delivery("a"))
+        with capturedLogs() as logs:
+            self.submit(delivery("event-1"))
+        self.assertEqual([(event["delivery"], event["event_id"]) for event in logs], [("event-1", "event")])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.submit(delivery("b"))
-        self.assertEqual(self.receivers.ids(), ["a"])
+        self.assertEqual(self.receivers.ids(), ["event-1"])
         self.advance(30)
-        self.assertEqual(sorted(self.receivers.ids()), ["a", "a", "b"])
+        self.assertEqual(sorted(self.receivers.ids()), ["b", "event-1", "event-1"])
 
     def test_defect_elsewhere(self) -> None:
         """
