@@ -34,7 +34,7 @@ from itsjustintv.config.load import Loaded
 from itsjustintv.journal.history import shorten_id
 from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.journal.storage import open_storage
-from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339, sent_form
+from itsjustintv.model import UNDELIVERED, Delivery, State, rfc3339, shown_form
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 
@@ -192,7 +192,7 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
         suspension = Suspensions.of(journal, settings.config).find(history.deliveries[0].delivery)
     [one], event = history.deliveries, history.event
     about = one.delivery
-    payload = sent_form(json.loads(about.body), plain=about.plain) if about.body else None
+    payload = shown_form(json.loads(about.body), plain=about.plain) if about.body else None
     if as_json:
         tries = [{**asdict(each), "started_at": rfc3339(each.started_at)} for each in one.attempts]
         news = {**event.public(), "received_at": rfc3339(event.received_at)}

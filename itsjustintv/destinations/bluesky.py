@@ -7,6 +7,7 @@ Sources: https://docs.bsky.app, https://atproto.com/specs (record keys, TIDs, XR
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
@@ -34,6 +35,7 @@ from itsjustintv.model import (
     Destination,
     Notice,
     OutgoingRequest,
+    Picture,
     Result,
     parse_rfc3339,
     rfc3339,
@@ -88,6 +90,10 @@ _BUILTIN = {
 _FORMS = MessageForms(_FIELDS, _BUILTIN)
 
 _CLOSED_ACCOUNTS = frozenset({"AccountTakedown", "AccountDeactivated", "AccountSuspended", "RepoNotFound"})
+
+
+# In bytes. Bluesky takes five times as much, and profile images have less; the journal has one for each post.
+_LARGEST_PICTURE = 200_000
 
 
 @frozen(kw_only=True)
@@ -146,7 +152,8 @@ class Bluesky:
         words = _FORMS.builtin_text(event, "text", values)
         plain = {**common, "text": words, "facets": _facets(words, links)}
         key = _record_key(notice)
-        return pack({"rkey": key, "record": record}, {"rkey": key, "record": plain})
+        body = {"rkey": key, "record": record, **(_image(notice.enrichment.picture) if "embed" in record else {})}
+        return pack(body, {"rkey": key, "record": plain})
 
     def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
         settings, session = self._settings, self._session
@@ -274,6 +281,15 @@ def _read_probe(response: Response, _: Settings) -> ProbeAnswer | None:
     return ProbeAnswer(True, f"is the account {named(found, 'handle', 'did')}") if "did" in found else None
 
 
+def _image(picture: Picture | None) -> Mapping[str, Any]:
+    """
+    The picture of the card, which the sender uploads before the post: the journal keeps it with the post.
+    """
+    if picture is None or picture.data is None or len(picture.data) > _LARGEST_PICTURE:
+        return {}
+    return {"image": {"mime_type": picture.mime_type, "data": b64encode(picture.data).decode("ascii")}}
+
+
 def _read_card(body: Mapping[str, Any]) -> Card | None:
     record = body.get("record", body)
     card = record.get("embed", {}).get("external")
@@ -283,6 +299,7 @@ def _read_card(body: Mapping[str, Any]) -> Card | None:
         text=record["text"],
         title=card["title"],
         details=tuple(filter(None, (card["description"],))),
+        picture="image" in body,
         footer=urlsplit(card["uri"]).hostname or "",
     )
 

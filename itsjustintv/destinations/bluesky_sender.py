@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 from attrs import define, evolve, field, frozen
@@ -21,11 +23,11 @@ from zope.interface import implementer
 
 from itsjustintv.destinations.attempt_record import make_attempt
 from itsjustintv.destinations.http_exchange import HttpExchange
-from itsjustintv.destinations.post_body import AGENT
+from itsjustintv.destinations.post_body import AGENT, to_send
 from itsjustintv.destinations.response import classify_failure, classify_timeout
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
 from itsjustintv.interfaces import IDestination, ISender, SenderTools
-from itsjustintv.model import Attempt, Delivery, Destination, Notice, OutgoingRequest, Result
+from itsjustintv.model import Action, Attempt, Delivery, Destination, Notice, OutgoingRequest, Result
 from itsjustintv.support.files import replace
 from itsjustintv.support.http_response import Response
 from itsjustintv.support.regular_files import read
@@ -38,6 +40,12 @@ SESSION_ENDED = "session_ended"
 
 #: The errors that say so.
 ENDED_TOKENS = frozenset({"ExpiredToken", "InvalidToken"})
+
+# The part of an attempt's time that the upload of a picture may take.
+_SHARE = 0.4
+
+# Uploaded pictures that are remembered for another attempt.
+_PICTURES = 50
 
 # Of a file, in bytes.
 _LIMIT = 64 * 1024
@@ -92,6 +100,7 @@ class BlueskySender:
     Logs in once for each account, and sends with its token.
 
     :ivar open: makes the adapter of a destination, within a session.
+    :ivar pictures: what names those that were uploaded, by delivery.
     """
 
     _tools: SenderTools
@@ -99,6 +108,7 @@ class BlueskySender:
     _sessions: dict[str, Session] = field(factory=dict, init=False)
     _loaded: set[str] = field(factory=set, init=False)
     _locks: dict[str, DeferredLock] = field(factory=dict, init=False)
+    pictures: dict[str, Mapping[str, Any]] = field(factory=dict, init=False)
 
     log = Logger()
 
@@ -196,6 +206,14 @@ class BlueskySender:
         """
         return self._open(destination, session)
 
+    def remember(self, delivery: str, blob: Mapping[str, Any]) -> None:
+        """
+        Keep what names an uploaded picture for the next attempts of a delivery.
+        """
+        if len(self.pictures) >= _PICTURES:
+            del self.pictures[next(iter(self.pictures))]
+        self.pictures[delivery] = blob
+
     def now(self) -> float:
         """
         The time by the clock of the reactor.
@@ -226,10 +244,38 @@ class _Steps:
                 return failed
             hidden = evolve(self.destination, secrets=(*self.destination.secrets, session.access, session.refresh))
             adapter = self.sender.open(self.destination, session)
-            attempt = await self.sender.exchange(self.until).exchange(adapter, self.delivery, hidden)
+            delivery = await self._with_picture(session, hidden)
+            attempt = await self.sender.exchange(self.until).exchange(adapter, delivery, hidden)
             if attempt.reason != SESSION_ENDED:
                 break
         return attempt
+
+    async def _with_picture(self, session: Session, hidden: Destination) -> Delivery:
+        """
+        Upload the picture of the card, and put what names it there into the post. Without the picture the post is sent
+        all the same.
+        """
+        delivery, sender = self.delivery, self.sender
+        content = _picture(delivery)
+        if content is None:
+            return delivery
+        if delivery.id not in sender.pictures:
+            step = _Upload(self.destination, session, *content)
+            until = sender.now() + (self.until - sender.now()) * _SHARE
+            attempt = await sender.exchange(until).exchange(step, delivery, hidden)
+            if step.blob is None:
+                if attempt.reason != SESSION_ENDED:
+                    sender.log.warn(
+                        "cannot upload the picture for {event_id} to {destination}: {detail} The post has none",
+                        event_id=delivery.event_id,
+                        destination=self.destination.name,
+                        detail=attempt.explanation,
+                    )
+                return delivery
+            sender.remember(delivery.id, step.blob)
+        stored = orjson.loads(delivery.body)
+        stored["body"]["record"]["embed"]["external"]["thumb"] = sender.pictures[delivery.id]
+        return evolve(delivery, body=orjson.dumps(stored))
 
     def record(self, result: Result) -> Attempt:
         """
@@ -320,6 +366,51 @@ class _Login:
         if answer.status in (404, 405, 501):
             return answer.gone("is no server of Bluesky's network: check service")
         return answer.by_status()
+
+
+@implementer(IDestination)
+@define(eq=False)
+class _Upload:
+    """
+    The upload of a picture (com.atproto.repo.uploadBlob).
+
+    :ivar blob: what names it, once it was taken.
+    """
+
+    _destination: Destination
+    _session: Session
+    _kind: str
+    _content: bytes
+    blob: Mapping[str, Any] | None = field(default=None, init=False)
+
+    def render(self, notice: Notice) -> bytes:
+        return b""
+
+    def make_request(self, delivery: Delivery, now: float) -> OutgoingRequest:
+        headers = [("User-Agent", AGENT), ("Content-Type", self._kind)]
+        headers.append(("Authorization", f"Bearer {self._session.access}"))
+        url = f"{self._destination.settings.service.rstrip('/')}/xrpc/com.atproto.repo.uploadBlob"
+        return OutgoingRequest(method="POST", url=url, headers=headers, body=self._content)
+
+    def interpret(self, response: Response, delivery: Delivery, now: float) -> Result:
+        answer = ServiceAnswer.read(self._destination, response, now)
+        blob = answer.json.get("blob") if answer.is_success else None
+        if isinstance(blob, dict):
+            self.blob = blob
+            return answer.delivered()
+        if shown_word(answer.json.get("error")) in ENDED_TOKENS:
+            return evolve(answer.retry("wants a new token"), reason=SESSION_ENDED)
+        return answer.retry("does not take the picture")
+
+
+def _picture(delivery: Delivery) -> tuple[str, bytes] | None:
+    """
+    The picture of the card in a post that is created: its type and its bytes.
+    """
+    if delivery.action not in (Action.CREATE, Action.FOLLOW_UP) or delivery.plain:
+        return None
+    image = to_send(delivery).get("image")
+    return None if image is None else (image["mime_type"], b64decode(image["data"]))
 
 
 _NOTHING = Result("error", "")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from itsjustintv.model import Attempt, Delivery, Event, State, parse_rfc3339, sent_form
+from itsjustintv.model import Attempt, Delivery, Event, State, parse_rfc3339, shown_form
 from itsjustintv.support.counts import count as counted
 
 __all__ = [
@@ -98,11 +98,11 @@ class DeliveryHistory:
     @cached_property
     def payload(self) -> Mapping[str, Any]:
         """
-        Its JSON payload, as it is sent. Empty while there is none, and for one of the original program that has another
-        form.
+        Its JSON payload, as it is sent, without the bytes of a picture. Empty while there is none, and for one of the
+        original program that has another form.
         """
         try:
-            payload = sent_form(orjson.loads(self.delivery.body), plain=self.delivery.plain)
+            payload = shown_form(orjson.loads(self.delivery.body), plain=self.delivery.plain)
         except orjson.JSONDecodeError:
             return {}
         return payload if isinstance(payload, dict) and isinstance(payload.get("timestamp", ""), str) else {}

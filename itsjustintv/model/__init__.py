@@ -18,6 +18,7 @@ from itsjustintv.model.deliveries import (
     Outcome,
     State,
     sent_form,
+    shown_form,
 )
 from itsjustintv.model.destination_kind import Card, DestinationKind
 from itsjustintv.model.destinations import (
@@ -90,4 +91,5 @@ __all__ = [
     "parse_rfc3339",
     "rfc3339",
     "sent_form",
+    "shown_form",
 ]

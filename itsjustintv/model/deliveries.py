@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "State",
     "sent_form",
+    "shown_form",
 ]
 
 
@@ -153,6 +154,17 @@ def sent_form(stored: Any, *, plain: bool) -> Any:
     if isinstance(stored, dict) and stored.keys() == {"body", "plain"}:
         return stored["plain" if plain else "body"]
     return stored
+
+
+def shown_form(stored: Any, *, plain: bool) -> Any:
+    """
+    As :func:`sent_form`, without the bytes of a picture, which no person reads.
+    """
+    form = sent_form(stored, plain=plain)
+    image = form.get("image") if isinstance(form, dict) else None
+    if not isinstance(image, dict):
+        return form
+    return {**form, "image": {name: value for name, value in image.items() if name != "data"}}
 
 
 @frozen(order=True)

@@ -706,6 +706,9 @@ class DeliveryTests(PageCase):
             self.house.stories = [evolve(tale, deliveries=(evolve(one, delivery=delivery),))]
             text = "".join(self.outline("/deliveries/e1-1").texts)
             self.assertIn(f'{{\n  "content": "{words}"\n}}', text)
+        delivery = evolve(one.delivery, body=b'{"body":{"image":{"data":"UE5H"}},"plain":{}}')
+        self.house.stories = [evolve(tale, deliveries=(evolve(one, delivery=delivery),))]
+        self.assertNotIn("UE5H", "".join(self.outline("/deliveries/e1-1").texts))
 
     def test_every_state_has_a_colour(self) -> None:
         """

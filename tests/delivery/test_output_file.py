@@ -178,6 +178,16 @@ class FormatTests(OutputTestCase):
         self.write(rich, evolve(plain, delivery=evolve(plain.delivery, plain=True)))
         self.assertEqual([each["payload"] for each in self.read()], [{"content": "**foo**"}, {"content": "foo"}])
 
+    def test_no_picture_of_a_post(self) -> None:
+        """
+        The bytes of a picture that is stored with a post are left out as well.
+        """
+        self.start()
+        self.write(
+            outcome("a", body=b'{"body":{"text":"x","image":{"mime_type":"image/png","data":"UE5H"}},"plain":{}}')
+        )
+        self.assertEqual([each["payload"]["image"] for each in self.read()], [{"mime_type": "image/png"}])
+
     def test_newest_are_kept(self) -> None:
         """
         Of more outcomes than are to be kept the oldest go, whatever the number is changed to.

@@ -13,6 +13,7 @@ from attrs import evolve
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -20,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from itsjustintv.destinations.bluesky import BLUESKY_KIND, Bluesky, Settings
 from itsjustintv.destinations.bluesky_sender import BlueskySender
 from itsjustintv.interfaces import SenderTools
-from itsjustintv.model import Attempt, Delivery, Destination, Verdict, hash_place
+from itsjustintv.model import Attempt, Delivery, Destination, Picture, Verdict, hash_place
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.bluesky import FakeBluesky
 from itsjustintv.support.egress import EgressPolicy
@@ -85,7 +86,9 @@ class BlueskySenderTests(SynchronousTestCase):
         )
         self.sender = BlueskySender(tools, Bluesky)
 
-    def sending(self, number: int = 1, settings: Settings | None = None) -> Deferred[Attempt]:
+    def sending(
+        self, number: int = 1, settings: Settings | None = None, *, picture: bytes | None = None, **more: Any
+    ) -> Deferred[Attempt]:
         given = settings or self.settings
         where = Destination(
             name="sky",
@@ -97,7 +100,9 @@ class BlueskySenderTests(SynchronousTestCase):
         )
         what = notice()
         assert what.broadcast is not None
-        what = evolve(what, broadcast=evolve(what.broadcast, id=str(number)))
+        image = Picture(url="https://x.test/a.png", mime_type="image/png", data=picture)
+        details = evolve(what.enrichment, picture=image)
+        what = evolve(what, broadcast=evolve(what.broadcast, id=str(number)), enrichment=details)
         delivery = Delivery(
             id=f"{number}-1",
             event_id=str(number),
@@ -106,11 +111,12 @@ class BlueskySenderTests(SynchronousTestCase):
             accepted_at=NOW,
             next_attempt_at=NOW,
             body=Bluesky(where).render(what),
+            **more,
         )
         return self.sender.send(delivery, where)
 
-    def send(self, number: int = 1, settings: Settings | None = None) -> Attempt:
-        return self.successResultOf(self.sending(number, settings))
+    def send(self, number: int = 1, settings: Settings | None = None, **more: Any) -> Attempt:
+        return self.successResultOf(self.sending(number, settings, **more))
 
     def methods(self) -> list[str]:
         """
@@ -247,3 +253,57 @@ class BlueskySenderTests(SynchronousTestCase):
             self.start()
             self.assertTrue(self.send().ok)
         self.assertEqual(orjson.loads(self.file.read_bytes())["did"], self.fake.accounts[0].did)
+
+    def test_the_picture_of_the_card(self) -> None:
+        """
+        The picture is uploaded before the post, whose card names it; for another attempt it is not uploaded again.
+        """
+        self.fake.script.plan("putRecord", Behaviour(status=502))
+        self.assertFalse(self.send(picture=b"PNG").ok)
+        self.assertTrue(self.send(picture=b"PNG").ok)
+        self.assertEqual(self.methods(), ["createSession", "uploadBlob", "putRecord", "putRecord"])
+        [message] = self.fake.messages.values()
+        [(cid, stored)] = self.fake.blobs.items()
+        self.assertEqual((message["card"]["thumb"]["ref"]["$link"], stored), (cid, ("image/png", b"PNG")))
+
+    def test_posts_without_a_picture(self) -> None:
+        """
+        Nothing is uploaded without a picture or with one that is too large, for the plain form, or for a post without
+        a card.
+        """
+        for number, more in enumerate(
+            (
+                {},
+                {"picture": b"x" * 200_001},
+                {"picture": b"PNG", "plain": True},
+                {"picture": b"PNG", "settings": evolve(self.settings, card=False)},
+            )
+        ):
+            self.assertTrue(self.send(number, **more).ok)
+        self.assertEqual(self.methods(), ["createSession", *["putRecord"] * 4])
+        self.send(9, picture=b"x" * 200_000)
+        self.assertEqual(self.methods(), ["uploadBlob", "putRecord"])
+
+    def test_a_picture_that_is_not_taken(self) -> None:
+        """
+        When the upload fails or takes too long, the post is sent without the picture, within the time of the attempt.
+        """
+        for number, behaviour in enumerate((Behaviour(status=413), Behaviour(status=500), Behaviour(hang=True))):
+            self.fake.script.plan("uploadBlob", behaviour)
+            with capturedLogs() as logs:
+                sending = self.sending(number, picture=b"PNG")
+                self.clock.advance(5)
+            self.assertTrue(self.successResultOf(sending).ok)
+            self.assertEqual([each["event_id"] for each in logs if "detail" in each], [str(number)])
+        self.assertEqual([each["card"].get("thumb") for each in self.fake.messages.values()], [None] * 3)
+
+    def test_a_token_that_expired_before_the_upload(self) -> None:
+        """
+        A token that is refused for the upload is renewed for the post, and the picture is there.
+        """
+        self.send()
+        self.methods()
+        self.fake.expire()
+        self.assertTrue(self.send(2, picture=b"PNG").ok)
+        self.assertEqual(self.methods(), ["uploadBlob", "putRecord", "refreshSession", "uploadBlob", "putRecord"])
+        self.assertIn("thumb", list(self.fake.messages.values())[-1]["card"])

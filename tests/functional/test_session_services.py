@@ -71,6 +71,7 @@ class SessionTests(StageCase):
         await stage.until(lambda: fake.messages)
         [post] = fake.messages.values()
         self.assertEqual(post["text"], "tanuki is live: Töpfern\n\nhttps://twitch.tv/tanuki")
+        self.assertIn(post["card"]["thumb"]["ref"]["$link"], fake.blobs)
         await stage.settled(stage.reactor)
         await self.daemon.stop()
         first = self.daemon.output
@@ -79,7 +80,7 @@ class SessionTests(StageCase):
         await stage.until(lambda: not fake.messages)
         await self.assert_all_delivered(stage)
         called = [each.request.path[-1].rpartition(".")[2] for each in fake.history]
-        self.assertEqual(called, ["createSession", "putRecord", "deleteRecord"])
+        self.assertEqual(called, ["createSession", "uploadBlob", "putRecord", "deleteRecord"])
         for output in (first, self.daemon.output):
             self.assertNotIn(_PASSWORD, output)
 
