@@ -18,7 +18,7 @@ from itsjustintv.config.example import to_toml
 from itsjustintv.config.keys import Keys, dotted, leaves
 from itsjustintv.config.load import Loaded, parse_for
 from itsjustintv.config.pasted_address import read_pasted
-from itsjustintv.config.sections import Config, StreamerEntry
+from itsjustintv.config.sections import CONDUIT, Config, StreamerEntry
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.errors import ConfigError, Problem
 from itsjustintv.routing import Routes
@@ -377,6 +377,11 @@ def _twitch(config: Config, environ: Mapping[str, str]) -> Iterator[Difference]:
     yield Difference("/health", "returns 503 when events cannot be accepted or sent, and accepts HEAD")
     if config.telemetry.enabled:
         yield Difference("telemetry", "metrics and spans have different names: see docs/telemetry.md")
+    if config.twitch.transport != CONDUIT:
+        yield Difference(
+            "twitch.transport",
+            'stays "webhook"; with "conduit" no domain, certificate or open port is needed: see docs/conduits.md',
+        )
     yield Difference(
         "answers to Twitch",
         "are sent once the event is stored, not once it is delivered: a slow receiver cannot cost a subscription",

@@ -65,6 +65,14 @@ class DifferencesTests(SynchronousTestCase):
         quiet = self.told("[catch_up]\nenabled = false\n[output]\nenabled = false\n")
         self.assertEqual({"catch_up.enabled", "output.file_path"} & set(quiet), set())
 
+    def test_a_conduit_is_offered(self) -> None:
+        """
+        Webhooks stay, and it is said that a conduit would need no port; not where there is a conduit.
+        """
+        self.assertIn("no domain, certificate or open port is needed", self.told()["twitch.transport"])
+        config = parse(BASE, {"ITSJUSTINTV_TWITCH_TRANSPORT": "conduit"}).config
+        self.assertNotIn("twitch.transport", [each.about for each in differences(tomllib.loads(BASE), config, {})])
+
     def test_two_entries_for_one_broadcaster(self) -> None:
         """
         Whoever is in the file twice, by id or by login in any case, is named with what the original made of it.
