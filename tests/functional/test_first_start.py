@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from itsjustintv.config.sections import CONDUIT
 from itsjustintv.simulator.process import DaemonProcess, environment
 from tests.documents import ROOT, Document
+from tests.functional.run import run
 from tests.functional.stage import Stage, StageCase
 from tests.functional.terminal import Terminal
 from tests.functional.test_ports import listening
@@ -85,6 +86,7 @@ class FirstStartTests(StageCase):
         self.assertEqual((announcement["streamer_login"], announcement.get("recovered", False)), ("tanuki", False))
         checked = await stage.command("conduits", "list")
         self.assertRegex(checked.out, r"2 of 2 +2 enabled +1 +by this daemon")
-        doctor = await stage.command("doctor")
+        command = [sys.executable, "-m", "itsjustintv", "doctor"]
+        doctor = await run(stage.reactor, command, stage.folder, self.environ(stage))
         self.assertIn("2 of 2 shards enabled", doctor.out)
-        self.assertIn("No errors", doctor.out + doctor.err)
+        self.assertEqual((doctor.status, doctor.out.splitlines()[-1]), (0, "No problems found."), doctor)
