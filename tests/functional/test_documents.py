@@ -37,6 +37,7 @@ EXCUSED: Mapping[str, str] = {
     r"itsjustintv restore .*": "takes a daemon that was stopped: tests.cli.test_backup",
     r"itsjustintv certs .*": "takes an authority: tests.functional.test_https",
     r"(docker|kubectl|mkdir|cp|cd|openssl|editor|chmod|echo) .*": "takes Docker or Kubernetes",
+    r"curl .*\$control_url/.*": "tests.simulator.test_control",
     r"journalctl .*": "takes a unit of systemd that runs",
     r"# .*": "takes root and a machine of its own",
 }
