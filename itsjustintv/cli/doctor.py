@@ -37,7 +37,7 @@ from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.http_agents import TWITCH, Endpoints, make_agent, policy_for
+from itsjustintv.support.http_agents import TWITCH, make_agent
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, url_warnings
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile
 from itsjustintv.twitch.eventsub.conduits_api import ConduitsAPI
@@ -268,10 +268,8 @@ async def _conduit(reactor: Any, config: Config, running: bool | None) -> Sequen
 
 async def _connection(reactor: Any, config: Config) -> Finding:
     from itsjustintv.doctor import conduit_checks  # noqa: PLC0415 - imports the library of the WebSocket
-    from itsjustintv.support.websocket import WebSocketDialer  # noqa: PLC0415
 
-    dialer = WebSocketDialer(reactor, Endpoints(reactor, policy_for("")))
-    return await conduit_checks.check_welcome(dialer, reactor, config.twitch.conduit.websocket_url)
+    return await conduit_checks.check_connection(reactor, config.twitch.conduit.websocket_url)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class Interview:
         """
         target = await self._target()
         credentials = await self._credentials()
-        domain = "" if self._given.conduit else await self._domain()
+        domain = await self._domain()
         server = self._server(domain) if domain else self._by_conduit()
         streamers = await self._streamers(self._twitch(credentials))
         client_id, client_secret = credentials
@@ -169,10 +169,13 @@ class Interview:
             return _prompt("Domain (Enter for none)", values.optional(hosts.authority), default="")
 
         async def check(domain: str) -> str:
-            return "" if self._checks is None or not domain else await self._checks.name(domain)
+            if self._checks is None:
+                return ""
+            return await (self._checks.name(domain) if domain else self._checks.connection(given.websocket_url))
 
-        given = self._given.domain
-        return await self._settle("--domain", given if given or self._asking else "", ask, check)
+        given = self._given
+        answer = given.domain or (None if self._asking and not given.conduit else "")
+        return await self._settle("--domain" if answer else "--conduit", answer, ask, check)
 
     def _by_conduit(self) -> Mapping[Keys, Value]:
         port: dict[Keys, Value] = {} if self._given.port == Server().port else {("server", "port"): self._given.port}

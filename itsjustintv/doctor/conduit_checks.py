@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -17,7 +18,8 @@ from itsjustintv.errors import Unreadable
 from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
-from itsjustintv.support.websocket import Closed, Dialer
+from itsjustintv.support.http_agents import make_endpoints
+from itsjustintv.support.websocket import Closed, Dialer, WebSocketDialer
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedConduit
 from itsjustintv.twitch.eventsub.conduits_api import (
     MAX_CONDUITS,
@@ -30,7 +32,7 @@ from itsjustintv.twitch.eventsub.conduits_api import (
 )
 from itsjustintv.twitch.eventsub.messages import parse_frame
 
-__all__ = ["check_conduit", "check_file", "check_welcome"]
+__all__ = ["check_conduit", "check_connection", "check_file", "check_welcome"]
 
 # Seconds for the connection and the welcome together: Twitch sends it at once.
 _WELCOME = 10.0
@@ -111,12 +113,19 @@ def _shards(conduit: Conduit, listed: Sequence[Shard], total: int, running: bool
     return Finding(severity, f"{text} ({states}), so that no message arrives: the daemon's log says why")
 
 
+async def check_connection(reactor: Any, url: str) -> Finding:
+    """
+    Check that this machine can connect to Twitch's WebSocket, with certificates verified as the daemon does.
+
+    :param url: ``twitch.conduit.websocket_url``.
+    """
+    return await check_welcome(WebSocketDialer(reactor, make_endpoints(reactor)), reactor, url)
+
+
 async def check_welcome(dialer: Dialer, clock: IReactorTime, url: str) -> Finding:
     """
     Connect to Twitch's WebSocket, wait for the welcome, and close. Nothing is assigned to the session, so it has no
     effect.
-
-    :param url: ``twitch.conduit.websocket_url``.
     """
     waiting = _Welcome()
     connection = dialer.dial(url, waiting)

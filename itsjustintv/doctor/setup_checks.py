@@ -24,6 +24,7 @@ from itsjustintv.config.destination_tables import (
 from itsjustintv.config.sections import Config, Twitch
 from itsjustintv.destinations.kinds import KINDS
 from itsjustintv.doctor.destination_checks import DestinationChecks
+from itsjustintv.doctor.findings import Severity
 from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Destination
 from itsjustintv.routing import Routes
@@ -108,6 +109,15 @@ class SetupChecks:
         except OSError as error:
             return f"cannot resolve {host}: {error.strerror or error}; add an A record that points to this machine"
         return ""
+
+    async def connection(self, url: str) -> str:
+        """
+        Check that this machine can connect to Twitch's WebSocket.
+        """
+        from itsjustintv.doctor.conduit_checks import check_connection  # noqa: PLC0415 - imports its library
+
+        found = await check_connection(self._reactor, url)
+        return "" if found.severity is Severity.OK else found.text
 
     async def receiver(self, destination: Destination) -> str:
         """

@@ -50,6 +50,9 @@ class Look:
     async def name(self, domain: str) -> str:
         return "" if domain == "hooks.example.org" else f"{domain} cannot be resolved"
 
+    async def connection(self, url: str) -> str:
+        return "" if url == Twitch().conduit.websocket_url else f"no messages can arrive from {url}"
+
     async def users(self, twitch: Twitch, logins: Sequence[str]) -> Mapping[str, str | None]:
         raise TwitchUnavailable("twitch is away")
 
@@ -204,5 +207,6 @@ class InterviewTests(SynchronousTestCase):
         self.assertEqual(values["twitch", "api_url"], "http://127.0.0.1:9/helix")
         self.assertNotIn(("twitch", "auth_url"), values)
         self.assertNotIn(("twitch", "conduit", "websocket_url"), values)
-        values = self.hold(evolve(GIVEN, websocket_url="ws://127.0.0.1:9/ws"))[1]
+        talk, values, _, _ = self.hold(evolve(GIVEN, domain=None, websocket_url="ws://127.0.0.1:9/ws"))
+        self.assertEqual(talk.problems[0], "--conduit: no messages can arrive from ws://127.0.0.1:9/ws")
         self.assertEqual(values["twitch", "conduit", "websocket_url"], "ws://127.0.0.1:9/ws")
