@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from itsjustintv.config.sections import Twitch
 from itsjustintv.errors import Refused
+from itsjustintv.simulator.responses import Query
 from itsjustintv.simulator.subscriptions import SimulatedSubscription
 from itsjustintv.simulator.twitch import SimulatedTwitch
 from itsjustintv.twitch.api.helix import Helix
@@ -27,7 +28,7 @@ from itsjustintv.twitch.api.rate_limit import RateBucket
 from itsjustintv.twitch.eventsub.messages import Challenge, Revocation, open_message
 from itsjustintv.twitch.eventsub.reconciler import SubscriptionReconciler
 from itsjustintv.twitch.eventsub.subscriptions_api import SubscriptionsAPI
-from itsjustintv.twitch.eventsub.transport import WebhookTransport
+from itsjustintv.twitch.eventsub.transport import ConduitTransport, WebhookTransport
 from tests.doubles import MemoryLastKnown
 from tests.twitch.fake import NOW, at_once
 
@@ -83,6 +84,7 @@ class Scene:
     """
     Everything, with an hour in no time.
 
+    :ivar conduit: the id of the conduit that is configured; empty for the callback.
     :ivar wanted: the streamers that are wanted, by user id.
     :ivar types: what is wanted of them besides their starts, by user id.
     :ivar ends: until when those who are not wanted any more may return, by user id.
@@ -93,6 +95,7 @@ class Scene:
     clock: Clock = field(factory=Clock)
     callback_url: str = CALLBACK
     secret: str = SECRET
+    conduit: str = ""
     wanted: dict[str, str] = field(factory=dict)
     types: dict[str, Collection[str]] = field(factory=dict)
     certain: bool = True
@@ -132,7 +135,9 @@ class Scene:
         self.reconciler = SubscriptionReconciler(
             SubscriptionsAPI(Helix(http, lambda: settings, token, self.bucket, self.clock)),
             lambda: self.wanted,
-            lambda: WebhookTransport(self.callback_url, self.secret),
+            lambda: (
+                ConduitTransport(self.conduit) if self.conduit else WebhookTransport(self.callback_url, self.secret)
+            ),
             self.last_known,
             self.clock,
             self.random.random,
@@ -222,6 +227,14 @@ class Scene:
         self.twitch.eventsub.send(told, again=False)
         self.settle()
 
+    def new_conduit(self) -> str:
+        """
+        A conduit at Twitch.
+        """
+        self.twitch.conduits.create(b'{"shard_count":2}', Query({}))
+        *_, made = self.twitch.conduits
+        return str(made.id)
+
     def find(self, chosen: Callable[[SimulatedSubscription], bool] = lambda each: True) -> list[SimulatedSubscription]:
         """
         Some of the subscriptions at Twitch.
@@ -230,12 +243,20 @@ class Scene:
 
     def statuses(self) -> dict[str, list[str]]:
         """
-        The statuses of the subscriptions with our callback of today, by login or else user id.
+        The statuses of the subscriptions with our callback or conduit of today, by login or else user id.
         """
         found: dict[str, list[str]] = {}
-        for each in self.find(lambda each: each.callback == self.callback_url):
+        for each in self.find(self.is_ours):
             found.setdefault(self.wanted.get(each.broadcaster_id, each.broadcaster_id), []).append(each.status)
         return found
+
+    def is_ours(self, subscription: SimulatedSubscription) -> bool:
+        """
+        Whether a subscription has the transport of today.
+        """
+        if self.conduit:
+            return subscription.conduit_id == self.conduit
+        return subscription.callback == self.callback_url
 
     def asked(self, method: str) -> int:
         """

@@ -35,7 +35,7 @@ _LIMIT = 1024 * 1024
 
 # How a 429 begins that is not about the rate limit, but about how many conduits, or subscriptions of a kind, there may
 # be (dev.twitch.tv, API reference, "Create EventSub Subscription", "Create Conduits"). Waiting does not help.
-_TOO_MANY = "maximum "
+_TOO_MANY = ("maximum ", "conduit ")
 
 
 @define(eq=False)

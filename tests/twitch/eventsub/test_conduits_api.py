@@ -75,8 +75,12 @@ class ConduitsAPITests(SynchronousTestCase):
         """
         A 429 about the number of conduits is not waited out.
         """
-        for headers in ({"Ratelimit-Remaining": "790", "Ratelimit-Limit": "800"}, {}):
-            refusal = Reply(429, {"message": "maximum number of conduits reached"}, headers)
+        for headers, message in (
+            ({"Ratelimit-Remaining": "790", "Ratelimit-Limit": "800"}, "too many"),
+            ({}, "maximum number of conduits reached"),
+            ({}, "Conduit limit reached"),
+        ):
+            refusal = Reply(429, {"message": message}, headers)
             self.twitch.then(CONDUITS, refusal)
             self.fails(self.api.create(2), TooManyConduits)
 

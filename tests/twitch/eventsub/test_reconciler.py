@@ -877,6 +877,101 @@ class TypesTests(KeeperTestCase):
         self.assertEqual(scene.reconciler.secrets(), [b"another-secret"])
 
 
+class ConduitTests(KeeperTestCase):
+    """
+    Subscriptions through a conduit.
+    """
+
+    def change_to(self, conduit: str, seconds: float = 30.0) -> list[str]:
+        """
+        Change the transport, and list what Twitch was asked to create and delete, in order.
+        """
+        before = len(self.scene.twitch.requests)
+        self.scene.conduit = conduit
+        self.scene.reconciler.reconcile("the configuration was reloaded")
+        self.scene.let_pass(seconds)
+        methods = [each.partition(" ")[0] for each in self.scene.twitch.requests[before:]]
+        return [each for each in methods if each in ("POST", "DELETE")]
+
+    def test_they_are_enabled_at_once(self) -> None:
+        """
+        Nothing is verified, and nothing is created twice; a restart finds them as they are.
+        """
+        self.scene.streamers("tanuki", "mujina")
+        self.scene.conduit = self.scene.new_conduit()
+        self.scene.start()
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
+        report = self.scene.reconciler.report()
+        self.scene.let_pass(30.0)
+        report = self.scene.reconciler.report()
+        self.assertEqual((report.enabled, report.pending, report.broken), (2, 0, 0))
+        self.scene.restart()
+        self.assertEqual((self.scene.asked("POST"), self.scene.asked("DELETE")), (2, 0))
+        self.assertEqual(self.scene.reconciler.methods, {"conduit"})
+
+    def test_a_change_leaves_no_gap(self) -> None:
+        """
+        The former subscription is deleted only when its successor is enabled, both ways; and the secret of webhooks
+        counts as long as one of them is left.
+        """
+        self.scene.streamers("tanuki")
+        self.scene.start(30.0)
+        self.assertEqual(self.scene.reconciler.methods, {"webhook"})
+        conduit = self.scene.new_conduit()
+        self.scene.conduit = conduit
+        self.scene.reconciler.reconcile("the configuration was reloaded")
+        self.scene.settle()
+        self.assertEqual(sorted(bool(each.callback) for each in self.scene.find()), [False, True])
+        self.assertEqual(self.scene.reconciler.methods, {"conduit", "webhook"})
+        self.assertEqual(self.scene.reconciler.secrets(), [SECRET.encode()])
+        self.scene.let_pass(30.0)
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
+        self.assertEqual(len(self.scene.find()), 1)
+        self.assertEqual(self.scene.reconciler.methods, {"conduit"})
+        self.scene.let_pass(2 * 3600.0)
+        self.assertEqual(self.scene.reconciler.secrets(), [])
+        self.assertEqual(self.change_to(""), ["POST", "DELETE"])
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
+        self.assertEqual(self.scene.reconciler.methods, {"webhook"})
+
+    def test_a_conduit_that_is_gone(self) -> None:
+        """
+        Its subscriptions are replaced by those of another one, and deleted.
+        """
+        self.scene.streamers("tanuki", "mujina")
+        self.scene.conduit = self.scene.new_conduit()
+        self.scene.start(30.0)
+        self.scene.twitch.conduits.delete(self.scene.conduit)
+        self.change_to(self.scene.new_conduit())
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
+        self.assertEqual(len(self.scene.find()), 2)
+
+    def test_one_of_another_program_is_not_touched(self) -> None:
+        """
+        Neither its conduit nor its subscriptions are ours.
+        """
+        (tanuki,) = self.scene.streamers("tanuki")
+        theirs = self.scene.subscription(tanuki, callback="", conduit_id=self.scene.new_conduit(), status="enabled")
+        self.scene.conduit = self.scene.new_conduit()
+        self.scene.start(4000.0)
+        self.assertIn(theirs.id, [each.id for each in self.scene.find()])
+        self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED})
+
+    def test_a_listener_is_called_after_each_pass(self) -> None:
+        """
+        It can ask by which transports messages may still arrive.
+        """
+        heard: list[frozenset[str]] = []
+        self.scene.reconciler.add_listener(lambda: heard.append(self.scene.reconciler.methods))
+        self.scene.streamers("tanuki")
+        self.scene.start(30.0)
+        self.change_to(self.scene.new_conduit())
+        self.assertEqual(
+            list(dict.fromkeys(heard)),
+            [frozenset({"webhook"}), frozenset({"webhook", "conduit"}), frozenset({"conduit"})],
+        )
+
+
 class PaceTests(KeeperTestCase):
     """
     Thousands are subscribed to as fast as the rate limit allows. ITSJUSTINTV_STREAMERS says how many.

@@ -151,6 +151,19 @@ class KeeperMachine(RuleBasedStateMachine):
         self.scene.callback_url = callback
         self.scene.reconciler.reconcile("the configuration has changed")
 
+    @rule(kind=st.sampled_from(["callback", "conduit", "another conduit"]))
+    def change_the_transport(self, kind: str) -> None:
+        """
+        In the configuration, or because Twitch has deleted the conduit.
+        """
+        if kind == "callback":
+            self.scene.conduit = ""
+        elif kind == "another conduit" or not self.scene.conduit:
+            for each in list(self.scene.twitch.conduits):
+                self.scene.twitch.conduits.delete(each.id)
+            self.scene.conduit = self.scene.new_conduit()
+        self.scene.reconciler.reconcile("the transport has changed")
+
     @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=4), ever=st.sampled_from([None, *FAULTS[:6]]))
     def twitch_is_in_trouble(self, faults: list[Behaviour], ever: Behaviour | None) -> None:
         """
@@ -224,18 +237,21 @@ class KeeperMachine(RuleBasedStateMachine):
         # With a callback that is not today's, and nobody knowing that we have created it, it may be anybody's.
         ours = [
             each
-            for each in scene.find(lambda each: each.callback == scene.callback_url or each.id in kept)
+            for each in scene.find(lambda each: scene.is_ours(each) or each.id in kept)
             if each.id not in self.foreign
         ]
+        transport = ("", scene.conduit, "") if scene.conduit else (scene.callback_url, "", scene.secret)
         wanted = [
-            (each, kind, scene.callback_url, "enabled", scene.secret)
+            (each, kind, *transport, "enabled")
             for each in scene.wanted
             for kind in ("stream.online", *scene.types.get(each, ()))
         ]
-        found = [(each.broadcaster_id, each.type, each.callback, each.status, each.secret) for each in ours]
+        found = [
+            (each.broadcaster_id, each.type, each.callback, each.conduit_id, each.secret, each.status) for each in ours
+        ]
         assert sorted(found) == sorted(wanted), (found, wanted)
         self.others_are_never_touched()
-        assert scene.reconciler.secrets() == [scene.secret.encode()]
+        assert scene.reconciler.secrets() == ([] if scene.conduit else [scene.secret.encode()])
         assert scene.reconciler.problem() is None
         report = scene.reconciler.report()
         counted = (report.enabled, report.pending, report.broken, report.incomplete)
