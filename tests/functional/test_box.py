@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,31 @@ class BoxTests(BoxCase):
         The daemon starts with the configuration that was written; who goes live at the one is told by the other, again
         after a refusal, and genuine.
         """
+        return self.between("webhook")
 
+    def test_a_configuration_with_a_conduit(self) -> Deferred[None]:
+        """
+        What is written for a conduit is valid, and needs no secret of a webhook.
+        """
+
+        async def scenario() -> None:
+            twitch = self.command(
+                "simulate", "--port", "0", "--write", "box.toml", "--webhook", "http://127.0.0.1:9/", "--transport",
+                "conduit",
+            )  # fmt: skip
+            await twitch.answer("itsjustintv run --config box.toml", "\x03")
+            await twitch.ended()
+            check = self.command("config", "validate", "--config", "box.toml")
+            self.assertEqual(await check.ended(), 0, check.seen)
+            with (self.folder / "box.toml").open("rb") as file:
+                found = tomllib.load(file)["twitch"]
+            self.assertEqual(found["transport"], "conduit")
+            self.assertRegex(found["conduit"]["websocket_url"], r"^ws://127\.0\.0\.1:\d+/ws$")
+            self.assertNotIn("webhook_secret", found)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def between(self, transport: str) -> Deferred[None]:
         async def scenario() -> None:
             ports = [free_port() for _ in range(3)]
             simulate, receive, daemon = map(str, ports)
@@ -162,7 +187,7 @@ class BoxTests(BoxCase):
             url = f"http://127.0.0.1:{receive}/live"
             twitch = self.command(
                 "simulate", "--port", simulate, "--streamer", "Tanuki", "--write", "box.toml", "--webhook", url,
-                "--webhook-secret", SECRET,
+                "--webhook-secret", SECRET, "--transport", transport,
             )  # fmt: skip
             await twitch.answer("itsjustintv run --config box.toml", "")
             self.assertEqual(stat.S_IMODE((self.folder / "box.toml").stat().st_mode), 0o600)
@@ -171,6 +196,8 @@ class BoxTests(BoxCase):
             control = f"http://127.0.0.1:{simulate}/simulator"
             while (await self.state(control))["subscriptions"] != ["enabled"]:
                 await deferLater(self.reactor, 0.05)
+            sessions = (await self.state(control))["sessions"]
+            self.assertEqual(sessions, {"webhook": [], "conduit": [["0"], ["1"]]}[transport])
             response = await treq.post(f"{control}/live", json={"login": "tanuki"}, agent=self.agent)
             self.assertEqual(response.code, 200)
             self.assertEqual(await receiver.ended(), 0, receiver.seen)
@@ -188,11 +215,14 @@ class BoxTests(BoxCase):
 
     async def state(self, control: str) -> Mapping[str, Any]:
         """
-        How the subscriptions stand.
+        The status of each subscription, and the shards of each session.
         """
         response = await treq.get(f"{control}/state", agent=self.agent)
         found = await response.json()
-        return {"subscriptions": [each["status"] for each in found["subscriptions"]]}
+        return {
+            "subscriptions": [each["status"] for each in found["subscriptions"]],
+            "sessions": sorted(each["shards"] for each in found["sessions"]),
+        }
 
     def test_somebody_goes_live_again_and_again(self) -> Deferred[None]:
         """
@@ -204,7 +234,9 @@ class BoxTests(BoxCase):
             await until(self.reactor, lambda: "kitsune goes live" in twitch.seen)
             told = json.loads(twitch.seen.splitlines()[0])
             self.assertEqual(
-                set(told), {"api_url", "auth_url", "control_url", "client_id", "client_secret"}, twitch.seen
+                set(told),
+                {"api_url", "auth_url", "websocket_url", "control_url", "client_id", "client_secret"},
+                twitch.seen,
             )
             self.assertLess(twitch.seen.index("tanuki goes live"), twitch.seen.index("kitsune goes live"))
             await twitch.answer("", "\x03")
