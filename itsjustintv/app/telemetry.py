@@ -11,6 +11,7 @@ from itertools import islice
 from attrs import frozen
 
 from itsjustintv import __version__
+from itsjustintv.app.conduit import ConduitParts
 from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
@@ -95,6 +96,7 @@ class TelemetryParts:
         _observe_journal(context, collection)
         _observe_deliveries(context, delivery)
         _observe_twitch(context, twitch, subscriptions)
+        _observe_conduit(context, subscriptions.conduit)
         _observe_daemon(context, web, service)
         return cls(service, MetricsResource(collection.text))
 
@@ -189,6 +191,40 @@ def _observe_twitch(context: Context, twitch: TwitchParts, subscriptions: Subscr
     registry.observe_one(catalogue.CLOCK_AHEAD, twitch.time.ahead)
     registry.observe_one(catalogue.HELIX_POINTS, lambda: twitch.bucket.points)
     registry.observe_one(catalogue.HELIX_LIMIT, lambda: twitch.bucket.limit)
+
+
+def _observe_conduit(context: Context, conduit: ConduitParts) -> None:
+    registry, shards, counts = context.metrics.registry, conduit.shards, conduit.shards.counts
+
+    def states() -> _Values:
+        found = shards.status()
+        yield ("configured",), shards.configured()
+        yield ("enabled",), sum(each.enabled for each in found)
+        yield ("standing_by",), sum(each.standing_by for each in found)
+
+    def ages() -> _Values:
+        now = context.reactor.seconds()
+        for each in shards.status():
+            if each.session.last_frame is not None:
+                yield (each.id,), max(0.0, now - each.session.last_frame)
+
+    def losses() -> _Values:
+        found: Counter[str] = Counter()
+        for code, count in counts.losses.items():
+            name = "none" if code is None else str(code)
+            found[name if name in catalogue.CLOSE_CODES else "other"] += count
+        return [((name,), count) for name, count in found.items()]
+
+    registry.observe(catalogue.CONDUIT_SHARDS, states)
+    registry.observe(catalogue.LAST_FRAME_AGE, ages)
+    registry.observe(catalogue.SESSIONS_LOST, losses)
+    registry.observe_one(catalogue.SESSION_MOVES, shards.moves)
+    registry.observe(
+        catalogue.ASSIGNMENTS,
+        lambda: ((("succeeded",), counts.assigned), (("failed",), counts.not_assigned)),
+    )
+    registry.observe_one(catalogue.GAP_SECONDS, counts.gap_seconds)
+    registry.observe_one(catalogue.EVENTS_HELD, lambda: conduit.frames.held)
 
 
 def _wall(context: Context, at: float | None) -> float | None:

@@ -12,10 +12,16 @@ from itertools import product
 from itsjustintv.model import State
 from itsjustintv.telemetry.instruments import Family, Kind
 
-__all__ = ["ALL", "DESTINATIONS"]
+__all__ = ["ALL", "CLOSE_CODES", "DESTINATIONS"]
 
 #: The number of destinations with labels of their own; the others share one label.
 DESTINATIONS = 1000
+
+#: The values of the label for Twitch's close codes: RFC 6455's and Twitch's own (dev.twitch.tv, "Handling WebSocket
+#: Events").
+CLOSE_CODES = (
+    "none", "1000", "1001", "1006", "4000", "4001", "4002", "4003", "4004", "4005", "4006", "4007", "other"
+)  # fmt: skip
 
 _MESSAGES = (
     "accepted",
@@ -78,7 +84,7 @@ _COMMIT_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 MESSAGES = _counter(
     "messages",
     "{message}",
-    "Messages at the callback by outcome; forged, stale and unreadable ones were rejected.",
+    "EventSub messages by outcome; forged, stale and unreadable ones were rejected.",
     "outcome",
     expected=_each(*_MESSAGES),
 )
@@ -96,7 +102,40 @@ HTTP_REFUSED = _counter(
     "reason",
     expected=_each("too_many_connections", "slow", "400", "411", "413"),
 )
-HTTP_CONNECTIONS = _gauge("http.connections", "{connection}", "Connections open at the callback's port.")
+HTTP_CONNECTIONS = _gauge("http.connections", "{connection}", "Connections open at the port of server.port.")
+EVENTS_HELD = _gauge(
+    "events.held", "{event}", "Events from a conduit that wait in memory, since the journal cannot store them."
+)
+CONDUIT_SHARDS = _gauge(
+    "conduit.shards",
+    "{shard}",
+    "Shards that are configured; of these, those that are enabled, and those that another program receives.",
+    "state",
+    expected=_each("configured", "enabled", "standing_by"),
+)
+LAST_FRAME_AGE = _gauge(
+    "conduit.last_frame.age", "s", "Time since the last frame of any kind on the connection of a shard.", "shard"
+)
+SESSIONS_LOST = _counter(
+    "conduit.sessions.lost",
+    "{session}",
+    "Sessions of shards that were lost, by close code; each left a gap.",
+    "code",
+    expected=_each(*CLOSE_CODES),
+)
+SESSION_MOVES = _counter(
+    "conduit.sessions.moved", "{move}", "Changes of a shard to another connection that left no gap."
+)
+ASSIGNMENTS = _counter(
+    "conduit.assignments",
+    "{assignment}",
+    "Assignments of a session to its shard, by outcome.",
+    "outcome",
+    expected=_each("succeeded", "failed"),
+)
+GAP_SECONDS = _counter(
+    "conduit.gap", "s", "Time in which a shard had no session after it had one, of all shards together."
+)
 LAST_EVENT_AGE = _gauge(
     "last_event.age", "s", "Time since the last broadcast was accepted, before a restart or after it."
 )

@@ -56,7 +56,7 @@ class Metrics:
 
     def message(self, outcome: str) -> None:
         """
-        Count a message at the callback.
+        Count an EventSub message.
         """
         self._messages.add(outcome)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from itsjustintv.app.telemetry import _observe_deliveries, _observe_journal
+from itsjustintv.app.telemetry import _observe_conduit, _observe_deliveries, _observe_journal
 from itsjustintv.telemetry.catalogue import DESTINATIONS
 from itsjustintv.telemetry.instruments import OTHER
 from itsjustintv.telemetry.metrics import Metrics
@@ -81,6 +81,63 @@ class CrowdTests(SynchronousTestCase):
         _observe_journal(self.context, SimpleNamespace(census=None))  # type: ignore[arg-type]
         for name in ("deliveries.wanted", "oldest_pending.age", "last_event.age", "pending"):
             self.assertEqual(self.values(name), {})
+
+
+class ConduitTests(SynchronousTestCase):
+    """
+    The connections of a conduit.
+    """
+
+    def setUp(self) -> None:
+        self.metrics = Metrics()
+        self.counts: Any = SimpleNamespace(losses={}, assigned=0, not_assigned=0, gap_seconds=lambda: 0.0)
+        self.shards: list[Any] = []
+        self.configured = 0
+        service = SimpleNamespace(
+            counts=self.counts, status=lambda: self.shards, configured=lambda: self.configured, moves=lambda: 3
+        )
+        context: Any = SimpleNamespace(metrics=self.metrics, reactor=SimpleNamespace(seconds=lambda: 1000.0))
+        _observe_conduit(context, SimpleNamespace(shards=service, frames=SimpleNamespace(held=7)))  # type: ignore[arg-type]
+
+    def values(self, name: str) -> dict[tuple[str, ...], Any]:
+        """
+        The values of a metric.
+        """
+        [points] = [each.points for each in self.metrics.registry.read() if each.family.name == f"itsjustintv.{name}"]
+        return dict(points)
+
+    def test_shards(self) -> None:
+        """
+        How many there are in which state, and when each was last heard; of one that never was, nothing.
+        """
+        self.configured = 3
+        self.shards = [
+            SimpleNamespace(id="0", enabled=True, standing_by=False, session=SimpleNamespace(last_frame=990.0)),
+            SimpleNamespace(id="1", enabled=False, standing_by=True, session=SimpleNamespace(last_frame=1001.0)),
+            SimpleNamespace(id="2", enabled=False, standing_by=False, session=SimpleNamespace(last_frame=None)),
+        ]
+        states = {("configured",): 3, ("enabled",): 1, ("standing_by",): 1}
+        self.assertEqual(self.values("conduit.shards"), states)
+        self.assertEqual(self.values("conduit.last_frame.age"), {("0",): 10.0, ("1",): 0.0})
+
+    def test_a_webhook(self) -> None:
+        """
+        Without a conduit everything is 0.
+        """
+        self.assertEqual(set(self.values("conduit.shards").values()), {0})
+        self.assertEqual(set(self.values("conduit.sessions.lost").values()), {0})
+        self.assertEqual(self.values("conduit.last_frame.age"), {})
+
+    def test_counts(self) -> None:
+        """
+        A close code is a label if it is a known one: a stranger cannot make more.
+        """
+        self.counts.losses = {None: 1, 4006: 2, **dict.fromkeys(range(3000, 3100), 1)}
+        self.counts.assigned, self.counts.not_assigned = 5, 6
+        lost = {labels: count for labels, count in self.values("conduit.sessions.lost").items() if count}
+        self.assertEqual(lost, {("none",): 1, ("4006",): 2, ("other",): 100})
+        self.assertEqual(self.values("conduit.assignments"), {("succeeded",): 5, ("failed",): 6})
+        self.assertEqual((self.values("conduit.sessions.moved"), self.values("events.held")), ({(): 3}, {(): 7}))
 
 
 class ImportTests(SynchronousTestCase):

@@ -162,13 +162,20 @@ class FrameIntake(Service):
         else:
             self._intake.ignored(getattr(message, "kind", frame.kind), event_id)
 
+    @property
+    def held(self) -> int:
+        """
+        How many events wait in memory, since they could not be stored.
+        """
+        return len(self._held)
+
     def problem(self) -> str | None:
         """
         Why events wait in memory, or ``None``.
         """
         if not self._held:
             return None
-        return f"{Counted(len(self._held), 'event')} held in memory, since {self._reason}"
+        return f"{Counted(len(self._held), 'event')} held in memory, not stored yet: {self._reason}"
 
     def stopService(self) -> Deferred[None]:
         """

@@ -24,7 +24,6 @@ from itsjustintv.config.sections import Twitch as TwitchSettings
 from itsjustintv.errors import TwitchError, TwitchRejected, TwitchUnavailable
 from itsjustintv.model import rfc3339
 from itsjustintv.support.backoff import RetryingTask
-from itsjustintv.support.durations import duration
 from itsjustintv.support.file_thread_pool import InThread
 from itsjustintv.support.periodic_service import PeriodicService
 from itsjustintv.support.waiters import Waiters
@@ -38,6 +37,7 @@ from itsjustintv.twitch.eventsub.conduits_api import (
     TooManyConduits,
 )
 from itsjustintv.twitch.eventsub.messages import Frame
+from itsjustintv.twitch.eventsub.shard_counts import ShardCounts
 from itsjustintv.twitch.eventsub.transport import ConduitTransport
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class ShardService(Service):
     :ivar on_open: called when messages can arrive through another conduit than before, with its transport.
     :ivar on_frame: takes a frame that is not about the session.
     :ivar wall: the time of the machine, in seconds since the epoch.
+    :ivar counts: what happened to the connections.
     """
 
     _api: ConduitsAPI
@@ -139,14 +140,14 @@ class ShardService(Service):
     _shards: dict[str, _Shard] = field(factory=dict, init=False)
     _mine: dict[str, None] = field(factory=dict, init=False)
     _opened: Waiters[None] = field(factory=Waiters, init=False)
-    _deaf_since: float | None = field(default=None, init=False)
+    _deaf_since: str | None = field(default=None, init=False)
     _paused: bool = field(default=False, init=False)
+    counts: ShardCounts = field(init=False, default=Factory(lambda self: ShardCounts(self._clock), takes_self=True))
 
     log = Logger()
 
     def startService(self) -> None:
         super().startService()
-        self._deaf_since = self._clock.seconds()
         self._look.startService()
         self.refresh()
 
@@ -166,7 +167,10 @@ class ShardService(Service):
         """
         Follow the configuration: open the conduit if it is configured.
         """
-        if self.running and self._is_configured():
+        if not self._is_configured():
+            self._deaf_since = None
+        elif self.running:
+            self._note_deafness()
             self._task.run()
 
     def release(self) -> Deferred[None]:
@@ -220,6 +224,19 @@ class ShardService(Service):
             for each in self._shards.values()
         ]
 
+    def configured(self) -> int:
+        """
+        How many shards there are to be; 0 unless the transport is a conduit.
+        """
+        settings = self._settings()
+        return settings.conduit.shards if settings.transport == CONDUIT else 0
+
+    def moves(self) -> int:
+        """
+        How often Twitch had a shard change to another connection, without a gap.
+        """
+        return self.counts.moves(sum(each.session.status().moves for each in self._shards.values()))
+
     def problem(self) -> str | None:
         """
         Why messages may be missed, or ``None``.
@@ -229,8 +246,8 @@ class ShardService(Service):
         enabled = self._enabled()
         if enabled == len(self._shards):
             return None
-        reasons = [each.session.status().reason for each in self._shards.values() if each.assigned_at is None]
-        return f"{enabled} of {len(self._shards)} shards are enabled" + _because(reasons)
+        reasons = [self._reason(each) for each in self._shards.values() if each.assigned_at is None]
+        return f"{enabled} of {len(self._shards)} shards enabled" + _because(reasons)
 
     def critical(self) -> str | None:
         """
@@ -240,9 +257,17 @@ class ShardService(Service):
             return None
         if self._shards and all(each.standing_by for each in self._shards.values()):
             return "standing by: another program receives the messages of this conduit"
-        reasons = [each.session.status().reason for each in self._shards.values()]
-        since = duration(self._clock.seconds() - self._deaf_since)
-        return f"no shard has been enabled for {since}" + _because([self._task.problem() or "", *reasons])
+        reasons = [self._reason(each) for each in self._shards.values()]
+        return f"deaf since {self._deaf_since}, no shard is enabled" + _because([self._task.problem() or "", *reasons])
+
+    @staticmethod
+    def _reason(shard: _Shard) -> str:
+        """
+        Why a shard is not enabled; empty while that is not known.
+        """
+        if shard.standing_by:
+            return f"another program receives the messages of shard {shard.id}"
+        return shard.session.status().reason
 
     # What the sessions call.
 
@@ -267,14 +292,15 @@ class ShardService(Service):
             self._task.run()
         self._on_frame(frame)
 
-    def lost(self, session: EventSubSession, _gap: Gap) -> None:
+    def lost(self, session: EventSubSession, gap: Gap) -> None:
         """
-        Note that a shard has no session, and ask about whoever may have been missed.
+        Note that a shard has no session, and ask Twitch who may have been missed.
         """
         shard = self._shard_of(session)
         if shard is None:
             return
         shard.cancel()
+        self.counts.lost(shard.id, gap)
         shard.session_id, shard.assigned_at, shard.gap = "", None, True
         self._note_deafness()
         self._on_gap()
@@ -301,6 +327,8 @@ class ShardService(Service):
             self._add(str(number))
         if before is not None and before.id != conduit.id:
             for shard in self._shards.values():
+                if shard.was_assigned:
+                    self.counts.gap_began(shard.id, self._clock.seconds())
                 shard.assigned_at, shard.was_assigned, shard.gap = None, False, True
                 if shard.session_id:
                     self._begin(shard)
@@ -376,6 +404,7 @@ class ShardService(Service):
 
     async def _remove(self, shard: _Shard) -> None:
         shard.cancel()
+        self.counts.removed(shard.id, shard.session.status().moves)
         await shard.session.stop()
 
     async def _close(self) -> None:
@@ -393,7 +422,7 @@ class ShardService(Service):
         if self._enabled():
             self._deaf_since = None
         elif self._deaf_since is None:
-            self._deaf_since = self._clock.seconds()
+            self._deaf_since = rfc3339(self._wall())
 
     def _begin(self, shard: _Shard) -> None:
         """
@@ -415,16 +444,20 @@ class ShardService(Service):
                     return
                 faults = await self._api.assign(conduit.id, {shard.id: session_id})
             except ConduitGone:
+                self.counts.not_assigned += 1
                 # It begins with another conduit.
                 self._task.run()
                 return
             except TwitchUnavailable:
+                self.counts.not_assigned += 1
                 await deferLater(self._clock, _TRY_AGAIN, lambda: None)
                 continue
             except TwitchRejected as error:
+                self.counts.not_assigned += 1
                 shard.session.drop(session_id, str(error))
                 return
             if shard.id in faults:
+                self.counts.not_assigned += 1
                 shard.session.drop(session_id, f"Twitch did not assign it: {faults[shard.id]}")
             else:
                 self._assigned(shard, session_id, conduit)
@@ -435,6 +468,8 @@ class ShardService(Service):
         # At the start it is not known what was missed before.
         missed, shard.gap = shard.gap or not shard.was_assigned, False
         shard.was_assigned = True
+        self.counts.assigned += 1
+        self.counts.gap_ended(shard.id)
         self._note_deafness()
         shard.session.assigned(session_id)
         transport = ConduitTransport(conduit.id)
@@ -468,6 +503,7 @@ class ShardService(Service):
             conduit=self.conduit_id,
         )
         shard.standing_by, shard.session_id, shard.assigned_at = True, "", None
+        self.counts.gap_ended(shard.id)
         self._note_deafness()
         shard.session.stop()
 
@@ -494,6 +530,8 @@ class ShardService(Service):
             if not taken:
                 self.log.info("shard {shard} is free; taking it", shard=shard.id)
                 shard.standing_by, shard.gap = False, True
+                self.counts.removed(shard.id, shard.session.status().moves)
+                self.counts.gap_began(shard.id, self._clock.seconds())
                 shard.session = self._begin_session(shard.id)
             return
         # The list may be behind.

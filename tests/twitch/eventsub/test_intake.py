@@ -160,7 +160,7 @@ class FrameIntakeTests(SynchronousTestCase):
         setting = self.setting
         setting.away = JournalUnavailable("the disk is full")
         setting.frames.received(went_live())
-        self.assertEqual(setting.frames.problem(), "1 event held in memory, since the disk is full")
+        self.assertEqual(setting.frames.problem(), "1 event held in memory, not stored yet: the disk is full")
         delays = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)
         for number, delay in enumerate(delays, 2):
             setting.clock.advance(delay - 0.5)

@@ -41,6 +41,7 @@ class FakeSession:
     running: bool = False
     paused: bool = False
     current: str = ""
+    moves: int = 0
     calls: list[tuple[str, str]] = field(factory=list)
 
     def start(self) -> None:
@@ -63,12 +64,12 @@ class FakeSession:
         self.current = session_id
         self.owner.welcomed(self, session_id)
 
-    def lose(self) -> None:
+    def lose(self, since: float = 0.0, code: int | None = 4006) -> None:
         """
-        The connection ends.
+        The connection ends, so many seconds after the last frame.
         """
         self.current = ""
-        self.owner.lost(self, Gap(NOW, "the connection was closed", 4006))
+        self.owner.lost(self, Gap(self.owner._clock.seconds() - since, "the connection was closed", code))
 
     def assigned(self, session_id: str) -> None:
         """
@@ -107,7 +108,7 @@ class FakeSession:
             last_frame=None,
             paused=self.paused,
             losses=0,
-            moves=0,
+            moves=self.moves,
             reason="" if self.current else "the connection was closed",
             code=None,
         )
@@ -255,7 +256,7 @@ class ShardTests(SynchronousTestCase):
         self.sessions[0].welcome("session-0")
         self.successResultOf(opening)
         self.assertEqual(self.opened, [ConduitTransport("conduit-1")])
-        self.assertEqual(self.service.problem(), "1 of 2 shards are enabled: the connection was closed")
+        self.assertEqual(self.service.problem(), "1 of 2 shards enabled: the connection was closed")
         self.sessions[1].welcome("session-1")
         self.assertEqual(self.api.assigned, {("conduit-1", "0"): "session-0", ("conduit-1", "1"): "session-1"})
         self.assertEqual(self.sessions[0].calls, [("assigned", "session-0")])
@@ -331,15 +332,86 @@ class ShardTests(SynchronousTestCase):
         self.gaps.clear()
         first.lose()
         self.assertEqual(len(self.gaps), 1)
-        self.assertEqual(self.service.problem(), "1 of 2 shards are enabled: the connection was closed")
+        self.assertEqual(self.service.problem(), "1 of 2 shards enabled: the connection was closed")
         self.assertIsNone(self.service.critical())
         second.lose()
         self.clock.advance(5.0)
-        self.assertEqual(self.service.critical(), "no shard has been enabled for 5 s: the connection was closed")
+        deaf = "deaf since 2026-01-02T03:00:00Z, no shard is enabled: the connection was closed"
+        self.assertEqual(self.service.critical(), deaf)
         self.gaps.clear()
         first.welcome("session-2")
         self.assertEqual((len(self.gaps), self.api.assigned["conduit-1", "0"]), (1, "session-2"))
         self.assertIsNone(self.service.critical())
+
+    def test_what_happened_is_counted(self) -> None:
+        """
+        Losses by close code, and the time from the last frame to the next assignment; one gap at a time for a shard.
+        """
+        first, second = self.start()
+        counts = self.service.counts
+        self.assertEqual((counts.losses, counts.gap_seconds(), counts.assigned), ({}, 0.0, 2))
+        self.clock.advance(30.0)
+        first.lose(since=12.0)
+        second.lose(code=None)
+        self.assertEqual((counts.losses, counts.gap_seconds()), ({4006: 1, None: 1}, 12.0))
+        self.clock.advance(1.0)
+        self.assertEqual(counts.gap_seconds(), 14.0)
+        first.welcome("session-2")
+        self.clock.advance(1.0)
+        self.assertEqual(counts.gap_seconds(), 15.0)
+        self.api.faults = {"1": "the session is unknown"}
+        second.welcome("session-3")
+        self.assertEqual((counts.assigned, counts.not_assigned, counts.gap_seconds()), (3, 1, 15.0))
+
+    def test_counts_outlive_a_shard(self) -> None:
+        """
+        Counters never go down: neither when the conduit shrinks nor when another program takes a shard.
+        """
+        first, second = self.start()
+        first.moves, second.moves = 1, 2
+        second.lose()
+        self.clock.advance(1.0)
+        self.settings = evolve(self.settings, conduit=evolve(self.settings.conduit, shards=1))
+        self.service.refresh()
+        self.clock.advance(1.0)
+        self.assertEqual((self.service.moves(), self.service.counts.gap_seconds()), (3, 1.0))
+        first.lose()
+        self.api.assigned["conduit-1", "0"] = "of-another"
+        first.welcome("session-2")
+        self.clock.advance(10.0)
+        self.assertEqual((self.service.moves(), self.service.counts.gap_seconds()), (3, 1.0))
+        self.api.status["conduit-1", "0"] = "websocket_disconnected"
+        self.clock.pump([50.0])
+        self.sessions[-1].moves = 1
+        self.clock.advance(2.0)
+        self.assertEqual((self.service.moves(), self.service.counts.gap_seconds()), (4, 3.0))
+
+    def test_deafness_begins_with_the_transport(self) -> None:
+        """
+        What was received by webhook before is not counted as missed.
+        """
+        self.settings = evolve(self.settings, transport=WEBHOOK)
+        self.service.startService()
+        self.assertEqual((self.service.critical(), self.service.configured()), (None, 0))
+        self.clock.advance(3600.0)
+        self.settings = evolve(self.settings, transport=CONDUIT)
+        self.service.refresh()
+        self.assertIn("deaf since 2026-01-02T04:00:00Z", self.service.critical() or "")
+        self.assertEqual(self.service.configured(), 2)
+        self.clock.advance(60.0)
+        self.service.refresh()
+        self.assertIn("deaf since 2026-01-02T04:00:00Z", self.service.critical() or "")
+
+    def test_a_shard_of_another_program_is_named(self) -> None:
+        """
+        With one taken of two the daemon is not deaf, and it says which it does not receive.
+        """
+        self.start()
+        self.api.assigned["conduit-1", "1"] = "of-another"
+        self.clock.pump([60.0])
+        self.assertIsNone(self.service.critical())
+        reason = "1 of 2 shards enabled: another program receives the messages of shard 1"
+        self.assertEqual(self.service.problem(), reason)
 
     def test_an_assignment_that_fails(self) -> None:
         """
