@@ -361,11 +361,13 @@ class WebSocketConnection(TwistedProtocol):
         # What the listener does shall not delay a pong.
         self._write()
         for event in self._core.events_received():
+            if self._failed or self._aborted:
+                return
             if isinstance(event, Response):
                 self._open()
-            elif isinstance(event, Frame) and not self._failed:
+            elif isinstance(event, Frame):
                 self._handle(event)
-        if self._core.parser_exc is not None and not self._failed:
+        if self._core.parser_exc is not None and not self._failed and not self._aborted:
             self._failed = True
             self._end(_fault(self._core.parser_exc))
 
