@@ -620,6 +620,25 @@ class MachineTests(SynchronousTestCase):
     Whatever happens, in whatever order.
     """
 
+    def test_a_change_after_a_refresh_that_fails(self) -> None:
+        """
+        The title that a change shows is not replaced by a refresh that was made before it and is sent again later.
+        """
+        machine = BroadcastMachine()
+        machine.go_live(same=False)
+        machine.deliver(index=0)
+        machine.wait(seconds=10.0)
+        machine.discord.script.plan("PATCH", *[Behaviour(status=503)] * 6)
+        machine.wait(seconds=10.0)
+        machine.retitle(title=1)
+        machine.deliver(index=0)
+        machine.wait(seconds=61.0)
+        titles = [each["embeds"][0]["title"] for each in machine.discord.messages.values()]
+        self.assertEqual(titles, ["title 1", "title 1"])
+        machine.go_offline()
+        machine.deliver(index=0)
+        machine.teardown()
+
     def test_one_post_with_the_last_state(self) -> None:
         """
         After any sequence there is one message for each broadcast and destination, with one mention and the last state.

@@ -35,7 +35,7 @@ from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryStep
 from itsjustintv.journal.interfaces import IOfflineJournal
 from itsjustintv.journal.storage import open_storage
-from itsjustintv.model import Delivery, State, Streamer, rfc3339
+from itsjustintv.model import Action, Delivery, State, Streamer, rfc3339
 from itsjustintv.routing import Routes
 from itsjustintv.support.durations import duration
 from itsjustintv.support.nearest import EMPTY, did_you_mean
@@ -208,11 +208,13 @@ def _next(history: DeliveryHistory, suspensions: Suspensions) -> str:
             return f"delivered, attempt {len(history.attempts)}{f'; post {post}' if post else ''}"
         case State.ACCEPTED:
             reason = f" ({about.reason})" if about.reason else ""
-            return f"not prepared yet{reason}; due at {utc(about.next_attempt_at)}"
+            waits = "waits to refresh the post" if about.action is Action.REFRESH else "not prepared yet"
+            return f"{waits}{reason}; due at {utc(about.next_attempt_at)}"
         case State.PENDING:
             return f"attempt {len(history.attempts) + 1} is due at {utc(about.next_attempt_at)}"
         case State.FILTERED | State.SUPERSEDED:
-            return f"{about.state.value}: {about.reason}"
+            what = "refresh of the post: " if about.action is Action.REFRESH else ""
+            return f"{what}{about.state.value}: {about.reason}"
         case _:
             return f"{about.state.value}: {about.reason}; requeue it with itsjustintv deliveries retry {about.id}"
 
@@ -240,6 +242,7 @@ def _delivery(delivery: Delivery) -> Mapping[str, Any]:
         "id": delivery.id,
         "event_id": delivery.event_id,
         "destination": delivery.destination,
+        "action": delivery.post_action,
         "state": delivery.state.value,
         "reason": delivery.reason,
         "attempts": delivery.attempts,

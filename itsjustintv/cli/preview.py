@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -29,6 +30,8 @@ from itsjustintv.cli.names import NearChoice, configured, streamer_names
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.destination_tables import EVENTS
 from itsjustintv.config.load import Loaded
+from itsjustintv.config.sections import Config
+from itsjustintv.delivery.post_policy import wants_previews, wants_recordings
 from itsjustintv.delivery.sample_notice import SampleNotice, action_for
 from itsjustintv.destinations.message_samples import SAMPLES
 from itsjustintv.destinations.request_preview import RequestPreview
@@ -109,14 +112,33 @@ def preview(config: str | None, streamer: str, destination: str | None, event: s
                 "streamer": found.key,
                 "event": event,
                 "details": about.source,
-                "requests": [{**shown.public(), "not_sent_because": why or None} for _, shown, why in previews],
+                "requests": [
+                    {
+                        **shown.public(),
+                        "not_sent_because": why or None,
+                        "refreshed_after": _refreshes(settings.config, each, event),
+                    }
+                    for each, shown, why in previews
+                ],
             }
         )
         return
     echo(about.source, "" if "Twitch says" in about.source else "doubtful")
-    for _, shown, why in previews:
+    for each, shown, why in previews:
         click.echo()
         _tell(shown, why)
+        if not why and (times := _refreshes(settings.config, each, event)):
+            what, since = ("the recordings", "end") if event == "offline" else ("a newer preview", "start")
+            echo(f"  It is refreshed for {what} {' and '.join(map(duration, times))} after the {since}.")
+
+
+def _refreshes(config: Config, destination: Destination, event: str) -> Sequence[float]:
+    """
+    How many seconds after the start or the end the post is refreshed.
+    """
+    if event == "online" and wants_previews(destination):
+        return config.broadcast.refresh_preview
+    return config.broadcast.refresh_recording if event == "offline" and wants_recordings(destination) else ()
 
 
 def _preview(about: _About, destination: Destination, event: str) -> RequestPreview:

@@ -44,6 +44,8 @@ __all__ = [
     "hash_shown",
     "is_needless",
     "may_mention",
+    "wants_previews",
+    "wants_recordings",
 ]
 
 #: Why a delivery was superseded: stable words for the journal, logs and metrics.

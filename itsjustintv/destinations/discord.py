@@ -19,6 +19,7 @@ from itsjustintv import __version__
 from itsjustintv.config.values import one_of
 from itsjustintv.destinations.formats import DISCORD, DISCORD_PLAIN
 from itsjustintv.destinations.message_forms import MessageField, MessageForms
+from itsjustintv.destinations.message_names import make_link
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import NOTHING, pack, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, number, shown_word
@@ -103,6 +104,9 @@ _THREADS = {
     220002: "takes either thread_name or thread_id: give one of them",
     220003: "makes threads in forums only: remove thread_name",
 }
+
+# So many recordings, with addresses of so many characters, fit the 1,024 characters of a field; Twitch's have 40.
+_MOST_PARTS, _LONGEST_LINK = 10, 80
 
 # Seconds between two requests within the limits of a channel (30 messages a minute, as people observe) and of an
 # address (50 requests a second, topics/rate-limits).
@@ -195,6 +199,8 @@ class Discord:
         started = values["started"]
         if not over and started is not None:
             fields.append({"name": "Started", "value": DISCORD.moment(started, "R"), "inline": True})  # type: ignore[arg-type]
+        if over and (recordings := _recordings(notice.enrichment.vods)):
+            fields.append({"name": "Recordings", "value": recordings, "inline": False})
         author = {"name": text["author"], "url": url, "icon_url": profile} if text["author"] else {}
         return _present(
             title=text["title"],
@@ -297,6 +303,15 @@ def _refused(answer: ServiceAnswer, code: object, delivery: Delivery) -> Result:
     if answer.status == 404:
         return answer.gone("has nothing at this url: copy it again")
     return answer.rejected("does not accept the message")
+
+
+def _recordings(addresses: Sequence[str]) -> str:
+    """
+    Links to the recordings of a broadcast over short drops; empty where there is one, which the description links.
+    """
+    links = [link for each in addresses if (link := make_link(each)) is not None and len(link) <= _LONGEST_LINK]
+    parts = [f"[Part {number}]({link})" for number, link in enumerate(links[:_MOST_PARTS], 1)]
+    return " · ".join(parts) if len(links) > 1 else ""
 
 
 def _error_path(errors: object, depth: int = 8) -> str:

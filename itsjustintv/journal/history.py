@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from itsjustintv.model import Attempt, Delivery, Event, State, parse_rfc3339, shown_form
+from itsjustintv.model import Action, Attempt, Delivery, Event, State, parse_rfc3339, shown_form
 from itsjustintv.support.counts import count as counted
 
 __all__ = [
@@ -89,9 +89,23 @@ class DeliveryHistory:
     resent: bool = False
 
     @property
+    def is_refresh(self) -> bool:
+        """
+        Whether it shows a post again that another delivery of the event had shown.
+        """
+        return self.delivery.action is Action.REFRESH
+
+    @property
+    def came_later(self) -> bool:
+        """
+        Whether it was not accepted when its event was, or an operator has requeued it.
+        """
+        return self.revived or self.is_refresh
+
+    @property
     def revived(self) -> bool:
         """
-        Whether an operator has requeued or resent it: then it was not accepted when its event was.
+        Whether an operator has requeued or resent it.
         """
         return self.resent or (bool(self.attempts) and self.attempts[0].started_at < self.delivery.accepted_at)
 
@@ -123,7 +137,7 @@ class DeliveryHistory:
         delivery, destination = self.delivery, self.delivery.destination
         prepared = self.prepared_at
         if prepared is not None and not self.resent:
-            took = None if self.revived else prepared - delivery.accepted_at
+            took = None if self.came_later else prepared - delivery.accepted_at
             text = "fetched details from twitch, applied the tag filter, made the payload"
             yield HistoryStep(at=prepared, took=took, name="prepared", text=text, destination=destination)
         for number, attempt in enumerate(self.attempts, 1):
@@ -137,8 +151,11 @@ class DeliveryHistory:
         if self.revived:
             text = f"resent as {delivery.id} by an operator" if self.resent else "requeued by an operator"
             yield HistoryStep(at=delivery.accepted_at, took=None, name="again", text=text, destination=destination)
+        elif self.is_refresh:
+            text = f"accepted {delivery.id}, which refreshes the post"
+            yield HistoryStep(at=delivery.accepted_at, took=None, name="again", text=text, destination=destination)
         if self.finished_at is not None:
-            took = None if self.revived else self.finished_at - received_at
+            took = None if self.came_later else self.finished_at - received_at
             reasons = {State.DELIVERED: "total time", State.FILTERED: f"filtered out: {delivery.reason}"}
             yield HistoryStep(
                 at=self.finished_at,
@@ -168,7 +185,7 @@ class EventHistory:
         """
         When it was stored, unless an operator has requeued every delivery since.
         """
-        accepted = [each.delivery.accepted_at for each in self.deliveries if not each.revived]
+        accepted = [each.delivery.accepted_at for each in self.deliveries if not each.came_later]
         return min(accepted, default=self.event.received_at)
 
     def steps(self) -> Sequence[HistoryStep]:
@@ -177,7 +194,7 @@ class EventHistory:
         """
         event = self.event
         source = "found by asking Twitch who is live" if event.recovered else "message from Twitch"
-        count = sum(not each.resent for each in self.deliveries)
+        count = sum(not each.resent and not each.is_refresh for each in self.deliveries)
         started = parse_rfc3339(event.started_at)
         since = None if started is None else event.received_at - started
         steps = [

@@ -73,6 +73,26 @@ class EventTests(SynchronousTestCase):
             self.assertIn(text, result.output)
         self.assertNotIn("receiver.example.org", result.output)
 
+    def test_refreshes(self) -> None:
+        """
+        A refresh is named as such, and is no further destination of the event.
+        """
+        news = event("e2", stream_id="8", broadcaster_id="9")
+        accept(
+            self.connection, news, [evolve(each, broadcast="e2") for each in deliveries(news, "card")], 9999.0, 1000.0
+        )
+        writes.prepare(self.connection, "e2-1", b"{}", None, 1000.0, shown="s", refreshes=(120.0, 360.0))
+        writes.settle(self.connection, "e2-1", State.DELIVERED, "", 1001.0, attempt(True, remote="m1"))
+        writes.settle(self.connection, "e2-3", State.SUPERSEDED, "the broadcast has ended", 1300.0)
+        output = self.explain("e2").output
+        for text in (
+            "e2-1 to card: delivered, attempt 1; post created",
+            "e2-2 to card: waits to refresh the post; due at 1970-01-01 00:18:40",
+            "e2-3 to card: refresh of the post: superseded: the broadcast has ended",
+            "stored with its deduplication keys, for 1 destination",
+        ):
+            self.assertIn(text, output)
+
     def test_what_a_reload_took_away(self) -> None:
         """
         A delivery that the daemon has suspended says what is missing, and when it ends.

@@ -74,6 +74,25 @@ class DiscordTests(AdapterContract, SynchronousTestCase):
         self.assertIn("Live for ", embed["description"])
         self.assertNotIn("image", embed)
 
+    def test_several_recordings(self) -> None:
+        """
+        After a broadcast over short drops the card links the recording of each stream, within the limit of a field; one
+        is linked by the description alone.
+        """
+        created, ended = self.post(self.at(), notice()), notice(STREAM_OFFLINE, Action.EDIT)
+
+        def shown(*addresses: str) -> list[str]:
+            with_links = evolve(ended, enrichment=evolve(ended.enrichment, vods=addresses))
+            self.assert_taken(self.post(self.at(), with_links, created.remote))
+            [embed] = self.message()["embeds"]
+            return [each["value"] for each in embed["fields"] if each["name"] == "Recordings"]
+
+        one, two = "https://www.twitch.tv/videos/1", "https://www.twitch.tv/videos/2"
+        self.assertEqual(shown(one), [])
+        self.assertEqual(shown(one, two), [f"[Part 1]({one}) \u00b7 [Part 2]({two})"])
+        [many] = shown(*[f"https://www.twitch.tv/videos/{each:0>51}" for each in range(20)])
+        self.assertIn("[Part 10](", many)
+
     def test_a_mention_stays_in_the_text_of_an_edit(self) -> None:
         """
         The text of the mention is in the edit too, where it notifies no one.

@@ -27,11 +27,13 @@ class DestinationCommandsTests(PostCase):
         samples, and says so.
         """
         stage, discord = self.with_discord()
+        stage.settings = stage.settings.replace("refresh_preview = []", 'refresh_preview = ["2m", "6m"]')
         stage.daemon()
         shown = await stage.command("preview", "tanuki")
         self.assertEqual((shown.status, shown.err), (0, ""))
         for text in ("Twitch says that tanuki is not live", "pottery", "Art", "<@&77>", "would be posted by POST"):
             self.assertIn(text, shown.out)
+        self.assertIn("It is refreshed for a newer preview 2 min and 6 min after the start.", shown.out)
         stage.twitch.world.go_live("tanuki")
         stage.twitch.world.change("tanuki", title="glazing")
         shown = await stage.command("preview", "tanuki", "--destination", "main", "--event", "update", "--json")

@@ -302,6 +302,25 @@ class PostContract:
         account = await self.journal.accounting()
         self.assertEqual((account.wanted, account.delivered, account.accepted, account.imbalance), (3, 1, 2, 0))
 
+    async def test_history_of_refreshes(self) -> None:
+        """
+        To those who look at it a refresh is part of the event, neither resent nor requeued, and not accepted with it.
+        """
+        await self.refreshed(120.0)
+        found = await self.journal.find_event("e1")
+        about = [(each.is_refresh, each.came_later, each.resent) for each in found.deliveries]
+        self.assertEqual(about[1], (True, True, False))
+        self.assertEqual((about[0][0], about[0][2], found.deliveries[1].revived), (False, False, False))
+        [alone] = (await self.journal.find_delivery("e1-2")).deliveries
+        self.assertEqual((alone.is_refresh, alone.resent), (True, False))
+        await self.journal.resend("e1-1")
+        self.assertEqual(
+            [each.resent for each in (await self.journal.find_event("e1")).deliveries], [False, False, True]
+        )
+        texts = [each.text for each in found.steps()]
+        self.assertIn("stored with its deduplication keys, for 1 destination", texts)
+        self.assertIn("accepted e1-2, which refreshes the post", texts)
+
     async def test_late_refreshes(self) -> None:
         """
         The refreshes whose time has passed when the post is created become one that is due at once.

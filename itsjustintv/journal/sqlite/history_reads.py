@@ -120,11 +120,12 @@ def delivery(connection: Connection, delivery_id: str, *, whole: bool = False) -
     if row is None:
         return None
     [earlier] = connection.execute(
-        "SELECT count(*) FROM deliveries WHERE event_id = ? AND destination = ?"
+        "SELECT count(*) FROM deliveries WHERE event_id = ? AND destination = ? AND action <> 'refresh'"
         " AND rowid < (SELECT rowid FROM deliveries WHERE id = ?)",
         (row["event_id"], row["destination"], delivery_id),
     ).fetchone()
-    history = evolve(_history(connection, row, _ALL if whole else _MOST_ATTEMPTS), resent=earlier > 0)
+    history = _history(connection, row, _ALL if whole else _MOST_ATTEMPTS)
+    history = evolve(history, resent=earlier > 0 and not history.is_refresh)
     [about] = connection.execute("SELECT * FROM events WHERE id = ?", (row["event_id"],))
     return _event_history(about, (history,))
 
@@ -228,12 +229,12 @@ def _of_event(connection: Connection, event_id: str) -> tuple[DeliveryHistory, .
 
 def _mark_resent(deliveries: Iterable[DeliveryHistory]) -> tuple[DeliveryHistory, ...]:
     """
-    Mark those that are not the first to their destination.
+    Mark those that are not the first to their destination, but for refreshes.
     """
     seen: set[str] = set()
     found: list[DeliveryHistory] = []
     for each in deliveries:
-        found.append(evolve(each, resent=each.delivery.destination in seen))
+        found.append(evolve(each, resent=not each.is_refresh and each.delivery.destination in seen))
         seen.add(each.delivery.destination)
     return tuple(found)
 
