@@ -9,6 +9,7 @@ from typing import Any
 
 from itsjustintv.config.sections import CONDUIT
 from itsjustintv.journal.sqlite.database import create
+from itsjustintv.simulator.responses import Query
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedConduit
 from tests.functional.stage import Stage, StageCase
 
@@ -31,7 +32,7 @@ class ConduitCommandCase(StageCase):
         """
         Create a conduit at Twitch; return its id.
         """
-        made: Any = stage.twitch.conduits.create(b'{"shard_count": 2}')
+        made: Any = stage.twitch.conduits.create(b'{"shard_count": 2}', Query({}))
         conduit_id: str = made["data"][0]["id"]
         return conduit_id
 
