@@ -138,6 +138,11 @@ class IDeliveryJournal(Interface):
         List the broadcasts whose end is not known.
         """
 
+    def latest_broadcast(broadcaster_id: str) -> Deferred[Broadcast | None]:
+        """
+        Find the broadcast of a channel that began last.
+        """
+
     def prepare(
         delivery_id: str,
         body: bytes,

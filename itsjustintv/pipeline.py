@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from itsjustintv.dedup import Seen, SeenEvents
-from itsjustintv.delivery.attempt import DESTINATION_REMOVED
+from itsjustintv.delivery.attempt import DESTINATION_REMOVED, report_unprepared
 from itsjustintv.delivery.post_policy import (
     OVERTAKEN,
     SHOWN_ALREADY,
@@ -31,9 +31,11 @@ from itsjustintv.delivery.post_policy import (
     Decision,
     PostPolicy,
     as_refresh,
+    as_return,
     as_update,
     complete,
     decide_refresh,
+    end_before,
     hash_shown,
     is_needless,
 )
@@ -61,7 +63,7 @@ from itsjustintv.model import (
     Outcome,
     State,
     Streamer,
-    end_key,
+    message_key,
 )
 from itsjustintv.support.durations import Seconds
 from itsjustintv.support.periodic_service import PeriodicService
@@ -210,17 +212,19 @@ class Pipeline(Service):
         streamers = self._match(event)
         if not streamers:
             return Acceptance.IGNORED
-        keys = event.keys
-        # A copy that arrives while the first is being committed waits for that commit: if it fails, the copy is
-        # stored.
-        while (seen := self._seen.state(keys)) is Seen.PENDING:
-            await self._seen.settled(keys)
-        if seen is Seen.KNOWN:
-            return Acceptance.DUPLICATE
-        now = self._clock.seconds()
+        pairs = [(streamer.key, name) for streamer in streamers for name in streamer.destinations]
+        is_back = await self._is_known(event.keys)
+        if is_back:
+            returned = await self._find_return(event, pairs)
+            if returned is None or await self._is_known(returned.keys):
+                return Acceptance.DUPLICATE
+            event = returned
+        now, keys = self._clock.seconds(), event.keys
         expires_at = now + self._ttl()
-        pairs = ((streamer.key, name) for streamer in streamers for name in streamer.destinations)
         deliveries = [self._make_delivery(event, number, key, name, now) for number, (key, name) in enumerate(pairs, 1)]
+        if is_back:
+            # What keeps no posts was sent the start of this stream, and gets it once.
+            deliveries = [each for each in deliveries if each.broadcast]
         self._seen.claim(keys)
         try:
             is_new = await self._journal.accept(event, deliveries, expires_at, self._window())
@@ -238,6 +242,26 @@ class Pipeline(Service):
             due = [each for each in deliveries if each.next_attempt_at <= now]
             self._clock.callLater(0, self._begin_all, event, due)
         return Acceptance.ACCEPTED
+
+    async def _is_known(self, keys: Sequence[str]) -> bool:
+        """
+        Whether an event is a copy. One that arrives while the first is being committed waits for that commit: if it
+        fails, the copy is stored.
+        """
+        while (seen := self._seen.state(keys)) is Seen.PENDING:
+            await self._seen.settled(keys)
+        return seen is Seen.KNOWN
+
+    async def _find_return(self, event: Event, pairs: Sequence[tuple[str, str]]) -> Event | None:
+        """
+        Find out whether the start of a known stream says that it came back after its end, where a post shows that.
+        """
+        if not event.sent_at or self._seen.state((message_key(event.message_id),)) is not Seen.NEW:
+            return None
+        found = (self._resolve(name, key) for key, name in pairs)
+        if not any(each is not None and each.keeps_posts for each in found):
+            return None
+        return as_return(event, await self._journal.latest_broadcast(event.broadcaster_id))
 
     def _make_delivery(self, event: Event, number: int, streamer: str, name: str, now: float) -> Delivery:
         destination = self._resolve(name, streamer)
@@ -274,23 +298,7 @@ class Pipeline(Service):
         for each in live:
             if event.stream_id in each.stream_ids or each.began_after(event.started_at):
                 continue
-            stream_id = each.stream_ids[-1] if each.stream_ids else ""
-            await self.accept(
-                Event(
-                    id=self._new_id(),
-                    message_id="",
-                    stream_id=stream_id,
-                    broadcaster_id=event.broadcaster_id,
-                    broadcaster_login=event.broadcaster_login,
-                    broadcaster_name=event.broadcaster_name,
-                    type="",
-                    started_at="",
-                    received_at=event.received_at,
-                    recovered=True,
-                    event_type=STREAM_OFFLINE,
-                    keys=(end_key(each.id, stream_id),),
-                )
-            )
+            await self.accept(end_before(event, each, self._new_id()))
 
     async def _load_seen(self) -> None:
         self._seen.load(await self._journal.seen(self._clock.seconds()))
@@ -567,28 +575,6 @@ class Pipeline(Service):
         self._report(settled, now)
 
     def _report(self, settled: Delivery, now: float) -> None:
-        self._report_end(settled)
+        report_unprepared(self.log, settled)
         for sink in self._sinks:
             sink.record(Outcome(delivery=settled, attempt=None, at=now))
-
-    def _report_end(self, delivery: Delivery) -> None:
-        fields = {
-            "event_id": delivery.event_id,
-            "delivery": delivery.id,
-            "streamer": delivery.streamer,
-            "destination": delivery.destination,
-            "state": delivery.state.value,
-            "reason": delivery.reason,
-        }
-        if delivery.state.is_undelivered:
-            self.log.warn(
-                "delivery of {event_id} ({streamer}) to {destination} expired before it was prepared: {reason}. To"
-                " requeue it: itsjustintv deliveries retry {delivery}",
-                **fields,
-            )
-        elif delivery.action is Action.REFRESH:
-            self.log.debug(
-                "the post of {event_id} of {streamer} at {destination} is not refreshed ({state}): {reason}", **fields
-            )
-        else:
-            self.log.info("{event_id} of {streamer} is not sent to {destination} ({state}): {reason}", **fields)

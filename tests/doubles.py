@@ -241,6 +241,10 @@ class MemoryJournal:
     def live_broadcasts(self) -> Deferred[Sequence[Broadcast]]:
         return self._do("live_broadcasts", lambda: self.live)
 
+    def latest_broadcast(self, broadcaster_id: str) -> Deferred[Broadcast | None]:
+        found = [each for each in self.live if each.broadcaster_id == broadcaster_id]
+        return self._do("latest_broadcast", lambda: found[-1] if found else None)
+
     def places(self) -> Deferred[Mapping[str, tuple[Verdict, str]]]:
         return self._do("places", lambda: dict(self.known_places))
 

@@ -18,6 +18,7 @@ from itsjustintv.model import (
     CHANNEL_UPDATE,
     STREAM_OFFLINE,
     STREAM_ONLINE,
+    Acceptance,
     Action,
     Broadcast,
     Delivery,
@@ -401,3 +402,20 @@ class PipelinePostTests(SynchronousTestCase):
         self.happen(STREAM_ONLINE)
         self.assertEqual(self.journal.events["e9"].stream_id, "6")
         self.assertEqual(set(self.journal.events), {"e2", "e9"})
+
+    def test_stream_that_comes_back_under_its_id(self) -> None:
+        """
+        After the end of its broadcast a further message about a known stream is accepted once, for the posts alone.
+        """
+        self.happen(STREAM_ONLINE)
+        copy = event(STREAM_ONLINE, "e3", sent_at=START - 800)
+        for self.journal.live in ([], [LIVE]):
+            self.assertEqual(self.successResultOf(self.pipeline.accept(copy)), Acceptance.DUPLICATE)
+        self.journal.live = [OVER]
+        self.main = evolve(MAIN, keeps_posts=False)
+        self.assertEqual(self.successResultOf(self.pipeline.accept(copy)), Acceptance.DUPLICATE)
+        self.main = MAIN
+        self.assertEqual(self.successResultOf(self.pipeline.accept(copy)), Acceptance.ACCEPTED)
+        self.assertEqual(self.journal.deliveries["e3-1"].broadcast, "e3")
+        for again in (copy, event(STREAM_ONLINE, "e4", sent_at=START - 700)):
+            self.assertEqual(self.successResultOf(self.pipeline.accept(again)), Acceptance.DUPLICATE)

@@ -24,7 +24,7 @@ from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
 
-__all__ = ["DESTINATION_REMOVED", "AttemptRunner", "Orphaned", "report"]
+__all__ = ["DESTINATION_REMOVED", "AttemptRunner", "Orphaned", "report", "report_unprepared"]
 
 #: When a delivery ends because its streamer is not configured, as :data:`~itsjustintv.interfaces.GraceEnd`; ``None``
 #: while the streamer is.
@@ -273,6 +273,32 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         limit=Seconds(limit),
         delay=Seconds(max(0.0, after.next_attempt_at - outcome.at)),
     )
+
+
+def report_unprepared(log: Logger, delivery: Delivery) -> None:
+    """
+    Log the end of a delivery that was not prepared.
+    """
+    fields = {
+        "event_id": delivery.event_id,
+        "delivery": delivery.id,
+        "streamer": delivery.streamer,
+        "destination": delivery.destination,
+        "state": delivery.state.value,
+        "reason": delivery.reason,
+    }
+    if delivery.state.is_undelivered:
+        log.warn(
+            "delivery of {event_id} ({streamer}) to {destination} expired before it was prepared: {reason}. To"
+            " requeue it: itsjustintv deliveries retry {delivery}",
+            **fields,
+        )
+    elif delivery.action is Action.REFRESH:
+        log.debug(
+            "the post of {event_id} of {streamer} at {destination} is not refreshed ({state}): {reason}", **fields
+        )
+    else:
+        log.info("{event_id} of {streamer} is not sent to {destination} ({state}): {reason}", **fields)
 
 
 def _last_attempt(delivery: Delivery) -> str:

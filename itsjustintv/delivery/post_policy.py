@@ -27,6 +27,9 @@ from itsjustintv.model import (
     Standing,
     State,
     Streamer,
+    end_key,
+    message_key,
+    return_key,
 )
 
 __all__ = [
@@ -37,10 +40,12 @@ __all__ = [
     "Decision",
     "PostPolicy",
     "as_refresh",
+    "as_return",
     "as_update",
     "complete",
     "decide",
     "decide_refresh",
+    "end_before",
     "hash_shown",
     "is_needless",
     "may_mention",
@@ -215,6 +220,41 @@ def may_mention(policy: DestinationPolicy, standing: Standing, now: float) -> bo
     if not policy.mention or standing.mentioned:
         return False
     return now - (-inf if standing.mentioned_at is None else standing.mentioned_at) >= policy.cooldown
+
+
+def as_return(event: Event, latest: Broadcast | None) -> Event | None:
+    """
+    Make news of the start of a stream that is known, if it came back under its id after the end of its broadcast.
+
+    :param latest: the last broadcast of the channel.
+    :return: the event with keys of its own; ``None`` for a copy of the start.
+    """
+    if latest is None or latest.offline_at is None or latest.stream_ids[-1:] != (event.stream_id,):
+        return None
+    if event.sent_at <= latest.offline_at:
+        return None
+    return evolve(event, keys=(message_key(event.message_id), return_key(latest.id, latest.offline_at)))
+
+
+def end_before(event: Event, former: Broadcast, event_id: str) -> Event:
+    """
+    Make the end of a broadcast that no message reported, of the start of the next one.
+    """
+    stream_id = former.stream_ids[-1] if former.stream_ids else ""
+    return Event(
+        id=event_id,
+        message_id="",
+        stream_id=stream_id,
+        broadcaster_id=event.broadcaster_id,
+        broadcaster_login=event.broadcaster_login,
+        broadcaster_name=event.broadcaster_name,
+        type="",
+        started_at="",
+        received_at=event.received_at,
+        recovered=True,
+        event_type=STREAM_OFFLINE,
+        keys=(end_key(former.id, stream_id),),
+    )
 
 
 def as_update(event: Event, enrichment: Enrichment) -> Event:

@@ -45,6 +45,8 @@ from itsjustintv.model.events import (
     broadcast_key,
     broadcast_keys,
     end_key,
+    message_key,
+    return_key,
 )
 from itsjustintv.model.presence import Presence, Subscribed
 from itsjustintv.model.times import parse_rfc3339, rfc3339
@@ -88,7 +90,9 @@ __all__ = [
     "broadcast_keys",
     "end_key",
     "hash_place",
+    "message_key",
     "parse_rfc3339",
+    "return_key",
     "rfc3339",
     "sent_form",
     "shown_form",

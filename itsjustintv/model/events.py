@@ -58,9 +58,23 @@ def broadcast_keys(user_id: str, stream_id: str, started_at: str, message_id: st
     """
     return (
         broadcast_key(user_id, stream_id, started_at),
-        *((f"message:{message_id}",) if message_id else ()),
+        *((message_key(message_id),) if message_id else ()),
         f"stream:{user_id}:{stream_id}",
     )
+
+
+def message_key(message_id: str) -> str:
+    """
+    Make the deduplication key of a message.
+    """
+    return f"message:{message_id}"
+
+
+def return_key(broadcast_id: str, ended_at: float) -> str:
+    """
+    Make the deduplication key of a stream's return under its id after an end of its broadcast.
+    """
+    return f"return:{broadcast_id}:{ended_at:.3f}"
 
 
 def end_key(broadcast_id: str, stream_id: str) -> str:
@@ -80,7 +94,7 @@ STREAM_OFFLINE = "stream.offline"
 CHANNEL_UPDATE = "channel.update"
 
 
-_NOT_PUBLIC = frozenset({"keys"})
+_NOT_PUBLIC = frozenset({"keys", "sent_at"})
 _OF_OTHER_TYPES = frozenset({"event_type", "occurred_at", "title", "category_id", "category", "language"})
 
 
@@ -104,6 +118,7 @@ class Event:
     :ivar category_id: of the category (once: game).
     :ivar category: its name.
     :ivar language: ISO 639-1, as Twitch wrote it.
+    :ivar sent_at: when Twitch sent the message about a start; 0 when there was none. Not stored.
     :ivar keys: deduplication keys; two events that share one are the same news.
     """
 
@@ -124,6 +139,7 @@ class Event:
     category_id: str = ""
     category: str = ""
     language: str = ""
+    sent_at: float = field(default=0.0, eq=False)
     keys: tuple[str, ...] = field(
         default=Factory(
             lambda self: broadcast_keys(self.broadcaster_id, self.stream_id, self.started_at, self.message_id),
@@ -173,6 +189,7 @@ class Event:
             category_id=self.category_id,
             category=self.category,
             language=self.language,
+            sent_at=self.sent_at,
             keys=self.keys,
         )
 

@@ -16,6 +16,7 @@ from itsjustintv.delivery.post_policy import (
     Decision,
     PostPolicy,
     as_refresh,
+    as_return,
     as_update,
     complete,
     decide,
@@ -513,3 +514,34 @@ class NoticeTests(SynchronousTestCase):
         )
         event, enrichment = complete(evolve(ONLINE, event_type=CHANNEL_UPDATE), Enrichment(), broadcast)
         self.assertEqual((event.type, enrichment.stream.title), ("live", ""))
+
+
+class ReturnTests(SynchronousTestCase):
+    """
+    A start whose stream is known.
+    """
+
+    def test_back_after_its_end(self) -> None:
+        """
+        It is news when its message was sent after the end of the last broadcast, and that was this stream; once
+        for each end.
+        """
+        back = evolve(ONLINE, message_id="m2", sent_at=NOW - 500)
+        found = as_return(back, ENDED)
+        assert found is not None
+        self.assertEqual(found.keys, ("message:m2", f"return:e1:{NOW - 600:.3f}"))
+        self.assertIsNotNone(as_return(back, evolve(ENDED, offline_at=0.0)))
+
+    def test_copies(self) -> None:
+        """
+        While the broadcast is live, of an older stream, or sent before the end, it is a copy.
+        """
+        back = evolve(ONLINE, sent_at=NOW - 500)
+        for event, latest in (
+            (back, None),
+            (back, LIVE),
+            (back, evolve(ENDED, stream_ids=("1", "2"))),
+            (evolve(back, sent_at=NOW - 600), ENDED),
+            (evolve(back, sent_at=NOW - 601), ENDED),
+        ):
+            self.assertIsNone(as_return(event, latest))

@@ -121,6 +121,32 @@ class LifeOfABroadcastTests(PostCase):
         self.assertNotIn("image", self.embed(discord))
         self.assertNotIn(next(iter(discord.webhooks.values())).token, daemon.output)
 
+    async def test_back_under_its_id(self) -> None:
+        """
+        A stream that comes back under its id, before or after its end was shown, is live again in the same message, and
+        its end is shown as of the last time: one mention.
+        """
+        stage, discord = self.with_discord()
+        daemon = await stage.started()
+        await self.covered(stage)
+        world, twitch = stage.twitch.world, stage.twitch
+        await twitch.announce(world.go_live("tanuki"))
+        message = await self.one(stage, discord)
+        for is_shown in (False, True):
+            world.go_offline("tanuki")
+            await twitch.announce_end(world.channel("tanuki"))
+            if is_shown:
+                await stage.until(lambda: "was live" in discord.messages[message["id"]]["content"])
+            await twitch.announce(world.go_live("tanuki", again=True))
+            await stage.settled(stage.reactor)
+            self.assertIn("is live", discord.messages[message["id"]]["content"], daemon.output)
+        world.go_offline("tanuki")
+        await twitch.announce_end(world.channel("tanuki"))
+        await stage.until(lambda: "was live" in discord.messages[message["id"]]["content"])
+        account = await stage.settled(stage.reactor)
+        self.assertEqual((account.imbalance, account.dead), (0, 0), daemon.output)
+        self.assertEqual((len(discord.messages), len(discord.pings)), (1, 1))
+
     async def test_the_end_while_the_daemon_is_down(self) -> None:
         """
         A broadcast that ended while the daemon was down is shown as over after the next start.

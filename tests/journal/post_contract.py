@@ -120,6 +120,23 @@ class PostContract:
         self.assertEqual(await self.broadcast_of("e3-1"), "e1")
         self.assertEqual([each.id for each in await self.journal.live_broadcasts()], ["e1"])
 
+    async def test_stream_that_comes_back(self) -> None:
+        """
+        A stream that came back under its id is live since then: an end that was reported before is an old one.
+        """
+        self.assertIsNone(await self.journal.latest_broadcast("1337"))
+        await self.online("e1")
+        await self.offline("e2", 100)
+        latest = await self.journal.latest_broadcast("1337")
+        self.assertEqual((latest.id, latest.offline_at), ("e1", NOW + 100))
+        await self.online("e3", 0, stream_id="stream of e1", keys=("other",), sent_at=NOW + 160)
+        self.assertTrue((await self.journal.latest_broadcast("1337")).is_live)
+        await self.offline("e4", 150)
+        self.assertEqual(await self.broadcast_of("e4-1"), "")
+        await self.offline("e5", 900)
+        found = (await self.standing("e5-1")).broadcast
+        self.assertEqual((found.id, found.duration), ("e1", 900.0))
+
     async def test_end_before_the_start(self) -> None:
         """
         The end of the stream before ends that one, though the next has begun by then; an end of none is about none.

@@ -34,6 +34,7 @@ __all__ = [
     "adopt_post",
     "forget_places",
     "join",
+    "latest",
     "live",
     "note_announced",
     "open_posts",
@@ -96,11 +97,7 @@ def _follow(connection: Connection, event: Event, streamer: str, window: float, 
 
     :return: the id of the broadcast that the event belongs to.
     """
-    # Not by id: ids sort by this machine's clock, which may have been set back.
-    recent = connection.execute(
-        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY seen_at DESC, id DESC LIMIT ?",
-        (event.broadcaster_id, _RECENT),
-    ).fetchall()
+    recent = _find_recent(connection, event.broadcaster_id, _RECENT)
     latest = recent[0] if recent else None
     if event.event_type == STREAM_ONLINE:
         return _go_live(connection, event, streamer, latest, window, now)
@@ -113,6 +110,17 @@ def _follow(connection: Connection, event: Event, streamer: str, window: float, 
     connection.execute("UPDATE broadcasts SET seen_at = ?, at = ? WHERE id = ?", (moment, now, latest["id"]))
     identity: str = latest["id"]
     return identity
+
+
+def _find_recent(connection: Connection, broadcaster_id: str, limit: int) -> Sequence[Row]:
+    """
+    Find the latest broadcasts of a channel, the latest first.
+    """
+    # Not by id: ids sort by this machine's clock, which may have been set back.
+    return connection.execute(
+        "SELECT * FROM broadcasts WHERE broadcaster_id = ? ORDER BY seen_at DESC, id DESC LIMIT ?",
+        (broadcaster_id, limit),
+    ).fetchall()
 
 
 def _go_offline(connection: Connection, event: Event, recent: Sequence[Row], moment: float, now: float) -> str | None:
@@ -140,7 +148,10 @@ def _go_live(  # noqa: PLR0917 - all of it decides
     moment = event.received_at if started is None else started
     if latest is not None and _goes_on(latest, event.stream_id, moment, window):
         streams = json.loads(latest["stream_ids"])
-        if event.stream_id not in streams:
+        if event.stream_id in streams:
+            # When it came back, so that an end which was reported before that is an old one.
+            moment = max(moment, event.sent_at)
+        else:
             streams.append(event.stream_id)
         connection.execute(
             "UPDATE broadcasts SET offline_at = NULL, seen_at = max(seen_at, ?), stream_ids = ?, at = ? WHERE id = ?",
@@ -416,6 +427,13 @@ def live(connection: Connection) -> Sequence[Broadcast]:
     """
     rows = connection.execute("SELECT * FROM broadcasts WHERE offline_at IS NULL ORDER BY id")
     return [each for row in rows if (each := _to_broadcast(row)) is not None]
+
+
+def latest(connection: Connection, broadcaster_id: str) -> Broadcast | None:
+    """
+    The broadcast of a channel that began last.
+    """
+    return next(map(_to_broadcast, _find_recent(connection, broadcaster_id, 1)), None)
 
 
 def _to_broadcast(row: Row | None) -> Broadcast | None:

@@ -204,6 +204,9 @@ class SQLiteJournal(Service):
     def live_broadcasts(self) -> Deferred[Sequence[Broadcast]]:
         return self._read(broadcasts.live)
 
+    def latest_broadcast(self, broadcaster_id: str) -> Deferred[Broadcast | None]:
+        return self._read(lambda connection: broadcasts.latest(connection, broadcaster_id))
+
     def places(self) -> Deferred[Mapping[str, tuple[Verdict, str]]]:
         return self._read(broadcasts.places)
 

@@ -405,7 +405,7 @@ def ended(
 
 
 #: The trace is kept with the deliveries, and keys are in a table of their own.
-_EVENT = tuple(each.name for each in fields(Event) if each.name not in ("trace", "keys"))
+_EVENT = tuple(each.name for each in fields(Event) if each.name not in ("trace", "sent_at", "keys"))
 
 # Of a ``stream.online`` the two are what was found out later, and not its own.
 _FOUND_LATER = {"title": "", "category": ""}

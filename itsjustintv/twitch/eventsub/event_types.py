@@ -13,7 +13,7 @@ from attrs import frozen
 from itsjustintv.model import CHANNEL_UPDATE as UPDATE
 from itsjustintv.model import STREAM_OFFLINE as OFFLINE
 from itsjustintv.model import STREAM_ONLINE as ONLINE
-from itsjustintv.model import Event, broadcast_keys, end_key
+from itsjustintv.model import Event, broadcast_keys, end_key, message_key
 from itsjustintv.twitch.json_fields import JSONFields
 
 __all__ = [
@@ -39,6 +39,7 @@ class Occurrence:
     :ivar type: of the broadcast: ``live``, say.
     :ivar occurred_at: when Twitch sent the message, in seconds since the epoch, for what has no time of its own; 0 when
         that is not known, and of a start.
+    :ivar sent_at: when Twitch sent the message about a start, in seconds since the epoch; 0 when there was none.
     :ivar ended: what has ended, when it was found out without a message: the broadcast's id, and its last stream.
     """
 
@@ -53,6 +54,7 @@ class Occurrence:
     category_id: str = ""
     category: str = ""
     language: str = ""
+    sent_at: float = 0.0
     ended: tuple[str, str] = ("", "")
 
 
@@ -106,6 +108,7 @@ class EventType:
             category_id=occurrence.category_id,
             category=occurrence.category,
             language=occurrence.language,
+            sent_at=occurrence.sent_at,
             keys=self.deduplication_keys(occurrence, message_id),
         )
 
@@ -120,7 +123,7 @@ class Topic:
     broadcaster_id: str
 
 
-def _stream_online(event: JSONFields, _sent_at: float) -> Occurrence:
+def _stream_online(event: JSONFields, sent_at: float) -> Occurrence:
     """
     Read a Stream Online Event. One without a type counts as ``live``: refusing it would lose it, since Twitch does not
     send a refused message again.
@@ -132,6 +135,7 @@ def _stream_online(event: JSONFields, _sent_at: float) -> Occurrence:
         broadcaster_name=event.text("broadcaster_user_name"),
         type=event.text("type"),
         started_at=event.required_text("started_at"),
+        sent_at=sent_at,
     )
 
 
@@ -168,11 +172,11 @@ def _broadcast_keys(occurrence: Occurrence, message_id: str) -> tuple[str, ...]:
 
 
 def _message_key(_: Occurrence, message_id: str) -> tuple[str, ...]:
-    return (f"message:{message_id}",)
+    return (message_key(message_id),)
 
 
 def _end_key(occurrence: Occurrence, message_id: str) -> tuple[str, ...]:
-    return (f"message:{message_id}" if message_id else end_key(*occurrence.ended),)
+    return (message_key(message_id) if message_id else end_key(*occurrence.ended),)
 
 
 STREAM_ONLINE = EventType(
