@@ -17,6 +17,7 @@ from itsjustintv.config.sections import CONDUIT, WEBHOOK, callback_url
 from itsjustintv.interfaces import Accept, IEnricher
 from itsjustintv.model import STREAM_OFFLINE, Broadcast
 from itsjustintv.support.http_agents import PICTURES, TWITCH, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.telemetry.tracing import ApiCall
 from itsjustintv.twitch.api.batching import BatchInterval
 from itsjustintv.twitch.api.helix import Helix
@@ -66,7 +67,7 @@ class TwitchParts:
     @classmethod
     def of(cls, context: Context) -> TwitchParts:
         reactor, config = context.reactor, context.config
-        http = HTTPClient(make_agent(reactor, TWITCH))
+        http = make_http_client(make_agent(reactor, TWITCH))
         time = TwitchTime(reactor, context.wall.seconds)
         bucket = RateBucket(reactor, wall=time.now)
         token = AppToken(

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import click
 from attrs import asdict, frozen
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.logger import globalLogBeginner
 
@@ -38,6 +37,7 @@ from itsjustintv.journal.storage import open_storage
 from itsjustintv.model import rfc3339
 from itsjustintv.support.counts import count
 from itsjustintv.support.http_agents import AUTHORITY, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.support.nearest import did_you_mean
 from itsjustintv.tls.acme.http import AcmeTransport
 from itsjustintv.tls.certificate import Bundle
@@ -317,4 +317,4 @@ async def check_authority(reactor: Any, tls: TLS) -> Finding:
         agent = make_agent(reactor, AUTHORITY, tls.ca_bundle)
     except CertificateUnusable as error:
         return Finding(Severity.ERROR, str(error))
-    return await tls_checks.authority(tls, AcmeTransport(HTTPClient(agent), reactor, _TIMEOUT))
+    return await tls_checks.authority(tls, AcmeTransport(make_http_client(agent), reactor, _TIMEOUT))

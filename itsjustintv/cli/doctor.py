@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 from attrs import evolve, frozen
-from treq.client import HTTPClient
 
 from itsjustintv.cli.certs import TONES, Certificate, certificates, check_authority, https_findings, is_daemon_running
 from itsjustintv.cli.console import config_option, config_path, echo, examples, in_reactor, json_option, write_json
@@ -38,6 +37,7 @@ from itsjustintv.support.causes import cause
 from itsjustintv.support.counts import count
 from itsjustintv.support.durations import duration
 from itsjustintv.support.http_agents import TWITCH, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.twitch.eventsub.callback_check import CallbackCheck, url_warnings
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile
 from itsjustintv.twitch.eventsub.conduits_api import ConduitsAPI
@@ -174,7 +174,7 @@ async def _remote_checks(reactor: Any, settings: Loaded, running: bool | None) -
     Make the checks that need the network.
     """
     config = settings.config
-    http = HTTPClient(make_agent(reactor, TWITCH))
+    http = make_http_client(make_agent(reactor, TWITCH))
     found: list[_Result] = []
     if config.server.tls.enabled and config.server.tls.mode == "acme":
         found.append(_Result("https", await check_authority(reactor, config.server.tls)))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from attrs import define
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 
 from itsjustintv.cli.console import echo, in_reactor, load_config
@@ -21,6 +20,7 @@ from itsjustintv.journal.storage import open_storage
 from itsjustintv.routing import Routes
 from itsjustintv.support.causes import cause
 from itsjustintv.support.http_agents import TWITCH, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
@@ -93,7 +93,7 @@ def make_helix(reactor: Any, twitch: Twitch, bucket: RateBucket | None = None) -
     """
     Create a client of Helix.
     """
-    http = HTTPClient(make_agent(reactor, TWITCH))
+    http = make_http_client(make_agent(reactor, TWITCH))
     token = AppToken(http, lambda: twitch, reactor, execute)
     return Helix(http, lambda: twitch, token, RateBucket(reactor) if bucket is None else bucket, reactor)
 

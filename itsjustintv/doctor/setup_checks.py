@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, evolve
-from treq.client import HTTPClient
 from twisted.internet.defer import execute
 from twisted.internet.threads import deferToThreadPool
 
@@ -29,6 +28,7 @@ from itsjustintv.errors import TwitchError, TwitchRejected
 from itsjustintv.model import Destination
 from itsjustintv.routing import Routes
 from itsjustintv.support.http_agents import TWITCH, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.twitch.api.batching import BatchInterval, all_of
 from itsjustintv.twitch.api.helix import Helix
 from itsjustintv.twitch.api.lookups import Lookups
@@ -92,7 +92,9 @@ class SetupChecks:
         with TemporaryDirectory(prefix="itsjustintv-") as folder:
             token = self._token(twitch, Path(folder))
             bucket = RateBucket(self._reactor)
-            helix = Helix(HTTPClient(make_agent(self._reactor, TWITCH)), lambda: twitch, token, bucket, self._reactor)
+            helix = Helix(
+                make_http_client(make_agent(self._reactor, TWITCH)), lambda: twitch, token, bucket, self._reactor
+            )
             directory = Lookups(helix, self._reactor, BatchInterval(bucket, self._reactor))
             users = await all_of(directory.user_by_login(login) for login in logins)
         return {login: None if user is None else user.id for login, user in zip(logins, users, strict=True)}
@@ -128,4 +130,4 @@ class SetupChecks:
 
     def _token(self, twitch: Twitch, folder: Path) -> AppToken:
         settings = evolve(twitch, token_file=str(folder / "tokens.json"))
-        return AppToken(HTTPClient(make_agent(self._reactor, TWITCH)), lambda: settings, self._reactor, execute)
+        return AppToken(make_http_client(make_agent(self._reactor, TWITCH)), lambda: settings, self._reactor, execute)

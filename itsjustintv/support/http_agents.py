@@ -8,7 +8,9 @@ made, and :meth:`Endpoints.endpointForURI` stacks up what a connection consists 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,6 +138,35 @@ def _without_exceptions(_origin: tuple[str, str, int]) -> EgressPolicy:
     return EgressPolicy()
 
 
+# A query of characters that are sent as they are.
+_PLAIN_QUERY = re.compile(rb"[A-Za-z0-9_.~&=%-]*")
+
+
+@lru_cache(maxsize=1024)
+def _parse(uri: bytes) -> tuple[URI, bytes]:
+    """
+    Parse a URL, for Twisted and as a request target.
+
+    :raises ValueError: it is neither http nor https, or has no host.
+    """
+    url = HttpUrl.parse(uri.decode("ascii"))
+    return URI.fromBytes(str(url).encode("ascii")), url.target.encode("ascii")
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _LazyEndpoint:
+    """
+    An endpoint that is made when a connection is needed: as a rule there is one.
+    """
+
+    _make: Callable[[URI], IStreamClientEndpoint]
+    _uri: URI
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._make(self._uri).connect(protocolFactory)
+
+
 class _QuietFactory(_HTTP11ClientFactory):
     """
     Does not log the address of each connection that it opens.
@@ -164,16 +195,18 @@ class ExactAgent(Agent):
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
+        # What is asked of Helix differs in its query only.
+        base, mark, query = uri.partition(b"?")
+        if b"#" in base or not _PLAIN_QUERY.fullmatch(query):
+            base, mark, query = uri, b"", b""
         try:
-            url = HttpUrl.parse(uri.decode("ascii"))
+            parsed, target = _parse(base)
         except ValueError:
             # Twisted says what is wrong with it.
             return super().request(method, uri, headers, bodyProducer)
-        parsed = URI.fromBytes(str(url).encode("ascii"))
         key = (parsed.scheme, parsed.host, parsed.port)
-        endpoint = self._getEndpoint(parsed)
-        target = url.target.encode("ascii")
-        return self._requestWithEndpoint(key, endpoint, method, parsed, headers, bodyProducer, target)
+        endpoint = _LazyEndpoint(self._getEndpoint, parsed)
+        return self._requestWithEndpoint(key, endpoint, method, parsed, headers, bodyProducer, target + mark + query)
 
 
 @implementer(IAgentEndpointFactory)

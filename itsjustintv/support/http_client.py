@@ -5,10 +5,13 @@ HTTP requests to other servers, bounded in time and size.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -16,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IAgent, IResponse
 
 from itsjustintv import __version__
 from itsjustintv.errors import TwitchError, TwitchUnavailable
@@ -28,6 +31,7 @@ __all__ = [
     "BodyTooLong",
     "bounded",
     "exchange",
+    "make_http_client",
     "read_beginning",
     "read_body",
     "request",
@@ -183,11 +187,10 @@ async def request(
     async def exchanged() -> Response:
         response = await http.request(
             method,
-            request_url(url),
+            request_url(url, params),
             headers=Headers(
                 {"User-Agent": [f"itsjustintv/{__version__}"], **{name: [value] for name, value in headers.items()}}
             ),
-            params=list(params),
             data=data,
             allow_redirects=False,
             unbuffered=True,
@@ -217,17 +220,55 @@ def unavailable(what: str) -> Callable[[str], TwitchUnavailable]:
     return lambda reason: TwitchUnavailable(f"{what}: {reason}")
 
 
-def request_url(text: str) -> EncodedURL:
+def make_http_client(agent: IAgent) -> HTTPClient:
+    """
+    Make a client that keeps no cookies: no server that the daemon asks has any.
+    """
+    return HTTPClient(agent, _NoCookies())
+
+
+class _NoCookies(IndexableCookieJar):
+    """
+    To find out that there are no cookies for a request takes longer than to send it.
+    """
+
+    def add_cookie_header(self, request: Any) -> None:
+        pass
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
+
+
+def request_url(text: str, params: Sequence[tuple[str, str]] = ()) -> EncodedURL:
     """
     Make a URL for treq, which by itself refuses every host name that is not one of the internet (IDNA), such as
-    ``my_service``.
+    ``my_service``, and encodes the same name anew for each request.
     """
-    return _AnyHost.from_text(text)
+    encoded = _encode(text)
+    if not params:
+        return _ReadyURL(encoded)
+    return _ReadyURL(f"{encoded}{'&' if '?' in encoded else '?'}{urlencode(params, quote_via=quote)}")
 
 
-class _AnyHost(EncodedURL):
+@lru_cache(maxsize=256)
+def _encode(text: str) -> str:
+    url = EncodedURL.from_text(text)
+    try:
+        return url.to_uri().to_text()
+    except UnicodeError:
+        return url.to_text()
+
+
+class _ReadyURL(EncodedURL):
+    """
+    A URL that is encoded already.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
     def to_uri(self) -> EncodedURL:
-        try:
-            return super().to_uri()
-        except UnicodeError:
-            return self
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:  # noqa: ARG002
+        return self._text

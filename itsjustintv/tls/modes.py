@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import Factory, define, field, frozen
-from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -19,6 +18,7 @@ from itsjustintv.config.sections import TLS
 from itsjustintv.support.file_thread_pool import FileThreadPool
 from itsjustintv.support.file_watch import Watcher
 from itsjustintv.support.http_agents import AUTHORITY, make_agent
+from itsjustintv.support.http_client import make_http_client
 from itsjustintv.support.services import OrderedServices
 from itsjustintv.tls.acme.challenges import CHALLENGES, Http01Responder, TlsAlpn01Responder
 from itsjustintv.tls.acme.http import AcmeTransport
@@ -174,7 +174,7 @@ class ModeFactory:
         current = tls
         root = Path(tls.cert_dir)
         agent = make_agent(self._reactor, AUTHORITY, tls.ca_bundle)
-        transport = AcmeTransport(HTTPClient(agent), self._clock)
+        transport = AcmeTransport(make_http_client(agent), self._clock)
 
         def make_orders(settings: Callable[[], TLS]) -> OrderRunner:
             accounts = AccountFiles.of(root, directory_url(settings()), self._disk.run)

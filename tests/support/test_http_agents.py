@@ -154,7 +154,7 @@ class WireTests(AgentTestCase):
         names = ["my_service", "project_receiver_1", "a-", "_a.b_", "h.example.", "x--y"]
         for name in names:
             await readBody(await self.agent().request(b"GET", f"http://{name}:{port}/".encode()))
-            await HTTPClient(self.agent()).get(request_url(f"http://{name}:{port}/a"), params=[("b", "c")])
+            await HTTPClient(self.agent()).get(request_url(f"http://{name}:{port}/a", [("b", "c")]))
             self.assertEqual(
                 [head.split(b"\r\n")[0] for head in self.heard], [b"GET / HTTP/1.1", b"GET /a?b=c HTTP/1.1"]
             )

@@ -21,6 +21,7 @@ SENT = {
     "https://h.example?": ("h.example", "/?"),
     "https://h.example#f": ("h.example", "/"),
     "https://h.example/a?b#c?d": ("h.example", "/a?b"),
+    "https://h.example/a#c?d": ("h.example", "/a"),
     "HTTPS://H.Example:443/A": ("h.example", "/A"),
     "http://h.example:443/": ("h.example:443", "/"),
     "http://h.example:/x": ("h.example", "/x"),
@@ -88,5 +89,5 @@ class HttpUrlTests(SynchronousTestCase):
         """
         A name that is none on the internet stays as it is, through parameters as well.
         """
-        url = request_url("http://my_service:8080/users").add("login", "a")
+        url = request_url("http://my_service:8080/users", [("login", "a")])
         self.assertEqual(url.to_uri().to_text(), "http://my_service:8080/users?login=a")
