@@ -256,7 +256,7 @@ class IKeyValues(Interface):
 
     def remember(kind: str, key: str, value: int, now: float) -> Deferred[None]:
         """
-        Store a value.
+        Store a value, with the time at which it was true.
         """
 
     def recall_all(kind: str) -> Deferred[Mapping[str, tuple[int, float]]]:

@@ -50,7 +50,7 @@ def dumps(content: object) -> bytes:
 
 def openapi() -> Mapping[str, object]:
     """
-    The OpenAPI 3.1 document.
+    Build the OpenAPI 3.1 document from the operations, their parameters and the fields of the views.
     """
     schemas = Schemas()
     problem = {"content": {PROBLEM.decode("ascii"): {"schema": schemas.of(ProblemView)}}}

@@ -135,7 +135,7 @@ def configuration(found: ConfigurationView) -> Markup:
 
 def twitch(rate: RateView, status: StatusView) -> Markup:
     """
-    Rate limit and subscriptions.
+    Show what is left of Twitch's rate limit, how many subscriptions are enabled, and what is wrong with the others.
     """
     subscriptions = status.subscriptions
     label = f"{rate.points:,} of {rate.limit:,} points"

@@ -274,7 +274,7 @@ _Id = Annotated[str, _part("id", "The id, or a unique prefix of it of at least 8
 @operation("GET", "/status")
 async def get_status(sources: Sources) -> StatusView:
     """
-    Summary of the daemon.
+    How the daemon is, what is wrong, and how many streamers and deliveries there are.
     """
     return await sources.status()
 
@@ -416,7 +416,7 @@ async def test_destination(
 @operation("GET", "/certificates")
 async def list_certificates(sources: Sources) -> Sequence[CertificateView]:
     """
-    All certificates.
+    Each TLS certificate: when it expires, when it is renewed, and why its last order failed.
     """
     return sources.certificates()
 
@@ -424,7 +424,7 @@ async def list_certificates(sources: Sources) -> Sequence[CertificateView]:
 @operation("GET", "/configuration")
 async def get_configuration(sources: Sources) -> ConfigurationView:
     """
-    State of the configuration.
+    Which configuration is in use, and what is wrong with the file.
     """
     return sources.configuration()
 

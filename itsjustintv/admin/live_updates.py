@@ -143,7 +143,7 @@ class _NoBuffering:
 
     def resumeProducing(self) -> None:
         """
-        Nothing is paused.
+        Do nothing: nothing is ever paused.
         """
 
     def stopProducing(self) -> None:

@@ -102,7 +102,7 @@ def when(moment: str | None, otherwise: str = "never") -> Markup | str:
 
 def badge(tone: str, words: str) -> Markup:
     """
-    A highlighted word.
+    Make a word or two in a coloured box.
     """
     return el("span", words, class_=f"badge {tone}")
 

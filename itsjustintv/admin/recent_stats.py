@@ -38,7 +38,7 @@ _DESTINATIONS = 50_000
 @define
 class _Span:
     """
-    Counts of five minutes.
+    What became of deliveries within five minutes.
     """
 
     delivered: int = 0

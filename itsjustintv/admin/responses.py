@@ -77,7 +77,7 @@ def _words(status: int) -> bytes:
 
 def send_response(request: Request, body: bytes, content_type: bytes, status: int = http.OK) -> int:
     """
-    Send a whole response.
+    Send a response whose body is at hand, with its length, and finish the request.
     """
     request.setResponseCode(status, _words(status))
     request.setHeader(b"Content-Type", content_type)

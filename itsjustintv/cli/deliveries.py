@@ -223,9 +223,6 @@ def show(config: str | None, delivery: str, as_json: bool) -> None:
 
 
 def _public(delivery: Delivery, suspension: Suspension | None) -> Mapping[str, Any]:
-    """
-    A delivery as JSON.
-    """
     return {
         "id": delivery.id,
         "event_id": delivery.event_id,

@@ -36,9 +36,6 @@ __all__ = ["init"]
 
 
 def _pairs(_: click.Context, __: click.Parameter, given: Sequence[str]) -> Mapping[str, str]:
-    """
-    Read KEY=VALUE.
-    """
     for each in given:
         if not each.partition("=")[2]:
             raise click.BadParameter(f"{each} is not of the form KEY=VALUE")

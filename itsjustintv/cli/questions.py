@@ -114,7 +114,7 @@ class Interview:
 
     async def run(self) -> Answers:
         """
-        Ask everything.
+        Ask for everything that was not given as an option, one question after the other.
         """
         target = await self._target()
         credentials = await self._credentials()

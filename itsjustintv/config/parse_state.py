@@ -58,7 +58,7 @@ class ParseState:
 
     def get(self, keys: Keys) -> object:
         """
-        The value, or ``None``.
+        The value at these keys, or ``None`` if there is none.
         """
         table: Any = self.tables
         for key in keys:
@@ -110,7 +110,7 @@ class ParseState:
 
     def problems(self) -> tuple[Problem, ...]:
         """
-        All problems, each once.
+        Everything that was found wrong, in order, without repetitions.
         """
         return tuple(dict.fromkeys(map(self.problem, self.findings)))
 

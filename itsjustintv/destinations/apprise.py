@@ -64,7 +64,7 @@ class Settings:
 @frozen
 class Apprise:
     """
-    One service of Apprise.
+    A service that Apprise knows, by its Apprise URL.
     """
 
     _destination: Destination

@@ -66,7 +66,7 @@ class AppriseSender:
     @classmethod
     def of(cls, tools: SenderTools, open: Callable[[Destination], Adapter]) -> AppriseSender:  # noqa: A002
         """
-        Make one with threads.
+        Make a sender with daemon threads, since Apprise blocks.
         """
         pool = ThreadPool(0, _THREADS, "apprise")
         # A service that does not answer must not hold up the end of the process.

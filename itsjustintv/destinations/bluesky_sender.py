@@ -202,7 +202,7 @@ class BlueskySender:
 
     def open(self, destination: Destination, session: Session) -> IDestination:
         """
-        Make the adapter.
+        Make the adapter of a destination that uses a session.
         """
         return self._open(destination, session)
 

@@ -60,7 +60,7 @@ class Settings(ReceiverSettings):
 @frozen
 class CloudEvents:
     """
-    A receiver of CloudEvents.
+    A receiver of CloudEvents 1.0 in JSON.
     """
 
     _destination: Destination

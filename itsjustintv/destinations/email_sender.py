@@ -65,9 +65,6 @@ class SmtpSender:
         return Deferred.fromCoroutine(self._ask(question, destination))
 
     def stop(self) -> Deferred[None]:
-        """
-        Close every connection.
-        """
         return self._connections.close()
 
     async def _ask(self, question: Delivery, destination: Destination) -> Attempt:

@@ -216,10 +216,10 @@ class _BodyProducer:
 
     def resumeProducing(self) -> None:
         """
-        There is nothing more.
+        Do nothing: the whole body has been written.
         """
 
     def stopProducing(self) -> None:
         """
-        There is nothing more.
+        Do nothing: the whole body has been written.
         """

@@ -83,9 +83,6 @@ class MqttSender:
                 presence.start()
 
     def stop(self) -> Deferred[None]:
-        """
-        Close every connection.
-        """
         self.follow(())
         return self._connections.close()
 

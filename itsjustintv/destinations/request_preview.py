@@ -92,7 +92,7 @@ class RequestPreview:
 
     def public(self) -> Mapping[str, Any]:
         """
-        As JSON.
+        The request as ``preview --json`` shows it.
         """
         return {
             "destination": self.destination,

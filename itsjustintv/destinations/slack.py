@@ -93,7 +93,7 @@ class Settings:
 @frozen
 class Slack:
     """
-    A channel of Slack.
+    An incoming webhook or a bot of Slack.
     """
 
     _destination: Destination

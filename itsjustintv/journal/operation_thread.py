@@ -40,7 +40,7 @@ class BatchOperation(ABC, Generic[_T]):
     @abstractmethod
     def __call__(self, connection: Any) -> _T:
         """
-        Perform this one alone.
+        Perform this operation alone: there is no other, or they cannot be performed together.
         """
 
     @classmethod

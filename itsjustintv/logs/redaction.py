@@ -1,5 +1,5 @@
 """
-Removes secrets from texts.
+Removes secrets from every text that leaves the process: log lines, errors, previews.
 """
 
 from __future__ import annotations

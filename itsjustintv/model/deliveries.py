@@ -47,7 +47,7 @@ class Action(StrEnum):
     @property
     def word(self) -> str:
         """
-        For people.
+        The action as people read it: ``follow-up``.
         """
         return self.value.replace("_", "-")
 

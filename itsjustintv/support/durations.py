@@ -1,5 +1,5 @@
 """
-Durations, written for people.
+Durations as log lines and commands show them: ``250 ms``, ``2 h 5 min``.
 """
 
 from __future__ import annotations

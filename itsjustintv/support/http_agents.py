@@ -333,7 +333,7 @@ class _ScreenedResolver:
 @frozen
 class _Screened:
     """
-    Hands on what passes.
+    Hands on only the addresses that the egress policy allows.
     """
 
     _receiver: IResolutionReceiver

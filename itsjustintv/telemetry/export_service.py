@@ -32,7 +32,7 @@ class Sender(Spans, Protocol):
 
     def put_metrics(self, readings: tuple[Reading, ...], started_at: float, now: float) -> None:
         """
-        Queue metrics.
+        Queue one reading of every metric, to be sent in the next export.
         """
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ def _room(family: Family, taken: Mapping[Labels, object], labels: Labels) -> Lab
 @define(eq=False)
 class Registry:
     """
-    Every instrument.
+    Every instrument of the process, and what reads those that are not counted.
     """
 
     _instruments: dict[str, Instrument] = field(factory=dict, init=False)
@@ -215,7 +215,7 @@ OTHER = "_other"
 
 class Kind(Enum):
     """
-    The types of metrics.
+    The types of metrics, as Prometheus names them.
     """
 
     COUNTER = "counter"

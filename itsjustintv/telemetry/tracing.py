@@ -76,7 +76,7 @@ class Span:
 
 class Spans(Protocol):
     """
-    A collector of spans.
+    Decides which traces are recorded, and takes their spans.
     """
 
     def samples(self, number: int) -> bool:

@@ -122,7 +122,7 @@ class Bundle:
     @property
     def serial(self) -> str:
         """
-        In hexadecimal.
+        The serial number of the certificate in hexadecimal, in lower case.
         """
         return f"{self.leaf.serial_number:x}"
 

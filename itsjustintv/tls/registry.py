@@ -98,7 +98,7 @@ class Certificates:
 
     def close(self) -> None:
         """
-        Let another process order.
+        Release the lock, so that another process can order certificates.
         """
         self._lock.release()
 

@@ -83,7 +83,7 @@ class ValidityWindow:
     @property
     def life(self) -> float:
         """
-        Its length in seconds.
+        Seconds from its beginning to its end.
         """
         return self.not_after - self.not_before
 

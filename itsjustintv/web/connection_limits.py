@@ -84,7 +84,7 @@ class ConnectionLimits:
 @define(eq=False)
 class ConnectionCounts:
     """
-    Connections per client network.
+    How many connections each client network has open.
     """
 
     _counts: Counter[str] = field(factory=Counter, init=False)

@@ -104,7 +104,7 @@ def _is_of(row: Row, streamer: str) -> bool:
 
 def event(connection: Connection, event_id: str) -> EventHistory | None:
     """
-    One event, or ``None``.
+    Read an event with its deliveries; ``None`` if there is none with this id.
     """
     row = connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone()
     return None if row is None else _event_history(row, _of_event(connection, event_id))

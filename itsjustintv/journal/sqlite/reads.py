@@ -97,7 +97,7 @@ def event(connection: Connection, event_id: str) -> Event:
 
 def events(connection: Connection) -> Iterator[Event]:
     """
-    Every event.
+    Read every event, in no particular order.
     """
     return (to_event(row) for row in connection.execute("SELECT * FROM events"))
 

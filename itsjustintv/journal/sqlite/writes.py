@@ -81,7 +81,7 @@ class AcceptEvent(BatchOperation[bool]):
 
 def insert_events(connection: Connection, events: Iterable[Event]) -> None:
     """
-    Insert events.
+    Insert rows of ``events``, all in one statement.
     """
     connection.executemany(
         "INSERT INTO events (id, message_id, stream_id, broadcaster_id, broadcaster_login, broadcaster_name, type,"
@@ -442,7 +442,7 @@ def probe(connection: Connection) -> None:
 
 def remember(connection: Connection, kind: str, key: str, value: int, now: float) -> None:
     """
-    Store a small number.
+    Store a small number, in place of an older one of its kind and key.
     """
     remember_all(connection, kind, {key: value}, now)
 
@@ -460,7 +460,7 @@ def remember_all(connection: Connection, kind: str, values: Mapping[str, int], n
 
 def forget(connection: Connection, kind: str, keys: Sequence[str]) -> None:
     """
-    Remove small numbers.
+    Remove the small numbers of some keys of a kind.
     """
     connection.executemany("DELETE FROM known WHERE kind = ? AND key = ?", ((kind, key) for key in keys))
 

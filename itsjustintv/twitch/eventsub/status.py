@@ -113,7 +113,7 @@ class Pass:
 
     def enabled(self) -> set[Topic]:
         """
-        What is subscribed to.
+        The topics whose subscriptions are enabled at Twitch, adopted ones included.
         """
         adopted = (each.topic for each in self.result.adopted if each.status == ENABLED)
         return {each.topic for each in self.needed.keep} | {each for each in adopted if each is not None}

@@ -197,6 +197,6 @@ class HTTP2Stream:
 
     def loseConnection(self) -> None:
         """
-        End this stream alone.
+        Reset this stream; the connection and its other streams go on.
         """
         self._connection.reset(self)
