@@ -23,6 +23,7 @@ from twisted.web import http
 from twisted.web.client import Agent, ResponseFailed, readBody
 
 import itsjustintv
+from itsjustintv.simulator import die_with_parent
 from itsjustintv.simulator.loopback import cancelling
 
 __all__ = ["DaemonProcess", "NotReady", "environment"]
@@ -141,7 +142,8 @@ class DaemonProcess:
             "--config",
             str(self._config),
         ]
-        wrapper = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
+        # Alone, without a package around it and without site: it is imported at each start.
+        wrapper = [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid())]
         self._transport = self._reactor.spawnProcess(
             self._watching,
             sys.executable,
