@@ -51,6 +51,7 @@ from itsjustintv.pipeline import OnError, Pipeline
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.discord import FakeDiscord, FakeWebhook
 from itsjustintv.support.http_response import Response
+from tests import examples
 from tests.stepped_journal import SteppedJournal, Steps
 
 START = 1_800_000_000.0
@@ -646,7 +647,7 @@ class MachineTests(SynchronousTestCase):
         run_state_machine_as_test(
             BroadcastMachine,
             settings=settings(
-                max_examples=60,
+                max_examples=examples(60),
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.load import parse
 from itsjustintv.errors import ConfigError
+from tests import examples
 
 from .test_load import document
 
@@ -185,7 +186,7 @@ class EverythingTests(SynchronousTestCase):
         wrong = [path for fault in FAULTS.values() for path in fault(world)]
         self.assertEqual(sorted(wrong), told(world))
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=examples(60))
     @given(st.lists(st.sampled_from(sorted(FAULTS)), unique=True), st.randoms())
     def test_any_combination(self, names: list[str], random: Any) -> None:
         """

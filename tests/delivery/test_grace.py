@@ -17,6 +17,7 @@ from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS, RemovalGra
 from itsjustintv.config.sections import Retry
 from itsjustintv.delivery.queue import DeliveryQueue, QueueLimits
 from itsjustintv.model import Attempt, Delivery, Destination, State
+from tests import examples
 from tests.delivery.test_queue import BUSY, NOW, OK, QueueTestCase, delivery
 from tests.doubles import MemoryJournal, MemoryLastKnown
 
@@ -462,5 +463,5 @@ class MachineTests(SynchronousTestCase):
         Exactly one end for each delivery, nothing lost, nothing sent while removed, nothing cancelled early.
         """
         run_state_machine_as_test(
-            ReloadMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+            ReloadMachine, settings=settings(max_examples=examples(40), stateful_step_count=25, deadline=None)
         )

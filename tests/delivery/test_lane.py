@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.delivery.lane import Lane
 from itsjustintv.model import Due
+from tests import examples
 
 SIZE = 4
 
@@ -163,7 +164,9 @@ class LaneTests(SynchronousTestCase):
         """
         Whatever happens in whichever order, every delivery has its turn, once at a time.
         """
-        run_state_machine_as_test(Line, settings=settings(max_examples=120, stateful_step_count=40, deadline=None))
+        run_state_machine_as_test(
+            Line, settings=settings(max_examples=examples(120), stateful_step_count=40, deadline=None)
+        )
 
     def test_forgotten_while_reading(self) -> None:
         """

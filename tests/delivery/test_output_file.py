@@ -26,6 +26,7 @@ from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import IOutcomeSink
 from itsjustintv.model import Attempt, Delivery, Outcome, State
 from itsjustintv.support.files import replace
+from tests import examples
 
 NOW = 1_700_000_000.25
 
@@ -222,7 +223,7 @@ class FormatTests(OutputTestCase):
         self.assertIn(r"a\u001b[31m\u007f\u009b\u202e\u2028", self.path.read_text(encoding="utf-8"))
         self.assertEqual(self.read()[0]["payload"]["title"], title)
 
-    @settings(max_examples=50)
+    @settings(max_examples=examples(50))
     @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | st.lists(st.text())), st.text())
     def test_any_text(self, payload: dict[str, Any], detail: str) -> None:
         """

@@ -33,6 +33,7 @@ from itsjustintv.model import (
 )
 from itsjustintv.simulator.fakes.service import FakeService
 from itsjustintv.support.http_response import Response
+from tests import examples
 
 __all__ = ["NOW", "AdapterContract", "notice", "words"]
 
@@ -268,7 +269,7 @@ class AdapterContract:
 
     # The test cases of several kinds share it, each with examples of its own.
     @settings(
-        max_examples=60,
+        max_examples=examples(60),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
     )

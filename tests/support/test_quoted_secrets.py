@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.support.quoted_secrets import SHORTEST, QuotedSecrets
+from tests import examples
 
 #: As error pages write them.
 NOTATIONS: tuple[Callable[[str], str], ...] = (
@@ -76,7 +77,7 @@ class HiddenTests(SynchronousTestCase):
     Whatever a receiver does with a secret.
     """
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(secrets, notations, notations, st.integers(0, 60), st.integers(0, 60), st.sampled_from(("", " ", "/", '"')))
     def test_no_piece_of_it_is_left(  # noqa: PLR0917 - hypothesis draws them
         self, secret: str, first: Callable[[str], str], second: Callable[[str], str], start: int, end: int, beside: str

@@ -29,6 +29,7 @@ from itsjustintv.tls.service import TLSService
 from itsjustintv.tls.settings import directory_url
 from itsjustintv.tls.sni import ACME_TLS, ContextMap
 from itsjustintv.tls.store import CertificateStore
+from tests import examples
 from tests.tls.doubles import NAME, at_once, bundle
 from tests.tls.tls import Client, EchoFactory, Server, pending
 
@@ -519,7 +520,7 @@ class HttpsTests(SynchronousTestCase):
         protocol.dataReceived(b"GET /twitch HTTP/1.1\r\nHost: hooks.example.test\r\nConnection: close\r\n\r\n")
         return transport.value()
 
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=examples(40))
     @given(st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.booleans()), max_size=8), st.integers(0, 6))
     def test_any_order_of_changes(self, changes: Sequence[tuple[int, bool, bool]], first: int) -> None:
         """

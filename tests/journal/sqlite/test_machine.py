@@ -21,6 +21,7 @@ from itsjustintv.journal.sqlite import reads, writes
 from itsjustintv.journal.sqlite.database import create
 from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import Delivery, Due, Event, State
+from tests import examples
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
 
@@ -319,5 +320,5 @@ class MachineTests(SynchronousTestCase):
         After every step of any sequence the journal holds what the reference holds, and the accounts balance.
         """
         run_state_machine_as_test(
-            JournalMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+            JournalMachine, settings=settings(max_examples=examples(40), stateful_step_count=40, deadline=None)
         )

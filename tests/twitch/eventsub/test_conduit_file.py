@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import Conduit, Config, Twitch
 from itsjustintv.twitch.eventsub.conduit_file import ConduitFile, RememberedConduit
+from tests import examples
 
 CONDUIT = RememberedConduit(client_id="an-id", conduit_id="c-1", created_at="2026-01-02T03:04:05Z")
 
@@ -60,7 +61,7 @@ class ConduitFileTests(SynchronousTestCase):
         self.file.forget()
         self.assertIsNone(self.file.read("an-id"))
 
-    @settings(max_examples=60)
+    @settings(max_examples=examples(60))
     @given(
         some.one_of(
             some.binary(max_size=60),

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.subscriptions import SimulatedSubscription
+from tests import examples
 from tests.twitch.subscribed import CALLBACK, SECRET, Scene
 
 LOGINS = ("tanuki", "mujina", "kitsune", "kappa")
@@ -275,5 +276,5 @@ class MachineTests(SynchronousTestCase):
         After any sequence of changes, faults and restarts there is exactly what is wanted, and then peace.
         """
         run_state_machine_as_test(
-            KeeperMachine, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
+            KeeperMachine, settings=settings(max_examples=examples(40), stateful_step_count=20, deadline=None)
         )

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.twitch.eventsub.messages import Frame
 from itsjustintv.twitch.eventsub.session import EventSubSession, Gap
+from tests import examples
 from tests.twitch.eventsub.sockets import URL, FakeDialer, FakeSocket, Owner, message, reconnect, welcome
 
 CODES = st.sampled_from([None, 1000, 1005, 1006, 1011, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007, 4999])
@@ -274,6 +275,6 @@ class SessionMachineTests(SynchronousTestCase):
         was not aborted is handed on, a session is had again in the end, and nothing is left after a stop.
         """
         run_state_machine_as_test(
-            SessionMachine, settings=settings(max_examples=300, stateful_step_count=40, deadline=None)
+            SessionMachine, settings=settings(max_examples=examples(300), stateful_step_count=40, deadline=None)
         )
         self.flushLoggedErrors(ValueError)

@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.web.connection_limits import ConnectionLimits
+from tests import examples
 from tests.web.peer import LIMITS, PREFACE, HTTP2Case, Peer, head
 from tests.web.test_http1 import Echo, Server
 
@@ -441,7 +442,7 @@ class AnythingTests(SynchronousTestCase):
         self.assertEqual(peer.channel._buffered, 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    @settings(max_examples=300)
+    @settings(max_examples=examples(300))
     @given(st.lists(FRAMES, max_size=12), st.booleans(), st.booleans())
     def test_frames_in_any_order(self, frames: list[Frame], together: bool, patient: bool) -> None:
         """
@@ -450,7 +451,7 @@ class AnythingTests(SynchronousTestCase):
         sent = [PREFACE + SettingsFrame(0).serialize(), *(frame.serialize() for frame in frames)]
         self.hear([b"".join(sent)] if together else sent, patient)
 
-    @settings(max_examples=200)
+    @settings(max_examples=examples(200))
     @given(st.data(), st.lists(st.integers(0, 400), max_size=4))
     def test_bytes_that_are_wrong(self, data: st.DataObject, cuts: list[int]) -> None:
         """
