@@ -116,8 +116,8 @@ def log_fields(event: Event) -> Mapping[str, Any]:
 @define(eq=False)
 class FrameIntake(Service):
     """
-    Takes frames, which nobody sends again: an event that cannot be stored is held in memory and tried again after a
-    second, then after twice as long each time, up to half a minute.
+    Takes frames, which Twitch does not send again: an event that cannot be stored is held in memory and tried again
+    after a second, then after twice as long each time, up to half a minute.
 
     :ivar new_id: makes the ids of events.
     :ivar on_pressure: called with ``True`` when so much is in memory that no more should be read, with ``False`` when

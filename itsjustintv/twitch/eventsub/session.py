@@ -373,7 +373,7 @@ class EventSubSession:
 
     def _refusal(self, url: str) -> str:
         """
-        Say why a session must not move to an address: whoever is at the end of it is believed.
+        Say why a session must not move to an address: what answers there is believed.
         """
         try:
             found = websocket_url(url)
