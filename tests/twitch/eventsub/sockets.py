@@ -160,6 +160,8 @@ class Owner:
     Remembers what it is called for, and assigns what it is given unless it is told otherwise.
 
     :ivar answers: what it does with a session that must be assigned.
+    :ivar then: what it does with each frame.
+    :ivar fault: what it raises.
     """
 
     answers: Callable[[EventSubSession, str], None] = lambda session, session_id: session.assigned(session_id)
@@ -167,6 +169,7 @@ class Owner:
     frames: list[Frame] = field(factory=list)
     gaps: list[Gap] = field(factory=list)
     fault: Exception | None = None
+    then: Callable[[], object] = lambda: None
 
     def welcomed(self, session: EventSubSession, session_id: str) -> None:
         self.welcomes.append(session_id)
@@ -175,6 +178,7 @@ class Owner:
 
     def received(self, session: EventSubSession, frame: Frame) -> None:
         self.frames.append(frame)
+        self.then()
         self._fail()
 
     def lost(self, session: EventSubSession, gap: Gap) -> None:
