@@ -19,7 +19,7 @@ from itsjustintv.delivery.places import Places
 from itsjustintv.delivery.retry_policy import Next
 from itsjustintv.errors import JournalUnavailable
 from itsjustintv.interfaces import GraceEnd, IDeliveryJournal, IOutcomeSink, Resolve, Send
-from itsjustintv.model import Action, Attempt, Delivery, Due, Outcome, State
+from itsjustintv.model import Action, Attempt, Delivery, Due, Outcome, State, Verdict
 from itsjustintv.support.backoff import exponential
 from itsjustintv.support.counts import Counted
 from itsjustintv.support.durations import Seconds
@@ -130,6 +130,9 @@ class AttemptRunner:
             random=self._random,
             can_degrade=destination.keeps_posts and not delivery.plain and delivery.action not in _AS_THEY_ARE,
         )
+        if delivery.action is Action.REFRESH and attempt.verdict is Verdict.REJECTED:
+            # Twitch's preview may not be there yet. The post stands as it was, and nothing is lost.
+            decision = Next(state=State.SUPERSEDED, reason=attempt.verdict.value)
         creates = delivery.action in (Action.CREATE, Action.FOLLOW_UP) and destination.keeps_posts
         may_double = creates and attempt.is_uncertain and not destination.has_key
         return await self._settle(delivery, decision, attempt, may_double=may_double)
@@ -232,6 +235,7 @@ _MESSAGES = {
     State.SUPERSEDED: "delivery of {event_id} ({streamer}) to {destination} is not needed any more: {detail}",
 }
 
+_NOT_REFRESHED = "the post of {event_id} of {streamer} at {destination} stays as it is: {detail}"
 _REFRESHED = "refreshed the post of {event_id} of {streamer} at {destination}, attempt {attempt}"
 _DEGRADED = (
     "delivery of {event_id} ({streamer}) to {destination} failed, attempt {attempt}: {detail} Sending it as plain text"
@@ -255,10 +259,12 @@ def report(log: Logger, before: Delivery, outcome: Outcome, limit: float) -> Non
         level = LogLevel.debug
     message = _MESSAGES.get(after.state, "delivery of {event_id} ({streamer}) to {destination} ended as {state}")
     is_degraded = after.plain and not before.plain and after.state is State.PENDING
-    is_refreshed = after.action is Action.REFRESH and after.state is State.DELIVERED
+    refreshes = after.action is Action.REFRESH
+    is_refreshed = refreshes and after.state is State.DELIVERED
+    is_unchanged = refreshes and after.state is State.SUPERSEDED
     log.emit(
         level,
-        _DEGRADED if is_degraded else _REFRESHED if is_refreshed else message,
+        _DEGRADED if is_degraded else _REFRESHED if is_refreshed else _NOT_REFRESHED if is_unchanged else message,
         event_id=after.event_id,
         delivery=after.id,
         streamer=after.streamer,

@@ -77,13 +77,16 @@ class ReportTests(SynchronousTestCase):
 
     def test_refreshed(self) -> None:
         """
-        A refresh that succeeded is not logged as the announcement was.
+        A refresh is not logged as the announcement was, also where it was rejected.
         """
         events: list[LogEvent] = []
-        after = evolve(BEFORE, state=State.DELIVERED, action=Action.REFRESH)
-        sent = evolve(FAILED, ok=True)
-        report(Logger("test", observer=events.append), BEFORE, Outcome(delivery=after, attempt=sent, at=1000.0), 60.0)
-        self.assertTrue(formatEvent(events[0]).startswith("refreshed the post of event1 of "), formatEvent(events[0]))
+        for state in (State.DELIVERED, State.SUPERSEDED):
+            after = evolve(BEFORE, state=state, action=Action.REFRESH)
+            outcome = Outcome(delivery=after, attempt=FAILED, at=1000.0)
+            report(Logger("test", observer=events.append), BEFORE, outcome, 60.0)
+        first, second = map(formatEvent, events)
+        self.assertEqual(first, "refreshed the post of event1 of tanuki at main, attempt 0")
+        self.assertEqual(second, "the post of event1 of tanuki at main stays as it is: main answered 503.")
 
     def test_each_undelivered_end_names_the_command(self) -> None:
         """

@@ -195,12 +195,13 @@ class PlaceTests(SynchronousTestCase):
 
     def test_refresh(self) -> None:
         """
-        What sends a refresh sees an edit. One that is rejected is not sent as plain text, which would remove the card.
+        What sends a refresh sees an edit. One that is rejected is not sent as plain text, which would remove the card:
+        the post stays as it is, and nothing has to be requeued.
         """
         self.answers = [{"verdict": Verdict.REJECTED}]
         ids = self.submit("a", action=Action.REFRESH)
         self.clock.advance(0)
-        self.assertEqual((self.states(ids), self.actions), ([State.DEAD], [Action.EDIT]))
+        self.assertEqual((self.states(ids), self.actions), ([State.SUPERSEDED], [Action.EDIT]))
         self.assertEqual(self.states(self.submit("b", action=Action.REFRESH)), [State.DELIVERED])
 
     def test_needless(self) -> None:
