@@ -1,5 +1,5 @@
 """
-The sections of the page about the daemon itself: health, numbers, certificates, configuration, Twitch.
+The sections of the page about the daemon itself: health, numbers, conduit, certificates, configuration, Twitch.
 """
 
 from __future__ import annotations
@@ -8,10 +8,26 @@ from collections.abc import Sequence
 
 from itsjustintv.admin.html import Markup, el, foreign
 from itsjustintv.admin.page_sections import badge, section, when
-from itsjustintv.admin.views import CertificateView, ConfigurationView, RateView, StatusView
+from itsjustintv.admin.views import (
+    CertificateView,
+    ConfigurationView,
+    RateView,
+    ShardView,
+    StatusView,
+    TransportView,
+)
+from itsjustintv.support.counts import count
 
-__counts_ = ["alarm", "certificates", "configuration", "daemon", "defect", "health_badge", "tiles", "twitch"]
+__all__ = ["alarm", "certificates", "conduit", "configuration", "daemon", "defect", "health_badge", "tiles", "twitch"]
 
+_SHARDS = {
+    "enabled": ("good", "receiving"),
+    "assigning": ("warn", "being assigned"),
+    "connecting": ("warn", "connecting"),
+    "waiting": ("bad", "not connected"),
+    "standing_by": ("warn", "used by another program"),
+    "stopped": ("warn", "stopped"),
+}
 _TONES = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 
 
@@ -79,6 +95,57 @@ def tiles(status: StatusView) -> Markup:
 
 def _facts(facts: Sequence[tuple[str, object]]) -> Markup:
     return el("dl", [el("div", el("dt", name), el("dd", value)) for name, value in facts])
+
+
+def conduit(found: TransportView) -> Markup | None:
+    """
+    The conduit and its shards; ``None`` where messages arrive by webhook.
+    """
+    if found.method != "conduit":
+        return None
+    enabled = sum(each.state == "enabled" for each in found.shards)
+    return section(
+        "conduit",
+        "Conduit",
+        f"{enabled:,} of {len(found.shards):,} enabled" if found.shards else "",
+        el("p", foreign(found.problem), class_="warn" if enabled else "bad") if found.problem else None,
+        el("p", f"{count(found.held, 'event')} held in memory: the journal cannot store them", class_="bad")
+        if found.held
+        else None,
+        el("p", "Messages still arrive by webhook: the change of the transport is not complete.", class_="warn")
+        if "webhook" in found.used
+        else None,
+        el("p", el("code", found.conduit_id) if found.conduit_id else "not created yet", class_="quiet"),
+        el("ul", [_shard(each) for each in found.shards], class_="rows"),
+        api="/transport",
+    )
+
+
+def _shard(each: ShardView) -> Markup:
+    tone, words = _SHARDS[each.state]
+    last = each.reason + (f" (close code {each.code})" if each.code and str(each.code) not in each.reason else "")
+    return el(
+        "li",
+        el("p", el("strong", f"Shard {each.id}", class_="to"), " ", badge(tone, words), class_="name"),
+        el(
+            "p",
+            "since ",
+            when(each.since),
+            " · last frame ",
+            when(each.last_frame_at),
+            f" · {count(each.losses, 'session')} lost, {each.moves:,} moved",
+            class_="quiet",
+        ),
+        el(
+            "p",
+            "last loss: " if each.state == "enabled" else "",
+            foreign(last),
+            class_="quiet" if tone == "good" else tone,
+        )
+        if last
+        else None,
+        data_key=f"shard-{each.id}",
+    )
 
 
 def certificates(found: Sequence[CertificateView]) -> Markup | None:

@@ -33,6 +33,7 @@ from itsjustintv.admin.views import (
     RateView,
     StatusView,
     StreamerView,
+    TransportView,
 )
 from itsjustintv.journal.history import HistoryFilter, Place
 from itsjustintv.model import UNDELIVERED, State
@@ -435,6 +436,14 @@ async def get_rate(sources: Sources) -> RateView:
     Rate limit of the Twitch API.
     """
     return sources.rate()
+
+
+@operation("GET", "/transport")
+async def get_transport(sources: Sources) -> TransportView:
+    """
+    How EventSub messages arrive: by webhook, or through the shards of a conduit.
+    """
+    return sources.transport()
 
 
 @operation("GET", "/history")

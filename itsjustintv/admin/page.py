@@ -18,6 +18,7 @@ from itsjustintv.admin.chart import chart
 from itsjustintv.admin.daemon_sections import (
     alarm,
     certificates,
+    conduit,
     configuration,
     daemon,
     defect,
@@ -192,6 +193,7 @@ class PageResource(Resource):
                 el(
                     "div",
                     destinations(everywhere[:_CARDS], total, forms),
+                    conduit(ask.transport()),
                     certificates(ask.certificates()),
                     configuration(ask.configuration()),
                     twitch(ask.rate(), status),

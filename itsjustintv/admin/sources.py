@@ -19,6 +19,7 @@ from itsjustintv.admin.views import (
     RateView,
     StatusView,
     StreamerView,
+    TransportView,
 )
 from itsjustintv.errors import AmbiguousId, DeliveryNotFound, JournalUnavailable, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
@@ -64,6 +65,7 @@ class Sources:
     :ivar deliveries: ``(after, limit, filters)``, likewise.
     :ivar signing: how deliveries to a destination are signed now, ``None`` when it is not configured.
     :ivar destinations: ``(limit, start)``: those that need attention first, and how many there are in all.
+    :ivar transport: how messages arrive.
     :ivar series: the last so many seconds in numbers.
     :ivar retry: requeues a delivery.
     :ivar resend: sends a delivered event again, as a new delivery.
@@ -85,6 +87,7 @@ class Sources:
     certificates: Callable[[], Sequence[CertificateView]]
     configuration: Callable[[], ConfigurationView]
     rate: Callable[[], RateView]
+    transport: Callable[[], TransportView]
     series: Callable[[float], Sequence[PointView]]
     retry: Callable[[str], Asked[Delivery]]
     resend: Callable[[str], Asked[Delivery]]

@@ -29,10 +29,12 @@ __all__ = [
     "ProblemView",
     "RateView",
     "ReasonView",
+    "ShardView",
     "StatusView",
     "StreamerView",
     "SubscriptionView",
     "SubscriptionsView",
+    "TransportView",
 ]
 
 T = TypeVar("T")
@@ -184,6 +186,54 @@ class SubscriptionView:
 
     state: Subscribed
     reason: str
+
+
+@frozen(kw_only=True)
+class ShardView:
+    """
+    A shard of the conduit: a connection of the daemon to Twitch.
+
+    :ivar id: its number.
+    :ivar state: enabled, when messages arrive; assigning, while Twitch is asked to use the new session; connecting;
+        waiting, until the next attempt to connect; standing_by, when another program receives its messages; stopped.
+    :ivar since: when that state began; for an enabled shard, the start of its session.
+    :ivar last_frame_at: when the last frame of any kind arrived; null before the first.
+    :ivar losses: sessions that were lost; each left a gap.
+    :ivar moves: changes to another connection that left none.
+    :ivar reason: why the last session was lost, or could not be had; empty if there was no such case.
+    :ivar code: close code of Twitch that belongs to the reason; null if there was none.
+    """
+
+    id: str
+    state: Literal["enabled", "assigning", "connecting", "waiting", "standing_by", "stopped"]
+    since: str
+    last_frame_at: str | None
+    losses: int
+    moves: int
+    reason: str
+    code: int | None
+
+
+@frozen(kw_only=True)
+class TransportView:
+    """
+    How EventSub messages arrive.
+
+    :ivar method: webhook or conduit, as configured.
+    :ivar used: methods of the subscriptions there are: both during a change; empty before the first check.
+    :ivar conduit_id: conduit in use; empty for webhooks, and while there is none.
+    :ivar problem: why messages may be missed; null if nothing is known to be wrong. Webhooks are judged by the
+        subscriptions alone.
+    :ivar held: events from a conduit that wait in memory, since the journal cannot store them.
+    :ivar shards: shards of the conduit.
+    """
+
+    method: Literal["webhook", "conduit"]
+    used: Sequence[str]
+    conduit_id: str
+    problem: str | None
+    held: int
+    shards: Sequence[ShardView]
 
 
 @frozen(kw_only=True)

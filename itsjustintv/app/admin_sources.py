@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 
 from itsjustintv import __version__
 from itsjustintv.admin.event_views import Signing, moment
@@ -27,21 +27,25 @@ from itsjustintv.admin.views import (
     PreviewLineView,
     RateView,
     ReasonView,
+    ShardView,
     StatusView,
     StreamerView,
     SubscriptionsView,
     SubscriptionView,
+    TransportView,
 )
 from itsjustintv.app.context import Context
 from itsjustintv.app.delivery import DeliveryParts
 from itsjustintv.app.twitch import SubscriptionParts, TwitchParts
 from itsjustintv.app.web import WebParts
+from itsjustintv.config.sections import CONDUIT
 from itsjustintv.delivery.sample import SampleSender
 from itsjustintv.destinations.message_samples import SAMPLES
 from itsjustintv.destinations.request_preview import RequestPreview
 from itsjustintv.journal.history import EventHistory, HistoryFilter, OpenPost, Place
 from itsjustintv.model import Card, Destination, Streamer, Subscribed, Verdict, parse_rfc3339
 from itsjustintv.support.clocks import shift_times
+from itsjustintv.twitch.eventsub.shards import ShardStatus
 
 __all__ = ["AdminSources"]
 
@@ -52,6 +56,17 @@ _QUESTIONS = 10
 
 # Posts that are named for a destination.
 _POSTS = 5
+
+# Seconds within which a newer frame does not reload the page.
+_FRAMES_SHOWN = 30.0
+
+_SHARD_STATES: Mapping[str, Literal["assigning", "connecting", "waiting", "stopped"]] = {
+    "stopped": "stopped",
+    "waiting": "waiting",
+    "connecting": "connecting",
+    "welcomed": "assigning",
+    "assigned": "assigning",
+}
 
 _ADVICE = {
     Verdict.DESTINATION_GONE: (
@@ -115,6 +130,7 @@ class AdminSources:
             certificates=self.certificates,
             configuration=self.configuration,
             rate=lambda: RateView(limit=self._twitch.bucket.limit, points=self._twitch.bucket.points),
+            transport=self.transport,
             series=self._recent_stats.series,
             retry=journal.retry,
             resend=journal.resend,
@@ -284,6 +300,30 @@ class AdminSources:
             failed=status.failed,
         )
 
+    def transport(self) -> TransportView:
+        """
+        How messages arrive.
+        """
+        subscriptions, shards = self._subscriptions, self._subscriptions.conduit.shards
+        return TransportView(
+            method="conduit" if self._context.config().twitch.transport == CONDUIT else "webhook",
+            used=sorted(subscriptions.reconciler.methods),
+            conduit_id=shards.conduit_id,
+            problem=subscriptions.conduit_problem(),
+            held=subscriptions.conduit.frames.held,
+            shards=[_shard(each, self._context.clock_jumps.ahead) for each in shards.status()],
+        )
+
+    def _transport_mark(self) -> object:
+        """
+        A value that changes with what is shown of the transport; with the last frames only now and then, since there is
+        one every few seconds.
+        """
+        view = self.transport()
+        frames = [each.session.last_frame for each in self._subscriptions.conduit.shards.status()]
+        seen = [None if each is None else each // _FRAMES_SHOWN for each in frames]
+        return evolve(view, shards=[evolve(each, last_frame_at=None) for each in view.shards]), seen
+
     async def mark(self) -> object:
         """
         A value that changes whenever anything else here changes.
@@ -295,6 +335,7 @@ class AdminSources:
             self._context.config_service.status(),
             self._subscriptions_view(),
             self._web.https.metrics(),
+            self._transport_mark(),
             self._twitch.live_status.version,
         )
 
@@ -350,6 +391,23 @@ class AdminSources:
             destinations=streamer.destinations,
             subscription=SubscriptionView(state=state, reason=reason),
         )
+
+
+def _shard(each: ShardStatus, ahead: float) -> ShardView:
+    """
+    :param ahead: of the wall clock.
+    """
+    session = each.session
+    return ShardView(
+        id=each.id,
+        state="standing_by" if each.standing_by else "enabled" if each.enabled else _SHARD_STATES[session.state],
+        since=moment(session.since + ahead) or "",
+        last_frame_at=None if session.last_frame is None else moment(session.last_frame + ahead),
+        losses=session.losses,
+        moves=session.moves,
+        reason=session.reason,
+        code=session.code,
+    )
 
 
 def _by_destination(posts: Sequence[OpenPost]) -> Mapping[str, Sequence[OpenPost]]:

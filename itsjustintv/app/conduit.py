@@ -4,7 +4,7 @@ Builds what receives EventSub messages through a conduit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -64,11 +64,19 @@ class ConduitParts:
         )
         return cls(frames, shards)
 
-    def problem(self) -> str | None:
+    def public(self) -> Mapping[str, object] | None:
         """
-        Why messages may be missed, or ``None``.
+        Numbers for the public health report; ``None`` where messages arrive by webhook.
         """
-        return self.shards.problem() or self.frames.problem()
+        if not (configured := self.shards.configured()):
+            return None
+        found = self.shards.status()
+        return {
+            "shards": configured,
+            "enabled": sum(each.enabled for each in found),
+            "standing_by": sum(each.standing_by for each in found),
+            "held": self.frames.held,
+        }
 
 
 def _session_factory(context: Context) -> MakeSession:

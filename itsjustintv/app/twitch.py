@@ -136,6 +136,21 @@ class SubscriptionParts:
     intake: Intake
     conduit: ConduitParts
 
+    def conduit_problem(self) -> str | None:
+        """
+        Why messages may be missed on their way through the conduit, or ``None``.
+        """
+        problem = self.conduit.shards.problem()
+        if problem and self.conduit.shards.critical() and WEBHOOK in self.reconciler.methods:
+            return f"messages still arrive by webhook, and not through the conduit: {problem}"
+        return problem
+
+    def deaf(self) -> str | None:
+        """
+        Why no message arrives, or ``None``. Until a change to a conduit is complete, they arrive by webhook.
+        """
+        return None if WEBHOOK in self.reconciler.methods else self.conduit.shards.critical()
+
     @classmethod
     def of(cls, context: Context, twitch: TwitchParts, accept: Accept, recover: Accept) -> SubscriptionParts:
         """

@@ -136,7 +136,8 @@ def _health(
             ("ids", subscriptions.user_ids.problem),
             ("streamers", context.routing.problem),
             ("logins", subscriptions.unknown_users.problem),
-            ("conduit", subscriptions.conduit.problem),
+            ("conduit", subscriptions.conduit_problem),
+            ("memory", subscriptions.conduit.frames.problem),
             ("subscriptions", subscriptions.reconciler.problem),
             ("catch_up", subscriptions.catch_up.problem),
             ("configuration", context.config_service.problem),
@@ -145,6 +146,7 @@ def _health(
         details=(
             ("configuration", lambda: shift_times(context.config_service.status(), context.clock_jumps.ahead).public()),
             ("deliveries", deliveries.stall_check.public),
+            ("conduit", subscriptions.conduit.public),
             (
                 "subscriptions",
                 lambda: shift_times(subscriptions.reconciler.report(), context.clock_jumps.ahead).public(),
@@ -194,7 +196,7 @@ def make_readyz(
             ProbeCheck("deliveries", "nothing is sent", deliveries.queue.problem),
             ProbeCheck("backlog", "deliveries are long overdue", deliveries.stall_check.problem),
             ProbeCheck("twitch", "Twitch is unavailable", twitch_problem),
-            ProbeCheck("conduit", "no message arrives", subscriptions.conduit.shards.critical),
+            ProbeCheck("conduit", "no message arrives", subscriptions.deaf),
             ProbeCheck("memory", "events are held in memory", subscriptions.conduit.frames.problem),
             ProbeCheck("logins", "some streamers are unknown to Twitch", subscriptions.unknown_users.problem),
             ProbeCheck("subscriptions", "some streamers have no working subscription", _missing(subscriptions)),

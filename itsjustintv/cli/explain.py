@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
 
 import click
@@ -26,11 +27,13 @@ from itsjustintv.cli.console import (
     write_json,
 )
 from itsjustintv.cli.destination_states import DestinationStates
+from itsjustintv.cli.health import DaemonAddress, configured_address
 from itsjustintv.cli.names import configured, streamer_names
 from itsjustintv.cli.subscriptions import explained
 from itsjustintv.cli.suspended_deliveries import Suspensions
 from itsjustintv.cli.twitch_session import open_session
 from itsjustintv.config.load import Loaded
+from itsjustintv.config.sections import CONDUIT
 from itsjustintv.errors import JournalUnavailable, TwitchError
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryStep
 from itsjustintv.journal.interfaces import IOfflineJournal
@@ -41,6 +44,9 @@ from itsjustintv.support.durations import duration
 from itsjustintv.support.nearest import EMPTY, did_you_mean
 
 __all__ = ["explain"]
+
+# Seconds that the running daemon has to answer.
+_PATIENCE = 2.0
 
 _TONES = {"delivered": "good", "dead": "bad", "expired": "bad", "pending": "doubtful", "accepted": "doubtful"}
 
@@ -57,7 +63,8 @@ _LATEST = 10
 @json_option
 def explain(config: str | None, what: str, as_json: bool) -> None:
     """
-    Show the history of an event, or the state of a streamer.
+    Show the history of an event, or the state of a streamer. With a conduit the running daemon is asked whether
+    messages arrive.
 
     EVENT is the id of an event (returned to Twitch as X-Request-Id) or of one of its deliveries, the first 8 or more
     characters of one, or the message id of Twitch. STREAMER is a key, login or user id.
@@ -82,6 +89,8 @@ def explain(config: str | None, what: str, as_json: bool) -> None:
     answers = [] if found is None else in_reactor(lambda reactor: _ask(reactor, settings, found.key))
     key = what if found is None else found.key
     deliveries = [] if journal is None else journal.list(streamer=key, limit=_LATEST)
+    if found is not None and settings.config.twitch.transport == CONDUIT:
+        answers = _with_reception(answers, *_reception(configured_address(settings.config.server)))
     about = [*_configured(found, settings), *_states(found, settings), *answers]
     if as_json:
         write_json(
@@ -140,6 +149,36 @@ async def _ask(reactor: Any, settings: Loaded, streamer: str) -> Sequence[tuple[
         return await explained(await open_session(reactor, settings), streamer)
     except TwitchError as error:
         return [("subscription", f"unknown: {error}"), ("next", "run this again, or itsjustintv doctor")]
+
+
+def _reception(address: DaemonAddress) -> tuple[str, str]:
+    """
+    Ask the running daemon whether messages arrive through its conduit.
+
+    :return: the answer, and what comes next; empty if nothing has to be done.
+    """
+    try:
+        _, answer = address.ask("/health", _PATIENCE)
+    except (OSError, HTTPException):
+        return f"unknown whether they arrive: no daemon answers at {address.url}", "start the daemon"
+    conduit = answer.get("conduit") if isinstance(answer, dict) else None
+    if not isinstance(conduit, dict):
+        return f"unknown whether they arrive: no daemon with a conduit answers at {address.url}", "reload the daemon"
+    reasons = {each["check"]: each["reason"] for each in answer.get("reasons", ())}
+    if not conduit["enabled"]:
+        return f"do not arrive now: {reasons.get('conduit', 'the reason is not known')}", "itsjustintv doctor"
+    arriving = f"arrive: {conduit['enabled']} of {conduit['shards']} shards are enabled"
+    if "memory" in reasons:
+        return f"{arriving}; {reasons['memory']}", "do what the reason says, before the daemon is restarted"
+    return arriving, ""
+
+
+def _with_reception(answers: Sequence[tuple[str, str]], reception: str, then: str) -> Sequence[tuple[str, str]]:
+    """
+    Put before what comes next how messages arrive. A subscription that works is not enough.
+    """
+    *others, (label, text) = answers
+    return [*others, ("messages", reception), (label, then if then and text.startswith("nothing") else text)]
 
 
 def _configured(found: Streamer | None, settings: Loaded) -> Sequence[tuple[str, str]]:

@@ -11,11 +11,11 @@ import socket
 import ssl
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
@@ -29,7 +29,10 @@ from itsjustintv.support.durations import duration
 from itsjustintv.support.foreign_text import visible, visible_json
 from itsjustintv.support.regular_files import read_once
 
-__all__ = ["DaemonAddress", "daemon_address", "health"]
+if TYPE_CHECKING:
+    from itsjustintv.config.sections import Server
+
+__all__ = ["DaemonAddress", "configured_address", "daemon_address", "health"]
 
 # Bytes of an answer that are read.
 _ANSWER_LIMIT = 64 * 1024
@@ -114,9 +117,20 @@ def daemon_address(path: Path, environ: Mapping[str, str]) -> DaemonAddress:
     listen, port, proxies = get("listen_addr") or "", get("port") or 8080, get("trusted_proxies") or []
     if not isinstance(port, int):
         raise TypeError("server.port is not a number")
+    return _reached(listen, port, bool(get("tls", "enabled")), bool(get("proxy_protocol")), proxies)
+
+
+def configured_address(server: Server) -> DaemonAddress:
+    """
+    Where the daemon listens, as a valid configuration has it.
+    """
+    return _reached(server.listen_addr, server.port, server.tls.enabled, server.proxy_protocol, server.trusted_proxies)
+
+
+def _reached(listen: str, port: int, tls: bool, proxy_protocol: bool, proxies: Iterable[object]) -> DaemonAddress:
     host = _EVERYWHERE.get(listen, listen)
-    proxy_protocol = bool(get("proxy_protocol")) and _is_here(host) and any(_within(host, each) for each in proxies)
-    return DaemonAddress(host, port, bool(get("tls", "enabled")), proxy_protocol)
+    begins = proxy_protocol and _is_here(host) and any(_within(host, each) for each in proxies)
+    return DaemonAddress(host, port, tls, begins)
 
 
 def _is_here(host: str) -> bool:

@@ -24,7 +24,7 @@ __all__ = ["Check", "Detail", "HealthResource", "HealthStatus", "ProbeCheck", "P
 #: A name, and a function that returns at once why something is wrong, in words fit for the public, or ``None``.
 Check = tuple[str, Callable[[], str | None]]
 
-#: A name, and a function that returns something fit for the public that can be made JSON.
+#: A name, and a function that returns something fit for the public that can be made JSON, or ``None`` to leave it out.
 Detail = tuple[str, Callable[[], object]]
 
 HealthStatus = Literal["healthy", "degraded", "unhealthy"]
@@ -122,7 +122,7 @@ class HealthResource(_CheckingResource):
         }
         if reasons := [*vital, *others]:
             report["reasons"] = reasons
-        report.update((name, detail()) for name, detail in self._details)
+        report.update((name, content) for name, detail in self._details if (content := detail()) is not None)
         return (http.SERVICE_UNAVAILABLE if vital else http.OK), report
 
     def _failed(self, checks: Sequence[Check]) -> list[dict[str, str]]:

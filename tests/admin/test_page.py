@@ -29,7 +29,7 @@ from itsjustintv.admin.views import CardView, FactView, PointView, ReasonView, S
 from itsjustintv.journal.history import EVERYTHING, HistoryFilter
 from itsjustintv.model import UNDELIVERED, Action, State, Subscribed
 from itsjustintv.support.foreign_text import visible
-from tests.admin.values import AT, HOSTILE, House, story, streamer
+from tests.admin.values import AT, HOSTILE, House, shard, story, streamer
 
 HOME = "http://localhost:8081"
 
@@ -141,6 +141,41 @@ class PageTests(PageCase):
             "790 of 800 points", "1 of 10,000", "Version",
         ):  # fmt: skip
             self.assertIn(words, text)
+
+    def test_a_conduit(self) -> None:
+        """
+        Each shard has its state, the age of its last frame, and why it was lost; what is wrong stands above.
+        """
+        text = " ".join(self.outline().texts)
+        for words in (
+            "26b1c993-bfcf-44d9-b876-379dacafe75a", "1 of 2 enabled", "1 of 2 shards enabled: <b>Twitch</b>", "Shard 0",
+            "receiving", "2 sessions lost, 1 moved", "Shard 1", "not connected", "<b>closed</b> with code 4006",
+        ):  # fmt: skip
+            self.assertIn(words, text)
+        for words in ("close code", "last loss", "held in memory", "still arrive by webhook"):
+            self.assertNotIn(words, text)
+        self.house.transport = evolve(
+            self.house.transport,
+            held=1,
+            used=["conduit", "webhook"],
+            shards=[shard(reason="silence of 15 s", code=4005)],
+        )
+        text = " ".join(self.outline().texts)
+        for words in (
+            "1 event held in memory",
+            "still arrive by webhook",
+            "last loss: ",
+            "silence of 15 s (close code 4005)",
+        ):
+            self.assertIn(words, text)
+
+    def test_no_conduit(self) -> None:
+        """
+        Where messages arrive by webhook the section is not there.
+        """
+        self.assertTrue(self.outline().find("section", id="conduit"))
+        self.house.transport = evolve(self.house.transport, method="webhook", conduit_id="", shards=[])
+        self.assertFalse(self.outline().find("section", id="conduit"))
 
     def test_posts_and_a_preview(self) -> None:
         """

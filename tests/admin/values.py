@@ -24,17 +24,19 @@ from itsjustintv.admin.views import (
     PreviewLineView,
     RateView,
     ReasonView,
+    ShardView,
     StatusView,
     StreamerView,
     SubscriptionsView,
     SubscriptionView,
+    TransportView,
 )
 from itsjustintv.errors import DeliveryNotFound, JournalUnavailable, OperationRefused
 from itsjustintv.journal.history import DeliveryHistory, EventHistory, HistoryFilter, Place
 from itsjustintv.model import Attempt, Delivery, Picture, State, Subscribed
 from tests.journal.values import attempt, deliveries, event
 
-__all__ = ["HOSTILE", "House", "story", "streamer"]
+__all__ = ["HOSTILE", "House", "shard", "story", "streamer"]
 
 #: What a streamer may call himself.
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[2J\x85\U0001f3ba"
@@ -60,6 +62,23 @@ def streamer(key: str = "tanuki", **changes: Any) -> StreamerView:
         "subscription": SubscriptionView(state=Subscribed.ENABLED, reason=""),
     }
     return StreamerView(**{**values, **changes})
+
+
+def shard(shard_id: str = "0", **changes: Any) -> ShardView:
+    """
+    A shard that receives.
+    """
+    values: dict[str, Any] = {
+        "id": shard_id,
+        "state": "enabled",
+        "since": AT,
+        "last_frame_at": AT,
+        "losses": 2,
+        "moves": 1,
+        "reason": "",
+        "code": None,
+    }
+    return ShardView(**{**values, **changes})
 
 
 def story(name: str = "e1", state: State = State.DELIVERED, **changes: Any) -> EventHistory:
@@ -111,6 +130,16 @@ class House:
     )
     card: CardView | None = None
     hours: list[float] = field(factory=list)
+    transport: TransportView = field(
+        factory=lambda: TransportView(
+            method="conduit",
+            used=["conduit"],
+            conduit_id="26b1c993-bfcf-44d9-b876-379dacafe75a",
+            problem="1 of 2 shards enabled: <b>Twitch</b>",
+            held=0,
+            shards=[shard(), shard("1", state="waiting", reason="<b>closed</b> with code 4006", code=4006)],
+        )
+    )
 
     def sources(self) -> Sources:
         """
@@ -147,6 +176,7 @@ class House:
                 applied=1,
                 failed=1,
             ),
+            transport=lambda: self.transport,
             rate=lambda: RateView(limit=800, points=790),
             series=self.series,
             retry=self.retry,

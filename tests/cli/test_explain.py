@@ -5,12 +5,15 @@ Tests for :mod:`itsjustintv.cli.explain`.
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from pathlib import Path
+from types import SimpleNamespace
 
 from attrs import evolve
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from itsjustintv.cli.explain import _reception, _with_reception
 from itsjustintv.cli.main import main
 from itsjustintv.config.removal_grace import DESTINATIONS, STREAMERS
 from itsjustintv.journal.sqlite import writes
@@ -19,6 +22,67 @@ from itsjustintv.journal.sqlite.offline_journal import SQLiteOfflineJournal
 from itsjustintv.model import State
 from tests.journal.sqlite.values import accept
 from tests.journal.values import attempt, deliveries, event
+
+
+class ReceptionTests(SynchronousTestCase):
+    """
+    Whether messages arrive, by what the running daemon says of its conduit.
+    """
+
+    def reception(self, answer: object) -> tuple[str, str]:
+        """
+        What is made of an answer; an exception is raised.
+        """
+
+        def ask(*_: object) -> tuple[int, object]:
+            if isinstance(answer, Exception):
+                raise answer
+            return 200, answer
+
+        return _reception(SimpleNamespace(ask=ask, url="http://127.0.0.1:8080"))  # type: ignore[arg-type]
+
+    def test_they_arrive(self) -> None:
+        """
+        One enabled shard is enough.
+        """
+        conduit = {"shards": 2, "enabled": 1, "standing_by": 0, "held": 0}
+        self.assertEqual(self.reception({"conduit": conduit}), ("arrive: 1 of 2 shards are enabled", ""))
+
+    def test_they_do_not(self) -> None:
+        """
+        Then the daemon's own reason is given, and what to do.
+        """
+        conduit = {"shards": 2, "enabled": 0, "standing_by": 0, "held": 0}
+        reasons = [{"check": "conduit", "reason": "deaf since T because no shard is enabled"}]
+        answer = self.reception({"conduit": conduit, "reasons": reasons})
+        self.assertEqual(answer, ("do not arrive now: deaf since T because no shard is enabled", "itsjustintv doctor"))
+
+    def test_they_are_not_stored(self) -> None:
+        """
+        What arrives and waits in memory is in danger.
+        """
+        conduit = {"shards": 2, "enabled": 2, "standing_by": 0, "held": 1}
+        reasons = [{"check": "memory", "reason": "1 event held in memory, not stored yet: the disk is full"}]
+        text, then = self.reception({"conduit": conduit, "reasons": reasons})
+        self.assertIn("arrive: 2 of 2 shards are enabled; 1 event held in memory", text)
+        self.assertIn("before the daemon is restarted", then)
+
+    def test_no_answer(self) -> None:
+        """
+        Without a daemon, or with one that receives by webhook, it is not known.
+        """
+        for answer in (ConnectionRefusedError(), HTTPException(), None, {}, {"conduit": None}):
+            self.assertTrue(self.reception(answer)[0].startswith("unknown whether they arrive"), answer)
+
+    def test_what_comes_next(self) -> None:
+        """
+        A subscription that works is not said to be all when nothing arrives; what is wrong with it comes first.
+        """
+        works, other = ("next", "nothing: the subscription works"), ("next", "ask Twitch for a higher limit")
+        self.assertEqual(_with_reception([works], "arrive", ""), [("messages", "arrive"), works])
+        changed = [("messages", "do not"), ("next", "itsjustintv doctor")]
+        self.assertEqual(_with_reception([works], "do not", "itsjustintv doctor"), changed)
+        self.assertEqual(_with_reception([other], "do not", "itsjustintv doctor"), [("messages", "do not"), other])
 
 
 class EventTests(SynchronousTestCase):

@@ -91,10 +91,11 @@ class HealthTests(SynchronousTestCase):
 
     def test_details(self) -> None:
         """
-        Details are told by name.
+        Details are told by name; without content they are left out.
         """
-        _, body = self.ask(details=[("configuration", lambda: {"hash": "abc"})])
+        _, body = self.ask(details=[("configuration", lambda: {"hash": "abc"}), ("conduit", lambda: None)])
         self.assertEqual(json.loads(body)["configuration"], {"hash": "abc"})
+        self.assertNotIn("conduit", json.loads(body))
 
     def test_head(self) -> None:
         """

@@ -258,7 +258,9 @@ class ShardService(Service):
         if self._shards and all(each.standing_by for each in self._shards.values()):
             return "standing by: another program receives the messages of this conduit"
         reasons = [self._reason(each) for each in self._shards.values()]
-        return f"deaf since {self._deaf_since}, no shard is enabled" + _because([self._task.problem() or "", *reasons])
+        return f"deaf since {self._deaf_since} because no shard is enabled" + _because(
+            [self._task.problem() or "", *reasons]
+        )
 
     @staticmethod
     def _reason(shard: _Shard) -> str:

@@ -336,7 +336,7 @@ class ShardTests(SynchronousTestCase):
         self.assertIsNone(self.service.critical())
         second.lose()
         self.clock.advance(5.0)
-        deaf = "deaf since 2026-01-02T03:00:00Z, no shard is enabled: the connection was closed"
+        deaf = "deaf since 2026-01-02T03:00:00Z because no shard is enabled: the connection was closed"
         self.assertEqual(self.service.critical(), deaf)
         self.gaps.clear()
         first.welcome("session-2")
