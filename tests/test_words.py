@@ -27,10 +27,12 @@ READ = ("*.md", "*.toml", "*.yml", "*.yaml", "*.service", "*.conf", "*.1", "*.js
 
 def texts() -> Iterator[Path]:
     """
-    The files whose words an operator, a user or a reader of the code meets: the package, the documents, and ``etc``.
+    The files whose words an operator, a user or a reader of the code meets: the package, the documents,
+    ``etc`` and ``examples``.
     """
-    yield from (ROOT / "itsjustintv").rglob("*.py")
-    for folder in ("itsjustintv", "docs", "etc"):
+    for folder in ("itsjustintv", "examples"):
+        yield from (ROOT / folder).rglob("*.py")
+    for folder in ("itsjustintv", "docs", "etc", "examples"):
         for pattern in READ:
             yield from (ROOT / folder).rglob(pattern)
     yield from ROOT.glob("*.md")

@@ -59,7 +59,7 @@ def receive(headers, body):
 
 
 class Receiver(BaseHTTPRequestHandler):
-    timeout = 10  # seconds for somebody who does not go on
+    timeout = 10  # seconds for a client that does not go on
 
     def do_POST(self):
         length = self.headers.get("Content-Length", "")
