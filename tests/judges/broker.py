@@ -68,8 +68,7 @@ class Broker(Server):
         super().__enter__()
         # MQTT 5 lets a subscriber see which messages are to be retained.
         arguments = ["-V", "mqttv5", "--retain-as-published", "-q", "2", "-t", "#", "-F", "%t %q %r %x"]
-        with (self.folder / "messages").open("wb") as messages:
-            self._listener = self.guarded([*self._client("mosquitto_sub"), *arguments], messages)
+        self._listener = self.guarded([*self._client("mosquitto_sub"), *arguments], self.folder / "messages")
         try:
             judge_wait(lambda: "Sending SUBACK" in self.output, f"the listener did not subscribe:\n{self.output}")
         except AssertionError:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
+from threading import Condition, Thread
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -30,7 +31,10 @@ __all__ = ["FOLDER", "Server", "ask", "judge_imports", "judge_python", "judge_wa
 FOLDER = Path(os.environ.get("ITSJUSTINTV_JUDGES") or Path(__file__).parents[2] / ".venv" / "judges").absolute()
 
 _PATIENCE = 30.0
-_POLL = 0.05
+
+# Notified of every line that a server prints. What servers do without a line is looked at so often, in seconds.
+_NEWS = Condition()
+_GLANCE = 1.0
 
 
 def judge_python(package: str) -> Path:
@@ -68,15 +72,16 @@ def port_is_open(port: int) -> bool:
 
 def judge_wait(until: Callable[[], bool], problem: str, seconds: float = _PATIENCE) -> None:
     """
-    Wait for what another process does.
+    Wait for what another process does: look again after each line of a server.
 
     :raises AssertionError: it did not do it in time; the text is the problem.
     """
     end = time.monotonic() + seconds
-    while not until():
-        if time.monotonic() > end:
-            raise AssertionError(problem)
-        time.sleep(_POLL)
+    with _NEWS:
+        while not until():
+            if time.monotonic() > end:
+                raise AssertionError(problem)
+            _NEWS.wait(_GLANCE)
 
 
 @define(eq=False)
@@ -119,8 +124,7 @@ class Server:
         self.folder = self.folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         command = self.command()
-        with (self.folder / "output").open("wb") as output:
-            self._process = self.guarded(command, output)
+        self._process = self.guarded(command, self.folder / "output")
         try:
             judge_wait(lambda: self._process.poll() is not None or self.is_ready(), "it took too long")
             if self._process.poll() is not None:
@@ -130,19 +134,24 @@ class Server:
             raise AssertionError(f"{type(self).__name__} did not start, {error}:\n{self.output[-4000:]}") from None
         return self
 
-    def guarded(self, command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    def guarded(self, command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
         """
         Start a process in the folder that the kernel ends with ours.
+
+        :param output: the file of what it prints.
         """
         guard = [sys.executable, "-m", "itsjustintv.simulator.die_with_parent", str(os.getpid())]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*guard, *command],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
         )
+        output.write_bytes(b"")
+        Thread(target=_copy, args=(process, output), daemon=True).start()
+        return process
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -156,6 +165,21 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _copy(process: subprocess.Popen[bytes], output: Path) -> None:
+    """
+    Write what a process prints to a file, and say that there is news.
+    """
+    assert process.stdout is not None
+    with process.stdout, output.open("ab", buffering=0) as file:
+        for line in process.stdout:
+            file.write(line)
+            with _NEWS:
+                _NEWS.notify_all()
+    process.wait()
+    with _NEWS:
+        _NEWS.notify_all()
 
 
 def perform(request: OutgoingRequest, fake: FakeService | None = None, now: float = 0.0) -> Response:
