@@ -23,7 +23,7 @@ class ChatService:
 
     :ivar hosts: matches the whole host name, in lower case.
     :ivar path: matches the beginning of the path.
-    :ivar takes: what it accepts instead of the JSON payload.
+    :ivar takes: the only thing that it accepts.
     :ivar certain: whether no URL of this form accepts anything else.
     :ivar kind: the type of destinations that sends to it; empty if there is none.
     :ivar keys: what such a destination needs, each with where to find it.
@@ -67,8 +67,7 @@ class ChatService:
             return (
                 "is the URL of a connector, which no longer works: make a workflow" if self.keys is _WORKFLOW else None
             )
-        what = f"is a URL of {self.name}, which {'' if self.certain else 'probably '}accepts only "
-        return f"{what}{self.takes.removeprefix('only ')}" + (f': set type to "{self.kind}"' if self.kind else "")
+        return self._what + (f': set type to "{self.kind}"' if self.kind else "")
 
     def advice(self, *, can_move: bool = False) -> str:
         """
@@ -76,13 +75,7 @@ class ChatService:
 
         :param can_move: whether a destination of its type can be configured.
         """
-        what = (
-            f"which accepts {self.takes} and rejects every delivery"
-            if self.certain
-            else f"which probably accepts only {self.takes} and rejects every delivery; unless it was made for the JSON"
-            " of docs/payload.md"
-        )
-        joint = ": " if self.certain else ", "
+        doubt = ": " if self.certain else "; unless it was made for the JSON of docs/payload.md, "
         if can_move:
             then = (
                 f"replace it by a destination of the type {self.kind}, as 'itsjustintv config validate' and"
@@ -90,7 +83,11 @@ class ChatService:
             )
         else:
             then = "use a bridge that translates " + ("the JSON of docs/payload.md" if self.certain else "it")
-        return f"is a URL of {self.name}, {what}{joint}{then}"
+        return f"{self._what} and rejects every delivery{doubt}{then}"
+
+    @property
+    def _what(self) -> str:
+        return f"is a URL of {self.name}, which {'' if self.certain else 'probably '}accepts only {self.takes}"
 
 
 _URL = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]*)(?::[0-9]*)?([^?#]*)", re.IGNORECASE)
@@ -104,7 +101,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "Discord",
         re.compile(_DISCORD),
         re.compile(r"/api/(?:v\d+/)?webhooks/[^/]+/[^/]+/(?:slack|github)(?:/|$)"),
-        "only messages of Slack or events of GitHub at this path",
+        "messages of Slack or events of GitHub at this path",
         kind="discord",
         keys={"url": "the same URL, without /slack or /github"},
     ),
@@ -112,27 +109,27 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "Discord",
         re.compile(_DISCORD),
         re.compile(r"/api/(?:v\d+/)?webhooks(?:/|$)"),
-        "only its own message format",
+        "its own message format",
         kind="discord",
     ),
     ChatService(
         "a workflow of Slack",
         re.compile(r"hooks\.slack(?:-gov)?\.com"),
         re.compile(r"/(?:triggers|workflows)/"),
-        "only its variables",
+        "its variables",
     ),
     ChatService(
         "Slack",
         re.compile(r"hooks\.slack(?:-gov)?\.com"),
         re.compile("/"),
-        "only its own message format",
+        "its own message format",
         kind="slack",
     ),
     ChatService(
         "Slack",
         re.compile(r"(?:[\w-]+\.)*slack(?:-gov)?\.com"),
         re.compile("/api/"),
-        "only its own message format, with a token",
+        "its own message format, with a token",
         kind="slack",
         keys={"token": "the bot token, which begins with xoxb-", "channel": "the id of the channel"},
     ),
@@ -140,7 +137,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "Microsoft Teams",
         re.compile(r"(?:[\w-]+\.)*webhook\.office(?:365)?\.(?:com|us)"),
         re.compile("/"),
-        "only its own message format",
+        "its own message format",
         kind="teams",
         keys=_WORKFLOW,
     ),
@@ -148,7 +145,7 @@ CHAT_SERVICES: Sequence[ChatService] = (
         "Microsoft Teams",
         re.compile(r"outlook\.office(?:365)?\.(?:com|us)"),
         re.compile("/webhook"),
-        "only its own message format",
+        "its own message format",
         kind="teams",
         keys=_WORKFLOW,
     ),
@@ -161,13 +158,13 @@ CHAT_SERVICES: Sequence[ChatService] = (
         kind="teams",
     ),
     ChatService(
-        "Google Chat", re.compile(r"chat\.googleapis\.com"), re.compile("/v1/spaces/"), "only its own message format"
+        "Google Chat", re.compile(r"chat\.googleapis\.com"), re.compile("/v1/spaces/"), "its own message format"
     ),
     ChatService(
         "Telegram",
         re.compile(r"api\.telegram\.org"),
         re.compile("/(?:bot|file/bot)"),
-        "only the parameters of its methods",
+        "the parameters of its methods",
         kind="telegram",
         keys={"token": "what is between /bot and the next / of the URL", "chat": "the id of the chat"},
     ),

@@ -19,7 +19,7 @@ from itsjustintv.destinations.text import CHARACTERS, Counter
 from itsjustintv.model import Destination
 from itsjustintv.support.nearest import did_you_mean
 
-__all__ = ["MessageField", "MessageForms"]
+__all__ = ["MessageField", "MessageForms", "make_note_texts"]
 
 
 @frozen(eq=False, kw_only=True)
@@ -132,6 +132,26 @@ class MessageForms:
         wanted = self.fields[name]
         template = Template.parse(source, wanted.format, pings=wanted.pings)
         return template.render(values, wanted.limit if limit is None else limit, wanted.counter)
+
+
+def make_note_texts(title: str) -> Mapping[str, Mapping[str, str]]:
+    """
+    Make the built-in templates of services whose messages are notes on a phone, with a title, a message and a button.
+
+    :param title: the template of a broadcast's title in the format of the message.
+    """
+    about = f"{{% if title %}}{title}\n{{% endif %}}{{% if category %}}{{{{ category }}}}\n{{% endif %}}"
+    live = {
+        "title": "{{ name }} is live",
+        "message": about + "{% if not title and not category %}{{ name }} is live on Twitch.{% endif %}",
+        "button": "Watch",
+    }
+    over = {
+        "title": "{{ name }} was live",
+        "message": about + "{% if duration %}Live for {{ duration }}{% else %}The broadcast has ended{% endif %}",
+        "button": "{% if vod %}Watch the recording{% endif %}",
+    }
+    return {"online": live, "update": live, "offline": over}
 
 
 _log = Logger()

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from itsjustintv.config.urls import base_url
 from itsjustintv.config.values import between, visible
 from itsjustintv.destinations.formats import NTFY
-from itsjustintv.destinations.message_forms import MessageField, MessageForms
+from itsjustintv.destinations.message_forms import MessageField, MessageForms, make_note_texts
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, post_id, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer
@@ -48,21 +48,7 @@ _FIELDS = {
     "button": MessageField(format=NTFY, limit=100, counter=UTF8),
 }
 
-_ABOUT = "{% if title %}{{ title }}\n{% endif %}{% if category %}{{ category }}\n{% endif %}"
-_LIVE = {
-    "title": "{{ name }} is live",
-    "message": _ABOUT + "{% if not title and not category %}{{ name }} is live on Twitch.{% endif %}",
-    "button": "Watch",
-}
-_BUILTIN = {
-    "online": _LIVE,
-    "update": _LIVE,
-    "offline": {
-        "title": "{{ name }} was live",
-        "message": _ABOUT + "{% if duration %}Live for {{ duration }}{% else %}The broadcast has ended{% endif %}",
-        "button": "{% if vod %}Watch the recording{% endif %}",
-    },
-}
+_BUILTIN = make_note_texts("{{ title }}")
 _FORMS = MessageForms(_FIELDS, _BUILTIN)
 
 # Codes of errors (the server's source, errors.go): requests of a visitor, and messages of a day.

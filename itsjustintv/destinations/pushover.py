@@ -17,7 +17,7 @@ from zope.interface import implementer
 from itsjustintv.config.urls import base_url
 from itsjustintv.config.values import between
 from itsjustintv.destinations.formats import PLAIN, PUSHOVER
-from itsjustintv.destinations.message_forms import MessageField, MessageForms
+from itsjustintv.destinations.message_forms import MessageField, MessageForms, make_note_texts
 from itsjustintv.destinations.message_values import message_event, message_values
 from itsjustintv.destinations.post_body import AGENT, NOTHING, pack, present, to_send
 from itsjustintv.destinations.service_answer import ServiceAnswer, shown_word
@@ -46,21 +46,7 @@ _FIELDS = {
     "button": MessageField(format=PLAIN, limit=_BUTTON),
 }
 
-_ABOUT = "{% if title %}<b>{{ title }}</b>\n{% endif %}{% if category %}{{ category }}\n{% endif %}"
-_LIVE = {
-    "title": "{{ name }} is live",
-    "message": _ABOUT + "{% if not title and not category %}{{ name }} is live on Twitch.{% endif %}",
-    "button": "Watch",
-}
-_BUILTIN = {
-    "online": _LIVE,
-    "update": _LIVE,
-    "offline": {
-        "title": "{{ name }} was live",
-        "message": _ABOUT + "{% if duration %}Live for {{ duration }}{% else %}The broadcast has ended{% endif %}",
-        "button": "{% if vod %}Watch the recording{% endif %}",
-    },
-}
+_BUILTIN = make_note_texts("<b>{{ title }}</b>")
 _FORMS = MessageForms(_FIELDS, _BUILTIN)
 _PLAIN = MessageForms(
     {"message": MessageField(format=PLAIN, limit=_MESSAGE)},

@@ -40,15 +40,16 @@ from itsjustintv.model.events import (
     Notice,
     Owner,
     Picture,
+    Presence,
     StreamDetails,
     Streamer,
+    Subscribed,
     broadcast_key,
     broadcast_keys,
     end_key,
     message_key,
     return_key,
 )
-from itsjustintv.model.presence import Presence, Subscribed
 from itsjustintv.model.times import parse_rfc3339, rfc3339
 
 __all__ = [

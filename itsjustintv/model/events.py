@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from hashlib import sha256
 
 from attrs import Factory, asdict, field, frozen
@@ -24,8 +24,10 @@ __all__ = [
     "Notice",
     "Owner",
     "Picture",
+    "Presence",
     "StreamDetails",
     "Streamer",
+    "Subscribed",
     "broadcast_key",
     "broadcast_keys",
     "end_key",
@@ -326,3 +328,35 @@ class Notice:
     broadcast: Broadcast | None = None
     mention: bool = False
     silent: bool = False
+
+
+@frozen(kw_only=True)
+class Presence:
+    """
+    What is known of a streamer at this moment. An absent text is empty.
+
+    :ivar live: ``None`` while unknown.
+    :ivar viewers: ``None`` while unknown.
+    :ivar started_at: RFC 3339 as Twitch wrote it.
+    :ivar pictured: whether there is a profile image.
+    """
+
+    live: bool | None = None
+    name: str = ""
+    title: str = ""
+    game: str = ""
+    viewers: int | None = None
+    started_at: str = ""
+    pictured: bool = False
+
+
+class Subscribed(StrEnum):
+    """
+    Whether the events of a streamer arrive.
+    """
+
+    ENABLED = "enabled"
+    PENDING = "pending"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    UNKNOWN_LOGIN = "unknown login"
