@@ -4,6 +4,7 @@ HTTP requests to other servers, bounded in time and size.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -247,7 +248,13 @@ def request_url(text: str, params: Sequence[tuple[str, str]] = ()) -> EncodedURL
     encoded = _encode(text)
     if not params:
         return _ReadyURL(encoded)
-    return _ReadyURL(f"{encoded}{'&' if '?' in encoded else '?'}{urlencode(params, quote_via=quote)}")
+    parts = [f"{name}={value}" for name, value in params]
+    query = "&".join(parts if all(map(_PLAIN.fullmatch, parts)) else [urlencode(params, quote_via=quote)])
+    return _ReadyURL(f"{encoded}{'&' if '?' in encoded else '?'}{query}")
+
+
+# Names and values of ids and logins, which need not be quoted.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")
 
 
 @lru_cache(maxsize=256)

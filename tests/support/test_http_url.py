@@ -5,6 +5,7 @@ Tests for :mod:`itsjustintv.support.http_url`.
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qsl
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,17 @@ class HttpUrlTests(SynchronousTestCase):
         TLS knows no dot at the end of a name.
         """
         self.assertEqual(HttpUrl.parse("https://h.example./").server_name, "h.example")
+
+    @given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=3), st.sampled_from(["", "?a=b"]))
+    def test_parameters_of_any_text(self, params: list[tuple[str, str]], query: str) -> None:
+        """
+        Each parameter can be read from the query as it was, after what the URL had.
+        """
+        url = request_url(f"https://h.example/users{query}", params).to_uri().to_text()
+        base, _, sent = url.partition("?")
+        self.assertEqual(base, "https://h.example/users")
+        self.assertTrue(sent.isascii())
+        self.assertEqual(parse_qsl(sent, keep_blank_values=True), [*([("a", "b")] if query else []), *params])
 
     def test_any_host_for_treq(self) -> None:
         """
