@@ -37,7 +37,7 @@ def demo(reactor: Any, out: TextIO) -> Deferred[int]:
 async def _demo(reactor: Any, terminal: Terminal) -> int:
     began = reactor.seconds()
     terminal.line(
-        "This demo runs a simulated Twitch, three webhook receivers, an imitated Discord and the real daemon, all on"
+        "This demo runs a simulated Twitch, four webhook receivers, an imitated Discord and the real daemon, all on"
         " this machine."
     )
     with TemporaryDirectory(prefix="itsjustintv-demo-") as directory:

@@ -1,5 +1,5 @@
 """
-What the demonstration shows and checks: four streamers go live, and the daemon does what the README says.
+What the demonstration shows and checks: five streamers go live, and the daemon does what the README says.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _Result = TypeVar("_Result")
 
 #: Seconds to wait for anything that should happen at once.
 _SOON = 5.0
+
+# 127.0.0.1, as the kernel writes it on a little-endian machine.
+_LOOPBACK = "0100007F"
 
 _UNAVAILABLE = Behaviour(status=http.SERVICE_UNAVAILABLE)
 
@@ -85,7 +88,8 @@ class DemoScript:
         recovered = await self._recover(kitsune_announced_at)
         self._count()
         await self._stop(daemon)
-        self._summary(delivered, recovered)
+        through_conduit = await self._conduit()
+        self._summary(delivered, recovered, through_conduit)
 
     async def _start(self) -> DaemonProcess:
         self._terminal.heading("Setup")
@@ -272,7 +276,49 @@ class DemoScript:
         self._check(status == 0, f"the daemon exited with status {status}")
         self._step(f"SIGTERM -> the daemon exits with status 0 after {self._since(asked)}")
 
-    def _summary(self, delivered: float, recovered: float) -> None:
+    async def _conduit(self) -> float:
+        self._terminal.heading('9. Again, with transport = "conduit": no port is open to the network')
+        twitch, inari = self._stage.twitch, self._stage.twitch.world.add_streamer("inari", "Inari", title="Foxes")
+        secret = format_standard_secret(self._random.randbytes(32))
+        self._stage.receiver.expectations["/inari"] = Expectation(secret=secret, signature="both")
+        receiver = f"{self._stage.receiver_url}/inari"
+        about = {"user_id": inari.id, "login": "inari", "target_webhook_url": receiver, "target_webhook_secret": secret}
+        tables = {"streamers.inari": {**about, "target_webhook_signature": "both"}}
+        self.daemon = daemon = self._stage.start_daemon(tables, "conduit")
+        await daemon.ready()
+        await self._soon(
+            Deferred.fromCoroutine(self._receives(inari.id)), "the daemon did not subscribe through a conduit"
+        )
+        self._step(
+            f"the daemon opened {len(list(twitch.sessions))} connections to {self._stage.websocket_url}, one for each"
+            " shard of its conduit"
+        )
+        self._check(daemon.listening() in (None, {_LOOPBACK}), "the daemon listens elsewhere than on 127.0.0.1")
+        self._step(f"it listens on 127.0.0.1 only, for {daemon.url}/health")
+        stream = twitch.world.go_live("inari")
+        announced_at = self._now()
+        reports = await self._soon(twitch.announce(stream), "Twitch sent nothing")
+        self._check(not twitch.dropped, "no shard took the message")
+        self._check(len(reports) == 1, f"inari has {len(reports)} enabled subscriptions instead of 1")
+        self._step("Twitch sends stream.online for inari on one of the connections")
+        received = await self._arrival("/inari", 1)
+        taken = received.at - announced_at
+        self._step(f"attempt 1 -> {received.status}: delivered {duration(taken)} after Twitch's message")
+        status = await daemon.stop(_SOON)
+        self._check(status == 0, f"the daemon exited with status {status}")
+        return taken
+
+    async def _receives(self, broadcaster_id: str) -> None:
+        """
+        Wait until two shards are enabled, and a subscription goes there.
+        """
+        twitch = self._stage.twitch
+        while sum(len(twitch.conduits.shards_of(each.id)) for each in twitch.sessions) < 2 or not [
+            each for each in twitch.subscriptions.enabled("stream.online", broadcaster_id) if each.conduit_id
+        ]:
+            await deferLater(self._reactor, 0.01)
+
+    def _summary(self, delivered: float, recovered: float, through_conduit: float) -> None:
         self._terminal.line()
         rows: Sequence[Sequence[str]] = (
             ("streamer", "receiver", "attempts", "outcome", "time"),
@@ -280,6 +326,7 @@ class DemoScript:
             ("kitsune", "fails twice", "3", "delivered", duration(recovered)),
             ("mujina", "gets nothing", "0", "filtered by tag", "-"),
             ("tengu", "Discord", "3", "one card: live, new title, over", "-"),
+            ("inari", "works", "1", "delivered once, through a conduit", duration(through_conduit)),
         )
         self._terminal.table(rows)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from itsjustintv.simulator.loopback import cancelling
 __all__ = ["DaemonProcess", "NotReady", "environment"]
 
 _POLL = 0.05
+_SOCKETS = ("/proc/net/tcp", "/proc/net/tcp6")
+# TCP_LISTEN of the kernel (include/net/tcp_states.h).
+_LISTEN = "0A"
 # Seconds for one answer: a daemon that is starting may accept a connection and not answer yet.
 _PATIENCE = 2.0
 
@@ -128,6 +131,20 @@ class DaemonProcess:
         Its exit status, or minus the number of the signal that ended it; ``None`` while it runs.
         """
         return self._status
+
+    def listening(self) -> Collection[str] | None:
+        """
+        The addresses at which the process listens, as :manpage:`proc_net_tcp(5)` writes them; ``None`` where that
+        cannot be known.
+        """
+        try:
+            links = [os.readlink(each) for each in Path(f"/proc/{self.pid}/fd").iterdir()]  # noqa: PTH115 - no path
+            lines = [each for name in _SOCKETS for each in Path(name).read_text(encoding="ascii").splitlines()[1:]]
+        except OSError:
+            return None
+        fields = [line.split() for line in lines]
+        mine = [each for each in fields if each[3] == _LISTEN and f"socket:[{each[9]}]" in links]
+        return {each[1].partition(":")[0] for each in mine}
 
     def start(self) -> None:
         """

@@ -113,23 +113,28 @@ class Stage:
         """
         return f"{self._listening.fakes.url}/{self.discord.name}"
 
-    def start_daemon(self, tables: Tables) -> DaemonProcess:
+    def start_daemon(self, tables: Tables, transport: str = "webhook") -> DaemonProcess:
         """
         Write a configuration for this stage, and start a daemon with it.
 
         :param tables: added to the configuration; wins over the tables for server and credentials.
+        :param transport: ``webhook`` or ``conduit``.
         """
-        port = free_port()
         defaults: dict[str, dict[str, object]] = {
-            "server": {"listen_addr": "127.0.0.1", "port": port},
+            "server": {"port": free_port()},
             "twitch": {
                 "client_id": self.twitch.client_id,
                 "client_secret": self.twitch.client_secret,
-                "webhook_secret": self.webhook_secret,
                 "api_url": f"{self.twitch_url}/helix",
                 "auth_url": f"{self.twitch_url}/oauth2",
             },
         }
+        if transport == "webhook":
+            defaults["server"]["listen_addr"] = "127.0.0.1"
+            defaults["twitch"]["webhook_secret"] = self.webhook_secret
+        else:
+            defaults["twitch"]["transport"] = transport
+            defaults["twitch.conduit"] = {"websocket_url": self.websocket_url}
         whole = {name: {**defaults.get(name, {}), **tables.get(name, {})} for name in {**defaults, **tables}}
         config = self.directory / "config.toml"
         config.write_text(toml(whole), encoding="utf-8")

@@ -177,6 +177,12 @@ class BoxTests(BoxCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_a_daemon_with_a_conduit(self) -> Deferred[None]:
+        """
+        The same through a conduit, with two sessions.
+        """
+        return self.between("conduit")
+
     def between(self, transport: str) -> Deferred[None]:
         async def scenario() -> None:
             ports = [free_port() for _ in range(3)]

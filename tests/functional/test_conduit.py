@@ -4,8 +4,6 @@ The real daemon receives EventSub messages through a conduit of a simulated Twit
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +13,8 @@ from random import Random
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from itsjustintv.simulator.process import DaemonProcess
 from itsjustintv.simulator.sessions import SimulatedSession
 from tests.functional.stage import Stage, StageCase
-
-# LISTEN, in /proc/net/tcp.
-_LISTENING = "0A"
 
 
 class ConduitStage(Stage):
@@ -130,7 +124,7 @@ class AnnouncementTests(ConduitCase):
         await stage.through_conduit()
         stage.go_live("streamer0")
         await self.delivered(stage, ["streamer0"])
-        self.assertEqual(_listening(daemon), {"0100007F"})
+        self.assertEqual(daemon.listening(), {"0100007F"})
 
     async def test_a_restart_uses_the_same_conduit_and_subscriptions(self) -> None:
         """
@@ -249,15 +243,3 @@ class ChangeOfTransportTests(ConduitCase):
         await stage.until(lambda: not any(each.conduit_id for each in stage.twitch.subscriptions), 60.0)
         await stage.subscribed()
         await stage.until(lambda: not stage.sessions)
-
-
-def _listening(daemon: DaemonProcess) -> set[str]:
-    """
-    The addresses at which a process listens, as in /proc/net/tcp; those of IPv6 too.
-    """
-    sockets = set()
-    for link in Path(f"/proc/{daemon.pid}/fd").iterdir():
-        if found := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):  # noqa: PTH115 - not a path
-            sockets.add(found[1])
-    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
-    return {each[1].partition(":")[0] for each in lines if each[3] == _LISTENING and each[9] in sockets}
