@@ -74,6 +74,7 @@ READERS = {
     "config.example",
     "journal.sqlite.migrations",
     "admin.assets",
+    "simulator.process",
 }
 
 

@@ -30,9 +30,6 @@ _Result = TypeVar("_Result")
 #: Seconds to wait for anything that should happen at once.
 _SOON = 5.0
 
-# 127.0.0.1, as the kernel writes it on a little-endian machine.
-_LOOPBACK = "0100007F"
-
 _UNAVAILABLE = Behaviour(status=http.SERVICE_UNAVAILABLE)
 
 
@@ -293,7 +290,7 @@ class DemoScript:
             f"the daemon opened {len(list(twitch.sessions))} connections to {self._stage.websocket_url}, one for each"
             " shard of its conduit"
         )
-        self._check(daemon.listening() in (None, {_LOOPBACK}), "the daemon listens elsewhere than on 127.0.0.1")
+        self._check(daemon.listening() in (None, {"127.0.0.1"}), "the daemon listens elsewhere than on 127.0.0.1")
         self._step(f"it listens on 127.0.0.1 only, for {daemon.url}/health")
         stream = twitch.world.go_live("inari")
         announced_at = self._now()

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from itsjustintv.simulator.loopback import cancelling
 __all__ = ["DaemonProcess", "NotReady", "environment"]
 
 _POLL = 0.05
-_SOCKETS = ("/proc/net/tcp", "/proc/net/tcp6")
+_SOCKETS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 # TCP_LISTEN of the kernel (include/net/tcp_states.h).
 _LISTEN = "0A"
 # Seconds for one answer: a daemon that is starting may accept a connection and not answer yet.
@@ -64,6 +65,14 @@ def twistd() -> Path:
     if not script.exists():
         raise NotReady(f"cannot find twistd next to {sys.executable}")
     return script
+
+
+def _address(text: str) -> str:
+    """
+    Read an address as the kernel writes it: words of four bytes, each as a number (proc_net_tcp(5)).
+    """
+    words = [int(text[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(text), 8)]
+    return str(ip_address(b"".join(words)))
 
 
 @define(eq=False)
@@ -134,17 +143,17 @@ class DaemonProcess:
 
     def listening(self) -> Collection[str] | None:
         """
-        The addresses at which the process listens, as :manpage:`proc_net_tcp(5)` writes them; ``None`` where that
-        cannot be known.
+        The addresses at which the process accepts TCP connections; ``None`` where that cannot be known.
         """
         try:
-            links = [os.readlink(each) for each in Path(f"/proc/{self.pid}/fd").iterdir()]  # noqa: PTH115 - no path
-            lines = [each for name in _SOCKETS for each in Path(name).read_text(encoding="ascii").splitlines()[1:]]
+            links = {os.readlink(each) for each in Path(f"/proc/{self.pid}/fd").iterdir()}  # noqa: PTH115 - no path
+            # The second is not there without IPv6.
+            tables = [each.read_text(encoding="ascii") for each in _SOCKETS if each.exists()]
         except OSError:
             return None
-        fields = [line.split() for line in lines]
-        mine = [each for each in fields if each[3] == _LISTEN and f"socket:[{each[9]}]" in links]
-        return {each[1].partition(":")[0] for each in mine}
+        lines = [line.split() for table in tables for line in table.splitlines()[1:]]
+        mine = [each[1] for each in lines if each[3] == _LISTEN and f"socket:[{each[9]}]" in links]
+        return {_address(each.partition(":")[0]) for each in mine}
 
     def start(self) -> None:
         """

@@ -124,7 +124,7 @@ class AnnouncementTests(ConduitCase):
         await stage.through_conduit()
         stage.go_live("streamer0")
         await self.delivered(stage, ["streamer0"])
-        self.assertEqual(daemon.listening(), {"0100007F"})
+        self.assertEqual(daemon.listening(), {"127.0.0.1"})
 
     async def test_a_restart_uses_the_same_conduit_and_subscriptions(self) -> None:
         """
@@ -213,6 +213,34 @@ class BrokenConnectionTests(ConduitCase):
                 stage.twitch.sessions.write(each.id, how)
         except LookupError:
             pass
+
+
+class MoveTests(ConduitCase):
+    """
+    Twitch moves sessions to other connections.
+    """
+
+    async def test_nothing_is_lost_on_the_way(self) -> None:
+        """
+        While streams go live, each session moves again and again, and nothing but messages tells of them: each is
+        delivered once, and no session ends.
+        """
+        stage = self.conduit_stage(120, "[catch_up]\nenabled = false\n")
+        await stage.started()
+        await stage.through_conduit()
+        before, moves = [each.id for each in stage.sessions], 0
+        for number, login in enumerate(stage.streamers):
+            for each in stage.sessions:
+                if each.status == "connected" and stage.twitch.sessions.sockets(each.id) == 1:
+                    stage.twitch.sessions.reconnect(each.id)
+                    moves += 1
+            # In the middle of a move as well as between two.
+            await deferLater(stage.reactor, 0.005 * (number % 10))
+            stage.go_live(login)
+        await self.delivered(stage, list(stage.streamers))
+        self.assertEqual([each.id for each in stage.sessions], before)
+        self.assertEqual((list(stage.twitch.sessions.closed), list(stage.twitch.dropped)), ([], []))
+        self.assertGreater(moves, 4)
 
 
 class ChangeOfTransportTests(ConduitCase):

@@ -87,6 +87,16 @@ class DaemonProcessTests(TestCase):
         self.assertEqual(await daemon.stop(), 7)
         self.assertEqual((daemon.pid, daemon.status), (None, 7))
 
+    async def test_it_is_known_where_it_listens(self) -> None:
+        """
+        The addresses of its ports are those at which it accepts connections; of no process none are known.
+        """
+        daemon = self.make(STAND_IN, "polite")
+        self.assertIsNone(daemon.listening())
+        daemon.start()
+        await daemon.ready()
+        self.assertEqual(daemon.listening(), {"127.0.0.1"})
+
     async def test_one_that_does_not_end_is_killed(self) -> None:
         """
         After the grace, a process that ignores SIGTERM is killed.
