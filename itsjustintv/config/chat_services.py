@@ -13,6 +13,7 @@ __all__ = ["CHAT_SERVICES", "ChatService", "find_chat_service"]
 
 
 _URL_ALONE: Mapping[str, str] = {"url": "the same URL"}
+_OF_A_WEBHOOK: Mapping[str, str] = {"url": "that of a webhook: 'Edit Channel', 'Integrations', 'Webhooks'"}
 _WORKFLOW: Mapping[str, str] = {"url": "that of a new workflow: connectors no longer work"}
 
 
@@ -42,7 +43,7 @@ class ChatService:
         """
         Whether the URL itself can still be used, as the address of a destination.
         """
-        return self.keys is not _WORKFLOW
+        return self.keys not in (_OF_A_WEBHOOK, _WORKFLOW)
 
     def lines(self, name: str, streamer: str | None) -> tuple[str, ...]:
         """
@@ -111,6 +112,14 @@ CHAT_SERVICES: Sequence[ChatService] = (
         re.compile(r"/api/(?:v\d+/)?webhooks(?:/|$)"),
         "its own message format",
         kind="discord",
+    ),
+    ChatService(
+        "a page of Discord",
+        re.compile(_DISCORD),
+        re.compile("/(?:channels|invite)/"),
+        "only browsers",
+        kind="discord",
+        keys=_OF_A_WEBHOOK,
     ),
     ChatService(
         "a workflow of Slack",

@@ -109,7 +109,7 @@ def read(path: Path, read_file: FileReader = read_once) -> str:
         text = read_file(path, _LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
         odd = next(edge_mistakes(str(path)), "")
-        where = "give --config, or set ITSJUSTINTV_CONFIG" if read_file is read_once else "put it back"
+        where = "give --config, or write one with itsjustintv init" if read_file is read_once else "put it back"
         hint = f"its name {odd}" if odd else where
         raise _unusable(path, f"does not exist; {hint}") from None
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, fields
 from twisted.internet.defer import execute
 from twisted.internet.threads import deferToThreadPool
 
@@ -49,10 +49,10 @@ def make_destination(kind: str, values: Mapping[str, str]) -> tuple[Destination 
     missing = [key for key in required_keys(settings_class(row)) if not values.get(key)]
     if missing:
         return None, f"{kind} needs {' and '.join(missing)}"
-    try:
-        entry = make_entry(table, table_class(row)(**values))
-    except TypeError:
-        return None, f"{kind} has no such key: {', '.join(values)}"
+    known = {each.name for each in fields(table_class(row))}
+    if unknown := [key for key in values if key not in known]:
+        return None, f"{kind} has no such key: {', '.join(unknown)}"
+    entry = make_entry(table, table_class(row)(**values))
     for key, sentence in row.check(entry.settings):
         return None, f"{key} {sentence}"
     return Routes.of(Config(destinations={"main": entry})).destinations["main"], ""

@@ -29,6 +29,7 @@ KNOWN = {
         "https://discord.com/api/webhooks/1/a/slack",
         "https://discord.com/api/webhooks/1/a/github",
     ),
+    "a page of Discord": ("https://discord.com/channels/1/2", "https://ptb.discord.com/channels/@me/1"),
     "Slack": ("https://hooks.slack.com/services/T/B/x", "https://hooks.slack-gov.com/services/T/B/x"),
     "a workflow of Slack": ("https://hooks.slack.com/triggers/T/1/x", "https://hooks.slack.com/workflows/T/A/1/x"),
     "Microsoft Teams": (
@@ -138,7 +139,13 @@ class ChatServiceTests(SynchronousTestCase):
         """
         The lines of each service are TOML with its type and what it needs.
         """
-        types = {"Discord": "discord", "Slack": "slack", "Microsoft Teams": "teams", "Telegram": "telegram"}
+        types = {
+            "Discord": "discord",
+            "a page of Discord": "discord",
+            "Slack": "slack",
+            "Microsoft Teams": "teams",
+            "Telegram": "telegram",
+        }
         for name, urls in KNOWN.items():
             for url in urls:
                 service = find_chat_service(url)

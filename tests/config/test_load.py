@@ -135,7 +135,7 @@ class LoadTests(SynchronousTestCase):
         """
         A file that is not there is named, with the ways to name another.
         """
-        expected = Problem(str(self.path), "does not exist; give --config, or set ITSJUSTINTV_CONFIG")
+        expected = Problem(str(self.path), "does not exist; give --config, or write one with itsjustintv init")
         self.assertEqual((expected,), self._told())
 
     def test_a_file_that_is_gone_while_the_daemon_runs(self) -> None:

@@ -52,6 +52,7 @@ class PastedTests(SynchronousTestCase):
         for text in (
             "https://hooks.example.org/live",
             "https://acme.webhook.office.com/webhookb2/a/IncomingWebhook/b/c",
+            "https://discord.com/channels/1/2",
             "hello",
             "",
             "12:34",
@@ -64,7 +65,7 @@ class PastedTests(SynchronousTestCase):
         """
         for kind, values, expected in (
             ("telegram", {"token": TOKEN}, "telegram needs chat"),
-            ("discord", {"url": DISCORD, "room": "1"}, "discord has no such key: url, room"),
+            ("discord", {"url": DISCORD, "room": "1"}, "discord has no such key: room"),
             ("discord", {"url": "https://discord.com/x"}, "url must be the URL of a Discord webhook"),
         ):
             destination, problem = make_destination(kind, values)
