@@ -284,6 +284,18 @@ def _flat(value: Any, above: str = "") -> Mapping[str, Any]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a duration, in seconds
+    if isinstance(value, float):
+        value = _duration(value)
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _duration(seconds: float) -> str:
+    """
+    Write a duration as the configuration does: ``24h``.
+    """
+    if not seconds.is_integer():
+        return f"{seconds:g}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    units = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in units if number) or "0s"

@@ -146,7 +146,7 @@ class DestinationCommandsTests(PostCase):
         explained = await stage.command("destinations", "explain", "main", "tanuki")
         self.assertRegex(explained.out, r'mention +\["role:78"\] +streamers\.tanuki\.at\.main')
         self.assertRegex(explained.out, r'url +"\[redacted\]" +destinations\.main')
-        self.assertRegex(explained.out, r"cooldown +\S+ +default")
+        self.assertRegex(explained.out, r'cooldown +"0s" +default')
         self.assertNotIn(next(iter(discord.webhooks.values())).token, explained.out)
         next(iter(discord.webhooks.values())).deleted = True
         stage.twitch.world.go_offline("tanuki")
