@@ -1,15 +1,17 @@
 """
-The real daemon announces where one HTTP request is not enough: by e-mail, at an MQTT broker and at an imitated Bluesky.
+The real daemon announces where one HTTP request is not enough: by e-mail, at an MQTT broker, at an imitated Bluesky,
+and by the library Apprise.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from itsjustintv.destinations.apprise_library import is_installed
 from itsjustintv.simulator.fakes.bluesky import FakeBluesky
 from itsjustintv.simulator.fakes.site import FakeSite
 from itsjustintv.simulator.loopback import listen
-from tests.functional.stage import Stage, StageCase
+from tests.functional.stage import Stage, StageCase, lacking
 from tests.judges.broker import Broker
 from tests.judges.mail_server import MailServer
 
@@ -108,6 +110,29 @@ class SessionTests(StageCase):
         self.assertIn("is live: Töpfern", first.message["subject"])
         self.assertIn("was live", second.message["subject"])
         self.assertEqual(second.message["in-reply-to"], first.message["message-id"])
+
+    async def test_apprise(self) -> None:
+        """
+        The start and the end come as plain text, once each, though a short drop brings another title.
+        """
+        if not is_installed():
+            lacking("apprise", "apprise is not installed")
+        stage = self.stage()
+        keys = f'url = "json://{stage.hook.removeprefix("http://")}/apprise"\nevents = ["online", "offline"]'
+        receiver, stage = stage.receiver, await self.begin("apprise", keys, 2)
+        await self.go_live(stage)
+        started = await receiver.delivery("/apprise")
+        await stage.settled(stage.reactor)
+        stage.twitch.world.change("tanuki", title="glazing", game="Crafts")
+        await self.end(stage)
+        await self.go_live(stage)
+        await stage.until(lambda: stage.accounting().superseded == 2)
+        await self.end(stage)
+        ended = await receiver.delivery("/apprise", 2)
+        await self.assert_all_delivered(stage)
+        self.assertIn("Töpfern", started.payload["message"])
+        self.assertEqual([each.payload["title"] for each in (started, ended)], ["tanuki is live", "tanuki was live"])
+        self.assertEqual(len(receiver.at("/apprise")), 2)
 
     async def test_mqtt(self) -> None:
         """
