@@ -48,6 +48,25 @@ class ComposeTests(SynchronousTestCase):
     The folder for docker compose.
     """
 
+    def test_without_a_domain(self) -> None:
+        """
+        The file without a port needs one secret, and the configuration that is shown for a conduit.
+        """
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        file = yaml.safe_load((ROOT / "etc" / "compose" / "conduit.yaml").read_text(encoding="utf-8"))
+        daemon = file["services"]["itsjustintv"]
+        self.assertNotIn("ports", daemon)
+        self.assertEqual(list(file["secrets"]), ["client_secret"])
+        (folder / "client_secret").write_text("a-secret")
+        (text,) = [str(block) for block in INSTALL.blocks if 'transport = "conduit"' in str(block)]
+        lines = [line for line in text.splitlines() if not line.startswith("client_secret_file")]
+        (folder / "config.toml").write_text("\n".join(lines).replace('"..."', '"something"'), encoding="utf-8")
+        environ = {name: value.replace("/run/secrets", str(folder)) for name, value in daemon["environment"].items()}
+        found = load(folder / "config.toml", environ)
+        twitch, listen_addr = found.config.twitch, found.config.server.listen_addr
+        self.assertEqual((found.warnings, twitch.client_secret, listen_addr), ((), "a-secret", "127.0.0.1"))
+
     def test_its_commands_make_all_that_is_mounted(self) -> None:
         """
         In a checkout, what is typed before the engine is needed makes every file and folder that the compose file
