@@ -298,7 +298,8 @@ class Census:
     Where everything stands that was accepted.
 
     :ivar pending: deliveries that wait for an attempt, by destination.
-    :ivar oldest_at: when the oldest delivery that has not ended was accepted; ``None`` when all have.
+    :ivar oldest_at: when the oldest delivery that has not ended was accepted; ``None`` when all have. A refresh that
+        waits for its time does not count.
     :ivar dead: deliveries that were given up and are still in the journal.
     :ivar undelivered: those, and the expired ones that are: what can be requeued.
     :ivar newest_at: when the newest event was received; ``None`` when there is none in the journal.

@@ -162,7 +162,11 @@ PENDING = _gauge(
     "destination",
     limit=DESTINATIONS,
 )
-OLDEST_AGE = _gauge("oldest_pending.age", "s", "Time since the oldest delivery that has not ended was accepted.")
+OLDEST_AGE = _gauge(
+    "oldest_pending.age",
+    "s",
+    "Time since the oldest delivery that has not ended was accepted, but for refreshes that wait for their time.",
+)
 DEAD_LETTERS = _gauge("dead_letters", "{delivery}", "Deliveries that ended as dead and can be requeued.")
 UNDELIVERED = _gauge("undelivered", "{delivery}", "Deliveries that ended as dead or expired and can be requeued.")
 

@@ -318,6 +318,8 @@ class PostContract:
         self.assertEqual({(each.event_id, each.destination, each.broadcast) for each in found}, {("e1", "a", "e1")})
         account = await self.journal.accounting()
         self.assertEqual((account.wanted, account.delivered, account.accepted, account.imbalance), (3, 1, 2, 0))
+        # It is not late for anything.
+        self.assertIsNone((await self.journal.census()).oldest_at)
 
     async def test_history_of_refreshes(self) -> None:
         """

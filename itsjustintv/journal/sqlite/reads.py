@@ -226,8 +226,8 @@ def accounting(connection: Connection) -> Accounting:
 
 def census(connection: Connection) -> Census:
     """
-    Count everything that has not ended. Reads an index with as many entries, and one row for each destination: that of
-    the first id, since ids sort by time. It is not the oldest if an operator has requeued it.
+    Count everything that has not ended. Reads as many rows or entries of an index, and one row for each destination:
+    that of the first id, since ids sort by time. It is not the oldest if an operator has requeued it.
     """
     pending = connection.execute(
         "SELECT waiting.destination, count, accepted_at FROM"
@@ -236,7 +236,8 @@ def census(connection: Connection) -> Census:
     ).fetchall()
     accepted = connection.execute(
         "SELECT accepted_at FROM deliveries WHERE id ="
-        " (SELECT min(id) FROM deliveries INDEXED BY deliveries_unprepared WHERE state = 'accepted')"
+        " (SELECT min(id) FROM deliveries INDEXED BY deliveries_unprepared WHERE state = 'accepted'"
+        " AND action <> 'refresh')"
     ).fetchall()
     oldest = [row["accepted_at"] for row in (*pending, *accepted)]
     return Census(
