@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import deliveries, footprint, intake, report
+from benchmarks import deliveries, footprint, intake, report, transports
 from benchmarks.process import Cores
 
 _HERE = Path(__file__).parent
@@ -26,6 +26,8 @@ async def main(options: argparse.Namespace) -> None:
         await intake.measure(options, cores),
         "## From a notification to the receiver",
         await deliveries.measure(options, cores),
+        "## By webhook and through a conduit",
+        await transports.measure(options, cores),
         "## Footprint",
         await footprint.measure(options),
     ]

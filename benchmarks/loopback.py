@@ -159,6 +159,7 @@ class Helix:
     :ivar points: what was asked and granted, by path.
     :ivar refused: how often the answer was 429.
     :ivar subscribed: what was subscribed to, by the id of the subscription.
+    :ivar shards: the sessions of the shards of the only conduit.
     """
 
     live: Mapping[str, Message] = field(factory=dict)
@@ -167,6 +168,7 @@ class Helix:
     points: Counter[str] = field(factory=Counter, init=False)
     refused: int = field(default=0, init=False)
     subscribed: dict[str, dict[str, Any]] = field(factory=dict, init=False)
+    shards: dict[str, str] = field(factory=dict, init=False)
 
     def respond(self, method: str, target: str, body: bytes) -> Answer:
         """
@@ -188,6 +190,8 @@ class Helix:
         self.points[path] += 1
         headers = self.bucket.headers()
         query = parse_qs(url.query)
+        if path.startswith("/eventsub/conduits"):
+            return self._conduits(method, path, body, headers)
         if path == "/eventsub/subscriptions":
             return self._subscriptions(method, query, body, headers)
         answer = self._get(path, query)
@@ -226,12 +230,28 @@ class Helix:
         cursor = {"cursor": str(first + _PAGE)} if more else {}
         return _json(200, {"data": page, "pagination": cursor, **self._total()}, headers)
 
+    def _conduits(self, method: str, path: str, body: bytes, headers: str) -> Answer:
+        """
+        Have one conduit, whatever is asked, and note the sessions of its shards.
+        """
+        if path == "/eventsub/conduits":
+            return _json(200, {"data": [{"id": "a-conduit", "shard_count": 2}]}, headers)
+        if method == "PATCH":
+            asked = json.loads(body)["shards"]
+            self.shards.update((each["id"], each["transport"]["session_id"]) for each in asked)
+            return _json(202, {"data": asked, "errors": []}, headers)
+        data = [
+            {"id": shard, "status": "enabled", "transport": {"method": "websocket", "session_id": session}}
+            for shard, session in self.shards.items()
+        ]
+        return _json(200, {"data": data, "pagination": {}}, headers)
+
     def _total(self) -> dict[str, int]:
         return {"total": len(self.subscribed), "total_cost": 0, "max_total_cost": 10_000}
 
 
 def _subscription(wanted: dict[str, Any]) -> dict[str, Any]:
-    del wanted["transport"]["secret"]
+    wanted["transport"].pop("secret", None)
     return {
         "id": str(uuid.uuid4()),
         "status": "enabled",

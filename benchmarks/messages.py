@@ -34,12 +34,14 @@ class Message:
     One ``stream.online`` notification.
 
     :ivar request: the whole HTTP request.
+    :ivar frame: the same news as a message on a WebSocket.
     """
 
     streamer: str
     stream_id: str
     started_at: str
     request: bytes = field(repr=False)
+    frame: str = field(repr=False)
 
 
 def streamers(count: int) -> list[str]:
@@ -64,29 +66,27 @@ def _message(streamer: str, path: str) -> Message:
     second = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     timestamp = f"{second}.{nanoseconds % 1_000_000_000:09}Z"
     started_at = f"{second}Z"
-    body = json.dumps(
-        {
-            "subscription": {
-                "id": SUBSCRIPTION,
-                "status": "enabled",
-                "type": "stream.online",
-                "version": "1",
-                "condition": {"broadcaster_user_id": streamer},
-                "transport": {"method": "webhook", "callback": CALLBACK},
-                "created_at": "2026-01-02T03:04:05.123456789Z",
-                "cost": 1,
-            },
-            "event": {
-                "id": stream_id,
-                "broadcaster_user_id": streamer,
-                "broadcaster_user_login": f"login{streamer}",
-                "broadcaster_user_name": f"Login{streamer}",
-                "type": "live",
-                "started_at": started_at,
-            },
+    payload = {
+        "subscription": {
+            "id": SUBSCRIPTION,
+            "status": "enabled",
+            "type": "stream.online",
+            "version": "1",
+            "condition": {"broadcaster_user_id": streamer},
+            "transport": {"method": "webhook", "callback": CALLBACK},
+            "created_at": "2026-01-02T03:04:05.123456789Z",
+            "cost": 1,
         },
-        separators=(",", ":"),
-    ).encode()
+        "event": {
+            "id": stream_id,
+            "broadcaster_user_id": streamer,
+            "broadcaster_user_login": f"login{streamer}",
+            "broadcaster_user_name": f"Login{streamer}",
+            "type": "live",
+            "started_at": started_at,
+        },
+    }
+    body = json.dumps(payload, separators=(",", ":")).encode()
     message_id = str(uuid.uuid4())
     signature = hmac.digest(SECRET.encode(), f"{message_id}{timestamp}".encode() + body, "sha256").hex()
     head = (
@@ -104,4 +104,12 @@ def _message(streamer: str, path: str) -> Message:
         "Twitch-Eventsub-Subscription-Type: stream.online\r\n"
         "Twitch-Eventsub-Subscription-Version: 1\r\n\r\n"
     ).encode()
-    return Message(streamer, stream_id, started_at, head + body)
+    metadata = {
+        "message_id": message_id,
+        "message_type": "notification",
+        "message_timestamp": timestamp,
+        "subscription_type": "stream.online",
+        "subscription_version": "1",
+    }
+    frame = json.dumps({"metadata": metadata, "payload": payload}, separators=(",", ":"))
+    return Message(streamer, stream_id, started_at, head + body, frame)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import time
@@ -57,6 +58,15 @@ class Server:
         """
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def resident(self) -> int:
+        """
+        KiB of memory that are resident (proc(5)).
+        """
+        (found,) = re.findall(
+            r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE
+        )
+        return int(found)
 
     async def idle(self) -> None:
         """

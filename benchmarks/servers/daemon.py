@@ -31,6 +31,8 @@ def configuration(options: argparse.Namespace) -> str:
         f"api_url = {json.dumps(options.twitch + '/helix')}",
         f"auth_url = {json.dumps(options.twitch + '/oauth2')}",
     ]
+    if options.websocket:
+        lines += ['transport = "conduit"', f"conduit.websocket_url = {json.dumps(options.websocket)}"]
     lines += [
         "[enrich]",
         f"timeout = {options.enrich_timeout}",
@@ -55,6 +57,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--collector", default="", help="base URL of a collector of traces and metrics, if it is to send any"
     )
+    parser.add_argument("--websocket", default="", help="URL of Twitch's WebSocket, if events come through a conduit")
     parser.add_argument("--enrich-timeout", default="3", help="seconds a delivery waits for Helix")
     parser.add_argument("--streamers", type=int, required=True, help="how many")
     parser.add_argument("--directory", type=Path, required=True, help="for the journal and all other files")
