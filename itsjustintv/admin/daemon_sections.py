@@ -104,26 +104,26 @@ def conduit(found: TransportView) -> Markup | None:
     if found.method != "conduit":
         return None
     enabled = sum(each.state == "enabled" for each in found.shards)
+    troubles = []
+    if found.held:
+        troubles.append(("bad", f"{count(found.held, 'event')} held in memory: the journal cannot store them"))
+    if "webhook" in found.used:
+        troubles.append(("warn", "Messages still arrive by webhook: the change of the transport is not complete"))
     return section(
         "conduit",
         "Conduit",
         f"{enabled:,} of {len(found.shards):,} enabled" if found.shards else "",
-        el("p", foreign(found.problem), class_="warn" if enabled else "bad") if found.problem else None,
-        el("p", f"{count(found.held, 'event')} held in memory: the journal cannot store them", class_="bad")
-        if found.held
-        else None,
-        el("p", "Messages still arrive by webhook: the change of the transport is not complete.", class_="warn")
-        if "webhook" in found.used
-        else None,
-        el("p", el("code", found.conduit_id) if found.conduit_id else "not created yet", class_="quiet"),
+        el("ul", [el("li", words, class_=tone) for tone, words in troubles], class_="troubles") if troubles else None,
         el("ul", [_shard(each) for each in found.shards], class_="rows"),
+        el("p", "Id ", el("code", found.conduit_id) if found.conduit_id else "none yet", class_="quiet"),
         api="/transport",
     )
 
 
 def _shard(each: ShardView) -> Markup:
     tone, words = _SHARDS[each.state]
-    last = each.reason + (f" (close code {each.code})" if each.code and str(each.code) not in each.reason else "")
+    reason = each.reason + (f" (close code {each.code})" if each.code and str(each.code) not in each.reason else "")
+    moved = f", {each.moves:,} moved" if each.moves else ""
     return el(
         "li",
         el("p", el("strong", f"Shard {each.id}", class_="to"), " ", badge(tone, words), class_="name"),
@@ -133,16 +133,16 @@ def _shard(each: ShardView) -> Markup:
             when(each.since),
             " · last frame ",
             when(each.last_frame_at),
-            f" · {count(each.losses, 'session')} lost, {each.moves:,} moved",
+            f" · {count(each.losses, 'session')} lost{moved}",
             class_="quiet",
         ),
         el(
             "p",
-            "last loss: " if each.state == "enabled" else "",
-            foreign(last),
-            class_="quiet" if tone == "good" else tone,
+            "Last loss: " if each.state == "enabled" else "",
+            foreign(reason),
+            class_="quiet" if each.state == "enabled" else tone,
         )
-        if last
+        if reason
         else None,
         data_key=f"shard-{each.id}",
     )
@@ -200,9 +200,11 @@ def configuration(found: ConfigurationView) -> Markup:
     )
 
 
-def twitch(rate: RateView, status: StatusView) -> Markup:
+def twitch(rate: RateView, status: StatusView, *, verified: bool) -> Markup:
     """
     Show what is left of Twitch's rate limit, how many subscriptions are enabled, and what is wrong with the others.
+
+    :param verified: whether Twitch verifies subscriptions: only those of webhooks.
     """
     subscriptions = status.subscriptions
     label = f"{rate.points:,} of {rate.limit:,} points"
@@ -223,7 +225,10 @@ def twitch(rate: RateView, status: StatusView) -> Markup:
                 (
                     "Subscriptions",
                     [
-                        f"{subscriptions.enabled:,} enabled, {subscriptions.pending:,} pending verification",
+                        f"{subscriptions.enabled:,} enabled",
+                        f", {subscriptions.pending:,} pending verification"
+                        if verified or subscriptions.pending
+                        else "",
                         f", {subscriptions.broken:,} broken",
                         f", {subscriptions.incomplete:,} incomplete" if subscriptions.incomplete else "",
                     ],

@@ -196,7 +196,7 @@ class PageResource(Resource):
                     conduit(ask.transport()),
                     certificates(ask.certificates()),
                     configuration(ask.configuration()),
-                    twitch(ask.rate(), status),
+                    twitch(ask.rate(), status, verified=ask.transport().method == "webhook"),
                     daemon(status),
                 ),
                 class_="columns",

@@ -121,7 +121,7 @@ class SubscriptionsView:
 
     :ivar wanted: configured streamers whose user id is known.
     :ivar enabled: streamers with a working subscription.
-    :ivar pending: streamers whose subscription Twitch is verifying.
+    :ivar pending: streamers whose subscription Twitch is verifying; none with a conduit, where nothing is verified.
     :ivar broken: streamers without a working subscription.
     :ivar incomplete: streamers with one for starts of broadcasts, but without another one that is wanted.
     :ivar checked_at: when the subscriptions were last checked; null before the first time.
@@ -179,7 +179,8 @@ class SubscriptionView:
     """
     Subscription of one streamer.
 
-    :ivar state: enabled, when events arrive; pending, while Twitch verifies the callback; broken; or unknown.
+    :ivar state: enabled, when Twitch sends events; pending, while it verifies the callback of a webhook; broken; or
+        unknown.
     :ivar reason: why it is not enabled, or which events other than starts of broadcasts do not arrive, and why; empty
         if all is well.
     """

@@ -35,11 +35,13 @@ _STATES = ("healthy", "failing", "paused")
 _Values = Iterable[tuple[Labels, float]]
 
 
-def traced_accept(context: Context, accept: Accept) -> Accept:
+def traced_accept(context: Context, accept: Accept, *, through_conduit: bool = False) -> Accept:
     """
     Begin a trace for each event on its way to ``accept``.
+
+    :param through_conduit: the events come from a WebSocket.
     """
-    return context.event_spans.accepting(accept)
+    return context.event_spans.accepting(accept, through_conduit=through_conduit)
 
 
 def counted_recovery(context: Context, accept: Accept) -> Accept:

@@ -152,9 +152,12 @@ class SubscriptionParts:
         return None if WEBHOOK in self.reconciler.methods else self.conduit.shards.critical()
 
     @classmethod
-    def of(cls, context: Context, twitch: TwitchParts, accept: Accept, recover: Accept) -> SubscriptionParts:
+    def of(
+        cls, context: Context, twitch: TwitchParts, accept: Accept, accept_frame: Accept, recover: Accept
+    ) -> SubscriptionParts:
         """
-        :param accept: stores an event that Twitch sent.
+        :param accept: stores an event that Twitch sent by webhook.
+        :param accept_frame: stores an event that Twitch sent through a conduit.
         :param recover: stores an event that the catch-up recovered.
         """
         reactor, config, journal, routing = context.reactor, context.config, context.journal, context.routing
@@ -209,7 +212,11 @@ class SubscriptionParts:
 
         intake = Intake(accept, revoked, context.metrics.message)
         conduit = ConduitParts.of(
-            context, twitch.helix, intake, lambda: catch_up.ask(routing.keys_by_user_id()), on_open
+            context,
+            twitch.helix,
+            Intake(accept_frame, revoked, context.metrics.message),
+            lambda: catch_up.ask(routing.keys_by_user_id()),
+            on_open,
         )
         reconciler = SubscriptionReconciler(
             SubscriptionsAPI(twitch.helix),

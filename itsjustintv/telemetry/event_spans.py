@@ -41,9 +41,12 @@ class EventSpans:
     _resolve: Resolve
     _api_url: Callable[[], str]
 
-    def accepting(self, accept: Accept) -> Accept:
+    def accepting(self, accept: Accept, *, through_conduit: bool = False) -> Accept:
         """
         Wrap ``accept``, to start the trace of each event.
+
+        :param through_conduit: the events come from a WebSocket. One that is not accepted is held and comes again, so
+            its first span ends only when it is.
         """
 
         def followed(event: Event) -> Deferred[Acceptance]:
@@ -53,7 +56,9 @@ class EventSpans:
             traced = event.with_trace(trace)
 
             def ended(result: Acceptance | Failure) -> Acceptance | Failure:
-                self._received(traced, None if isinstance(result, Failure) else result)
+                if not (through_conduit and isinstance(result, Failure)):
+                    verdict = None if isinstance(result, Failure) else result
+                    self._received(traced, verdict, through_conduit=through_conduit)
                 return result
 
             return accept(traced).addBoth(ended)
@@ -152,7 +157,7 @@ class EventSpans:
             attributes["itsjustintv.problems"] = found.problems
         self._end("enrich", SpanKind.INTERNAL, context, event.trace, begun_at, attributes)
 
-    def _received(self, event: Event, verdict: Acceptance | None) -> None:
+    def _received(self, event: Event, verdict: Acceptance | None, *, through_conduit: bool) -> None:
         attributes: dict[str, Attribute] = {
             "itsjustintv.event.id": event.id,
             "itsjustintv.streamer": event.broadcaster_login or event.broadcaster_id,
@@ -162,13 +167,20 @@ class EventSpans:
         if event.recovered:
             self._end("catch up", SpanKind.INTERNAL, event.trace, "", event.received_at, attributes, error)
             return
+        attributes |= {"messaging.system": "twitch_eventsub", "messaging.message.id": event.message_id}
+        if through_conduit:
+            attributes |= {
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "network.protocol.name": "websocket",
+            }
+            self._end("process eventsub", SpanKind.CONSUMER, event.trace, "", event.received_at, attributes, error)
+            return
         attributes |= {
             "http.request.method": "POST",
             "http.route": "/twitch",
             "url.path": "/twitch",
             "http.response.status_code": 503 if verdict is None else 200,
-            "messaging.system": "twitch_eventsub",
-            "messaging.message.id": event.message_id,
         }
         self._end("POST /twitch", SpanKind.SERVER, event.trace, "", event.received_at, attributes, error)
 

@@ -68,6 +68,7 @@ _KINDS = {
     tracing.SpanKind.INTERNAL: SpanKind.INTERNAL,
     tracing.SpanKind.SERVER: SpanKind.SERVER,
     tracing.SpanKind.CLIENT: SpanKind.CLIENT,
+    tracing.SpanKind.CONSUMER: SpanKind.CONSUMER,
 }
 _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 _SCOPE = InstrumentationScope("itsjustintv", __version__)

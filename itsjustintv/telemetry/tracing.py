@@ -42,12 +42,13 @@ Attribute = str | int | float | bool | tuple[str, ...]
 
 class SpanKind(Enum):
     """
-    Whether a span is internal, or a request received or sent (OpenTelemetry, "SpanKind").
+    Whether a span is internal, a request received or sent, or a message received (OpenTelemetry, "SpanKind").
     """
 
     INTERNAL = "internal"
     SERVER = "server"
     CLIENT = "client"
+    CONSUMER = "consumer"
 
 
 @define(eq=False, kw_only=True)  # not frozen: that takes three times as long to create

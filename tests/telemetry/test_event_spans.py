@@ -74,7 +74,7 @@ class AcceptingTests(FollowingCase):
     At the door.
     """
 
-    def accept(self, given: Event, answer: Deferred[Acceptance]) -> Deferred[Acceptance]:
+    def accept(self, given: Event, answer: Deferred[Acceptance], **how: bool) -> Deferred[Acceptance]:
         """
         Hand an event in.
         """
@@ -84,7 +84,7 @@ class AcceptingTests(FollowingCase):
             self.handed.append(event)
             return answer
 
-        return self.following.accepting(accept)(given)
+        return self.following.accepting(accept, **how)(given)
 
     def test_an_event_gets_a_trace(self) -> None:
         """
@@ -127,6 +127,30 @@ class AcceptingTests(FollowingCase):
         self.assertEqual((self.span().name, self.span().kind), ("catch up", SpanKind.INTERNAL))
         self.assertEqual(self.span().attributes["itsjustintv.verdict"], "duplicate")
         self.assertNotIn("http.route", self.span().attributes)
+
+    def test_an_event_from_a_conduit(self) -> None:
+        """
+        It came by no HTTP request: its first span is that of a message, with the protocol, and the rest is alike.
+        """
+        self.accept(event(received_at=999.5), succeed(Acceptance.ACCEPTED), through_conduit=True)
+        [handed], span = self.handed, self.span()
+        self.assertEqual((span.name, span.kind, span.error), ("process eventsub", SpanKind.CONSUMER, ""))
+        self.assertEqual((span.context, span.parent, span.started_at), (handed.trace, "", 999.5))
+        self.assertEqual(span.attributes["network.protocol.name"], "websocket")
+        self.assertEqual(span.attributes["messaging.message.id"], handed.message_id)
+        self.assertEqual(span.attributes["itsjustintv.event.id"], handed.id)
+        self.assertEqual([each for each in span.attributes if each.startswith(("http", "url"))], [])
+
+    def test_an_event_that_is_held(self) -> None:
+        """
+        While it is held in memory there is no span; the one of its acceptance begins with its receipt.
+        """
+        refused = self.accept(event(received_at=999.5), fail(JournalUnavailable("full")), through_conduit=True)
+        self.failureResultOf(refused, JournalUnavailable)
+        self.assertEqual(self.shelf.spans, [])
+        self.clock.advance(30.0)
+        self.accept(event(received_at=999.5), succeed(Acceptance.ACCEPTED), through_conduit=True)
+        self.assertEqual((self.span().started_at, self.span().ended_at), (999.5, 1030.0))
 
     def test_nobody_collects(self) -> None:
         """

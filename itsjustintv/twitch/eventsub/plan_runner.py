@@ -215,7 +215,7 @@ class _Run:
             await self._create(topic)
         except AlreadyExists as error:
             raise TwitchRejected(
-                "Twitch says that a subscription with this callback exists already, but does not list it", error.status
+                "Twitch says that a subscription with this transport exists already, but does not list it", error.status
             ) from None
 
     async def _make_room(self, topic: Topic, error: TooManyAlike) -> None:

@@ -67,7 +67,7 @@ class SubscriptionReconciler(Service):
     Compares the configuration with Twitch's list and creates and deletes what differs: at the start, every hour and a
     random quarter of one, after a revocation, and when :meth:`reconcile` is called. One such comparison is a pass.
 
-    To be started only once the callback can be reached.
+    To be started only once messages can arrive: the callback can be reached, or a shard of the conduit is enabled.
 
     :ivar streamers: asked at the beginning of each pass; so is ``transport``.
     :ivar random: from 0 to 1.
@@ -413,7 +413,9 @@ class SubscriptionReconciler(Service):
         if result.left and not result.gave_up:
             self.reconcile("there is more to do")
         if needed.wait or result.created or result.adopted:
-            self.reconcile("Twitch is verifying the callback", self._check_delay * (1 + self._random() / 10))
+            self.reconcile(
+                "subscriptions are being verified or replaced", self._check_delay * (1 + self._random() / 10)
+            )
             self._check_delay = min(self._check_delay * 2, VERIFICATION_TIMEOUT)
         if needed.grace:
             end = min(self._grace_ends(each.broadcaster_id) for each in needed.grace)

@@ -115,8 +115,9 @@ class Pass:
         """
         The topics whose subscriptions are enabled at Twitch, adopted ones included.
         """
-        adopted = (each.topic for each in self.result.adopted if each.status == ENABLED)
-        return {each.topic for each in self.needed.keep} | {each for each in adopted if each is not None}
+        there = (*self.result.created, *self.result.adopted)
+        working = {each.topic for each in there if each.topic is not None and each.status == ENABLED}
+        return {each.topic for each in self.needed.keep} | working
 
     def pending(self) -> set[Topic]:
         """

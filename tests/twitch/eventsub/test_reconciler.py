@@ -895,13 +895,14 @@ class ConduitTests(KeeperTestCase):
 
     def test_they_are_enabled_at_once(self) -> None:
         """
-        Nothing is verified, and nothing is created twice; a restart finds them as they are.
+        Nothing is verified, and nothing is created twice; a restart finds them as they are. They count as enabled from
+        when they were created.
         """
         self.scene.streamers("tanuki", "mujina")
         self.scene.conduit = self.scene.new_conduit()
-        self.scene.start()
+        lines = self.lines(LogLevel.info, self.scene.start)
+        self.assertIn("subscriptions: 2 of 2 enabled, 0 being verified; 2 created, 0 deleted, 0 failed", lines)
         self.assertEqual(self.scene.statuses(), {"tanuki": ENABLED, "mujina": ENABLED})
-        report = self.scene.reconciler.report()
         self.scene.let_pass(30.0)
         report = self.scene.reconciler.report()
         self.assertEqual((report.enabled, report.pending, report.broken), (2, 0, 0))
