@@ -84,13 +84,13 @@ class OrderTests(OrderCase):
         connections: list[int] = []
         look = stage.twitch.subscriptions.list
 
-        def listing(query: Any) -> Any:
+        def listing(*asked: Any) -> Any:
             # At this very moment, without another turn of the reactor.
             with socket.socket() as caller:
                 connections.append(caller.connect_ex(("127.0.0.1", stage.port)))
-            return look(query)
+            return look(*asked)
 
-        self.patch(type(stage.twitch.subscriptions), "list", lambda _, query: listing(query))
+        self.patch(type(stage.twitch.subscriptions), "list", lambda _, *asked: listing(*asked))
         await stage.started()
         await stage.until(lambda: connections)
         self.assertEqual(connections[0], 0)
