@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.fakes.discord import FakeDiscord
 from itsjustintv.simulator.fakes.site import FakeSite
-from itsjustintv.simulator.loopback import listen
+from itsjustintv.simulator.loopback import free_port, listen
 from itsjustintv.simulator.process import environment
 from itsjustintv.support.signatures import sign_hub
 from tests.functional.run import Ended, run
@@ -44,6 +44,7 @@ class InitCase(StageCase):
         """
         variables = {"ITSJUSTINTV_TWITCH_API_URL": f"{stage.twitch_url}/helix"}
         variables["ITSJUSTINTV_TWITCH_AUTH_URL"] = f"{stage.twitch_url}/oauth2"
+        variables["ITSJUSTINTV_TWITCH_CONDUIT_WEBSOCKET_URL"] = stage.websocket_url
         if secret:
             variables["ITSJUSTINTV_TWITCH_CLIENT_SECRET"] = secret
         return {**environment(os.environ), **variables}
@@ -122,6 +123,24 @@ class FlagsTests(InitCase):
 
     def local(self, url: str, site: str) -> str:
         return url.replace("https://discord.com", f"{site}/discord")
+
+    async def test_no_domain(self) -> None:
+        """
+        Without a domain a conduit is chosen once Twitch's WebSocket has sent its welcome; if it cannot be reached,
+        nothing is written.
+        """
+        stage = self.peopled()
+        arguments = ["--client-id", stage.twitch.client_id, "--streamer", "tanuki", "--webhook", f"{stage.hook}/live"]
+        command = [sys.executable, "-m", "itsjustintv", "init", *arguments]
+        environ = self.environ(stage, stage.twitch.client_secret)
+        elsewhere = {"ITSJUSTINTV_TWITCH_CONDUIT_WEBSOCKET_URL": f"ws://127.0.0.1:{free_port()}/ws"}
+        ended = await run(stage.reactor, command, stage.folder, {**environ, **elsewhere})
+        self.assertEqual((ended.status, list(stage.folder.iterdir())), (1, []), ended)
+        self.assertIn("--conduit: no messages can arrive from ws://127.0.0.1", ended.err)
+        ended = await run(stage.reactor, command, stage.folder, environ)
+        self.assertEqual((ended.status, ended.err), (0, ""), ended)
+        twitch = self.configuration(stage)["twitch"]
+        self.assertEqual((twitch["transport"], "webhook_secret" in twitch), ("conduit", False))
 
     def test_everything_that_is_wrong(self) -> Deferred[None]:
         """
