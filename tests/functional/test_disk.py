@@ -21,9 +21,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, readBody
 
+from itsjustintv.config.sections import CONDUIT
 from itsjustintv.simulator.behaviour import Behaviour
 from itsjustintv.simulator.eventsub import Message
 from itsjustintv.simulator.process import DaemonProcess
@@ -216,6 +218,43 @@ class FullDiskTests(DiskCase):
 
         await self.healed(stage, daemon, message)
         self.assertEqual([each["success"] for each in self.output(data)], [True, True])
+
+    async def test_what_arrives_on_a_socket_is_held(self) -> None:
+        """
+        Nothing is sent again on a socket. While the disk is full, for longer than silence is borne, what arrives is
+        held in memory, the daemon is not ready, and its sessions live; with room again, everything is stored by
+        itself and delivered once.
+        """
+        stage = self.stage(transport=CONDUIT)
+        data = self.mount(stage)
+        for number in range(20):
+            stage.add_streamer(f"streamer{number}")
+        daemon = await stage.started()
+        await stage.subscribed()
+        await stage.until(lambda: sum(each.used for each in stage.twitch.sessions) == 2)
+        sessions = [each.id for each in stage.twitch.sessions]
+
+        ballast = self.fill(data)
+        for login in stage.streamers:
+            stage.twitch.announce(stage.twitch.world.go_live(login))
+            await deferLater(stage.reactor, 1.0)
+        status, report = await self.health(stage)
+        self.assertEqual(status, 503)
+        reasons = " ".join(each["reason"] for each in report["reasons"])
+        self.assertRegex(reasons, r"\d+ events? held in memory, not stored yet: ")
+        ballast.unlink()
+
+        await daemon.ready()
+        wanted = sorted(f"/{login}" for login in stage.streamers)
+        await stage.until(lambda: len(stage.receiver.received) >= len(wanted), 60.0)
+        account = await stage.settled(stage.reactor)
+        self.assertEqual((account.wanted, account.delivered), (20, 20))
+        self.assertEqual(sorted(each.path for each in stage.receiver.received), wanted)
+        self.assertEqual([each.id for each in stage.twitch.sessions], sessions)
+        self.assertEqual(list(stage.twitch.sessions.closed), [])
+        self.assertEqual(await daemon.stop(), 0, daemon.output)
+        self.assertIn("stored every event that was held in memory", daemon.output)
+        self.assertNotIn("Traceback", daemon.output)
 
     async def test_a_start_on_a_full_disk(self) -> None:
         """
