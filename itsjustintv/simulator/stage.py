@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.web.client import Agent
 
@@ -214,5 +215,5 @@ def begin(reactor: Any, random: Random, port: int, websocket_port: int = 0) -> S
     try:
         return StandaloneTwitch(twitch, listening, listen_with(reactor, twitch.websockets(), websocket_port))
     except CannotListenError:
-        reactor.callWhenRunning(listening.stop)
+        Deferred.fromCoroutine(listening.stop())
         raise

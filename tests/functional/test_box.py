@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import sys
 import tomllib
@@ -247,6 +248,25 @@ class BoxTests(BoxCase):
             self.assertLess(twitch.seen.index("tanuki goes live"), twitch.seen.index("kitsune goes live"))
             await twitch.answer("", "\x03")
             self.assertEqual(await twitch.ended(), 0, twitch.seen)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_port_of_the_simulator_that_is_taken(self) -> Deferred[None]:
+        """
+        The problem names the port, and the option that chooses another.
+        """
+
+        async def scenario() -> None:
+            with socket.socket() as other:
+                other.bind(("127.0.0.1", 0))
+                other.listen()
+                port = other.getsockname()[1]
+                for arguments in (("--port", str(port)), ("--port", "0", "--websocket-port", str(port))):
+                    terminal = self.command("simulate", *arguments)
+                    self.assertEqual(await terminal.ended(), 1, terminal.seen)
+                    self.assertIn(f"cannot listen on port {port}: ", terminal.seen)
+                    self.assertIn(f"choose another with {arguments[-2]}", terminal.seen)
+                    self.assertNotIn("Warning", terminal.seen)
 
         return Deferred.fromCoroutine(scenario())
 

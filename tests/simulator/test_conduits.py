@@ -37,6 +37,7 @@ class Callback(Resource):
         self.headers: list[dict[str, str]] = []
         self.raw: list[bytes] = []
         self.status = 204
+        self.echoes = True
 
     def render_POST(self, request: Request) -> bytes:
         content: Any = request.content
@@ -45,7 +46,7 @@ class Callback(Resource):
         self.headers.append({k.decode().lower(): v[0].decode() for k, v in request.requestHeaders.getAllRawHeaders()})
         if "challenge" in self.bodies[-1]:
             challenge: str = self.bodies[-1]["challenge"]
-            return challenge.encode()
+            return challenge.encode() if self.echoes else b"?"
         request.setResponseCode(self.status)
         return b""
 
@@ -336,6 +337,17 @@ class ShardTests(ConduitCase):
         self.assertEqual(self.shards(conduit_id), [("0", "enabled"), ("1", "enabled")])
         self.assertEqual(len(self.patch(conduit_id, s1=client.session_id).json["errors"]), 1)
 
+    def test_a_ghost_is_no_shard(self) -> None:
+        """
+        A conduit whose only enabled shard is a ghost is without one.
+        """
+        client, conduit_id = Client(self.twitch), self.create(2)
+        self.twitch.conduits.ghosts = True
+        self.patch(conduit_id, s1=client.session_id)
+        self.ask("PATCH", "conduits", json={"id": conduit_id, "shard_count": 1})
+        self.twitch.conduits.let_pass(72 * 3600)
+        self.assertEqual(list(self.twitch.conduits), [])
+
     def test_72_hours(self) -> None:
         """
         A conduit without an enabled shard for 72 hours is gone, and its subscriptions are ``conduit_deleted``.
@@ -415,16 +427,28 @@ class SubscriptionTests(ConduitCase):
         answer = self.subscribe(conduits[0], "stream.offline")
         self.assertEqual((answer.status, answer.json["message"]), (429, "cost exceeded"))
 
+    def test_subscriptions_of_a_session(self) -> None:
+        """
+        A session has 300 at the most.
+        """
+        client, self.twitch.subscriptions.lenient_tokens = Client(self.twitch), True
+        transport = {"method": "websocket", "session_id": client.session_id}
+        channels = [self.twitch.world.add_streamer(f"channel{each}").id for each in range(301)]
+        statuses = [self.post_subscription(transport, user_id=each).status for each in channels]
+        self.assertEqual(statuses, [202] * 300 + [429])
+
     def test_deletion_of_a_conduit(self) -> None:
         """
-        Its subscriptions are ``conduit_deleted``, and those of another conduit are not.
+        Its subscriptions are ``conduit_deleted``, but not those that had ended, nor those of another conduit.
         """
         first, second = self.create(), self.create()
         self.subscribe(first)
         self.subscribe(second)
+        ended = self.subscribe(first, "stream.offline").json["data"][0]["id"]
+        self.twitch.subscriptions.set_status(ended, "version_removed")
         self.ask("DELETE", f"conduits?id={first}")
         statuses = [each["status"] for each in self.ask("GET", "subscriptions").json["data"]]
-        self.assertEqual(statuses, ["conduit_deleted", "enabled"])
+        self.assertEqual(statuses, ["conduit_deleted", "enabled", "version_removed"])
 
     def test_a_session(self) -> None:
         """
@@ -632,6 +656,22 @@ class RoutingTests(ConduitCase):
         self.assertEqual(self.received(), (0, 0))
         self.assertEqual(dict(self.shards(self.conduit_id))[str(self.first)], "notification_failures_exceeded")
 
+    def test_a_webhook_shard_that_fails(self) -> None:
+        """
+        A wrong answer to the challenge disables it; but not the session that has taken its place meanwhile.
+        """
+        webhook = {"method": "webhook", "callback": CALLBACK, "secret": "the secret of a shard"}
+        self.callback.echoes = False
+        self.patch(self.conduit_id, s0=webhook)
+        self.patch(self.conduit_id, s1=webhook)
+        self.patch(self.conduit_id, s1=self.clients[0].session_id)
+        self.clock.advance(0)
+        self.agent.flush()
+        self.assertEqual(len(self.callback.bodies), 2)
+        self.assertEqual(
+            self.shards(self.conduit_id), [("0", "webhook_callback_verification_failed"), ("1", "enabled")]
+        )
+
     @given(st.text(min_size=1), st.integers(1, 20_000))
     def test_the_hash(self, channel_id: str, count: int) -> None:
         """
@@ -676,6 +716,7 @@ class ControlTests(ConduitCase):
         self.assertEqual((session["silent"], session["shards"], session["frames"]), (True, ["0"], 0))
         self.announce()
         self.assertEqual(len(self.state()["lost"]), 1)
+        self.assertEqual(self.state()["sessions"][0]["frames"], 1)
         self.twitch.sessions.sever(self.clients[0].session_id, "close", 4000)
         self.announce()
         state = self.state()

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,9 +78,9 @@ class HandshakeTests(SessionCase):
         """
         Less than 10 is 10, more than 600 is 600, and nothing that is a number is 10.
         """
-        for asked, given in (("9", 10), ("10", 10), ("600", 600), ("601", 600), ("x", 10), ("-1", 10), ("", 10)):
+        for asked, told in (("9", 10), ("10", 10), ("600", 600), ("601", 600), ("x", 10), ("-1", 10), ("", 10)):
             client = self.connect(f"ws://twitch.test/ws?keepalive_timeout_seconds={asked}")
-            self.assertEqual(client.frames[0]["payload"]["session"]["keepalive_timeout_seconds"], given)
+            self.assertEqual(client.frames[0]["payload"]["session"]["keepalive_timeout_seconds"], told)
 
     def test_no_other_path(self) -> None:
         """
@@ -268,6 +270,8 @@ class LifeTests(SessionCase):
             self.twitch.sessions.sever(client.session_id, "close", code)
             self.assertEqual(client.pump().code, code)
             self.assertEqual(self.ended.pop(), (client.session_id, status))
+            client.hang_up()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_other_breaks(self) -> None:
         """
@@ -421,6 +425,17 @@ class ReconnectTests(SessionCase):
         self.assertEqual(self.ended, [(client.session_id, "websocket_failed_to_reconnect")])
         self.assertEqual(self.connect(url).code, 4007)
 
+    def test_the_grace_is_not_prolonged(self) -> None:
+        """
+        It ends 30 s after the first request, also for a client that is asked again.
+        """
+        client = self.connect()
+        self.reconnect(client)
+        self.wait(20)
+        self.reconnect(client)
+        self.wait(10)
+        self.assertEqual(client.code, 4004)
+
     def test_an_old_socket_that_stays(self) -> None:
         """
         The old socket is closed with 4004 after 30 s although there is a new one; the session goes on.
@@ -429,6 +444,7 @@ class ReconnectTests(SessionCase):
         new = self.connect(self.reconnect(old), used=False)
         self.wait(30)
         self.assertEqual((old.code, new.code, self.ended), (4004, None, []))
+        self.assertEqual(old.types, ["session_welcome", "session_reconnect"])
 
     def test_a_url_is_good_once(self) -> None:
         """
@@ -444,6 +460,7 @@ class ReconnectTests(SessionCase):
         So is one that never was, and one that was replaced by another.
         """
         client = self.connect()
+        self.assertEqual(self.connect(f"ws://twitch.test/ws?challenge=&id={client.session_id}").code, 4007)
         first, second = self.reconnect(client), self.reconnect(client)
         for url in (first, second + "0", f"ws://twitch.test/ws?challenge=&id={client.session_id}"):
             self.assertEqual(self.connect(url).code, 4007)
@@ -480,3 +497,72 @@ class ReconnectTests(SessionCase):
         client = self.connect()
         self.twitch.sessions.reconnect(client.session_id, "wss://elsewhere.example/ws")
         self.assertEqual(client.pump().frames[-1]["payload"]["session"]["reconnect_url"], "wss://elsewhere.example/ws")
+
+
+_STEPS = st.sampled_from(
+    ["connect", "follow", "wait", "move", "sever", "silence", "use", "leave", "fin", "rst", "say", "die"]
+)
+
+
+class AnyOrderTests(SessionCase):
+    """
+    Whatever happens in whatever order.
+    """
+
+    @given(st.lists(st.tuples(_STEPS, st.integers(0, 5)), max_size=30))
+    def test_each_end_is_told_once(self, steps: list[tuple[str, int]]) -> None:
+        """
+        A session has two sockets at the most, and its end is told once; when every client is dead, all sessions end,
+        and nothing is planned any more.
+        """
+        self.setUp()
+        sessions = self.twitch.sessions
+        self.urls = ["ws://twitch.test/ws?challenge=none&id=none"]
+        for what, number in steps:
+            self.one(what, number)
+            for each in self.clients:
+                each.pump()
+            for session in sessions:
+                self.assertIn(sessions.sockets(session.id), (1, 2))
+                self.assertNotIn(session.id, [ended for ended, _ in self.ended])
+        for client in self.clients:
+            client.dead = True
+        self.wait(60.0)
+        told = [session_id for session_id, _ in self.ended]
+        self.assertEqual(len(told), len(set(told)))
+        self.assertEqual((list(sessions), self.clock.getDelayedCalls()), ([], []))
+
+    def one(self, what: str, number: int) -> None:
+        """
+        Let something happen to a client or a session, if there is one.
+        """
+        if what == "connect":
+            self.connect(used=False)
+        elif what == "follow":
+            self.connect(self.urls[number % len(self.urls)], used=False)
+        elif what == "wait":
+            self.wait(float(number * number))
+        elif what in ("move", "sever", "silence", "use"):
+            if alive := list(self.twitch.sessions):
+                self.to_session(what, alive[number % len(alive)].id, number)
+        elif alive_clients := [each for each in self.clients if not each.dead and each.code is None]:
+            self.to_client(what, alive_clients[number % len(alive_clients)])
+
+    def to_session(self, what: str, session_id: str, number: int) -> None:
+        sessions = self.twitch.sessions
+        if what == "move":
+            self.urls.append(sessions.reconnect(session_id))
+        elif what == "use":
+            sessions.use(session_id)
+        else:
+            sessions.sever(session_id, "silence" if what == "silence" else ("close", "fin", "rst")[number % 3])
+
+    def to_client(self, what: str, client: Client) -> None:
+        if what == "say":
+            client.say("hello")
+        elif what == "leave":
+            client.leave()
+        elif what != "die":
+            client.hang_up(orderly=what == "fin")
+        # It has nothing to say any more.
+        client.dead = True
