@@ -68,7 +68,7 @@ class TwitchParts:
     def of(cls, context: Context) -> TwitchParts:
         reactor, config = context.reactor, context.config
         http = make_http_client(make_agent(reactor, TWITCH))
-        time = TwitchTime(reactor, context.wall.seconds)
+        time = TwitchTime(reactor, context.wall.seconds, lambda: config().twitch.transport == WEBHOOK)
         bucket = RateBucket(reactor, wall=time.now)
         token = AppToken(
             http, lambda: config().twitch, reactor, context.file_threads.run, context.hide_secrets, time.learn

@@ -114,7 +114,7 @@ def _space(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"the disk of the journal has {free // _MIB} MiB free"
     if free < _NO_SPACE:
-        return Finding(Severity.ERROR, f"{text}: free some space; when it is full, notifications are answered 503")
+        return Finding(Severity.ERROR, f"{text}: free some space; when it is full, no event can be stored")
     return Finding(Severity.WARNING, f"{text}: free some space") if free < _LOW_SPACE else Finding(Severity.OK, text)
 
 

@@ -17,7 +17,7 @@ from itsjustintv.twitch.eventsub.messages import WINDOW
 
 __all__ = ["ADVICE", "FAR_OFF", "TwitchTime", "read_date"]
 
-#: Seconds by which the clock may be off without harm. Messages of Twitch that seem ten minutes old are refused;
+#: Seconds by which the clock may be off without harm. Webhooks of Twitch that seem ten minutes old are refused;
 #: receivers of Standard Webhooks refuse what seems five minutes old.
 FAR_OFF = 120.0
 
@@ -47,10 +47,12 @@ class TwitchTime:
     :ivar clock: the monotonic one, which continues Twitch's time between two answers, so that a correction of this
         machine's clock counts at once.
     :ivar wall: the clock of this machine.
+    :ivar rejecting: whether messages with another time are rejected: webhooks are, frames are not.
     """
 
     _clock: IReactorTime
     _wall: Callable[[], float]
+    _rejecting: Callable[[], bool] = lambda: True
     _difference: float | None = field(default=None, init=False)
     _far: bool = field(default=False, init=False)
 
@@ -85,7 +87,8 @@ class TwitchTime:
         ahead = self.ahead()
         if ahead is None or abs(ahead) <= FAR_OFF:
             return None
-        return f"this machine's clock is {_rough(ahead)} {_direction(ahead)} Twitch's: {_consequence(ahead)}; {ADVICE}"
+        difference = f"{_rough(ahead)} {_direction(ahead)} Twitch's"
+        return f"this machine's clock is {difference}: {self._consequence(ahead)}; {ADVICE}"
 
     def log_change(self) -> None:
         """
@@ -97,15 +100,24 @@ class TwitchTime:
         self._far = not self._far
         if self._far:
             self.log.emit(
-                LogLevel.error if abs(ahead) > WINDOW else LogLevel.warn,
+                LogLevel.error if abs(ahead) > WINDOW and self._rejecting() else LogLevel.warn,
                 "this machine's clock is {off} {direction} Twitch's: {consequence}; {advice}",
                 off=_rough(ahead),
                 direction=_direction(ahead),
-                consequence=_consequence(ahead),
+                consequence=self._consequence(ahead),
                 advice=ADVICE,
             )
         else:
             self.log.info("this machine's clock agrees with Twitch's again")
+
+    def _consequence(self, ahead: float) -> str:
+        if not self._rejecting():
+            return "receivers may reject deliveries, and certificates may seem invalid"
+        if abs(ahead) > WINDOW:
+            return "every message from Twitch is rejected"
+        return (
+            f"beyond {duration(WINDOW)} messages from Twitch are rejected, and receivers may reject deliveries sooner"
+        )
 
 
 def _rough(ahead: float) -> Seconds:
@@ -118,9 +130,3 @@ def _rough(ahead: float) -> Seconds:
 
 def _direction(ahead: float) -> str:
     return "ahead of" if ahead > 0 else "behind"
-
-
-def _consequence(ahead: float) -> str:
-    if abs(ahead) > WINDOW:
-        return "every message from Twitch is rejected"
-    return f"beyond {duration(WINDOW)} messages from Twitch are rejected, and receivers may reject deliveries sooner"

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import treq
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from itsjustintv.simulator.behaviour import Behaviour
-from itsjustintv.simulator.loopback import free_port
+from itsjustintv.simulator.loopback import free_port, listen
 from tests.functional.test_conduit import ConduitCase, ConduitStage
+from tests.functional.test_telemetry import QUICK, documented
+from tests.otlp import CollectorResource
 
 TOKEN = "an-admin-token-of-the-stage"
 
@@ -157,3 +160,36 @@ class WatchTests(ConduitCase):
         view = await self.ask("/api/v1/transport")
         self.assertEqual((view["method"], view["shards"], view["problem"]), ("webhook", [], None))
         self.assertNotIn('id="conduit"', await self.ask("/"))
+
+
+class TraceTests(ConduitCase):
+    """
+    One trace for one event.
+    """
+
+    async def test_an_event_from_a_conduit_has_the_same_trace(self) -> None:
+        """
+        The first span is that of a message instead of a request; all others are within it, as with a webhook, and each
+        attribute is documented.
+        """
+        stage = self.conduit_stage()
+        collector = CollectorResource()
+        listening = listen(stage.reactor, collector.resource())
+        self.addCleanup(lambda: Deferred.fromCoroutine(listening.stop()))
+        stage.settings += f'[telemetry]\nenabled = true\nendpoint = "{listening.url}"\n'
+        daemon = stage.daemon(env=QUICK)
+        daemon.start()
+        await daemon.ready()
+        await stage.through_conduit()
+        stage.go_live("streamer0")
+        await self.delivered(stage, ["streamer0"])
+        await stage.until(lambda: collector.named("POST") and collector.named("enrich"))
+        [root] = [span for span in collector.spans if not span.parent_id]
+        self.assertEqual((root.name, root.trace_id), ("process eventsub", root.attributes["itsjustintv.event.id"]))
+        self.assertEqual(root.attributes["network.protocol.name"], "websocket")
+        self.assertEqual({span.trace_id for span in collector.spans}, {root.trace_id})
+        self.assertLessEqual({"journal accept", "enrich", "POST"}, {span.name for span in collector.spans})
+        for name in ("journal accept", "enrich", "POST"):
+            self.assertEqual({span.parent_id for span in collector.named(name)}, {root.span_id}, name)
+        for span in collector.spans:
+            self.assertLessEqual(set(span.attributes), documented(span.name), span.name)

@@ -53,7 +53,8 @@ class TwitchTimeTests(SynchronousTestCase):
         self.steady = Clock()
         self.steady.advance(NOON)
         self.off = 0.0
-        self.time = TwitchTime(self.steady, lambda: self.steady.seconds() + self.off)
+        self.rejecting = True
+        self.time = TwitchTime(self.steady, lambda: self.steady.seconds() + self.off, lambda: self.rejecting)
         self.lines: list[tuple[str, str]] = []
 
         def observe(event: LogEvent) -> None:
@@ -100,6 +101,16 @@ class TwitchTimeTests(SynchronousTestCase):
         self.assertIsNone(self.time.problem())
         self.time.log_change()
         self.assertEqual(self.lines[1:], [("info", "this machine's clock agrees with Twitch's again")])
+
+    def test_a_conduit_rejects_no_message(self) -> None:
+        """
+        However far off the clock is, then: a warning that names what does suffer.
+        """
+        self.rejecting = False
+        self.answer(30 * DAY)
+        [(level, line)] = self.lines
+        self.assertEqual(level, "warn")
+        self.assertIn("30 days behind Twitch's: receivers may reject deliveries, and certificates may seem", line)
 
     def test_a_clock_that_is_set_wrong_later(self) -> None:
         """

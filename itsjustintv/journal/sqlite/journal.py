@@ -415,7 +415,7 @@ class SQLiteJournal(Service):
             self.log.info("the journal can be written again")
         else:
             self.log.error(
-                "cannot write the journal: {reason}; notifications are answered 503 until it can be written",
+                "cannot write the journal: {reason}; no event can be stored until it can be written",
                 reason=problem,
             )
         self._reported = problem
