@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import itsjustintv
 from tests.functional.stage import lacking, tool
-from tests.test_layering import imports, modules, within
+from tests.test_layering import imports, within
 
 
 def _trial(
@@ -54,7 +54,7 @@ class DependencyTests(SynchronousTestCase):
         or cannot be imported at all, is not.
         """
         dead = ("txacme.client", "txacme.endpoint", "txacme.challenges", "txacme.urls", "txacme.messages", "acme")
-        found = [(name, each) for name, tree in modules() for each in imports(tree)]
+        found = [(name, each) for name, names in imports().items() for each in names]
         users = {name for name, each in found if within(each, "txacme.service")}
         self.assertLessEqual(users, {"tls.certificate_service"})
         self.assertEqual([pair for pair in found if any(within(pair[1], package) for package in dead)], [])
