@@ -130,7 +130,9 @@ class FrameIntake(Service):
     _clock: IReactorTime
     _new_id: Callable[[], str]
     _on_pressure: Callable[[bool], None] = lambda _: None
+    # What is to be tried again; the ids of all that ever failed and is not stored yet.
     _held: dict[str, Event] = field(factory=dict, init=False)
+    _unstored: set[str] = field(factory=set, init=False)
     _under_way: dict[str, Deferred[None]] = field(factory=dict, init=False)
     _retry: IDelayedCall | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
@@ -165,17 +167,17 @@ class FrameIntake(Service):
     @property
     def held(self) -> int:
         """
-        How many events wait in memory, since they could not be stored.
+        How many events are in memory that could not be stored at once, those that are being tried again included.
         """
-        return len(self._held)
+        return len(self._unstored)
 
     def problem(self) -> str | None:
         """
         Why events wait in memory, or ``None``.
         """
-        if not self._held:
+        if not self._unstored:
             return None
-        return f"{Counted(len(self._held), 'event')} held in memory, not stored yet: {self._reason}"
+        return f"{Counted(len(self._unstored), 'event')} held in memory, not stored yet: {self._reason}"
 
     def stopService(self) -> Deferred[None]:
         """
@@ -217,19 +219,23 @@ class FrameIntake(Service):
         except JournalUnavailable as error:
             self._hold(event, str(error))
         except Exception:  # noqa: BLE001 - it may work the next time
-            self.log.failure("cannot accept {event_id} of {streamer}; it is held in memory", **log_fields(event))
+            if event.id not in self._unstored:
+                self.log.failure("cannot accept {event_id} of {streamer}; it is held in memory", **log_fields(event))
             self._hold(event, "an unexpected error, see the log", "failed")
         else:
-            if self._failures and not self._held:
+            self._unstored.discard(event.id)
+            if self._failures and not self._unstored:
                 self.log.info("stored every event that was held in memory")
-            if not self._held:
                 self._failures = 0
 
     def _hold(self, event: Event, reason: str, outcome: str = "unavailable") -> None:
         self._reason = reason
         self._held[event.id] = event
-        self._intake.count(outcome)
-        if outcome == "unavailable" and (count := self._throttle.count("unavailable")):
+        is_new = event.id not in self._unstored
+        self._unstored.add(event.id)
+        if is_new:
+            self._intake.count(outcome)
+        if is_new and outcome == "unavailable" and (count := self._throttle.count("unavailable")):
             self.log.error(
                 "cannot store {count}, the last {event_id} of {streamer}: {reason}; held in memory and tried again",
                 count=Counted(count, "event"),

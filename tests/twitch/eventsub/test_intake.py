@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
@@ -167,9 +168,11 @@ class FrameIntakeTests(SynchronousTestCase):
             self.assertEqual(len(setting.tried), number - 1)
             setting.clock.advance(0.5)
             self.assertEqual(len(setting.tried), number)
+        self.assertEqual(setting.counts, ["unavailable"])
         setting.away = None
         setting.clock.advance(30.0)
         self.assertEqual([each.id for each in setting.stored], ["event-1"])
+        self.assertEqual(setting.counts, ["unavailable", "accepted"])
         self.assertIsNone(setting.frames.problem())
         setting.away = JournalUnavailable("again")
         setting.frames.received(went_live(2))
@@ -191,6 +194,32 @@ class FrameIntakeTests(SynchronousTestCase):
         setting.clock.advance(1.0)
         self.assertEqual([each.id for each in setting.stored], ["event-2", "event-1"])
 
+    def test_a_disk_that_hangs_ends_no_problem(self) -> None:
+        """
+        An event that is tried again is held until it is stored, however long that takes, and until then not all is
+        stored.
+        """
+        setting = self.setting
+        setting.away = JournalUnavailable("the disk is full")
+        setting.frames.received(went_live(1))
+        setting.frames.received(went_live(2))
+        setting.away, setting.slow = None, True
+        setting.clock.advance(1.0)
+        self.assertEqual((setting.frames.held, len(setting.waiting)), (2, 2))
+        self.assertIsNotNone(setting.frames.problem())
+        lines: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        (_, first), (_, second) = setting.waiting
+        first.callback(Acceptance.ACCEPTED)
+        self.assertEqual((setting.frames.held, "stored every event that was held in memory" in lines), (1, False))
+        second.callback(Acceptance.ACCEPTED)
+        self.assertEqual((setting.frames.held, "stored every event that was held in memory" in lines), (0, True))
+
     def test_an_unexpected_failure_holds_the_event_too(self) -> None:
         """
         A defect costs no event.
@@ -200,8 +229,10 @@ class FrameIntakeTests(SynchronousTestCase):
         setting.frames.received(went_live())
         self.assertEqual(len(self.failures()), 1)
         self.assertEqual(setting.counts, ["failed"])
-        setting.away = None
         setting.clock.advance(1.0)
+        self.assertEqual((self.failures(), setting.counts), ([], ["failed"]))
+        setting.away = None
+        setting.clock.advance(2.0)
         self.assertEqual(len(setting.stored), 1)
 
     def test_reading_stops_while_too_much_is_in_memory(self) -> None:
