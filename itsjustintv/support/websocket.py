@@ -513,10 +513,8 @@ class WebSocketConnection(TwistedProtocol):
             self.log.failure("cannot handle what arrived from {peer}", peer=self._peer)
 
     def _write(self) -> None:
-        for data in self._core.data_to_send():
-            # An empty one says that nothing follows.
-            if data:
-                self._io.write(data)
+        if data := b"".join(self._core.data_to_send()):
+            self._io.write(data)
 
     def _within(self, seconds: float, then: Callable[[], None]) -> None:
         self._cancel_deadline()

@@ -233,7 +233,7 @@ class MemoryEndpoints:
 
     def establish(self, *, secure: bool = False) -> MemoryTransport:
         """
-        Let the last attempt succeed.
+        Let the last attempt succeed, even if it was cancelled just before.
 
         :param secure: whether TLS follows, which is then complete.
         """
@@ -241,7 +241,8 @@ class MemoryEndpoints:
         transport = MemoryTransport()
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        self.connecting[-1].callback(protocol)
+        if not self.connecting[-1].called:
+            self.connecting[-1].callback(protocol)
         if secure:
             protocol.handshakeCompleted()
         return transport

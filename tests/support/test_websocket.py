@@ -171,6 +171,28 @@ class DialingTests(SynchronousTestCase):
                 self.assertEqual(listener.end, Closed(None, "it was closed here", False), (act, point))
                 self.assertEqual(self.clock.getDelayedCalls(), [], (act, point))
 
+    def test_connected_although_given_up(self) -> None:
+        """
+        A connection that is established after it was given up is aborted, and nothing is sent on it.
+        """
+        for url in ("ws://example.org/", "wss://example.org/"):
+            listener = Listener()
+            websocket = self.dialer.dial(url, listener)
+            self.clock.advance(0)
+            websocket.abort()
+            transport = self.endpoints.establish()
+            self.assertEqual((transport.aborted, transport.value(), len(listener.closes)), (True, b"", 1))
+        self.dialer.dial("wss://example.org/", Listener()).abort()
+        self.clock.advance(0)
+        websocket = self.dialer.dial("wss://example.org/", Listener())
+        self.clock.advance(0)
+        transport = self.endpoints.establish()
+        protocol = transport.protocol
+        websocket.abort()
+        # TLS may be complete in the same segment.
+        protocol.handshakeCompleted()
+        self.assertEqual(transport.value(), b"")
+
     def test_a_certificate_that_is_refused(self) -> None:
         """
         What ends TLS is the reason.
@@ -365,6 +387,15 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(made.server.seen, ["pong:abc", "pong:def"])
             self.assertEqual(made.listener.events, ["opened", "ab"])
 
+    def test_silence(self) -> None:
+        """
+        An open connection may be silent for as long as it likes: nothing waits for anything.
+        """
+        made = self.opened()
+        self.assertEqual(made.clock.getDelayedCalls(), [])
+        made.receive(frame(TEXT, b"one"))
+        self.assertEqual(made.listener.events, ["opened", "one"])
+
     def test_a_listener_that_fails(self) -> None:
         """
         An exception of the listener is logged, and the next message is told.
@@ -533,6 +564,24 @@ class PauseTests(SynchronousTestCase):
         made.websocket.resume()
         self.assertEqual(made.transport.producerState, "producing")
         made.websocket.resume()
+        self.assertEqual(made.transport.producerState, "producing")
+
+    def test_one_after_the_other(self) -> None:
+        """
+        A listener that pauses and resumes gets the next message when it has returned.
+        """
+        made = self.made
+        made.websocket.pause()
+        made.receive(frame(TEXT, b"one") + frame(TEXT, b"two"))
+
+        def then(text: str) -> None:
+            made.websocket.pause()
+            made.websocket.resume()
+            made.listener.events.append(f"end of {text}")
+
+        made.listener.then = then
+        made.websocket.resume()
+        self.assertEqual(made.listener.events, ["opened", "one", "end of one", "two", "end of two"])
         self.assertEqual(made.transport.producerState, "producing")
 
     def test_before_it_is_open(self) -> None:
