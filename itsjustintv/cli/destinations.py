@@ -31,6 +31,7 @@ from itsjustintv.config.destination_tables import default_policy, secret_names
 from itsjustintv.config.keys import dotted
 from itsjustintv.config.load import Loaded
 from itsjustintv.config.sections import DestinationEntry
+from itsjustintv.config.values import format_duration
 from itsjustintv.destinations.request_preview import MASK
 from itsjustintv.doctor.destination_checks import DestinationChecks
 from itsjustintv.model import Destination, Streamer
@@ -285,17 +286,5 @@ def _flat(value: Any, above: str = "") -> Mapping[str, Any]:
 
 def _toml(value: Any) -> str:
     if isinstance(value, float):
-        value = _duration(value)
+        value = format_duration(value)
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-
-
-def _duration(seconds: float) -> str:
-    """
-    Write a duration as the configuration does: ``24h``.
-    """
-    if not seconds.is_integer():
-        return f"{seconds:g}s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    units = ((hours, "h"), (minutes, "m"), (rest, "s"))
-    return "".join(f"{number}{unit}" for number, unit in units if number) or "0s"

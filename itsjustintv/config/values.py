@@ -28,6 +28,7 @@ __all__ = [
     "between",
     "eventsub_secret",
     "file_name",
+    "format_duration",
     "hashing",
     "header",
     "log_levels",
@@ -332,6 +333,18 @@ def parse_duration(value: object) -> float:
     if length > _LONGEST:
         raise ValueError("must not be a duration above 2562047h")
     return length
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Write a duration as the configuration does: ``24h``.
+    """
+    if not seconds.is_integer():
+        return f"{seconds:g}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    units = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in units if number) or "0s"
 
 
 def _read(text: str) -> float:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from logging import CRITICAL
+from logging import Logger as SilentLogger
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
@@ -23,6 +25,9 @@ __all__ = ["ServerSocket", "SocketListener", "WebSocketFactory"]
 
 #: Seconds that a client has to answer a close frame (RFC 6455, 7.1.1), before the connection is aborted.
 _CLOSING = 2.0
+
+# What clients do wrong is answered, and is no failure of the simulator.
+_SILENT = SilentLogger("websockets", CRITICAL + 1)  # noqa: LOG001 - one that no configuration reaches
 
 
 class SocketListener(Protocol):
@@ -63,7 +68,7 @@ class ServerSocket(WireProtocol):
     def __init__(self, clock: IReactorTime, listener: SocketListener) -> None:
         self._clock = clock
         self._listener = listener
-        self._engine = ServerProtocol()
+        self._engine = ServerProtocol(logger=_SILENT)
         self._request: Request | None = None
         self._deadline: IDelayedCall | None = None
         self._over = False
