@@ -5,6 +5,7 @@ What the real daemon shows of its conduit while connections break.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,32 @@ class WatchTests(ConduitCase):
         self.assertIn("next:         itsjustintv doctor", explained.out)
         page = await self.ask("/")
         self.assertIn("0 of 2 enabled", page)
+
+    async def test_a_change_that_cannot_be_completed(self) -> None:
+        """
+        While no connection to Twitch can be made after a change to a conduit, webhooks still arrive: the daemon stays
+        ready, so that a proxy goes on to pass them to it, and says what is wrong.
+        """
+        stage = self.watched_stage()
+        stage.conduit = False
+        daemon = await stage.started()
+        await stage.subscribed()
+        await self.comes_to(stage, "/readyz", lambda reasons: not reasons)
+        stage.twitch.faults.plan("ws", then=Behaviour(status=503))
+        stage.conduit = True
+        stage.configure()
+        daemon.send_signal(signal.SIGHUP)
+        still = "messages still arrive by webhook, and not through the conduit: deaf since "
+        await self.comes_to(stage, "/health", lambda reasons: reasons.get("conduit", "").startswith(still))
+        self.assertEqual((await self.probe(stage, "/readyz"))[0], 200)
+        view = await self.ask("/api/v1/transport")
+        self.assertEqual((view["method"], view["used"]), ("conduit", ["webhook"]))
+        self.assertIn("Messages still arrive by webhook", await self.ask("/"))
+        stage.go_live("streamer0")
+        await self.delivered(stage, ["streamer0"])
+        stage.twitch.faults.plan("ws", then=Behaviour())
+        await stage.through_conduit()
+        await self.comes_to(stage, "/health", lambda reasons: not reasons)
 
     async def test_webhooks_have_no_conduit(self) -> None:
         """

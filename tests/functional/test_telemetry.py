@@ -271,8 +271,8 @@ class MetricsTests(TelemetryCase):
 
     def test_everything_moves(self) -> Deferred[None]:
         """
-        On an eventful day every metric says something else than in the morning, but for those about certificates, the
-        balance of the books, and what never changes.
+        On an eventful day every metric says something else than in the morning, but for those about certificates and
+        about a conduit, the balance of the books, and what never changes.
         """
 
         async def scenario() -> None:
@@ -304,6 +304,12 @@ class MetricsTests(TelemetryCase):
                     "itsjustintv_accounting_imbalance",
                     "itsjustintv_build_info",
                     "itsjustintv_clock_sets_total",
+                    "itsjustintv_conduit_assignments_total",
+                    "itsjustintv_conduit_gap_seconds_total",
+                    "itsjustintv_conduit_sessions_lost_total",
+                    "itsjustintv_conduit_sessions_moved_total",
+                    "itsjustintv_conduit_shards",
+                    "itsjustintv_events_held",
                     "itsjustintv_helix_points_limit",
                     "itsjustintv_start_timestamp_seconds",
                 ],
@@ -314,6 +320,7 @@ class MetricsTests(TelemetryCase):
                 [
                     "itsjustintv_certificate_expiry_timestamp_seconds",
                     "itsjustintv_certificate_orders_total",
+                    "itsjustintv_conduit_last_frame_age_seconds",
                     "itsjustintv_posts_possible_doubles_total",
                 ],
             )
