@@ -121,7 +121,9 @@ class Snapshot:
             return "correct the login in the configuration"
         if concerns(self.plan.create):
             verb = "replace" if concerns(self.plan.delete) else "create"
-            return f"the daemon will {verb} it; to do so now, run 'itsjustintv subscriptions sync'"
+            by_hand = f"the daemon will {verb} it; to do so now, run 'itsjustintv subscriptions sync'"
+            at_start = "start the daemon, which creates the conduit and the subscription"
+            return at_start if self._transport == ConduitTransport("") else by_hand
         if concerns(self.plan.wait):
             return "Twitch verifies the callback; after 10 minutes without success, it is replaced"
         if concerns(self.plan.delete):

@@ -219,6 +219,12 @@ class EventSubSession:
             self.log.info("{shard} has a session again, after {age}", shard=self.name, age=age)
         self._deaf_since = None
 
+    def holds(self, session_id: str) -> bool:
+        """
+        Whether a session is assigned, or is still to be.
+        """
+        return any(socket is not None and socket.id == session_id for socket in (self._coming, self._serving))
+
     def drop(self, session_id: str, reason: str) -> None:
         """
         A session could not be assigned, or is not assigned any more: close it, and dial after a pause. Does nothing if
@@ -314,7 +320,7 @@ class EventSubSession:
             self._changed(socket)
             return
         self._assignment = self._clock.callLater(
-            _ASSIGNMENT, self.drop, socket.id, f"it was not assigned within {duration(_ASSIGNMENT)}"
+            _ASSIGNMENT, self.drop, socket.id, f"the session was not assigned within {duration(_ASSIGNMENT)}"
         )
         self._note()
         self._call(self._owner.welcomed, socket.id)

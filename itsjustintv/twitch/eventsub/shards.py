@@ -136,6 +136,7 @@ class ShardService(Service):
         ),
     )
     _conduit: Conduit | None = field(default=None, init=False)
+    _known: RememberedConduit | None = field(default=None, init=False)
     _transport: ConduitTransport | None = field(default=None, init=False)
     _shards: dict[str, _Shard] = field(factory=dict, init=False)
     _mine: dict[str, None] = field(factory=dict, init=False)
@@ -338,46 +339,57 @@ class ShardService(Service):
 
     async def _find(self, settings: TwitchSettings) -> Conduit:
         file, wanted = ConduitFile(Path(settings.conduit.state_file)), settings.conduit.shards
-        remembered = await self._remembered(file, settings.client_id)
-        if remembered:
+        remembered = await self._recall(file, settings.client_id)
+        if remembered is not None:
             for each in await self._api.list():
-                if each.id == remembered:
+                if each.id == remembered.conduit_id:
+                    if remembered is self._known:
+                        # The file was deleted, or is another one since a reload.
+                        await self._remember(file, remembered)
+                    self._known = remembered
                     return each if each.shard_count == wanted else await self._api.resize(each.id, wanted)
             self.log.warn(
                 "Twitch has no conduit {conduit} any more; creating another one, and its subscriptions",
-                conduit=remembered,
+                conduit=remembered.conduit_id,
             )
         try:
             conduit = await self._api.create(wanted)
         except TooManyConduits as error:
             raise await self._too_many(error) from None
         created_at = rfc3339(self._wall())
-        made = RememberedConduit(client_id=settings.client_id, conduit_id=conduit.id, created_at=created_at)
-        try:
-            await self._in_thread(file.write, made)
-        except OSError as error:
-            self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
-                "cannot write {path}: {reason}; conduit {conduit} is not found again after a restart",
-                path=str(file.path),
-                reason=error.strerror or str(error),
-                conduit=conduit.id,
-            )
+        await self._remember(
+            file, RememberedConduit(client_id=settings.client_id, conduit_id=conduit.id, created_at=created_at)
+        )
         self.log.info("created conduit {conduit} with {count} shards", conduit=conduit.id, count=wanted)
         return conduit
 
-    async def _remembered(self, file: ConduitFile, client_id: str) -> str:
+    async def _recall(self, file: ConduitFile, client_id: str) -> RememberedConduit | None:
+        """
+        Find out which conduit is this daemon's: the file says so, or else it is in use already.
+        """
+        known = self._known if self._known is not None and self._known.client_id == client_id else None
         try:
-            found = await self._in_thread(file.read, client_id)
+            return await self._in_thread(file.read, client_id) or known
         except (OSError, ValueError) as error:
-            # The one in use is still known.
             reason = getattr(error, "strerror", None) or str(error)
             self.log.warn(
                 "cannot read {path}: {reason}; the conduit that it names is not used",
                 path=str(file.path),
                 reason=reason,
             )
-            return self.conduit_id
-        return found.conduit_id if found else ""
+            return known
+
+    async def _remember(self, file: ConduitFile, conduit: RememberedConduit) -> None:
+        self._known = conduit
+        try:
+            await self._in_thread(file.write, conduit)
+        except OSError as error:
+            self.log.error(  # noqa: TRY400 - the reason is in the line; a traceback adds nothing
+                "cannot write {path}: {reason}; conduit {conduit} is not found again after a restart",
+                path=str(file.path),
+                reason=error.strerror or str(error),
+                conduit=conduit.conduit_id,
+            )
 
     async def _too_many(self, error: TooManyConduits) -> TwitchRejected:
         try:
@@ -438,7 +450,8 @@ class ShardService(Service):
         )
 
     async def _assign(self, shard: _Shard, session_id: str) -> None:
-        while self._conduit is not None:
+        # A session whose time is over ends without a call: its shard has none then, whatever Twitch answers late.
+        while self._conduit is not None and shard.session.holds(session_id):
             conduit = self._conduit
             try:
                 if shard.was_assigned and self._is_taken(await self._listed(conduit), shard):
@@ -461,7 +474,7 @@ class ShardService(Service):
             if shard.id in faults:
                 self.counts.not_assigned += 1
                 shard.session.drop(session_id, f"Twitch did not assign it: {faults[shard.id]}")
-            else:
+            elif shard.session.holds(session_id):
                 self._assigned(shard, session_id, conduit)
             return
 

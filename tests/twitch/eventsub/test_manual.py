@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from itsjustintv.twitch.eventsub.manual import Snapshot
 from itsjustintv.twitch.eventsub.plan import plan, topics_of
 from itsjustintv.twitch.eventsub.subscriptions_api import Listing, Subscription
+from itsjustintv.twitch.eventsub.transport import ConduitTransport
 from tests.twitch.eventsub.test_plan import HERE, NOW, THEIRS, ago, listing, subscription
 
 WANTED = {"42": "tanuki"}
@@ -52,6 +53,16 @@ class ViewTests(SynchronousTestCase):
         self.assertIn(ago(86400), told["since"])
         self.assertNotIn("why not", told)
         self.assertIn("the subscription works", told["next"])
+
+    def test_there_is_no_conduit_yet(self) -> None:
+        """
+        Only the daemon creates one, so no command can create the subscription.
+        """
+        there, transport = listing(), ConduitTransport("")
+        drawn = plan({"42": ()}, there, transport, lambda _: True, NOW)
+        told = dict(Snapshot(there, WANTED, topics_of({"42": ()}), drawn, transport).explain("42"))
+        self.assertEqual(told["transport"], "through a conduit that the daemon creates")
+        self.assertEqual(told["next"], "start the daemon, which creates the conduit and the subscription")
 
     def test_something_is_wrong(self) -> None:
         """

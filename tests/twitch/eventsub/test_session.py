@@ -152,7 +152,7 @@ class WelcomeTests(SessionTestCase):
         self.assertFalse(socket.closing)
         self.clock.advance(0.1)
         self.assertTrue(socket.closing)
-        self.assertEqual(self.session.status().reason, "it was not assigned within 8 s")
+        self.assertEqual(self.session.status().reason, "the session was not assigned within 8 s")
         self.assertEqual(self.owner.gaps, [])
         self.session.assigned("one")
         self.assertEqual(self.session.status().state, "waiting")

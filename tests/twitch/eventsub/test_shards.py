@@ -77,6 +77,12 @@ class FakeSession:
         """
         self.calls.append(("assigned", session_id))
 
+    def holds(self, session_id: str) -> bool:
+        """
+        Whether it is the current one.
+        """
+        return session_id == self.current
+
     def drop(self, session_id: str, reason: str) -> None:
         """
         The assignment failed.
@@ -120,6 +126,7 @@ class FakeAPI:
     Twitch's conduits.
 
     :ivar failing: raised by the next calls, one each.
+    :ivar late: fires when the next assignment is answered; ``None`` for at once.
     """
 
     conduits: dict[str, int] = field(factory=dict)
@@ -129,6 +136,7 @@ class FakeAPI:
     failing: list[TwitchError] = field(factory=list)
     calls: list[str] = field(factory=list)
     made: int = 0
+    late: Deferred[None] | None = None
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -181,6 +189,8 @@ class FakeAPI:
             if shard not in self.faults:
                 self.assigned[conduit_id, shard] = session
                 self.status.pop((conduit_id, shard), None)
+        if self.late is not None:
+            await self.late
         return {each: self.faults[each] for each in sessions if each in self.faults}
 
     def _check(self, conduit_id: str) -> None:
@@ -434,15 +444,41 @@ class ShardTests(SynchronousTestCase):
 
     def test_a_session_that_is_lost_is_not_assigned_any_more(self) -> None:
         """
-        What was tried again for it ends with it.
+        What was tried again for it ends with it, although no gap began with it.
         """
         self.service.startService()
         first, _ = self.sessions
         self.api.failing = [TwitchUnavailable("503")]
         first.welcome("session-0")
-        first.lose()
+        first.drop("session-0", "the session was not assigned within 8 s")
         self.clock.advance(1.0)
         self.assertEqual(self.api.assigned, {})
+        self.assertEqual(self.clock.getDelayedCalls(), self.looks())
+
+    def test_an_answer_that_comes_too_late_assigns_nothing(self) -> None:
+        """
+        The session is gone by then: the shard is not enabled, and its gap lasts until the next one is assigned.
+        """
+        first, second = self.start()
+        second.lose()
+        first.lose()
+        self.api.late = late = Deferred()
+        first.welcome("session-2")
+        first.drop("session-2", "the session was not assigned within 8 s")
+        self.gaps.clear()
+        self.api.late = None
+        late.callback(None)
+        self.assertIn("deaf since", self.service.critical() or "")
+        self.assertEqual(self.gaps, [])
+        first.welcome("session-3")
+        self.assertIsNone(self.service.critical())
+        self.assertEqual(len(self.gaps), 1)
+
+    def looks(self) -> list[Any]:
+        """
+        What is due while nothing is tried again: the next look at the shards.
+        """
+        return [each for each in self.clock.getDelayedCalls() if each.getTime() > self.clock.seconds() + 10.0]
 
     def test_five_conduits_are_the_most(self) -> None:
         """
@@ -552,6 +588,32 @@ class ShardTests(SynchronousTestCase):
         self.file.write_text("garbage")
         self.start()
         self.assertEqual(orjson.loads(self.file.read_bytes())["conduit_id"], "conduit-1")
+
+    def test_the_conduit_in_use_outlives_its_file(self) -> None:
+        """
+        Deleted, broken or another one while the daemon runs: the same conduit is used, and the file written again.
+        """
+        self.start()
+        written = self.file.read_bytes()
+        moved = self.file.parent / "moved.json"
+        spoilt = ((self.file, self.file.unlink), (self.file, lambda: self.file.write_text("{")), (moved, lambda: None))
+        for file, spoil in spoilt:
+            spoil()
+            self.settings = evolve(self.settings, conduit=evolve(self.settings.conduit, state_file=str(file)))
+            self.service.refresh()
+            self.assertEqual(file.read_bytes(), written)
+        self.assertEqual((self.service.conduit_id, self.api.made), ("conduit-1", 1))
+
+    def test_another_application_has_another_conduit(self) -> None:
+        """
+        Although one is in use; and so it is when no file can say whose it is.
+        """
+        self.start()
+        self.file.write_text("{")
+        self.settings = evolve(self.settings, client_id="another-id")
+        self.service.refresh()
+        self.assertEqual((self.service.conduit_id, self.api.made), ("conduit-2", 2))
+        self.assertEqual(orjson.loads(self.file.read_bytes())["client_id"], "another-id")
 
     def test_a_file_that_cannot_be_written(self) -> None:
         """
