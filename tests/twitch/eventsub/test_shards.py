@@ -396,6 +396,36 @@ class ShardTests(SynchronousTestCase):
         self.clock.advance(2.0)
         self.assertEqual((self.service.moves(), self.service.counts.gap_seconds()), (4, 3.0))
 
+    def test_a_conduit_that_is_gone_is_a_gap(self) -> None:
+        """
+        For each shard until it is assigned in the next conduit; one that had lost its session before has one gap.
+        """
+        first, second = self.start()
+        counts = self.service.counts
+        second.lose()
+        self.clock.advance(2.0)
+        self.api.conduits.clear()
+        self.api.failing = [TwitchUnavailable("503")]
+        second.welcome("session-2")
+        self.assertEqual((counts.not_assigned, counts.gap_seconds()), (1, 2.0))
+        self.api.failing = []
+        self.clock.advance(1.0)
+        self.assertEqual((self.service.conduit_id, counts.gap_seconds()), ("conduit-2", 3.0))
+        self.api.conduits.clear()
+        self.clock.pump([27.0, 30.0])
+        self.assertEqual((self.service.conduit_id, counts.gap_seconds()), ("conduit-3", 3.0))
+        self.api.faults = {"0": "the session is unknown", "1": "the session is unknown"}
+        self.api.conduits.clear()
+        self.clock.pump([60.0])
+        self.assertEqual(self.service.conduit_id, "conduit-4")
+        self.clock.advance(5.0)
+        self.assertEqual((first.current, counts.gap_seconds()), ("", 13.0))
+        self.api.faults = {}
+        first.welcome("session-4")
+        second.welcome("session-5")
+        self.clock.advance(5.0)
+        self.assertEqual(counts.gap_seconds(), 13.0)
+
     def test_deafness_begins_with_the_transport(self) -> None:
         """
         What was received by webhook before is not counted as missed.
@@ -411,6 +441,10 @@ class ShardTests(SynchronousTestCase):
         self.clock.advance(60.0)
         self.service.refresh()
         self.assertIn("deaf since 2026-01-02T04:00:00Z", self.service.critical() or "")
+        for transport in (WEBHOOK, CONDUIT):
+            self.settings = evolve(self.settings, transport=transport)
+            self.service.refresh()
+        self.assertIn("deaf since 2026-01-02T04:01:00Z", self.service.critical() or "")
 
     def test_a_shard_of_another_program_is_named(self) -> None:
         """
