@@ -123,13 +123,18 @@ class SessionSocket:
             self._listen()
         self._welcomed(self)
 
-    def _listen(self) -> None:
+    def _listen(self, *, has_read: bool = False) -> None:
         """
         Wait for the next frame, from the last one on.
+
+        :param has_read: whether everything was read that has arrived.
         """
         left = self._quiet_since + self._patience - self._clock.seconds()
         if left > 0:
             self._deadline = self._clock.callLater(left, self._listen)
+        elif not has_read:
+            # After a process was suspended, or busy, the reactor calls this before it reads what has arrived meanwhile.
+            self._deadline = self._clock.callLater(0, self._listen, has_read=True)
         else:
             self._deadline = None
             self._failed(self, f"not even a keepalive within {duration(self._patience)}")

@@ -336,6 +336,17 @@ class SilenceTests(SessionTestCase):
         self.clock.advance(0.1)
         self.assertEqual(self.owner.gaps[0].since, 1056.0)
 
+    def test_what_arrived_while_the_process_was_suspended_is_read_first(self) -> None:
+        """
+        Then the deadline has passed before the reactor can read; the connection counts as dead only if nothing is there.
+        """
+        socket = self.started()
+        self.clock.callLater(60.0, socket.say, message("notification"))
+        self.clock.advance(60.0)
+        self.assertEqual((len(self.owner.frames), self.session.status().state), (1, "assigned"))
+        self.clock.advance(60.0)
+        self.assertEqual([each.since for each in self.owner.gaps], [1060.0])
+
     def test_it_stands_still_in_a_pause(self) -> None:
         """
         While nothing is read, nothing can be missed; afterwards it begins anew.
