@@ -45,7 +45,7 @@ _VALUE = re.compile(r"[!-~]+")
 _RENEW_AT = 0.9
 
 # Seconds during which a failure is raised again without a request: wrong credentials, and Twitch being unavailable.
-_REJECTED = 600.0
+_REJECTED = 60.0
 _UNAVAILABLE = 1.0
 
 # Seconds within which a third token is not requested when Helix has refused two.
@@ -178,7 +178,7 @@ class AppToken:
         meanwhile.
 
         :raises TwitchUnavailable: worth another try.
-        :raises TwitchRejected: the credentials are wrong. This is remembered for ten minutes, unless they change.
+        :raises TwitchRejected: the credentials are wrong. This is remembered for a minute, unless they change.
         """
         if not self._loaded:
             await self._loading.join("", self._load)

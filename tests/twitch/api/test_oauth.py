@@ -263,12 +263,12 @@ class AppTokenTests(SynchronousTestCase):
 
     def test_wrong_credentials_are_said_once_and_not_tried_again(self) -> None:
         """
-        A refusal stands for ten minutes, with one line in the log for one cause, and the secret is in neither.
+        A refusal stands for a minute, with one line in the log for one cause, and the secret is in neither.
         """
         self.twitch.usual[TOKEN] = Reply(403, {"status": 403, "message": "invalid client secret a-secret-nobody-sees"})
         with capturedLogs() as logs:
             errors = [self.wrong() for _ in range(3)]
-            self.world.clock.advance(599)
+            self.world.clock.advance(59)
             errors.append(self.wrong())
             self.assertEqual(len(self.twitch.asked), 1)
             self.world.clock.advance(1)
