@@ -338,7 +338,7 @@ class SilenceTests(SessionTestCase):
 
     def test_what_arrived_while_the_process_was_suspended_is_read_first(self) -> None:
         """
-        Then the deadline has passed before the reactor can read; the connection counts as dead only if nothing is there.
+        Then the deadline has passed before the reactor can read; a connection counts as dead only if nothing is there.
         """
         socket = self.started()
         self.clock.callLater(60.0, socket.say, message("notification"))
