@@ -156,7 +156,10 @@ def websocket_url(text: str) -> HttpUrl:
     """
     if not text[:6].lower().startswith(("ws://", "wss://")):
         raise ValueError("not a ws or wss URL")
-    return HttpUrl.parse(f"http{text[2:]}")
+    try:
+        return HttpUrl.parse(f"http{text[2:]}")
+    except ValueError as error:
+        raise ValueError(str(error).replace("an http or https", "a ws or wss")) from None
 
 
 @define(eq=False)

@@ -92,7 +92,8 @@ class DialingTests(SynchronousTestCase):
             "ws://",
             "ws://a:0/",
             "wss://user@example.org/",
-            "ws://a/\r\nX: y",
+            "ws://a/\r\nX:y",
+            "ws://a/ b",
             "ws://a/ü",
         ):
             listener = Listener()

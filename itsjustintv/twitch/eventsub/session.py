@@ -383,8 +383,9 @@ class EventSubSession:
         """
         try:
             found = websocket_url(url)
-        except ValueError as error:
-            return f"{quote(url) or 'an empty text'} is {error}"
+        except ValueError:
+            # Not quoted, since what it holds may be a secret.
+            return "it is not a ws or wss URL"
         try:
             configured = websocket_url(self._url())
         except ValueError:

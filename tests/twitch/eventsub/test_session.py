@@ -30,6 +30,7 @@ class SessionTestCase(SynchronousTestCase):
     """
 
     url = URL
+    keepalive = 10
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -37,7 +38,7 @@ class SessionTestCase(SynchronousTestCase):
         self.dialer = FakeDialer(self.clock)
         self.owner = Owner()
         self.session = EventSubSession(
-            self.dialer, self.clock, lambda: 0.5, lambda: self.url, lambda: 10, self.owner, "shard 0"
+            self.dialer, self.clock, lambda: 0.5, lambda: self.url, lambda: self.keepalive, self.owner, "shard 0"
         )
         self.logged: list[tuple[str, str]] = []
 
@@ -321,6 +322,19 @@ class SilenceTests(SessionTestCase):
             [gap] = self.owner.gaps
             self.assertEqual((gap.since, gap.code, socket.aborted), (1000.0, None, True))
             self.assertIn("not even a keepalive within", gap.reason)
+
+    def test_what_was_asked_for(self) -> None:
+        """
+        It counts where Twitch does not say.
+        """
+        self.keepalive = 30
+        self.session.start()
+        self.assertEqual(self.last.url, f"{URL}?keepalive_timeout_seconds=30")
+        self.begin(keepalive=None)
+        self.clock.advance(34.9)
+        self.assertEqual(self.session.status().state, "assigned")
+        self.clock.advance(0.1)
+        self.assertEqual(self.session.status().state, "waiting")
 
     def test_every_frame_counts(self) -> None:
         """
@@ -668,12 +682,13 @@ class MoveTests(SessionTestCase):
             "wss://twitch.tv.evil.example/": f"'twitch.tv.evil.example' is {elsewhere}",
             "wss://eviltwitch.tv/": f"'eviltwitch.tv' is {elsewhere}",
             "wss://evil.example\\.twitch.tv/": f"'evil.example\\.twitch.tv' is {elsewhere}",
-            "wss://a@eventsub.wss.twitch.tv/": "'wss://a@eventsub.wss.twitch.tv/' is not an http or https URL",
+            "wss://a@eventsub.wss.twitch.tv/": "it is not a ws or wss URL",
             "ws://other.wss.twitch.tv/ws": f"'other.wss.twitch.tv' is {elsewhere}",
             "ws://eventsub.wss.twitch.tv/ws": "eventsub.wss.twitch.tv without TLS",
-            "https://eventsub.wss.twitch.tv/ws": "'https://eventsub.wss.twitch.tv/ws' is not a ws or wss URL",
-            "": "an empty text is not a ws or wss URL",
-            None: "an empty text is not a ws or wss URL",
+            "https://eventsub.wss.twitch.tv/ws": "it is not a ws or wss URL",
+            "wss://h:0/": "it is not a ws or wss URL",
+            "": "it is not a ws or wss URL",
+            None: "it is not a ws or wss URL",
         }.items():
             self.setUp()
             self.first.say(reconnect("one", url))
