@@ -105,7 +105,9 @@ def commands() -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
         for block in Document(ROOT / "docs" / "install.md").blocks
         if block.language == "console"
     ]
-    return blocks[0], blocks[1], blocks[2]
+    first = next(number for number, lines in enumerate(blocks) if "systemd-sysusers" in lines)
+    install, start, use = blocks[first : first + 3]
+    return install, start, use
 
 
 @define(eq=False)
