@@ -38,11 +38,11 @@ class ConduitParts:
         context: Context,
         helix: Helix,
         intake: Intake,
-        on_gap: Callable[[], None],
+        on_gap: Callable[[float], None],
         on_open: Callable[[ConduitTransport], None],
     ) -> ConduitParts:
         """
-        :param on_gap: called when messages may have been missed.
+        :param on_gap: called when messages may have been missed; see :class:`ShardService`.
         :param on_open: called when messages can arrive through another conduit than before.
         """
         config = context.config

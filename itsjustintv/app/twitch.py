@@ -178,6 +178,7 @@ class SubscriptionParts:
             lambda: CatchUpSettings.of(config()),
             wall=twitch.time.now,
             live_broadcasts=lambda: Deferred.fromCoroutine(live_broadcasts()),
+            stands_by=lambda: Deferred.fromCoroutine(conduit.shards.stands_by()),
         )
         removed_channels = RemovalGrace(
             CHANNELS,
@@ -215,7 +216,7 @@ class SubscriptionParts:
             context,
             twitch.helix,
             Intake(accept_frame, revoked, context.metrics.message),
-            lambda: catch_up.ask(routing.keys_by_user_id()),
+            lambda within: catch_up.ask(routing.keys_by_user_id(), within),
             on_open,
         )
         reconciler = SubscriptionReconciler(

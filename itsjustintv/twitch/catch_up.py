@@ -93,7 +93,8 @@ class CatchUpService(Service):
     :ivar accept: drops what was announced already.
     :ivar new_id: makes the ids of events.
     :ivar wall: the time by which Twitch dates broadcasts, in seconds since the epoch.
-    :ivar live_broadcasts: asked at each catch-up.
+    :ivar live_broadcasts: asked at each catch-up; and so is ``stands_by``, whether another program announces what
+        begins.
     """
 
     _lookups: Lookups
@@ -108,6 +109,7 @@ class CatchUpService(Service):
         kw_only=True,
     )
     _wall: Callable[[], float] = field(default=Factory(lambda self: self._clock.seconds, takes_self=True), kw_only=True)
+    _stands_by: Callable[[], Deferred[bool]] = field(default=lambda: succeed(False), kw_only=True)
     _live_broadcasts: LiveBroadcasts = field(default=_no_broadcasts, kw_only=True)
     _look: PeriodicService = field(
         init=False,
@@ -119,7 +121,7 @@ class CatchUpService(Service):
         ),
     )
     _unlisted: dict[tuple[str, str], float] = field(factory=dict, init=False)
-    _pending: dict[str, None] = field(factory=dict, init=False)
+    _pending: dict[str, float] = field(factory=dict, init=False)
     _tally: _Tally = field(factory=_Tally, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
     _second_looks: set[IDelayedCall] = field(factory=set, init=False)
@@ -143,19 +145,22 @@ class CatchUpService(Service):
         self._task.stop()
         self._pending.clear()
 
-    def ask(self, broadcaster_ids: Iterable[str]) -> None:
+    def ask(self, broadcaster_ids: Iterable[str], within: float = inf) -> None:
         """
         Ask soon, and a second time later, whether these are live: a broadcast of theirs may have been missed. Never
         raises.
+
+        :param within: seconds until now; what began before is not announced.
         """
         ids = list(broadcaster_ids)
         if not ids or not self._settings().enabled:
             return
-        self._add(ids)
+        began_after = self._wall() - within
+        self._add(ids, began_after)
 
         def look_again() -> None:
             self._second_looks.discard(call)
-            self._add(ids)
+            self._add(ids, began_after)
 
         call = self._clock.callLater(_SECOND_LOOK, look_again)
         self._second_looks.add(call)
@@ -172,8 +177,9 @@ class CatchUpService(Service):
         """
         self._add(list(await self._broadcasts()))
 
-    def _add(self, ids: Sequence[str]) -> None:
-        self._pending.update(dict.fromkeys(ids))
+    def _add(self, ids: Iterable[str], began_after: float = -inf) -> None:
+        for each in ids:
+            self._pending[each] = min(began_after, self._pending.get(each, inf))
         self._schedule()
 
     def _schedule(self) -> None:
@@ -199,16 +205,19 @@ class CatchUpService(Service):
         :raises TwitchError: some were not asked about.
         :raises JournalUnavailable: some of what was found was not stored, or the live broadcasts are not known.
         """
+        if await self._stands_by():
+            self._pending.clear()
+            return
         broadcasts = await self._broadcasts()
-        self._pending.update(dict.fromkeys(broadcasts))
-        asked, self._pending = list(self._pending), {}
-        remaining = dict.fromkeys(asked)
+        self._pending = {**self._pending, **{each: -inf for each in broadcasts if each not in self._pending}}
+        asked, self._pending = self._pending, {}
+        remaining = dict(asked)
         fault: TwitchRejected | None = None
         over: list[Broadcast] = []
         try:
-            for ids in full_calls(asked):
+            for ids in full_calls(list(asked)):
                 try:
-                    over += await self._recover(ids, broadcasts)
+                    over += await self._recover(ids, broadcasts, asked)
                 except TwitchRejected as error:
                     fault = error
                 else:
@@ -246,10 +255,13 @@ class CatchUpService(Service):
         self._unlisted = {key: at for key, at in self._unlisted.items() if key in known}
         return found
 
-    async def _recover(self, ids: Sequence[str], broadcasts: Mapping[str, Sequence[Broadcast]]) -> Sequence[Broadcast]:
+    async def _recover(
+        self, ids: Sequence[str], broadcasts: Mapping[str, Sequence[Broadcast]], began_after: Mapping[str, float]
+    ) -> Sequence[Broadcast]:
         """
         Ask about some ids, and announce what began.
 
+        :param began_after: by user id; what began before was announced by another program.
         :return: the broadcasts whose end is still to be announced.
         """
         settings = self._settings()
@@ -268,12 +280,13 @@ class CatchUpService(Service):
         await all_of(Deferred.fromCoroutine(self._announce_end(each)) for each in before)
         live = [stream for stream in found if stream is not None and stream.id and stream.type == "live"]
         young = [stream for stream in live if _age(stream, now) <= settings.max_age]
-        results = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in young)
+        news = [stream for stream in young if now - _age(stream, now) >= began_after.get(stream.user_id, -inf)]
+        results = await all_of(Deferred.fromCoroutine(self._announce(stream, now)) for stream in news)
         self._tally.asked += len(ids)
         self._tally.live += len(live)
         self._tally.old += len(live) - len(young)
         self._tally.recovered += results.count(Acceptance.ACCEPTED)
-        self._tally.known += results.count(Acceptance.DUPLICATE)
+        self._tally.known += results.count(Acceptance.DUPLICATE) + len(young) - len(news)
         return [each for each, stream in ended if stream is None]
 
     def _has_ended(self, broadcast: Broadcast, stream: Stream | None, now: float) -> bool:

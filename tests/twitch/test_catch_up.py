@@ -63,6 +63,7 @@ class CatchUpTestCase(SynchronousTestCase):
         self.clock, self.twitch = self.world.clock, self.world.twitch
         self.streams: list[dict[str, Any]] = []
         self.broadcasts: list[Broadcast] = []
+        self.stands_by = False
         self.twitch.usual[PATH] = self.answer
         self.accepted: list[Event] = []
         self.verdict: Acceptance | JournalUnavailable = Acceptance.ACCEPTED
@@ -75,6 +76,7 @@ class CatchUpTestCase(SynchronousTestCase):
             lambda: f"event{next(numbers)}",
             lambda: self.settings,
             live_broadcasts=lambda: succeed(self.broadcasts),
+            stands_by=lambda: succeed(self.stands_by),
         )
         self.catch_up.startService()
         self.addCleanup(self.catch_up.stopService)
@@ -162,6 +164,34 @@ class CatchUpTests(CatchUpTestCase):
         self.catch_up.ask("1234567")
         self.after(2.0)
         self.assertEqual(self.announced(), ["1", "7"])
+
+    def test_another_program_has_the_messages(self) -> None:
+        """
+        Then it announces what begins, and Twitch is not asked who is live; nor later, unless there is another gap.
+        """
+        self.streams, self.stands_by = [stream("1")], True
+        self.catch_up.ask(["1"])
+        self.after(100.0)
+        self.assertEqual((self.asked(), self.announced()), ([], []))
+        self.stands_by = False
+        self.catch_up.ask(["1"])
+        self.after(2.0)
+        self.assertEqual(self.announced(), ["1"])
+
+    def test_another_program_had_the_messages(self) -> None:
+        """
+        What began while it had them is not announced, also at the second look; unless another gap was longer.
+        """
+        self.streams = [stream("1", age=300.0), stream("2", age=60.0)]
+        self.catch_up.ask(["1", "2"], 180.0)
+        self.after(2.0)
+        self.assertEqual(self.announced(), ["2"])
+        self.after(80.0)
+        self.assertEqual(set(self.announced()), {"2"})
+        self.catch_up.ask(["1"], 180.0)
+        self.catch_up.ask(["1"])
+        self.after(12.0)
+        self.assertEqual(self.announced()[-1], "1")
 
     def test_twitch_lists_late(self) -> None:
         """

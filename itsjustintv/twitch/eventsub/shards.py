@@ -9,6 +9,7 @@ Twitch is asked who is live.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ _LOOK_EVERY = 60.0
 # Seconds until an assignment that failed for a passing reason is tried again, within the time that Twitch gives.
 _TRY_AGAIN = 1.0
 
+# Seconds between the beginning of a broadcast and its message, at the most.
+_ON_THE_WAY = 120.0
+
 # Ids of sessions of this process that are remembered, to tell them from another program's.
 _MOST_SESSIONS = 1000
 
@@ -82,6 +86,7 @@ class _Shard:
     :ivar assigned_at: when it was assigned; ``None`` while it is not.
     :ivar was_assigned: whether this process has ever assigned it.
     :ivar gap: whether messages may have been missed since the last assignment.
+    :ivar others_until: until when another program had its messages; minus infinity if none had.
     """
 
     id: str
@@ -91,6 +96,7 @@ class _Shard:
     was_assigned: bool = False
     standing_by: bool = False
     gap: bool = False
+    others_until: float = -inf
     assigning: Deferred[None] | None = None
 
     def cancel(self) -> None:
@@ -106,7 +112,8 @@ class ShardService(Service):
 
     A conduit that this daemon did not create is neither used nor deleted. One that Twitch has deleted is created anew.
 
-    :ivar on_gap: called when messages may have been missed, and again when they arrive again.
+    :ivar on_gap: called when messages may have been missed, and again when they arrive again; with the number of
+        seconds until now before which another program had them, or infinity.
     :ivar on_open: called when messages can arrive through another conduit than before, with its transport.
     :ivar on_frame: takes a frame that is not about the session.
     :ivar wall: the time of the machine, in seconds since the epoch.
@@ -119,7 +126,7 @@ class ShardService(Service):
     _clock: IReactorTime
     _in_thread: InThread
     _on_frame: Callable[[Frame], None]
-    _on_gap: Callable[[], None]
+    _on_gap: Callable[[float], None]
     _on_open: Callable[[ConduitTransport], None]
     _wall: Callable[[], float]
     _task: RetryingTask = field(
@@ -306,7 +313,7 @@ class ShardService(Service):
         self.counts.lost(shard.id, gap)
         shard.session_id, shard.assigned_at, shard.gap = "", None, True
         self._note_deafness()
-        self._on_gap()
+        self._on_gap(inf)
 
     # The conduit.
 
@@ -492,8 +499,9 @@ class ShardService(Service):
             self._transport = transport
             self._opened.answer(None)
             self._on_open(transport)
+        others_until, shard.others_until = shard.others_until, -inf
         if missed:
-            self._on_gap()
+            self._on_gap(self._clock.seconds() - others_until)
 
     # What Twitch says of them.
 
@@ -518,9 +526,26 @@ class ShardService(Service):
             conduit=self.conduit_id,
         )
         shard.standing_by, shard.session_id, shard.assigned_at = True, "", None
+        self._note_others(shard)
         self.counts.gap_ended(shard.id)
         self._note_deafness()
         shard.session.stop()
+
+    def _note_others(self, shard: _Shard) -> None:
+        # Messages take a while from the beginning of a broadcast to the other program.
+        shard.others_until = self._clock.seconds() - _ON_THE_WAY
+
+    async def stands_by(self) -> bool:
+        """
+        Whether Twitch sends every message to another program now. Never fails.
+        """
+        if self._conduit is None or not self._shards or not self._is_configured():
+            return False
+        try:
+            listed = await self._listed(self._conduit)
+        except TwitchError:
+            return False
+        return all(self._is_taken(listed, each) for each in self._shards.values())
 
     async def _compare(self) -> None:
         """
@@ -548,6 +573,8 @@ class ShardService(Service):
                 self.counts.removed(shard.id, shard.session.status().moves)
                 self.counts.gap_began(shard.id, self._clock.seconds())
                 shard.session = self._begin_session(shard.id)
+            else:
+                self._note_others(shard)
             return
         # The list may be behind.
         if shard.assigned_at is None or self._clock.seconds() - shard.assigned_at < _LOOK_EVERY:

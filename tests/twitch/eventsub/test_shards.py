@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ class ShardTests(SynchronousTestCase):
             self.clock,
             at_once,
             self.frames.append,
-            lambda: self.gaps.append(self.clock.seconds()),
+            self.gaps.append,
             self.opened.append,
             self.clock.seconds,
         )
@@ -546,7 +547,22 @@ class ShardTests(SynchronousTestCase):
         self.gaps.clear()
         self.sessions[2].welcome("session-7")
         self.assertEqual(self.api.assigned["conduit-1", "0"], "session-7")
-        self.assertEqual(len(self.gaps), 1)
+        # Two minutes before it was last seen with the other one; a loss afterwards has nothing to do with that.
+        self.assertEqual(self.gaps, [60.0 + 120.0])
+        self.sessions[2].lose()
+        self.assertEqual(self.gaps[1:], [inf])
+
+    def test_whether_another_daemon_has_the_messages(self) -> None:
+        """
+        Asked of Twitch at that moment: only if it has every shard; and not if Twitch does not answer.
+        """
+        self.assertFalse(self.successResultOf(Deferred.fromCoroutine(self.service.stands_by())))
+        self.start()
+        for shard, taken in (("0", False), ("1", True)):
+            self.api.assigned["conduit-1", shard] = "of-another"
+            self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.service.stands_by())), taken)
+        self.api.failing = [TwitchUnavailable("503")]
+        self.assertFalse(self.successResultOf(Deferred.fromCoroutine(self.service.stands_by())))
 
     def test_a_loss_does_not_take_a_shard_back(self) -> None:
         """
