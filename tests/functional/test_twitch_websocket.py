@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from treq import content
@@ -82,7 +84,7 @@ class ToolTests(TestCase):
     What the tool's server does.
     """
 
-    timeout = 90
+    timeout = 180
 
     async def setUp(self) -> None:
         """
@@ -91,10 +93,8 @@ class ToolTests(TestCase):
         from twisted.internet import reactor  # noqa: PLC0415 - trial has installed it by now
 
         self.tool = tool("twitch")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", RPC)) == 0:
-                raise SkipTest("another server of the twitch command runs on this machine")
         self.reactor: Any = reactor
+        await self.alone()
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TWITCH_")}
@@ -121,6 +121,25 @@ class ToolTests(TestCase):
             "shard 0",
         )
         self.addCleanup(self.session.stop)
+
+    async def alone(self) -> None:
+        """
+        Wait until no other process runs a test of this module, and none but a test such a server.
+        """
+        lock = (Path(gettempdir()) / "itsjustintv-twitch-websocket.lock").open("w", encoding="utf-8")
+        self.addCleanup(lock.close)
+
+        def locked() -> bool:
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        await until(self.reactor, locked, 120.0)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", RPC)) == 0:
+                raise SkipTest("another server of the twitch command runs on this machine")
 
     def more_on_failure(self) -> str:
         """
