@@ -35,8 +35,9 @@ class Listener(Service):
     """
     Listens where the configuration says, and moves when it changes.
 
-    A move binds the new port before it closes the old one, so no client is rejected. Connections on the old port
-    continue. All ports use the same factory.
+    A move binds the new port before it closes the old one, so no client is rejected; except where the old one is in its
+    way, which has the same number at another address. Connections on the old port continue. All ports use the same
+    factory.
 
     Where a port cannot be bound and is not required, the listener does without and tries again at :meth:`retry`. At a
     move to such a place the old port is closed all the same: it may be what is in the way. So the failure is reported
@@ -111,7 +112,8 @@ class Listener(Service):
 
         :param description: of the new place; empty for nowhere.
         :param needed: whether a port that cannot be bound is an error. Otherwise the listener does without.
-        :return: to be called with ``True`` to close the old port, with ``False`` to keep it.
+        :return: to be called with ``True`` to close the old port, with ``False`` to keep it. :meth:`settled` fires when
+            that is done.
         :raises ConfigError: the new port cannot be bound and is needed; the old one stays.
         """
         if not self.running or (description == self._where and not self._missing):
@@ -120,6 +122,8 @@ class Listener(Service):
         try:
             new = await self._listen(description)
         except CannotListenError as error:
+            if needed and self._is_in_the_way(error):
+                return lambda move: self._swap(description) if move else None
             if needed:
                 raise ConfigError((Problem(self._section, self._why_not(error)),)) from None
 
@@ -155,6 +159,46 @@ class Listener(Service):
         :raises ConfigError: the new port cannot be bound; the old one stays.
         """
         (await self.prepare(description))(True)
+        await self.settled()
+
+    def _swap(self, description: str) -> None:
+        """
+        Close the old port before the new one is bound.
+        """
+        if self.running:
+            swapping = Deferred.fromCoroutine(self._bind_instead(description))
+            self._closing.add(swapping)
+            swapping.addErrback(lambda failure: self.log.failure("cannot close a port cleanly", failure))
+            swapping.addCallback(lambda _: self._closing.discard(swapping))
+
+    async def _bind_instead(self, description: str) -> None:
+        former, here, port = self._where, _place(self._port), self._port
+        self._port, self._where = None, description
+        self._close(port)
+        await self.settled()
+        for where in (description, former):
+            if not self.running:
+                return
+            try:
+                self._port = await self._listen(where)
+            except CannotListenError as error:
+                self.log.error(  # noqa: TRY400 - the reason is in the line
+                    "cannot listen on {place}: {reason}; stop what holds it, or change {keys}",
+                    place=_requested_place(error),
+                    reason=_cause(error),
+                    keys=" and ".join(self._keys),
+                )
+            else:
+                self._where = where
+                if where == description:
+                    self.log.info(
+                        "listening on {new} instead of {old}; open connections continue",
+                        new=_place(self._port),
+                        old=here,
+                    )
+                else:
+                    self._log_move(None, self._port)
+                return
 
     def _open(self) -> None:
         description = self._description()
@@ -223,15 +267,13 @@ class Listener(Service):
             f"cannot listen on {interface}:{port}: {reason}; stop what holds it, or change {' and '.join(self._keys)}"
         )
 
+    def _is_in_the_way(self, error: CannotListenError) -> bool:
+        return getattr(error.socketError, "errno", None) == errno.EADDRINUSE and (
+            _place(self._port).endswith(f":{error.port}")
+        )
+
     def _why_not(self, error: CannotListenError) -> str:
-        cause = error.socketError
         place = _requested_place(error)
-        here = _place(self._port)
-        if here.endswith(f":{error.port}") and getattr(cause, "errno", None) == errno.EADDRINUSE:
-            return (
-                f"cannot listen on {place} while the daemon itself holds that port on {here};"
-                f" take another port in {self._keys[-1]}, or restart the daemon"
-            )
         return f"cannot listen on {place}: {_cause(error)}; stop what holds it, or change {' and '.join(self._keys)}"
 
 

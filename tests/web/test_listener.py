@@ -162,17 +162,55 @@ class ListenerTests(TestCase):
 
     async def test_our_own_port_on_every_interface(self) -> None:
         """
-        The same port on other interfaces cannot be had while we hold it, and that is said as it is.
+        The old port is in the way of the same one at another address: it is closed first, once that is decided.
         """
         here = self.number()
-        with self.assertRaises(ConfigError) as caught:
+        network = await self.call(here)
+        (await self.listener.prepare(f"tcp:{here}:interface=0.0.0.0"))(False)
+        self.assertEqual(self.host(), "127.0.0.1")
+        with capturedLogs() as logs:
+            for host, old in (("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")):  # noqa: S104
+                await self.listener.move(f"tcp:{here}:interface={host}")
+                self.assertEqual(self.host(), host)
+                line = f"listening on {host}:{here} instead of {old}:{here}; open connections continue"
+                self.assertIn(line, [formatEvent(event) for event in logs])
+                self.assertEqual(await (await self.call(here)).ask(b"hello"), b"hello")
+        self.assertEqual(await network.ask(b"still"), b"still")
+
+    async def test_a_place_that_another_program_has_too(self) -> None:
+        """
+        If the new port cannot be bound even then, the listener goes back, and says why.
+        """
+        here = await self.free()
+        await self.listener.move(f"tcp:{here}:interface=127.0.0.1")
+        other = reactor.listenTCP(here, self.factory, interface="127.0.0.2")
+        self.addCleanup(other.stopListening)
+        with capturedLogs() as logs:
             await self.listener.move(f"tcp:{here}:interface=0.0.0.0")
-        self.assertEqual(
-            str(caught.exception),
-            f"server: cannot listen on 0.0.0.0:{here} while the daemon itself holds that port on 127.0.0.1:{here};"
-            " take another port in server.port, or restart the daemon",
+        said = [formatEvent(event) for event in logs]
+        self.assertIn(
+            f"cannot listen on 0.0.0.0:{here}: address already in use; stop what holds it, or change server.listen_addr"
+            " and server.port",
+            said,
         )
+        self.assertIn(f"listening on 127.0.0.1:{here}", said)
         self.assertEqual(await (await self.call(here)).ask(b"hello"), b"hello")
+
+    async def test_a_stop_during_such_a_move(self) -> None:
+        """
+        Nothing is bound any more.
+        """
+        here = self.number()
+        (await self.listener.prepare(f"tcp:{here}:interface=0.0.0.0"))(True)
+        await self.listener.stopService()
+        await self.refused(here)
+
+    def host(self) -> str:
+        """
+        The address at which it listens.
+        """
+        assert self.listener.port is not None
+        return str(self.listener.port.getHost().host)
 
     async def test_both_places_are_open_until_it_is_decided(self) -> None:
         """
