@@ -117,9 +117,12 @@ class MissedEndTests(StageCase):
         hooks = {login: discord.add_webhook() for login in ("tanuki", "kitsune")}
         site = listen(stage.reactor, FakeSite(stage.reactor, [discord]).resource())
         self.addCleanup(lambda: Deferred.fromCoroutine(site.stop()))
-        stage.settings = '[catch_up]\nenabled = true\n[broadcast]\nreconnect_window = "1s"\n' + "".join(
-            CARD.format(name=login, url=hook.url.replace("https://discord.com", f"{site.url}/discord"))
-            for login, hook in hooks.items()
+        stage.settings = (
+            '[catch_up]\nenabled = true\n[broadcast]\nreconnect_window = "1s"\nrefresh_preview = []\n'
+            + "".join(
+                CARD.format(name=login, url=hook.url.replace("https://discord.com", f"{site.url}/discord"))
+                for login, hook in hooks.items()
+            )
         )
         for login in hooks:
             stage.add_streamer(login, f'destinations = ["{login}"]', title="pottery", game="Art")

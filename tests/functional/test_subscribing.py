@@ -413,9 +413,9 @@ class SwapTests(SubscribingCase):
         deletions = []
         delete = stage.twitch.subscriptions.delete
 
-        def deleting(_: object, subscription_id: str) -> None:
+        def deleting(_: object, subscription_id: str, *more: str) -> None:
             deletions.append((subscription_id, stage.twitch.subscriptions.enabled_for(stage.callback)))
-            delete(subscription_id)
+            delete(subscription_id, *more)
 
         self.patch(type(stage.twitch.subscriptions), "delete", deleting)
         stage.configure()
