@@ -30,6 +30,8 @@ class CatchUpCase(StageCase):
         stage.add_streamer("kitsune")
         daemon = await stage.started()
         await stage.subscribed()
+        # What is not stored yet of a subscription would have it replaced at the next start.
+        await daemon.said("subscriptions: ")
         await daemon.stop()
         return stage
 
