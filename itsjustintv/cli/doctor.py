@@ -258,12 +258,14 @@ async def _conduit(reactor: Any, config: Config, running: bool | None) -> Sequen
     from itsjustintv.doctor import conduit_checks  # noqa: PLC0415 - imports the library of the WebSocket
 
     remembered, problem = conduit_checks.check_file(ConduitFile.of(config), config.twitch.client_id)
+    if problem is not None:
+        # Which conduit is the daemon's is not known then.
+        return [problem]
     with _without_token_file(config.twitch) as twitch:
         try:
-            state = await conduit_checks.check_conduit(ConduitsAPI(make_helix(reactor, twitch)), remembered, running)
+            return [await conduit_checks.check_conduit(ConduitsAPI(make_helix(reactor, twitch)), remembered, running)]
         except TwitchError as error:
-            state = Finding(Severity.ERROR, f"cannot list the conduits: {error}")
-    return [*([] if problem is None else [problem]), state]
+            return [Finding(Severity.ERROR, f"cannot list the conduits: {error}")]
 
 
 async def _connection(reactor: Any, config: Config) -> Finding:

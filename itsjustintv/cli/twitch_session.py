@@ -108,8 +108,8 @@ def remembered_conduit(config: Config) -> RememberedConduit | None:
     except OSError as error:
         problem = f"cannot be read: {cause(error)}"
     except ValueError as error:
-        problem = str(error)
-    echo(f"Warning: twitch.conduit.state_file {file.path} {problem}", "doubtful", err=True)
+        problem = f"{file.path} {error}"
+    echo(f"Warning: twitch.conduit.state_file {problem}", "doubtful", err=True)
     return None
 
 

@@ -42,14 +42,14 @@ def check_file(file: ConduitFile, client_id: str) -> tuple[RememberedConduit | N
     """
     Read which conduit the daemon remembers, and find what is wrong with the file. Blocks.
     """
-    what = f"twitch.conduit.state_file {file.path}"
     try:
         return file.read(client_id), None
     except OSError as error:
-        text = f"{what} cannot be read: {cause(error)}; make the daemon's user its owner"
-        return None, Finding(Severity.ERROR, text)
+        advice = "; make the daemon's user its owner" if isinstance(error, PermissionError) else ""
+        return None, Finding(Severity.ERROR, f"twitch.conduit.state_file cannot be read: {cause(error)}{advice}")
     except ValueError as error:
-        text = f"{what} {error}: the daemon cannot find its conduit again and creates another one; remove the file"
+        what = f"twitch.conduit.state_file {file.path} {error}"
+        text = f"{what}: the daemon cannot find its conduit again and creates another one; remove the file"
         return None, Finding(Severity.WARNING, text)
 
 

@@ -89,7 +89,7 @@ def disk(config: Config, path: Path, timer: Callable[[], float]) -> Iterator[Fin
     for problem in readable_by_others(path, config):
         yield Finding(Severity.WARNING, f"{problem.path} {problem.message}")
     for key, file in secrets:
-        if is_visible(file) and is_open_to_others(file):
+        if is_visible(file) and file.is_file() and is_open_to_others(file):
             yield Finding(Severity.WARNING, f"{key} {file} can be read by other users: chmod 600 {file}")
 
 

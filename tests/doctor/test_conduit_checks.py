@@ -79,7 +79,9 @@ class FileTests(SynchronousTestCase):
         remembered, found = check_file(self.file, "an-id")
         assert found is not None
         self.assertEqual((remembered, found.severity), (None, ERROR))
-        self.assertIn("cannot be read", found.text)
+        text = f"twitch.conduit.state_file cannot be read: {self.file.path}: it is a directory, use a regular file"
+        self.assertEqual(found.text, text)
+        self.assertEqual(self.disk(), [])
 
     def test_a_file_that_others_can_read(self) -> None:
         """
