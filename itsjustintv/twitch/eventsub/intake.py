@@ -94,12 +94,13 @@ class Intake:
         )
         self._on_revocation(revocation)
 
-    def ignored(self, kind: str, request_id: str) -> None:
+    def ignored(self, kind: str, request_id: str, *, in_log: bool = True) -> None:
         """
         Note an authentic message that the daemon does not act upon.
         """
         self.count("other")
-        self.log.info("ignored a message of type {kind}", kind=kind, request_id=request_id)
+        if in_log:
+            self.log.info("ignored a message of type {kind}", kind=kind, request_id=request_id)
 
 
 def log_fields(event: Event) -> Mapping[str, Any]:
@@ -162,7 +163,8 @@ class FrameIntake(Service):
         elif isinstance(message, Revocation):
             self._intake.revoked(message, event_id)
         else:
-            self._intake.ignored(getattr(message, "kind", frame.kind), event_id)
+            in_log = self._throttle.count("other") > 0
+            self._intake.ignored(getattr(message, "kind", frame.kind), event_id, in_log=in_log)
 
     @property
     def held(self) -> int:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.errors import JournalUnavailable
@@ -153,6 +153,19 @@ class FrameIntakeTests(SynchronousTestCase):
         self.setting.frames.received(frame("revocation"))
         self.assertEqual(self.setting.counts, ["revocation", "other", "other", "unreadable", "unreadable"])
         self.assertEqual(self.setting.stored, [])
+
+    def test_what_is_ignored_does_not_fill_the_log(self) -> None:
+        """
+        However often it comes, it is one line in ten seconds, and each is counted.
+        """
+        with capturedLogs() as logs:
+            for second in range(20):
+                for number in range(10):
+                    self.setting.frames.received(frame(f"something_new_{second}", number))
+                self.setting.clock.advance(1.0)
+        lines = [formatEvent(each) for each in logs]
+        self.assertEqual(lines, [f"ignored a message of type something_new_{second}" for second in (0, 10)])
+        self.assertEqual(self.setting.counts, ["other"] * 200)
 
     def test_what_cannot_be_stored_is_tried_until_it_is(self) -> None:
         """
