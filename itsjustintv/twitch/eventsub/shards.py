@@ -177,6 +177,7 @@ class ShardService(Service):
         """
         if not self._is_configured():
             self._deaf_since = None
+            self._task.stop()
         elif self.running:
             self._note_deafness()
             self._task.run()

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from itsjustintv.config.sections import CONDUIT, WEBHOOK, Twitch
@@ -629,6 +630,21 @@ class ShardTests(SynchronousTestCase):
         self.successResultOf(self.service.release())
         self.assertEqual([each.running for each in self.sessions], [False, False])
         self.assertEqual(self.service.status(), [])
+
+    def test_a_conduit_that_is_not_wanted_any_more_is_not_opened(self) -> None:
+        """
+        What failed is not tried again after a change to webhooks, and not said to work.
+        """
+        self.api.failing = [TwitchUnavailable("503")]
+        self.service.startService()
+        self.settings = evolve(self.settings, transport=WEBHOOK)
+        with capturedLogs() as logs:
+            self.service.refresh()
+            self.clock.advance(10.0)
+        self.assertEqual((list(logs), self.api.calls, self.sessions), ([], ["create"], []))
+        self.settings = evolve(self.settings, transport=CONDUIT)
+        self.service.refresh()
+        self.assertEqual(self.service.conduit_id, "conduit-1")
 
     def test_a_file_that_cannot_be_used(self) -> None:
         """
