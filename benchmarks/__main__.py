@@ -26,10 +26,10 @@ async def main(options: argparse.Namespace) -> None:
         await intake.measure(options, cores),
         "## From a notification to the receiver",
         await deliveries.measure(options, cores),
-        "## By webhook and through a conduit",
-        await transports.measure(options, cores),
         "## Footprint",
         await footprint.measure(options),
+        "## By webhook and through a conduit",
+        await transports.measure(options, cores),
     ]
     text = "\n\n".join(parts) + "\n"
     print(text)
